@@ -1,0 +1,167 @@
+//! Example facts, one of each: for tests, documents, `schemas/` and demos alike.
+
+use crate::event::{
+    Claimed, Deferral, Event, FailureReason, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure,
+    PaymentProof, Settled, SignerEvent, Submission, TokenEvent, WaitReason,
+};
+use crate::ids::{BlockRef, PaymentId, PaymentKey};
+use crate::lane::{OpenTx, Purpose};
+use crate::money::{Quantity, Usdc};
+use crate::request::{Authorization, PaymentRequest, Purchase, SignatureBytes};
+use crate::token::TokenTerms;
+use alloy_primitives::{Address, B256, Bytes, address, b256};
+use chrono::DateTime;
+
+/// The second well-known development account.
+pub const PAYER: Address = address!("3c44cdddb6a900fa2b585dd299e03d12fa4293bc");
+/// A token.
+pub const TOKEN: Address = address!("70997970c51812dc3a010c7d01b50e0d17dc79c8");
+/// A lane's key.
+pub const SIGNER: Address = address!("90f79bf6eb2c4f870365e785982e1f101e93b906");
+/// USDC on Base Sepolia.
+pub const ASSET: Address = address!("036cbd53842c5426634e7929541ec2318f3dcf7e");
+/// Base Sepolia.
+pub const CHAIN_ID: u64 = 84532;
+
+const QUANTITY: Quantity = match Quantity::new(10) {
+    Some(quantity) => quantity,
+    None => unreachable!(),
+};
+
+/// Ten units at one cent.
+pub fn request() -> PaymentRequest {
+    let nonce = b256!("07d8e28ef1966a19fd7e94d00d897d6a0409179206396d45745a88a4e0293d42");
+    PaymentRequest {
+        payment_key: PaymentKey::new(CHAIN_ID, ASSET, PAYER, nonce),
+        chain_id: CHAIN_ID,
+        asset: ASSET,
+        authorization: Authorization {
+            from: PAYER,
+            to: TOKEN,
+            value: Usdc(100_000),
+            valid_after: 1_799_999_400,
+            valid_before: 1_800_000_300,
+            nonce,
+        },
+        signature: SignatureBytes::repeat_byte(0x1b),
+        purchase: Purchase::Mint { token: TOKEN, quantity: QUANTITY, unit_price: Usdc(10_000) },
+    }
+}
+
+/// Nonce `nonce` of the example lane.
+pub fn submission(nonce: u64) -> Submission {
+    Submission { signer: SIGNER, nonce, tx_hash: B256::with_last_byte(nonce.to_le_bytes()[0]) }
+}
+
+/// An unfunded payer.
+pub fn deferral() -> Deferral {
+    Deferral {
+        reason: WaitReason::Unfunded,
+        detail: "ERC20: transfer amount exceeds balance".to_owned(),
+        retry_at: DateTime::UNIX_EPOCH + chrono::Duration::seconds(1_800_000_010),
+    }
+}
+
+/// Charged by one of our lanes.
+pub fn proof() -> PaymentProof {
+    PaymentProof { tx_hash: B256::repeat_byte(0x11), block: block(41), log_index: 4, paid_by: PaidBy::Paymint }
+}
+
+/// Expired.
+pub fn failure() -> PaymentFailure {
+    PaymentFailure {
+        reason: FailureReason::Expired,
+        detail: "the window closed before the payment could be settled".to_owned(),
+        block: block(99),
+        block_time: 1_800_000_301,
+        tx_hash: None,
+    }
+}
+
+/// Over the cap.
+pub fn parked() -> Parked {
+    Parked { reason: ParkReason::OverCap, detail: "the token's cap is reached".to_owned() }
+}
+
+/// Ten units.
+pub fn minted() -> Minted {
+    Minted { tx_hash: B256::repeat_byte(0x22), block: block(43), to: PAYER, quantity: QUANTITY }
+}
+
+/// A signed settlement.
+pub fn open_tx(nonce: u64) -> OpenTx {
+    OpenTx {
+        nonce,
+        purpose: Purpose::Settle,
+        target: address!("5fbdb2315678afecb367f032d93f642f64180aa3"),
+        tx_hash: B256::with_last_byte(nonce.to_le_bytes()[0]),
+        raw_tx: Bytes::from_static(&[0x02, 0xf8]),
+        gas_limit: 400_000,
+        max_fee_wei: 2_000_000_000,
+        priority_fee_wei: 1_000_000_000,
+        items: vec![PaymentId::of(request().payment_key)],
+    }
+}
+
+/// Nonce `nonce` is used.
+pub fn settled(nonce: u64) -> Settled {
+    Settled {
+        nonce,
+        tx_hash: B256::with_last_byte(nonce.to_le_bytes()[0]),
+        block: block(41),
+        succeeded: true,
+        gas_used: 91_000,
+        gas_price_wei: 1_000_000_000,
+    }
+}
+
+/// The demo token.
+pub fn terms() -> TokenTerms {
+    TokenTerms {
+        token: TOKEN,
+        chain_id: CHAIN_ID,
+        asset: ASSET,
+        name: "Demo".to_owned(),
+        symbol: "DEMO".to_owned(),
+        unit: 1_000_000_000_000_000_000,
+        max_units: 1_000_000,
+        unit_price: Usdc(10_000),
+        creator: SIGNER,
+        payment_key: PaymentKey(B256::ZERO),
+        config_hash: B256::repeat_byte(0x33),
+        block: block(7),
+    }
+}
+
+fn block(number: u64) -> BlockRef {
+    BlockRef { number, hash: B256::with_last_byte(number.to_le_bytes()[0]) }
+}
+
+/// One event of every type, in a possible order.
+pub fn all() -> Vec<Event> {
+    let id = request().id();
+    let order = |event| Event::Order(id, event);
+    let signer = |event| Event::Signer(SIGNER, event);
+    vec![
+        Event::Token(TOKEN, TokenEvent::Registered(Box::new(terms()))),
+        signer(SignerEvent::Claimed(Claimed {
+            epoch: 1,
+            purpose: Purpose::Settle,
+            chain_id: CHAIN_ID,
+            instance: "payment-sender@host".to_owned(),
+            next_nonce: 7,
+            open: vec![],
+        })),
+        order(OrderEvent::PaymentRequested(Box::new(request()))),
+        order(OrderEvent::PaymentDeferred(1, deferral())),
+        signer(SignerEvent::Signed(open_tx(7))),
+        order(OrderEvent::PaymentSubmitted(1, submission(7))),
+        signer(SignerEvent::Settled(settled(7))),
+        order(OrderEvent::PaymentConfirmed(proof())),
+        order(OrderEvent::PaymentFailed(failure())),
+        order(OrderEvent::MintDeferred(1, deferral())),
+        order(OrderEvent::MintSubmitted(1, submission(8))),
+        order(OrderEvent::MintParked(1, parked())),
+        order(OrderEvent::MintConfirmed(minted())),
+    ]
+}

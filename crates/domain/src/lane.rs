@@ -1,0 +1,150 @@
+//! A signer lane: one key, its nonces in order, what is signed and not yet settled. Pure; `lanes` does the I/O.
+//!
+//! The fence of a nonce is the ledger: `signed.<nonce>` can be written once. This fold only says which nonce is next.
+
+use crate::event::{Claimed, RawTx, SignerEvent};
+use crate::ids::PaymentId;
+use crate::money::decimal_string_u128;
+use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a lane's transactions do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// `Settlement.settleBatch`.
+    Settle,
+    /// `MintToken.batchMint`.
+    Mint,
+}
+
+/// A signed transaction: the only bytes that are ever broadcast for its nonce.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OpenTx {
+    /// The lane's nonce.
+    pub nonce: u64,
+    /// What it does.
+    pub purpose: Purpose,
+    /// The contract that is called.
+    pub target: Address,
+    /// Hash of `raw_tx`.
+    pub tx_hash: B256,
+    /// The signed bytes.
+    pub raw_tx: RawTx,
+    /// Gas limit.
+    pub gas_limit: u64,
+    /// EIP-1559 fee cap, wei a gas.
+    #[serde(with = "decimal_string_u128")]
+    pub max_fee_wei: u128,
+    /// EIP-1559 tip, wei a gas.
+    #[serde(with = "decimal_string_u128")]
+    pub priority_fee_wei: u128,
+    /// The orders inside, in the order of the call data: the index is the position of the result byte.
+    pub items: Vec<PaymentId>,
+}
+
+/// What the events so far say of a lane. Built only by [`evolve`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// Last claim.
+    pub epoch: u32,
+    /// What it signs for.
+    pub purpose: Purpose,
+    /// The nonce to sign for next.
+    pub next_nonce: u64,
+    /// Signed and not settled, by nonce.
+    pub open: BTreeMap<u64, OpenTx>,
+}
+
+/// A past that no decider could have written: the lane stops, others go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImpossibleLane {
+    /// The first event is not a claim.
+    #[error("the lane's history does not begin with a claim")]
+    NotClaimed,
+    /// A nonce was signed out of turn.
+    #[error("nonce {found} was signed where {expected} was next")]
+    NonceOutOfTurn {
+        /// What was next.
+        expected: u64,
+        /// What was signed.
+        found: u64,
+    },
+}
+
+/// Folds one event. A claim is a snapshot: a fold may start at the latest one.
+///
+/// # Errors
+/// [`ImpossibleLane`]: somebody else wrote to this stream.
+pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, ImpossibleLane> {
+    match (lane, event) {
+        (_, SignerEvent::Claimed(claim)) => Ok(Some(from_snapshot(claim))),
+        (None, _) => Err(ImpossibleLane::NotClaimed),
+        (Some(mut lane), SignerEvent::Signed(tx)) => {
+            if tx.nonce != lane.next_nonce {
+                return Err(ImpossibleLane::NonceOutOfTurn { expected: lane.next_nonce, found: tx.nonce });
+            }
+            lane.next_nonce += 1;
+            lane.open.insert(tx.nonce, tx.clone());
+            Ok(Some(lane))
+        }
+        (Some(mut lane), SignerEvent::Settled(settled)) => {
+            lane.open.remove(&settled.nonce);
+            Ok(Some(lane))
+        }
+    }
+}
+
+fn from_snapshot(claim: &Claimed) -> Lane {
+    Lane {
+        epoch: claim.epoch,
+        purpose: claim.purpose,
+        next_nonce: claim.next_nonce,
+        open: claim.open.iter().map(|tx| (tx.nonce, tx.clone())).collect(),
+    }
+}
+
+/// The claim with which `instance` takes over `lane`, or opens it at the account's nonce on chain.
+pub fn claim(lane: Option<&Lane>, purpose: Purpose, chain_id: u64, instance: &str, chain_nonce: u64) -> Claimed {
+    Claimed {
+        epoch: lane.map_or(1, |lane| lane.epoch + 1),
+        purpose,
+        chain_id,
+        instance: instance.to_owned(),
+        next_nonce: lane.map_or(chain_nonce, |lane| lane.next_nonce),
+        open: lane.map_or_else(Vec::new, |lane| lane.open.values().cloned().collect()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::examples;
+
+    #[test]
+    fn a_fold_from_the_latest_claim_equals_the_fold_of_everything() {
+        let mut all = None;
+        let first = SignerEvent::Claimed(claim(None, Purpose::Settle, 84532, "a", 7));
+        all = evolve(all, &first).unwrap();
+        for nonce in 7..10 {
+            all = evolve(all, &SignerEvent::Signed(examples::open_tx(nonce))).unwrap();
+        }
+        all = evolve(all, &SignerEvent::Settled(examples::settled(7))).unwrap();
+        let second = SignerEvent::Claimed(claim(all.as_ref(), Purpose::Settle, 84532, "b", 99));
+        let whole = evolve(all, &second).unwrap().unwrap();
+        assert_eq!(evolve(None, &second).unwrap().unwrap(), whole);
+        assert_eq!((whole.epoch, whole.next_nonce), (2, 10));
+        assert_eq!(whole.open.keys().copied().collect::<Vec<_>>(), [8, 9]);
+    }
+
+    #[test]
+    fn a_nonce_out_of_turn_stops_the_lane() {
+        let lane = evolve(None, &SignerEvent::Claimed(claim(None, Purpose::Mint, 1, "a", 0))).unwrap();
+        let skipped = evolve(lane, &SignerEvent::Signed(examples::open_tx(1)));
+        assert_eq!(skipped, Err(ImpossibleLane::NonceOutOfTurn { expected: 0, found: 1 }));
+        assert_eq!(evolve(None, &SignerEvent::Signed(examples::open_tx(0))), Err(ImpossibleLane::NotClaimed));
+    }
+}

@@ -1,0 +1,23 @@
+//! What Paymint knows about money and orders, and nothing about the world.
+//!
+//! Owns: ids, amounts, events, and the deciders: what may happen next to an [`order`] and to a signer's [`lane`].
+//! Refuses to know: async, clocks, I/O, logs, SQL, subject names, RPC providers. Time, where it matters, is an argument.
+//!
+//! A stream of events folds with [`order::evolve`] or [`lane::evolve`]; a command is judged by the `decide` beside it.
+
+pub mod event;
+pub mod examples;
+pub mod ids;
+pub mod lane;
+pub mod money;
+pub mod order;
+pub mod request;
+pub mod token;
+
+pub use event::{Event, OrderEvent, SignerEvent, TokenEvent};
+pub use ids::{BlockRef, PaymentId, PaymentKey};
+pub use lane::Lane;
+pub use money::{Quantity, Usdc};
+pub use order::{Order, Stage};
+pub use request::{Authorization, PaymentRequest, Purchase, SignatureBytes};
+pub use token::TokenTerms;

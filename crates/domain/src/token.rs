@@ -1,0 +1,38 @@
+//! What the shop sells: a token's terms, as registered in the ledger and immutable on chain.
+
+use crate::ids::{BlockRef, PaymentKey};
+use crate::money::{Usdc, decimal_string, decimal_string_u128};
+use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+
+/// Terms of a token: the arguments baked into its bytecode, and where it was created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenTerms {
+    /// The token: an ERC-20, the payee of its own sales, and their escrow.
+    pub token: Address,
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// The USDC contract it is sold for.
+    pub asset: Address,
+    /// ERC-20 name, 1 to 64 bytes.
+    pub name: String,
+    /// ERC-20 symbol, 1 to 16 bytes.
+    pub symbol: String,
+    /// Token base units (18 decimals) that one unit mints.
+    #[serde(with = "decimal_string_u128")]
+    pub unit: u128,
+    /// Units that can ever be minted.
+    #[serde(with = "decimal_string")]
+    pub max_units: u64,
+    /// Atomic USDC a unit.
+    pub unit_price: Usdc,
+    /// Who may withdraw what the token has earned.
+    pub creator: Address,
+    /// Key of the payment that bought the deployment; the CREATE2 salt commits to it.
+    pub payment_key: PaymentKey,
+    /// Hash of the configuration; the CREATE2 salt commits to it.
+    pub config_hash: B256,
+    /// Block in which the factory's event stands.
+    pub block: BlockRef,
+}
