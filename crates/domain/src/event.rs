@@ -20,6 +20,8 @@ pub enum Event {
     Signer(Address, SignerEvent),
     /// Of one token.
     Token(Address, TokenEvent),
+    /// Of operations.
+    Ops(OpsEvent),
 }
 
 /// What happens to an order. What repeats carries its number, from 1.
@@ -61,6 +63,27 @@ pub enum SignerEvent {
 pub enum TokenEvent {
     /// It is deployed and may be sold.
     Registered(Box<TokenTerms>),
+}
+
+/// What operators must see.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OpsEvent {
+    /// A message that a consumer can never handle: set aside, others go on.
+    Parked(ParkedMessage),
+}
+
+/// A message set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ParkedMessage {
+    /// The durable consumer that gave up.
+    pub consumer: String,
+    /// Sequence of the message in the ledger.
+    pub sequence: u64,
+    /// Its subject.
+    pub subject: String,
+    /// Why, at most 200 characters.
+    pub reason: String,
 }
 
 /// Where a payment or a mint was sent: a transaction that is in its signer's stream.

@@ -1,8 +1,8 @@
 //! Example facts, one of each: for tests, documents, `schemas/` and demos alike.
 
 use crate::event::{
-    Claimed, Deferral, Event, FailureReason, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure,
-    PaymentProof, Settled, SignerEvent, Submission, TokenEvent, WaitReason,
+    Claimed, Deferral, Event, FailureReason, Minted, OpsEvent, OrderEvent, PaidBy, ParkReason, Parked, ParkedMessage,
+    PaymentFailure, PaymentProof, Settled, SignerEvent, Submission, TokenEvent, WaitReason,
 };
 use crate::ids::{BlockRef, PaymentId, PaymentKey};
 use crate::lane::{OpenTx, Purpose};
@@ -163,5 +163,11 @@ pub fn all() -> Vec<Event> {
         order(OrderEvent::MintSubmitted(1, submission(8))),
         order(OrderEvent::MintParked(1, parked())),
         order(OrderEvent::MintConfirmed(minted())),
+        Event::Ops(OpsEvent::Parked(ParkedMessage {
+            consumer: "payment-sender".to_owned(),
+            sequence: 12,
+            subject: format!("orders.{}.{id}.payment.requested", id.shard()),
+            reason: "not a CloudEvent".to_owned(),
+        })),
     ]
 }

@@ -14,7 +14,7 @@ pub mod order;
 pub mod request;
 pub mod token;
 
-pub use event::{Event, OrderEvent, SignerEvent, TokenEvent};
+pub use event::{Event, OpsEvent, OrderEvent, SignerEvent, TokenEvent};
 pub use ids::{BlockRef, PaymentId, PaymentKey};
 pub use lane::Lane;
 pub use money::{Quantity, Usdc};

@@ -1,1 +1,27 @@
-//! ledger
+//! The ledger: one JetStream stream that holds every event, and the only place where something becomes true.
+//!
+//! Owns: subjects, the CloudEvents envelope, append with an expected version, group commit, reading and folding,
+//! durable consumers, the start-up gate, provisioning from `nats/`.
+//! Refuses to know: payment rules (they are [`domain`]'s), chains, databases, HTTP.
+
+mod append;
+mod connect;
+mod consume;
+mod envelope;
+mod error;
+mod fold;
+mod gate;
+mod group_commit;
+mod provision;
+mod read;
+mod subjects;
+
+pub use append::{Expected, NewEvent};
+pub use connect::{Ledger, LedgerConfig};
+pub use consume::{Delivery, Inbox};
+pub use envelope::{Recorded, Undecodable, decode, encode};
+pub use error::{AppendError, ConnectError, LedgerError};
+pub use fold::Loaded;
+pub use group_commit::GroupCommit;
+pub use provision::provision;
+pub use subjects::{STREAM, event_type, subject};

@@ -1,1 +1,27 @@
-//! store
+//! Postgres: the second copy of the ledger and the read models. Every line of SQL is here and in `migrations/`.
+//!
+//! Owns: tables, transactions, the hash chain of the copy, positions moved by compare-and-set, and [`project`], the pure
+//! fold from an event to a row.
+//! Refuses to know: NATS, chains, HTTP, and what may happen to an order. It decides nothing: [`domain::order::evolve`]
+//! says whether an event fits its past, and one that does not is set aside.
+//!
+//! Nothing that money depends on is read from here. The tables can be dropped and built again from sequence 1.
+
+mod apply;
+mod connect;
+mod error;
+mod fold;
+mod ledger;
+mod payment;
+mod position;
+mod reads;
+mod token;
+
+pub use apply::Applied;
+pub use connect::{CONNECTIONS, Store};
+pub use error::StoreError;
+pub use fold::{SetAside, SetAsideKind};
+pub use ledger::{Entry, LedgerRow, chain_hash};
+pub use payment::{MintStatus, MintView, PaymentStatus, PaymentView, StageName, Stamp, project};
+pub use position::{Position, READ_MODELS};
+pub use token::TokenView;

@@ -1,0 +1,255 @@
+//! Append: the only lock is the expected version, and the only answer to doubt is to read back and compare.
+
+use crate::connect::{Ledger, REQUEST_TIMEOUT};
+use crate::envelope::{CONTENT_TYPE, data, encode};
+use crate::error::AppendError;
+use crate::subjects::{order_filter, signer_filter, subject};
+use async_nats::HeaderMap;
+use chrono::Utc;
+use domain::Event;
+use serde_json::Value;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Messages in one atomic batch. The server's limit is 1,000 (10199).
+pub(crate) const BATCH_MAX: usize = 500;
+
+/// Attempts before the outcome is left unknown: with [`REQUEST_TIMEOUT`] each, longer than a leader failover.
+const ATTEMPTS: u32 = 3;
+
+/// What must be last in the ledger for an append to be valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// The last sequence of the event's order or signer, as folded; 0 where there is nothing yet.
+    Version(u64),
+    /// Nothing under the event's own subject: for what depends on no other event of its stream.
+    Absent,
+}
+
+/// An event to append.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// What happened.
+    pub event: Event,
+    /// When it may be written.
+    pub expected: Expected,
+    /// W3C trace context of the order, handed on.
+    pub trace: Option<String>,
+}
+
+/// A message ready to be sent, built once and sent as often as needed.
+struct Outgoing {
+    subject: String,
+    headers: HeaderMap,
+    payload: bytes::Bytes,
+    /// For the comparison when it is read back.
+    event: Event,
+}
+
+/// The server's answers that matter here, told apart by its error codes.
+enum Answer {
+    Stored(Vec<u64>),
+    /// 10071 wrong last sequence, 10164 the same while another is in flight, 10077 per subject: somebody wrote first.
+    Conflict,
+    /// Known not to be stored, and hopeless.
+    Refused(String),
+    /// Anything else.
+    Unknown(String),
+}
+
+impl Ledger {
+    /// Appends all of `events` or none, as one atomic batch, and answers with their sequences.
+    /// What is already stored with the same content counts as stored now: a retry finds its own first try.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; after `Unknown`, the same call is safe and is the only right one.
+    pub async fn append(&self, events: &[NewEvent]) -> Result<Vec<u64>, AppendError> {
+        let messages = self.outgoing(events)?;
+        let mut doubt = String::from("nothing to append");
+        for attempt in 0..ATTEMPTS {
+            match self.send(&messages).await {
+                Answer::Stored(sequences) => return Ok(sequences),
+                Answer::Refused(why) => return Err(AppendError::Refused(why)),
+                Answer::Conflict => match self.read_back(&messages).await {
+                    Ok(ReadBack::Same(sequences)) => return Ok(sequences),
+                    Ok(ReadBack::Different | ReadBack::Absent) => return Err(AppendError::WrongVersion),
+                    Err(why) => doubt = why,
+                },
+                Answer::Unknown(why) => match self.read_back(&messages).await {
+                    Ok(ReadBack::Same(sequences)) => return Ok(sequences),
+                    Ok(ReadBack::Different) => return Err(AppendError::WrongVersion),
+                    Ok(ReadBack::Absent) | Err(_) => doubt = why,
+                },
+            }
+            tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
+        }
+        Err(AppendError::Unknown(doubt))
+    }
+
+    fn outgoing(&self, events: &[NewEvent]) -> Result<Vec<Outgoing>, AppendError> {
+        let now = Utc::now();
+        let batch = Uuid::new_v4().simple().to_string();
+        let last = events.len();
+        events
+            .iter()
+            .zip(1_usize..)
+            .map(|(new, position)| {
+                let payload = encode(&new.event, self.source, new.trace.as_deref(), now)
+                    .map_err(|e| AppendError::Refused(e.to_string()))?;
+                let mut headers = HeaderMap::new();
+                headers.insert("Content-Type", CONTENT_TYPE);
+                expect(&mut headers, new);
+                if last > 1 {
+                    headers.insert("Nats-Batch-Id", batch.as_str());
+                    headers.insert("Nats-Batch-Sequence", position.to_string());
+                    if position == last {
+                        headers.insert("Nats-Batch-Commit", "1");
+                    }
+                }
+                Ok(Outgoing {
+                    subject: subject(&new.event),
+                    headers,
+                    payload: payload.into(),
+                    event: new.event.clone(),
+                })
+            })
+            .collect()
+    }
+
+    async fn send(&self, messages: &[Outgoing]) -> Answer {
+        let Some((last, first)) = messages.split_last() else { return Answer::Stored(vec![]) };
+        for message in first {
+            let sent = self
+                .client
+                .publish_with_headers(message.subject.clone(), message.headers.clone(), message.payload.clone())
+                .await;
+            if let Err(e) = sent {
+                return Answer::Unknown(e.to_string());
+            }
+        }
+        let request =
+            self.client.request_with_headers(last.subject.clone(), last.headers.clone(), last.payload.clone());
+        match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+            Ok(Ok(reply)) => classify(&reply.payload, messages.len()),
+            Ok(Err(e)) => Answer::Unknown(e.to_string()),
+            Err(_) => Answer::Unknown("timed out".to_owned()),
+        }
+    }
+
+    /// Compares what is stored under the subjects with what was to be written.
+    async fn read_back(&self, messages: &[Outgoing]) -> Result<ReadBack, String> {
+        let subjects: Vec<String> = messages.iter().map(|message| message.subject.clone()).collect();
+        let stored = self.last_per_subject(&subjects).await.map_err(|e| e.to_string())?;
+        if stored.is_empty() {
+            return Ok(ReadBack::Absent);
+        }
+        let mut sequences = Vec::with_capacity(messages.len());
+        for message in messages {
+            let same = stored
+                .iter()
+                .find(|recorded| recorded.subject == message.subject)
+                .filter(|recorded| recorded.event.as_ref().is_ok_and(|event| same_content(event, &message.event)));
+            match same {
+                Some(recorded) => sequences.push(recorded.seq),
+                None => return Ok(ReadBack::Different),
+            }
+        }
+        Ok(ReadBack::Same(sequences))
+    }
+}
+
+enum ReadBack {
+    Same(Vec<u64>),
+    Different,
+    Absent,
+}
+
+/// The expectation headers. Every writer of a stream sends the byte-identical filter: on three replicas, mixing `>` and
+/// `*` let two contradicting events in.
+fn expect(headers: &mut HeaderMap, new: &NewEvent) {
+    match new.expected {
+        Expected::Absent => headers.insert("Nats-Expected-Last-Subject-Sequence", "0"),
+        Expected::Version(version) => {
+            headers.insert("Nats-Expected-Last-Subject-Sequence", version.to_string());
+            let filter = match &new.event {
+                Event::Order(id, _) => order_filter(*id),
+                Event::Signer(address, _) => signer_filter(*address),
+                Event::Token(..) | Event::Ops(_) => subject(&new.event),
+            };
+            headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", filter);
+        }
+    }
+}
+
+/// Type and data agree; who wrote it and when does not matter.
+fn same_content(stored: &Event, wanted: &Event) -> bool {
+    subject(stored) == subject(wanted) && matches!((data(stored), data(wanted)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Reads a publish acknowledgement. `count` messages were sent; a batch's ack names the last sequence.
+fn classify(payload: &[u8], count: usize) -> Answer {
+    let Ok(answer) = serde_json::from_slice::<Value>(payload) else {
+        return Answer::Unknown("the acknowledgement is not JSON".to_owned());
+    };
+    let description = answer.pointer("/error/description").and_then(Value::as_str).unwrap_or_default();
+    match answer.pointer("/error/err_code").and_then(Value::as_u64) {
+        None if answer.get("error").is_some() => Answer::Unknown(answer.to_string()),
+        None => match (answer.get("seq").and_then(Value::as_u64), u64::try_from(count)) {
+            (Some(last), Ok(count)) if last >= count => Answer::Stored((last - count + 1..=last).collect()),
+            _ => Answer::Unknown(format!("an acknowledgement without a sequence: {answer}")),
+        },
+        Some(10071 | 10164) => Answer::Conflict,
+        Some(10077) if description.contains("per subject") => Answer::Conflict,
+        // 10054 message too large, 10077 stream full, 10111/10166/10174/10188/10193/10199/10201 our own mistake.
+        Some(code @ (10054 | 10077 | 10111 | 10166 | 10174 | 10188 | 10193 | 10199 | 10201)) => {
+            Answer::Refused(format!("{description} ({code})"))
+        }
+        Some(code) => Answer::Unknown(format!("{description} ({code})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_answers_are_told_apart() {
+        let cases = [
+            (r#"{"stream":"LEDGER","seq":7}"#, 1, "stored"),
+            (r#"{"stream":"LEDGER","seq":7,"batch":"x","count":3}"#, 3, "stored"),
+            (r#"{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 5"}}"#, 1, "conflict"),
+            (r#"{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}"#, 2, "conflict"),
+            (
+                r#"{"error":{"code":503,"err_code":10077,"description":"maximum messages per subject exceeded"}}"#,
+                1,
+                "conflict",
+            ),
+            (r#"{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"}}"#, 1, "refused"),
+            (
+                r#"{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}"#,
+                1,
+                "refused",
+            ),
+            (r#"{"error":{"code":400,"err_code":10176,"description":"batch publish is incomplete"}}"#, 2, "unknown"),
+            (
+                r#"{"error":{"code":503,"err_code":10008,"description":"jetstream system temporarily unavailable"}}"#,
+                1,
+                "unknown",
+            ),
+            ("", 1, "unknown"),
+            ("{}", 1, "unknown"),
+        ];
+        for (payload, count, expected) in cases {
+            let found = match classify(payload.as_bytes(), count) {
+                Answer::Stored(sequences) => {
+                    assert_eq!(sequences.len(), count);
+                    "stored"
+                }
+                Answer::Conflict => "conflict",
+                Answer::Refused(_) => "refused",
+                Answer::Unknown(_) => "unknown",
+            };
+            assert_eq!(found, expected, "{payload}");
+        }
+    }
+}

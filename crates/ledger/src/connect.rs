@@ -1,0 +1,80 @@
+//! A connection to the ledger that has passed the start-up gate.
+
+use crate::error::{ConnectError, LedgerError};
+use crate::gate;
+use async_nats::jetstream;
+use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+/// A request that is not answered within this has an unknown outcome. R3 leader failover stalls 5.5 to 6.5 s.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A half-open connection is noticed after two missed pings (F06).
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Where the ledger is.
+#[derive(Clone, Debug)]
+pub struct LedgerConfig {
+    /// `nats://127.0.0.1:4222`, several separated by commas.
+    pub url: String,
+    /// `http://127.0.0.1:8222`: `/varz` there tells whether an ack is durable.
+    pub monitor_url: String,
+}
+
+/// The ledger. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    pub(crate) client: async_nats::Client,
+    pub(crate) jetstream: jetstream::Context,
+    pub(crate) source: &'static str,
+    incarnation: DateTime<Utc>,
+}
+
+impl Ledger {
+    /// Connects and passes the gate: server version, durable acks, the stream as `nats/` defines it.
+    /// `source` is the CloudEvents source of what this process writes, `/paymint/api`.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what to change. Nothing was written.
+    pub async fn connect(config: &LedgerConfig, source: &'static str) -> Result<Self, ConnectError> {
+        let client = connect_client(&config.url).await?;
+        let jetstream = jetstream::new(client.clone());
+        let incarnation = gate::pass(&client, &config.monitor_url).await?;
+        Ok(Self { client, jetstream, source, incarnation })
+    }
+
+    /// When the stream was created. Another value than yesterday's is another ledger: positions do not carry over (F13).
+    pub fn incarnation(&self) -> DateTime<Utc> {
+        self.incarnation
+    }
+
+    /// Whether the connection stands now; for `/readyz`.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// Re-reads the stream's state: `(creation time, last sequence)`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transient`] without an answer.
+    pub async fn state(&self) -> Result<(DateTime<Utc>, u64), LedgerError> {
+        let info = gate::stream_info(&self.client).await.map_err(|e| LedgerError::Transient(e.to_string()))?;
+        Ok((info.created, info.state.last_seq))
+    }
+}
+
+/// Connects to any of the comma-separated URLs; reconnects for ever afterwards.
+pub(crate) async fn connect_client(url: &str) -> Result<async_nats::Client, ConnectError> {
+    let unreachable = |cause: String| ConnectError::Unreachable { url: url.to_owned(), cause };
+    let servers: Vec<async_nats::ServerAddr> = url
+        .split(',')
+        .map(|one| one.trim().parse().map_err(|e| unreachable(format!("{e}; a URL looks like nats://127.0.0.1:4222"))))
+        .collect::<Result<_, _>>()?;
+    async_nats::ConnectOptions::new()
+        .ping_interval(PING_INTERVAL)
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .event_callback(|event| async move { tracing::info!(%event, "ledger connection") })
+        .connect(servers)
+        .await
+        .map_err(|e| unreachable(e.to_string()))
+}

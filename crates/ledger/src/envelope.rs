@@ -1,0 +1,259 @@
+//! The envelope: CloudEvents 1.0, structured JSON over NATS.
+//!
+//! Own, because the SDK's `nats` feature is tied to an older client. Header `Content-Type: application/cloudevents+json`
+//! and no `ce-specversion` header: right for the NATS binding 1.0.2 and 1.0.3-wip, and for sdk-go. The SDK accepts too
+//! much, so [`decode`] checks again: type, id and aggregate against the subject, data against the type.
+
+use crate::subjects::{aggregate, event_type, subject as subject_of};
+use alloy_primitives::Address;
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use cloudevents::{AttributesReader, EventBuilder, EventBuilderV10};
+use domain::event::{
+    Claimed, Deferral, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Settled, Submission,
+};
+use domain::lane::OpenTx;
+use domain::{Event, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent, TokenEvent, TokenTerms};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The one content type of the ledger.
+pub(crate) const CONTENT_TYPE: &str = "application/cloudevents+json";
+
+/// One message of the ledger, as stored.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Sequence in the ledger: SSE id, projection position, audit trail.
+    pub seq: u64,
+    /// Subject.
+    pub subject: String,
+    /// Header block in canonical form: names sorted, `Name: value` lines, CRLF; none where there were no headers.
+    pub headers: Option<Vec<u8>>,
+    /// The bytes.
+    pub payload: Bytes,
+    /// When the ledger stored it.
+    pub recorded_at: DateTime<Utc>,
+    /// What it says, or why it cannot be read.
+    pub event: Result<Event, Undecodable>,
+    /// W3C trace context, to be handed on.
+    pub trace: Option<String>,
+}
+
+/// A message that is not an event of ours. It is set aside, never guessed at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undecodable {
+    /// Not structured CloudEvents JSON 1.0.
+    #[error("not a CloudEvent: {0}")]
+    NotACloudEvent(String),
+    /// Type, id, aggregate or data contradict the subject.
+    #[error("{0}")]
+    Contradiction(String),
+    /// A type or version that this build does not know: held, not skipped.
+    #[error("unknown event type {0}")]
+    UnknownType(String),
+}
+
+/// The structured JSON of an event. `source` names the writing service: `/paymint/api`.
+pub fn encode(
+    event: &Event,
+    source: &str,
+    trace: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut builder = EventBuilderV10::new()
+        .id(subject_of(event))
+        .ty(event_type(event))
+        .source(source)
+        .subject(aggregate(event))
+        .time(now)
+        .data("application/json", data(event)?);
+    if let Some(trace) = trace {
+        builder = builder.extension("traceparent", trace);
+    }
+    let event = builder.build().map_err(serde::ser::Error::custom)?;
+    serde_json::to_vec(&event)
+}
+
+/// The `data` of an event.
+pub(crate) fn data(event: &Event) -> Result<Value, serde_json::Error> {
+    fn value<T: Serialize>(data: &T) -> Result<Value, serde_json::Error> {
+        serde_json::to_value(data)
+    }
+    match event {
+        Event::Order(_, event) => match event {
+            OrderEvent::PaymentRequested(request) => value(request),
+            OrderEvent::PaymentSubmitted(_, tx) | OrderEvent::MintSubmitted(_, tx) => value(tx),
+            OrderEvent::PaymentDeferred(_, why) | OrderEvent::MintDeferred(_, why) => value(why),
+            OrderEvent::PaymentConfirmed(proof) => value(proof),
+            OrderEvent::PaymentFailed(failure) => value(failure),
+            OrderEvent::MintParked(_, why) => value(why),
+            OrderEvent::MintConfirmed(minted) => value(minted),
+        },
+        Event::Signer(_, SignerEvent::Claimed(claim)) => value(claim),
+        Event::Signer(_, SignerEvent::Signed(tx)) => value(tx),
+        Event::Signer(_, SignerEvent::Settled(settled)) => value(settled),
+        Event::Token(_, TokenEvent::Registered(terms)) => value(terms),
+        Event::Ops(OpsEvent::Parked(parked)) => value(parked),
+    }
+}
+
+/// Reads a stored message. `content_type` is its `Content-Type` header.
+///
+/// # Errors
+/// [`Undecodable`]. Nothing of the message is trusted before the whole of it agrees with its subject.
+pub fn decode(
+    subject: &str,
+    content_type: Option<&str>,
+    payload: &[u8],
+) -> Result<(Event, Option<String>), Undecodable> {
+    if content_type != Some(CONTENT_TYPE) {
+        return Err(Undecodable::NotACloudEvent(format!("Content-Type is {content_type:?}, not {CONTENT_TYPE}")));
+    }
+    let envelope: cloudevents::Event =
+        serde_json::from_slice(payload).map_err(|e| Undecodable::NotACloudEvent(e.to_string()))?;
+    if envelope.id() != subject {
+        return Err(Undecodable::Contradiction(format!("id {:?} is not the subject", envelope.id())));
+    }
+    if envelope.source().is_empty() {
+        return Err(Undecodable::Contradiction("source is empty".to_owned()));
+    }
+    let Some(cloudevents::Data::Json(data)) = envelope.data() else {
+        return Err(Undecodable::NotACloudEvent("data is not JSON".to_owned()));
+    };
+    let event = typed(subject, envelope.ty(), data.clone())?;
+    if event_type(&event) != envelope.ty() {
+        return Err(Undecodable::Contradiction(format!("type {} is not of this subject", envelope.ty())));
+    }
+    if envelope.subject() != Some(aggregate(&event).as_str()) {
+        return Err(Undecodable::Contradiction("the envelope names another aggregate than the subject".to_owned()));
+    }
+    if subject_of(&event) != subject {
+        return Err(Undecodable::Contradiction("the data belong to another subject".to_owned()));
+    }
+    let trace = envelope.extension("traceparent").map(ToString::to_string);
+    Ok((event, trace))
+}
+
+fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
+    let tokens: Vec<&str> = subject.split('.').collect();
+    match tokens.as_slice() {
+        ["orders", _, id, context, name, rest @ ..] => {
+            let id = id.parse::<PaymentId>().map_err(|e| Undecodable::Contradiction(e.to_string()))?;
+            let n = || number(rest.first());
+            let event = match (*context, *name) {
+                ("payment", "requested") => {
+                    let request: PaymentRequest = parse(data)?;
+                    if request.id() != id {
+                        return Err(Undecodable::Contradiction("the payment key belongs to another order".to_owned()));
+                    }
+                    OrderEvent::PaymentRequested(Box::new(request))
+                }
+                ("payment", "submitted") => OrderEvent::PaymentSubmitted(n()?, parse::<Submission>(data)?),
+                ("payment", "deferred") => OrderEvent::PaymentDeferred(n()?, parse::<Deferral>(data)?),
+                ("payment", "confirmed") => OrderEvent::PaymentConfirmed(parse::<PaymentProof>(data)?),
+                ("payment", "failed") => OrderEvent::PaymentFailed(parse::<PaymentFailure>(data)?),
+                ("mint", "submitted") => OrderEvent::MintSubmitted(n()?, parse::<Submission>(data)?),
+                ("mint", "deferred") => OrderEvent::MintDeferred(n()?, parse::<Deferral>(data)?),
+                ("mint", "parked") => OrderEvent::MintParked(n()?, parse::<Parked>(data)?),
+                ("mint", "confirmed") => OrderEvent::MintConfirmed(parse::<Minted>(data)?),
+                _ => return Err(Undecodable::UnknownType(ty.to_owned())),
+            };
+            Ok(Event::Order(id, event))
+        }
+        ["signers", address, name, _] => {
+            let event = match *name {
+                "claimed" => SignerEvent::Claimed(parse::<Claimed>(data)?),
+                "signed" => SignerEvent::Signed(parse::<OpenTx>(data)?),
+                "settled" => SignerEvent::Settled(parse::<Settled>(data)?),
+                _ => return Err(Undecodable::UnknownType(ty.to_owned())),
+            };
+            Ok(Event::Signer(parse_address(address)?, event))
+        }
+        ["tokens", address, "registered"] => {
+            let terms: TokenTerms = parse(data)?;
+            let address = parse_address(address)?;
+            if terms.token != address {
+                return Err(Undecodable::Contradiction("the terms are of another token".to_owned()));
+            }
+            Ok(Event::Token(address, TokenEvent::Registered(Box::new(terms))))
+        }
+        ["ops", "parked", _] => Ok(Event::Ops(OpsEvent::Parked(parse::<ParkedMessage>(data)?))),
+        _ => Err(Undecodable::UnknownType(ty.to_owned())),
+    }
+}
+
+fn parse<T: DeserializeOwned>(data: Value) -> Result<T, Undecodable> {
+    serde_json::from_value(data).map_err(|e| Undecodable::Contradiction(format!("data: {e}")))
+}
+
+fn number(token: Option<&&str>) -> Result<u32, Undecodable> {
+    token
+        .and_then(|token| token.parse().ok())
+        .ok_or_else(|| Undecodable::Contradiction("the subject lacks its number".to_owned()))
+}
+
+fn parse_address(token: &str) -> Result<Address, Undecodable> {
+    token.parse().map_err(|_| Undecodable::Contradiction(format!("{token:?} is no address")))
+}
+
+/// Header block in canonical form, see [`Recorded::headers`].
+pub(crate) fn header_block(headers: &HeaderMap) -> Vec<u8> {
+    let mut lines: Vec<String> = headers
+        .iter()
+        .flat_map(|(name, values)| values.iter().map(move |value| format!("{name}: {value}\r\n")))
+        .collect();
+    lines.sort();
+    lines.concat().into_bytes()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use domain::examples;
+
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn every_event_survives_its_envelope() {
+        for event in examples::all() {
+            let bytes = encode(&event, "/paymint/test", Some(TRACE), Utc::now()).unwrap();
+            let (read, trace) = decode(&subject_of(&event), Some(CONTENT_TYPE), &bytes).unwrap();
+            assert_eq!(read, event);
+            assert_eq!(trace.as_deref(), Some(TRACE));
+        }
+    }
+
+    /// B56, B57, B58, B59, B61, B67.
+    #[test]
+    fn a_message_that_contradicts_its_subject_is_undecodable() {
+        let event = &examples::all()[2];
+        let subject = subject_of(event);
+        let good = String::from_utf8(encode(event, "/paymint/test", None, Utc::now()).unwrap()).unwrap();
+        let cases = [
+            ("B56 not JSON", subject.clone(), Some(CONTENT_TYPE), "nonsense".to_owned()),
+            ("B56 empty", subject.clone(), Some(CONTENT_TYPE), String::new()),
+            ("B57 no source", subject.clone(), Some(CONTENT_TYPE), good.replace("\"source\"", "\"sauce\"")),
+            ("B57 old version", subject.clone(), Some(CONTENT_TYPE), good.replace("\"1.0\"", "\"0.3\"")),
+            (
+                "B58 type",
+                subject.clone(),
+                Some(CONTENT_TYPE),
+                good.replace("payment.requested.v1", "payment.confirmed.v1"),
+            ),
+            ("B67 version", subject.clone(), Some(CONTENT_TYPE), good.replace("requested.v1", "requested.v99")),
+            ("B59 id", subject.replace("payment", "mint"), Some(CONTENT_TYPE), good.clone()),
+            ("B59 key", subject.clone(), Some(CONTENT_TYPE), good.replace("0x07d8", "0x07d9")),
+            ("B61 binary mode", subject.clone(), Some("application/json"), good.clone()),
+            ("B61 no content type", subject.clone(), None, good.clone()),
+            ("B66 a number for money", subject.clone(), Some(CONTENT_TYPE), good.replace("\"100000\"", "100000")),
+            ("unknown field", subject.clone(), Some(CONTENT_TYPE), good.replace("\"chainId\"", "\"x\":1,\"chainId\"")),
+        ];
+        for (name, subject, content_type, payload) in cases {
+            assert!(payload != good || subject != subject_of(event) || content_type != Some(CONTENT_TYPE), "{name}");
+            assert!(decode(&subject, content_type, payload.as_bytes()).is_err(), "{name}");
+        }
+    }
+}

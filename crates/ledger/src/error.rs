@@ -1,0 +1,72 @@
+//! Errors, cut by what the caller can do about them.
+
+/// Reading, or talking to the server at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Try again: unreachable, slow, no answer yet.
+    #[error("the ledger did not answer: {0}")]
+    Transient(String),
+    /// The past cannot be read: stop this order or lane, and look.
+    #[error("the ledger holds what no decider could have written: {0}")]
+    Corrupt(String),
+}
+
+/// Appending. In every case but `Unknown` nothing of this append is in the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Somebody else wrote first: read again, decide again.
+    #[error("the expected version is stale: read again")]
+    WrongVersion,
+    /// It may be stored, now or later. Append the same events again: that is always safe.
+    #[error("no answer to the append, it may be stored: {0}")]
+    Unknown(String),
+    /// The server will not take it: full, or not permitted. Nothing is stored.
+    #[error("the ledger refuses the append: {0}")]
+    Refused(String),
+}
+
+/// Why a service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No server there.
+    #[error("NATS_URL: no NATS server answers at {url}: {cause}")]
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// What the client said.
+        cause: String,
+    },
+    /// The monitor does not answer.
+    #[error("NATS_MONITOR_URL: no NATS monitor answers at {url}: {cause}; it looks like http://127.0.0.1:8222")]
+    NoMonitor {
+        /// Where it was looked for.
+        url: String,
+        /// What the client said.
+        cause: String,
+    },
+    /// Too old: D15, and group commit under `always` needs 2.15.
+    #[error("nats-server {found} is too old: Paymint needs {needed} or newer")]
+    OldServer {
+        /// Its version.
+        found: String,
+        /// Ours.
+        needed: &'static str,
+    },
+    /// An ack would not be durable.
+    #[error("nats-server acknowledges before it syncs: set `sync_interval: always` in its jetstream block")]
+    NotSynced,
+    /// No such stream.
+    #[error("the stream {0} does not exist: apply the definitions in nats/ first")]
+    NoStream(&'static str),
+    /// The stream or consumer is not what `nats/` says.
+    #[error("{what} differs from its definition in nats/: {difference}")]
+    Drift {
+        /// Which.
+        what: String,
+        /// The first key that differs, with both values.
+        difference: String,
+    },
+    /// The server answered something else.
+    #[error("the ledger could not be opened: {0}")]
+    Other(String),
+}

@@ -1,0 +1,141 @@
+//! Loading: read the history of an order or a lane, fold it, remember its version.
+
+use crate::connect::Ledger;
+use crate::envelope::Recorded;
+use crate::error::LedgerError;
+use crate::subjects::{claims_filter, order_filter, signer_filter, token_subject};
+use alloy_primitives::Address;
+use chrono::{DateTime, Utc};
+use domain::{Event, Lane, Order, PaymentId, TokenEvent, TokenTerms, lane, order};
+use std::collections::HashMap;
+
+/// A folded aggregate and the version that an append must name.
+#[derive(Clone, Debug)]
+pub struct Loaded<T> {
+    /// What the events say; none where there are none.
+    pub state: Option<T>,
+    /// Last sequence of the aggregate; 0 where there are none.
+    pub version: u64,
+    /// Trace context of the first event.
+    pub trace: Option<String>,
+    /// When the first event was stored.
+    pub since: DateTime<Utc>,
+}
+
+impl<T> Default for Loaded<T> {
+    fn default() -> Self {
+        Self { state: None, version: 0, trace: None, since: DateTime::UNIX_EPOCH }
+    }
+}
+
+impl Ledger {
+    /// One order with its version.
+    ///
+    /// # Errors
+    /// `Corrupt` when its past is impossible; `Transient` without an answer.
+    pub async fn load_order(&self, id: PaymentId) -> Result<Loaded<Order>, LedgerError> {
+        self.load_orders(&[id]).await?.remove(&id).unwrap_or_else(|| Ok(Loaded::default()))
+    }
+
+    /// Many orders in one round trip. Each is judged alone: one impossible past does not stop the others.
+    ///
+    /// # Errors
+    /// `Transient` without an answer.
+    pub async fn load_orders(
+        &self,
+        ids: &[PaymentId],
+    ) -> Result<HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>, LedgerError> {
+        let filters: Vec<String> = ids.iter().map(|id| order_filter(*id)).collect();
+        let mut loaded: HashMap<_, _> = ids.iter().map(|id| (*id, Ok(Loaded::default()))).collect();
+        for recorded in self.last_per_subject(&filters).await? {
+            let Some(id) = order_of(&recorded) else { continue };
+            if let Some(slot) = loaded.get_mut(&id) {
+                let before = std::mem::replace(slot, Ok(Loaded::default()));
+                *slot = before.and_then(|before| fold_order(before, &recorded));
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Every event of one order, by sequence: what a payer's page shows.
+    ///
+    /// # Errors
+    /// `Transient` without an answer.
+    pub async fn order_history(&self, id: PaymentId) -> Result<Vec<Recorded>, LedgerError> {
+        self.last_per_subject(&[order_filter(id)]).await
+    }
+
+    /// A lane from its latest claim on.
+    ///
+    /// # Errors
+    /// `Corrupt` when somebody else wrote to it; `Transient` without an answer.
+    pub async fn load_lane(&self, signer: Address) -> Result<Loaded<Lane>, LedgerError> {
+        match self.last(&claims_filter(signer)).await? {
+            Some(claim) => self.catch_up_lane(signer, Loaded::default(), claim.seq).await,
+            None => Ok(Loaded::default()),
+        }
+    }
+
+    /// The lane with what has been written since it was folded.
+    ///
+    /// # Errors
+    /// As [`Ledger::load_lane`].
+    pub async fn refresh_lane(&self, signer: Address, lane: Loaded<Lane>) -> Result<Loaded<Lane>, LedgerError> {
+        let from = lane.version + 1;
+        self.catch_up_lane(signer, lane, from).await
+    }
+
+    async fn catch_up_lane(
+        &self,
+        signer: Address,
+        mut lane: Loaded<Lane>,
+        from: u64,
+    ) -> Result<Loaded<Lane>, LedgerError> {
+        for recorded in self.range(&signer_filter(signer), from).await? {
+            let Ok(Event::Signer(_, event)) = &recorded.event else {
+                return Err(corrupt(&recorded, "not a signer event"));
+            };
+            lane.state = lane::evolve(lane.state, event).map_err(|e| corrupt(&recorded, &e.to_string()))?;
+            lane.version = recorded.seq;
+        }
+        Ok(lane)
+    }
+
+    /// A token's terms, once it is registered.
+    ///
+    /// # Errors
+    /// `Corrupt` when the event cannot be read; `Transient` without an answer.
+    pub async fn token(&self, token: Address) -> Result<Option<TokenTerms>, LedgerError> {
+        match self.last(&token_subject(token)).await? {
+            None => Ok(None),
+            Some(recorded) => match recorded.event {
+                Ok(Event::Token(_, TokenEvent::Registered(terms))) => Ok(Some(*terms)),
+                _ => Err(corrupt(&recorded, "not a token event")),
+            },
+        }
+    }
+}
+
+/// The order that a subject belongs to, readable or not.
+fn order_of(recorded: &Recorded) -> Option<PaymentId> {
+    recorded.subject.split('.').nth(2)?.parse().ok()
+}
+
+fn fold_order(mut loaded: Loaded<Order>, recorded: &Recorded) -> Result<Loaded<Order>, LedgerError> {
+    let event = match &recorded.event {
+        Ok(Event::Order(_, event)) => event,
+        Ok(_) => return Err(corrupt(recorded, "not an order event")),
+        Err(why) => return Err(corrupt(recorded, &why.to_string())),
+    };
+    if loaded.version == 0 {
+        loaded.since = recorded.recorded_at;
+        loaded.trace.clone_from(&recorded.trace);
+    }
+    loaded.state = order::evolve(loaded.state, event).map_err(|e| corrupt(recorded, &e.to_string()))?;
+    loaded.version = recorded.seq;
+    Ok(loaded)
+}
+
+fn corrupt(recorded: &Recorded, why: &str) -> LedgerError {
+    LedgerError::Corrupt(format!("{} at sequence {}: {why}", recorded.subject, recorded.seq))
+}

@@ -1,0 +1,188 @@
+//! Reading: the last message per subject, a range of one stream, and the whole ledger in order.
+
+use crate::connect::{Ledger, REQUEST_TIMEOUT};
+use crate::envelope::{Recorded, decode, header_block};
+use crate::error::LedgerError;
+use crate::subjects::STREAM;
+use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy, pull};
+use async_nats::{HeaderMap, Message};
+use chrono::{DateTime, Utc};
+use futures_util::{Stream, StreamExt};
+use serde_json::{Value, json};
+
+/// Filters in one request: an order has about ten subjects, and the server answers with 1,024 at most.
+const FILTERS_MAX: usize = 50;
+
+/// Messages in one ranged answer.
+const RANGE_MAX: usize = 256;
+
+impl Ledger {
+    /// The last message of every subject that one of `filters` matches, by sequence. Since a subject is written once,
+    /// this is the whole history of an order or a lane.
+    pub(crate) async fn last_per_subject(&self, filters: &[String]) -> Result<Vec<Recorded>, LedgerError> {
+        let mut found = Vec::new();
+        for some in filters.chunks(FILTERS_MAX) {
+            found.extend(self.direct_get(json!({ "multi_last": some })).await?);
+        }
+        found.sort_by_key(|recorded| recorded.seq);
+        Ok(found)
+    }
+
+    /// The last message that `filter` matches.
+    pub(crate) async fn last(&self, filter: &str) -> Result<Option<Recorded>, LedgerError> {
+        Ok(self.direct_get(json!({ "last_by_subj": filter })).await?.pop())
+    }
+
+    /// Everything that `filter` matches from sequence `from` on, by sequence.
+    pub(crate) async fn range(&self, filter: &str, mut from: u64) -> Result<Vec<Recorded>, LedgerError> {
+        let mut found: Vec<Recorded> = Vec::new();
+        loop {
+            let page = self.direct_get(json!({ "seq": from, "next_by_subj": filter, "batch": RANGE_MAX })).await?;
+            let full = page.len() == RANGE_MAX;
+            found.extend(page);
+            match found.last() {
+                Some(last) if full => from = last.seq + 1,
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// The message at `seq`, if there is one.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transient`] without an answer.
+    pub async fn at(&self, seq: u64) -> Result<Option<Recorded>, LedgerError> {
+        Ok(self.direct_get(json!({ "seq": seq })).await?.pop().filter(|recorded| recorded.seq == seq))
+    }
+
+    /// One direct-get request and all of its answers. `No Results` is an empty answer.
+    async fn direct_get(&self, request: Value) -> Result<Vec<Recorded>, LedgerError> {
+        let transient = |e: &dyn std::fmt::Display| LedgerError::Transient(e.to_string());
+        let single = request.get("batch").is_none() && request.get("multi_last").is_none();
+        let inbox = self.client.new_inbox();
+        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|e| transient(&e))?;
+        self.client
+            .publish_with_reply(format!("$JS.API.DIRECT.GET.{STREAM}"), inbox, request.to_string().into())
+            .await
+            .map_err(|e| transient(&e))?;
+        let mut found = Vec::new();
+        loop {
+            let answer = tokio::time::timeout(REQUEST_TIMEOUT, answers.next())
+                .await
+                .map_err(|e| transient(&e))?
+                .ok_or_else(|| LedgerError::Transient("the connection closed".to_owned()))?;
+            match answer.status.map(|status| status.as_u16()) {
+                None => found.push(from_direct(answer)?),
+                Some(204 | 404) => break,
+                Some(status) => return Err(LedgerError::Transient(format!("direct get answers {status}"))),
+            }
+            if single {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The whole ledger from sequence `from`, in order, for ever: nothing is left out, so a gap is a hole in the ledger.
+    /// Ends only with an error, after which the caller starts again where it stopped.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transient`]: read again from the next sequence.
+    pub async fn read_from(
+        &self,
+        from: u64,
+    ) -> Result<impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<>, LedgerError> {
+        let policy = DeliverPolicy::ByStartSequence { start_sequence: from.max(1) };
+        self.ordered(vec![">".to_owned()], policy).await
+    }
+
+    /// What `filters` match, in order, for ever: from the beginning, or only what is new.
+    ///
+    /// # Errors
+    /// As [`Ledger::read_from`].
+    pub async fn follow(
+        &self,
+        filters: Vec<String>,
+        only_new: bool,
+    ) -> Result<impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<>, LedgerError> {
+        self.ordered(filters, if only_new { DeliverPolicy::New } else { DeliverPolicy::All }).await
+    }
+
+    async fn ordered(
+        &self,
+        filters: Vec<String>,
+        deliver_policy: DeliverPolicy,
+    ) -> Result<impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<>, LedgerError> {
+        let transient = |e: &dyn std::fmt::Display| LedgerError::Transient(e.to_string());
+        let stream = self.jetstream.get_stream_no_info(STREAM).await.map_err(|e| transient(&e))?;
+        let config = pull::OrderedConfig {
+            filter_subjects: filters,
+            deliver_policy,
+            replay_policy: ReplayPolicy::Instant,
+            ..Default::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(|e| transient(&e))?;
+        let messages = consumer.messages().await.map_err(|e| transient(&e))?;
+        Ok(messages.map(|message| match message {
+            Ok(message) => from_delivery(&message),
+            Err(e) => Err(LedgerError::Transient(e.to_string())),
+        }))
+    }
+}
+
+/// Reads a direct-get answer: the stored message with its place in `Nats-*` headers.
+fn from_direct(message: Message) -> Result<Recorded, LedgerError> {
+    let mut headers = message.headers.unwrap_or_default();
+    let take = |name: &str| headers.get(name).map(ToString::to_string);
+    let subject = take("Nats-Subject");
+    let seq = take("Nats-Sequence").and_then(|text| text.parse().ok());
+    let time = take("Nats-Time-Stamp").and_then(|text| text.parse::<DateTime<Utc>>().ok());
+    let (Some(subject), Some(seq), Some(recorded_at)) = (subject, seq, time) else {
+        return Err(LedgerError::Transient("a direct-get answer without subject, sequence or time".to_owned()));
+    };
+    // What the answer adds is not part of the stored message.
+    let added = [
+        "Nats-Stream",
+        "Nats-Subject",
+        "Nats-Sequence",
+        "Nats-Time-Stamp",
+        "Nats-Num-Pending",
+        "Nats-Last-Sequence",
+        "Nats-UpTo-Sequence",
+    ];
+    let mut stored = HeaderMap::new();
+    for (name, values) in headers.iter() {
+        if !added.contains(&name.to_string().as_str()) {
+            for value in values {
+                stored.append(name.clone(), value.clone());
+            }
+        }
+    }
+    headers = stored;
+    Ok(recorded(seq, subject, Some(&headers), message.payload, recorded_at))
+}
+
+/// Reads a message that a consumer delivered.
+pub(crate) fn from_delivery(message: &async_nats::jetstream::Message) -> Result<Recorded, LedgerError> {
+    let info = message.info().map_err(|e| LedgerError::Transient(e.to_string()))?;
+    let nanos = info.published.unix_timestamp_nanos();
+    let recorded_at = i64::try_from(nanos).map(DateTime::from_timestamp_nanos).unwrap_or_default();
+    let subject = message.subject.to_string();
+    Ok(recorded(info.stream_sequence, subject, message.headers.as_ref(), message.payload.clone(), recorded_at))
+}
+
+fn recorded(
+    seq: u64,
+    subject: String,
+    headers: Option<&HeaderMap>,
+    payload: bytes::Bytes,
+    recorded_at: DateTime<Utc>,
+) -> Recorded {
+    let headers = headers.filter(|headers| !headers.is_empty());
+    let content_type = headers.and_then(|headers| headers.get("Content-Type")).map(ToString::to_string);
+    let (event, trace) = match decode(&subject, content_type.as_deref(), &payload) {
+        Ok((event, trace)) => (Ok(event), trace),
+        Err(why) => (Err(why), None),
+    };
+    Recorded { seq, subject, headers: headers.map(header_block), payload, recorded_at, event, trace }
+}

@@ -1,0 +1,115 @@
+//! Subjects: made here and nowhere else. Tokens are `[0-9a-z-]`, aggregate first, so that one wildcard covers all of an
+//! order or a lane. A subject is written once, for ever; what repeats carries its number.
+
+use alloy_primitives::Address;
+use domain::{Event, OpsEvent, OrderEvent, PaymentId, SignerEvent, TokenEvent};
+
+/// The one stream.
+pub const STREAM: &str = "LEDGER";
+
+/// The subject of an event: also its CloudEvents `id`, because it is written once.
+pub fn subject(event: &Event) -> String {
+    match event {
+        Event::Order(id, event) => {
+            let base = format!("{}.{}", order_prefix(*id), event.name());
+            match event {
+                OrderEvent::PaymentSubmitted(n, _)
+                | OrderEvent::PaymentDeferred(n, _)
+                | OrderEvent::MintSubmitted(n, _)
+                | OrderEvent::MintDeferred(n, _)
+                | OrderEvent::MintParked(n, _) => format!("{base}.{n}"),
+                OrderEvent::PaymentRequested(_)
+                | OrderEvent::PaymentConfirmed(_)
+                | OrderEvent::PaymentFailed(_)
+                | OrderEvent::MintConfirmed(_) => base,
+            }
+        }
+        Event::Signer(address, event) => {
+            let prefix = signer_prefix(*address);
+            match event {
+                SignerEvent::Claimed(claim) => format!("{prefix}.claimed.{}", claim.epoch),
+                SignerEvent::Signed(tx) => format!("{prefix}.signed.{}", tx.nonce),
+                SignerEvent::Settled(settled) => format!("{prefix}.settled.{}", settled.nonce),
+            }
+        }
+        Event::Token(address, TokenEvent::Registered(_)) => format!("tokens.{}.registered", hex(*address)),
+        Event::Ops(OpsEvent::Parked(parked)) => format!("ops.parked.{}-{}", parked.consumer, parked.sequence),
+    }
+}
+
+/// The CloudEvents type of an event.
+pub fn event_type(event: &Event) -> String {
+    let name = match event {
+        Event::Order(_, event) => event.name(),
+        Event::Signer(_, SignerEvent::Claimed(_)) => "signer.claimed",
+        Event::Signer(_, SignerEvent::Signed(_)) => "signer.signed",
+        Event::Signer(_, SignerEvent::Settled(_)) => "signer.settled",
+        Event::Token(_, TokenEvent::Registered(_)) => "token.registered",
+        Event::Ops(OpsEvent::Parked(_)) => "ops.parked",
+    };
+    format!("io.paymint.{name}.v1")
+}
+
+/// The CloudEvents `subject`: the aggregate's id.
+pub(crate) fn aggregate(event: &Event) -> String {
+    match event {
+        Event::Order(id, _) => id.to_string(),
+        Event::Signer(address, _) | Event::Token(address, _) => hex(*address),
+        Event::Ops(OpsEvent::Parked(parked)) => format!("{}-{}", parked.consumer, parked.sequence),
+    }
+}
+
+/// Everything of one order: the filter that every writer of orders sends, byte for byte.
+pub(crate) fn order_filter(id: PaymentId) -> String {
+    format!("{}.>", order_prefix(id))
+}
+
+/// Everything of one lane: the filter that every writer of signatures sends, byte for byte.
+pub(crate) fn signer_filter(address: Address) -> String {
+    format!("{}.>", signer_prefix(address))
+}
+
+/// All claims of one lane; the last one holds the snapshot.
+pub(crate) fn claims_filter(address: Address) -> String {
+    format!("{}.claimed.*", signer_prefix(address))
+}
+
+/// The one event of a token.
+pub(crate) fn token_subject(address: Address) -> String {
+    format!("tokens.{}.registered", hex(address))
+}
+
+fn order_prefix(id: PaymentId) -> String {
+    format!("orders.{}.{id}", id.shard())
+}
+
+fn signer_prefix(address: Address) -> String {
+    format!("signers.{}", hex(address))
+}
+
+/// 40 lower-case hex digits: `0x` adds nothing in a subject.
+fn hex(address: Address) -> String {
+    format!("{address:x}").trim_start_matches("0x").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::examples;
+
+    #[test]
+    fn a_subject_holds_only_safe_tokens_and_is_unique() {
+        let subjects: Vec<_> = examples::all().iter().map(subject).collect();
+        for subject in &subjects {
+            for token in subject.split('.') {
+                assert!(
+                    !token.is_empty()
+                        && token.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase() || b == b'-')
+                );
+            }
+        }
+        let distinct: std::collections::HashSet<_> = subjects.iter().collect();
+        assert_eq!(distinct.len(), subjects.len());
+        assert_eq!(hex(examples::SIGNER), "90f79bf6eb2c4f870365e785982e1f101e93b906");
+    }
+}

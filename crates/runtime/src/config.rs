@@ -1,0 +1,116 @@
+//! Configuration: environment variables only. An error names the variable and what it should look like.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What is wrong with the configuration. The value itself is not printed: it may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not set.
+    #[error("{variable} is not set; it looks like {shape}")]
+    Missing {
+        /// Its name.
+        variable: String,
+        /// An example.
+        shape: String,
+    },
+    /// Set, and of no use.
+    #[error("{variable} cannot be read: {why}; it looks like {shape}")]
+    Invalid {
+        /// Its name.
+        variable: String,
+        /// An example.
+        shape: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A set of variables: the process's own, or one that a test made.
+#[derive(Clone, Debug, Default)]
+pub struct Env(HashMap<String, String>);
+
+impl Env {
+    /// The process's environment. What is not UTF-8 counts as not set.
+    pub fn process() -> Self {
+        Self(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect())
+    }
+
+    /// A set made by hand.
+    pub fn of<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        Self(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
+    }
+
+    /// The text of a variable that must be set. `shape` is an example for the error.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`].
+    pub fn text(&self, variable: &str, shape: &str) -> Result<String, ConfigError> {
+        match self.0.get(variable).map(|value| value.trim()) {
+            Some(value) if !value.is_empty() => Ok(value.to_owned()),
+            _ => Err(ConfigError::Missing { variable: variable.to_owned(), shape: shape.to_owned() }),
+        }
+    }
+
+    /// The text of a variable that may be left out.
+    pub fn text_or(&self, variable: &str, default: &str) -> String {
+        self.text(variable, "").unwrap_or_else(|_| default.to_owned())
+    }
+
+    /// A value that must be set and must parse.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the variable and its shape.
+    pub fn parse<T: FromStr>(&self, variable: &str, shape: &str) -> Result<T, ConfigError>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let text = self.text(variable, shape)?;
+        text.parse().map_err(|e: T::Err| ConfigError::Invalid {
+            variable: variable.to_owned(),
+            shape: shape.to_owned(),
+            why: e.to_string(),
+        })
+    }
+
+    /// A value that may be left out, and must parse where it is set.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
+    pub fn parse_or<T: FromStr>(&self, variable: &str, shape: &str, default: T) -> Result<T, ConfigError>
+    where
+        T::Err: std::fmt::Display,
+    {
+        match self.parse(variable, shape) {
+            Err(ConfigError::Missing { .. }) => Ok(default),
+            answer => answer,
+        }
+    }
+
+    /// A duration in whole milliseconds; the variable's name ends in `_MS`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
+    pub fn millis_or(&self, variable: &str, default: Duration) -> Result<Duration, ConfigError> {
+        let default_ms = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
+        self.parse_or(variable, "a number of milliseconds such as 2000", default_ms).map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_error_names_the_variable_and_its_shape() {
+        let env = Env::of([("PORT", "eighty"), ("EMPTY", " ")]);
+        let missing = env.text("NATS_URL", "nats://127.0.0.1:4222").map_err(|e| e.to_string());
+        assert_eq!(missing, Err("NATS_URL is not set; it looks like nats://127.0.0.1:4222".to_owned()));
+        let invalid = env.parse::<u16>("PORT", "4021").map_err(|e| e.to_string());
+        assert_eq!(invalid, Err("PORT cannot be read: invalid digit found in string; it looks like 4021".to_owned()));
+        assert!(env.text("EMPTY", "something").is_err());
+        assert_eq!(env.parse_or("ABSENT", "4021", 7_u16), Ok(7));
+        assert!(env.parse_or("PORT", "4021", 7_u16).is_err());
+    }
+}

@@ -1,0 +1,91 @@
+//! An orderly end: one token that every task watches; the first task to fail stops the rest.
+
+use std::fmt;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Tasks have this long to finish what they began (C29: ten seconds in all).
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What ends a process with a non-zero exit; printed once, with its causes.
+pub struct Fatal(Box<dyn std::error::Error + Send + Sync>);
+
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Fatal {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Debug for Fatal {
+    /// The sentence and its causes on one line: this is what `main` prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(inner) = cause {
+            write!(f, ": {inner}")?;
+            cause = inner.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A token that SIGINT and SIGTERM cancel. A second signal ends the process at once.
+///
+/// # Errors
+/// When the signals cannot be watched.
+pub fn stop_on_signal() -> Result<CancellationToken, Fatal> {
+    let stop = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let token = stop.clone();
+    tokio::spawn(async move {
+        for pass in 0..2 {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            if pass == 1 {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping");
+            token.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// Waits for all tasks. The first failure cancels `stop` and is returned; tasks that do not end within
+/// [`STOP_TIMEOUT`] of the stop are dropped.
+///
+/// # Errors
+/// The first task's failure, or a panic.
+pub async fn join(mut tasks: JoinSet<Result<(), Fatal>>, stop: CancellationToken) -> Result<(), Fatal> {
+    let mut first = Ok(());
+    loop {
+        let next = if stop.is_cancelled() {
+            match tokio::time::timeout(STOP_TIMEOUT, tasks.join_next()).await {
+                Ok(next) => next,
+                Err(_) => {
+                    tracing::warn!(left = tasks.len(), "some tasks did not stop in time");
+                    return first;
+                }
+            }
+        } else {
+            tokio::select! { next = tasks.join_next() => next, () = stop.cancelled() => continue }
+        };
+        match next {
+            None => return first,
+            Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(fatal))) => first = first.and(Err(fatal)),
+            Some(Err(panic)) => first = first.and(Err(panic.into())),
+        }
+        if first.is_err() {
+            stop.cancel();
+        }
+    }
+}

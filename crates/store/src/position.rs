@@ -1,0 +1,95 @@
+//! How far a projection has come, and whether the stream still is the one that it has read.
+
+use crate::connect::Store;
+use crate::error::StoreError;
+use crate::ledger::{Entry, chain_hash, fixed, seq_from, seq_to};
+use alloy_primitives::B256;
+use chrono::{DateTime, SubsecRound, Utc};
+use sqlx::Row;
+
+/// The projection that keeps the copy of the ledger and the read models.
+pub const READ_MODELS: &str = "read-models";
+
+/// Where a projection stands. Equal positions mean equal histories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Creation time of the stream, to the microsecond.
+    pub incarnation: DateTime<Utc>,
+    /// Last sequence whose effect is in the rows; 0 before the first.
+    pub seq: u64,
+    /// Hash of the copy's chain at that sequence.
+    pub hash: B256,
+}
+
+impl Store {
+    /// Where `projection` stands; `None` before it was opened.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn position(&self, projection: &str) -> Result<Option<Position>, StoreError> {
+        const OPERATION: &str = "reading the position";
+        let row = sqlx::query("SELECT incarnation, seq, hash FROM projections WHERE name = $1")
+            .bind(projection)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(StoreError::of(OPERATION))?;
+        let Some(row) = row else { return Ok(None) };
+        let read = || -> Result<Position, sqlx::Error> {
+            let seq = row.try_get::<i64, _>("seq")?;
+            let hash = row.try_get::<Vec<u8>, _>("hash")?;
+            Ok(Position { incarnation: row.try_get("incarnation")?, seq: seq_from(seq)?, hash: fixed(&hash)? })
+        };
+        read().map(Some).map_err(StoreError::of(OPERATION))
+    }
+
+    /// The position of `projection` over the stream created at `incarnation`; the first call begins it at 0.
+    ///
+    /// # Errors
+    /// [`StoreError::IncarnationChanged`] where it was begun over another stream (F13).
+    pub async fn open(&self, projection: &str, incarnation: DateTime<Utc>) -> Result<Position, StoreError> {
+        const OPERATION: &str = "opening the position";
+        let incarnation = incarnation.trunc_subsecs(6);
+        sqlx::query(
+            "INSERT INTO projections (name, incarnation, seq, hash) VALUES ($1, $2, 0, $3) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(projection)
+        .bind(incarnation)
+        .bind(B256::ZERO.as_slice())
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::of(OPERATION))?;
+        let position = self.position(projection).await?.ok_or(StoreError::Corrupt {
+            operation: OPERATION,
+            what: format!("the row of {projection:?} vanished"),
+        })?;
+        if position.incarnation != incarnation {
+            return Err(StoreError::IncarnationChanged { stored: position.incarnation, found: incarnation });
+        }
+        Ok(position)
+    }
+
+    /// Whether `entry`, re-read from the stream at the position's sequence, is the event that was copied there (F15).
+    ///
+    /// # Errors
+    /// [`StoreError::Diverged`] where it is not.
+    pub async fn verify(&self, position: &Position, entry: &Entry) -> Result<(), StoreError> {
+        let before = match seq_to(position.seq)? {
+            0 | 1 => B256::ZERO,
+            seq => self.hash_at(seq - 1).await?,
+        };
+        if entry.seq != position.seq || chain_hash(before, entry) != position.hash {
+            return Err(StoreError::Diverged { seq: position.seq });
+        }
+        Ok(())
+    }
+
+    async fn hash_at(&self, seq: i64) -> Result<B256, StoreError> {
+        const OPERATION: &str = "reading the copy's hash";
+        let hash: Vec<u8> = sqlx::query_scalar("SELECT hash FROM ledger WHERE seq = $1")
+            .bind(seq)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::of(OPERATION))?;
+        fixed(&hash).map_err(StoreError::of(OPERATION))
+    }
+}

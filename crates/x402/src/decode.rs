@@ -1,0 +1,174 @@
+//! From header bytes to a [`Payment`]. Syntax only: whether it pays anything is for [`crate::verify`].
+
+use serde::Deserialize;
+
+use crate::fields::{Raw, address, bytes32, hex_bytes, nested, object, optional_string, seconds, string, uint256};
+use crate::header::{HeaderName, text};
+use crate::payment::{Accepted, Authorization, Payment, Version};
+use crate::rejection::Rejection;
+
+/// The one scheme that is offered.
+pub(crate) const SCHEME: &str = "exact";
+
+/// Either generation. Key order is free: TS, Python and Rust clients each have their own.
+#[derive(Deserialize)]
+struct WireEnvelope<'a> {
+    #[serde(borrow, rename = "x402Version")]
+    version: Raw<'a>,
+    scheme: Raw<'a>,
+    network: Raw<'a>,
+    accepted: Raw<'a>,
+    payload: Raw<'a>,
+    extensions: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireAccepted<'a> {
+    #[serde(borrow)]
+    scheme: Raw<'a>,
+    network: Raw<'a>,
+    amount: Raw<'a>,
+    asset: Raw<'a>,
+    pay_to: Raw<'a>,
+    extra: Raw<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireExtra<'a> {
+    #[serde(borrow)]
+    name: Raw<'a>,
+    version: Raw<'a>,
+    asset_transfer_method: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WirePayload<'a> {
+    #[serde(borrow)]
+    signature: Raw<'a>,
+    authorization: Raw<'a>,
+    #[serde(rename = "permit2Authorization")]
+    permit2_authorization: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireAuthorization<'a> {
+    #[serde(borrow)]
+    from: Raw<'a>,
+    to: Raw<'a>,
+    value: Raw<'a>,
+    valid_after: Raw<'a>,
+    valid_before: Raw<'a>,
+    nonce: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireExtensions<'a> {
+    #[serde(borrow, rename = "payment-identifier")]
+    payment_identifier: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireExtension<'a> {
+    #[serde(borrow)]
+    info: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireIdentifier<'a> {
+    #[serde(borrow)]
+    id: Raw<'a>,
+}
+
+/// Reads a header value. Unknown fields are skipped everywhere, as in the references.
+///
+/// The order of the checks is the order of precedence: size, base64, UTF-8, depth, JSON, version,
+/// scheme and shape of the accepted terms, kind of payload, fields. Cost: 3 us for a stock v2 payment.
+/// # Errors
+/// A [`Rejection`] with status 400 or 431 if it cannot be read; 402 if it is empty, or names a scheme,
+/// or is of a kind, that is never offered.
+pub fn decode(header: HeaderName, value: &[u8]) -> Result<Payment, Rejection> {
+    let text = text(value)?;
+    let envelope: WireEnvelope<'_> = object(&text).ok_or(Rejection::NotJson)?;
+    let version = header.version();
+    let expected = match version {
+        Version::V1 => "1",
+        Version::V2 => "2",
+    };
+    if envelope.version.is_none_or(|raw| raw.get() != expected) {
+        return Err(Rejection::InvalidVersion);
+    }
+    let (network, accepted) = match version {
+        Version::V1 => {
+            if string(envelope.scheme, "scheme")? != SCHEME {
+                return Err(Rejection::InvalidScheme);
+            }
+            (string(envelope.network, "network")?, None)
+        }
+        Version::V2 => {
+            let terms = accepted(envelope.accepted)?;
+            (terms.network.clone(), Some(terms))
+        }
+    };
+    let payload: WirePayload<'_> = nested(envelope.payload, "payload")?;
+    if payload.authorization.is_none() && payload.permit2_authorization.is_some() {
+        return Err(Rejection::UnsupportedPayload);
+    }
+    Ok(Payment {
+        version,
+        network,
+        accepted,
+        authorization: authorization(payload.authorization)?,
+        signature: hex_bytes(payload.signature, "payload.signature")?,
+        payment_identifier: payment_identifier(envelope.extensions),
+    })
+}
+
+fn accepted(raw: Raw<'_>) -> Result<Accepted, Rejection> {
+    if raw.is_none() {
+        return Err(Rejection::NoMatchingRequirements("accepted"));
+    }
+    let wire: WireAccepted<'_> = nested(raw, "accepted")?;
+    if string(wire.scheme, "accepted.scheme")? != SCHEME {
+        return Err(Rejection::NoMatchingRequirements("scheme"));
+    }
+    let extra: WireExtra<'_> = match wire.extra {
+        None => WireExtra::default(),
+        some => nested(some, "accepted.extra")?,
+    };
+    Ok(Accepted {
+        network: string(wire.network, "accepted.network")?,
+        asset: address(wire.asset, "accepted.asset")?,
+        pay_to: address(wire.pay_to, "accepted.payTo")?,
+        amount: uint256(wire.amount, "accepted.amount")?,
+        asset_name: optional_string(extra.name, "accepted.extra.name")?,
+        asset_version: optional_string(extra.version, "accepted.extra.version")?,
+        transfer_method: optional_string(extra.asset_transfer_method, "accepted.extra.assetTransferMethod")?,
+    })
+}
+
+fn authorization(raw: Raw<'_>) -> Result<Authorization, Rejection> {
+    let wire: WireAuthorization<'_> = nested(raw, "payload.authorization")?;
+    Ok(Authorization {
+        from: address(wire.from, "authorization.from")?,
+        to: address(wire.to, "authorization.to")?,
+        value: uint256(wire.value, "authorization.value")?,
+        valid_after: seconds(wire.valid_after, "authorization.validAfter")?,
+        valid_before: seconds(wire.valid_before, "authorization.validBefore")?,
+        nonce: bytes32(wire.nonce, "authorization.nonce")?,
+    })
+}
+
+/// Lenient, because extensions are: what is not exactly an identifier is none.
+fn payment_identifier(raw: Raw<'_>) -> Option<String> {
+    let extensions: WireExtensions<'_> = object(raw?.get())?;
+    let extension: WireExtension<'_> = object(extensions.payment_identifier?.get())?;
+    let identifier: WireIdentifier<'_> = object(extension.info?.get())?;
+    let id = string(identifier.id, "id").ok()?;
+    let fits =
+        (16..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    fits.then_some(id)
+}

@@ -1,0 +1,73 @@
+//! How single fields are spelt: strings, decimal numbers in strings, hex with 0x.
+//!
+//! Stricter than the references where these are lax by accident (`BigInt("")` is 0 in JavaScript), and
+//! never by position or by guess: a JSON array is not an object, a number is not a string.
+
+use alloy_primitives::{Address, B256, U256, hex};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::rejection::Rejection;
+
+/// A field as it stands in the text, unparsed. `null` counts as absent.
+pub(crate) type Raw<'a> = Option<&'a RawValue>;
+
+/// Digits of 2^256 - 1.
+const U256_DIGITS: usize = 78;
+
+/// An object with the fields of `T`. Unknown keys are skipped, known keys twice are an error (B11).
+/// The first character is looked at because serde would fill a struct from an array as well.
+pub(crate) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    let is_object = text.trim_start().starts_with('{');
+    if is_object { serde_json::from_str(text).ok() } else { None }
+}
+
+/// The object in a required field.
+pub(crate) fn nested<'a, T: Deserialize<'a>>(raw: Raw<'a>, name: &'static str) -> Result<T, Rejection> {
+    raw.and_then(|raw| object(raw.get())).ok_or(Rejection::MalformedField(name))
+}
+
+/// A required string. Lone surrogates and raw control characters are refused by the parser (B14).
+pub(crate) fn string(raw: Raw<'_>, name: &'static str) -> Result<String, Rejection> {
+    optional_string(raw, name)?.ok_or(Rejection::MalformedField(name))
+}
+
+/// A string, or nothing.
+pub(crate) fn optional_string(raw: Raw<'_>, name: &'static str) -> Result<Option<String>, Rejection> {
+    let parsed = raw.map(|raw| serde_json::from_str::<String>(raw.get())).transpose();
+    parsed.map_err(|_| Rejection::MalformedField(name))
+}
+
+/// A decimal uint256 in a string: ASCII digits, no sign, no leading zero, no exponent (B25).
+pub(crate) fn uint256(raw: Raw<'_>, name: &'static str) -> Result<U256, Rejection> {
+    let text = string(raw, name)?;
+    let canonical = text.bytes().all(|b| b.is_ascii_digit())
+        && (1..=U256_DIGITS).contains(&text.len())
+        && (text.len() == 1 || !text.starts_with('0'));
+    let parsed = if canonical { U256::from_str_radix(&text, 10).ok() } else { None };
+    parsed.ok_or(Rejection::MalformedField(name))
+}
+
+/// As [`uint256`], for seconds since 1970 that fit 64 bits.
+pub(crate) fn seconds(raw: Raw<'_>, name: &'static str) -> Result<u64, Rejection> {
+    u64::try_from(uint256(raw, name)?).map_err(|_| Rejection::MalformedField(name))
+}
+
+/// 0x and 40 hex digits of any case. The checksum is not looked at: addresses are compared by value.
+pub(crate) fn address(raw: Raw<'_>, name: &'static str) -> Result<Address, Rejection> {
+    let bytes = hex_bytes(raw, name)?;
+    Address::try_from(bytes.as_slice()).map_err(|_| Rejection::MalformedField(name))
+}
+
+/// 0x and 64 hex digits of any case.
+pub(crate) fn bytes32(raw: Raw<'_>, name: &'static str) -> Result<B256, Rejection> {
+    let bytes = hex_bytes(raw, name)?;
+    B256::try_from(bytes.as_slice()).map_err(|_| Rejection::MalformedField(name))
+}
+
+/// A lower-case 0x and an even number of hex digits of any case, possibly none.
+pub(crate) fn hex_bytes(raw: Raw<'_>, name: &'static str) -> Result<Vec<u8>, Rejection> {
+    let text = string(raw, name)?;
+    let digits = text.strip_prefix("0x").filter(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    digits.and_then(|digits| hex::decode(digits).ok()).ok_or(Rejection::MalformedField(name))
+}

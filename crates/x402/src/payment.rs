@@ -1,0 +1,99 @@
+//! What a payer sent: the decoded header, in types that cannot be malformed but may still be a lie.
+
+use alloy_primitives::{Address, B256, U256};
+
+/// Generation of the protocol. The same authorization and signature may arrive as either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// `X-PAYMENT`, `X-PAYMENT-RESPONSE`, network by name.
+    V1,
+    /// `PAYMENT-SIGNATURE`, `PAYMENT-RESPONSE`, network as CAIP-2, with an echo of the offer.
+    V2,
+}
+
+/// A decoded payment header. The scheme is always `exact` with EIP-3009: [`crate::decode`] refuses others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Which header it came in.
+    pub version: Version,
+    /// The network as the payer wrote it: a v1 name, or CAIP-2 from `accepted`.
+    pub network: String,
+    /// The offer that the payer says to have accepted; `Some` exactly for v2.
+    pub accepted: Option<Accepted>,
+    /// What was signed, as claimed.
+    pub authorization: Authorization,
+    /// The signature as sent, of any length: see [`crate::normalise_signature`].
+    pub signature: Vec<u8>,
+    /// `extensions.payment-identifier.info.id`, if it has the form that the extension asks for
+    /// (16 to 128 of `[A-Za-z0-9_-]`); otherwise `None`. Chosen by the payer: scope it by payer.
+    pub payment_identifier: Option<String>,
+}
+
+/// The terms in a v2 `accepted`, by value. Unsigned: compared with our offer, never believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// CAIP-2, compared as text: `eip155:084532` is another network.
+    pub network: String,
+    /// Token contract.
+    pub asset: Address,
+    /// Payee.
+    pub pay_to: Address,
+    /// Atomic units.
+    pub amount: U256,
+    /// `extra.name`, if sent: Python clients send `extra: {}`.
+    pub asset_name: Option<String>,
+    /// `extra.version`, if sent.
+    pub asset_version: Option<String>,
+    /// `extra.assetTransferMethod`, if sent.
+    pub transfer_method: Option<String>,
+}
+
+/// An EIP-3009 `TransferWithAuthorization`, as the payer wrote it.
+///
+/// Times are seconds since 1970. They are uint256 on the wire; what does not fit 64 bits is refused
+/// as malformed while decoding, which the vector `v2-validBefore-u256-max` tolerates (and D2 wants).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// The payer.
+    pub from: Address,
+    /// The payee.
+    pub to: Address,
+    /// Atomic units of the asset.
+    pub value: U256,
+    /// The token wants `block.timestamp > valid_after`.
+    pub valid_after: u64,
+    /// The token wants `block.timestamp < valid_before`.
+    pub valid_before: u64,
+    /// Random, chosen by the payer; spent once per payer on chain. Zero is a nonce like any other.
+    pub nonce: B256,
+}
+
+/// An [`Authorization`] whose value is known to be a price of ours, hence 64 bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// The payer.
+    pub from: Address,
+    /// The payee.
+    pub to: Address,
+    /// Atomic units of the asset.
+    pub value: u64,
+    /// Seconds since 1970, exclusive.
+    pub valid_after: u64,
+    /// Seconds since 1970, exclusive.
+    pub valid_before: u64,
+    /// Random, chosen by the payer.
+    pub nonce: B256,
+}
+
+impl From<&Transfer> for Authorization {
+    fn from(transfer: &Transfer) -> Self {
+        Self {
+            from: transfer.from,
+            to: transfer.to,
+            value: U256::from(transfer.value),
+            valid_after: transfer.valid_after,
+            valid_before: transfer.valid_before,
+            nonce: transfer.nonce,
+        }
+    }
+}

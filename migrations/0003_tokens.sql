@@ -1,0 +1,40 @@
+-- The catalogue: what is sold, as registered in the ledger and immutable on chain, and how much of it is sold.
+CREATE TABLE tokens (
+    -- The ERC-20, payee and escrow of its own sales.
+    token evm_address PRIMARY KEY,
+    -- Where it lives and what it is sold for.
+    chain_id u64 NOT NULL,
+    asset evm_address NOT NULL,
+    -- ERC-20 name and symbol.
+    name text NOT NULL,
+    symbol text NOT NULL,
+    -- Token base units (18 decimals) that one unit mints, units that can ever be minted, atomic USDC a unit.
+    unit u128 NOT NULL,
+    max_units u64 NOT NULL,
+    unit_price u64 NOT NULL,
+    -- Who may withdraw what it has earned.
+    creator evm_address NOT NULL,
+    -- What the CREATE2 salt commits to.
+    payment_key hash32 NOT NULL,
+    config_hash hash32 NOT NULL,
+    -- Where the factory's event stands.
+    block_number u64 NOT NULL,
+    block_hash hash32 NOT NULL,
+    -- Units paid for and units minted by orders of this ledger since the registration, kept by the fold: counting
+    -- payments would read all of them. The chain may know more.
+    units_paid u64 NOT NULL,
+    units_minted u64 NOT NULL,
+    -- The ledger's time and sequence of the registration, and the last event that this row reflects.
+    registered_at timestamptz NOT NULL,
+    registered_seq bigint NOT NULL CHECK (registered_seq > 0),
+    last_seq bigint NOT NULL CHECK (last_seq >= registered_seq)
+);
+
+-- A token in the one spelling; see payment_rows.
+CREATE VIEW token_rows AS
+SELECT hex_of(token) AS token, chain_id, hex_of(asset) AS asset, name, symbol, unit::text AS unit,
+       max_units::text AS max_units, unit_price::text AS unit_price, hex_of(creator) AS creator,
+       hex_of(payment_key) AS payment_key, hex_of(config_hash) AS config_hash, block_number,
+       hex_of(block_hash) AS block_hash, units_paid::text AS units_paid, units_minted::text AS units_minted,
+       registered_at, registered_seq, last_seq
+FROM tokens;
