@@ -1,1 +1,28 @@
-//! chain
+//! The chain: signing, broadcast, fees, receipts and logs, each foreign answer translated once into an enum of ours.
+//!
+//! Only this crate sees an RPC provider. Refuses to know: the ledger, queues, what an order is allowed to do.
+//! No nonce filler and no watcher of the client library is used: they leak nonces, hang and ignore reorgs (D13).
+
+pub mod abi;
+mod batch_mint;
+mod broadcast;
+mod connect;
+mod error;
+mod evidence;
+mod fees;
+mod head;
+mod receipt;
+mod settle;
+mod sign;
+
+pub use alloy::primitives::{Address, B256, Bytes, U256};
+pub use batch_mint::{MINT_BATCH_MAX, MintItem, MintResult};
+pub use broadcast::{Broadcast, classify};
+pub use connect::{Asset, Chain, ChainConfig};
+pub use error::ChainError;
+pub use evidence::Evidence;
+pub use fees::Fees;
+pub use head::Head;
+pub use receipt::{Included, Inclusion};
+pub use settle::{SETTLE_BATCH_MAX, SettleResult, Simulated};
+pub use sign::{Call, Key};

@@ -12,8 +12,8 @@ use domain::{Event, OpsEvent};
 use futures_util::StreamExt;
 use std::time::Duration;
 
-/// While a message is in hand, progress is reported this often. `ack_wait` in `nats/consumers` is 5 s: short, so that
-/// another instance takes over soon after a SIGKILL.
+/// Who holds a message longer than this reports progress. `ack_wait` in `nats/consumers` is 5 s: short, so that another
+/// instance takes over soon after a SIGKILL.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What one durable consumer delivers to one process.

@@ -9,6 +9,7 @@ use alloy_primitives::Address;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use cloudevents::event::SpecVersion;
 use cloudevents::{AttributesReader, EventBuilder, EventBuilderV10};
 use domain::event::{
     Claimed, Deferral, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Settled, Submission,
@@ -113,6 +114,9 @@ pub fn decode(
     }
     let envelope: cloudevents::Event =
         serde_json::from_slice(payload).map_err(|e| Undecodable::NotACloudEvent(e.to_string()))?;
+    if envelope.specversion() != SpecVersion::V10 {
+        return Err(Undecodable::NotACloudEvent(format!("specversion {}", envelope.specversion())));
+    }
     if envelope.id() != subject {
         return Err(Undecodable::Contradiction(format!("id {:?} is not the subject", envelope.id())));
     }
@@ -148,6 +152,7 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
                     if request.id() != id {
                         return Err(Undecodable::Contradiction("the payment key belongs to another order".to_owned()));
                     }
+                    request.check().map_err(|e| Undecodable::Contradiction(e.to_string()))?;
                     OrderEvent::PaymentRequested(Box::new(request))
                 }
                 ("payment", "submitted") => OrderEvent::PaymentSubmitted(n()?, parse::<Submission>(data)?),

@@ -13,10 +13,13 @@ const QUEUE: usize = 4096;
 
 type Reply = oneshot::Sender<Result<u64, AppendError>>;
 
+/// An append and who waits for it.
+type Waiting = (NewEvent, Reply);
+
 /// A handle to the group commit of one process. Cheap to clone; the last one dropped ends the task.
 #[derive(Clone, Debug)]
 pub struct GroupCommit {
-    queue: mpsc::Sender<(NewEvent, Reply)>,
+    queue: mpsc::Sender<Waiting>,
 }
 
 impl GroupCommit {
@@ -39,7 +42,7 @@ impl GroupCommit {
     }
 }
 
-async fn run(ledger: Ledger, mut waiting: mpsc::Receiver<(NewEvent, Reply)>) {
+async fn run(ledger: Ledger, mut waiting: mpsc::Receiver<Waiting>) {
     let mut group = Vec::with_capacity(BATCH_MAX);
     while waiting.recv_many(&mut group, BATCH_MAX).await > 0 {
         let (batch, repeated) = without_repeats(std::mem::take(&mut group));
@@ -49,7 +52,7 @@ async fn run(ledger: Ledger, mut waiting: mpsc::Receiver<(NewEvent, Reply)>) {
     }
 }
 
-async fn commit(ledger: &Ledger, batch: Vec<(NewEvent, Reply)>) {
+async fn commit(ledger: &Ledger, batch: Vec<Waiting>) {
     let (events, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
     match ledger.append(&events).await {
         Ok(sequences) => {
@@ -72,7 +75,7 @@ async fn commit(ledger: &Ledger, batch: Vec<(NewEvent, Reply)>) {
 }
 
 /// Each alone, all at once: one stale expectation must not fail its neighbours.
-async fn alone(ledger: &Ledger, singles: Vec<(NewEvent, Reply)>) {
+async fn alone(ledger: &Ledger, singles: Vec<Waiting>) {
     let sends = singles.into_iter().map(|(event, reply)| async move {
         let answer = ledger.append(&[event]).await.and_then(|sequences| {
             sequences.first().copied().ok_or_else(|| AppendError::Unknown("no sequence".to_owned()))
@@ -83,7 +86,7 @@ async fn alone(ledger: &Ledger, singles: Vec<(NewEvent, Reply)>) {
 }
 
 /// The first of each subject, and the rest.
-fn without_repeats(group: Vec<(NewEvent, Reply)>) -> (Vec<(NewEvent, Reply)>, Vec<(NewEvent, Reply)>) {
+fn without_repeats(group: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
     let mut seen = HashSet::new();
     group.into_iter().partition(|(new, _)| seen.insert(subject(&new.event)))
 }

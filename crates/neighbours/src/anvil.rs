@@ -3,7 +3,7 @@
 use crate::{
     NeighbourError, Result, Tools,
     port::{Port, Wanted},
-    probe::{self, Probe},
+    probe::Probe,
     process::{self, Launch, Process},
 };
 use nix::sys::signal::Signal;
@@ -69,18 +69,21 @@ impl Default for AnvilOptions {
 pub struct Anvil {
     process: Process,
     port: Port,
-    chain_id: u64,
 }
 
 impl Anvil {
     /// Starts it and waits until it answers.
     /// # Errors
-    /// Any of [`NeighbourError`]; `Refused` when the state file is of another chain. No anvil is left then.
+    /// Any of [`NeighbourError`]; no anvil is left then. That a state file is another chain's is not noticed: anvil
+    /// gives it the new id.
     pub async fn start(tools: &Tools, options: AnvilOptions) -> Result<Self> {
         let dir = process::data_dir(SERVER, &options.data_dir)?;
         let state_file = match &options.state_file {
-            Some(file) => Some(std::path::absolute(file).map_err(|source| {
-                NeighbourError::Files { server: SERVER, action: "find", path: file.clone(), source }
+            Some(file) => Some(std::path::absolute(file).map_err(|source| NeighbourError::Files {
+                server: SERVER,
+                action: "find",
+                path: file.clone(),
+                source,
             })?),
             None => None,
         };
@@ -93,24 +96,13 @@ impl Anvil {
             environment: Vec::new(),
             dir: dir.clone(),
             account: None,
-            probe: Probe::Anvil { port },
+            probe: Probe::Anvil { port, chain_id: options.chain_id },
             stop_signal: Signal::SIGTERM,
             // A kept chain is written also when this process is killed: the ledger beside it goes on from there.
             last_signal: if options.state_file.is_some() { Signal::SIGTERM } else { Signal::SIGKILL },
         })
         .await?;
-        let anvil = Self { process, port, chain_id: options.chain_id };
-        anvil.check_chain_id().await?;
-        Ok(anvil)
-    }
-
-    async fn check_chain_id(&self) -> Result<()> {
-        let reason = match probe::chain_id(self.port.number).await {
-            Ok(id) if id == self.chain_id => return Ok(()),
-            Ok(id) => format!("is chain {id} where {} was asked for; is the state file another chain's?", self.chain_id),
-            Err(error) => format!("answered and then did not say its chain id: {error}"),
-        };
-        Err(NeighbourError::Refused { server: SERVER, reason })
+        Ok(Self { process, port })
     }
 
     /// Where JSON-RPC is.
@@ -145,8 +137,7 @@ impl Anvil {
     /// Those of `stop` and `start`.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
-        self.process.start().await?;
-        self.check_chain_id().await
+        self.process.start().await
     }
 
     /// Waits until it ends without being asked to, and says how.
@@ -178,7 +169,9 @@ fn arguments(options: &AnvilOptions, port: u16) -> Vec<OsString> {
         set("state-interval", interval.as_secs().max(1).to_string());
     }
     match options.block_time {
-        Mining::Interval(interval) => set("block-time", format!("{}.{:03}", interval.as_secs(), interval.subsec_millis())),
+        Mining::Interval(interval) => {
+            set("block-time", format!("{}.{:03}", interval.as_secs(), interval.subsec_millis()))
+        }
         Mining::Manual => arguments.push("--no-mining".into()),
     }
     if let Some(file) = &options.state_file {

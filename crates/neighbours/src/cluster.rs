@@ -25,7 +25,7 @@ const NAME: &str = "paymint";
 /// What root shares with the account that runs PostgreSQL. Persistent, as the clusters in it are.
 const SHARED_DIR: &str = "/var/lib/paymint";
 /// Part of the template's name; count it up when [`initialize`] changes.
-const TEMPLATE_VERSION: u32 = 1;
+const TEMPLATE_VERSION: u32 = 2;
 
 /// A data directory that is ready to be run on.
 pub(crate) struct Cluster {
@@ -46,7 +46,7 @@ impl Drop for Throwaway {
     }
 }
 
-/// Finds or makes the cluster of `dir`. Blocking: a copy of 47 MB, and initdb when there is no template yet.
+/// Finds or makes the cluster of `dir`. Blocking: a copy of 40 MB, and initdb when there is no template yet.
 /// After an error, and when interrupted, `dir` has either a whole cluster or none.
 pub(crate) fn prepare(tools: &Tools, dir: &Path, durable: bool) -> Result<Cluster> {
     let pgdata = dir.join("pgdata");
@@ -63,7 +63,9 @@ pub(crate) fn prepare(tools: &Tools, dir: &Path, durable: bool) -> Result<Cluste
         let making = dir.join("pgdata.new");
         let _ = fs::remove_file(&making).or_else(|_| fs::remove_dir_all(&making)); // of an interrupted run
         let make = |at: &Path| {
-            tree::make_private(at, account).and_then(|()| tree::copy(&template.join("pgdata"), at, account, durable))
+            tree::make_private(at, account)?;
+            tree::copy(&template.join("pgdata"), at, account)?;
+            if durable { tree::sync(at) } else { Ok(()) }
         };
         match account {
             Some(account) if !account.reaches(dir) => {
@@ -79,7 +81,8 @@ pub(crate) fn prepare(tools: &Tools, dir: &Path, durable: bool) -> Result<Cluste
     let password = fs::read_to_string(&password_file).map_err(files("read", &password_file))?;
     let path = pgdata.canonicalize().map_err(files("find", &pgdata))?;
     if !account.map_or_else(|| tree::is_ours(&path), |account| account.reaches(&path)) {
-        let reason = format!("{} belongs to another user: run as that user, or name another data directory", path.display());
+        let reason =
+            format!("{} belongs to another user: run as that user, or name another data directory", path.display());
         return Err(NeighbourError::Refused { server: SERVER, reason });
     }
     Ok(Cluster { pgdata: path, bin, account, password, throwaway })
@@ -100,7 +103,8 @@ fn template(tools: &Tools, bin: &Path, account: Option<Account>, dir: &Path) -> 
         return Ok((ready, password));
     }
     // Tools that are installed for everybody cannot be written to; then each data directory has its own template.
-    let mut ready_and_making = [home.as_path(), dir].into_iter().map(|home| (home.join(&name), home.join(unique(&name))));
+    let mut ready_and_making =
+        [home.as_path(), dir].into_iter().map(|home| (home.join(&name), home.join(unique(&name))));
     let (ready, making) = ready_and_making
         .find(|(_, making)| tree::make_private(making, account).is_ok())
         .ok_or_else(|| files("write to", dir)(io::ErrorKind::PermissionDenied.into()))?;
@@ -116,7 +120,8 @@ fn template(tools: &Tools, bin: &Path, account: Option<Account>, dir: &Path) -> 
 fn initialize(bin: &Path, account: Option<Account>, into: &Path) -> Result<()> {
     let (pgdata, password_file) = (into.join("pgdata"), into.join("password"));
     let password = random_hex().map_err(files("read", Path::new("/dev/urandom")))?;
-    let written = write_private(&password_file, &password).and_then(|()| account.map_or(Ok(()), |account| account.own(&password_file)));
+    let written = write_private(&password_file, &password)
+        .and_then(|()| account.map_or(Ok(()), |account| account.own(&password_file)));
     written.map_err(files("write", &password_file))?;
     let mut initdb = Command::new(bin.join("initdb"));
     initdb.arg("--pgdata").arg(&pgdata).arg("--pwfile").arg(&password_file);
@@ -124,8 +129,9 @@ fn initialize(bin: &Path, account: Option<Account>, into: &Path) -> Result<()> {
     initdb.args(["--encoding=UTF8", "--locale=C", "--data-checksums", "--no-sync"]);
     run(initdb, account, "")?;
     let mut alone = Command::new(bin.join("postgres"));
-    alone.arg("--single").arg("-D").arg(&pgdata).arg("postgres");
-    run(alone, account, &format!("CREATE DATABASE {NAME}\n"))
+    alone.arg("--single").arg("-D").arg(&pgdata).arg("template1");
+    // Renamed, not created: a database is 300 files, and every start on a new directory copies them.
+    run(alone, account, &format!("ALTER DATABASE postgres RENAME TO {NAME}\n"))
 }
 
 /// Runs a PostgreSQL program to its end. It failed, too, when it wrote ERROR and exited with 0 (`--single` does).
@@ -141,7 +147,8 @@ fn run(mut command: Command, account: Option<Account>, input: &str) -> Result<()
         }
         child.wait_with_output()
     });
-    let output = finished.map_err(|source| NeighbourError::Spawn { server: SERVER, program: program.clone(), source })?;
+    let output =
+        finished.map_err(|source| NeighbourError::Spawn { server: SERVER, program: program.clone(), source })?;
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() && !said.contains("ERROR:") {
         return Ok(());
@@ -176,7 +183,7 @@ fn shared_programs(tools: &Tools, account: Account) -> Result<PathBuf> {
     let ready = home.join(format!("postgres-{}-{}-{}", version(original)?, found.len(), found.mtime()));
     if !ready.exists() {
         let making = home.join(unique("postgres"));
-        let copied = fs::create_dir(&making).and_then(|()| tree::copy(from, &making, None, false));
+        let copied = fs::create_dir(&making).and_then(|()| tree::copy(from, &making, None));
         copied.map_err(files("make", &making))?;
         if fs::rename(&making, &ready).is_err() {
             let _ = fs::remove_dir_all(&making); // somebody else was quicker

@@ -98,7 +98,8 @@ impl Nats {
         if varz.is_ok_and(|(_, varz)| varz["jetstream"]["config"]["sync_always"] == true) {
             return Ok(());
         }
-        let reason = "acknowledges before the message is on the disk: set `sync_interval: always` in its jetstream block";
+        let reason =
+            "acknowledges before the message is on the disk: set `sync_interval: always` in its jetstream block";
         Err(NeighbourError::Refused { server: SERVER, reason: reason.into() })
     }
 
@@ -160,7 +161,9 @@ fn arguments(config: &Path, dir: &Path, port: u16, monitor_port: u16) -> Vec<OsS
 /// Writes the configuration for a server without accounts.
 fn generated_config(dir: &Path, sync_always: bool) -> Result<PathBuf> {
     let sync = if sync_always { "sync_interval: always" } else { "" };
-    let text = format!("# Generated at every start. Address, ports and store directory are on the command line.\nmax_payload: 1MB\njetstream {{ {sync} }}\n");
+    let text = format!(
+        "# Generated at every start. Address, ports and store directory are on the command line.\nmax_payload: 1MB\njetstream {{ {sync} }}\n"
+    );
     let path = dir.join("nats-server.conf");
     fs::write(&path, text).map_err(|source| files("write", &path, source))?;
     Ok(path)

@@ -53,7 +53,11 @@ impl Port {
         let deadline = Instant::now() + TAKEN_PATIENCE;
         while !is_free(number) {
             if Instant::now() > deadline {
-                return Err(NeighbourError::PortTaken { server: wanted.server, port: number, variable: wanted.variable });
+                return Err(NeighbourError::PortTaken {
+                    server: wanted.server,
+                    port: number,
+                    variable: wanted.variable,
+                });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -79,6 +83,7 @@ fn claim(number: u16) -> Option<UdpSocket> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on says where
 mod tests {
     use super::*;
 

@@ -22,8 +22,8 @@ pub struct PostgresOptions {
     pub port: Option<u16>,
     /// The environment variable that changes `port`, for the error that it is taken.
     pub port_variable: &'static str,
-    /// What is committed survives a loss of power. Tests may do without, and are several times faster; a kill of the
-    /// server loses nothing even so, but a few last transactions.
+    /// What is committed survives a loss of power. Tests may do without, which is faster where the disk is slow; a kill
+    /// of the server loses nothing even so.
     pub durable: bool,
 }
 
@@ -50,12 +50,15 @@ impl Postgres {
         let dir = process::data_dir(SERVER, &options.data_dir)?;
         let wanted = [Wanted { server: SERVER, port: options.port, variable: options.port_variable }];
         let prepared = {
+            let _alone = process::lock(SERVER, &dir).await?;
             let (tools, dir) = (tools.clone(), dir.clone());
             tokio::task::spawn_blocking(move || cluster::prepare(&tools, &dir, options.durable)).await
         };
-        let Cluster { pgdata, bin, account, password, throwaway } = prepared.map_err(|panicked| {
-            NeighbourError::Refused { server: SERVER, reason: format!("preparing the data directory failed: {panicked}") }
-        })??;
+        let Cluster { pgdata, bin, account, password, throwaway } =
+            prepared.map_err(|panicked| NeighbourError::Refused {
+                server: SERVER,
+                reason: format!("preparing the data directory failed: {panicked}"),
+            })??;
         let (process, [port]) = process::start_on(&dir, wanted, |[port]| Launch {
             server: SERVER,
             program: bin.join("postgres"),
@@ -127,10 +130,13 @@ fn arguments(pgdata: &std::path::Path, port: u16, durable: bool) -> Vec<OsString
     set("unix_socket_directories=");
     set(&format!("port={port}"));
     set(&format!("max_connections={CONNECTIONS_MAX}"));
+    if cfg!(target_os = "linux") {
+        set("recovery_init_sync_method=syncfs"); // after a crash: one call where a thousand take seconds
+    }
     if !durable {
+        // Nothing waits for the disk. Commits still go to the system's cache, and torn pages are still repaired,
+        // so that tests may kill the server.
         set("fsync=off");
-        set("full_page_writes=off");
-        set("synchronous_commit=off");
     }
     arguments
 }

@@ -20,8 +20,8 @@ pub(crate) enum Probe {
     Nats { port: u16, monitor_port: u16 },
     /// A request for a password in answer to a startup packet; while starting or recovering it is an error.
     Postgres { port: u16 },
-    /// A result for `eth_chainId`.
-    Anvil { port: u16 },
+    /// The chain's id for `eth_chainId`.
+    Anvil { port: u16, chain_id: u64 },
 }
 
 impl Probe {
@@ -39,7 +39,7 @@ impl Probe {
                     connection.write_all(&startup_packet("paymint", "paymint")?).await?;
                     Ok(connection.read_u8().await? == b'R')
                 }
-                Self::Anvil { port } => Ok(chain_id(port).await.is_ok()),
+                Self::Anvil { port, chain_id: wanted } => Ok(chain_id(port).await? == wanted),
             }
         };
         matches!(timeout(ANSWER_TIMEOUT, answer).await, Ok(io::Result::Ok(true)))
@@ -47,7 +47,7 @@ impl Probe {
 }
 
 /// The chain id of the JSON-RPC node on `port`.
-pub(crate) async fn chain_id(port: u16) -> io::Result<u64> {
+async fn chain_id(port: u16) -> io::Result<u64> {
     let question = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}"#;
     let (_, answer) = http(port, "POST", "/", question).await?;
     let id = answer["result"].as_str().and_then(|hex| u64::from_str_radix(hex.strip_prefix("0x")?, 16).ok());

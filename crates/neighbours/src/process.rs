@@ -28,7 +28,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// Dropping blocks its thread; a server that has not gone after this is killed.
 const DROP_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a data directory may still be in use by a server whose parent was killed.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How many other ports are tried when somebody else was quicker.
 const PORT_ATTEMPTS: u32 = 5;
 const TAIL_LINES: usize = 20;
@@ -80,7 +80,8 @@ pub(crate) async fn start_on<const N: usize>(
     let mut attempt = 1;
     loop {
         let ports = Port::take_all(&wanted).await?;
-        let mut process = Process { launch: launch(ports.each_ref().map(|port| port.number)), child: None, end: None, log_from: 0 };
+        let mut process =
+            Process { launch: launch(ports.each_ref().map(|port| port.number)), child: None, end: None, log_from: 0 };
         match process.start().await {
             Ok(()) => return Ok((process, ports)),
             Err(error) if any_port && error.is_lost_port() && attempt < PORT_ATTEMPTS => attempt += 1,
@@ -92,12 +93,14 @@ pub(crate) async fn start_on<const N: usize>(
 impl Process {
     /// Starts the server and waits until it answers. After an error it does not run.
     pub(crate) async fn start(&mut self) -> Result<()> {
-        let Launch { server, ref program, ref dir, probe, last_signal, .. } = self.launch;
-        let lock = lock(server, dir).await?;
+        let lock = lock(self.launch.server, &self.launch.dir).await?;
         let log = self.open_log()?;
+        let Launch { server, ref program, probe, last_signal, .. } = self.launch;
         let spawned = log.try_clone().and_then(|errors| {
             let mut command = Command::new(program);
-            command.args(&self.launch.arguments).envs(self.launch.environment.iter().map(|(name, value)| (name, value)));
+            command
+                .args(&self.launch.arguments)
+                .envs(self.launch.environment.iter().map(|(name, value)| (name, value)));
             // The lock travels as standard input, which no server reads: it is free again when the server and
             // every process that it has started are gone.
             command.stdin(Stdio::from(lock)).stdout(log).stderr(errors).current_dir("/");
@@ -115,7 +118,12 @@ impl Process {
             self.still_running()?;
             if begun.elapsed() > START_PATIENCE {
                 self.kill();
-                return Err(NeighbourError::NotReady { server, waited: START_PATIENCE, log: self.log_path(), tail: self.tail() });
+                return Err(NeighbourError::NotReady {
+                    server,
+                    waited: START_PATIENCE,
+                    log: self.log_path(),
+                    tail: self.tail(),
+                });
             }
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(50));
@@ -184,11 +192,19 @@ impl Process {
     fn open_log(&mut self) -> Result<File> {
         let path = self.log_path();
         let opened = fs::metadata(&path).map_or(Ok(0), |log| {
-            if log.len() < LOG_BYTES_MAX { Ok(log.len()) } else { fs::rename(&path, path.with_extension("log.old")).map(|()| 0) }
+            if log.len() < LOG_BYTES_MAX {
+                Ok(log.len())
+            } else {
+                fs::rename(&path, path.with_extension("log.old")).map(|()| 0)
+            }
         });
         let opened = opened.and_then(|length| Ok((length, OpenOptions::new().create(true).append(true).open(&path)?)));
-        let (length, log) =
-            opened.map_err(|source| NeighbourError::Files { server: self.launch.server, action: "open", path, source })?;
+        let (length, log) = opened.map_err(|source| NeighbourError::Files {
+            server: self.launch.server,
+            action: "open",
+            path,
+            source,
+        })?;
         self.log_from = length;
         Ok(log)
     }
@@ -224,8 +240,8 @@ fn signal(pid: u32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid.cast_signed()), signal); // gone already is as good
 }
 
-/// Locks the data directory for one server.
-async fn lock(server: &'static str, dir: &Path) -> Result<File> {
+/// Locks the data directory for one server, until the file is dropped.
+pub(crate) async fn lock(server: &'static str, dir: &Path) -> Result<File> {
     let path = dir.join(format!("{server}.lock"));
     let opened = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(&path);
     let file = opened.map_err(|source| NeighbourError::Files { server, action: "open", path: path.clone(), source })?;
@@ -233,9 +249,13 @@ async fn lock(server: &'static str, dir: &Path) -> Result<File> {
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(fs::TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => sleep(Duration::from_millis(20)).await,
+            Err(fs::TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => {
+                sleep(Duration::from_millis(20)).await
+            }
             Err(fs::TryLockError::WouldBlock) => return Err(NeighbourError::InUse { server, dir: dir.to_owned() }),
-            Err(fs::TryLockError::Error(source)) => return Err(NeighbourError::Files { server, action: "lock", path, source }),
+            Err(fs::TryLockError::Error(source)) => {
+                return Err(NeighbourError::Files { server, action: "lock", path, source });
+            }
         }
     }
 }

@@ -26,7 +26,9 @@ impl Tools {
     pub fn locate() -> Result<Self> {
         let root = match env::var_os(TOOLS_VARIABLE) {
             Some(named) => PathBuf::from(named),
-            None => nearest().ok_or(NeighbourError::NoTools { missing: "tools/.local".into(), variable: TOOLS_VARIABLE })?,
+            None => {
+                nearest().ok_or(NeighbourError::NoTools { missing: "tools/.local".into(), variable: TOOLS_VARIABLE })?
+            }
         };
         Self::at(&root, env::var_os(POSTGRES_VARIABLE).map(PathBuf::from))
     }
@@ -73,7 +75,8 @@ impl Tools {
 }
 
 fn nearest() -> Option<PathBuf> {
-    let starts = [env::current_dir().ok(), env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from), env::current_exe().ok()];
+    let starts =
+        [env::current_dir().ok(), env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from), env::current_exe().ok()];
     starts
         .iter()
         .flatten()
@@ -83,6 +86,7 @@ fn nearest() -> Option<PathBuf> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on says where
 mod tests {
     use super::*;
 

@@ -47,7 +47,13 @@ impl Account {
         let Ok(path) = path.canonicalize() else { return false };
         path.ancestors().all(|at| {
             fs::metadata(at).is_ok_and(|found| {
-                let bit = if found.uid() == self.uid { 0o100 } else if found.gid() == self.gid { 0o010 } else { 0o001 };
+                let bit = if found.uid() == self.uid {
+                    0o100
+                } else if found.gid() == self.gid {
+                    0o010
+                } else {
+                    0o001
+                };
                 found.mode() & bit != 0
             })
         })
@@ -72,8 +78,8 @@ pub(crate) fn make_private(dir: &Path, owner: Option<Account>) -> io::Result<()>
 }
 
 /// Copies what is in `from` into the existing directory `to`: modes and links as they are, owned by `owner` or us.
-/// With `sync` every file has reached the disk when this returns. After an error `to` holds a part of it.
-pub(crate) fn copy(from: &Path, to: &Path, owner: Option<Account>, sync: bool) -> io::Result<()> {
+/// After an error `to` holds a part of it.
+pub(crate) fn copy(from: &Path, to: &Path, owner: Option<Account>) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
@@ -82,18 +88,35 @@ pub(crate) fn copy(from: &Path, to: &Path, owner: Option<Account>, sync: bool) -
             symlink(fs::read_link(&source)?, &target)?;
         } else if kind.is_dir() {
             fs::create_dir(&target)?;
-            copy(&source, &target, owner, sync)?;
+            copy(&source, &target, owner)?;
             fs::set_permissions(&target, entry.metadata()?.permissions())?;
         } else {
             fs::copy(&source, &target)?;
-            if sync {
-                File::open(&target)?.sync_all()?;
-            }
         }
         if let Some(owner) = owner {
             owner.own(&target)?;
         }
     }
-    if sync { File::open(to)?.sync_all() } else { Ok(()) }
+    Ok(())
 }
 
+/// Everything below `dir` is on the disk when this returns. One call for the whole file system: a thousand small
+/// files one by one take seconds.
+#[cfg(target_os = "linux")]
+pub(crate) fn sync(dir: &Path) -> io::Result<()> {
+    Ok(nix::unistd::syncfs(File::open(dir)?)?)
+}
+
+/// Everything below `dir` is on the disk when this returns.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sync(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(dir)?.sync_all()
+}

@@ -14,6 +14,7 @@ mod fold;
 mod ledger;
 mod payment;
 mod position;
+mod project;
 mod reads;
 mod token;
 
@@ -22,6 +23,8 @@ pub use connect::{CONNECTIONS, Store};
 pub use error::StoreError;
 pub use fold::{SetAside, SetAsideKind};
 pub use ledger::{Entry, LedgerRow, chain_hash};
-pub use payment::{MintStatus, MintView, PaymentStatus, PaymentView, StageName, Stamp, project};
+pub use payment::{MintStatus, MintView, PaymentStatus, PaymentView, StageName};
 pub use position::{Position, READ_MODELS};
+pub use project::{Stamp, project, project_history};
+pub use reads::ReadModelRow;
 pub use token::TokenView;

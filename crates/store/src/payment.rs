@@ -1,22 +1,12 @@
-//! The row of an order, and the pure fold from an event to the row.
+//! The rows of an order as the API serialises them: the payment, and the mint that it owes.
 
 use alloy_primitives::{Address, B256};
-use chrono::{DateTime, Datelike, SubsecRound, Utc};
-use domain::event::{Deferral, Minted, OrderEvent, PaidBy, Parked, PaymentFailure, PaymentProof, Submission};
+use chrono::{DateTime, Utc};
+use domain::event::PaidBy;
 use domain::money::decimal_string;
-use domain::order::{self, Counts, ImpossiblePast, Order, Stage};
-use domain::{PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, Usdc};
+use domain::order::Stage;
+use domain::{PaymentId, PaymentKey, Quantity, Usdc};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// When and where in the ledger an event stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// Stream sequence.
-    pub seq: u64,
-    /// When the stream stored it.
-    pub recorded_at: DateTime<Utc>,
-}
 
 /// [`Stage`] by name: the fine state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -147,95 +137,67 @@ pub struct MintView {
     pub last_seq: u64,
 }
 
-/// The row of order `id` after `event`, which stands in the ledger at `at`.
-///
-/// # Errors
-/// [`ImpossiblePast`] where the event does not fit the row; the row stays as it is.
-pub fn project(
-    row: Option<&PaymentView>,
-    id: PaymentId,
-    event: &OrderEvent,
-    at: Stamp,
-) -> Result<PaymentView, ImpossiblePast> {
-    let impossible = ImpossiblePast { event: event.name(), stage: "unknown" };
-    let order = order::evolve(row.map(PaymentView::order), event)?.ok_or(impossible)?;
-    let now = clamped(at.recorded_at);
-    let mut row = match row {
-        Some(row) => row.clone(),
-        None if order.request.id() != id => return Err(impossible),
-        None => requested(id, &order.request, Stamp { recorded_at: now, ..at }),
-    };
-    row.stage = StageName::of(&order.stage);
-    row.status = row.stage.payment_status();
-    (row.reason, row.detail, row.retry_at) = waits_for(&order.stage);
-    row.payment_attempts = order.counts.submitted;
-    row.payment_deferrals = order.counts.deferred;
-    row.mint_attempts = order.counts.mint_submitted;
-    row.mint_deferrals = order.counts.mint_deferred;
-    row.mint_parkings = order.counts.mint_parked;
-    match event {
-        OrderEvent::PaymentSubmitted(_, tx) => row.settling(tx),
-        OrderEvent::PaymentConfirmed(proof) => row.paid(proof, at.seq, now),
-        OrderEvent::PaymentFailed(failure) => row.failed(failure),
-        OrderEvent::MintSubmitted(_, tx) => row.minting(tx),
-        OrderEvent::MintConfirmed(minted) => row.minted(minted, now),
-        OrderEvent::PaymentRequested(_)
-        | OrderEvent::PaymentDeferred(..)
-        | OrderEvent::MintDeferred(..)
-        | OrderEvent::MintParked(..) => {}
+impl StageName {
+    /// The name of `stage`.
+    pub const fn of(stage: &Stage) -> Self {
+        match stage {
+            Stage::Requested => Self::Requested,
+            Stage::Deferred(_) => Self::Deferred,
+            Stage::Settling(_) => Self::Settling,
+            Stage::Failed(_) => Self::Failed,
+            Stage::Paid(_) => Self::Paid,
+            Stage::Minting(..) => Self::Minting,
+            Stage::MintDeferred(..) => Self::MintDeferred,
+            Stage::MintParked(..) => Self::MintParked,
+            Stage::Minted(..) => Self::Minted,
+        }
     }
-    row.updated_at = now;
-    row.last_seq = at.seq;
-    Ok(row)
+
+    /// What the earlier frontends call it.
+    pub const fn payment_status(self) -> PaymentStatus {
+        match self {
+            Self::Requested | Self::Deferred => PaymentStatus::Pending,
+            Self::Settling => PaymentStatus::Sent,
+            Self::Failed => PaymentStatus::Failed,
+            Self::Paid | Self::Minting | Self::MintDeferred | Self::MintParked | Self::Minted => {
+                PaymentStatus::Completed
+            }
+        }
+    }
+
+    /// The same of the mint; `None` while nothing is owed.
+    pub const fn mint_status(self) -> Option<MintStatus> {
+        match self {
+            Self::Requested | Self::Deferred | Self::Settling | Self::Failed => None,
+            Self::Paid | Self::MintDeferred => Some(MintStatus::Pending),
+            Self::Minting => Some(MintStatus::Processing),
+            Self::Minted => Some(MintStatus::Completed),
+            Self::MintParked => Some(MintStatus::Failed),
+        }
+    }
 }
 
-fn requested(id: PaymentId, request: &PaymentRequest, at: Stamp) -> PaymentView {
-    let Purchase::Mint { token, quantity, unit_price } = request.purchase;
-    let auth = &request.authorization;
-    PaymentView {
-        id,
-        payment_key: request.payment_key,
-        chain_id: request.chain_id,
-        asset: request.asset,
-        payer: auth.from,
-        token,
-        quantity,
-        unit_price,
-        value: auth.value,
-        nonce: auth.nonce,
-        valid_after: auth.valid_after,
-        valid_before: auth.valid_before,
-        stage: StageName::Requested,
-        status: PaymentStatus::Pending,
-        reason: None,
-        detail: None,
-        retry_at: None,
-        payment_attempts: 0,
-        payment_deferrals: 0,
-        mint_attempts: 0,
-        mint_deferrals: 0,
-        mint_parkings: 0,
-        settle_signer: None,
-        settle_nonce: None,
-        settle_tx_hash: None,
-        settle_block_number: None,
-        settle_block_hash: None,
-        settle_log_index: None,
-        paid_by: None,
-        failed_block_number: None,
-        failed_block_hash: None,
-        failed_tx_hash: None,
-        mint_signer: None,
-        mint_nonce: None,
-        mint_tx_hash: None,
-        mint_block_number: None,
-        mint_block_hash: None,
-        requested_at: at.recorded_at,
-        paid_at: None,
-        minted_at: None,
-        updated_at: at.recorded_at,
-        requested_seq: at.seq,
-        paid_seq: None,
-        last_seq: at.seq,
+impl MintView {
+    /// The mint that `payment` owes, once it is paid.
+    pub fn of(payment: &PaymentView) -> Option<Self> {
+        Some(Self {
+            id: payment.id,
+            token: payment.token,
+            recipient: payment.payer,
+            quantity: payment.quantity,
+            status: payment.stage.mint_status()?,
+            stage: payment.stage,
+            reason: payment.reason.clone(),
+            detail: payment.detail.clone(),
+            retry_at: payment.retry_at,
+            attempts: payment.mint_attempts,
+            tx_hash: payment.mint_tx_hash,
+            block_number: payment.mint_block_number,
+            queued_seq: payment.paid_seq?,
+            queued_at: payment.paid_at?,
+            minted_at: payment.minted_at,
+            updated_at: payment.updated_at,
+            last_seq: payment.last_seq,
+        })
     }
 }

@@ -58,10 +58,10 @@ impl Store {
         .execute(&self.pool)
         .await
         .map_err(StoreError::of(OPERATION))?;
-        let position = self.position(projection).await?.ok_or(StoreError::Corrupt {
-            operation: OPERATION,
-            what: format!("the row of {projection:?} vanished"),
-        })?;
+        let position = self
+            .position(projection)
+            .await?
+            .ok_or(StoreError::Corrupt { operation: OPERATION, what: format!("the row of {projection:?} vanished") })?;
         if position.incarnation != incarnation {
             return Err(StoreError::IncarnationChanged { stored: position.incarnation, found: incarnation });
         }

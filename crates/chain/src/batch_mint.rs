@@ -1,0 +1,115 @@
+//! `MintToken.batchMint`: call, simulation, and the result byte of each item.
+
+use crate::abi::MintToken;
+use crate::connect::Chain;
+use crate::error::ChainError;
+use crate::receipt::Included;
+use crate::sign::Call;
+use alloy::primitives::{Address, Bytes};
+use alloy::sol_types::{SolCall, SolEvent};
+use domain::lane::Purpose;
+use domain::{PaymentId, PaymentKey, Quantity};
+
+/// Mints in one transaction.
+pub const MINT_BATCH_MAX: usize = 100;
+
+/// Measured cost of a mint to a new holder is below 50k at one hundred; a lone first mint takes about 100k.
+const GAS_PER_ITEM: u64 = 58_000;
+const GAS_BASE: u64 = 120_000;
+
+/// One entry, whatever the quantity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MintItem {
+    /// The order.
+    pub id: PaymentId,
+    /// The contract mints a key once.
+    pub payment_key: PaymentKey,
+    /// The payer.
+    pub to: Address,
+    /// Units.
+    pub quantity: Quantity,
+}
+
+/// What the contract says of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MintResult {
+    /// Code 0.
+    Minted,
+    /// Code 1: this key was minted before.
+    AlreadyMinted,
+    /// Code 2: this key was refunded.
+    AlreadyRefunded,
+    /// Code 3.
+    OverCap,
+    /// Code 4.
+    BadRecipient,
+    /// Code 5: more would be minted than the token has been paid for.
+    Unpaid,
+    /// Any other code.
+    Refused(u8),
+}
+
+impl MintResult {
+    fn of(code: u8) -> Self {
+        match code {
+            0 => Self::Minted,
+            1 => Self::AlreadyMinted,
+            2 => Self::AlreadyRefunded,
+            3 => Self::OverCap,
+            4 => Self::BadRecipient,
+            5 => Self::Unpaid,
+            other => Self::Refused(other),
+        }
+    }
+}
+
+impl Chain {
+    /// The call that mints `items` of `token`.
+    pub fn mint_call(&self, token: Address, items: &[MintItem]) -> Call {
+        let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        Call {
+            purpose: Purpose::Mint,
+            target: token,
+            input: mint_input(items),
+            gas_limit: GAS_PER_ITEM.saturating_mul(count).saturating_add(GAS_BASE),
+            items: items.iter().map(|item| item.id).collect(),
+        }
+    }
+
+    /// What would become of `call` on the latest block, item by item, as `signer` would send it.
+    ///
+    /// # Errors
+    /// `Transient`; `Refused` when the contract itself reverts: the signer is not a minter, most likely.
+    pub async fn simulate_mint(&self, signer: Address, call: &Call) -> Result<Vec<MintResult>, ChainError> {
+        let answer = self.call(Some(signer), call.target, call.input.clone(), Some(call.gas_limit)).await?;
+        let transient = |cause: String| ChainError::Transient { operation: "batchMint", cause };
+        let results = MintToken::batchMintCall::abi_decode_returns(&answer).map_err(|e| transient(e.to_string()))?;
+        if results.len() != call.items.len() {
+            return Err(transient("another number of results than of items".to_owned()));
+        }
+        Ok(results.iter().map(|code| MintResult::of(*code)).collect())
+    }
+}
+
+impl Included {
+    /// The result of each of `count` items, from the token's `MintBatch` event in this very receipt; none where there is
+    /// no such event: the transaction reverted.
+    pub fn mint_results(&self, token: Address, count: usize) -> Option<Vec<MintResult>> {
+        let batch = self
+            .logs
+            .iter()
+            .filter(|log| log.address() == token)
+            .find_map(|log| MintToken::MintBatch::decode_log_data(log.data()).ok())?;
+        (batch.results.len() == count).then(|| batch.results.iter().map(|code| MintResult::of(*code)).collect())
+    }
+}
+
+fn mint_input(items: &[MintItem]) -> Bytes {
+    MintToken::batchMintCall {
+        to: items.iter().map(|item| item.to).collect(),
+        quantities: items.iter().map(|item| item.quantity.get()).collect(),
+        paymentKeys: items.iter().map(|item| item.payment_key.0).collect(),
+    }
+    .abi_encode()
+    .into()
+}

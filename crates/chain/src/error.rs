@@ -1,0 +1,51 @@
+//! What can go wrong between us and a node. None of it says anything about what is on the chain.
+
+use alloy::primitives::Bytes;
+use alloy::transports::{RpcError, TransportErrorKind};
+
+/// An answer that is no answer, or a refusal.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ChainError {
+    /// No usable answer: unreachable, rate limited, time-out, HTML, truncated, null. Decides nothing; ask again.
+    #[error("{operation}: the node gave no usable answer: {cause}")]
+    Transient {
+        /// The RPC method.
+        operation: &'static str,
+        /// What happened.
+        cause: String,
+    },
+    /// The node answered with an error of the protocol: a revert, a rule of its pool.
+    #[error("{operation}: the node refuses: {message} ({code})")]
+    Refused {
+        /// The RPC method.
+        operation: &'static str,
+        /// JSON-RPC error code.
+        code: i64,
+        /// Its message.
+        message: String,
+        /// Revert data, where there are any.
+        data: Option<Bytes>,
+    },
+    /// The installation is not what the configuration says: refuse to start.
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+/// Codes with which providers say "not now": rate limit, and internal errors of a load balancer.
+const RETRY_CODES: [i64; 4] = [429, -32005, -32016, -32603];
+
+/// Translates the client's error, once.
+pub(crate) fn from_rpc(operation: &'static str, error: RpcError<TransportErrorKind>) -> ChainError {
+    match error {
+        RpcError::ErrorResp(answer) if !RETRY_CODES.contains(&answer.code) || answer.message.contains("revert") => {
+            let data = answer.as_revert_data();
+            ChainError::Refused { operation, code: answer.code, message: answer.message.to_string(), data }
+        }
+        other => ChainError::Transient { operation, cause: clip(&other.to_string()) },
+    }
+}
+
+/// A whole HTML page is no use in a log.
+pub(crate) fn clip(text: &str) -> String {
+    text.chars().take(200).collect()
+}

@@ -1,0 +1,116 @@
+//! Evidence: what the chain says of one authorization. Proof of payment is two adjacent logs of the asset (D9); never a
+//! state, never a receipt's status alone.
+
+use crate::abi::UsdcDouble;
+use crate::connect::Chain;
+use crate::error::{ChainError, from_rpc};
+use crate::head::Head;
+use crate::receipt::{Included, Inclusion};
+use alloy::primitives::{Address, B256, U256};
+use alloy::providers::Provider;
+use alloy::rpc::types::{Filter, Log};
+use alloy::sol_types::{SolCall, SolEvent};
+use domain::{Authorization, BlockRef};
+
+/// What N-deep blocks say of an authorization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The pair stands there, whoever sent it.
+    Paid {
+        /// The transaction.
+        tx_hash: B256,
+        /// Its block.
+        block: BlockRef,
+        /// Index of the `AuthorizationUsed` log.
+        log_index: u64,
+    },
+    /// The payer cancelled it.
+    Cancelled {
+        /// The transaction.
+        tx_hash: B256,
+    },
+    /// The nonce paid for something else.
+    UsedElsewhere {
+        /// The transaction.
+        tx_hash: B256,
+    },
+    /// Nothing used it up to the confirmed block, and the latest state agrees.
+    Unused,
+    /// Used or cancelled, but not deep enough to say which.
+    NotDeepYet,
+}
+
+impl Chain {
+    /// Looks for what became of `auth` in blocks up to `confirmed`.
+    ///
+    /// # Errors
+    /// `Transient`: nothing is known.
+    pub async fn evidence(&self, auth: &Authorization, confirmed: Head) -> Result<Evidence, ChainError> {
+        let asset = self.config.asset.address;
+        let filter = Filter::new()
+            .address(asset)
+            .event_signature(vec![
+                UsdcDouble::AuthorizationUsed::SIGNATURE_HASH,
+                UsdcDouble::AuthorizationCanceled::SIGNATURE_HASH,
+            ])
+            .topic1(auth.from)
+            .topic2(auth.nonce)
+            .from_block(self.config.start_block)
+            .to_block(confirmed.block.number);
+        let logs = self.provider.get_logs(&filter).await.map_err(|e| from_rpc("eth_getLogs", e))?;
+        for log in &logs {
+            let Some(tx_hash) = log.transaction_hash else { continue };
+            if log.topic0() == Some(&UsdcDouble::AuthorizationCanceled::SIGNATURE_HASH) {
+                return Ok(Evidence::Cancelled { tx_hash });
+            }
+            let Inclusion::Included(included) = self.inclusion(tx_hash).await? else {
+                return Ok(Evidence::NotDeepYet);
+            };
+            if !self.is_confirmed(included.block, self.head().await?).await? {
+                return Ok(Evidence::NotDeepYet);
+            }
+            return Ok(match included.payment_log(asset, auth) {
+                Some(log_index) => Evidence::Paid { tx_hash, block: included.block, log_index },
+                None => Evidence::UsedElsewhere { tx_hash },
+            });
+        }
+        if self.authorization_state(auth.from, auth.nonce).await? {
+            return Ok(Evidence::NotDeepYet);
+        }
+        Ok(Evidence::Unused)
+    }
+
+    /// The latest state of the nonce. A nonce is never un-used, so `false` now is `false` in every ancestor.
+    async fn authorization_state(&self, from: Address, nonce: B256) -> Result<bool, ChainError> {
+        let input = UsdcDouble::authorizationStateCall { authorizer: from, nonce }.abi_encode();
+        let answer = self.call(None, self.config.asset.address, input.into(), None).await?;
+        UsdcDouble::authorizationStateCall::abi_decode_returns(&answer)
+            .map_err(|e| ChainError::Transient { operation: "authorizationState", cause: e.to_string() })
+    }
+}
+
+impl Included {
+    /// Index of the `AuthorizationUsed(from, nonce)` log that `Transfer(from, to, value)` follows at once, both of `asset`.
+    pub fn payment_log(&self, asset: Address, auth: &Authorization) -> Option<u64> {
+        self.logs.windows(2).find_map(|pair| match pair {
+            [used, transfer] if is_used(used, asset, auth) && is_transfer(transfer, asset, auth) => {
+                let (first, second) = (used.log_index?, transfer.log_index?);
+                (first.checked_add(1) == Some(second)).then_some(first)
+            }
+            _ => None,
+        })
+    }
+}
+
+fn is_used(log: &Log, asset: Address, auth: &Authorization) -> bool {
+    log.address() == asset
+        && UsdcDouble::AuthorizationUsed::decode_log_data(log.data())
+            .is_ok_and(|used| used.authorizer == auth.from && used.nonce == auth.nonce)
+}
+
+fn is_transfer(log: &Log, asset: Address, auth: &Authorization) -> bool {
+    log.address() == asset
+        && UsdcDouble::Transfer::decode_log_data(log.data()).is_ok_and(|transfer| {
+            transfer.from == auth.from && transfer.to == auth.to && transfer.value == U256::from(auth.value.0)
+        })
+}

@@ -1,0 +1,57 @@
+//! Fees: enough to be included soon, never more than the cap.
+
+use crate::connect::Chain;
+use crate::error::{ChainError, from_rpc};
+use crate::head::Head;
+use alloy::providers::Provider;
+
+/// The tip is at least this: Base's own minimum base fee is 0.005 gwei, pools want a tip above zero.
+const TIP_MIN_WEI: u128 = 1_000_000;
+
+/// The tip is at most this, whatever a broken fee oracle answers (F51): 5 gwei.
+const TIP_MAX_WEI: u128 = 5_000_000_000;
+
+/// The fee cap is at most this: 200 gwei, far above any congestion seen on an L2.
+const FEE_MAX_WEI: u128 = 200_000_000_000;
+
+/// EIP-1559 fees, wei a gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fees {
+    /// `maxFeePerGas`.
+    pub max_fee_wei: u128,
+    /// `maxPriorityFeePerGas`.
+    pub priority_fee_wei: u128,
+}
+
+impl Chain {
+    /// Fees for a transaction that should survive six full blocks above `head`: twice the base fee (it grows 12.5 % a
+    /// block at most), plus the tip that the node suggests.
+    ///
+    /// # Errors
+    /// `Transient`.
+    pub async fn fees(&self, head: Head) -> Result<Fees, ChainError> {
+        let operation = "eth_maxPriorityFeePerGas";
+        let tip = self.provider.get_max_priority_fee_per_gas().await.map_err(|e| from_rpc(operation, e))?;
+        Ok(clamp(head.base_fee_wei, tip))
+    }
+}
+
+fn clamp(base_fee_wei: u128, suggested_tip_wei: u128) -> Fees {
+    let priority_fee_wei = suggested_tip_wei.clamp(TIP_MIN_WEI, TIP_MAX_WEI);
+    let wanted = base_fee_wei.checked_mul(2).and_then(|fee| fee.checked_add(priority_fee_wei)).unwrap_or(FEE_MAX_WEI);
+    Fees { max_fee_wei: wanted.clamp(priority_fee_wei, FEE_MAX_WEI), priority_fee_wei }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f51_a_broken_fee_oracle_is_clamped() {
+        for (base, tip) in [(0, 0), (u128::MAX, u128::MAX), (1_000_000_000, 0), (5_000_000, u128::MAX)] {
+            let fees = clamp(base, tip);
+            assert!(fees.priority_fee_wei >= TIP_MIN_WEI && fees.priority_fee_wei <= TIP_MAX_WEI);
+            assert!(fees.max_fee_wei >= fees.priority_fee_wei && fees.max_fee_wei <= FEE_MAX_WEI);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `Settlement.settleBatch`: packing, simulation, and the result byte of each item.
+
+use crate::abi::{Settlement, UsdcDouble};
+use crate::connect::Chain;
+use crate::error::ChainError;
+use crate::receipt::Included;
+use crate::sign::Call;
+use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::sol_types::{Revert, SolCall, SolError, SolEvent};
+use domain::event::WaitReason;
+use domain::lane::Purpose;
+use domain::request::SignatureBytes;
+use domain::{Authorization, PaymentId, PaymentRequest};
+
+/// Authorizations in one transaction: 4.8M gas, a third of the cap of EIP-7825 and 15 kB of call data.
+pub const SETTLE_BATCH_MAX: usize = 100;
+
+/// What one authorization may use: an all-cold first transfer takes about 62k.
+const GAS_PER_ITEM: u64 = 120_000;
+/// Measured cost of a good item at a batch of one hundred is below 48k; failed ones cost up to 58k.
+const GAS_EXPECTED_PER_ITEM: u64 = 65_000;
+/// Transaction base, call data head, the contract's own reserve and its 63/64 check on the last item.
+const GAS_BASE: u64 = 100_000 + GAS_PER_ITEM;
+
+/// Call data of one item: from 20, to 20, value 8, validAfter 5, validBefore 5, nonce 32, r 32, vs 32.
+const ITEM_BYTES: usize = 154;
+
+/// Unix seconds fit in five bytes until the year 36,812.
+const TIME_MAX: u64 = (1 << 40) - 1;
+
+/// What the contract says of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettleResult {
+    /// Code 0: this call moved the money.
+    Paid,
+    /// Code 4: the call failed. Not "unpaid": somebody else may have submitted it.
+    CallFailed,
+    /// Code 5: the batch stopped before it.
+    NotAttempted,
+}
+
+/// What a simulation on the latest block says of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Simulated {
+    /// It would be paid.
+    Pays,
+    /// It would fail, and why.
+    Fails(WaitReason, String),
+}
+
+impl Chain {
+    /// The call that settles `requests` through the contract at `settlement`.
+    pub fn settle_call(&self, settlement: Address, requests: &[&PaymentRequest]) -> Call {
+        let items: Vec<PaymentId> = requests.iter().map(|request| request.id()).collect();
+        let count = u64::try_from(requests.len()).unwrap_or(u64::MAX);
+        let batch_id = requests.first().map_or(B256::ZERO, |request| request.payment_key.0);
+        Call {
+            purpose: Purpose::Settle,
+            target: settlement,
+            input: settle_input(batch_id, requests),
+            gas_limit: GAS_EXPECTED_PER_ITEM.saturating_mul(count).saturating_add(GAS_BASE),
+            items,
+        }
+    }
+
+    /// What would become of `call` on the latest block, item by item, as `signer` would send it. Items that fail are
+    /// asked for their reason one by one.
+    ///
+    /// # Errors
+    /// `Transient`; `Refused` when the contract itself reverts.
+    pub async fn simulate_settle(
+        &self,
+        signer: Address,
+        call: &Call,
+        requests: &[&PaymentRequest],
+    ) -> Result<Vec<Simulated>, ChainError> {
+        let answer = self.call(Some(signer), call.target, call.input.clone(), Some(call.gas_limit)).await?;
+        let results = Settlement::settleBatchCall::abi_decode_returns(&answer)
+            .map_err(|e| ChainError::Transient { operation: "settleBatch", cause: e.to_string() })?;
+        let mut simulated = Vec::with_capacity(requests.len());
+        for (index, request) in requests.iter().enumerate() {
+            simulated.push(match results.get(index).copied() {
+                Some(0) => Simulated::Pays,
+                Some(5) | None => Simulated::Fails(WaitReason::NotAttempted, "out of gas in simulation".to_owned()),
+                Some(_) => self.diagnose(signer, request).await?,
+            });
+        }
+        Ok(simulated)
+    }
+
+    /// Asks USDC itself, outside the batch, why it refuses.
+    async fn diagnose(&self, signer: Address, request: &PaymentRequest) -> Result<Simulated, ChainError> {
+        let input = transfer_input(&request.authorization, &request.signature);
+        match self.call(Some(signer), request.asset, input, Some(GAS_PER_ITEM * 2)).await {
+            // Good alone, bad in the batch: an earlier item of the same payer took the balance.
+            Ok(_) => Ok(Simulated::Fails(
+                WaitReason::Unfunded,
+                "an earlier payment in the batch takes the balance".to_owned(),
+            )),
+            Err(ChainError::Refused { message, data, .. }) => {
+                let text = data.and_then(|data| Revert::abi_decode(&data).ok()).map_or(message, |revert| revert.reason);
+                Ok(Simulated::Fails(reason_of(&text), text.chars().take(200).collect()))
+            }
+            Err(other) => Err(other),
+        }
+    }
+}
+
+impl Included {
+    /// The result of each of `count` items, from the contract's `Batch` event in this very receipt; none where there is
+    /// no such event: the transaction reverted.
+    pub fn settle_results(&self, settlement: Address, count: usize) -> Option<Vec<SettleResult>> {
+        let batch = self
+            .logs
+            .iter()
+            .filter(|log| log.address() == settlement)
+            .find_map(|log| Settlement::Batch::decode_log_data(log.data()).ok())?;
+        (batch.results.len() == count).then(|| {
+            batch
+                .results
+                .iter()
+                .map(|code| match code {
+                    0 => SettleResult::Paid,
+                    5 => SettleResult::NotAttempted,
+                    _ => SettleResult::CallFailed,
+                })
+                .collect()
+        })
+    }
+}
+
+fn settle_input(batch_id: B256, requests: &[&PaymentRequest]) -> Bytes {
+    let mut items = Vec::with_capacity(requests.len() * ITEM_BYTES);
+    for request in requests {
+        pack(&mut items, &request.authorization, &request.signature);
+    }
+    let call =
+        Settlement::settleBatchCall { batchId: batch_id, gasPerItem: U256::from(GAS_PER_ITEM), items: items.into() };
+    call.abi_encode().into()
+}
+
+/// One item. The intake bounds the times far below [`TIME_MAX`]; a forged time is clamped and its signature fails.
+fn pack(items: &mut Vec<u8>, auth: &Authorization, signature: &SignatureBytes) {
+    let time = |seconds: u64| seconds.min(TIME_MAX).to_be_bytes();
+    let mut vs = [0_u8; 32];
+    vs.copy_from_slice(&signature[32..64]);
+    if signature[64] == 28 {
+        vs[0] |= 0x80;
+    }
+    items.extend_from_slice(auth.from.as_slice());
+    items.extend_from_slice(auth.to.as_slice());
+    items.extend_from_slice(&auth.value.0.to_be_bytes());
+    items.extend_from_slice(&time(auth.valid_after)[3..]);
+    items.extend_from_slice(&time(auth.valid_before)[3..]);
+    items.extend_from_slice(auth.nonce.as_slice());
+    items.extend_from_slice(&signature[..32]);
+    items.extend_from_slice(&vs);
+}
+
+fn transfer_input(auth: &Authorization, signature: &SignatureBytes) -> Bytes {
+    UsdcDouble::transferWithAuthorization_1Call {
+        from: auth.from,
+        to: auth.to,
+        value: U256::from(auth.value.0),
+        validAfter: U256::from(auth.valid_after),
+        validBefore: U256::from(auth.valid_before),
+        nonce: auth.nonce,
+        v: signature[64],
+        r: B256::from_slice(&signature[..32]),
+        s: B256::from_slice(&signature[32..64]),
+    }
+    .abi_encode()
+    .into()
+}
+
+/// USDC's words. Source: FiatTokenV2_2's public revert strings, as the project's double repeats them.
+fn reason_of(text: &str) -> WaitReason {
+    let cases = [
+        ("transfer amount exceeds balance", WaitReason::Unfunded),
+        ("authorization is used or canceled", WaitReason::AuthorizationUsedOrCancelled),
+        ("authorization is expired", WaitReason::AuthorizationExpired),
+        ("authorization is not yet valid", WaitReason::AuthorizationNotYetValid),
+        ("invalid signature", WaitReason::SignatureRefused),
+        ("account is blacklisted", WaitReason::Blacklisted),
+        ("Pausable: paused", WaitReason::AssetPaused),
+    ];
+    cases.iter().find(|(phrase, _)| text.contains(phrase)).map_or(WaitReason::Unexplained, |(_, reason)| *reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::examples;
+
+    #[test]
+    fn an_item_is_packed_as_the_contract_reads_it() {
+        let request = examples::request();
+        let mut items = Vec::new();
+        pack(&mut items, &request.authorization, &SignatureBytes::repeat_byte(28));
+        assert_eq!(items.len(), ITEM_BYTES);
+        assert_eq!(&items[40..48], &100_000_u64.to_be_bytes());
+        assert_eq!(&items[48..53], &1_799_999_400_u64.to_be_bytes()[3..]);
+        assert_eq!(items[122], 28 | 0x80, "v 28 is the top bit of vs");
+    }
+
+    #[test]
+    fn usdcs_words_become_reasons() {
+        assert_eq!(reason_of("ERC20: transfer amount exceeds balance"), WaitReason::Unfunded);
+        assert_eq!(
+            reason_of("FiatTokenV2: authorization is used or canceled"),
+            WaitReason::AuthorizationUsedOrCancelled
+        );
+        assert_eq!(reason_of("ECRecover: invalid signature 's' value"), WaitReason::SignatureRefused);
+        assert_eq!(reason_of("something else"), WaitReason::Unexplained);
+    }
+
+    #[test]
+    fn the_batch_of_one_hundred_fits_a_transaction() {
+        assert!(GAS_BASE + GAS_EXPECTED_PER_ITEM * 100 < 16_777_216, "EIP-7825");
+    }
+}

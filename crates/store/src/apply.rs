@@ -1,0 +1,144 @@
+//! A batch of events into the tables: the copy, the read models and the position, all or nothing.
+
+use crate::connect::Store;
+use crate::error::StoreError;
+use crate::fold::{Rows, SetAside, orders, tokens};
+use crate::ledger::{Entry, append, chain_hash, seq_to};
+use crate::payment::PaymentView;
+use crate::position::{Position, READ_MODELS};
+use crate::reads::row_from;
+use crate::token::TokenView;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::PgConnection;
+use std::collections::BTreeMap;
+
+/// What a batch came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Where the projection stands now.
+    pub position: Position,
+    /// What a person should see.
+    pub set_aside: Vec<SetAside>,
+}
+
+impl Store {
+    /// Applies `batch`, which continues at `previous`, in one transaction. Events up to `previous` were applied before
+    /// and are left out, so that a redelivery changes nothing (C24).
+    ///
+    /// On an error nothing was applied, but for [`StoreError::Transient`]: then the outcome is unknown until
+    /// [`Store::position`] has been read again (C25).
+    ///
+    /// # Errors
+    /// [`StoreError::Gap`] unless every sequence follows the one before it (F15); [`StoreError::Fenced`] where the
+    /// position is no longer `previous`.
+    pub async fn apply(&self, batch: &[Entry], previous: &Position) -> Result<Applied, StoreError> {
+        let known = batch.iter().take_while(|entry| entry.seq <= previous.seq).count();
+        let batch = &batch[known..];
+        let mut position = *previous;
+        let mut hashes = Vec::with_capacity(batch.len());
+        for entry in batch {
+            let expected = position.seq + 1;
+            if entry.seq != expected {
+                return Err(StoreError::Gap { expected, found: entry.seq });
+            }
+            position = Position { seq: entry.seq, hash: chain_hash(position.hash, entry), ..position };
+            hashes.push(position.hash);
+        }
+        if batch.is_empty() {
+            return Ok(Applied { position, set_aside: Vec::new() });
+        }
+
+        let mut db = self.pool.begin().await.map_err(StoreError::of("beginning a batch"))?;
+        // First, because it takes the row's lock: nobody else loads rows until this is committed or rolled back.
+        move_position(&mut db, previous, &position).await?;
+        append(&mut db, batch, &hashes).await?;
+        let mut rows = load(&mut db, batch).await?;
+        batch.iter().for_each(|entry| rows.apply(entry));
+        write(&mut db, &rows).await?;
+        db.commit().await.map_err(StoreError::of("committing a batch"))?;
+        Ok(Applied { position, set_aside: rows.set_aside })
+    }
+}
+
+async fn move_position(db: &mut PgConnection, from: &Position, to: &Position) -> Result<(), StoreError> {
+    let moved = sqlx::query(
+        "UPDATE projections SET seq = $5, hash = $6, moved_at = now() \
+         WHERE name = $1 AND incarnation = $2 AND seq = $3 AND hash = $4",
+    )
+    .bind(READ_MODELS)
+    .bind(from.incarnation)
+    .bind(seq_to(from.seq)?)
+    .bind(from.hash.as_slice())
+    .bind(seq_to(to.seq)?)
+    .bind(to.hash.as_slice())
+    .execute(db)
+    .await
+    .map_err(StoreError::of("moving the position"))?;
+    if moved.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced { expected: from.seq }) }
+}
+
+async fn load(db: &mut PgConnection, batch: &[Entry]) -> Result<Rows, StoreError> {
+    let ids: Vec<_> = orders(batch).iter().map(|id| id.0).collect();
+    let found: Vec<String> =
+        sqlx::query_scalar("SELECT to_json(r)::text FROM payment_rows r WHERE id = ANY($1::uuid[])")
+            .bind(ids)
+            .fetch_all(&mut *db)
+            .await
+            .map_err(StoreError::of("loading payments"))?;
+    let payments = by_key(&found, |row: &PaymentView| row.id)?;
+    let addresses: Vec<_> = tokens(batch, &payments).iter().map(|token| token.to_vec()).collect();
+    let found: Vec<String> = sqlx::query_scalar(
+        "SELECT to_json(r)::text FROM token_rows r WHERE token = ANY(SELECT hex_of(a) FROM UNNEST($1::bytea[]) a)",
+    )
+    .bind(addresses)
+    .fetch_all(&mut *db)
+    .await
+    .map_err(StoreError::of("loading tokens"))?;
+    let tokens = by_key(&found, |row: &TokenView| row.token)?;
+    Ok(Rows { payments, tokens, ..Rows::default() })
+}
+
+async fn write(db: &mut PgConnection, rows: &Rows) -> Result<(), StoreError> {
+    let payments: Vec<_> = rows.changed_payments.iter().filter_map(|id| rows.payments.get(id)).collect();
+    if !payments.is_empty() {
+        sqlx::query(include_str!("upsert_payments.sql"))
+            .bind(json(&payments)?)
+            .execute(&mut *db)
+            .await
+            .map_err(StoreError::of("writing payments"))?;
+    }
+    let tokens: Vec<_> = rows.changed_tokens.iter().filter_map(|token| rows.tokens.get(token)).collect();
+    if !tokens.is_empty() {
+        sqlx::query(include_str!("upsert_tokens.sql"))
+            .bind(json(&tokens)?)
+            .execute(&mut *db)
+            .await
+            .map_err(StoreError::of("writing tokens"))?;
+    }
+    if !rows.set_aside.is_empty() {
+        sqlx::query(
+            "INSERT INTO set_aside (seq, kind, reason, recorded_at) \
+             SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::timestamptz[])",
+        )
+        .bind(rows.set_aside.iter().map(|s| seq_to(s.seq)).collect::<Result<Vec<_>, _>>()?)
+        .bind(rows.set_aside.iter().map(|s| s.kind.name()).collect::<Vec<_>>())
+        .bind(rows.set_aside.iter().map(|s| s.reason.as_str()).collect::<Vec<_>>())
+        .bind(rows.set_aside.iter().map(|s| s.recorded_at).collect::<Vec<_>>())
+        .execute(db)
+        .await
+        .map_err(StoreError::of("writing what is set aside"))?;
+    }
+    Ok(())
+}
+
+/// Rows for `json_populate_recordset`.
+fn json<T: Serialize>(rows: &[&T]) -> Result<String, StoreError> {
+    serde_json::to_string(rows).map_err(|e| StoreError::Corrupt { operation: "spelling rows out", what: e.to_string() })
+}
+
+/// Rows from `to_json`, by key.
+fn by_key<K: Ord, T: DeserializeOwned>(rows: &[String], key: impl Fn(&T) -> K) -> Result<BTreeMap<K, T>, StoreError> {
+    rows.iter().map(|row| row_from(row).map(|row| (key(&row), row))).collect()
+}

@@ -1,0 +1,139 @@
+//! A batch of events over the rows that it touches, in memory and in order. Pure: what is loaded before and written
+//! after is the business of [`crate::apply`].
+
+use crate::ledger::Entry;
+use crate::payment::PaymentView;
+use crate::project::{Stamp, project, text, time};
+use crate::token::TokenView;
+use alloy_primitives::Address;
+use chrono::{DateTime, Utc};
+use domain::{Event, OpsEvent, OrderEvent, PaymentId, TokenEvent};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An event that changed no row although it should have, or that reports a message given up on: for a person to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Stream sequence.
+    pub seq: u64,
+    /// Which of the three.
+    pub kind: SetAsideKind,
+    /// For people.
+    pub reason: String,
+    /// When the stream stored it.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// Why an event is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetAsideKind {
+    /// Not an event of ours.
+    Undecodable,
+    /// Contradicts the past of its order or token: no decider of ours wrote it.
+    Impossible,
+    /// A consumer reports a message that it can never handle.
+    ParkedMessage,
+}
+
+impl SetAsideKind {
+    /// As the table has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Undecodable => "undecodable",
+            Self::Impossible => "impossible",
+            Self::ParkedMessage => "parked_message",
+        }
+    }
+}
+
+/// The rows that a batch touches.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    pub payments: BTreeMap<PaymentId, PaymentView>,
+    pub tokens: BTreeMap<Address, TokenView>,
+    /// Whose rows differ from what was loaded.
+    pub changed_payments: BTreeSet<PaymentId>,
+    pub changed_tokens: BTreeSet<Address>,
+    pub set_aside: Vec<SetAside>,
+}
+
+impl Rows {
+    /// Folds one event into its rows.
+    pub fn apply(&mut self, entry: &Entry) {
+        let at = Stamp { seq: entry.seq, recorded_at: entry.recorded_at };
+        let refused = match &entry.event {
+            Err(why) => Err((SetAsideKind::Undecodable, why.clone())),
+            Ok(Event::Order(id, event)) => self.order(*id, event, at).map_err(|why| (SetAsideKind::Impossible, why)),
+            Ok(Event::Token(token, TokenEvent::Registered(terms))) => match self.tokens.get(token) {
+                Some(_) => Err((SetAsideKind::Impossible, format!("the token {token} is registered already"))),
+                None => {
+                    self.tokens.insert(*token, TokenView::registered(terms, at));
+                    self.changed_tokens.insert(*token);
+                    Ok(())
+                }
+            },
+            Ok(Event::Ops(OpsEvent::Parked(parked))) => Err((
+                SetAsideKind::ParkedMessage,
+                format!(
+                    "{} gave up on sequence {} ({}): {}",
+                    parked.consumer, parked.sequence, parked.subject, parked.reason
+                ),
+            )),
+            // A lane's history concerns only its owner; the copy has it.
+            Ok(Event::Signer(..)) => Ok(()),
+        };
+        if let Err((kind, reason)) = refused {
+            let recorded_at = time(entry.recorded_at);
+            self.set_aside.push(SetAside { seq: entry.seq, kind, reason: text(&reason), recorded_at });
+        }
+    }
+
+    fn order(&mut self, id: PaymentId, event: &OrderEvent, at: Stamp) -> Result<(), String> {
+        let row = project(self.payments.get(&id), id, event, at).map_err(|e| format!("order {id}: {e}"))?;
+        // A token that is not in the catalogue counts nothing: the API sells none of those.
+        if let Some(token) = self.tokens.get_mut(&row.token) {
+            let counted = match event {
+                OrderEvent::PaymentConfirmed(_) => Some(token.paid(row.quantity, at)),
+                OrderEvent::MintConfirmed(_) => Some(token.minted(row.quantity, at)),
+                _ => None,
+            };
+            match counted {
+                Some(None) => return Err(format!("order {id}: more units than a token can have")),
+                Some(Some(())) => {
+                    self.changed_tokens.insert(row.token);
+                }
+                None => {}
+            }
+        }
+        self.payments.insert(id, row);
+        self.changed_payments.insert(id);
+        Ok(())
+    }
+}
+
+/// The orders that `batch` speaks of.
+pub(crate) fn orders(batch: &[Entry]) -> Vec<PaymentId> {
+    let ids: BTreeSet<PaymentId> = batch
+        .iter()
+        .filter_map(|entry| match &entry.event {
+            Ok(Event::Order(id, _)) => Some(*id),
+            _ => None,
+        })
+        .collect();
+    ids.into_iter().collect()
+}
+
+/// The tokens that `batch` may change, where `loaded` are the rows of its orders.
+pub(crate) fn tokens(batch: &[Entry], loaded: &BTreeMap<PaymentId, PaymentView>) -> Vec<Address> {
+    let mut tokens: BTreeSet<Address> = loaded.values().map(|payment| payment.token).collect();
+    for entry in batch {
+        match &entry.event {
+            Ok(Event::Token(token, _)) => tokens.insert(*token),
+            Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) => {
+                let domain::Purchase::Mint { token, .. } = request.purchase;
+                tokens.insert(token)
+            }
+            _ => false,
+        };
+    }
+    tokens.into_iter().collect()
+}
