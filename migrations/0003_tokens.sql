@@ -38,3 +38,5 @@ SELECT hex_of(token) AS token, chain_id, hex_of(asset) AS asset, name, symbol, u
        hex_of(block_hash) AS block_hash, units_paid::text AS units_paid, units_minted::text AS units_minted,
        registered_at, registered_seq, last_seq
 FROM tokens;
+-- The view is asked by the spelling that it shows.
+CREATE UNIQUE INDEX tokens_by_address ON tokens (hex_of(token));

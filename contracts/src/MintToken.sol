@@ -51,7 +51,7 @@ contract MintToken is ERC20 {
     /// @notice `amount` of the asset went to the creator.
     event Withdrawn(address indexed creator, uint256 amount);
 
-    // Results of an item. 1 and 2 are also the outcomes of a payment, shifted by the meaning of 0: see `outcome`.
+    // Results of an item.
     bytes1 private constant MINTED = 0x00;
     bytes1 private constant ALREADY_MINTED = 0x01;
     bytes1 private constant ALREADY_REFUNDED = 0x02;
@@ -60,6 +60,7 @@ contract MintToken is ERC20 {
     bytes1 private constant UNPAID = 0x05;
     bytes1 private constant ZERO_QUANTITY = 0x06;
 
+    // Outcomes of a payment.
     uint8 private constant OUTCOME_NONE = 0;
     uint8 private constant OUTCOME_MINTED = 1;
     uint8 private constant OUTCOME_REFUNDED = 2;
@@ -82,7 +83,7 @@ contract MintToken is ERC20 {
     uint128 private _withdrawn; // <= unitsMinted * price < 2^128
 
     uint256 private _refunded;
-    mapping(bytes32 paymentKey => uint8) private _outcomes;
+    mapping(bytes32 paymentKey => uint256) private _outcomes; // a word each: a smaller type would be read before every write
     bool private transient _entered;
 
     /// @dev What a batch needs of the immutable arguments, and its running state.
@@ -143,7 +144,7 @@ contract MintToken is ERC20 {
         if (!factory.isOperator(msg.sender)) revert NotOperator(msg.sender);
         if (payer == address(0) || payer == address(this)) revert BadRecipient(payer);
         if (amount == 0) revert ZeroAmount();
-        uint8 done = _outcomes[paymentKey];
+        uint8 done = outcome(paymentKey);
         if (done != OUTCOME_NONE) revert AlreadyDone(paymentKey, done);
         uint256 available = refundable();
         if (amount > available) revert NotRefundable(amount, available);
@@ -167,8 +168,8 @@ contract MintToken is ERC20 {
     }
 
     /// @notice What became of a payment: 0 nothing yet, 1 minted, 2 refunded. Never changes once it is not 0.
-    function outcome(bytes32 paymentKey) external view returns (uint8) {
-        return _outcomes[paymentKey];
+    function outcome(bytes32 paymentKey) public view returns (uint8) {
+        return uint8(_outcomes[paymentKey]);
     }
 
     /// @notice Whether the payment was minted.
@@ -242,7 +243,7 @@ contract MintToken is ERC20 {
         private
         returns (bytes1)
     {
-        uint8 done = _outcomes[paymentKey];
+        uint256 done = _outcomes[paymentKey];
         if (done != OUTCOME_NONE) return done == OUTCOME_MINTED ? ALREADY_MINTED : ALREADY_REFUNDED;
         if (quantity == 0) return ZERO_QUANTITY;
         if (to == address(0) || to == address(this)) return BAD_RECIPIENT;
@@ -262,8 +263,8 @@ contract MintToken is ERC20 {
         state.maxUnits = uint64(bytes8(LibClone.argLoad(arguments, MAX_UNITS_AT)));
         state.unitsMinted = _unitsMinted;
         // Whole units that were paid for: units * price <= paid is units <= paid / price.
-        uint256 paid =
-            SafeTransferLib.balanceOf(address(bytes20(LibClone.argLoad(arguments, ASSET_AT))), address(this)) + _withdrawn;
+        uint256 paid = SafeTransferLib.balanceOf(address(bytes20(LibClone.argLoad(arguments, ASSET_AT))), address(this))
+            + _withdrawn;
         state.paidUnits = paid / uint64(bytes8(LibClone.argLoad(arguments, PRICE_AT)));
     }
 

@@ -4,7 +4,14 @@ pragma solidity 0.8.37;
 import {Settlement} from "../src/Settlement.sol";
 import {Suite} from "./support/Suite.sol";
 import {Vm} from "./support/Vm.sol";
-import {TrustingWallet, BurningWallet, LoudWallet, WritingWallet, MuteWallet} from "./support/Wallets.sol";
+import {
+    TrustingWallet,
+    BurningWallet,
+    ThinkingWallet,
+    LoudWallet,
+    WritingWallet,
+    MuteWallet
+} from "./support/Wallets.sol";
 import {LoudAsset} from "./support/Assets.sol";
 
 contract SettlementTest is Suite {
@@ -43,9 +50,13 @@ contract SettlementTest is Suite {
         same(abi.decode(logs[1].data, (uint256)), auth.value, "value");
     }
 
-    function testFuzz_whatever_was_signed_is_what_is_paid(uint64 value, uint40 early, uint40 late, bytes32 nonce, uint256 key)
-        public
-    {
+    function testFuzz_whatever_was_signed_is_what_is_paid(
+        uint64 value,
+        uint40 early,
+        uint40 late,
+        bytes32 nonce,
+        uint256 key
+    ) public {
         Auth memory auth;
         auth.key = 1 + key % (2 ** 250);
         auth.from = vm.addr(auth.key);
@@ -166,9 +177,7 @@ contract SettlementTest is Suite {
         bytes memory altered = signed(auths[1]);
         where %= 154 * 8;
         altered[where / 8] ^= bytes1(uint8(1 << (where % 8)));
-        same(
-            settle(bytes.concat(signed(auths[0]), altered, signed(auths[2]))), hex"000400", "results"
-        );
+        same(settle(bytes.concat(signed(auths[0]), altered, signed(auths[2]))), hex"000400", "results");
         same(usdc.balanceOf(address(token)), 2 * PRICE, "the token");
     }
 
@@ -291,15 +300,31 @@ contract SettlementTest is Suite {
         gas_ = 60_000 + gas_ % 1_500_000;
         perItem = 80_000 + perItem % 500_000;
         bytes memory items = signedAll(fundedMany(8));
-        (bool ok, bytes memory answer) = address(settlement).call{gas: gas_}(
-            abi.encodeCall(Settlement.settleBatch, ("fuzz", perItem, items))
-        );
+        (bool ok, bytes memory answer) =
+            address(settlement).call{gas: gas_}(abi.encodeCall(Settlement.settleBatch, ("fuzz", perItem, items)));
         if (!ok) {
             same(usdc.balanceOf(address(token)), 0, "nothing");
             require(gas_ < 100_000, "only where nothing can be done");
             return;
         }
         same(usdc.balanceOf(address(token)), countedPrefix(abi.decode(answer, (bytes))) * PRICE, "the token");
+    }
+
+    /// The same where the 64th part is more than the reserve, and the payment needs nearly all of `gasPerItem`.
+    function testFuzz_a_costly_good_payment_is_paid_or_not_attempted_whatever_the_gas(uint256 gas_) public {
+        gas_ = 4_980_000 + gas_ % 160_000;
+        bytes memory item = signed(walletAuth(address(new ThinkingWallet())));
+        bytes memory results = settlement.settleBatch{gas: gas_}("fuzz", 5_000_000, item);
+        same(usdc.balanceOf(address(token)), countedPrefix(results) * PRICE, "the token");
+    }
+
+    /// Where every item burns all that it gets, whatever is left over still reports.
+    function test_the_reserve_reports_a_batch_that_burnt_all_the_rest() public {
+        bytes memory items = signedAll(fundedMany(200));
+        for (uint256 gas_ = 70_000; gas_ < 110_000; gas_ += 211) {
+            bytes memory results = settlement.settleBatch{gas: gas_}("sweep", 5_000, items);
+            same(results.length, 200, "reported");
+        }
     }
 
     /// Burners take all that they are given; there is always enough left to report.
@@ -311,13 +336,11 @@ contract SettlementTest is Suite {
         bytes memory burner = signed(walletAuth(address(new BurningWallet())));
         bytes memory items;
         for (uint256 i = 0; i < 20; ++i) {
-            items = bytes.concat(
-                items, (mix >> i) & 1 == 1 ? burner : signed(funded(string.concat("payer", toString(i))))
-            );
+            items =
+                bytes.concat(items, (mix >> i) & 1 == 1 ? burner : signed(funded(string.concat("payer", toString(i)))));
         }
-        (bool ok, bytes memory answer) = address(settlement).call{gas: gas_}(
-            abi.encodeCall(Settlement.settleBatch, ("fuzz", perItem, items))
-        );
+        (bool ok, bytes memory answer) =
+            address(settlement).call{gas: gas_}(abi.encodeCall(Settlement.settleBatch, ("fuzz", perItem, items)));
         require(ok || gas_ < 100_000, "reported");
         if (!ok) return;
         bytes memory results = abi.decode(answer, (bytes));

@@ -105,9 +105,8 @@ contract TokenFactoryTest is Suite {
         vm.assume(name.length > 0 && symbol.length > 0);
         vm.assume(unit > 0 && maxUnits > 0 && price > 0);
         vm.assume(creator != address(0) && creator != address(usdc));
-        TokenFactory.TokenConfig memory c = TokenFactory.TokenConfig(
-            string(cut(name, 64)), string(cut(symbol, 16)), unit, maxUnits, price, creator
-        );
+        TokenFactory.TokenConfig memory c =
+            TokenFactory.TokenConfig(string(cut(name, 64)), string(cut(symbol, 16)), unit, maxUnits, price, creator);
         MintToken t = MintToken(factory.createToken(paymentKey, c));
         same(address(t), factory.predictToken(paymentKey, c), "address");
         same(bytes(t.name()), bytes(c.name), "name");
@@ -128,11 +127,26 @@ contract TokenFactoryTest is Suite {
         require(factory.configHash(c) == hash, "chain");
     }
 
+    /// The expected words are alloy's: `keccak256((config, asset).abi_encode_params())` and
+    /// `keccak256((paymentKey, configHash).abi_encode())`, with `TokenConfig` from the committed artifact.
+    function test_the_configuration_hash_and_the_salt_are_those_that_alloy_computes() public {
+        address base = 0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913;
+        vm.etch(base, address(usdc).code);
+        TokenFactory.TokenConfig memory c = config();
+        c.creator = address(0xc1);
+        bytes32 hash = new TokenFactory(base, OWNER).configHash(c);
+        require(hash == 0xf35febda50cffd0bb57801d0f531fe3c351b6c9cf04afa13af95eeae53b905bd, "hash");
+        require(
+            keccak256(abi.encode(bytes32(uint256(0x11) * (type(uint256).max / 0xff)), hash))
+                == 0xde48762bca1fa9eaa6d1510f171f747ddf8658e32125e4c237888e43d0eb98af,
+            "salt"
+        );
+    }
+
     function test_the_salt_commits_to_payment_key_and_configuration() public view {
         bytes32 salt = keccak256(abi.encode(bytes32("a"), factory.configHash(config())));
-        bytes memory arguments = abi.encodePacked(
-            UNIT, CAP, PRICE, address(usdc), CREATOR, uint8(11), "Paper Boats", "BOAT"
-        );
+        bytes memory arguments =
+            abi.encodePacked(UNIT, CAP, PRICE, address(usdc), CREATOR, uint8(11), "Paper Boats", "BOAT");
         // ERC-1167 with appended arguments, as the bytes that CREATE2 hashes.
         bytes memory code = abi.encodePacked(
             hex"61",

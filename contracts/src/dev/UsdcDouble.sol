@@ -333,8 +333,7 @@ contract UsdcDouble {
     /// @dev By STATICCALL, with all the gas there is and all that is returned copied: a hostile wallet costs its caller
     /// what it does with USDC.
     function _acceptedByContract(address signer, bytes32 digest, bytes memory signature) private view returns (bool) {
-        (bool ok, bytes memory answer) =
-            signer.staticcall(abi.encodeWithSelector(VALID_SIGNATURE, digest, signature));
+        (bool ok, bytes memory answer) = signer.staticcall(abi.encodeWithSelector(VALID_SIGNATURE, digest, signature));
         return ok && answer.length >= 32 && abi.decode(answer, (bytes32)) == bytes32(VALID_SIGNATURE);
     }
 

@@ -139,12 +139,10 @@ contract Crowd is Suite {
     function strangersTry(address anybody) external {
         vm.assume(anybody != MINTER && anybody != OPERATOR);
         vm.startPrank(anybody);
-        (bool minted,) = address(token).call(
-            abi.encodeCall(MintToken.batchMint, (list(anybody), list(uint32(1)), list(keyAt(0))))
-        );
+        (bool minted,) =
+            address(token).call(abi.encodeCall(MintToken.batchMint, (list(anybody), list(uint32(1)), list(keyAt(0)))));
         (bool taken,) = address(token).call(abi.encodeCall(MintToken.refund, (anybody, 1, keyAt(0))));
-        (bool appointed,) =
-            address(factory).call(abi.encodeCall(TokenFactory.setMinter, (anybody, true)));
+        (bool appointed,) = address(factory).call(abi.encodeCall(TokenFactory.setMinter, (anybody, true)));
         vm.stopPrank();
         require(!minted && !taken && (!appointed || anybody == OWNER), "none of it");
         if (appointed) {

@@ -129,9 +129,7 @@ abstract contract Suite {
 
     function packed(Auth memory auth, uint8 v, bytes32 r, bytes32 s) internal pure returns (bytes memory item) {
         bytes32 vs = bytes32(uint256(s) | (uint256(v - 27) << 255));
-        item = abi.encodePacked(
-            auth.from, auth.to, auth.value, auth.validAfter, auth.validBefore, auth.nonce, r, vs
-        );
+        item = abi.encodePacked(auth.from, auth.to, auth.value, auth.validAfter, auth.validBefore, auth.nonce, r, vs);
         require(item.length == 154, "the item is 154 bytes");
     }
 
@@ -212,9 +210,7 @@ abstract contract Suite {
     // Expectations
 
     function same(uint256 actual, uint256 expected, string memory what) internal pure {
-        require(
-            actual == expected, string.concat(what, ": ", toString(actual), " and not ", toString(expected))
-        );
+        require(actual == expected, string.concat(what, ": ", toString(actual), " and not ", toString(expected)));
     }
 
     function same(bytes memory actual, bytes memory expected, string memory what) internal pure {

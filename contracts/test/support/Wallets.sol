@@ -16,6 +16,15 @@ contract BurningWallet {
     }
 }
 
+/// @notice ERC-1271: takes every signature, after 4,900,000 gas of thought.
+contract ThinkingWallet {
+    function isValidSignature(bytes32, bytes calldata) external view returns (bytes4) {
+        uint256 start = gasleft();
+        while (start - gasleft() < 4_900_000) {}
+        return 0x1626ba7e;
+    }
+}
+
 /// @notice ERC-1271: says yes in one megabyte.
 contract LoudWallet {
     function isValidSignature(bytes32, bytes calldata) external pure returns (bytes4) {

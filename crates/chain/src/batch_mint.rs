@@ -2,13 +2,15 @@
 
 use crate::abi::MintToken;
 use crate::connect::Chain;
-use crate::error::ChainError;
+use crate::error::{ChainError, from_rpc};
 use crate::receipt::Included;
 use crate::sign::Call;
-use alloy::primitives::{Address, Bytes};
+use alloy::primitives::{Address, B256, Bytes};
+use alloy::providers::Provider;
+use alloy::rpc::types::Filter;
 use alloy::sol_types::{SolCall, SolEvent};
 use domain::lane::Purpose;
-use domain::{PaymentId, PaymentKey, Quantity};
+use domain::{BlockRef, PaymentId, PaymentKey, Quantity};
 
 /// Mints in one transaction.
 pub const MINT_BATCH_MAX: usize = 100;
@@ -88,6 +90,27 @@ impl Chain {
             return Err(transient("another number of results than of items".to_owned()));
         }
         Ok(results.iter().map(|code| MintResult::of(*code)).collect())
+    }
+}
+
+impl Chain {
+    /// The transaction of the token's that minted `key`, if one did: for the rare case that the contract says "already".
+    ///
+    /// # Errors
+    /// `Transient`.
+    pub async fn find_mint(&self, token: Address, key: PaymentKey) -> Result<Option<(B256, BlockRef)>, ChainError> {
+        let filter = Filter::new()
+            .address(token)
+            .event_signature(MintToken::MintBatch::SIGNATURE_HASH)
+            .from_block(self.config.start_block);
+        let logs = self.provider.get_logs(&filter).await.map_err(|e| from_rpc("eth_getLogs", e))?;
+        Ok(logs.iter().find_map(|log| {
+            let batch = MintToken::MintBatch::decode_log_data(log.data()).ok()?;
+            let index = batch.paymentKeys.iter().position(|found| *found == key.0)?;
+            let minted = batch.results.get(index).copied().map(MintResult::of) == Some(MintResult::Minted);
+            let block = BlockRef { number: log.block_number?, hash: log.block_hash? };
+            minted.then_some((log.transaction_hash?, block))
+        }))
     }
 }
 

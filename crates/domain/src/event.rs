@@ -173,8 +173,6 @@ pub enum FailureReason {
     Cancelled,
     /// The nonce paid for another transfer.
     UsedElsewhere,
-    /// Its own fields contradict each other or its signature: a forged or damaged request, never sent.
-    Invalid,
 }
 
 /// A failure with its proof.
@@ -252,8 +250,8 @@ pub struct Claimed {
     pub instance: String,
     /// The next nonce to sign for.
     pub next_nonce: u64,
-    /// Signed and not yet settled.
-    pub open: Vec<OpenTx>,
+    /// Nonces that are signed and not yet settled; their bytes are in `signed.<nonce>`.
+    pub open: Vec<u64>,
 }
 
 /// A nonce is used for good.

@@ -150,7 +150,7 @@ pub fn all() -> Vec<Event> {
             chain_id: CHAIN_ID,
             instance: "payment-sender@host".to_owned(),
             next_nonce: 7,
-            open: vec![],
+            open: vec![5, 6],
         })),
         order(OrderEvent::PaymentRequested(Box::new(request()))),
         order(OrderEvent::PaymentDeferred(1, deferral())),

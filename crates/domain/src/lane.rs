@@ -61,7 +61,7 @@ pub struct Lane {
 /// A past that no decider could have written: the lane stops, others go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImpossibleLane {
-    /// The first event is not a claim.
+    /// The first event is not a claim, or one that left transactions open which were not handed over.
     #[error("the lane's history does not begin with a claim")]
     NotClaimed,
     /// A nonce was signed out of turn.
@@ -74,14 +74,15 @@ pub enum ImpossibleLane {
     },
 }
 
-/// Folds one event. A claim is a snapshot: a fold may start at the latest one.
+/// Folds one event. A fold may start at the latest claim: [`resume`].
 ///
 /// # Errors
 /// [`ImpossibleLane`]: somebody else wrote to this stream.
 pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, ImpossibleLane> {
     match (lane, event) {
-        (_, SignerEvent::Claimed(claim)) => Ok(Some(from_snapshot(claim))),
+        (None, SignerEvent::Claimed(claim)) if claim.open.is_empty() => Ok(Some(resume(claim, []))),
         (None, _) => Err(ImpossibleLane::NotClaimed),
+        (Some(lane), SignerEvent::Claimed(claim)) => Ok(Some(Lane { epoch: claim.epoch, ..lane })),
         (Some(mut lane), SignerEvent::Signed(tx)) => {
             if tx.nonce != lane.next_nonce {
                 return Err(ImpossibleLane::NonceOutOfTurn { expected: lane.next_nonce, found: tx.nonce });
@@ -97,13 +98,10 @@ pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, I
     }
 }
 
-fn from_snapshot(claim: &Claimed) -> Lane {
-    Lane {
-        epoch: claim.epoch,
-        purpose: claim.purpose,
-        next_nonce: claim.next_nonce,
-        open: claim.open.iter().map(|tx| (tx.nonce, tx.clone())).collect(),
-    }
+/// The lane at a claim, given the transactions that were open then: what is written before it need not be read.
+pub fn resume(claim: &Claimed, open: impl IntoIterator<Item = OpenTx>) -> Lane {
+    let open = open.into_iter().filter(|tx| claim.open.contains(&tx.nonce)).map(|tx| (tx.nonce, tx)).collect();
+    Lane { epoch: claim.epoch, purpose: claim.purpose, next_nonce: claim.next_nonce, open }
 }
 
 /// The claim with which `instance` takes over `lane`, or opens it at the account's nonce on chain.
@@ -114,7 +112,7 @@ pub fn claim(lane: Option<&Lane>, purpose: Purpose, chain_id: u64, instance: &st
         chain_id,
         instance: instance.to_owned(),
         next_nonce: lane.map_or(chain_nonce, |lane| lane.next_nonce),
-        open: lane.map_or_else(Vec::new, |lane| lane.open.values().cloned().collect()),
+        open: lane.map_or_else(Vec::new, |lane| lane.open.keys().copied().collect()),
     }
 }
 
@@ -133,9 +131,9 @@ mod tests {
             all = evolve(all, &SignerEvent::Signed(examples::open_tx(nonce))).unwrap();
         }
         all = evolve(all, &SignerEvent::Settled(examples::settled(7))).unwrap();
-        let second = SignerEvent::Claimed(claim(all.as_ref(), Purpose::Settle, 84532, "b", 99));
-        let whole = evolve(all, &second).unwrap().unwrap();
-        assert_eq!(evolve(None, &second).unwrap().unwrap(), whole);
+        let second = claim(all.as_ref(), Purpose::Settle, 84532, "b", 99);
+        let whole = evolve(all, &SignerEvent::Claimed(second.clone())).unwrap().unwrap();
+        assert_eq!(resume(&second, (7..10).map(examples::open_tx)), whole);
         assert_eq!((whole.epoch, whole.next_nonce), (2, 10));
         assert_eq!(whole.open.keys().copied().collect::<Vec<_>>(), [8, 9]);
     }

@@ -209,6 +209,19 @@ pub fn evolve(order: Option<Order>, event: &OrderEvent) -> Result<Option<Order>,
     Ok(Some(order))
 }
 
+impl Order {
+    /// Whether the message of `event` is the one that carries this order on. Each resting stage has exactly one; every
+    /// other message of the order has had its effect and may be acknowledged.
+    pub fn is_carried_by(&self, event: &OrderEvent) -> bool {
+        match (&self.stage, event) {
+            (Stage::Requested, OrderEvent::PaymentRequested(_)) | (Stage::Paid(_), OrderEvent::PaymentConfirmed(_)) => true,
+            (Stage::Deferred(_), OrderEvent::PaymentDeferred(n, _)) => *n == self.counts.deferred,
+            (Stage::MintDeferred(..), OrderEvent::MintDeferred(n, _)) => *n == self.counts.mint_deferred,
+            _ => false,
+        }
+    }
+}
+
 impl Counts {
     fn next(self) -> Self {
         Self {

@@ -1,1 +1,11 @@
-//! lanes
+//! Signer lanes: one key, one nonce after the other, over ledger and chain.
+//!
+//! The only bytes ever broadcast are in the ledger first, with their nonce. Who restarts, or wakes up as a zombie, can
+//! only repeat them: `signed.<nonce>` is written once, and every append names the version of the lane it has read.
+//! No lock is held across a call to a node, and none is shared between lanes.
+
+mod error;
+mod lane;
+
+pub use error::LaneError;
+pub use lane::{IN_FLIGHT_MAX, SignerLane};

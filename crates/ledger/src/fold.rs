@@ -3,10 +3,10 @@
 use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
-use crate::subjects::{claims_filter, order_filter, signer_filter, token_subject};
+use crate::subjects::{claims_filter, order_filter, signed_subject, signer_filter, token_subject};
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{Event, Lane, Order, PaymentId, TokenEvent, TokenTerms, lane, order};
+use domain::{Event, Lane, Order, PaymentId, SignerEvent, TokenEvent, TokenTerms, lane, order};
 use std::collections::HashMap;
 
 /// A folded aggregate and the version that an append must name.
@@ -70,27 +70,29 @@ impl Ledger {
     /// # Errors
     /// `Corrupt` when somebody else wrote to it; `Transient` without an answer.
     pub async fn load_lane(&self, signer: Address) -> Result<Loaded<Lane>, LedgerError> {
-        match self.last(&claims_filter(signer)).await? {
-            Some(claim) => self.catch_up_lane(signer, Loaded::default(), claim.seq).await,
-            None => Ok(Loaded::default()),
+        let Some(recorded) = self.last(&claims_filter(signer)).await? else { return Ok(Loaded::default()) };
+        let Ok(Event::Signer(_, SignerEvent::Claimed(claim))) = &recorded.event else {
+            return Err(corrupt(&recorded, "not a claim"));
+        };
+        let mut open = Vec::new();
+        let subjects: Vec<String> = claim.open.iter().map(|nonce| signed_subject(signer, *nonce)).collect();
+        for signed in self.last_per_subject(&subjects).await? {
+            match &signed.event {
+                Ok(Event::Signer(_, SignerEvent::Signed(tx))) => open.push(tx.clone()),
+                _ => return Err(corrupt(&signed, "not a signed transaction")),
+            }
         }
+        let state = Some(lane::resume(claim, open));
+        let lane = Loaded { state, version: recorded.seq, trace: None, since: recorded.recorded_at };
+        self.refresh_lane(signer, lane).await
     }
 
     /// The lane with what has been written since it was folded.
     ///
     /// # Errors
     /// As [`Ledger::load_lane`].
-    pub async fn refresh_lane(&self, signer: Address, lane: Loaded<Lane>) -> Result<Loaded<Lane>, LedgerError> {
+    pub async fn refresh_lane(&self, signer: Address, mut lane: Loaded<Lane>) -> Result<Loaded<Lane>, LedgerError> {
         let from = lane.version + 1;
-        self.catch_up_lane(signer, lane, from).await
-    }
-
-    async fn catch_up_lane(
-        &self,
-        signer: Address,
-        mut lane: Loaded<Lane>,
-        from: u64,
-    ) -> Result<Loaded<Lane>, LedgerError> {
         for recorded in self.range(&signer_filter(signer), from).await? {
             let Ok(Event::Signer(_, event)) = &recorded.event else {
                 return Err(corrupt(&recorded, "not a signer event"));

@@ -74,6 +74,11 @@ pub(crate) fn claims_filter(address: Address) -> String {
     format!("{}.claimed.*", signer_prefix(address))
 }
 
+/// The one signature for a nonce.
+pub(crate) fn signed_subject(address: Address, nonce: u64) -> String {
+    format!("{}.signed.{nonce}", signer_prefix(address))
+}
+
 /// The one event of a token.
 pub(crate) fn token_subject(address: Address) -> String {
     format!("tokens.{}.registered", hex(address))

@@ -72,7 +72,7 @@ pub(crate) fn prepare(tools: &Tools, dir: &Path, durable: bool) -> Result<Cluste
                 let elsewhere = shared_data_dir(account, durable)?;
                 make(&elsewhere).map_err(files("make", &elsewhere))?;
                 symlink(&elsewhere, &making).map_err(files("make", &making))?;
-                throwaway = (!durable).then_some(Throwaway(elsewhere));
+                throwaway = (!durable).then(|| Throwaway(elsewhere));
             }
             _ => make(&making).map_err(files("make", &making))?,
         }

@@ -172,7 +172,7 @@ impl Process {
 
     /// The process id while it runs.
     pub(crate) fn pid(&mut self) -> Option<u32> {
-        self.still_running().ok().and_then(|()| self.child.as_ref()).map(Child::id)
+        self.still_running().ok().and(self.child.as_ref()).map(Child::id)
     }
 
     pub(crate) fn log_path(&self) -> PathBuf {

@@ -88,6 +88,40 @@ impl Env {
         }
     }
 
+    /// A value that may be left out altogether.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
+    pub fn optional<T: FromStr>(&self, variable: &str, shape: &str) -> Result<Option<T>, ConfigError>
+    where
+        T::Err: std::fmt::Display,
+    {
+        match self.parse(variable, shape) {
+            Err(ConfigError::Missing { .. }) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// One or more values, separated by commas.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there is none, or one does not parse.
+    pub fn list<T: FromStr>(&self, variable: &str, shape: &str) -> Result<Vec<T>, ConfigError>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let text = self.text(variable, shape)?;
+        text.split(',')
+            .map(|one| {
+                one.trim().parse().map_err(|e: T::Err| ConfigError::Invalid {
+                    variable: variable.to_owned(),
+                    shape: shape.to_owned(),
+                    why: e.to_string(),
+                })
+            })
+            .collect()
+    }
+
     /// A duration in whole milliseconds; the variable's name ends in `_MS`.
     ///
     /// # Errors

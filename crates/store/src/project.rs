@@ -203,7 +203,7 @@ impl PaymentView {
             StageName::Deferred => Stage::Deferred(why),
             StageName::Settling => Stage::Settling(tx),
             StageName::Failed => {
-                let reason = FailureReason::Invalid;
+                let reason = FailureReason::Expired;
                 Stage::Failed(PaymentFailure { reason, detail, block, block_time: 0, tx_hash: None })
             }
             StageName::Paid => Stage::Paid(proof),

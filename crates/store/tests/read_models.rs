@@ -153,7 +153,7 @@ async fn an_event_with_hostile_values_is_projected_all_the_same() {
     let detail = "a\0b \\u0000 \\x00 ' \u{202e}".to_owned();
     let why = Deferral { detail: detail.clone(), retry_at, ..examples::deferral() };
     let block = domain::BlockRef { number: u64::MAX, ..examples::proof().block };
-    let failure = PaymentFailure { reason: FailureReason::Invalid, detail, block, ..examples::failure() };
+    let failure = PaymentFailure { reason: FailureReason::Expired, detail, block, ..examples::failure() };
     let mut terms = examples::terms();
     terms.name = "\0".to_owned();
     terms.unit = u128::MAX;

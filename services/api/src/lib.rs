@@ -1,1 +1,130 @@
-//! api
+//! api: the door. Takes x402 payments, checks them without asking anybody, writes the order to the ledger, answers 202,
+//! and shows how it fares.
+//!
+//! Between a request and its order in the ledger there is no RPC and no SQL. What is read for a status comes from the
+//! read models or, where these are behind or away, from the ledger itself.
+
+mod catalogue;
+mod config;
+mod error;
+mod events;
+mod intake;
+mod mint;
+mod notifier;
+mod records;
+mod routes;
+mod server;
+mod status;
+mod tokens;
+mod trace;
+
+pub use config::Config;
+
+use alloy_primitives::B256;
+use catalogue::Catalogue;
+use intake::Intake;
+use ledger::Ledger;
+use notifier::Notifier;
+use records::Records;
+use runtime::{CancellationToken, Fatal};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// CloudEvents source of what this service writes.
+const SOURCE: &str = "/paymint/api";
+
+/// What the handlers share.
+pub(crate) struct Api {
+    pub(crate) config: Config,
+    /// Without a slash at the end.
+    pub(crate) public_url: String,
+    /// EIP-712 domain of the asset.
+    pub(crate) domain_separator: B256,
+    pub(crate) ledger: Ledger,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) intake: Intake,
+    pub(crate) records: Records,
+    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// The service, listening and connected to the ledger.
+pub struct Server {
+    api: Arc<Api>,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Runs the service until `stop`.
+///
+/// # Errors
+/// [`Fatal`] when it cannot start: names the variable to change.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
+    let server = tokio::select! {
+        server = Server::start(config, stop.clone()) => server?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    tracing::info!(address = %server.address, "listening on http://{}", server.address);
+    server.serve().await
+}
+
+impl Server {
+    /// Takes the port and passes the ledger's gate. Clients that connect wait until [`Server::serve`].
+    ///
+    /// # Errors
+    /// The port is taken, or the ledger is not there or not fit: names the variable to change.
+    pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, Fatal> {
+        let listener = server::listen(config.addr)?;
+        let address = listener.local_addr()?;
+        let ledger = Ledger::connect(&config.ledger, SOURCE).await?;
+        let Config { network, asset, asset_name, asset_version, .. } = &config;
+        let api = Api {
+            public_url: config.public_url.clone().unwrap_or_else(|| format!("http://{address}")),
+            domain_separator: x402::domain_separator(asset_name, asset_version, network.chain_id, *asset),
+            catalogue: Catalogue::new(ledger.clone(), network.chain_id, *asset),
+            intake: Intake::new(ledger.clone()),
+            records: Records::new(ledger.clone()),
+            notifier: Arc::default(),
+            ledger,
+            stop,
+            config,
+        };
+        Ok(Self { api: Arc::new(api), listener, address })
+    }
+
+    /// Where it listens, with the port that was taken.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until the `stop` that it was started with; requests under way are finished.
+    ///
+    /// # Errors
+    /// A task of its own that panicked.
+    pub async fn serve(self) -> Result<(), Fatal> {
+        let Self { api, listener, .. } = self;
+        let stop = api.stop.clone();
+        let mut tasks = JoinSet::new();
+        let (one, two, three) = (Arc::clone(&api), Arc::clone(&api), Arc::clone(&api));
+        tasks.spawn(async move {
+            one.catalogue.follow(one.stop.clone()).await;
+            Ok(())
+        });
+        tasks.spawn(async move {
+            two.notifier.follow(two.ledger.clone(), two.stop.clone()).await;
+            Ok(())
+        });
+        tasks.spawn(async move {
+            three.records.watch_store(&three.config.database_url, three.stop.clone()).await;
+            Ok(())
+        });
+        tasks.spawn(async move {
+            let stop = api.stop.clone();
+            server::serve(listener, routes::router(api), stop).await;
+            Ok(())
+        });
+        runtime::join(tasks, stop).await
+    }
+}

@@ -1,1 +1,36 @@
-//! read-projector
+//! read-projector: reads every event in order, without a filter, and keeps the read models and the second copy of the
+//! ledger in Postgres. The database is a neighbour that may lag or be rebuilt; no payment waits for it.
+//!
+//! It stops by itself, with a non-zero exit and a sentence, when the ledger is not the one it has read: a gap, another
+//! incarnation, another event at its position (D4, F13, F15). What a person does then is in docs/RUNBOOK.md.
+//! Of two instances one projects; the other stands by.
+
+mod config;
+mod projector;
+
+pub use config::Config;
+pub use projector::{ProjectorError, project};
+
+use ledger::Ledger;
+use runtime::{CancellationToken, Fatal, Health, serve_health};
+use store::{CONNECTIONS, Store};
+use tokio::task::JoinSet;
+
+/// Runs until `stop`: connects, migrates, projects.
+///
+/// # Errors
+/// A neighbour that cannot be used, or a ledger that is not the one that was projected.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
+    let store = match &config.schema {
+        Some(schema) => Store::connect_schema(&config.database_url, schema, CONNECTIONS).await?,
+        None => Store::connect(&config.database_url, CONNECTIONS).await?,
+    };
+    store.migrate().await?;
+    let ledger = Ledger::connect(&config.ledger, "/paymint/read-projector").await?;
+    let health = Health::default();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve_health(config.health_addr, health.clone(), stop.clone()));
+    let token = stop.clone();
+    tasks.spawn(async move { Ok(project(&ledger, &store, &health, &token).await?) });
+    runtime::join(tasks, stop).await
+}

@@ -1,0 +1,187 @@
+//! Every way to say no: one table from the reason to status, stable code and title.
+//!
+//! Answers are RFC 9457 problem documents of less than 1 KB. They never echo what was sent, and tell nothing of the
+//! inside. A payment that does not fit is answered with the offer again, in both generations of x402.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use domain::PaymentId;
+use serde::Serialize;
+use serde_json::{Value, json};
+use x402::{Offer, Rejection, payment_required};
+
+/// When to come back after a 503, seconds: a leader election takes 6, a restart less.
+const RETRY_AFTER_S: &str = "3";
+
+/// Lower case of [`x402::PAYMENT_REQUIRED`].
+const PAYMENT_REQUIRED: HeaderName = HeaderName::from_static("payment-required");
+
+/// Why a request is not answered with what it asked for. In every case but `LedgerAway` nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// No such path.
+    RouteUnknown,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// Not an address, or not of a token that is sold here.
+    TokenUnknown,
+    /// Not an id, or of no payment in the ledger.
+    PaymentUnknown,
+    /// A stream of events was asked for without saying of what.
+    FilterMissing,
+    /// The body is not one JSON object.
+    BodyMalformed,
+    /// The body is longer than [`crate::mint::BODY_MAX`].
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyTooSlow,
+    /// The body is compressed (B15).
+    BodyEncoded,
+    /// `quantity` is missing or no whole number from 1 on.
+    QuantityInvalid,
+    /// More units than the token can ever have, or than can be paid for at once.
+    QuantityTooLarge,
+    /// The payment header cannot be read.
+    PaymentUnreadable(Rejection),
+    /// The payment does not fit the offer, or there is none.
+    PaymentRequired(Rejection, Box<Offer>),
+    /// The authorization pays for another order: this one.
+    KeyReused(PaymentId),
+    /// The ledger does not answer. The order may be written all the same; the same request again finds out.
+    LedgerAway,
+    /// The tokens have not been read yet.
+    StartingUp,
+    /// Too many questions of this kind at once.
+    Busy,
+    /// The ledger holds what no decider wrote; a person must look.
+    OrderUnreadable(PaymentId),
+    /// A mistake of ours.
+    Internal,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_queue_id: Option<PaymentId>,
+}
+
+impl Problem {
+    /// What to say to a payment that is not taken: the offer again, or what is wrong with the header.
+    pub(crate) fn of_payment(rejection: Rejection, offer: &Offer) -> Self {
+        match rejection.http_status() {
+            402 => Self::PaymentRequired(rejection, Box::new(offer.clone())),
+            _ => Self::PaymentUnreadable(rejection),
+        }
+    }
+
+    /// The table: status, stable code, title.
+    pub(crate) fn row(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::RouteUnknown => (StatusCode::NOT_FOUND, "route_unknown", "No such path"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
+            Self::TokenUnknown => (StatusCode::NOT_FOUND, "token_unknown", "No such token"),
+            Self::PaymentUnknown => (StatusCode::NOT_FOUND, "payment_unknown", "No such payment"),
+            Self::FilterMissing => (StatusCode::BAD_REQUEST, "events_filter_missing", "Events of what?"),
+            Self::BodyMalformed => (StatusCode::BAD_REQUEST, "body_malformed", "Unreadable body"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow", "Body too slow"),
+            Self::BodyEncoded => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "body_encoding_unsupported", "Compressed body"),
+            Self::QuantityInvalid => (StatusCode::UNPROCESSABLE_ENTITY, "quantity_invalid", "Invalid quantity"),
+            Self::QuantityTooLarge => (StatusCode::UNPROCESSABLE_ENTITY, "quantity_too_large", "Quantity too large"),
+            Self::PaymentUnreadable(rejection) => {
+                let status = StatusCode::from_u16(rejection.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
+                (status, rejection.code(), "Unreadable payment")
+            }
+            Self::PaymentRequired(rejection, _) => (StatusCode::PAYMENT_REQUIRED, rejection.code(), "Payment required"),
+            Self::KeyReused(_) => (StatusCode::CONFLICT, "payment_key_reused", "Authorization already used"),
+            Self::LedgerAway => (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", "Temporarily unavailable"),
+            Self::StartingUp => (StatusCode::SERVICE_UNAVAILABLE, "starting_up", "Temporarily unavailable"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Temporarily unavailable"),
+            Self::OrderUnreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "order_unreadable", "Order needs a person"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        }
+    }
+
+    fn detail(&self) -> String {
+        let text = match self {
+            Self::RouteUnknown => "there is nothing at this path",
+            Self::MethodNotAllowed => "this path is not for this method",
+            Self::TokenUnknown => "no token with this address is sold here; GET /api/tokens lists those that are",
+            Self::PaymentUnknown => "no payment has this id",
+            Self::FilterMissing => "say which payment's events to send: /api/events?payment={paymentQueueId}",
+            Self::BodyMalformed => "the body must be one JSON object such as {\"quantity\": 10}",
+            Self::BodyTooLarge => "the body is longer than 64 KiB",
+            Self::BodyTooSlow => "the body did not arrive in time",
+            Self::BodyEncoded => "send the body without Content-Encoding",
+            Self::QuantityInvalid => "quantity must be a whole number from 1 to 4294967295, such as {\"quantity\": 10}",
+            Self::QuantityTooLarge => "the token cannot have that many units",
+            Self::PaymentUnreadable(rejection) | Self::PaymentRequired(rejection, _) => return rejection.to_string(),
+            Self::KeyReused(_) => "this authorization already pays for another order, the one of paymentQueueId",
+            Self::LedgerAway => "the order could not be confirmed; the same request with the same payment is safe",
+            Self::StartingUp => "the service has just started; nothing was written",
+            Self::Busy => "too many such requests at once; nothing was written",
+            Self::OrderUnreadable(_) => "the order's history cannot be read; a person must look at it",
+            Self::Internal => "something went wrong here; nothing was written",
+        };
+        text.to_owned()
+    }
+
+    fn document(&self) -> Document<'static> {
+        let (status, code, title) = self.row();
+        let payment_queue_id = match self {
+            Self::KeyReused(id) | Self::OrderUnreadable(id) => Some(*id),
+            _ => None,
+        };
+        let kind = format!("urn:paymint:problem:{code}");
+        Document { kind, title, status: status.as_u16(), code, detail: self.detail(), payment_queue_id }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.row().0;
+        let document = self.document();
+        if let Self::PaymentRequired(rejection, offer) = &self {
+            return dual_stack(*rejection, offer, &document);
+        }
+        let mut response = json_response(status, &document, "application/problem+json");
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        response
+    }
+}
+
+/// The 402: v2 in the header, v1 as the body, and beside v1's fields those of the problem document. Without a payment
+/// there is no problem, only an offer.
+fn dual_stack(rejection: Rejection, offer: &Offer, document: &Document<'_>) -> Response {
+    let required = payment_required(offer, rejection.reason());
+    let Ok(header) = HeaderValue::try_from(required.header_value) else { return Problem::Internal.into_response() };
+    let mut body = required.body;
+    if rejection != Rejection::PaymentRequired
+        && let (Value::Object(body), Value::Object(problem)) = (&mut body, json!(document))
+    {
+        body.extend(problem);
+    }
+    let mut response = json_response(StatusCode::PAYMENT_REQUIRED, &body, "application/json");
+    response.headers_mut().insert(PAYMENT_REQUIRED, header);
+    response
+}
+
+/// A JSON answer; what cannot be serialised is our mistake, not the client's.
+pub(crate) fn json_response<T: Serialize>(status: StatusCode, body: &T, content_type: &'static str) -> Response {
+    let Ok(bytes) = serde_json::to_vec(body) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,277 @@
+//! `POST /api/mint/{token}`: the offer, and the 202 for who pays it.
+//!
+//! The price is the token's unit price times the quantity of the body, the payee is the token; nothing that the payer
+//! sends changes either. A paid request is written to the ledger before it is answered.
+
+use crate::Api;
+use crate::catalogue::Sold;
+use crate::config::MAX_WINDOW_S;
+use crate::error::{Problem, json_response};
+use crate::trace;
+use alloy_primitives::Address;
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::header::{CONTENT_ENCODING, LOCATION};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use domain::{Authorization, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, Usdc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use x402::{Offer, Payment, Rejection, Transfer, decode, one_header, payment_key, verify, verify_signature};
+
+/// Longest body that is read, bytes. An order needs 20.
+pub(crate) const BODY_MAX: usize = 64 * 1024;
+/// Longest wait for a body that has begun (B45, B48).
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+const PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static("payment-signature");
+const X_PAYMENT: HeaderName = HeaderName::from_static("x-payment");
+
+/// What is asked for, with its price.
+struct Wanted {
+    sold: Arc<Sold>,
+    quantity: Quantity,
+    value: Usdc,
+}
+
+/// The 202.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Accepted {
+    payment_queue_id: PaymentId,
+    quantity: Quantity,
+    status: &'static str,
+    token: Address,
+    payer: Address,
+    value: Usdc,
+    status_url: String,
+    queue_url: String,
+    events_url: String,
+}
+
+/// Answers 402 with the offer, or 202 once the order is in the ledger.
+pub(crate) async fn mint(
+    State(api): State<Arc<Api>>,
+    token: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let token = token.ok().and_then(|Path(text)| address(&text)).ok_or(Problem::TokenUnknown)?;
+    let (headers, request) = without_headers(request);
+    let sold = api.catalogue.get(token).await?;
+    let wanted = Wanted::new(sold, quantity(&headers, request).await?)?;
+    let offer = api.offer(&wanted);
+    let decline = |rejection| Problem::of_payment(rejection, &offer);
+
+    let sent = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let (name, value) = one_header(sent(PAYMENT_SIGNATURE), sent(X_PAYMENT)).map_err(decline)?;
+    let payment = decode(name, value).map_err(decline)?;
+    let id = match verify(&payment, &offer, now_s(), api.config.min_window_s, MAX_WINDOW_S) {
+        Ok(verified) => {
+            let request = api.request(&wanted, &verified.authorization, verified.signature);
+            // Every stage checks again: key, payee and price, by the domain's own arithmetic.
+            request.check().map_err(|e| {
+                tracing::error!(error = %e, "a verified request contradicts itself");
+                Problem::Internal
+            })?;
+            api.intake.accept(request, trace::of(&headers)).await?
+        }
+        Err(rejection) if may_be_known(rejection) => match api.signed_order(&wanted, &payment) {
+            Some(request) => api.intake.accepted_before(request).await?.ok_or_else(|| decline(rejection))?,
+            None => return Err(decline(rejection)),
+        },
+        Err(rejection) => return Err(decline(rejection)),
+    };
+    api.accepted(id, &wanted, payment.authorization.from)
+}
+
+/// What a payment that was taken before may be refused for when it comes again: its window has closed, or the order
+/// beside it is another one. It is owed the same 202, or a 409; a 402 would make its payer pay twice.
+fn may_be_known(rejection: Rejection) -> bool {
+    matches!(
+        rejection,
+        Rejection::ExpiresTooSoon { .. }
+            | Rejection::RecipientMismatch
+            | Rejection::ValueMismatch(_)
+            | Rejection::NoMatchingRequirements("amount" | "payTo")
+    )
+}
+
+impl Wanted {
+    fn new(sold: Arc<Sold>, quantity: Quantity) -> Result<Self, Problem> {
+        let value = sold.terms.unit_price.times(quantity).ok_or(Problem::QuantityTooLarge)?;
+        if u64::from(quantity.get()) > sold.terms.max_units {
+            return Err(Problem::QuantityTooLarge);
+        }
+        Ok(Self { sold, quantity, value })
+    }
+}
+
+impl Api {
+    fn offer(&self, wanted: &Wanted) -> Offer {
+        let terms = &wanted.sold.terms;
+        Offer {
+            network: self.config.network,
+            asset: self.config.asset,
+            asset_name: self.config.asset_name.clone(),
+            asset_version: self.config.asset_version.clone(),
+            pay_to: terms.token,
+            amount: wanted.value.0,
+            max_timeout_s: self.config.max_timeout_s,
+            resource_url: format!("{}/api/mint/{}", self.public_url, terms.token),
+            description: format!("{} x {}", wanted.quantity, terms.symbol),
+            mime_type: "application/json".to_owned(),
+        }
+    }
+
+    /// The order that this authorization pays for.
+    fn request(&self, wanted: &Wanted, transfer: &Transfer, signature: [u8; 65]) -> PaymentRequest {
+        let (chain_id, asset) = (self.config.network.chain_id, self.config.asset);
+        let terms = &wanted.sold.terms;
+        PaymentRequest {
+            payment_key: PaymentKey(payment_key(chain_id, asset, transfer.from, transfer.nonce)),
+            chain_id,
+            asset,
+            authorization: Authorization {
+                from: transfer.from,
+                to: transfer.to,
+                value: Usdc(transfer.value),
+                valid_after: transfer.valid_after,
+                valid_before: transfer.valid_before,
+                nonce: transfer.nonce,
+            },
+            signature: SignatureBytes::new(signature),
+            purchase: Purchase::Mint { token: terms.token, quantity: wanted.quantity, unit_price: terms.unit_price },
+        }
+    }
+
+    /// The same of a payment that does not fit the offer, if its payer signed it: nobody else may ask.
+    fn signed_order(&self, wanted: &Wanted, payment: &Payment) -> Option<PaymentRequest> {
+        let sent = &payment.authorization;
+        let signature = verify_signature(&self.domain_separator, sent, &payment.signature).ok()?;
+        let transfer = Transfer {
+            from: sent.from,
+            to: sent.to,
+            value: sent.value.try_into().ok()?,
+            valid_after: sent.valid_after,
+            valid_before: sent.valid_before,
+            nonce: sent.nonce,
+        };
+        Some(self.request(wanted, &transfer, signature))
+    }
+
+    /// No settlement header: clients would read it as settled, or as failed.
+    fn accepted(&self, id: PaymentId, wanted: &Wanted, payer: Address) -> Result<Response, Problem> {
+        let body = Accepted {
+            payment_queue_id: id,
+            quantity: wanted.quantity,
+            status: "payment_pending",
+            token: wanted.sold.terms.token,
+            payer,
+            value: wanted.value,
+            status_url: format!("{}/api/payment/{id}", self.public_url),
+            queue_url: format!("{}/api/queue/{id}", self.public_url),
+            events_url: format!("{}/api/events?payment={id}", self.public_url),
+        };
+        let mut response = json_response(StatusCode::ACCEPTED, &body, "application/json");
+        let location = HeaderValue::try_from(format!("/api/payment/{id}")).map_err(|_| Problem::Internal)?;
+        response.headers_mut().insert(LOCATION, location);
+        Ok(response)
+    }
+}
+
+/// 0x and 40 hex digits of any case; compared by value.
+pub(crate) fn address(text: &str) -> Option<Address> {
+    text.strip_prefix("0x").filter(|digits| digits.len() == 40)?.parse().ok()
+}
+
+fn without_headers(request: Request) -> (HeaderMap, Request) {
+    let (mut head, body) = request.into_parts();
+    let headers = std::mem::take(&mut head.headers);
+    (headers, Request::from_parts(head, body))
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    quantity: Option<&'a RawValue>,
+}
+
+/// The quantity of the body, whatever its Content-Type: x402-fetch 1.x sends its paid retry as text.
+async fn quantity(headers: &HeaderMap, request: Request) -> Result<Quantity, Problem> {
+    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Problem::BodyEncoded);
+    }
+    let body = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &()))
+        .await
+        .map_err(|_| Problem::BodyTooSlow)?
+        .map_err(|e| match e.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge,
+            _ => Problem::BodyMalformed,
+        })?;
+    parse_quantity(&body)
+}
+
+fn parse_quantity(body: &[u8]) -> Result<Quantity, Problem> {
+    // serde would fill a struct from an array as well.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    let body: Body<'_> =
+        if is_object { serde_json::from_slice(body).ok() } else { None }.ok_or(Problem::BodyMalformed)?;
+    let units = body.quantity.and_then(|raw| raw.get().parse().ok());
+    units.and_then(Quantity::new).ok_or(Problem::QuantityInvalid)
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b45_a_quantity_is_a_whole_number_from_one_on() {
+        use Problem::{BodyMalformed, QuantityInvalid};
+        let cases: [(&str, Result<u32, Problem>); 22] = [
+            (r#"{"quantity":1}"#, Ok(1)),
+            (" {\n\"quantity\" : 4294967295 } ", Ok(u32::MAX)),
+            (r#"{"quantity":5,"note":"other keys are nobody's business"}"#, Ok(5)),
+            ("", Err(BodyMalformed)),
+            ("null", Err(BodyMalformed)),
+            ("10", Err(BodyMalformed)),
+            ("[10]", Err(BodyMalformed)),
+            ("quantity=10", Err(BodyMalformed)),
+            (r#"{"quantity":1}{"#, Err(BodyMalformed)),
+            (r#"{"quantity":1,"quantity":2}"#, Err(BodyMalformed)),
+            (r#"{"quantity":01}"#, Err(BodyMalformed)),
+            (r#"{"quantity":NaN}"#, Err(BodyMalformed)),
+            ("{}", Err(QuantityInvalid)),
+            (r#"{"quantity":null}"#, Err(QuantityInvalid)),
+            (r#"{"quantity":0}"#, Err(QuantityInvalid)),
+            (r#"{"quantity":-1}"#, Err(QuantityInvalid)),
+            (r#"{"quantity":1.0}"#, Err(QuantityInvalid)),
+            (r#"{"quantity":1e18}"#, Err(QuantityInvalid)),
+            (r#"{"quantity":"10"}"#, Err(QuantityInvalid)),
+            (r#"{"quantity":4294967296}"#, Err(QuantityInvalid)),
+            (r#"{"quantity":[1]}"#, Err(QuantityInvalid)),
+            (r#"{"quantity":true}"#, Err(QuantityInvalid)),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(parse_quantity(body.as_bytes()).map(Quantity::get), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn b45_a_token_is_an_address_and_nothing_else() {
+        assert!(address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").is_some());
+        assert!(address("0x70997970c51812dc3a010c7d01b50e0d17dc79c8").is_some());
+        let bad = ["", "0x", "70997970c51812dc3a010c7d01b50e0d17dc79c8", "0X70997970c51812dc3a010c7d01b50e0d17dc79c8"];
+        for text in
+            bad.into_iter().chain(["0x0x997970c51812dc3a010c7d01b50e0d17dc79c8", "../tokens", "%00", "vitalik.eth"])
+        {
+            assert!(address(text).is_none(), "{text}");
+        }
+    }
+}

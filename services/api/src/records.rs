@@ -1,0 +1,121 @@
+//! Where a payment stands: from the read models, and from the ledger where these lag, lack it, or do not answer.
+//!
+//! Both ways go through [`store::project`], so that there is one meaning of every status.
+
+use crate::error::Problem;
+use domain::{Event, PaymentId};
+use ledger::{Ledger, Recorded};
+use runtime::CancellationToken;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use store::{PaymentView, Stamp, Store, project};
+
+/// Connections to the read models: reads are by key and take under a millisecond.
+const CONNECTIONS: u32 = 4;
+/// How often the read models are asked whether they are there.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// A read model that takes longer than this is passed over: the ledger knows as well.
+const READ_TIMEOUT: Duration = Duration::from_millis(500);
+
+pub(crate) struct Records {
+    ledger: Ledger,
+    store: OnceLock<Store>,
+    store_answers: AtomicBool,
+}
+
+impl Records {
+    /// Reads from the ledger alone until [`Records::watch_store`] has found the read models.
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self { ledger, store: OnceLock::new(), store_answers: AtomicBool::new(false) }
+    }
+
+    /// Whether the read models answer.
+    pub(crate) fn store_answers(&self) -> bool {
+        self.store_answers.load(Ordering::Relaxed)
+    }
+
+    /// The payment, whether or not the read models have it yet.
+    pub(crate) async fn payment(&self, id: PaymentId) -> Result<Option<PaymentView>, Problem> {
+        if let Some(view) = self.from_store(id).await {
+            return Ok(Some(view));
+        }
+        let history = self.history(id).await?;
+        let view = fold(id, &history);
+        if view.is_none() && !history.is_empty() { Err(Problem::OrderUnreadable(id)) } else { Ok(view) }
+    }
+
+    /// Every event of the order that the ledger has now, by sequence.
+    pub(crate) async fn history(&self, id: PaymentId) -> Result<Vec<Recorded>, Problem> {
+        if !self.ledger.is_connected() {
+            return Err(Problem::LedgerAway);
+        }
+        self.ledger.order_history(id).await.map_err(|e| {
+            tracing::warn!(%id, error = %e, "the history of order {id} could not be read");
+            Problem::LedgerAway
+        })
+    }
+
+    async fn from_store(&self, id: PaymentId) -> Option<PaymentView> {
+        let store = self.store.get().filter(|_| self.store_answers())?;
+        match tokio::time::timeout(READ_TIMEOUT, store.payment(id)).await {
+            Ok(Ok(view)) => view,
+            Ok(Err(e)) => {
+                self.store_fails(&e);
+                None
+            }
+            Err(slow) => {
+                self.store_fails(&slow);
+                None
+            }
+        }
+    }
+
+    fn store_fails(&self, why: &dyn std::error::Error) {
+        if self.store_answers.swap(false, Ordering::Relaxed) {
+            let cause = why.source().map(ToString::to_string);
+            tracing::warn!(error = %why, cause, "the read models do not answer; reading from the ledger");
+        }
+    }
+
+    /// Connects to the read models, however long that takes, and keeps an eye on them until `stop`.
+    pub(crate) async fn watch_store(&self, url: &str, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.ask_store(url).await {
+                Ok(()) if !self.store_answers.swap(true, Ordering::Relaxed) => {
+                    tracing::info!("the read models answer");
+                }
+                Ok(()) => {}
+                Err(e) => self.store_fails(&e),
+            }
+            tokio::select! { () = tokio::time::sleep(PING_INTERVAL) => {}, () = stop.cancelled() => {} }
+        }
+        if let Some(store) = self.store.get() {
+            store.close().await;
+        }
+    }
+
+    async fn ask_store(&self, url: &str) -> Result<(), store::StoreError> {
+        match self.store.get() {
+            Some(store) => store.ping().await,
+            None => {
+                let store = Store::connect(url, CONNECTIONS).await?;
+                let _ = self.store.set(store);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The row that these events of one order make. What cannot be read or cannot follow is passed over, as the
+/// read-projector does; a person sees it there.
+pub(crate) fn fold(id: PaymentId, history: &[Recorded]) -> Option<PaymentView> {
+    history.iter().fold(None, |view, recorded| next(view, id, recorded))
+}
+
+/// The row after one more event.
+pub(crate) fn next(view: Option<PaymentView>, id: PaymentId, recorded: &Recorded) -> Option<PaymentView> {
+    let Ok(Event::Order(_, event)) = &recorded.event else { return view };
+    let at = Stamp { seq: recorded.seq, recorded_at: recorded.recorded_at };
+    project(view.as_ref(), id, event, at).ok().or(view)
+}

@@ -1,0 +1,96 @@
+//! The paths, and what holds for all of them: body limit, CORS, `Cache-Control: no-store`.
+
+use crate::error::Problem;
+use crate::{Api, events, mint, status, tokens, trace};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// Browsers may remember a preflight for this long.
+const CORS_MAX_AGE: Duration = Duration::from_secs(3600);
+
+/// What browser clients send. The last of the first line is a response header that TS and Python clients send as a
+/// request header. Source: wire reference, section 3.
+const REQUEST_HEADERS: [HeaderName; 8] = [
+    HeaderName::from_static("payment-signature"),
+    HeaderName::from_static("x-payment"),
+    HeaderName::from_static("access-control-expose-headers"),
+    HeaderName::from_static("payment-retry"),
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static(trace::TRACEPARENT),
+    CONTENT_TYPE,
+];
+/// What browser clients may read.
+const RESPONSE_HEADERS: [HeaderName; 5] = [
+    HeaderName::from_static("payment-required"),
+    HeaderName::from_static("payment-response"),
+    HeaderName::from_static("x-payment-response"),
+    LOCATION,
+    RETRY_AFTER,
+];
+
+/// Whether this process can do its work, and what it waits for.
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    ledger: &'static str,
+    catalogue: &'static str,
+    /// For information: without the read models the ledger is read.
+    postgres: &'static str,
+}
+
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    let cors = cors(&api.config.cors_origins);
+    Router::new()
+        .route("/api/mint/{token}", post(mint::mint))
+        .route("/api/payment/{id}", get(status::payment))
+        .route("/api/queue/{id}", get(status::queue))
+        .route("/api/tokens", get(tokens::list))
+        .route("/api/tokens/{address}", get(tokens::one))
+        .route("/api/events", get(events::events))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .fallback(|| async { Problem::RouteUnknown })
+        .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+        .layer(DefaultBodyLimit::max(mint::BODY_MAX))
+        .layer(middleware::map_response(not_stored))
+        .layer(cors)
+        .with_state(api)
+}
+
+async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
+    let (ledger, catalogue) = (api.ledger.is_connected(), api.catalogue.is_caught_up());
+    let ready = ledger && catalogue;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let readiness = Readiness {
+        ready,
+        ledger: if ledger { "ok" } else { "not connected" },
+        catalogue: if catalogue { "ok" } else { "being read" },
+        postgres: if api.records.store_answers() { "ok" } else { "does not answer" },
+    };
+    (status, Json(readiness))
+}
+
+/// An offer, an order and a status are each of their moment.
+async fn not_stored(mut response: Response) -> Response {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    let origins = if origins.is_empty() { AllowOrigin::any() } else { AllowOrigin::list(origins.iter().cloned()) };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(REQUEST_HEADERS)
+        .expose_headers(RESPONSE_HEADERS)
+        .max_age(CORS_MAX_AGE)
+}

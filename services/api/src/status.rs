@@ -1,0 +1,184 @@
+//! `GET /api/payment/{id}` and `GET /api/queue/{id}`: where a purchase stands.
+
+use crate::Api;
+use crate::error::{Problem, json_response};
+use alloy_primitives::{Address, B256};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use domain::event::PaidBy;
+use domain::{PaymentId, PaymentKey, Quantity, Usdc};
+use serde::Serialize;
+use std::sync::Arc;
+use store::{MintStatus, PaymentStatus, PaymentView, StageName};
+use x402::{Settlement, Version, settlement_header};
+
+/// The purchase as its payer sees it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PaymentAnswer {
+    payment_queue_id: PaymentId,
+    status: PaymentStatus,
+    /// The fine state, up to `minted`.
+    state: StageName,
+    reason: Option<String>,
+    detail: Option<String>,
+    retry_at: Option<DateTime<Utc>>,
+    payer: Address,
+    token: Address,
+    quantity: Quantity,
+    unit_price: Usdc,
+    value: Usdc,
+    chain_id: u64,
+    asset: Address,
+    payment_key: PaymentKey,
+    /// The settlement; of a failed payment, what used its nonce.
+    tx_hash: Option<B256>,
+    block_number: Option<u64>,
+    paid_by: Option<PaidBy>,
+    result: Option<PaymentResult>,
+    mint_status: Option<MintStatus>,
+    mint_tx_hash: Option<B256>,
+    created_at: DateTime<Utc>,
+    paid_at: Option<DateTime<Utc>>,
+    minted_at: Option<DateTime<Utc>>,
+    updated_at: DateTime<Utc>,
+    /// Of the last event that this reflects: the `id:` of the event stream.
+    sequence: u64,
+}
+
+/// What a completed payment has led to.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PaymentResult {
+    queue_ids: [PaymentId; 1],
+    token_address: Address,
+    mint_tx_hash: Option<B256>,
+}
+
+/// The mint that a payment owes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QueueAnswer {
+    id: PaymentId,
+    payment_queue_id: PaymentId,
+    status: MintStatus,
+    state: StageName,
+    reason: Option<String>,
+    detail: Option<String>,
+    retry_at: Option<DateTime<Utc>>,
+    token: Address,
+    recipient: Address,
+    quantity: Quantity,
+    attempts: u32,
+    tx_hash: Option<B256>,
+    block_number: Option<u64>,
+    queued_at: Option<DateTime<Utc>>,
+    minted_at: Option<DateTime<Utc>>,
+    updated_at: DateTime<Utc>,
+    sequence: u64,
+}
+
+impl From<PaymentView> for PaymentAnswer {
+    fn from(view: PaymentView) -> Self {
+        let failed = view.status == PaymentStatus::Failed;
+        let result = (view.status == PaymentStatus::Completed).then_some(PaymentResult {
+            queue_ids: [view.id],
+            token_address: view.token,
+            mint_tx_hash: view.mint_tx_hash,
+        });
+        Self {
+            payment_queue_id: view.id,
+            status: view.status,
+            state: view.stage,
+            reason: view.reason,
+            detail: view.detail,
+            retry_at: view.retry_at,
+            payer: view.payer,
+            token: view.token,
+            quantity: view.quantity,
+            unit_price: view.unit_price,
+            value: view.value,
+            chain_id: view.chain_id,
+            asset: view.asset,
+            payment_key: view.payment_key,
+            tx_hash: if failed { view.failed_tx_hash } else { view.settle_tx_hash },
+            block_number: if failed { view.failed_block_number } else { view.settle_block_number },
+            paid_by: view.paid_by,
+            result,
+            mint_status: view.stage.mint_status(),
+            mint_tx_hash: view.mint_tx_hash,
+            created_at: view.requested_at,
+            paid_at: view.paid_at,
+            minted_at: view.minted_at,
+            updated_at: view.updated_at,
+            sequence: view.last_seq,
+        }
+    }
+}
+
+impl From<PaymentView> for QueueAnswer {
+    fn from(view: PaymentView) -> Self {
+        // Before it is paid a mint waits; a payment that failed owes none and never will.
+        let status = view.stage.mint_status().unwrap_or(match view.status {
+            PaymentStatus::Failed => MintStatus::Failed,
+            _ => MintStatus::Pending,
+        });
+        Self {
+            id: view.id,
+            payment_queue_id: view.id,
+            status,
+            state: view.stage,
+            reason: view.reason,
+            detail: view.detail,
+            retry_at: view.retry_at,
+            token: view.token,
+            recipient: view.payer,
+            quantity: view.quantity,
+            attempts: view.mint_attempts,
+            tx_hash: view.mint_tx_hash,
+            block_number: view.mint_block_number,
+            queued_at: view.paid_at,
+            minted_at: view.minted_at,
+            updated_at: view.updated_at,
+            sequence: view.last_seq,
+        }
+    }
+}
+
+/// The payment. Once it is completed, the settlement headers of both generations tell x402 clients the same.
+pub(crate) async fn payment(
+    State(api): State<Arc<Api>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let view = find(&api, id).await?;
+    let settled = view.settle_tx_hash.filter(|_| view.status == PaymentStatus::Completed);
+    let payer = view.payer;
+    let mut response = json_response(StatusCode::OK, &PaymentAnswer::from(view), "application/json");
+    if let Some(transaction) = settled {
+        for version in [Version::V2, Version::V1] {
+            let settlement = Settlement::Settled { transaction };
+            let header = settlement_header(version, settlement, &api.config.network, payer);
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(header.name), HeaderValue::try_from(header.value)) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+    }
+    Ok(response)
+}
+
+/// The mint that the payment owes; it has the payment's id.
+pub(crate) async fn queue(
+    State(api): State<Arc<Api>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let view = find(&api, id).await?;
+    Ok(json_response(StatusCode::OK, &QueueAnswer::from(view), "application/json"))
+}
+
+async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<PaymentView, Problem> {
+    let id = id.ok().and_then(|Path(text)| text.parse().ok()).ok_or(Problem::PaymentUnknown)?;
+    api.records.payment(id).await?.ok_or(Problem::PaymentUnknown)
+}

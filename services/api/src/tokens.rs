@@ -1,0 +1,77 @@
+//! `GET /api/tokens` and `GET /api/tokens/{address}`: what is sold, from memory.
+
+use crate::Api;
+use crate::catalogue::Sold;
+use crate::error::{Problem, json_response};
+use crate::mint::address;
+use alloy_primitives::Address;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use domain::Usdc;
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenAnswer<'a> {
+    address: Address,
+    name: &'a str,
+    symbol: &'a str,
+    /// Atomic USDC a unit.
+    unit_price: Usdc,
+    /// Token base units (18 decimals) that one unit mints.
+    unit: String,
+    max_units: String,
+    chain_id: u64,
+    asset: Address,
+    creator: Address,
+    mint_url: String,
+    registered_at: DateTime<Utc>,
+}
+
+#[derive(Serialize)]
+struct TokenList<'a> {
+    tokens: Vec<TokenAnswer<'a>>,
+}
+
+impl<'a> TokenAnswer<'a> {
+    fn of(api: &Api, sold: &'a Sold) -> Self {
+        let terms = &sold.terms;
+        Self {
+            address: terms.token,
+            name: &terms.name,
+            symbol: &terms.symbol,
+            unit_price: terms.unit_price,
+            unit: terms.unit.to_string(),
+            max_units: terms.max_units.to_string(),
+            chain_id: terms.chain_id,
+            asset: terms.asset,
+            creator: terms.creator,
+            mint_url: format!("{}/api/mint/{}", api.public_url, terms.token),
+            registered_at: sold.since,
+        }
+    }
+}
+
+/// All tokens, oldest first. 503 until they have been read: a list that lacks some would look complete.
+pub(crate) async fn list(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
+    if !api.catalogue.is_caught_up() {
+        return Err(Problem::StartingUp);
+    }
+    let all = api.catalogue.all();
+    let tokens = all.iter().map(|sold| TokenAnswer::of(&api, sold)).collect();
+    Ok(json_response(StatusCode::OK, &TokenList { tokens }, "application/json"))
+}
+
+/// One token.
+pub(crate) async fn one(
+    State(api): State<Arc<Api>>,
+    token: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let token = token.ok().and_then(|Path(text)| address(&text)).ok_or(Problem::TokenUnknown)?;
+    let sold = api.catalogue.get(token).await?;
+    Ok(json_response(StatusCode::OK, &TokenAnswer::of(&api, &sold), "application/json"))
+}

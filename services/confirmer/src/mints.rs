@@ -1,0 +1,69 @@
+//! What became of each mint in a mint transaction.
+
+use crate::Undecided;
+use crate::signed::{Desk, Mined};
+use chain::MintResult;
+use chrono::Utc;
+use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
+use domain::order::Command;
+use domain::{Order, PaymentId, Purchase, Stage};
+use ledger::Loaded;
+
+/// Tries of a mint that the chain refuses without a reason that passes; then a person looks (C22).
+const TRIES_MAX: u32 = 5;
+
+/// One command per item that this transaction says something of.
+pub(crate) async fn commands(
+    desk: &Desk,
+    mined: &Mined<'_>,
+) -> Result<Vec<(PaymentId, Loaded<Order>, Command)>, Undecided> {
+    let orders = desk.orders(mined.tx).await?;
+    let results = mined.included.mint_results(mined.tx.target, orders.len());
+    let mut commands = Vec::with_capacity(orders.len());
+    for (index, (id, loaded)) in orders.into_iter().enumerate() {
+        let Some(order) = &loaded.state else { continue };
+        let result = results.as_ref().and_then(|results| results.get(index)).copied();
+        let command = command(desk, mined, order, result).await?;
+        commands.extend(command.map(|command| (id, loaded, command)));
+    }
+    Ok(commands)
+}
+
+async fn command(
+    desk: &Desk,
+    mined: &Mined<'_>,
+    order: &Order,
+    result: Option<MintResult>,
+) -> Result<Option<Command>, Undecided> {
+    let Purchase::Mint { token, quantity, .. } = order.request.purchase;
+    let minted = |tx_hash, block| Command::ConfirmMint(Minted { tx_hash, block, to: order.request.payer(), quantity });
+    if result == Some(MintResult::Minted) {
+        return Ok(Some(minted(mined.tx.tx_hash, mined.included.block)));
+    }
+    // The others say why it was skipped here, which matters only while it waits for this very transaction.
+    if !matches!(&order.stage, Stage::Minting(_, submission) if submission.tx_hash == mined.tx.tx_hash) {
+        return Ok(None);
+    }
+    let park = |reason, detail: &str| Some(Command::ParkMint(Parked { reason, detail: detail.to_owned() }));
+    Ok(match result {
+        Some(MintResult::Minted) => None,
+        Some(MintResult::AlreadyMinted) => match desk.chain.find_mint(token, order.request.payment_key).await? {
+            Some((tx_hash, block)) => Some(minted(tx_hash, block)),
+            None => park(ParkReason::MintedElsewhere, "the contract says minted, but no transaction is found"),
+        },
+        Some(MintResult::AlreadyRefunded) => park(ParkReason::AlreadyRefunded, "the contract says refunded"),
+        Some(MintResult::OverCap) => park(ParkReason::OverCap, "the token's cap is reached"),
+        Some(MintResult::BadRecipient) => park(ParkReason::BadRecipient, "the token refuses the recipient"),
+        Some(MintResult::Refused(code)) => park(ParkReason::Unexplained, &format!("the contract answers {code}")),
+        Some(MintResult::Unpaid) => again(desk, mined, order, WaitReason::Unpaid),
+        None => again(desk, mined, order, WaitReason::NotAttempted),
+    })
+}
+
+fn again(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> Option<Command> {
+    let detail = format!("skipped by {} in block {}", mined.tx.tx_hash, mined.included.block.number);
+    if order.counts.mint_deferred >= TRIES_MAX {
+        return Some(Command::ParkMint(Parked { reason: ParkReason::Unexplained, detail }));
+    }
+    Some(Command::DeferMint(Deferral { reason, detail, retry_at: Utc::now() + desk.retry }))
+}

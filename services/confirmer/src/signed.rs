@@ -1,0 +1,211 @@
+//! Signed transactions: each is held until it is N blocks deep, then all of its items are decided in one atomic append.
+
+use crate::heads::Heads;
+use crate::{Undecided, mints, payments};
+use chain::{Address, B256, Chain, Included, Inclusion};
+use domain::event::Settled;
+use domain::lane::{OpenTx, Purpose};
+use domain::order::{Command, decide};
+use domain::{Event, Order, PaymentId, SignerEvent};
+use ledger::{Delivery, Expected, Inbox, Ledger, Loaded, NewEvent, PROGRESS_INTERVAL};
+use runtime::{CancellationToken, Fatal, failpoint};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Transactions in hand at once; receipts of a hundred payments are 130 kB each.
+const IN_HAND_MAX: usize = 64;
+
+/// After a neighbour's fault the transaction is looked at again after this.
+const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
+
+/// What deciding one transaction needs.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub ledger: Ledger,
+    pub chain: Chain,
+    pub heads: Heads,
+    pub retry: Duration,
+}
+
+/// A transaction, deep enough, and who signed it.
+pub(crate) struct Mined<'a> {
+    pub signer: Address,
+    pub tx: &'a OpenTx,
+    pub included: &'a Included,
+}
+
+/// Takes signed transactions in hand until `stop`.
+pub async fn run(
+    ledger: Ledger,
+    chain: Chain,
+    heads: Heads,
+    retry: Duration,
+    stop: CancellationToken,
+) -> Result<(), Fatal> {
+    let inbox = ledger.inbox("confirmer").await?;
+    let desk = Desk { ledger, chain, heads, retry };
+    let places = Arc::new(Semaphore::new(IN_HAND_MAX));
+    let mut hands = JoinSet::new();
+    while !stop.is_cancelled() {
+        while hands.try_join_next().is_some() {}
+        let room = places.available_permits();
+        if room == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        }
+        match inbox.fetch(room, Duration::from_millis(500), Duration::ZERO).await {
+            Ok(deliveries) => {
+                for delivery in deliveries {
+                    let place = places.clone().acquire_owned().await?;
+                    let (desk, inbox, stop) = (desk.clone(), inbox.clone(), stop.clone());
+                    hands.spawn(async move {
+                        hold(desk, inbox, delivery, stop).await;
+                        drop(place);
+                    });
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no transactions to be had");
+                tokio::time::sleep(NEIGHBOUR_PAUSE).await;
+            }
+        }
+    }
+    // Whoever is in the middle of an append finishes it; the others stop at their next wait.
+    while hands.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Holds one transaction until it is decided, reporting progress. On `stop` it is handed back.
+async fn hold(mut desk: Desk, inbox: Inbox, delivery: Delivery, stop: CancellationToken) {
+    let Event::Signer(signer, SignerEvent::Signed(tx)) = delivery.event.clone() else {
+        return answer(inbox.set_aside(delivery, "not a signed transaction").await);
+    };
+    loop {
+        match desk.decide(signer, &tx).await {
+            Ok(()) => {
+                failpoint(after_publish(tx.purpose));
+                return delivery.ack().await;
+            }
+            Err(Undecided::Stale) => continue,
+            Err(Undecided::NotDeepYet) => {}
+            Err(Undecided::Neighbour(error)) => {
+                tracing::warn!(%signer, nonce = tx.nonce, error, "not decided");
+                tokio::time::sleep(NEIGHBOUR_PAUSE).await;
+            }
+            Err(Undecided::Corrupt(why)) => return answer(inbox.set_aside(delivery, &why).await),
+        }
+        delivery.progress().await;
+        tokio::select! {
+            () = stop.cancelled() => return delivery.nak(Duration::ZERO).await,
+            _ = desk.heads.changed() => {}
+            () = tokio::time::sleep(PROGRESS_INTERVAL) => {}
+        }
+    }
+}
+
+pub(crate) fn answer(result: Result<(), ledger::LedgerError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "not set aside: the message comes again");
+    }
+}
+
+impl Desk {
+    /// Decides every item of `tx`, or nothing. Called twice, the second time finds it written.
+    async fn decide(&self, signer: Address, tx: &OpenTx) -> Result<(), Undecided> {
+        let Some(head) = *self.heads.borrow() else { return Err(Undecided::NotDeepYet) };
+        let Inclusion::Included(included) = self.chain.inclusion(tx.tx_hash).await? else {
+            return Err(Undecided::NotDeepYet);
+        };
+        failpoint("C12");
+        if !self.chain.is_confirmed(included.block, head).await? {
+            return Err(Undecided::NotDeepYet);
+        }
+        let confirmed = self.chain.confirmed(head).await?;
+        let mined = Mined { signer, tx, included: &included };
+        let commands = match tx.purpose {
+            Purpose::Settle => payments::commands(self, &mined, confirmed).await?,
+            Purpose::Mint => mints::commands(self, &mined).await?,
+        };
+        let mut events = vec![settled(&mined)];
+        events.extend(self.written(commands).await?);
+        failpoint(before_publish(tx.purpose));
+        self.ledger.append(&events).await?;
+        let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
+        tracing::info!(%signer, nonce, tx = %hash, items, block = included.block.number, "transaction decided");
+        Ok(())
+    }
+
+    /// The events that make `commands` true; what is true already needs none.
+    async fn written(&self, commands: Vec<(PaymentId, Loaded<Order>, Command)>) -> Result<Vec<NewEvent>, Undecided> {
+        let mut events = Vec::with_capacity(commands.len());
+        for (id, loaded, command) in commands {
+            match decide(loaded.state.as_ref(), command) {
+                Ok(Some(event)) => events.push(NewEvent {
+                    event: Event::Order(id, event),
+                    expected: Expected::Version(loaded.version),
+                    trace: loaded.trace,
+                }),
+                Ok(None) => {}
+                Err(rejection) => tracing::error!(payment = %id, %rejection, "the chain and the ledger disagree"),
+            }
+        }
+        Ok(events)
+    }
+
+    /// The orders of a transaction, in its order. One impossible past is reported and left out; the others go on.
+    pub(crate) async fn orders(&self, tx: &OpenTx) -> Result<Vec<(PaymentId, Loaded<Order>)>, Undecided> {
+        let mut loaded = self.ledger.load_orders(&tx.items).await?;
+        let mut orders = Vec::with_capacity(tx.items.len());
+        for id in &tx.items {
+            match loaded.remove(id) {
+                Some(Ok(order)) => orders.push((*id, order)),
+                Some(Err(corrupt)) => {
+                    tracing::error!(payment = %id, error = %corrupt, "an order's past is impossible");
+                    orders.push((*id, Loaded::default()));
+                }
+                None => orders.push((*id, Loaded::default())),
+            }
+        }
+        Ok(orders)
+    }
+
+    /// Whether one of our lanes sent the transaction.
+    pub(crate) async fn is_ours(&self, hash: B256) -> Result<bool, Undecided> {
+        match self.chain.inclusion(hash).await? {
+            Inclusion::Included(included) => Ok(self.ledger.load_lane(included.from).await?.version > 0),
+            Inclusion::Missing => Ok(false),
+        }
+    }
+}
+
+/// The nonce is used. Depends on no other event of the lane, so it is appended where it is absent.
+fn settled(mined: &Mined<'_>) -> NewEvent {
+    let settled = Settled {
+        nonce: mined.tx.nonce,
+        tx_hash: mined.tx.tx_hash,
+        block: mined.included.block,
+        succeeded: mined.included.succeeded,
+        gas_used: mined.included.gas_used,
+        gas_price_wei: mined.included.gas_price_wei,
+    };
+    let event = Event::Signer(mined.signer, SignerEvent::Settled(settled));
+    NewEvent { event, expected: Expected::Absent, trace: None }
+}
+
+/// Crash points of the catalogue, by purpose.
+fn before_publish(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Settle => "C13",
+        Purpose::Mint => "C21",
+    }
+}
+
+/// C21 of the catalogue is 'k of n published'; here all n are one append, so the second pass of C21 is after it.
+fn after_publish(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Settle => "C14",
+        Purpose::Mint => "C21",
+    }
+}

@@ -1,0 +1,74 @@
+//! Every stage checks again: before money moves, the payment is held against its own signature and the token's terms.
+
+use chain::{Asset, B256, U256};
+use domain::{PaymentRequest, Purchase, TokenTerms};
+
+/// Why a request that is in the ledger is not sent: somebody wrote it who is not our API. It is set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forged {
+    /// Key, payee or price contradict each other.
+    Inconsistent(String),
+    /// Another chain or asset than ours.
+    OtherAsset,
+    /// The price is not the token's.
+    Price,
+    /// The signature is not the payer's.
+    Signature,
+}
+
+/// Checks `request` against the token's registered terms and its own signature.
+///
+/// # Errors
+/// The first disagreement.
+pub fn recheck(request: &PaymentRequest, terms: &TokenTerms, asset: &Asset, chain_id: u64) -> Result<(), Forged> {
+    request.check().map_err(|e| Forged::Inconsistent(e.to_string()))?;
+    if request.chain_id != chain_id || request.asset != asset.address {
+        return Err(Forged::OtherAsset);
+    }
+    let Purchase::Mint { token, unit_price, .. } = &request.purchase;
+    if *token != terms.token || *unit_price != terms.unit_price {
+        return Err(Forged::Price);
+    }
+    let separator = x402::domain_separator(&asset.name, &asset.version, chain_id, asset.address);
+    let auth = &request.authorization;
+    let signed = x402::Authorization {
+        from: auth.from,
+        to: auth.to,
+        value: U256::from(auth.value.0),
+        valid_after: auth.valid_after,
+        valid_before: auth.valid_before,
+        nonce: B256::from(auth.nonce),
+    };
+    match x402::verify_signature(&separator, &signed, request.signature.as_slice()) {
+        Ok(normalised) if normalised == request.signature.0 => Ok(()),
+        Ok(_) | Err(_) => Err(Forged::Signature),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use domain::{Usdc, examples};
+
+    fn asset() -> Asset {
+        Asset { address: examples::ASSET, name: "USDC".to_owned(), version: "2".to_owned() }
+    }
+
+    /// B23, B25, B34, B36 once more, behind the API: a forged event moves no money.
+    #[test]
+    fn a_forged_request_is_not_sent() {
+        let good = examples::request();
+        let terms = examples::terms();
+        let mut cheap = good.clone();
+        cheap.authorization.value = Usdc(1);
+        let mut half_price = terms.clone();
+        half_price.unit_price = Usdc(5_000);
+        let check =
+            |request: &PaymentRequest, terms: &TokenTerms, chain_id| recheck(request, terms, &asset(), chain_id);
+        assert!(matches!(check(&cheap, &terms, 84532), Err(Forged::Inconsistent(_))));
+        assert_eq!(check(&good, &half_price, 84532), Err(Forged::Price));
+        assert_eq!(check(&good, &terms, 8453), Err(Forged::OtherAsset));
+        assert_eq!(check(&good, &terms, 84532), Err(Forged::Signature), "the example's signature is no signature");
+    }
+}

@@ -1,0 +1,223 @@
+//! The loop: a batch from the ledger, a transaction, the next batch.
+
+use futures_util::{Stream, StreamExt};
+use ledger::{Ledger, LedgerError, Recorded};
+use runtime::{CancellationToken, Health};
+use std::time::Duration;
+use store::{Applied, Entry, Position, READ_MODELS, Store, StoreError};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+/// Events in one transaction: at 1,000 a rebuild is bound by Postgres, not by commits.
+const BATCH_MAX: usize = 1000;
+/// Bytes in one transaction, so that the largest events do not add up to 64 MB.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// A batch waits this long for company: less than a page notices, more than a commit takes.
+const BATCH_WAIT: Duration = Duration::from_millis(20);
+/// Statements are limited by the server; this is for a server that is gone without a word.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The ledger answers a read from a sequence that it has within moments.
+const FIRST_EVENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the stream is asked whether it still is the one that was read: a re-created one would be silent (F13).
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Who was fenced looks again after this whether the other one works.
+const STANDBY_INTERVAL: Duration = Duration::from_secs(2);
+/// After a neighbour was away: from the first to the longest wait.
+const RETRY_WAITS: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
+
+/// Why the projection does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectorError {
+    /// The ledger: see [`LedgerError`].
+    #[error("projecting stopped at the ledger")]
+    Ledger(#[from] LedgerError),
+    /// The database: see [`StoreError`].
+    #[error("projecting stopped at the database")]
+    Store(#[from] StoreError),
+    /// The stream lost its tail (F15).
+    #[error(
+        "the ledger ends at sequence {last}, but sequence {projected} was read from it and copied: it has lost events; \
+         refill it from the copy before anything is written"
+    )]
+    Rewound {
+        /// Where the projection stands.
+        projected: u64,
+        /// Where the ledger ends.
+        last: u64,
+    },
+}
+
+impl ProjectorError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Ledger(error) => matches!(error, LedgerError::Transient(_)),
+            Self::Store(error) => error.is_transient(),
+            Self::Rewound { .. } => false,
+        }
+    }
+}
+
+/// Projects until `stop`. Neighbours that are away are waited for; another active projector is left to work.
+///
+/// # Errors
+/// [`ProjectorError`] that waiting does not help. Everything up to the position is applied, nothing after it.
+pub async fn project(
+    ledger: &Ledger,
+    store: &Store,
+    health: &Health,
+    stop: &CancellationToken,
+) -> Result<(), ProjectorError> {
+    let mut failures = 0_usize;
+    while !stop.is_cancelled() {
+        health.bad("projection", "not begun");
+        let wait = match read_and_apply(ledger, store, health, stop, &mut failures).await {
+            Ok(()) => return Ok(()),
+            Err(ProjectorError::Store(StoreError::Fenced { expected })) => {
+                tracing::info!(expected, "another projector is active: standing by");
+                health.good("projection");
+                stand_by(ledger, store, stop).await;
+                continue;
+            }
+            Err(error) if error.is_transient() => {
+                let wait = RETRY_WAITS[failures.min(RETRY_WAITS.len() - 1)];
+                failures += 1;
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::warn!(%error, cause, wait_ms = wait.as_millis(), "reading again from the position");
+                health.bad("projection", format!("{error}: {cause}"));
+                wait
+            }
+            Err(error) => return Err(error),
+        };
+        let _ = timeout(wait, stop.cancelled()).await;
+    }
+    Ok(())
+}
+
+/// One connection's worth: from the position in the database until something fails or `stop`. Since a failed commit may
+/// have taken place, the position is always read anew (C25).
+async fn read_and_apply(
+    ledger: &Ledger,
+    store: &Store,
+    health: &Health,
+    stop: &CancellationToken,
+    failures: &mut usize,
+) -> Result<(), ProjectorError> {
+    let mut position = begin(ledger, store).await?;
+    let mut events = ledger.read_from(position.seq).await?;
+    if position.seq > 0 {
+        let Ok(first) = timeout(FIRST_EVENT_TIMEOUT, events.next()).await else {
+            still_the_same(ledger, store, &position).await?;
+            return Err(LedgerError::Transient(format!("no event at sequence {} in time", position.seq)).into());
+        };
+        store.verify(&position, &entry(taken(first)?)).await?;
+    }
+    tracing::info!(seq = position.seq, "projecting after sequence {}", position.seq);
+    health.good("projection");
+
+    let mut checked = Instant::now();
+    loop {
+        let batch = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            batch = next_batch(&mut events, checked + CHECK_INTERVAL) => batch?,
+        };
+        if !batch.is_empty() {
+            let began = Instant::now();
+            let applied = timeout(APPLY_TIMEOUT, store.apply(&batch, &position))
+                .await
+                .map_err(|_| LedgerError::Transient("the database is silent".to_owned()))??;
+            runtime::failpoint("C24");
+            position = applied.position;
+            *failures = 0;
+            report(&applied, batch.len(), began);
+        }
+        if checked.elapsed() >= CHECK_INTERVAL {
+            still_the_same(ledger, store, &position).await?;
+            checked = Instant::now();
+        }
+    }
+}
+
+/// The position, over a ledger that has all of it.
+async fn begin(ledger: &Ledger, store: &Store) -> Result<Position, ProjectorError> {
+    let (incarnation, last) = ledger.state().await?;
+    let position = store.open(READ_MODELS, incarnation).await?;
+    if last < position.seq {
+        return Err(ProjectorError::Rewound { projected: position.seq, last });
+    }
+    Ok(position)
+}
+
+/// Whether the stream still is the one that was read up to `position`: it may have been re-created, or have lost its
+/// tail and gone on, while the reader waited for the next sequence (F13, F15).
+async fn still_the_same(ledger: &Ledger, store: &Store, position: &Position) -> Result<(), ProjectorError> {
+    let now = begin(ledger, store).await?;
+    if now.seq != position.seq {
+        return Err(StoreError::Fenced { expected: position.seq }.into());
+    }
+    if position.seq > 0 {
+        let found = ledger.at(position.seq).await?.ok_or(StoreError::Diverged { seq: position.seq })?;
+        store.verify(position, &entry(found)).await?;
+    }
+    Ok(())
+}
+
+/// What is ready, up to a batch; waits for the first event until `deadline`, then a little for company.
+async fn next_batch<S>(events: &mut S, deadline: Instant) -> Result<Vec<Entry>, LedgerError>
+where
+    S: Stream<Item = Result<Recorded, LedgerError>> + Unpin,
+{
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    let mut deadline = deadline;
+    while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+        let Ok(next) = timeout_at(deadline, events.next()).await else { break };
+        let recorded = taken(next)?;
+        if batch.is_empty() {
+            deadline = Instant::now() + BATCH_WAIT;
+        }
+        bytes += recorded.payload.len();
+        batch.push(entry(recorded));
+    }
+    Ok(batch)
+}
+
+/// While another instance moves the position, or there is nothing to move it to, this one has nothing to do.
+async fn stand_by(ledger: &Ledger, store: &Store, stop: &CancellationToken) {
+    let mut seen = None;
+    while !stop.is_cancelled() {
+        let position = store.position(READ_MODELS).await.ok().flatten().map(|position| position.seq);
+        let last = ledger.state().await.ok().map(|(_, last)| last);
+        if position == seen && position.is_some() && last > position {
+            tracing::info!(seq = position, "the other projector has stopped: taking over");
+            return;
+        }
+        seen = position;
+        tokio::select! { () = stop.cancelled() => {}, () = sleep(STANDBY_INTERVAL) => {} }
+    }
+}
+
+/// The stream never ends by itself.
+fn taken(next: Option<Result<Recorded, LedgerError>>) -> Result<Recorded, LedgerError> {
+    next.unwrap_or_else(|| Err(LedgerError::Transient("the read ended".to_owned())))
+}
+
+fn entry(recorded: Recorded) -> Entry {
+    Entry {
+        seq: recorded.seq,
+        subject: recorded.subject,
+        headers: recorded.headers,
+        payload: recorded.payload.to_vec(),
+        recorded_at: recorded.recorded_at,
+        event: recorded.event.map_err(|why| why.to_string()),
+    }
+}
+
+/// One line a batch, however many events in it are not ours (B69).
+fn report(applied: &Applied, events: usize, began: Instant) {
+    let seq = applied.position.seq;
+    tracing::debug!(events, seq, duration_ms = began.elapsed().as_millis(), "applied up to sequence {seq}");
+    if let Some(first) = applied.set_aside.first() {
+        let (count, kind, reason) = (applied.set_aside.len(), first.kind.name(), &first.reason);
+        tracing::warn!(count, seq = first.seq, kind, reason, "events were set aside; see the table set_aside");
+    }
+}
