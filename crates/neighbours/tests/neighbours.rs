@@ -28,6 +28,13 @@ fn setting() -> (Tools, TempDir) {
     (Tools::locate().unwrap(), tempfile::tempdir().unwrap())
 }
 
+/// As a clone below `/root` is: root's PostgreSQL, which runs as another account, does not get in.
+fn private_setting() -> (Tools, TempDir) {
+    let (tools, dir) = setting();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    (tools, dir)
+}
+
 /// One HTTP exchange by hand; `url` is `http://127.0.0.1:<port>`.
 fn http(url: &str, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
@@ -183,7 +190,7 @@ async fn postgres_keeps_its_rows_across_a_restart_and_a_kill() {
 
 #[tokio::test]
 async fn a_started_again_postgres_has_the_same_cluster_and_one_at_a_time() {
-    let (tools, dir) = setting();
+    let (tools, dir) = private_setting();
     let options = PostgresOptions { durable: true, ..postgres_options(dir.path()) };
     let first = Postgres::start(&tools, options.clone()).await.unwrap();
     let password = |postgres: &Postgres| postgres.url().split('@').next().unwrap().to_owned();
@@ -283,7 +290,7 @@ async fn a_server_that_ends_unasked_is_told_of() {
 
 #[tokio::test]
 async fn dropped_servers_are_gone() {
-    let (tools, dir) = setting();
+    let (tools, dir) = private_setting();
     let mut nats = Nats::start(&tools, nats_options(dir.path())).await.unwrap();
     let mut postgres = Postgres::start(&tools, postgres_options(dir.path())).await.unwrap();
     let mut anvil = Anvil::start(&tools, anvil_options(dir.path())).await.unwrap();

@@ -3,7 +3,7 @@
 use crate::error::StoreError;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool};
+use sqlx::{AssertSqlSafe, PgPool};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -79,13 +79,15 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let failed = StoreError::of("migrating");
         let limits = [("statement_timeout", "0"), ("lock_timeout", MIGRATION_LOCK_TIMEOUT)];
-        let mut connection = self.options.clone().options(limits).connect().await.map_err(&failed)?;
+        let options = self.options.clone().options(limits);
+        let alone = PgPoolOptions::new().max_connections(1).connect_with(options).await.map_err(&failed)?;
         if let Some(schema) = &self.schema {
             let create = AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"));
-            sqlx::raw_sql(create).execute(&mut connection).await.map_err(&failed)?;
+            sqlx::raw_sql(create).execute(&alone).await.map_err(&failed)?;
         }
-        MIGRATIONS.run(&mut connection).await.map_err(|e| failed(e.into()))?;
-        connection.close().await.map_err(&failed)
+        let migrated = MIGRATIONS.run(&alone).await.map_err(|e| failed(e.into()));
+        alone.close().await;
+        migrated
     }
 
     /// Answers when the database does; for `/readyz`.

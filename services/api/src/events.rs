@@ -167,7 +167,7 @@ impl Feed {
 }
 
 fn frame(view: &PaymentView, event: &OrderEvent, recorded: &Recorded) -> Option<Frame> {
-    let waits = view.last_seq == recorded.seq;
+    let fits = view.last_seq == recorded.seq;
     let news = News {
         sequence: recorded.seq,
         kind: event.name(),
@@ -177,8 +177,8 @@ fn frame(view: &PaymentView, event: &OrderEvent, recorded: &Recorded) -> Option<
         state: view.stage,
         mint_status: view.stage.mint_status(),
         tx_hash: tx_hash(event),
-        reason: view.reason.as_deref().filter(|_| waits),
-        detail: view.detail.as_deref().filter(|_| waits),
+        reason: view.reason.as_deref().filter(|_| fits),
+        detail: view.detail.as_deref().filter(|_| fits),
     };
     let data = serde_json::to_string(&news).ok()?;
     Some(Frame::default().id(recorded.seq.to_string()).event(event.name()).data(data))

@@ -37,7 +37,7 @@ impl Records {
 
     /// The payment, whether or not the read models have it yet.
     pub(crate) async fn payment(&self, id: PaymentId) -> Result<Option<PaymentView>, Problem> {
-        if let Some(view) = self.from_store(id).await {
+        if let Some(view) = self.stored(id).await {
             return Ok(Some(view));
         }
         let history = self.history(id).await?;
@@ -56,7 +56,7 @@ impl Records {
         })
     }
 
-    async fn from_store(&self, id: PaymentId) -> Option<PaymentView> {
+    async fn stored(&self, id: PaymentId) -> Option<PaymentView> {
         let store = self.store.get().filter(|_| self.store_answers())?;
         match tokio::time::timeout(READ_TIMEOUT, store.payment(id)).await {
             Ok(Ok(view)) => view,

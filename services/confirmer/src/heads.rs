@@ -10,7 +10,7 @@ pub type Heads = watch::Receiver<Option<Head>>;
 
 /// Polls until `stop`. A node that does not answer stops the news and decides nothing (F28).
 pub fn watch(chain: Chain, every: Duration, health: Health, stop: CancellationToken) -> Heads {
-    let (news, heads) = watch::channel(None);
+    let (news, heads) = watch::channel(None::<Head>);
     tokio::spawn(async move {
         while !stop.is_cancelled() {
             match chain.head().await {

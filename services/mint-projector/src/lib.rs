@@ -1,1 +1,43 @@
-//! mint-projector
+//! mint-projector: turns confirmed payments into `batchMint` calls, one transaction per token and interval.
+//!
+//! Gathers per token until a batch is full or its oldest payment has waited long enough. Before it mints, it reads the
+//! payment's log pair from the chain itself: a forged event alone can never mint. The contract mints a payment key once,
+//! whatever happens here.
+
+mod config;
+mod gather;
+mod verify;
+mod worker;
+
+pub use config::Config;
+
+use chain::Chain;
+use ledger::Ledger;
+use runtime::{CancellationToken, Fatal, Health, serve_health};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use worker::Worker;
+
+/// CloudEvents source of what this service writes.
+const SOURCE: &str = "/paymint/mint-projector";
+
+/// Runs until `stop`, or until a part fails.
+///
+/// # Errors
+/// The first failure: configuration, start-up gate, a lane that cannot go on.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
+    let ledger = Ledger::connect(&config.ledger, SOURCE).await?;
+    let chain = Chain::connect(config.chain.clone()).await?;
+    let health = Health::default();
+    // A batch waits in the channel for a lane at most one turn; gathering goes on meanwhile.
+    let (batches, waiting) = mpsc::channel(1);
+    let waiting = worker::shared(waiting);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve_health(config.health, health, stop.clone()));
+    for key in config.keys.clone() {
+        let worker = Worker::start(&config, key, ledger.clone(), chain.clone()).await?;
+        tasks.spawn(worker.run(waiting.clone(), stop.clone()));
+    }
+    tasks.spawn(gather::run(config, ledger, batches, stop.clone()));
+    runtime::join(tasks, stop).await
+}

@@ -251,3 +251,26 @@ async fn a_foreign_message_is_copied_and_set_aside() {
     assert_eq!(house.store.set_aside(100).await.unwrap().len(), 20);
     assert_eq!(house.store.ledger_range(1, 1).await.unwrap()[0].headers, None);
 }
+
+/// A publisher writes headers that the server adds to its answers: they are its own words, not the server's.
+#[tokio::test]
+async fn a_message_with_the_servers_headers_stops_nothing() {
+    let house = house().await;
+    let (stop, projector) = house.projector();
+    house.claims(1..2).await;
+    let client = async_nats::connect(house.nats.url()).await.unwrap();
+    let context = async_nats::jetstream::new(client);
+    let mut headers = async_nats::HeaderMap::new();
+    for (name, value) in [("Nats-Sequence", "1"), ("Nats-Subject", "orders.x.y.1"), ("Nats-Time-Stamp", "never")] {
+        headers.insert(name, value);
+    }
+    context.publish_with_headers("orders.x.y.z", headers, "rogue".into()).await.unwrap().await.unwrap();
+    house.caught_up().await;
+    println!("{:?}", house.ledger.at(2).await);
+    house.claims(2..3).await;
+    house.caught_up().await;
+    stop.cancel();
+    projector.await.unwrap().unwrap();
+    let found = house.ledger.at(2).await.unwrap().unwrap();
+    assert_eq!((found.seq, found.subject.as_str()), (2, "orders.x.y.z"));
+}

@@ -1,0 +1,57 @@
+//! Configuration of mint-projector, from the environment.
+
+use chain::{Asset, ChainConfig, Key};
+use ledger::LedgerConfig;
+use runtime::{ConfigError, Env};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What mint-projector needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The ledger.
+    pub ledger: LedgerConfig,
+    /// The chain.
+    pub chain: ChainConfig,
+    /// One lane each; every one must be a minter of the token factory.
+    pub keys: Vec<Key>,
+    /// A batch goes when its oldest payment has waited this long, or when it is full.
+    pub max_wait: Duration,
+    /// First wait before a mint that would be skipped is tried again.
+    pub retry: Duration,
+    /// Where `/healthz` and `/readyz` are served; nowhere when not set.
+    pub health: Option<SocketAddr>,
+    /// Name of this process in the ledger.
+    pub instance: String,
+}
+
+impl Config {
+    /// Reads the variables; an error names the variable and its shape.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            ledger: LedgerConfig {
+                url: env.text("NATS_URL", "nats://127.0.0.1:4222")?,
+                monitor_url: env.text("NATS_MONITOR_URL", "http://127.0.0.1:8222")?,
+            },
+            chain: ChainConfig {
+                rpc_url: env.text("RPC_URL", "http://127.0.0.1:8545")?,
+                chain_id: env.parse("CHAIN_ID", "84532")?,
+                asset: Asset {
+                    address: env.parse("ASSET_ADDRESS", "0x036CbD53842c5426634e7929541eC2318f3dCF7e")?,
+                    name: env.text("ASSET_NAME", "USDC")?,
+                    version: env.text("ASSET_VERSION", "2")?,
+                },
+                confirmations: env.parse_or("CONFIRMATIONS", "a number of blocks such as 5", 1)?,
+                start_block: env.parse_or("START_BLOCK", "a block number", 0)?,
+            },
+            keys: env.list("MINTER_KEYS", "0x… , one or more private keys separated by commas")?,
+            max_wait: env.millis_or("MINT_MAX_WAIT_MS", Duration::from_secs(2))?,
+            retry: env.millis_or("MINT_RETRY_MS", Duration::from_secs(2))?,
+            health: env.optional("HEALTH_ADDR", "127.0.0.1:8103")?,
+            instance: env.text_or("INSTANCE", "mint-projector"),
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! Gathering: confirmed payments by token, until a batch is full or its oldest has waited long enough.
+
+use crate::config::Config;
+use chain::{Address, MINT_BATCH_MAX};
+use domain::{Event, PaymentId, Purchase};
+use ledger::{Delivery, Inbox, Ledger, LedgerError, Loaded, PROGRESS_INTERVAL};
+use runtime::{CancellationToken, Fatal};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Messages in hand at most; `max_ack_pending` of the consumer is 2,048.
+const IN_HAND_MAX: usize = 1_024;
+
+/// Waits for news at most this long, so that a batch goes out on time.
+const TURN: Duration = Duration::from_millis(50);
+
+/// After a neighbour's fault.
+const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
+
+/// Messages that owe a mint of one token.
+#[derive(Debug)]
+pub struct Batch {
+    /// The token.
+    pub token: Address,
+    /// In the order of their arrival.
+    pub deliveries: Vec<Delivery>,
+    oldest: Instant,
+}
+
+/// Gathers until `stop`. What is in hand then comes again after `ack_wait`.
+pub async fn run(
+    config: Config,
+    ledger: Ledger,
+    batches: mpsc::Sender<Batch>,
+    stop: CancellationToken,
+) -> Result<(), Fatal> {
+    let confirmed = ledger.inbox("mint-projector").await?;
+    let deferred = ledger.inbox("mint-projector-deferred").await?;
+    let mut gathering: HashMap<Address, Batch> = HashMap::new();
+    let mut reported = Instant::now();
+    while !stop.is_cancelled() {
+        let in_hand: usize = gathering.values().map(|batch| batch.deliveries.len()).sum();
+        let room = IN_HAND_MAX.saturating_sub(in_hand);
+        if let Err(error) = fetch(&ledger, &confirmed, &deferred, room, &mut gathering).await {
+            tracing::warn!(%error, "no confirmed payments to be had");
+            tokio::time::sleep(NEIGHBOUR_PAUSE).await;
+        }
+        hand_over(&mut gathering, &batches, config.max_wait);
+        if reported.elapsed() >= PROGRESS_INTERVAL {
+            reported = Instant::now();
+            for delivery in gathering.values().flat_map(|batch| &batch.deliveries) {
+                delivery.progress().await;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn fetch(
+    ledger: &Ledger,
+    confirmed: &Inbox,
+    deferred: &Inbox,
+    room: usize,
+    gathering: &mut HashMap<Address, Batch>,
+) -> Result<(), LedgerError> {
+    if room == 0 {
+        tokio::time::sleep(TURN).await;
+        return Ok(());
+    }
+    let mut found = confirmed.fetch(room, TURN, Duration::ZERO).await?;
+    found.extend(deferred.take(room).await?);
+    let ids: Vec<PaymentId> = found.iter().filter_map(order_id).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut loaded = ledger.load_orders(&ids).await?;
+    for delivery in found {
+        let order = order_id(&delivery).and_then(|id| loaded.remove(&id));
+        match order {
+            Some(Ok(Loaded { state: Some(order), .. })) => {
+                let Purchase::Mint { token, .. } = order.request.purchase;
+                gathering
+                    .entry(token)
+                    .or_insert_with(|| Batch { token, deliveries: Vec::new(), oldest: Instant::now() })
+                    .deliveries
+                    .push(delivery);
+            }
+            Some(Err(corrupt)) => confirmed.set_aside(delivery, &corrupt.to_string()).await?,
+            Some(Ok(Loaded { state: None, .. })) | None => delivery.nak(NEIGHBOUR_PAUSE).await,
+        }
+    }
+    Ok(())
+}
+
+/// Hands full and ripe batches to the lanes. When every lane is busy they stay here and grow.
+fn hand_over(gathering: &mut HashMap<Address, Batch>, batches: &mpsc::Sender<Batch>, max_wait: Duration) {
+    let ripe = |batch: &Batch| batch.deliveries.len() >= MINT_BATCH_MAX || batch.oldest.elapsed() >= max_wait;
+    let mut tokens: Vec<(Instant, Address)> =
+        gathering.values().filter(|batch| ripe(batch)).map(|batch| (batch.oldest, batch.token)).collect();
+    tokens.sort_unstable();
+    for (oldest, token) in tokens {
+        let Ok(place) = batches.try_reserve() else { return };
+        let Some(mut batch) = gathering.remove(&token) else { continue };
+        let rest = batch.deliveries.split_off(batch.deliveries.len().min(MINT_BATCH_MAX));
+        if !rest.is_empty() {
+            gathering.insert(token, Batch { token, deliveries: rest, oldest });
+        }
+        place.send(batch);
+    }
+}
+
+pub(crate) fn order_id(delivery: &Delivery) -> Option<PaymentId> {
+    match &delivery.event {
+        Event::Order(id, _) => Some(*id),
+        Event::Signer(..) | Event::Token(..) | Event::Ops(_) => None,
+    }
+}

@@ -1,0 +1,63 @@
+//! Every stage checks again: what is minted was paid for, by the chain's own word.
+
+use chain::{B256, Chain, ChainError, Included, Inclusion};
+use domain::event::{ParkReason, Parked, PaymentProof};
+use domain::{PaymentRequest, Purchase, TokenTerms};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+/// What a look at the chain says of a payment that is said to be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The pair stands where the event says.
+    Paid,
+    /// This node does not show it now: it lags, or the block is gone. Decides nothing.
+    NotSeen,
+    /// It contradicts the token's terms or the chain: never minted, a person looks.
+    Wrong(Parked),
+}
+
+/// Receipts read in one batch: a hundred payments share one settlement.
+#[derive(Default)]
+pub struct Receipts(HashMap<B256, Option<Box<Included>>>);
+
+impl Receipts {
+    /// Reads the payment's own log pair (R5), and holds the order against the token's terms.
+    ///
+    /// # Errors
+    /// `Transient`: nothing is known.
+    pub async fn verify(
+        &mut self,
+        chain: &Chain,
+        request: &PaymentRequest,
+        proof: &PaymentProof,
+        terms: &TokenTerms,
+    ) -> Result<Verdict, ChainError> {
+        let wrong = |reason, detail: &str| Ok(Verdict::Wrong(Parked { reason, detail: detail.to_owned() }));
+        let Purchase::Mint { token, unit_price, .. } = &request.purchase;
+        if let Err(why) = request.check() {
+            return wrong(ParkReason::Inconsistent, &why.to_string());
+        }
+        if *token != terms.token || *unit_price != terms.unit_price || request.asset != terms.asset {
+            return wrong(ParkReason::Inconsistent, "the order contradicts the token's terms");
+        }
+        let Some(included) = self.read(chain, proof.tx_hash).await? else { return Ok(Verdict::NotSeen) };
+        if included.block != proof.block || !chain.is_confirmed(included.block, chain.head().await?).await? {
+            return Ok(Verdict::NotSeen);
+        }
+        match included.payment_log(request.asset, &request.authorization) {
+            Some(index) if index == proof.log_index => Ok(Verdict::Paid),
+            _ => wrong(ParkReason::PaymentNotFound, "the transaction does not hold the payment's log pair"),
+        }
+    }
+
+    async fn read(&mut self, chain: &Chain, hash: B256) -> Result<Option<&Included>, ChainError> {
+        if let Entry::Vacant(unread) = self.0.entry(hash) {
+            unread.insert(match chain.inclusion(hash).await? {
+                Inclusion::Included(included) => Some(included),
+                Inclusion::Missing => None,
+            });
+        }
+        Ok(self.0.get(&hash).and_then(Option::as_deref))
+    }
+}
