@@ -8,7 +8,9 @@ use alloy::providers::{Provider, RootProvider};
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::{Eip712Domain, SolCall};
+use runtime::{ConfigError, Env};
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// A node stalls while it executes a block (measured: 1.1 s p99 under load). A time-out is never "not sent".
@@ -38,6 +40,28 @@ pub struct ChainConfig {
     pub confirmations: u64,
     /// First block that can hold a payment: where searches for logs begin.
     pub start_block: u64,
+}
+
+impl ChainConfig {
+    /// Reads `RPC_URL`, `CHAIN_ID`, `ASSET_ADDRESS`, `ASSET_NAME`, `ASSET_VERSION`, `CONFIRMATIONS`, `START_BLOCK`.
+    ///
+    /// # Errors
+    /// Names the variable and its shape.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            rpc_url: env.text("RPC_URL", "http://127.0.0.1:8545")?,
+            chain_id: env.parse("CHAIN_ID", "84532")?,
+            asset: Asset {
+                address: env.parse("ASSET_ADDRESS", "0x036CbD53842c5426634e7929541eC2318f3dCF7e")?,
+                name: env.text("ASSET_NAME", "USDC")?,
+                version: env.text("ASSET_VERSION", "2")?,
+            },
+            confirmations: env
+                .parse_or("CONFIRMATIONS", "a number of blocks such as 5, at least 1", NonZeroU64::MIN)?
+                .get(),
+            start_block: env.parse_or("START_BLOCK", "a block number such as 0", 0)?,
+        })
+    }
 }
 
 /// A chain. Cheap to clone.

@@ -7,6 +7,7 @@ pub mod abi;
 mod batch_mint;
 mod broadcast;
 mod connect;
+pub mod dev;
 mod error;
 mod evidence;
 mod fees;

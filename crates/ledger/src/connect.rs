@@ -4,6 +4,7 @@ use crate::error::{ConnectError, LedgerError};
 use crate::gate;
 use async_nats::jetstream;
 use chrono::{DateTime, Utc};
+use runtime::{ConfigError, Env};
 use std::time::Duration;
 
 /// A request that is not answered within this has an unknown outcome. R3 leader failover stalls 5.5 to 6.5 s.
@@ -19,6 +20,19 @@ pub struct LedgerConfig {
     pub url: String,
     /// `http://127.0.0.1:8222`: `/varz` there tells whether an ack is durable.
     pub monitor_url: String,
+}
+
+impl LedgerConfig {
+    /// Reads `NATS_URL` and `NATS_MONITOR_URL`.
+    ///
+    /// # Errors
+    /// Names the variable and its shape.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            url: env.text("NATS_URL", "nats://127.0.0.1:4222")?,
+            monitor_url: env.text("NATS_MONITOR_URL", "http://127.0.0.1:8222")?,
+        })
+    }
 }
 
 /// The ledger. Cheap to clone.

@@ -10,6 +10,9 @@ use chrono::{DateTime, Utc};
 use domain::{Event, OpsEvent, OrderEvent, PaymentId, TokenEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What is shown of a reason, in characters.
+const SET_ASIDE_REASON_CHARS: usize = 500;
+
 /// An event that changed no row although it should have, or that reports a message given up on: for a person to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAside {
@@ -83,7 +86,7 @@ impl Rows {
         };
         if let Err((kind, reason)) = refused {
             let recorded_at = time(entry.recorded_at);
-            self.set_aside.push(SetAside { seq: entry.seq, kind, reason: text(&reason), recorded_at });
+            self.set_aside.push(SetAside { seq: entry.seq, kind, reason: text(&shortened(&reason)), recorded_at });
         }
     }
 
@@ -108,6 +111,11 @@ impl Rows {
         self.changed_payments.insert(id);
         Ok(())
     }
+}
+
+/// A foreign message can be 64 KB of reason; a person reads the beginning, and the copy has the rest (B69).
+fn shortened(reason: &str) -> String {
+    reason.chars().take(SET_ASIDE_REASON_CHARS).collect()
 }
 
 /// The orders that `batch` speaks of.

@@ -173,7 +173,7 @@ async fn what_cannot_be_read_is_copied_and_set_aside() {
     let start = begin(&database.store).await;
     let (_, events) = minted_order(1);
     let mut batch = entries(1, events[..2].iter().cloned());
-    batch.push(Entry { event: Err("not a CloudEvent: \0".to_owned()), ..entry(3, registered()) });
+    batch.push(Entry { event: Err(format!("not a CloudEvent: \0{}", "x".repeat(60_000))), ..entry(3, registered()) });
     batch.push(entry(4, events[4].clone()));
     batch.push(entry(5, events[2].clone()));
     batch.push(entry(6, domain::examples::all().pop().unwrap()));
@@ -184,6 +184,7 @@ async fn what_cannot_be_read_is_copied_and_set_aside() {
     let mut stored = database.store.set_aside(10).await.unwrap();
     stored.reverse();
     assert_eq!(stored, applied.set_aside);
+    assert_eq!(stored[0].reason.chars().count(), 500);
     assert_eq!(applied.position.seq, 6);
     assert_eq!(database.store.ledger_range(1, 6).await.unwrap().len(), 6);
 }

@@ -8,12 +8,15 @@ use futures_util::StreamExt;
 use ledger::{Ledger, Recorded};
 use runtime::CancellationToken;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// Every event of every order.
 const ORDERS: &str = "orders.>";
+/// How often the connection is looked at.
+const CONNECTION_CHECK: Duration = Duration::from_millis(200);
 /// After a broken stream.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -47,11 +50,13 @@ impl Notifier {
     }
 
     async fn read(&self, ledger: &Ledger) {
-        let mut news = match ledger.follow(vec![ORDERS.to_owned()], true).await {
+        let news = match ledger.follow(vec![ORDERS.to_owned()], true).await {
             Ok(stream) => stream,
             Err(e) => return tracing::warn!(error = %e, "the orders cannot be followed"),
         };
         self.waiting(|waiting| waiting.values().for_each(|latest| latest.send_modify(|_| {})));
+        let reconnected = pin!(reconnected(ledger));
+        let mut news = news.take_until(reconnected);
         loop {
             match news.next().await {
                 Some(Ok(recorded)) => self.wake(&recorded),
@@ -73,6 +78,16 @@ impl Notifier {
 
     fn waiting<T>(&self, look: impl FnOnce(&mut Waiting) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Returns after the connection was lost and is there again. The stream would notice by missing heartbeats, half a
+/// minute later.
+async fn reconnected(ledger: &Ledger) {
+    for wanted in [false, true] {
+        while ledger.is_connected() != wanted {
+            tokio::time::sleep(CONNECTION_CHECK).await;
+        }
     }
 }
 

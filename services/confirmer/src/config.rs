@@ -1,6 +1,6 @@
 //! Configuration of confirmer, from the environment.
 
-use chain::{Asset, ChainConfig};
+use chain::ChainConfig;
 use ledger::LedgerConfig;
 use runtime::{ConfigError, Env};
 use std::net::SocketAddr;
@@ -28,21 +28,8 @@ impl Config {
     /// [`ConfigError`].
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
-            ledger: LedgerConfig {
-                url: env.text("NATS_URL", "nats://127.0.0.1:4222")?,
-                monitor_url: env.text("NATS_MONITOR_URL", "http://127.0.0.1:8222")?,
-            },
-            chain: ChainConfig {
-                rpc_url: env.text("RPC_URL", "http://127.0.0.1:8545")?,
-                chain_id: env.parse("CHAIN_ID", "84532")?,
-                asset: Asset {
-                    address: env.parse("ASSET_ADDRESS", "0x036CbD53842c5426634e7929541eC2318f3dCF7e")?,
-                    name: env.text("ASSET_NAME", "USDC")?,
-                    version: env.text("ASSET_VERSION", "2")?,
-                },
-                confirmations: env.parse_or("CONFIRMATIONS", "a number of blocks such as 5", 1)?,
-                start_block: env.parse_or("START_BLOCK", "a block number", 0)?,
-            },
+            ledger: LedgerConfig::from_env(env)?,
+            chain: ChainConfig::from_env(env)?,
             poll: env.millis_or("HEAD_POLL_MS", Duration::from_millis(200))?,
             retry: env.millis_or("SENDER_RETRY_MS", Duration::from_secs(2))?,
             health: env.optional("HEALTH_ADDR", "127.0.0.1:8102")?,

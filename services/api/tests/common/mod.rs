@@ -199,12 +199,6 @@ pub fn pay(offer: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) ->
     }))
 }
 
-/// The v1 header of the same payment.
-pub fn pay_v1(offer: &Value, nonce: u8) -> String {
-    let payload = payload(&offer["accepts"][0], nonce, |_| {});
-    base64(&json!({ "x402Version": 1, "scheme": "exact", "network": "base-sepolia", "payload": payload }))
-}
-
 pub fn base64(json: &Value) -> String {
     BASE64_STANDARD.encode(json.to_string())
 }
