@@ -8,7 +8,7 @@ use crate::head::null;
 use alloy::network::{Ethereum, TransactionBuilder};
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::providers::{Provider, RootProvider};
-use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
+use alloy::rpc::types::{Filter, TransactionReceipt, TransactionRequest};
 use alloy::sol_types::{SolCall, SolConstructor, SolEvent};
 use domain::{BlockRef, PaymentKey, TokenTerms, Usdc};
 use std::time::Duration;
@@ -103,10 +103,10 @@ impl DevChain {
         self.transact(owner, Some(factory), input.into()).await.map(|_| ())
     }
 
-    /// Creates a token, and answers with its terms as the factory's event tells them.
+    /// Creates a token unless it exists, and answers with its terms as the factory's event tells them.
     ///
     /// # Errors
-    /// `Refused` for an impossible configuration; `Transient` when it exists already.
+    /// `Refused` for an impossible configuration.
     pub async fn create_token(
         &self,
         owner: Address,
@@ -123,13 +123,20 @@ impl DevChain {
             price: token.unit_price.0,
             creator: token.creator,
         };
+        let predict = TokenFactory::predictTokenCall { paymentKey: payment_key.0, config: config.clone() }.abi_encode();
+        let answer = self.read(factory, predict.into()).await?;
+        let address = TokenFactory::predictTokenCall::abi_decode_returns(&answer).map_err(|_| null("predictToken"))?;
         let input = TokenFactory::createTokenCall { paymentKey: payment_key.0, config }.abi_encode();
-        let receipt = self.transact(owner, Some(factory), input.into()).await?;
-        let created =
-            receipt.logs().iter().find_map(|log| TokenFactory::TokenCreated::decode_log_data(log.data()).ok());
-        let (Some(created), Some(number), Some(hash)) = (created, receipt.block_number, receipt.block_hash) else {
-            return Err(null("createToken"));
-        };
+        self.transact(owner, Some(factory), input.into()).await?;
+        let filter = Filter::new()
+            .address(factory)
+            .event_signature(TokenFactory::TokenCreated::SIGNATURE_HASH)
+            .topic1(address.into_word())
+            .from_block(0);
+        let logs = self.provider.get_logs(&filter).await.map_err(|e| from_rpc("eth_getLogs", e))?;
+        let log = logs.first().ok_or_else(|| null("eth_getLogs"))?;
+        let created = TokenFactory::TokenCreated::decode_log_data(log.data()).map_err(|_| null("TokenCreated"))?;
+        let (Some(number), Some(hash)) = (log.block_number, log.block_hash) else { return Err(null("eth_getLogs")) };
         Ok(TokenTerms {
             token: created.token,
             chain_id: self.chain_id,
@@ -221,9 +228,13 @@ impl DevChain {
     }
 
     async fn read_balance(&self, contract: Address, input: Bytes) -> Result<U256, ChainError> {
+        let answer = self.read(contract, input).await?;
+        U256::try_from_be_slice(&answer).ok_or_else(|| null("balanceOf"))
+    }
+
+    async fn read(&self, contract: Address, input: Bytes) -> Result<Bytes, ChainError> {
         let request = TransactionRequest::default().with_to(contract).with_input(input);
-        let answer = self.provider.call(request).await.map_err(|e| from_rpc("eth_call", e))?;
-        Ok(U256::try_from_be_slice(&answer).unwrap_or_default())
+        self.provider.call(request).await.map_err(|e| from_rpc("eth_call", e))
     }
 }
 

@@ -8,15 +8,15 @@ use futures_util::StreamExt;
 use ledger::{Ledger, Recorded};
 use runtime::CancellationToken;
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// Every event of every order.
 const ORDERS: &str = "orders.>";
-/// How often the connection is looked at.
-const CONNECTION_CHECK: Duration = Duration::from_millis(200);
+/// A stream that has been silent for this long is held against the ledger's last sequence. The client itself notices a
+/// dead consumer by missing heartbeats, after 15 s.
+const SILENCE: Duration = Duration::from_secs(2);
 /// After a broken stream.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -50,18 +50,25 @@ impl Notifier {
     }
 
     async fn read(&self, ledger: &Ledger) {
-        let news = match ledger.follow(vec![ORDERS.to_owned()], true).await {
+        let mut news = match ledger.follow(vec![ORDERS.to_owned()], true).await {
             Ok(stream) => stream,
             Err(e) => return tracing::warn!(error = %e, "the orders cannot be followed"),
         };
         self.waiting(|waiting| waiting.values().for_each(|latest| latest.send_modify(|_| {})));
-        let reconnected = pin!(reconnected(ledger));
-        let mut news = news.take_until(reconnected);
+        let Ok((_, mut last)) = ledger.state().await else { return };
         loop {
-            match news.next().await {
-                Some(Ok(recorded)) => self.wake(&recorded),
-                Some(Err(e)) => return tracing::warn!(error = %e, "following the orders broke off"),
-                None => return,
+            match tokio::time::timeout(SILENCE, news.next()).await {
+                Ok(Some(Ok(recorded))) => {
+                    last = recorded.seq;
+                    self.wake(&recorded);
+                }
+                Ok(Some(Err(e))) => return tracing::warn!(error = %e, "following the orders broke off"),
+                Ok(None) => return,
+                // Where what was written is no order's event this costs a new consumer, once.
+                Err(_) => match ledger.state().await {
+                    Ok((_, now)) if now == last => {}
+                    _ => return,
+                },
             }
         }
     }
@@ -78,16 +85,6 @@ impl Notifier {
 
     fn waiting<T>(&self, look: impl FnOnce(&mut Waiting) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Returns after the connection was lost and is there again. The stream would notice by missing heartbeats, half a
-/// minute later.
-async fn reconnected(ledger: &Ledger) {
-    for wanted in [false, true] {
-        while ledger.is_connected() != wanted {
-            tokio::time::sleep(CONNECTION_CHECK).await;
-        }
     }
 }
 

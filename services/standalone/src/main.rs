@@ -1,0 +1,121 @@
+//! paymint: the whole of Paymint in one process, over servers that it starts itself.
+
+use clap::{Parser, Subcommand};
+use neighbours::Mining;
+use runtime::{CancellationToken, Fatal};
+use standalone::servers::Ports;
+use standalone::{Installation, Options, ServerOptions, demo};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Blocks of the local chain come this often.
+const BLOCK_TIME: Duration = Duration::from_millis(500);
+
+#[derive(Parser)]
+#[command(name = "paymint", version, about = "Pay USDC over x402, get tokens minted: the whole of it in one process")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Starts everything on free ports, buys ten units of a token, prints the timeline, and stops.
+    Demo,
+    /// Starts everything and stays up; data are kept.
+    Run(Run),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// Where everything is kept.
+    #[arg(long, env = "PAYMINT_DATA", default_value = ".paymint")]
+    data: PathBuf,
+    /// Port of the API.
+    #[arg(long, env = "PAYMINT_API_PORT", default_value_t = 4021)]
+    api_port: u16,
+    /// Port of the chain's JSON-RPC.
+    #[arg(long, env = "PAYMINT_CHAIN_PORT", default_value_t = 4022)]
+    chain_port: u16,
+    /// Port of NATS.
+    #[arg(long, env = "PAYMINT_NATS_PORT", default_value_t = 4023)]
+    nats_port: u16,
+    /// Port of the NATS monitor.
+    #[arg(long, env = "PAYMINT_NATS_MONITOR_PORT", default_value_t = 4024)]
+    nats_monitor_port: u16,
+    /// Port of PostgreSQL.
+    #[arg(long, env = "PAYMINT_POSTGRES_PORT", default_value_t = 4025)]
+    postgres_port: u16,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Fatal> {
+    let arguments = Arguments::parse();
+    runtime::telemetry();
+    let stop = runtime::stop_on_signal()?;
+    match arguments.verb {
+        Verb::Demo => demo(stop).await,
+        Verb::Run(run) => stay(run, stop).await,
+    }
+}
+
+async fn demo(stop: CancellationToken) -> Result<(), Fatal> {
+    let data = tempfile::tempdir()?;
+    let options = Options {
+        servers: ServerOptions {
+            data_dir: data.path().to_owned(),
+            ports: None,
+            keep_chain: false,
+            durable: true,
+            mining: Mining::Interval(BLOCK_TIME),
+        },
+        api_port: 0,
+        mint_max_wait: Duration::from_millis(200),
+    };
+    let installation = Installation::start(&options, stop.clone(), say).await?;
+    let bought = tokio::select! {
+        bought = demo::purchase(&installation) => bought,
+        () = stop.cancelled() => Err("stopped before the purchase was done".into()),
+    };
+    installation.end().await;
+    bought
+}
+
+async fn stay(run: Run, stop: CancellationToken) -> Result<(), Fatal> {
+    std::fs::create_dir_all(&run.data)
+        .map_err(|e| format!("PAYMINT_DATA: {} cannot be made: {e}", run.data.display()))?;
+    let endpoints_file = run.data.join("endpoints.json");
+    let _ = std::fs::remove_file(&endpoints_file);
+    let options = Options {
+        servers: ServerOptions {
+            data_dir: run.data.clone(),
+            ports: Some(Ports {
+                chain: run.chain_port,
+                nats: run.nats_port,
+                nats_monitor: run.nats_monitor_port,
+                postgres: run.postgres_port,
+            }),
+            keep_chain: true,
+            durable: true,
+            mining: Mining::Interval(BLOCK_TIME),
+        },
+        api_port: run.api_port,
+        mint_max_wait: Duration::from_secs(2),
+    };
+    let installation = Installation::start(&options, stop, say).await?;
+    let endpoints = installation.endpoints();
+    endpoints.write(&endpoints_file)?;
+    say(&format!("ready:\n{}", serde_json::to_string_pretty(&endpoints)?));
+    let buy = demo::client_script()?;
+    let token = endpoints.tokens.first().map_or("", String::as_str);
+    say(&format!("buy with:\n  node {} {}/api/mint/{token} {} 10", buy.display(), endpoints.api, endpoints.demo_key));
+    let ended = installation.run().await;
+    let _ = std::fs::remove_file(&endpoints_file);
+    ended
+}
+
+/// Progress, for people.
+#[allow(clippy::print_stdout)]
+fn say(step: &str) {
+    println!("{step}");
+}
