@@ -72,7 +72,7 @@ impl Ledger {
                 .map_err(|e| transient(&e))?
                 .ok_or_else(|| LedgerError::Transient("the connection closed".to_owned()))?;
             match answer.status.map(|status| status.as_u16()) {
-                None => found.push(from_direct(answer)?),
+                None => found.push(from_direct(answer, single)?),
                 Some(204 | 404) => break,
                 Some(status) => return Err(LedgerError::Transient(format!("direct get answers {status}"))),
             }
@@ -130,36 +130,30 @@ impl Ledger {
     }
 }
 
-/// Reads a direct-get answer: the stored message with its place in `Nats-*` headers.
-fn from_direct(message: Message) -> Result<Recorded, LedgerError> {
-    let mut headers = message.headers.unwrap_or_default();
-    let take = |name: &str| headers.get(name).map(ToString::to_string);
-    let subject = take("Nats-Subject");
-    let seq = take("Nats-Sequence").and_then(|text| text.parse().ok());
-    let time = take("Nats-Time-Stamp").and_then(|text| text.parse::<DateTime<Utc>>().ok());
-    let (Some(subject), Some(seq), Some(recorded_at)) = (subject, seq, time) else {
+/// Headers that the server appends to every direct-get answer, and those it adds where many are asked for.
+const ADDED: [&str; 4] = ["Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp"];
+const ADDED_TO_MANY: [&str; 3] = ["Nats-Num-Pending", "Nats-Last-Sequence", "Nats-UpTo-Sequence"];
+
+/// Reads a direct-get answer: the stored message with its place in `Nats-*` headers. The server appends its own after
+/// whatever the publisher wrote, so the last value is the server's and the ones before it are part of the message.
+fn from_direct(message: Message, single: bool) -> Result<Recorded, LedgerError> {
+    let answered = message.headers.unwrap_or_default();
+    let last = |name: &str| answered.get_all(name).last().map(ToString::to_string);
+    let seq = last("Nats-Sequence").and_then(|text| text.parse().ok());
+    let time = last("Nats-Time-Stamp").and_then(|text| text.parse::<DateTime<Utc>>().ok());
+    let (Some(subject), Some(seq), Some(recorded_at)) = (last("Nats-Subject"), seq, time) else {
         return Err(LedgerError::Transient("a direct-get answer without subject, sequence or time".to_owned()));
     };
-    // What the answer adds is not part of the stored message.
-    let added = [
-        "Nats-Stream",
-        "Nats-Subject",
-        "Nats-Sequence",
-        "Nats-Time-Stamp",
-        "Nats-Num-Pending",
-        "Nats-Last-Sequence",
-        "Nats-UpTo-Sequence",
-    ];
     let mut stored = HeaderMap::new();
-    for (name, values) in headers.iter() {
-        if !added.contains(&name.to_string().as_str()) {
-            for value in values {
-                stored.append(name.clone(), value.clone());
-            }
+    for (name, values) in answered.iter() {
+        let text = name.to_string();
+        let ours = ADDED.contains(&text.as_str()) || (!single && ADDED_TO_MANY.contains(&text.as_str()));
+        let published = values.len().saturating_sub(usize::from(ours));
+        for value in values.iter().take(published) {
+            stored.append(name.clone(), value.clone());
         }
     }
-    headers = stored;
-    Ok(recorded(seq, subject, Some(&headers), message.payload, recorded_at))
+    Ok(recorded(seq, subject, Some(&stored), message.payload, recorded_at))
 }
 
 /// Reads a message that a consumer delivered.

@@ -254,7 +254,6 @@ async fn a_foreign_message_is_copied_and_set_aside() {
 
 /// B61. A publisher writes headers that the server adds to its answers: they are its own words, not the server's.
 #[tokio::test]
-#[ignore = "ledger::read believes the first Nats-* header of a direct-get answer; the server's own is the last"]
 async fn a_message_with_the_servers_headers_stops_nothing() {
     let house = house().await;
     let (stop, projector) = house.projector();

@@ -1,0 +1,54 @@
+# Paymint: `make` alone prints the verbs.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+CARGO ?= cargo
+PAYMINT := $(CARGO) run --quiet -p standalone --bin paymint --
+
+.PHONY: help demo run test bench lint fmt check contracts schemas tools clean
+
+help: ## print the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: tools ## one real purchase on local servers, with its timeline; then everything stops
+	@echo "building paymint (minutes the first time, seconds afterwards)"
+	@$(CARGO) build -p standalone --bin paymint
+	@RUST_LOG=$${RUST_LOG:-warn} $(PAYMINT) demo
+
+run: tools ## the same installation, staying up on 127.0.0.1:4021, data in .paymint/
+	@$(CARGO) build -p standalone --bin paymint
+	@RUST_LOG=$${RUST_LOG:-warn} $(PAYMINT) run
+
+test: tools ## every test, on real nats-server, PostgreSQL and anvil
+	$(CARGO) build --workspace --exclude bench
+	$(CARGO) test --workspace --exclude bench
+	contracts/test.sh
+
+bench: tools ## speed and memory, as ratios to raw limits of the same run
+	$(CARGO) build --release -p api -p payment-sender -p confirmer -p mint-projector -p read-projector -p bench
+	$(CARGO) run --release --quiet -p bench -- $(BENCH)
+
+lint: tools ## format, clippy, licences and sources, generated files
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	tools/cargo-deny check bans licenses sources
+	contracts/compile --check
+
+fmt: ## format everything
+	$(CARGO) fmt --all
+
+check: lint test ## all that CI does
+
+contracts: tools ## compile the contracts, run their tests, measure their gas
+	contracts/compile
+	contracts/test.sh
+	contracts/gas
+
+schemas: tools ## write the examples beside the schemas anew, after an intended change of an event
+	UPDATE_EXAMPLES=1 $(CARGO) test -p read-projector --test schemas
+
+tools: ## fetch the pinned servers and clients into tools/.local
+	@tools/fetch
+
+clean: ## remove what was built and fetched; keeps .paymint
+	$(CARGO) clean
+	rm -rf tools/.local tools/node_modules
