@@ -58,18 +58,18 @@ impl Chain {
             .from_block(self.config.start_block)
             .to_block(confirmed.block.number);
         let logs = self.provider.get_logs(&filter).await.map_err(|e| from_rpc("eth_getLogs", e))?;
-        for log in &logs {
-            let Some(tx_hash) = log.transaction_hash else { continue };
-            if log.topic0() == Some(&UsdcDouble::AuthorizationCanceled::SIGNATURE_HASH) {
-                return Ok(Evidence::Cancelled { tx_hash });
-            }
+        // A nonce is used or cancelled once, so the first log is the only one.
+        if let Some(log) = logs.first() {
+            let Some(tx_hash) = log.transaction_hash else { return Ok(Evidence::NotDeepYet) };
             let Inclusion::Included(included) = self.inclusion(tx_hash).await? else {
                 return Ok(Evidence::NotDeepYet);
             };
             if !self.is_confirmed(included.block, self.head().await?).await? {
                 return Ok(Evidence::NotDeepYet);
             }
+            let cancelled = log.topic0() == Some(&UsdcDouble::AuthorizationCanceled::SIGNATURE_HASH);
             return Ok(match included.payment_log(asset, auth) {
+                _ if cancelled => Evidence::Cancelled { tx_hash },
                 Some(log_index) => Evidence::Paid { tx_hash, block: included.block, log_index },
                 None => Evidence::UsedElsewhere { tx_hash },
             });

@@ -214,7 +214,9 @@ impl Order {
     /// other message of the order has had its effect and may be acknowledged.
     pub fn is_carried_by(&self, event: &OrderEvent) -> bool {
         match (&self.stage, event) {
-            (Stage::Requested, OrderEvent::PaymentRequested(_)) | (Stage::Paid(_), OrderEvent::PaymentConfirmed(_)) => true,
+            (Stage::Requested, OrderEvent::PaymentRequested(_)) | (Stage::Paid(_), OrderEvent::PaymentConfirmed(_)) => {
+                true
+            }
             (Stage::Deferred(_), OrderEvent::PaymentDeferred(n, _)) => *n == self.counts.deferred,
             (Stage::MintDeferred(..), OrderEvent::MintDeferred(n, _)) => *n == self.counts.mint_deferred,
             _ => false,

@@ -157,6 +157,7 @@ impl SignerLane {
 }
 
 /// A lane whose account has gone beyond its ledger is used by somebody else (F44): stop before signing anything.
+/// One whose settled nonces are not on the chain looks at a chain that was reset, or at a node that lags.
 fn check(lane: Option<&Lane>, purpose: Purpose, chain_nonce: u64, address: Address) -> Result<(), LaneError> {
     match lane {
         Some(lane) if lane.purpose != purpose => {
@@ -164,6 +165,10 @@ fn check(lane: Option<&Lane>, purpose: Purpose, chain_nonce: u64, address: Addre
         }
         Some(lane) if chain_nonce > lane.next_nonce => Err(LaneError::Broken(format!(
             "{address} has nonce {chain_nonce} on chain, but {} in the ledger: its key is used elsewhere",
+            lane.next_nonce
+        ))),
+        Some(lane) if lane.open.is_empty() && chain_nonce < lane.next_nonce => Err(LaneError::Transient(format!(
+            "{address} has nonce {chain_nonce} on chain, but {} in the ledger: the node lags, or the chain was reset",
             lane.next_nonce
         ))),
         _ => Ok(()),

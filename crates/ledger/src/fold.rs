@@ -3,7 +3,7 @@
 use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
-use crate::subjects::{claims_filter, order_filter, signed_subject, signer_filter, token_subject};
+use crate::subjects::{claims_filter, order_filter, settled_subject, signed_subject, signer_filter, token_subject};
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::{Event, Lane, Order, PaymentId, SignerEvent, TokenEvent, TokenTerms, lane, order};
@@ -101,6 +101,15 @@ impl Ledger {
             lane.version = recorded.seq;
         }
         Ok(lane)
+    }
+
+    /// Whether the nonce is settled. Its event is appended together with the outcome of every item, so where it stands
+    /// there is nothing left to decide.
+    ///
+    /// # Errors
+    /// `Transient` without an answer.
+    pub async fn is_settled(&self, signer: Address, nonce: u64) -> Result<bool, LedgerError> {
+        Ok(self.last(&settled_subject(signer, nonce)).await?.is_some())
     }
 
     /// A token's terms, once it is registered.

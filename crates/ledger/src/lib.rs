@@ -18,7 +18,7 @@ mod subjects;
 
 pub use append::{Expected, NewEvent};
 pub use connect::{Ledger, LedgerConfig};
-pub use consume::{Delivery, Inbox, PROGRESS_INTERVAL};
+pub use consume::{Delivery, Inbox, PROGRESS_INTERVAL, keep};
 pub use envelope::{Recorded, Undecodable, decode, encode};
 pub use error::{AppendError, ConnectError, LedgerError};
 pub use fold::Loaded;

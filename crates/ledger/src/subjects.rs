@@ -79,6 +79,11 @@ pub(crate) fn signed_subject(address: Address, nonce: u64) -> String {
     format!("{}.signed.{nonce}", signer_prefix(address))
 }
 
+/// The one end of a nonce.
+pub(crate) fn settled_subject(address: Address, nonce: u64) -> String {
+    format!("{}.settled.{nonce}", signer_prefix(address))
+}
+
 /// The one event of a token.
 pub(crate) fn token_subject(address: Address) -> String {
     format!("tokens.{}.registered", hex(address))

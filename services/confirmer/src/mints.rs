@@ -1,32 +1,35 @@
 //! What became of each mint in a mint transaction.
 
 use crate::Undecided;
-use crate::signed::{Desk, Mined};
+use crate::signed::{Desk, Mined, Verdict};
 use chain::MintResult;
 use chrono::Utc;
 use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
 use domain::order::Command;
-use domain::{Order, PaymentId, Purchase, Stage};
+use domain::{Order, Purchase, Stage};
 use ledger::Loaded;
 
 /// Tries of a mint that the chain refuses without a reason that passes; then a person looks (C22).
 const TRIES_MAX: u32 = 5;
 
-/// One command per item that this transaction says something of.
-pub(crate) async fn commands(
-    desk: &Desk,
-    mined: &Mined<'_>,
-) -> Result<Vec<(PaymentId, Loaded<Order>, Command)>, Undecided> {
+/// One verdict per item that this transaction says something of.
+pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>) -> Result<Vec<Verdict>, Undecided> {
     let orders = desk.orders(mined.tx).await?;
     let results = mined.included.mint_results(mined.tx.target, orders.len());
-    let mut commands = Vec::with_capacity(orders.len());
+    let mut verdicts = Vec::with_capacity(orders.len());
     for (index, (id, loaded)) in orders.into_iter().enumerate() {
-        let Some(order) = &loaded.state else { continue };
         let result = results.as_ref().and_then(|results| results.get(index)).copied();
-        let command = command(desk, mined, order, result).await?;
-        commands.extend(command.map(|command| (id, loaded, command)));
+        let command = match &loaded {
+            Ok(Loaded { state: Some(order), .. }) => command(desk, mined, order, result).await?,
+            // Refused by the decider, and the refusal is what a person sees.
+            Ok(Loaded { state: None, .. }) | Err(_) => Some(Command::ParkMint(Parked {
+                reason: ParkReason::Inconsistent,
+                detail: format!("in {}", mined.tx.tx_hash),
+            })),
+        };
+        verdicts.extend(command.map(|command| Verdict { id, order: loaded, command }));
     }
-    Ok(commands)
+    Ok(verdicts)
 }
 
 async fn command(

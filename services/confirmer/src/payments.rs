@@ -1,34 +1,42 @@
 //! What became of each payment in a settlement transaction.
 
 use crate::Undecided;
-use crate::signed::{Desk, Mined};
+use crate::signed::{Desk, Mined, Verdict};
 use chain::{Evidence, Head, SettleResult};
 use chrono::Utc;
 use domain::event::{Deferral, FailureReason, PaidBy, PaymentFailure, PaymentProof, WaitReason};
 use domain::order::Command;
-use domain::{Order, PaymentId, Stage};
+use domain::{Order, Stage};
 use ledger::Loaded;
 
-/// One command per item that this transaction says something of.
-pub(crate) async fn commands(
-    desk: &Desk,
-    mined: &Mined<'_>,
-    confirmed: Head,
-) -> Result<Vec<(PaymentId, Loaded<Order>, Command)>, Undecided> {
+/// One verdict per item that this transaction says something of.
+pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) -> Result<Vec<Verdict>, Undecided> {
     let orders = desk.orders(mined.tx).await?;
     let results = mined.included.settle_results(mined.tx.target, orders.len());
-    let mut commands = Vec::with_capacity(orders.len());
+    let mut verdicts = Vec::with_capacity(orders.len());
     for (index, (id, loaded)) in orders.into_iter().enumerate() {
-        let Some(order) = &loaded.state else { continue };
         let result = results.as_ref().and_then(|results| results.get(index)).copied();
-        let command = match result {
-            Some(SettleResult::Paid) => Some(paid(desk, mined, order, confirmed).await?),
-            Some(SettleResult::CallFailed) => refused(desk, mined, order, confirmed).await?,
-            Some(SettleResult::NotAttempted) | None => retry(desk, mined, order, WaitReason::NotAttempted),
+        let command = match (&loaded, result) {
+            (Ok(Loaded { state: Some(order), .. }), Some(SettleResult::Paid)) => {
+                Some(paid(desk, mined, order, confirmed).await?)
+            }
+            (Ok(Loaded { state: Some(order), .. }), Some(SettleResult::CallFailed)) => {
+                refused(desk, mined, order, confirmed).await?
+            }
+            (Ok(Loaded { state: Some(order), .. }), Some(SettleResult::NotAttempted) | None) => {
+                retry(desk, mined, order, WaitReason::NotAttempted)
+            }
+            (Ok(Loaded { state: None, .. }) | Err(_), _) => Some(unreadable(desk, mined)),
         };
-        commands.extend(command.map(|command| (id, loaded, command)));
+        verdicts.extend(command.map(|command| Verdict { id, order: loaded, command }));
     }
-    Ok(commands)
+    Ok(verdicts)
+}
+
+/// Nothing fits an order that cannot be read: this command is refused, and the refusal is what a person sees.
+fn unreadable(desk: &Desk, mined: &Mined<'_>) -> Command {
+    let detail = format!("in {}", mined.tx.tx_hash);
+    Command::Defer(Deferral { reason: WaitReason::Unexplained, detail, retry_at: Utc::now() + desk.retry })
 }
 
 /// Code 0, cross-checked with the asset's own logs in the same receipt (D9).

@@ -3,16 +3,19 @@
 use crate::heads::Heads;
 use crate::{Undecided, mints, payments};
 use chain::{Address, B256, Chain, Included, Inclusion};
-use domain::event::Settled;
+use domain::event::{ParkedMessage, Settled};
 use domain::lane::{OpenTx, Purpose};
 use domain::order::{Command, decide};
-use domain::{Event, Order, PaymentId, SignerEvent};
-use ledger::{Delivery, Expected, Inbox, Ledger, Loaded, NewEvent, PROGRESS_INTERVAL};
+use domain::{Event, OpsEvent, Order, PaymentId, SignerEvent};
+use ledger::{Delivery, Expected, Inbox, Ledger, LedgerError, Loaded, NewEvent, PROGRESS_INTERVAL, Recorded};
 use runtime::{CancellationToken, Fatal, failpoint};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+/// The durable consumer of signed transactions.
+const DURABLE: &str = "confirmer";
 
 /// Transactions in hand at once; receipts of a hundred payments are 130 kB each.
 const IN_HAND_MAX: usize = 64;
@@ -27,6 +30,14 @@ pub(crate) struct Desk {
     pub chain: Chain,
     pub heads: Heads,
     pub retry: Duration,
+}
+
+/// What a transaction says of one of its items.
+pub(crate) struct Verdict {
+    pub id: PaymentId,
+    /// As folded; an impossible past is reported and holds up nobody else.
+    pub order: Result<Loaded<Order>, LedgerError>,
+    pub command: Command,
 }
 
 /// A transaction, deep enough, and who signed it.
@@ -44,7 +55,7 @@ pub async fn run(
     retry: Duration,
     stop: CancellationToken,
 ) -> Result<(), Fatal> {
-    let inbox = ledger.inbox("confirmer").await?;
+    let inbox = ledger.inbox(DURABLE).await?;
     let desk = Desk { ledger, chain, heads, retry };
     let places = Arc::new(Semaphore::new(IN_HAND_MAX));
     let mut hands = JoinSet::new();
@@ -83,7 +94,7 @@ async fn hold(mut desk: Desk, inbox: Inbox, delivery: Delivery, stop: Cancellati
         return answer(inbox.set_aside(delivery, "not a signed transaction").await);
     };
     loop {
-        match desk.decide(signer, &tx).await {
+        match desk.decide(signer, &tx, &delivery.recorded).await {
             Ok(()) => {
                 failpoint(after_publish(tx.purpose));
                 return delivery.ack().await;
@@ -105,7 +116,7 @@ async fn hold(mut desk: Desk, inbox: Inbox, delivery: Delivery, stop: Cancellati
     }
 }
 
-pub(crate) fn answer(result: Result<(), ledger::LedgerError>) {
+pub(crate) fn answer(result: Result<(), LedgerError>) {
     if let Err(error) = result {
         tracing::warn!(%error, "not set aside: the message comes again");
     }
@@ -113,7 +124,10 @@ pub(crate) fn answer(result: Result<(), ledger::LedgerError>) {
 
 impl Desk {
     /// Decides every item of `tx`, or nothing. Called twice, the second time finds it written.
-    async fn decide(&self, signer: Address, tx: &OpenTx) -> Result<(), Undecided> {
+    async fn decide(&self, signer: Address, tx: &OpenTx, message: &Recorded) -> Result<(), Undecided> {
+        if self.ledger.is_settled(signer, tx.nonce).await? {
+            return Ok(());
+        }
         let Some(head) = *self.heads.borrow() else { return Err(Undecided::NotDeepYet) };
         let Inclusion::Included(included) = self.chain.inclusion(tx.tx_hash).await? else {
             return Err(Undecided::NotDeepYet);
@@ -124,12 +138,12 @@ impl Desk {
         }
         let confirmed = self.chain.confirmed(head).await?;
         let mined = Mined { signer, tx, included: &included };
-        let commands = match tx.purpose {
-            Purpose::Settle => payments::commands(self, &mined, confirmed).await?,
-            Purpose::Mint => mints::commands(self, &mined).await?,
+        let verdicts = match tx.purpose {
+            Purpose::Settle => payments::verdicts(self, &mined, confirmed).await?,
+            Purpose::Mint => mints::verdicts(self, &mined).await?,
         };
         let mut events = vec![settled(&mined)];
-        events.extend(self.written(commands).await?);
+        events.extend(written(verdicts, message));
         failpoint(before_publish(tx.purpose));
         self.ledger.append(&events).await?;
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
@@ -137,38 +151,13 @@ impl Desk {
         Ok(())
     }
 
-    /// The events that make `commands` true; what is true already needs none.
-    async fn written(&self, commands: Vec<(PaymentId, Loaded<Order>, Command)>) -> Result<Vec<NewEvent>, Undecided> {
-        let mut events = Vec::with_capacity(commands.len());
-        for (id, loaded, command) in commands {
-            match decide(loaded.state.as_ref(), command) {
-                Ok(Some(event)) => events.push(NewEvent {
-                    event: Event::Order(id, event),
-                    expected: Expected::Version(loaded.version),
-                    trace: loaded.trace,
-                }),
-                Ok(None) => {}
-                Err(rejection) => tracing::error!(payment = %id, %rejection, "the chain and the ledger disagree"),
-            }
-        }
-        Ok(events)
-    }
-
-    /// The orders of a transaction, in its order. One impossible past is reported and left out; the others go on.
-    pub(crate) async fn orders(&self, tx: &OpenTx) -> Result<Vec<(PaymentId, Loaded<Order>)>, Undecided> {
+    /// The orders of a transaction, in its order; each is judged alone.
+    pub(crate) async fn orders(
+        &self,
+        tx: &OpenTx,
+    ) -> Result<Vec<(PaymentId, Result<Loaded<Order>, LedgerError>)>, Undecided> {
         let mut loaded = self.ledger.load_orders(&tx.items).await?;
-        let mut orders = Vec::with_capacity(tx.items.len());
-        for id in &tx.items {
-            match loaded.remove(id) {
-                Some(Ok(order)) => orders.push((*id, order)),
-                Some(Err(corrupt)) => {
-                    tracing::error!(payment = %id, error = %corrupt, "an order's past is impossible");
-                    orders.push((*id, Loaded::default()));
-                }
-                None => orders.push((*id, Loaded::default())),
-            }
-        }
-        Ok(orders)
+        Ok(tx.items.iter().map(|id| (*id, loaded.remove(id).unwrap_or_else(|| Ok(Loaded::default())))).collect())
     }
 
     /// Whether one of our lanes sent the transaction.
@@ -178,6 +167,42 @@ impl Desk {
             Inclusion::Missing => Ok(false),
         }
     }
+}
+
+/// The events that make `verdicts` true; what is true already needs none. Where the chain and the ledger contradict each
+/// other, a person must look: the message is parked in the same append, and the other items go on.
+fn written(verdicts: Vec<Verdict>, message: &Recorded) -> Vec<NewEvent> {
+    let mut events = Vec::with_capacity(verdicts.len());
+    let mut contradictions = Vec::new();
+    for Verdict { id, order, command } in verdicts {
+        let decided = match &order {
+            Ok(loaded) => decide(loaded.state.as_ref(), command).map_err(|rejection| rejection.to_string()),
+            Err(corrupt) => Err(corrupt.to_string()),
+        };
+        match (order, decided) {
+            (Ok(loaded), Ok(Some(event))) => events.push(NewEvent {
+                event: Event::Order(id, event),
+                expected: Expected::Version(loaded.version),
+                trace: loaded.trace,
+            }),
+            (_, Ok(_)) => {}
+            (_, Err(why)) => {
+                tracing::error!(payment = %id, why, "the chain and the ledger disagree");
+                contradictions.push(format!("{id}: {why}"));
+            }
+        }
+    }
+    if !contradictions.is_empty() {
+        let parked = ParkedMessage {
+            consumer: DURABLE.to_owned(),
+            sequence: message.seq,
+            subject: message.subject.clone(),
+            reason: contradictions.join("; ").chars().take(200).collect(),
+        };
+        let event = Event::Ops(OpsEvent::Parked(parked));
+        events.push(NewEvent { event, expected: Expected::Absent, trace: None });
+    }
+    events
 }
 
 /// The nonce is used. Depends on no other event of the lane, so it is appended where it is absent.

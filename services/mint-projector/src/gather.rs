@@ -7,7 +7,7 @@ use ledger::{Delivery, Inbox, Ledger, LedgerError, Loaded, PROGRESS_INTERVAL};
 use runtime::{CancellationToken, Fatal};
 use std::collections::HashMap;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 /// Messages in hand at most; `max_ack_pending` of the consumer is 2,048.
@@ -29,11 +29,14 @@ pub struct Batch {
     oldest: Instant,
 }
 
+/// A free lane's question for the next batch.
+pub type Ask = oneshot::Sender<Batch>;
+
 /// Gathers until `stop`. What is in hand then comes again after `ack_wait`.
 pub async fn run(
     config: Config,
     ledger: Ledger,
-    batches: mpsc::Sender<Batch>,
+    mut asked: mpsc::Receiver<Ask>,
     stop: CancellationToken,
 ) -> Result<(), Fatal> {
     let confirmed = ledger.inbox("mint-projector").await?;
@@ -47,7 +50,7 @@ pub async fn run(
             tracing::warn!(%error, "no confirmed payments to be had");
             tokio::time::sleep(NEIGHBOUR_PAUSE).await;
         }
-        hand_over(&mut gathering, &batches, config.max_wait);
+        hand_over(&mut gathering, &mut asked, config.max_wait);
         if reported.elapsed() >= PROGRESS_INTERVAL {
             reported = Instant::now();
             for delivery in gathering.values().flat_map(|batch| &batch.deliveries) {
@@ -94,20 +97,31 @@ async fn fetch(
     Ok(())
 }
 
-/// Hands full and ripe batches to the lanes. When every lane is busy they stay here and grow.
-fn hand_over(gathering: &mut HashMap<Address, Batch>, batches: &mpsc::Sender<Batch>, max_wait: Duration) {
+/// Hands full and ripe batches, oldest first, to the lanes that ask. When none does they stay here and grow.
+fn hand_over(gathering: &mut HashMap<Address, Batch>, asked: &mut mpsc::Receiver<Ask>, max_wait: Duration) {
     let ripe = |batch: &Batch| batch.deliveries.len() >= MINT_BATCH_MAX || batch.oldest.elapsed() >= max_wait;
     let mut tokens: Vec<(Instant, Address)> =
         gathering.values().filter(|batch| ripe(batch)).map(|batch| (batch.oldest, batch.token)).collect();
     tokens.sort_unstable();
     for (oldest, token) in tokens {
-        let Ok(place) = batches.try_reserve() else { return };
         let Some(mut batch) = gathering.remove(&token) else { continue };
         let rest = batch.deliveries.split_off(batch.deliveries.len().min(MINT_BATCH_MAX));
-        if !rest.is_empty() {
-            gathering.insert(token, Batch { token, deliveries: rest, oldest });
+        let unasked = loop {
+            let Ok(ask) = asked.try_recv() else { break Some(batch) };
+            match ask.send(batch) {
+                Ok(()) => break None,
+                // That lane has gone: ask the next one.
+                Err(back) => batch = back,
+            }
+        };
+        let (all_taken, mut left) = (unasked.is_none(), unasked.map_or_else(Vec::new, |batch| batch.deliveries));
+        left.extend(rest);
+        if !left.is_empty() {
+            gathering.insert(token, Batch { token, deliveries: left, oldest });
         }
-        place.send(batch);
+        if !all_taken {
+            return;
+        }
     }
 }
 

@@ -29,15 +29,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let ledger = Ledger::connect(&config.ledger, SOURCE).await?;
     let chain = Chain::connect(config.chain.clone()).await?;
     let health = Health::default();
-    // A batch waits in the channel for a lane at most one turn; gathering goes on meanwhile.
-    let (batches, waiting) = mpsc::channel(1);
-    let waiting = worker::shared(waiting);
+    // A lane asks when it is free, so a batch is either being gathered or being minted, and grows meanwhile.
+    let (ask, asked) = mpsc::channel(config.keys.len().max(1));
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve_health(config.health, health, stop.clone()));
+    tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
     for key in config.keys.clone() {
-        let worker = Worker::start(&config, key, ledger.clone(), chain.clone()).await?;
-        tasks.spawn(worker.run(waiting.clone(), stop.clone()));
+        let worker = Worker::start(&config, key, ledger.clone(), chain.clone(), health.clone(), ask.clone()).await?;
+        tasks.spawn(worker.run(stop.clone()));
     }
-    tasks.spawn(gather::run(config, ledger, batches, stop.clone()));
+    tasks.spawn(gather::run(config, ledger, asked, stop.clone()));
     runtime::join(tasks, stop).await
 }

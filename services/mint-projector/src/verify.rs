@@ -17,7 +17,7 @@ pub enum Verdict {
     Wrong(Parked),
 }
 
-/// Receipts read in one batch: a hundred payments share one settlement.
+/// Receipts that are deep enough, read once in a batch: a hundred payments share one settlement.
 #[derive(Default)]
 pub struct Receipts(HashMap<B256, Option<Box<Included>>>);
 
@@ -42,7 +42,7 @@ impl Receipts {
             return wrong(ParkReason::Inconsistent, "the order contradicts the token's terms");
         }
         let Some(included) = self.read(chain, proof.tx_hash).await? else { return Ok(Verdict::NotSeen) };
-        if included.block != proof.block || !chain.is_confirmed(included.block, chain.head().await?).await? {
+        if included.block != proof.block {
             return Ok(Verdict::NotSeen);
         }
         match included.payment_log(request.asset, &request.authorization) {
@@ -54,7 +54,10 @@ impl Receipts {
     async fn read(&mut self, chain: &Chain, hash: B256) -> Result<Option<&Included>, ChainError> {
         if let Entry::Vacant(unread) = self.0.entry(hash) {
             unread.insert(match chain.inclusion(hash).await? {
-                Inclusion::Included(included) => Some(included),
+                Inclusion::Included(included) => {
+                    let deep = chain.is_confirmed(included.block, chain.head().await?).await?;
+                    deep.then_some(included)
+                }
                 Inclusion::Missing => None,
             });
         }

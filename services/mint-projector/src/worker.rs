@@ -1,7 +1,7 @@
 //! One mint lane's worker. It may be killed at any line: what it began is in the ledger or did not happen.
 
 use crate::config::Config;
-use crate::gather::{Batch, order_id};
+use crate::gather::{Ask, Batch, order_id};
 use crate::verify::{Receipts, Verdict};
 use chain::{Address, Chain, Key, MintItem, MintResult};
 use chrono::Utc;
@@ -10,12 +10,11 @@ use domain::lane::Purpose;
 use domain::order::{Command, decide};
 use domain::{Event, Order, PaymentId, Purchase, Stage, TokenTerms};
 use lanes::{LaneError, SignerLane};
-use ledger::{AppendError, Delivery, Expected, Ledger, Loaded, NewEvent};
-use runtime::{CancellationToken, Fatal, failpoint};
+use ledger::{AppendError, Delivery, Expected, Ledger, Loaded, NewEvent, keep};
+use runtime::{CancellationToken, Fatal, Health, failpoint};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{mpsc, oneshot};
 
 /// Looks after the lane at least this often.
 const IDLE: Duration = Duration::from_millis(500);
@@ -26,14 +25,6 @@ const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
 /// Times that a lost race is run again before the messages are handed back.
 const RACES_MAX: usize = 5;
 
-/// The batches, shared by the lanes of this process: who is free takes the next one. Money does not depend on it.
-pub type Batches = Arc<Mutex<mpsc::Receiver<Batch>>>;
-
-/// Shares the receiving end between lanes.
-pub fn shared(waiting: mpsc::Receiver<Batch>) -> Batches {
-    Arc::new(Mutex::new(waiting))
-}
-
 /// A mint lane at work.
 pub struct Worker {
     lane: SignerLane,
@@ -41,6 +32,9 @@ pub struct Worker {
     chain: Chain,
     tokens: HashMap<Address, TokenTerms>,
     retry: Duration,
+    health: Health,
+    ask: mpsc::Sender<Ask>,
+    answer: Option<oneshot::Receiver<Batch>>,
 }
 
 /// An order that is owed a mint, with the version that its append must name.
@@ -52,19 +46,28 @@ struct Candidate {
 }
 
 impl Worker {
-    /// Claims the lane of `key`.
-    pub async fn start(config: &Config, key: Key, ledger: Ledger, chain: Chain) -> Result<Self, Fatal> {
+    /// Claims the lane of `key`; the worker will `ask` for batches.
+    pub async fn start(
+        config: &Config,
+        key: Key,
+        ledger: Ledger,
+        chain: Chain,
+        health: Health,
+        ask: mpsc::Sender<Ask>,
+    ) -> Result<Self, Fatal> {
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Mint, &config.instance).await?;
-        Ok(Self { lane, ledger, chain, tokens: HashMap::new(), retry: config.retry })
+        let (tokens, retry) = (HashMap::new(), config.retry);
+        Ok(Self { lane, ledger, chain, tokens, retry, health, ask, answer: None })
     }
 
     /// Mints batch after batch until `stop`.
-    pub async fn run(mut self, batches: Batches, stop: CancellationToken) -> Result<(), Fatal> {
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Fatal> {
         while !stop.is_cancelled() {
-            match self.turn(&batches).await {
-                Ok(()) => {}
+            match self.turn().await {
+                Ok(()) => self.health.good("lanes"),
                 Err(LaneError::Broken(why)) => return Err(why.into()),
                 Err(error) => {
+                    self.health.bad("lanes", error.to_string());
                     tracing::warn!(signer = %self.lane.address(), %error, "the lane pauses");
                     tokio::time::sleep(NEIGHBOUR_PAUSE).await;
                 }
@@ -73,14 +76,13 @@ impl Worker {
         Ok(())
     }
 
-    async fn turn(&mut self, batches: &Batches) -> Result<(), LaneError> {
+    async fn turn(&mut self) -> Result<(), LaneError> {
         self.lane.tend().await?;
         if !self.lane.has_room() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
         }
-        let next = tokio::time::timeout(IDLE, async { batches.lock().await.recv().await }).await;
-        match next {
+        match tokio::time::timeout(IDLE, self.next_batch()).await {
             Ok(Some(batch)) => self.handle(batch).await,
             // Gathering has stopped, and so will this.
             Ok(None) => {
@@ -91,14 +93,25 @@ impl Worker {
         }
     }
 
+    /// Asks once and waits for the answer, over as many turns as it takes.
+    async fn next_batch(&mut self) -> Option<Batch> {
+        if self.answer.is_none() {
+            let (ask, answer) = oneshot::channel();
+            self.ask.send(ask).await.ok()?;
+            self.answer = Some(answer);
+        }
+        let batch = self.answer.as_mut()?.await.ok();
+        self.answer = None;
+        batch
+    }
+
     /// Called once or ten times for one message, it mints once: who finds it in a transaction leaves it alone, and the
     /// contract skips a payment key that it has seen.
     async fn handle(&mut self, batch: Batch) -> Result<(), LaneError> {
         failpoint("C16");
         let Batch { token, deliveries, .. } = batch;
         for _ in 0..RACES_MAX {
-            let outcome = self.mint(token, &deliveries).await;
-            match outcome {
+            match keep(&deliveries, self.mint(token, &deliveries)).await {
                 Ok(()) => {
                     failpoint("C10");
                     return self.answer(deliveries).await;

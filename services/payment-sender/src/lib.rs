@@ -27,9 +27,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let chain = Chain::connect(config.chain.clone()).await?;
     let health = Health::default();
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve_health(config.health, health, stop.clone()));
+    tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
     for key in config.keys.clone() {
-        let worker = Worker::start(&config, key, ledger.clone(), chain.clone()).await?;
+        let worker = Worker::start(&config, key, ledger.clone(), chain.clone(), health.clone()).await?;
         tasks.spawn(worker.run(stop.clone()));
     }
     runtime::join(tasks, stop).await

@@ -9,8 +9,8 @@ use domain::lane::Purpose;
 use domain::order::{Command, decide};
 use domain::{Event, Order, OrderEvent, PaymentId, Purchase, Stage, TokenTerms};
 use lanes::{LaneError, SignerLane};
-use ledger::{AppendError, Delivery, Expected, Inbox, Ledger, Loaded, NewEvent};
-use runtime::{CancellationToken, Fatal, failpoint};
+use ledger::{AppendError, Delivery, Expected, Inbox, Ledger, Loaded, NewEvent, keep};
+use runtime::{CancellationToken, Fatal, Health, failpoint};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ pub struct Worker {
     deferred: Inbox,
     tokens: HashMap<chain::Address, TokenTerms>,
     config: Config,
+    health: Health,
 }
 
 /// An order that may be sent, with the version that its append must name.
@@ -56,20 +57,22 @@ enum Next {
 
 impl Worker {
     /// Claims the lane of `key` and binds to the consumers.
-    pub async fn start(config: &Config, key: Key, ledger: Ledger, chain: Chain) -> Result<Self, Fatal> {
+    pub async fn start(config: &Config, key: Key, ledger: Ledger, chain: Chain, health: Health) -> Result<Self, Fatal> {
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Settle, &config.instance).await?;
         let requested = ledger.inbox("payment-sender").await?;
         let deferred = ledger.inbox("payment-sender-deferred").await?;
-        Ok(Self { lane, ledger, chain, requested, deferred, tokens: HashMap::new(), config: config.clone() })
+        let (tokens, config) = (HashMap::new(), config.clone());
+        Ok(Self { lane, ledger, chain, requested, deferred, tokens, config, health })
     }
 
     /// Fetches and sends until `stop`.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Fatal> {
         while !stop.is_cancelled() {
             match self.turn().await {
-                Ok(()) => {}
+                Ok(()) => self.health.good("lanes"),
                 Err(LaneError::Broken(why)) => return Err(why.into()),
                 Err(error) => {
+                    self.health.bad("lanes", error.to_string());
                     tracing::warn!(signer = %self.lane.address(), %error, "the lane pauses");
                     tokio::time::sleep(NEIGHBOUR_PAUSE).await;
                 }
@@ -97,14 +100,11 @@ impl Worker {
     async fn handle(&mut self, batch: Vec<Delivery>) -> Result<(), LaneError> {
         let mut open = batch;
         for _ in 0..RACES_MAX {
-            let (candidates, waiting) = match self.sort(open).await {
-                Ok(sorted) => sorted,
-                Err(error) => return Err(error),
-            };
+            let (candidates, waiting) = self.sort(open).await?;
             if candidates.is_empty() {
                 return Ok(());
             }
-            match self.send(candidates).await {
+            match keep(&waiting, self.send(candidates)).await {
                 Ok(()) => {
                     failpoint("C10");
                     // In the ledger, with their transaction or with their reason to wait.

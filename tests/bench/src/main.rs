@@ -1,0 +1,96 @@
+//! paymint-bench: how fast, how large and how dear, beside the raw limits of the same run.
+//!
+//! Every phase starts servers of its own (nats-server with durable acks, PostgreSQL, anvil) and the services as their own
+//! processes, so that memory and processor time are known per service. Figures of a busy machine mean little alone: the
+//! ratios to the raw limits, and the share of the processors that others took, are printed beside them.
+//!
+//! Exit 0 when everything ran and every invariant holds; a target that is missed is reported, not hidden, and is no
+//! failure of the bench. Non-zero when a request failed, or when accepted, minted and the chain's own word differ.
+#![allow(
+    clippy::print_stdout,
+    clippy::float_arithmetic,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a bench prints rates; no money is computed here"
+)]
+
+mod client;
+mod cpu;
+mod e2e;
+mod gas;
+mod history;
+mod house;
+mod intake;
+mod load;
+mod payers;
+mod process;
+mod raw;
+mod report;
+mod sizes;
+
+use clap::{Parser, ValueEnum};
+use report::Report;
+use runtime::Fatal;
+use sizes::Sizes;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "paymint-bench", about = "Speed, memory and gas of Paymint, beside the raw limits of the same run")]
+struct Arguments {
+    /// What to measure.
+    #[arg(value_enum, default_value_t = What::All)]
+    what: What,
+    /// A tenth of the work: to see that it runs, not to quote.
+    #[arg(long)]
+    quick: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// From the POST to the 202, the settlement services off.
+    Intake,
+    /// From the POST to the confirmed mint, all services on.
+    E2e,
+    /// Gas of settlements and mints, from receipts.
+    Gas,
+    /// All of it.
+    All,
+}
+
+fn main() -> Result<ExitCode, Fatal> {
+    if let Some(program) = process::tethered() {
+        return Err(program.become_it());
+    }
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let stop = runtime::stop_on_signal()?;
+        tokio::select! {
+            done = measure(&arguments) => done,
+            () = stop.cancelled() => Err("stopped".into()),
+        }
+    })
+}
+
+async fn measure(arguments: &Arguments) -> Result<ExitCode, Fatal> {
+    let sizes = if arguments.quick { Sizes::QUICK } else { Sizes::FULL };
+    let wants = |what| arguments.what == What::All || arguments.what == what;
+    process::raise_file_limit()?;
+    let mut report = Report::begin(arguments.quick)?;
+    let raw = raw::measure(&sizes).await?;
+    report.raw(&raw);
+    if wants(What::Gas) {
+        gas::run(&mut report).await?;
+    }
+    if wants(What::Intake) {
+        intake::run(&sizes, &raw, &mut report).await?;
+    }
+    if wants(What::E2e) {
+        e2e::run(&sizes, &raw, &mut report).await?;
+    }
+    report.print();
+    let file = report.write()?;
+    println!("\nwritten to {}", file.display());
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,49 @@
+//! How much of everything is done.
+
+use std::time::Duration;
+
+/// One set of sizes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// How long each raw limit is measured.
+    pub raw: Duration,
+    /// Payments one after the other.
+    pub one: usize,
+    /// Payments over 64 connections.
+    pub sixty_four: usize,
+    /// Payments over 1,000 connections, each of which sends the next one as soon as it is answered.
+    pub thousand: usize,
+    /// Payments over 1,000 connections at [`Sizes::rate`].
+    pub paced: usize,
+    /// Payments from the POST to the mint.
+    pub e2e: usize,
+    /// Payers among whom they are divided.
+    pub payers: usize,
+}
+
+impl Sizes {
+    /// Paced arrivals a second: above the target of 1,000, so that noise does not decide whether it is met.
+    pub const RATE: f64 = 1_100.0;
+
+    /// To quote.
+    pub const FULL: Self = Self {
+        raw: Duration::from_secs(3),
+        one: 1_000,
+        sixty_four: 10_000,
+        thousand: 15_000,
+        paced: 16_500,
+        e2e: 5_000,
+        payers: 1_000,
+    };
+
+    /// To see that it runs.
+    pub const QUICK: Self = Self {
+        raw: Duration::from_millis(500),
+        one: 100,
+        sixty_four: 1_000,
+        thousand: 2_000,
+        paced: 2_200,
+        e2e: 500,
+        payers: 100,
+    };
+}
