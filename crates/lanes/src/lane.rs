@@ -1,9 +1,11 @@
 //! One lane at work: claim, record, broadcast, tend.
 
 use crate::error::LaneError;
+use crate::item::Item;
 use chain::{Address, Broadcast, Call, Chain, Key};
 use domain::event::Submission;
 use domain::lane::{self, OpenTx, Purpose};
+use domain::order::Command;
 use domain::{Event, Lane, SignerEvent};
 use ledger::{Expected, Ledger, Loaded, NewEvent};
 use runtime::failpoint;
@@ -70,17 +72,18 @@ impl SignerLane {
         self.lane.open.len() < IN_FLIGHT_MAX
     }
 
-    /// Signs `call` for the next nonce, appends it **in one atomic batch** with the events that `items` makes of the
-    /// submission, and only then broadcasts. After `Ok` the bytes are in the ledger; the node may not have them yet:
-    /// [`SignerLane::tend`] sends them again until the nonce is settled.
+    /// Signs `call` for the next nonce, appends it **in one atomic batch** with what `command` makes of each of `items`,
+    /// and only then broadcasts. `items` are those of the call, in its order. After `Ok` the bytes are in the ledger; the
+    /// node may not have them yet: [`SignerLane::tend`] sends them again until the nonce is settled.
     ///
     /// # Errors
     /// `Stale`: an order or the lane moved, nothing is written: load again. `Transient`: nothing is known; load again.
     pub async fn send(
         &mut self,
         call: Call,
-        items: impl Fn(&Submission) -> Vec<NewEvent>,
-    ) -> Result<Submission, LaneError> {
+        items: &[Item],
+        command: impl Fn(Submission) -> Command,
+    ) -> Result<(), LaneError> {
         self.refresh().await?;
         let head = self.chain.head().await?;
         let fees = self.chain.fees(head).await?;
@@ -89,15 +92,15 @@ impl SignerLane {
         let signed = Event::Signer(self.address(), SignerEvent::Signed(tx.clone()));
         let mut events =
             vec![NewEvent { event: signed, expected: Expected::Version(self.folded.version), trace: None }];
-        events.extend(items(&submission));
-        if let Err(error) = self.ledger.append(&events).await.map_err(LaneError::from) {
-            self.refresh().await?;
-            return Err(error);
+        for item in items {
+            // No item is sent without its event in the same append.
+            events.push(item.event(command(submission.clone())).ok_or(LaneError::Stale)?);
         }
+        self.ledger.append(&events).await?;
         failpoint(before_broadcast(tx.purpose));
         self.broadcast(&tx).await;
         failpoint(after_broadcast(tx.purpose));
-        Ok(submission)
+        Ok(())
     }
 
     /// Looks after what is signed and unsettled; does nothing when called again within half a second.

@@ -5,7 +5,13 @@
 //! No lock is held across a call to a node, and none is shared between lanes.
 
 mod error;
+mod item;
 mod lane;
+mod terms;
+mod work;
 
 pub use error::LaneError;
+pub use item::Item;
 pub use lane::{IN_FLIGHT_MAX, SignerLane};
+pub use terms::Terms;
+pub use work::{NEIGHBOUR_PAUSE, Work, work};

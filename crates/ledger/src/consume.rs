@@ -137,21 +137,6 @@ impl Inbox {
     }
 }
 
-/// Does `work` while reporting progress on the messages that it is done for, so that nobody else is given them.
-pub async fn keep<T>(deliveries: &[Delivery], work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            () = tokio::time::sleep(PROGRESS_INTERVAL) => {
-                for delivery in deliveries {
-                    delivery.progress().await;
-                }
-            }
-        }
-    }
-}
-
 impl Delivery {
     /// What the message caused is in the ledger. Waits for the server's word; an ack that is lost means a redelivery,
     /// which changes nothing.

@@ -4,6 +4,7 @@
 //! durable consumers, the start-up gate, provisioning from `nats/`.
 //! Refuses to know: payment rules (they are [`domain`]'s), chains, databases, HTTP.
 
+mod answer;
 mod append;
 mod connect;
 mod consume;
@@ -16,9 +17,10 @@ mod provision;
 mod read;
 mod subjects;
 
+pub use answer::{hand_back, keep};
 pub use append::{Expected, NewEvent};
 pub use connect::{Ledger, LedgerConfig};
-pub use consume::{Delivery, Inbox, PROGRESS_INTERVAL, keep};
+pub use consume::{Delivery, Inbox, PROGRESS_INTERVAL};
 pub use envelope::{Recorded, Undecodable, decode, encode};
 pub use error::{AppendError, ConnectError, LedgerError};
 pub use fold::Loaded;

@@ -43,6 +43,9 @@ pub struct AnvilOptions {
     pub accounts: u32,
     /// `safe` is this many blocks behind `latest`, `finalized` twice as many.
     pub slots_in_an_epoch: u32,
+    /// Recent states that are kept in memory, each a full copy: `anvil_reorg` goes back no further than this. None by
+    /// default: a long run would take tens of GB.
+    pub states_kept: Option<u32>,
     /// Further arguments, as they are.
     pub arguments: Vec<String>,
 }
@@ -59,6 +62,7 @@ impl Default for AnvilOptions {
             block_time: Mining::Interval(Duration::from_secs(2)),
             accounts: 10,
             slots_in_an_epoch: 8,
+            states_kept: None,
             arguments: Vec::new(),
         }
     }
@@ -148,8 +152,6 @@ impl Anvil {
 
 fn arguments(options: &AnvilOptions, port: u16) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
-        // A full copy of the state per block is kept otherwise: tens of GB in a long run.
-        "--prune-history",
         // As a sequencer does; and a nonce gap of ours is not hidden by fee order.
         "--order=fifo",
         // EIP-7825's cap of 16,777,216 gas per transaction, which real chains enforce.
@@ -159,6 +161,8 @@ fn arguments(options: &AnvilOptions, port: u16) -> Vec<OsString> {
     ]
     .map(OsString::from)
     .into();
+    let pruned = options.states_kept.map_or("--prune-history".to_owned(), |states| format!("--prune-history={states}"));
+    arguments.push(pruned.into());
     let mut set = |name: &str, value: String| arguments.push(format!("--{name}={value}").into());
     set("gas-limit", BLOCK_GAS_LIMIT.into());
     set("port", port.to_string());

@@ -27,4 +27,5 @@ pub use anvil::{Anvil, AnvilOptions, Mining};
 pub use error::{NeighbourError, Result};
 pub use nats::{Nats, NatsOptions};
 pub use postgres::{Postgres, PostgresOptions};
+pub use spawner::spawn;
 pub use tools::Tools;

@@ -21,7 +21,7 @@ static SPAWNER: Mutex<Option<mpsc::Sender<Job>>> = Mutex::new(None);
 /// (Linux; elsewhere the caller's `Drop` is all there is).
 /// # Errors
 /// Those of [`Command::spawn`].
-pub(crate) fn spawn(mut command: Command, last_signal: Signal) -> io::Result<Child> {
+pub fn spawn(mut command: Command, last_signal: Signal) -> io::Result<Child> {
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     die_with_parent(&mut command, last_signal);
     let (reply, answer) = mpsc::sync_channel(1);

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use chain::{Address, MINT_BATCH_MAX};
-use domain::{Event, PaymentId, Purchase};
+use domain::{PaymentId, Purchase};
 use ledger::{Delivery, Inbox, Ledger, LedgerError, Loaded, PROGRESS_INTERVAL};
 use runtime::{CancellationToken, Fatal};
 use std::collections::HashMap;
@@ -74,13 +74,13 @@ async fn fetch(
     }
     let mut found = confirmed.fetch(room, TURN, Duration::ZERO).await?;
     found.extend(deferred.take(room).await?);
-    let ids: Vec<PaymentId> = found.iter().filter_map(order_id).collect();
+    let ids: Vec<PaymentId> = found.iter().filter_map(|delivery| Some(delivery.order()?.0)).collect();
     if ids.is_empty() {
         return Ok(());
     }
     let mut loaded = ledger.load_orders(&ids).await?;
     for delivery in found {
-        let order = order_id(&delivery).and_then(|id| loaded.remove(&id));
+        let order = delivery.order().and_then(|(id, _)| loaded.remove(&id));
         match order {
             Some(Ok(Loaded { state: Some(order), .. })) => {
                 let Purchase::Mint { token, .. } = order.request.purchase;
@@ -122,12 +122,5 @@ fn hand_over(gathering: &mut HashMap<Address, Batch>, asked: &mut mpsc::Receiver
         if !all_taken {
             return;
         }
-    }
-}
-
-pub(crate) fn order_id(delivery: &Delivery) -> Option<PaymentId> {
-    match &delivery.event {
-        Event::Order(id, _) => Some(*id),
-        Event::Signer(..) | Event::Token(..) | Event::Ops(_) => None,
     }
 }

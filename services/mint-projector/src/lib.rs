@@ -34,8 +34,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
     for key in config.keys.clone() {
-        let worker = Worker::start(&config, key, ledger.clone(), chain.clone(), health.clone(), ask.clone()).await?;
-        tasks.spawn(worker.run(stop.clone()));
+        let worker = Worker::start(&config, key, ledger.clone(), chain.clone(), ask.clone()).await?;
+        tasks.spawn(lanes::work(worker, health.clone(), stop.clone()));
     }
     tasks.spawn(gather::run(config, ledger, asked, stop.clone()));
     runtime::join(tasks, stop).await
