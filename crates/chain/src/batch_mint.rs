@@ -9,7 +9,7 @@ use alloy::primitives::{Address, B256, Bytes};
 use alloy::providers::Provider;
 use alloy::rpc::types::Filter;
 use alloy::sol_types::{SolCall, SolEvent};
-use domain::lane::Purpose;
+use domain::event::Purpose;
 use domain::{BlockRef, PaymentId, PaymentKey, Quantity};
 
 /// Mints in one transaction.

@@ -4,7 +4,7 @@ use crate::connect::Chain;
 use crate::error::{ChainError, from_rpc};
 use alloy::primitives::B256;
 use alloy::providers::Provider;
-use domain::lane::OpenTx;
+use domain::event::OpenTx;
 
 /// What a node said to a signed transaction. Only `Accepted` and `Known` say that it is in that node's pool.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use crate::receipt::Included;
 use crate::sign::Call;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::{Revert, SolCall, SolError, SolEvent};
+use domain::event::Purpose;
 use domain::event::WaitReason;
-use domain::lane::Purpose;
 use domain::request::SignatureBytes;
 use domain::{Authorization, PaymentId, PaymentRequest};
 

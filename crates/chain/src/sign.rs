@@ -9,7 +9,7 @@ use alloy::primitives::{Address, Bytes, TxKind, U256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use domain::PaymentId;
-use domain::lane::{OpenTx, Purpose};
+use domain::event::{OpenTx, Purpose};
 use std::fmt;
 use std::str::FromStr;
 

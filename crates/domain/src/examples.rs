@@ -1,11 +1,10 @@
 //! Example facts, one of each: for tests, documents, `schemas/` and demos alike.
 
 use crate::event::{
-    Claimed, Deferral, Event, FailureReason, Minted, OpsEvent, OrderEvent, PaidBy, ParkReason, Parked, ParkedMessage,
-    PaymentFailure, PaymentProof, Settled, SignerEvent, Submission, TokenEvent, WaitReason,
+    Claimed, Deferral, Event, FailureReason, Minted, OpenTx, OpsEvent, OrderEvent, PaidBy, ParkReason, Parked,
+    ParkedMessage, PaymentFailure, PaymentProof, Purpose, Settled, SignerEvent, Submission, TokenEvent, WaitReason,
 };
 use crate::ids::{BlockRef, PaymentId, PaymentKey};
-use crate::lane::{OpenTx, Purpose};
 use crate::money::{Quantity, Usdc};
 use crate::request::{Authorization, PaymentRequest, Purchase, SignatureBytes};
 use crate::token::TokenTerms;

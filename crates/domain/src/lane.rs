@@ -2,48 +2,8 @@
 //!
 //! The fence of a nonce is the ledger: `signed.<nonce>` can be written once. This fold only says which nonce is next.
 
-use crate::event::{Claimed, RawTx, SignerEvent};
-use crate::ids::PaymentId;
-use crate::money::decimal_string_u128;
-use alloy_primitives::{Address, B256};
-use serde::{Deserialize, Serialize};
+use crate::event::{Claimed, OpenTx, Purpose, SignerEvent};
 use std::collections::BTreeMap;
-
-/// What a lane's transactions do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Purpose {
-    /// `Settlement.settleBatch`.
-    Settle,
-    /// `MintToken.batchMint`.
-    Mint,
-}
-
-/// A signed transaction: the only bytes that are ever broadcast for its nonce.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OpenTx {
-    /// The lane's nonce.
-    pub nonce: u64,
-    /// What it does.
-    pub purpose: Purpose,
-    /// The contract that is called.
-    pub target: Address,
-    /// Hash of `raw_tx`.
-    pub tx_hash: B256,
-    /// The signed bytes.
-    pub raw_tx: RawTx,
-    /// Gas limit.
-    pub gas_limit: u64,
-    /// EIP-1559 fee cap, wei a gas.
-    #[serde(with = "decimal_string_u128")]
-    pub max_fee_wei: u128,
-    /// EIP-1559 tip, wei a gas.
-    #[serde(with = "decimal_string_u128")]
-    pub priority_fee_wei: u128,
-    /// The orders inside, in the order of the call data: the index is the position of the result byte.
-    pub items: Vec<PaymentId>,
-}
 
 /// What the events so far say of a lane. Built only by [`evolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]

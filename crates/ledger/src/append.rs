@@ -1,6 +1,7 @@
 //! Append: the only lock is the expected version, and the only answer to doubt is to read back and compare.
 
-use crate::connect::{Ledger, REQUEST_TIMEOUT};
+use crate::client::REQUEST_TIMEOUT;
+use crate::connect::Ledger;
 use crate::envelope::{CONTENT_TYPE, data, encode};
 use crate::error::AppendError;
 use crate::subjects::{order_filter, signer_filter, subject};

@@ -1,17 +1,11 @@
 //! A connection to the ledger that has passed the start-up gate.
 
+use crate::client::{connect_client, stream_info};
 use crate::error::{ConnectError, LedgerError};
 use crate::gate;
 use async_nats::jetstream;
 use chrono::{DateTime, Utc};
 use runtime::{ConfigError, Env};
-use std::time::Duration;
-
-/// A request that is not answered within this has an unknown outcome. R3 leader failover stalls 5.5 to 6.5 s.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A half-open connection is noticed after two missed pings (F06).
-const PING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where the ledger is.
 #[derive(Clone, Debug)]
@@ -72,23 +66,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Transient`] without an answer.
     pub async fn state(&self) -> Result<(DateTime<Utc>, u64), LedgerError> {
-        let info = gate::stream_info(&self.client).await.map_err(|e| LedgerError::Transient(e.to_string()))?;
+        let info = stream_info(&self.client).await.map_err(|e| LedgerError::Transient(e.to_string()))?;
         Ok((info.created, info.state.last_seq))
     }
-}
-
-/// Connects to any of the comma-separated URLs; reconnects for ever afterwards.
-pub(crate) async fn connect_client(url: &str) -> Result<async_nats::Client, ConnectError> {
-    let unreachable = |cause: String| ConnectError::Unreachable { url: url.to_owned(), cause };
-    let servers: Vec<async_nats::ServerAddr> = url
-        .split(',')
-        .map(|one| one.trim().parse().map_err(|e| unreachable(format!("{e}; a URL looks like nats://127.0.0.1:4222"))))
-        .collect::<Result<_, _>>()?;
-    async_nats::ConnectOptions::new()
-        .ping_interval(PING_INTERVAL)
-        .request_timeout(Some(REQUEST_TIMEOUT))
-        .event_callback(|event| async move { tracing::info!(%event, "ledger connection") })
-        .connect(servers)
-        .await
-        .map_err(|e| unreachable(e.to_string()))
 }

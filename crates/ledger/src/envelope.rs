@@ -11,10 +11,10 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use cloudevents::event::SpecVersion;
 use cloudevents::{AttributesReader, EventBuilder, EventBuilderV10};
+use domain::event::OpenTx;
 use domain::event::{
     Claimed, Deferral, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Settled, Submission,
 };
-use domain::lane::OpenTx;
 use domain::{Event, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent, TokenEvent, TokenTerms};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -6,8 +6,10 @@
 
 mod answer;
 mod append;
+mod client;
 mod connect;
 mod consume;
+mod definitions;
 mod envelope;
 mod error;
 mod fold;

@@ -1,6 +1,7 @@
 //! Reading: the last message per subject, a range of one stream, and the whole ledger in order.
 
-use crate::connect::{Ledger, REQUEST_TIMEOUT};
+use crate::client::REQUEST_TIMEOUT;
+use crate::connect::Ledger;
 use crate::envelope::{Recorded, decode, header_block};
 use crate::error::LedgerError;
 use crate::subjects::STREAM;

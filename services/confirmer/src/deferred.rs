@@ -1,9 +1,9 @@
 //! Payments that wait: has somebody else paid them, or are they provably dead? The sender tries them; this decides them.
 
 use crate::Undecided;
+use crate::desk::{Desk, answer};
 use crate::heads::Heads;
 use crate::payments::judge;
-use crate::signed::Desk;
 use chain::Chain;
 use domain::order::decide;
 use domain::{Event, OrderEvent, PaymentId};
@@ -43,7 +43,7 @@ pub async fn run(ledger: Ledger, chain: Chain, heads: Heads, stop: CancellationT
 async fn look(desk: &Desk, inbox: &Inbox, delivery: Delivery) {
     let wait = LOOK_FIRST.saturating_mul(1 << delivery.deliveries.min(8)).min(LOOK_MAX);
     let Event::Order(id, event) = delivery.event.clone() else {
-        return crate::signed::answer(inbox.set_aside(delivery, "not an order's message").await);
+        return answer(inbox.set_aside(delivery, "not an order's message").await);
     };
     match decide_one(desk, id, &event).await {
         Ok(true) => delivery.ack().await,
@@ -52,7 +52,7 @@ async fn look(desk: &Desk, inbox: &Inbox, delivery: Delivery) {
             tracing::warn!(payment = %id, error, "not decided");
             delivery.nak(wait).await;
         }
-        Err(Undecided::Corrupt(why)) => crate::signed::answer(inbox.set_aside(delivery, &why).await),
+        Err(Undecided::Corrupt(why)) => answer(inbox.set_aside(delivery, &why).await),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod config;
 mod deferred;
+mod desk;
 mod heads;
 mod mints;
 mod payments;

@@ -1,7 +1,7 @@
 //! What became of each mint in a mint transaction.
 
 use crate::Undecided;
-use crate::signed::{Desk, Mined, Verdict};
+use crate::desk::{Desk, Mined, Verdict};
 use chain::MintResult;
 use chrono::Utc;
 use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};

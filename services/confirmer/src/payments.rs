@@ -1,7 +1,7 @@
 //! What became of each payment in a settlement transaction.
 
 use crate::Undecided;
-use crate::signed::{Desk, Mined, Verdict};
+use crate::desk::{Desk, Mined, Verdict};
 use chain::{Evidence, Head, SettleResult};
 use chrono::Utc;
 use domain::event::{Deferral, FailureReason, PaidBy, PaymentFailure, PaymentProof, WaitReason};

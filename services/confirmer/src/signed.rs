@@ -1,13 +1,14 @@
 //! Signed transactions: each is held until it is N blocks deep, then all of its items are decided in one atomic append.
 
+use crate::desk::{Desk, Mined, Verdict, answer};
 use crate::heads::Heads;
 use crate::{Undecided, mints, payments};
-use chain::{Address, B256, Chain, Included, Inclusion};
+use chain::{Address, Chain, Inclusion};
+use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
-use domain::lane::{OpenTx, Purpose};
-use domain::order::{Command, decide};
-use domain::{Event, OpsEvent, Order, PaymentId, SignerEvent};
-use ledger::{Delivery, Expected, Inbox, Ledger, LedgerError, Loaded, NewEvent, PROGRESS_INTERVAL, Recorded};
+use domain::order::decide;
+use domain::{Event, OpsEvent, SignerEvent};
+use ledger::{Delivery, Expected, Inbox, Ledger, NewEvent, PROGRESS_INTERVAL, Recorded};
 use runtime::{CancellationToken, Fatal, failpoint};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,30 +23,6 @@ const IN_HAND_MAX: usize = 64;
 
 /// After a neighbour's fault the transaction is looked at again after this.
 const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
-
-/// What deciding one transaction needs.
-#[derive(Clone)]
-pub(crate) struct Desk {
-    pub ledger: Ledger,
-    pub chain: Chain,
-    pub heads: Heads,
-    pub retry: Duration,
-}
-
-/// What a transaction says of one of its items.
-pub(crate) struct Verdict {
-    pub id: PaymentId,
-    /// As folded; an impossible past is reported and holds up nobody else.
-    pub order: Result<Loaded<Order>, LedgerError>,
-    pub command: Command,
-}
-
-/// A transaction, deep enough, and who signed it.
-pub(crate) struct Mined<'a> {
-    pub signer: Address,
-    pub tx: &'a OpenTx,
-    pub included: &'a Included,
-}
 
 /// Takes signed transactions in hand until `stop`.
 pub async fn run(
@@ -116,12 +93,6 @@ async fn hold(mut desk: Desk, inbox: Inbox, delivery: Delivery, stop: Cancellati
     }
 }
 
-pub(crate) fn answer(result: Result<(), LedgerError>) {
-    if let Err(error) = result {
-        tracing::warn!(%error, "not set aside: the message comes again");
-    }
-}
-
 impl Desk {
     /// Decides every item of `tx`, or nothing. Called twice, the second time finds it written.
     async fn decide(&self, signer: Address, tx: &OpenTx, message: &Recorded) -> Result<(), Undecided> {
@@ -149,23 +120,6 @@ impl Desk {
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
         tracing::info!(%signer, nonce, tx = %hash, items, block = included.block.number, "transaction decided");
         Ok(())
-    }
-
-    /// The orders of a transaction, in its order; each is judged alone.
-    pub(crate) async fn orders(
-        &self,
-        tx: &OpenTx,
-    ) -> Result<Vec<(PaymentId, Result<Loaded<Order>, LedgerError>)>, Undecided> {
-        let mut loaded = self.ledger.load_orders(&tx.items).await?;
-        Ok(tx.items.iter().map(|id| (*id, loaded.remove(id).unwrap_or_else(|| Ok(Loaded::default())))).collect())
-    }
-
-    /// Whether one of our lanes sent the transaction.
-    pub(crate) async fn is_ours(&self, hash: B256) -> Result<bool, Undecided> {
-        match self.chain.inclusion(hash).await? {
-            Inclusion::Included(included) => Ok(self.ledger.load_lane(included.from).await?.version > 0),
-            Inclusion::Missing => Ok(false),
-        }
     }
 }
 

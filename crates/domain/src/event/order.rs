@@ -1,0 +1,181 @@
+//! What happens to an order: the payment and what it owes.
+
+use crate::ids::BlockRef;
+use crate::money::Quantity;
+use crate::request::PaymentRequest;
+use alloy_primitives::{Address, B256};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What happens to an order. What repeats carries its number, from 1.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OrderEvent {
+    /// Accepted: answered with 202.
+    PaymentRequested(Box<PaymentRequest>),
+    /// Signed into a settlement transaction; broadcast after this is written.
+    PaymentSubmitted(u32, Submission),
+    /// Would fail now, may succeed later: waits, visibly, with its reason.
+    PaymentDeferred(u32, Deferral),
+    /// The transfer is N blocks deep.
+    PaymentConfirmed(PaymentProof),
+    /// Can never be charged, by proof.
+    PaymentFailed(PaymentFailure),
+    /// Signed into a mint transaction.
+    MintSubmitted(u32, Submission),
+    /// Skipped on chain for a reason that may pass.
+    MintDeferred(u32, Deferral),
+    /// Waits for a person.
+    MintParked(u32, Parked),
+    /// The units are N blocks deep.
+    MintConfirmed(Minted),
+}
+
+/// Where a payment or a mint was sent: a transaction that is in its signer's stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Submission {
+    /// The lane.
+    pub signer: Address,
+    /// The lane's nonce.
+    pub nonce: u64,
+    /// Hash of the signed bytes.
+    pub tx_hash: B256,
+}
+
+/// Why something waits. Stable codes; the database and the page show them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// The payer's balance is below the value.
+    Unfunded,
+    /// The nonce is used or cancelled on chain: the confirmer looks which.
+    AuthorizationUsedOrCancelled,
+    /// The window has closed; failed once that is final.
+    AuthorizationExpired,
+    /// The window has not opened yet.
+    AuthorizationNotYetValid,
+    /// USDC rejects the signature: an account with code (ERC-1271, EIP-7702), most likely.
+    SignatureRefused,
+    /// Payer or payee is blacklisted.
+    Blacklisted,
+    /// USDC is paused.
+    AssetPaused,
+    /// The batch ran out of gas before this item, or reverted whole.
+    NotAttempted,
+    /// The token has not received enough USDC for it, as the node sees it.
+    Unpaid,
+    /// The chain refused it without a reason that we know.
+    Unexplained,
+}
+
+/// Waits until `retry_at`, then is tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Deferral {
+    /// Why.
+    pub reason: WaitReason,
+    /// What the chain said, at most 200 characters.
+    pub detail: String,
+    /// Not before this time.
+    pub retry_at: DateTime<Utc>,
+}
+
+/// Who sent the transaction that charged the payer. Being front-run means *paid* (D10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaidBy {
+    /// One of our lanes.
+    Paymint,
+    /// Somebody else submitted the same authorization.
+    ThirdParty,
+}
+
+/// Proof of payment (D9): `AuthorizationUsed(from, nonce)` at `log_index`, `Transfer(from, to, value)` right after it,
+/// both emitted by the asset, in a block that is deep enough.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PaymentProof {
+    /// The transaction that charged the payer.
+    pub tx_hash: B256,
+    /// Its block.
+    pub block: BlockRef,
+    /// Index of the `AuthorizationUsed` log in the block.
+    pub log_index: u64,
+    /// Who sent it.
+    pub paid_by: PaidBy,
+}
+
+/// Why a payment can never be charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// A final block is past `validBefore` and the nonce is unused there.
+    Expired,
+    /// The same, and the payer had no funds whenever it was tried.
+    UnfundedUntilExpired,
+    /// The payer cancelled it: `AuthorizationCanceled`.
+    Cancelled,
+    /// The nonce paid for another transfer.
+    UsedElsewhere,
+}
+
+/// A failure with its proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PaymentFailure {
+    /// Why.
+    pub reason: FailureReason,
+    /// For people, at most 200 characters.
+    pub detail: String,
+    /// The block at which it was proven.
+    pub block: BlockRef,
+    /// Unix seconds of that block.
+    pub block_time: u64,
+    /// The transaction that used or cancelled the nonce, where one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tx_hash: Option<B256>,
+}
+
+/// Why a mint waits for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParkReason {
+    /// The token's cap is reached: to be refunded.
+    OverCap,
+    /// The token refuses the recipient: to be refunded.
+    BadRecipient,
+    /// The contract says that this payment was refunded.
+    AlreadyRefunded,
+    /// The contract says minted, but no transaction of ours did it.
+    MintedElsewhere,
+    /// The payment's log pair is not on the chain.
+    PaymentNotFound,
+    /// The event contradicts the token's terms.
+    Inconsistent,
+    /// Tried too often without a reason that we know.
+    Unexplained,
+}
+
+/// Waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Parked {
+    /// Why.
+    pub reason: ParkReason,
+    /// For people, at most 200 characters.
+    pub detail: String,
+}
+
+/// Units minted, N blocks deep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Minted {
+    /// The mint transaction.
+    pub tx_hash: B256,
+    /// Its block.
+    pub block: BlockRef,
+    /// The recipient: the payer.
+    pub to: Address,
+    /// Units.
+    pub quantity: Quantity,
+}

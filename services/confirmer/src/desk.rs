@@ -1,0 +1,60 @@
+//! What deciding needs: the ledger, the chain, the news of its head.
+
+use crate::Undecided;
+use crate::heads::Heads;
+use chain::{Address, B256, Chain, Included, Inclusion};
+use domain::event::OpenTx;
+use domain::order::Command;
+use domain::{Order, PaymentId};
+use ledger::{Ledger, LedgerError, Loaded};
+use std::time::Duration;
+
+/// What deciding one transaction needs.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub ledger: Ledger,
+    pub chain: Chain,
+    pub heads: Heads,
+    pub retry: Duration,
+}
+
+/// What a transaction says of one of its items.
+pub(crate) struct Verdict {
+    pub id: PaymentId,
+    /// As folded; an impossible past is reported and holds up nobody else.
+    pub order: Result<Loaded<Order>, LedgerError>,
+    pub command: Command,
+}
+
+/// A transaction, deep enough, and who signed it.
+pub(crate) struct Mined<'a> {
+    pub signer: Address,
+    pub tx: &'a OpenTx,
+    pub included: &'a Included,
+}
+
+impl Desk {
+    /// The orders of a transaction, in its order; each is judged alone.
+    pub(crate) async fn orders(
+        &self,
+        tx: &OpenTx,
+    ) -> Result<Vec<(PaymentId, Result<Loaded<Order>, LedgerError>)>, Undecided> {
+        let mut loaded = self.ledger.load_orders(&tx.items).await?;
+        Ok(tx.items.iter().map(|id| (*id, loaded.remove(id).unwrap_or_else(|| Ok(Loaded::default())))).collect())
+    }
+
+    /// Whether one of our lanes sent the transaction.
+    pub(crate) async fn is_ours(&self, hash: B256) -> Result<bool, Undecided> {
+        match self.chain.inclusion(hash).await? {
+            Inclusion::Included(included) => Ok(self.ledger.load_lane(included.from).await?.version > 0),
+            Inclusion::Missing => Ok(false),
+        }
+    }
+}
+
+/// A message that could not be set aside comes again.
+pub(crate) fn answer(result: Result<(), LedgerError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "not set aside: the message comes again");
+    }
+}
