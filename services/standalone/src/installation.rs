@@ -101,7 +101,7 @@ impl Installation {
     }
 
     /// Stops services, then servers.
-    pub async fn end(mut self: Self) {
+    pub async fn end(mut self) {
         self.stop.cancel();
         if !self.services.is_finished()
             && let Ok(Err(error)) = (&mut self.services).await
