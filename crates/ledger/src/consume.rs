@@ -1,15 +1,18 @@
 //! Durable consumers: a message is acknowledged after what it caused is in the ledger, and never silently dropped.
 
 use crate::append::{Expected, NewEvent};
+use crate::client::request;
 use crate::connect::Ledger;
+use crate::definitions::{compare, consumer};
 use crate::envelope::Recorded;
-use crate::error::LedgerError;
+use crate::error::{ConnectError, LedgerError};
 use crate::read::from_delivery;
 use crate::subjects::STREAM;
 use async_nats::jetstream::{AckKind, Message, consumer::PullConsumer};
 use domain::event::ParkedMessage;
 use domain::{Event, OpsEvent};
 use futures_util::StreamExt;
+use serde_json::Value;
 use std::time::Duration;
 
 /// Who holds a message longer than this reports progress. `ack_wait` in `nats/consumers` is 5 s: short, so that another
@@ -37,16 +40,19 @@ pub struct Delivery {
 }
 
 impl Ledger {
-    /// Binds to the durable consumer of that name, as `nats/consumers` defines it.
+    /// Binds to the durable consumer of that name, and checks that it still is as `nats/consumers` defines it: one with a
+    /// `max_deliver`, say, would drop messages in silence (D5, F17).
     ///
     /// # Errors
-    /// `Transient`: no such consumer, or no answer.
-    pub async fn inbox(&self, durable: &'static str) -> Result<Inbox, LedgerError> {
-        let consumer = self
-            .jetstream
-            .get_consumer_from_stream(durable, STREAM)
-            .await
-            .map_err(|e| LedgerError::Transient(format!("the consumer {durable}: {e}")))?;
+    /// [`ConnectError`]: no such consumer, no answer, or the first key that differs.
+    pub async fn inbox(&self, durable: &'static str) -> Result<Inbox, ConnectError> {
+        let other = |cause: &dyn std::fmt::Display| ConnectError::Other(format!("the consumer {durable}: {cause}"));
+        let info = request(&self.client, &format!("CONSUMER.INFO.{STREAM}.{durable}"), Value::Null).await?;
+        if let Some(error) = info.pointer("/error/description") {
+            return Err(other(error));
+        }
+        compare(&format!("the consumer {durable}"), &consumer(durable)?, info.get("config").unwrap_or(&Value::Null))?;
+        let consumer = self.jetstream.get_consumer_from_stream(durable, STREAM).await.map_err(|e| other(&e))?;
         Ok(Inbox { ledger: self.clone(), durable, consumer })
     }
 }

@@ -28,6 +28,14 @@ pub(crate) fn definition(text: &str) -> Definition {
     Definition { config: serde_json::from_str(text).unwrap_or(Value::Null) }
 }
 
+/// The durable consumer as `nats/consumers` defines it.
+pub(crate) fn consumer(durable: &str) -> Result<Definition, ConnectError> {
+    let found = CONSUMERS.iter().find(|(name, _)| *name == durable);
+    found
+        .map(|(_, text)| definition(text))
+        .ok_or_else(|| ConnectError::Other(format!("nats/ defines no consumer {durable}")))
+}
+
 /// Every key of the definition must be in force; what the server adds is its own business.
 pub(crate) fn compare(what: &str, wanted: &Definition, found: &Value) -> Result<(), ConnectError> {
     let Some(keys) = wanted.config.as_object() else { return Ok(()) };

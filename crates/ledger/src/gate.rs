@@ -18,6 +18,10 @@ pub(crate) async fn pass(client: &Client, monitor_url: &str) -> Result<DateTime<
     check_sync(monitor_url).await?;
     let info = stream_info(client).await?;
     compare("the stream LEDGER", &stream(), &info.config)?;
+    // It overrides `sync_interval: always` (NATS ADR-56), and a definition that leaves it out does not exclude it.
+    if info.config.get("persist_mode").is_some_and(|mode| mode == "async") {
+        return Err(ConnectError::NotSynced);
+    }
     Ok(info.created)
 }
 
