@@ -10,8 +10,8 @@ CREATE TABLE payments (
     asset evm_address NOT NULL,
     -- Who pays, and receives what is minted.
     payer evm_address NOT NULL,
-    -- What is bought. Price and payee are not checked against value here: a request that contradicts itself is in the
-    -- ledger too, and ends failed.
+    -- What is bought. A request whose price or payee contradicts its value cannot be decoded: it is set aside, and has
+    -- no row here.
     token evm_address NOT NULL,
     -- Units; the contract takes a uint32.
     quantity bigint NOT NULL CHECK (quantity BETWEEN 1 AND 4294967295),

@@ -1,5 +1,8 @@
 // What both buyers share: the arguments, the one request, and the one line that says how it went.
 
+/** With this in the environment, a line {postedAt} (milliseconds of the epoch) comes first, before the POST. */
+const announce = process.env.BUY_ANNOUNCE === "1";
+
 /** Reads `<url> <private key> <quantity>`; ends the process with a sentence when one is missing or malformed. */
 export function parseArguments(script) {
     const [url, privateKey, quantity] = process.argv.slice(2);
@@ -17,6 +20,7 @@ export function parseArguments(script) {
  */
 export async function buy(payingFetch, { url, quantity }) {
     let response, text;
+    if (announce) console.log(JSON.stringify({ postedAt: Date.now() }));
     try {
         response = await payingFetch(url, {
             method: "POST",

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 /// Namespace of [`PaymentId`]s: UUIDv5(DNS, "payment.paymint.io"). Never changes: every id follows from it.
-const PAYMENT_NAMESPACE: Uuid = Uuid::from_u128(0x6f0e_7e0c_8d0b_5c35_9a57_8f1c_b1c1_5f62);
+const PAYMENT_NAMESPACE: Uuid = Uuid::from_u128(0xe7e4_2413_b8e3_57d0_bdf0_dea2_15c2_76b5);
 
 /// The payment on chain and off: `keccak256(abi.encode(chainId, asset, payer, eip3009Nonce))`.
 /// It is `paymentKey` of the token contract, which mints or refunds a key once.
@@ -81,6 +81,11 @@ pub struct BlockRef {
 mod tests {
     use super::*;
     use alloy_primitives::{address, b256};
+
+    #[test]
+    fn the_namespace_is_what_it_says() {
+        assert_eq!(PAYMENT_NAMESPACE, Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"payment.paymint.io"));
+    }
 
     #[test]
     fn the_id_follows_from_the_payment_alone() {

@@ -3,7 +3,7 @@
 //! The order of the arms is the order of precedence, idempotence first. The table of every stage against every
 //! command is a test (`order/table.txt`) and stands in docs/ARCHITECTURE.md.
 
-use crate::event::{Deferral, Minted, OrderEvent, Parked, PaymentFailure, PaymentProof, Submission};
+use crate::event::{Deferral, Minted, OrderEvent, Parked, PaymentFailure, PaymentProof, Submission, WaitReason};
 use crate::request::PaymentRequest;
 
 /// What the events so far say of one order. Built only by [`evolve`]; never stored.
@@ -128,6 +128,12 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
         (_, Request(_)) => Err(Rejection::KeyReusedWithAnotherOrder),
         (Settling(known), Submit(new)) | (Minting(_, known), SubmitMint(new)) if *known == new => Ok(None),
         (Deferred(known), Defer(new)) | (MintDeferred(_, known), DeferMint(new)) if known.reason == new.reason => {
+            Ok(None)
+        }
+        // Its window closed while it waited for funds: why it waited is why it will fail.
+        (Deferred(known), Defer(new))
+            if (known.reason, new.reason) == (WaitReason::Unfunded, WaitReason::AuthorizationExpired) =>
+        {
             Ok(None)
         }
         (MintParked(_, known), ParkMint(new)) if known.reason == new.reason => Ok(None),

@@ -31,7 +31,8 @@ pub struct SignerLane {
 }
 
 impl SignerLane {
-    /// Takes the lane over: writes a claim with a snapshot, then sends again what is open and unknown to the node.
+    /// Takes the lane over: writes a claim with a snapshot (or finds the one that another instance wrote just now), then
+    /// sends again what is open and unknown to the node.
     ///
     /// # Errors
     /// `Transient`: try again. `Broken`: the key is used elsewhere, or its history is not ours.
@@ -122,6 +123,7 @@ impl SignerLane {
             return Ok(());
         }
         let used = self.chain.nonce(self.address()).await?;
+        behind(&self.lane, used, self.address())?;
         for tx in self.lane.open.values().filter(|tx| tx.nonce >= used) {
             if !self.chain.knows(tx.tx_hash).await? {
                 tracing::warn!(signer = %self.address(), nonce = tx.nonce, tx = %tx.tx_hash, "the node lost a transaction: sent again");
@@ -161,7 +163,6 @@ impl SignerLane {
 }
 
 /// A lane whose account has gone beyond its ledger is used by somebody else (F44): stop before signing anything.
-/// One whose settled nonces are not on the chain looks at a chain that was reset, or at a node that lags.
 fn check(lane: Option<&Lane>, purpose: Purpose, chain_nonce: u64, address: Address) -> Result<(), LaneError> {
     match lane {
         Some(lane) if lane.purpose != purpose => {
@@ -171,12 +172,20 @@ fn check(lane: Option<&Lane>, purpose: Purpose, chain_nonce: u64, address: Addre
             "{address} has nonce {chain_nonce} on chain, but {} in the ledger: its key is used elsewhere",
             lane.next_nonce
         ))),
-        Some(lane) if lane.open.is_empty() && chain_nonce < lane.next_nonce => Err(LaneError::Transient(format!(
-            "{address} has nonce {chain_nonce} on chain, but {} in the ledger: the node lags, or the chain was reset",
-            lane.next_nonce
-        ))),
-        _ => Ok(()),
+        Some(lane) => behind(lane, chain_nonce, address),
+        None => Ok(()),
     }
+}
+
+/// Every nonce below the lowest open one is settled. A chain that does not have them was reset, or the node lags.
+fn behind(lane: &Lane, chain_nonce: u64, address: Address) -> Result<(), LaneError> {
+    let settled = lane.open.keys().next().copied().unwrap_or(lane.next_nonce);
+    if chain_nonce >= settled {
+        return Ok(());
+    }
+    Err(LaneError::Transient(format!(
+        "{address} has nonce {chain_nonce} on chain, but {settled} are settled in the ledger: the node lags, or the chain was reset"
+    )))
 }
 
 /// Crash points of the catalogue, by purpose.

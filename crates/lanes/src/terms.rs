@@ -10,16 +10,25 @@ use std::collections::HashMap;
 pub struct Terms(HashMap<Address, TokenTerms>);
 
 impl Terms {
-    /// The token's terms; none where it is not registered.
+    /// The token's terms; none where it is not registered, or where its registration cannot be read: that stops what is
+    /// sold of this token, and nothing else.
     ///
     /// # Errors
     /// `Transient` without an answer.
     pub async fn of(&mut self, ledger: &Ledger, token: Address) -> Result<Option<TokenTerms>, LedgerError> {
-        if !self.0.contains_key(&token)
-            && let Some(terms) = ledger.token(token).await?
-        {
-            self.0.insert(token, terms);
+        if let Some(terms) = self.0.get(&token) {
+            return Ok(Some(terms.clone()));
         }
-        Ok(self.0.get(&token).cloned())
+        let terms = match ledger.token(token).await {
+            Err(LedgerError::Corrupt(why)) => {
+                tracing::error!(%token, why, "the token's registration is unreadable");
+                None
+            }
+            answer => answer?,
+        };
+        if let Some(terms) = &terms {
+            self.0.insert(token, terms.clone());
+        }
+        Ok(terms)
     }
 }

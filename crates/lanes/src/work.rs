@@ -22,12 +22,13 @@ pub trait Work: Send {
 /// # Errors
 /// A lane that cannot go on ends the process.
 pub async fn work(mut lane: impl Work, health: Health, stop: CancellationToken) -> Result<(), Fatal> {
+    let name = format!("lane {}", lane.address());
     while !stop.is_cancelled() {
         match lane.turn().await {
-            Ok(()) => health.good("lanes"),
+            Ok(()) => health.good(&name),
             Err(LaneError::Broken(why)) => return Err(why.into()),
             Err(error) => {
-                health.bad("lanes", error.to_string());
+                health.bad(&name, error.to_string());
                 tracing::warn!(signer = %lane.address(), %error, "the lane pauses");
                 tokio::time::sleep(NEIGHBOUR_PAUSE).await;
             }

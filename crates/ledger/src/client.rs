@@ -1,8 +1,9 @@
 //! The connection, and single requests to the JetStream API.
 
+use crate::address::Address;
 use crate::error::ConnectError;
 use crate::subjects::STREAM;
-use async_nats::{Client, HeaderMap};
+use async_nats::{Client, Event, HeaderMap, ServerError};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,6 +14,15 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A half-open connection is noticed after two missed pings (F06).
 const PING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Where an account finds its own JetStream.
+pub(crate) const OWN_API: &str = "$JS.API";
+
+/// Where `nats/server.conf` puts the ledger's JetStream in an account that has none of its own.
+const IMPORTED_API: &str = "LEDGER.API";
+
+/// The answer of JetStream in such an account.
+const NO_JETSTREAM: u64 = 10039;
 
 /// The server refuses a request that it does not understand in full.
 const REQUIRED_API_LEVEL: &str = "5";
@@ -31,37 +41,56 @@ pub(crate) struct StreamState {
     pub last_seq: u64,
 }
 
-/// Connects to any of the comma-separated URLs; reconnects for ever afterwards.
+/// Connects to any of the comma-separated URLs, as their user; reconnects for ever afterwards.
 pub(crate) async fn connect_client(url: &str) -> Result<Client, ConnectError> {
-    let unreachable = |cause: String| ConnectError::Unreachable { url: url.to_owned(), cause };
-    let servers: Vec<async_nats::ServerAddr> = url
-        .split(',')
-        .map(|one| one.trim().parse().map_err(|e| unreachable(format!("{e}; a URL looks like nats://127.0.0.1:4222"))))
-        .collect::<Result<_, _>>()?;
-    async_nats::ConnectOptions::new()
+    let address = Address::parse(url)?;
+    address
+        .options()
         .ping_interval(PING_INTERVAL)
         .request_timeout(Some(REQUEST_TIMEOUT))
-        .event_callback(|event| async move { tracing::info!(%event, "ledger connection") })
-        .connect(servers)
+        .event_callback(|event| async move { tell(&event) })
+        .connect(address.servers.clone())
         .await
-        .map_err(|e| unreachable(e.to_string()))
+        .map_err(|e| ConnectError::Unreachable { url: address.to_string(), cause: e.to_string() })
 }
 
-/// One request to the JetStream API.
-pub(crate) async fn request(client: &Client, api: &str, body: Value) -> Result<Value, ConnectError> {
+/// A refused publish is a time-out for who waits for its acknowledgement: only the event says why, and that it is a
+/// mistake in `nats/server.conf`, or a service that does what it should not.
+fn tell(event: &Event) {
+    match event {
+        Event::ServerError(ServerError::Other(text)) if text.to_lowercase().starts_with("permissions violation") => {
+            let subject = text.split('"').nth(1).unwrap_or_default();
+            tracing::error!(subject, "the ledger refuses what this user may not do: {text}");
+        }
+        Event::ServerError(ServerError::AuthorizationViolation) => {
+            tracing::error!("the ledger refuses this user or its password: see NATS_URL");
+        }
+        _ => tracing::info!(%event, "ledger connection"),
+    }
+}
+
+/// Where this connection finds the JetStream that holds the ledger.
+pub(crate) async fn find_api(client: &Client) -> Result<&'static str, ConnectError> {
+    let answer = request(client, OWN_API, &format!("STREAM.INFO.{STREAM}"), Value::Null).await?;
+    let is_elsewhere = answer.pointer("/error/err_code") == Some(&Value::from(NO_JETSTREAM));
+    Ok(if is_elsewhere { IMPORTED_API } else { OWN_API })
+}
+
+/// One request to the JetStream API below `prefix`.
+pub(crate) async fn request(client: &Client, prefix: &str, api: &str, body: Value) -> Result<Value, ConnectError> {
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Required-Api-Level", REQUIRED_API_LEVEL);
     let payload = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
     let message = client
-        .request_with_headers(format!("$JS.API.{api}"), headers, payload.into())
+        .request_with_headers(format!("{prefix}.{api}"), headers, payload.into())
         .await
         .map_err(|e| ConnectError::Other(format!("{api}: {e}")))?;
     serde_json::from_slice(&message.payload).map_err(|e| ConnectError::Other(format!("{api}: {e}")))
 }
 
 /// The stream as it is now.
-pub(crate) async fn stream_info(client: &Client) -> Result<StreamInfo, ConnectError> {
-    let answer = request(client, &format!("STREAM.INFO.{STREAM}"), Value::Null).await?;
+pub(crate) async fn stream_info(client: &Client, prefix: &str) -> Result<StreamInfo, ConnectError> {
+    let answer = request(client, prefix, &format!("STREAM.INFO.{STREAM}"), Value::Null).await?;
     if answer.pointer("/error/code") == Some(&Value::from(404)) {
         return Err(ConnectError::NoStream(STREAM));
     }

@@ -1,6 +1,6 @@
 //! A connection to the ledger that has passed the start-up gate.
 
-use crate::client::{connect_client, stream_info};
+use crate::client::{connect_client, find_api, stream_info};
 use crate::error::{ConnectError, LedgerError};
 use crate::gate;
 use async_nats::jetstream;
@@ -10,7 +10,7 @@ use runtime::{ConfigError, Env};
 /// Where the ledger is.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
-    /// `nats://127.0.0.1:4222`, several separated by commas.
+    /// `nats://127.0.0.1:4222`, several separated by commas; with a user, `nats://api:password@127.0.0.1:4222`.
     pub url: String,
     /// `http://127.0.0.1:8222`: `/varz` there tells whether an ack is durable.
     pub monitor_url: String,
@@ -34,6 +34,8 @@ impl LedgerConfig {
 pub struct Ledger {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
+    /// What subjects of the JetStream API begin with: the account of the user decides.
+    pub(crate) api: &'static str,
     pub(crate) source: &'static str,
     incarnation: DateTime<Utc>,
 }
@@ -46,9 +48,10 @@ impl Ledger {
     /// [`ConnectError`] says what to change. Nothing was written.
     pub async fn connect(config: &LedgerConfig, source: &'static str) -> Result<Self, ConnectError> {
         let client = connect_client(&config.url).await?;
-        let jetstream = jetstream::new(client.clone());
-        let incarnation = gate::pass(&client, &config.monitor_url).await?;
-        Ok(Self { client, jetstream, source, incarnation })
+        let api = find_api(&client).await?;
+        let jetstream = jetstream::with_prefix(client.clone(), api);
+        let incarnation = gate::pass(&client, api, &config.monitor_url).await?;
+        Ok(Self { client, jetstream, api, source, incarnation })
     }
 
     /// When the stream was created. Another value than yesterday's is another ledger: positions do not carry over (F13).
@@ -66,7 +69,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Transient`] without an answer.
     pub async fn state(&self) -> Result<(DateTime<Utc>, u64), LedgerError> {
-        let info = stream_info(&self.client).await.map_err(|e| LedgerError::Transient(e.to_string()))?;
+        let info = stream_info(&self.client, self.api).await.map_err(|e| LedgerError::Transient(e.to_string()))?;
         Ok((info.created, info.state.last_seq))
     }
 }

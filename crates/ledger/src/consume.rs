@@ -47,7 +47,7 @@ impl Ledger {
     /// [`ConnectError`]: no such consumer, no answer, or the first key that differs.
     pub async fn inbox(&self, durable: &'static str) -> Result<Inbox, ConnectError> {
         let other = |cause: &dyn std::fmt::Display| ConnectError::Other(format!("the consumer {durable}: {cause}"));
-        let info = request(&self.client, &format!("CONSUMER.INFO.{STREAM}.{durable}"), Value::Null).await?;
+        let info = request(&self.client, self.api, &format!("CONSUMER.INFO.{STREAM}.{durable}"), Value::Null).await?;
         if let Some(error) = info.pointer("/error/description") {
             return Err(other(error));
         }

@@ -13,10 +13,10 @@ const MINIMUM_SERVER: (u64, u64) = (2, 15);
 const MINIMUM_SERVER_TEXT: &str = "2.15.0";
 
 /// Passes or says what to change; answers with the stream's creation time.
-pub(crate) async fn pass(client: &Client, monitor_url: &str) -> Result<DateTime<Utc>, ConnectError> {
+pub(crate) async fn pass(client: &Client, api: &str, monitor_url: &str) -> Result<DateTime<Utc>, ConnectError> {
     check_version(&client.server_info().version)?;
     check_sync(monitor_url).await?;
-    let info = stream_info(client).await?;
+    let info = stream_info(client, api).await?;
     compare("the stream LEDGER", &stream(), &info.config)?;
     // It overrides `sync_interval: always` (NATS ADR-56), and a definition that leaves it out does not exclude it.
     if info.config.get("persist_mode").is_some_and(|mode| mode == "async") {

@@ -4,6 +4,7 @@
 //! durable consumers, the start-up gate, provisioning from `nats/`.
 //! Refuses to know: payment rules (they are [`domain`]'s), chains, databases, HTTP.
 
+mod address;
 mod answer;
 mod append;
 mod client;
@@ -13,6 +14,7 @@ mod definitions;
 mod envelope;
 mod error;
 mod fold;
+mod follow;
 mod gate;
 mod group_commit;
 mod provision;

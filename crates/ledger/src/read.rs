@@ -1,21 +1,20 @@
-//! Reading: the last message per subject, a range of one stream, and the whole ledger in order.
+//! Reading: the last message per subject, and a range of one stream.
 
 use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
 use crate::envelope::{Recorded, decode, header_block};
 use crate::error::LedgerError;
 use crate::subjects::STREAM;
-use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy, pull};
 use async_nats::{HeaderMap, Message};
 use chrono::{DateTime, Utc};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 /// Filters in one request: an order has about ten subjects, and the server answers with 1,024 at most.
 const FILTERS_MAX: usize = 50;
 
 /// Messages in one ranged answer.
-const RANGE_MAX: usize = 256;
+const RANGE_MAX: usize = 500;
 
 impl Ledger {
     /// The last message of every subject that one of `filters` matches, by sequence. Since a subject is written once,
@@ -38,7 +37,7 @@ impl Ledger {
     pub(crate) async fn range(&self, filter: &str, mut from: u64) -> Result<Vec<Recorded>, LedgerError> {
         let mut found: Vec<Recorded> = Vec::new();
         loop {
-            let page = self.direct_get(json!({ "seq": from, "next_by_subj": filter, "batch": RANGE_MAX })).await?;
+            let page = self.page(filter, from).await?;
             let full = page.len() == RANGE_MAX;
             found.extend(page);
             match found.last() {
@@ -46,6 +45,11 @@ impl Ledger {
                 _ => return Ok(found),
             }
         }
+    }
+
+    /// The next messages that `filter` matches from sequence `from` on; none when there are none yet.
+    pub(crate) async fn page(&self, filter: &str, from: u64) -> Result<Vec<Recorded>, LedgerError> {
+        self.direct_get(json!({ "seq": from, "next_by_subj": filter, "batch": RANGE_MAX })).await
     }
 
     /// The message at `seq`, if there is one.
@@ -63,7 +67,7 @@ impl Ledger {
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|e| transient(&e))?;
         self.client
-            .publish_with_reply(format!("$JS.API.DIRECT.GET.{STREAM}"), inbox, request.to_string().into())
+            .publish_with_reply(format!("{}.DIRECT.GET.{STREAM}", self.api), inbox, request.to_string().into())
             .await
             .map_err(|e| transient(&e))?;
         let mut found = Vec::new();
@@ -72,7 +76,7 @@ impl Ledger {
                 .await
                 .map_err(|e| transient(&e))?
                 .ok_or_else(|| LedgerError::Transient("the connection closed".to_owned()))?;
-            match answer.status.map(|status| status.as_u16()) {
+            match answer.status.filter(|_| !is_stored(&answer)).map(|status| status.as_u16()) {
                 None => found.push(from_direct(answer, single)?),
                 Some(204 | 404) => break,
                 Some(status) => return Err(LedgerError::Transient(format!("direct get answers {status}"))),
@@ -83,52 +87,12 @@ impl Ledger {
         }
         Ok(found)
     }
+}
 
-    /// The whole ledger from sequence `from`, in order, for ever: nothing is left out, so a gap is a hole in the ledger.
-    /// Ends only with an error, after which the caller starts again where it stopped.
-    ///
-    /// # Errors
-    /// [`LedgerError::Transient`]: read again from the next sequence.
-    pub async fn read_from(
-        &self,
-        from: u64,
-    ) -> Result<impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<>, LedgerError> {
-        let policy = DeliverPolicy::ByStartSequence { start_sequence: from.max(1) };
-        self.ordered(vec![">".to_owned()], policy).await
-    }
-
-    /// What `filters` match, in order, for ever: from the beginning, or only what is new.
-    ///
-    /// # Errors
-    /// As [`Ledger::read_from`].
-    pub async fn follow(
-        &self,
-        filters: Vec<String>,
-        only_new: bool,
-    ) -> Result<impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<>, LedgerError> {
-        self.ordered(filters, if only_new { DeliverPolicy::New } else { DeliverPolicy::All }).await
-    }
-
-    async fn ordered(
-        &self,
-        filters: Vec<String>,
-        deliver_policy: DeliverPolicy,
-    ) -> Result<impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<>, LedgerError> {
-        let transient = |e: &dyn std::fmt::Display| LedgerError::Transient(e.to_string());
-        let stream = self.jetstream.get_stream_no_info(STREAM).await.map_err(|e| transient(&e))?;
-        let config = pull::OrderedConfig {
-            filter_subjects: filters,
-            deliver_policy,
-            replay_policy: ReplayPolicy::Instant,
-            ..Default::default()
-        };
-        let consumer = stream.create_consumer(config).await.map_err(|e| transient(&e))?;
-        let messages = consumer.messages().await.map_err(|e| transient(&e))?;
-        Ok(messages.map(|message| match message {
-            Ok(message) => from_delivery(&message),
-            Err(e) => Err(LedgerError::Transient(e.to_string())),
-        }))
-    }
+/// A publisher can store a message with a status line, `204` say. Only stored messages have a subject, and all have: so
+/// nobody ends another's reading by what they write.
+fn is_stored(answer: &Message) -> bool {
+    answer.headers.as_ref().is_some_and(|headers| headers.get("Nats-Subject").is_some())
 }
 
 /// Headers that the server appends to every direct-get answer, and those it adds where many are asked for.

@@ -11,21 +11,21 @@ use tokio_util::sync::CancellationToken;
 
 /// What stands in the way of work, by neighbour. Empty: ready. Shared by all tasks of a process.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<BTreeMap<&'static str, String>>>);
+pub struct Health(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Health {
     /// `part` is in the way, with a sentence why.
-    pub fn bad(&self, part: &'static str, why: impl Into<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, why.into());
+    pub fn bad(&self, part: &str, why: impl Into<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part.to_owned(), why.into());
     }
 
     /// `part` works.
-    pub fn good(&self, part: &'static str) {
+    pub fn good(&self, part: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
     }
 
     /// What stands in the way now.
-    pub fn problems(&self) -> BTreeMap<&'static str, String> {
+    pub fn problems(&self) -> BTreeMap<String, String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Tasks have this long to finish what they began (C29: ten seconds in all).
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+/// Tasks have this long, together, to finish what they began. C29 allows ten seconds in all, and servers stop after them.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What ends a process with a non-zero exit; printed once, with its causes.
 pub struct Fatal(Box<dyn std::error::Error + Send + Sync>);
@@ -67,25 +67,27 @@ pub fn stop_on_signal() -> Result<CancellationToken, Fatal> {
 pub async fn join(mut tasks: JoinSet<Result<(), Fatal>>, stop: CancellationToken) -> Result<(), Fatal> {
     let mut first = Ok(());
     loop {
-        let next = if stop.is_cancelled() {
-            match tokio::time::timeout(STOP_TIMEOUT, tasks.join_next()).await {
-                Ok(next) => next,
-                Err(_) => {
-                    tracing::warn!(left = tasks.len(), "some tasks did not stop in time");
-                    return first;
-                }
-            }
-        } else {
-            tokio::select! { next = tasks.join_next() => next, () = stop.cancelled() => continue }
-        };
-        match next {
+        let next = tokio::select! { next = tasks.join_next() => next, () = stop.cancelled() => break };
+        match next.map(flatten) {
             None => return first,
-            Some(Ok(Ok(()))) => {}
-            Some(Ok(Err(fatal))) => first = first.and(Err(fatal)),
-            Some(Err(panic)) => first = first.and(Err(panic.into())),
-        }
-        if first.is_err() {
-            stop.cancel();
+            Some(Ok(())) => {}
+            Some(Err(fatal)) => {
+                first = Err(fatal);
+                stop.cancel();
+            }
         }
     }
+    let ending = tokio::time::timeout(STOP_TIMEOUT, async {
+        while let Some(ended) = tasks.join_next().await.map(flatten) {
+            first = std::mem::replace(&mut first, Ok(())).and(ended);
+        }
+    });
+    if ending.await.is_err() {
+        tracing::warn!(left = tasks.len(), "some tasks did not stop in time");
+    }
+    first
+}
+
+fn flatten(ended: Result<Result<(), Fatal>, JoinError>) -> Result<(), Fatal> {
+    ended.map_err(Fatal::from).and_then(|result| result)
 }

@@ -104,10 +104,15 @@ impl Worker {
     }
 
     async fn mint(&mut self, token: Address, deliveries: &[Delivery]) -> Result<(), LaneError> {
-        let Some(terms) = self.terms.of(&self.ledger, token).await? else {
-            return Err(LaneError::Transient(format!("the token {token} is not registered")));
-        };
         let owed = self.owed(deliveries).await?;
+        let Some(terms) = self.terms.of(&self.ledger, token).await? else {
+            let why =
+                Parked { reason: ParkReason::Inconsistent, detail: format!("the token {token} is not registered") };
+            for item in &owed {
+                item.record(&self.ledger, Command::ParkMint(why.clone())).await?;
+            }
+            return Ok(());
+        };
         let paid = self.paid(owed, &terms).await?;
         if paid.is_empty() {
             return Ok(());
@@ -165,8 +170,10 @@ impl Worker {
         let park = |reason, detail: &str| Command::ParkMint(Parked { reason, detail: detail.to_owned() });
         let command = match result {
             MintResult::AlreadyMinted => match self.minted_before(item, token).await? {
-                Some(minted) => Command::ConfirmMint(minted),
-                None => return Ok(()),
+                Some((minted, true)) => Command::ConfirmMint(minted),
+                // Not deep enough: looked at again when the message comes again.
+                Some((_, false)) => return Ok(()),
+                None => park(ParkReason::MintedElsewhere, "the contract says minted, but no transaction is found"),
             },
             MintResult::AlreadyRefunded => park(ParkReason::AlreadyRefunded, "the contract says refunded"),
             MintResult::OverCap => park(ParkReason::OverCap, "the token's cap is reached"),
@@ -181,13 +188,13 @@ impl Worker {
         item.record(&self.ledger, command).await
     }
 
-    /// The mint that the contract remembers, once it is deep enough.
-    async fn minted_before(&self, item: &Item, token: Address) -> Result<Option<Minted>, LaneError> {
+    /// The mint that the contract remembers, and whether it is deep enough.
+    async fn minted_before(&self, item: &Item, token: Address) -> Result<Option<(Minted, bool)>, LaneError> {
         let request = &item.order.request;
         let Purchase::Mint { quantity, .. } = request.purchase;
         let Some((tx_hash, block)) = self.chain.find_mint(token, request.payment_key).await? else { return Ok(None) };
         let deep = self.chain.is_confirmed(block, self.chain.head().await?).await?;
-        Ok(deep.then(|| Minted { tx_hash, block, to: request.payer(), quantity }))
+        Ok(Some((Minted { tx_hash, block, to: request.payer(), quantity }, deep)))
     }
 }
 

@@ -104,7 +104,7 @@ impl Worker {
     /// Answers what needs no sending; keeps what does.
     async fn sort(&mut self, batch: Vec<Delivery>) -> Result<(Vec<Item>, Vec<Delivery>), LaneError> {
         let ids: Vec<PaymentId> = batch.iter().filter_map(|delivery| Some(delivery.order()?.0)).collect();
-        let mut loaded = match self.ledger.load_orders(&ids).await {
+        let loaded = match self.ledger.load_orders(&ids).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 hand_back(batch, NEIGHBOUR_PAUSE).await;
@@ -113,22 +113,20 @@ impl Worker {
         };
         let (mut items, mut waiting): (Vec<Item>, _) = (Vec::new(), Vec::new());
         for delivery in batch {
+            // Every message of an order is judged against the same fold: only one of them carries it on.
             let next = match delivery.order() {
                 None => Next::SetAside("not an order's message".to_owned()),
-                Some((id, event)) => match loaded.remove(&id) {
+                Some((id, event)) => match loaded.get(&id) {
                     Some(Ok(order)) => self.next(id, event, order).await?,
                     Some(Err(corrupt)) => Next::SetAside(corrupt.to_string()),
-                    // Decided a moment ago, for another message of the same order.
-                    None if items.iter().any(|item| item.id == id) => {
-                        waiting.push(delivery);
-                        continue;
-                    }
-                    None => Next::Done,
+                    None => Next::Later(NEIGHBOUR_PAUSE),
                 },
             };
             match next {
                 Next::Send(item) => {
-                    items.push(*item);
+                    if items.iter().all(|other| other.id != item.id) {
+                        items.push(*item);
+                    }
                     waiting.push(delivery);
                 }
                 Next::Done => delivery.ack().await,
@@ -139,8 +137,8 @@ impl Worker {
         Ok((items, waiting))
     }
 
-    async fn next(&mut self, id: PaymentId, event: &OrderEvent, loaded: Loaded<Order>) -> Result<Next, LaneError> {
-        let Some(item) = Item::of(id, loaded) else { return Ok(Next::Later(NEIGHBOUR_PAUSE)) };
+    async fn next(&mut self, id: PaymentId, event: &OrderEvent, loaded: &Loaded<Order>) -> Result<Next, LaneError> {
+        let Some(item) = Item::of(id, loaded.clone()) else { return Ok(Next::Later(NEIGHBOUR_PAUSE)) };
         if !item.order.is_carried_by(event) {
             return Ok(Next::Done);
         }

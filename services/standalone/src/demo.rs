@@ -14,7 +14,8 @@ use runtime::Fatal;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::Command;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
 
 /// From the POST to the minted units; blocks come every second or so.
 const PURCHASE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -36,22 +37,21 @@ pub async fn purchase(installation: &Installation) -> Result<(), Fatal> {
     println!("\n{PAYER} buys {quantity} {} for {price} with @x402/fetch:\n", token.symbol);
     println!("  {:>8}  {:>5}  {:<18}  transaction", "ms", "seq", "event");
 
-    let posted = Utc::now();
     let url = format!("http://{}/api/mint/{}", installation.api, token.token);
-    let client = Command::new("node")
+    let mut client = Command::new("node")
         .arg(client_script()?)
         .args([&url, PAYER_KEY, &QUANTITY.to_string()])
+        .env("BUY_ANNOUNCE", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|e| format!("node cannot be started: {e}"))?
-        .wait_with_output();
-    let mut client = std::pin::pin!(client);
+        .map_err(|e| format!("node cannot be started: {e}"))?;
+    let posted = posted_at(&mut client).await?;
+    let mut client = std::pin::pin!(client.wait_with_output());
     let mut answered = false;
-    let deadline = tokio::time::sleep(PURCHASE_TIMEOUT);
-    let mut deadline = std::pin::pin!(deadline);
+    let mut deadline = std::pin::pin!(tokio::time::sleep(PURCHASE_TIMEOUT));
     loop {
         tokio::select! {
             output = &mut client, if !answered => {
@@ -81,6 +81,28 @@ pub async fn purchase(installation: &Installation) -> Result<(), Fatal> {
     } else {
         Err(format!("{QUANTITY} units were paid, {units} are there").into())
     }
+}
+
+/// The client's first line tells when it begins to post; without one it says on standard error what is wrong.
+async fn posted_at(client: &mut Child) -> Result<DateTime<Utc>, Fatal> {
+    let mut line = Vec::new();
+    let stdout = client.stdout.as_mut().ok_or("the client has no output")?;
+    // Byte by byte: what comes after this line is left for who waits for the client's end.
+    while line.last() != Some(&b'\n') && line.len() < 64 {
+        match stdout.read_u8().await {
+            Ok(byte) => line.push(byte),
+            Err(_) => {
+                let mut sentence = String::new();
+                if let Some(stderr) = client.stderr.as_mut() {
+                    stderr.read_to_string(&mut sentence).await?;
+                }
+                return Err(sentence.trim().to_owned().into());
+            }
+        }
+    }
+    let announced: serde_json::Value = serde_json::from_slice(&line)?;
+    let millis = announced.get("postedAt").and_then(serde_json::Value::as_i64);
+    millis.and_then(DateTime::from_timestamp_millis).ok_or_else(|| "the client does not say when it posts".into())
 }
 
 /// Prints one step; true at the last one.

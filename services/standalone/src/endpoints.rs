@@ -3,6 +3,7 @@
 use crate::accounts::PAYER_KEY;
 use crate::servers::{CHAIN_ID, Servers};
 use crate::shop::Shop;
+use crate::users;
 use runtime::Fatal;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ pub struct Endpoints {
     pub api: String,
     /// JSON-RPC of the chain.
     pub rpc: String,
-    /// NATS.
+    /// NATS, as ops, with the password.
     pub nats: String,
     /// PostgreSQL, with the password: the file is readable by its owner only.
     pub postgres: String,
@@ -36,7 +37,7 @@ impl Endpoints {
         Self {
             api: format!("http://{api}"),
             rpc: servers.anvil.rpc_url(),
-            nats: servers.nats.url(),
+            nats: users::url(&servers.nats, users::OPS),
             postgres: servers.postgres.url(),
             chain_id: CHAIN_ID,
             asset: shop.asset.to_string(),

@@ -10,6 +10,7 @@ pub mod installation;
 pub mod servers;
 pub mod services;
 pub mod shop;
+pub mod users;
 
 pub use installation::{Installation, Options};
 pub use servers::{ServerOptions, Servers};

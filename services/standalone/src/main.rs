@@ -5,7 +5,8 @@ use neighbours::Mining;
 use runtime::{CancellationToken, Fatal};
 use standalone::servers::Ports;
 use standalone::{Installation, Options, ServerOptions, demo};
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Blocks of the local chain come this often.
@@ -84,6 +85,7 @@ async fn demo(stop: CancellationToken) -> Result<(), Fatal> {
 async fn stay(run: Run, stop: CancellationToken) -> Result<(), Fatal> {
     std::fs::create_dir_all(&run.data)
         .map_err(|e| format!("PAYMINT_DATA: {} cannot be made: {e}", run.data.display()))?;
+    let _alone = alone(&run.data)?;
     let endpoints_file = run.data.join("endpoints.json");
     let _ = std::fs::remove_file(&endpoints_file);
     let options = Options {
@@ -112,6 +114,13 @@ async fn stay(run: Run, stop: CancellationToken) -> Result<(), Fatal> {
     let ended = installation.run().await;
     let _ = std::fs::remove_file(&endpoints_file);
     ended
+}
+
+/// One installation at a time works on a data directory; the lock ends with the process.
+fn alone(data: &Path) -> Result<File, Fatal> {
+    let lock = File::create(data.join("lock"))?;
+    lock.try_lock().map_err(|e| format!("PAYMINT_DATA: {} is in use by another paymint ({e})", data.display()))?;
+    Ok(lock)
 }
 
 /// Progress, for people.

@@ -1,5 +1,6 @@
 //! The three servers that everything stands on.
 
+use crate::users;
 use neighbours::{Anvil, AnvilOptions, Mining, Nats, NatsOptions, NeighbourError, Postgres, PostgresOptions, Tools};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,9 @@ pub const CHAIN_ID: u64 = 84_532;
 
 /// How often a chain that is kept is written down while it runs; a kill loses at most this.
 const CHAIN_DUMP_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Ten seconds are allowed for everything, and services take up to five of them.
+const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What is asked of the servers.
 #[derive(Clone, Debug)]
@@ -58,10 +62,9 @@ impl Servers {
         let dir = |name: &str| options.data_dir.join(name);
         let ports = options.ports;
         let nats = NatsOptions {
-            data_dir: dir("nats"),
             port: ports.map(|ports| ports.nats),
             monitor_port: ports.map(|ports| ports.nats_monitor),
-            ..NatsOptions::default()
+            ..users::options(&dir("nats"))?
         };
         let postgres = PostgresOptions {
             data_dir: dir("postgres"),
@@ -95,9 +98,13 @@ impl Servers {
         }
     }
 
-    /// Stops all three; the chain writes its state.
+    /// Stops all three; the chain writes its state. What does not stop within [`STOP_TIMEOUT`] is killed when dropped,
+    /// which costs a recovery at the next start and, of the chain, what came after its last dump.
     pub async fn stop(&mut self) {
-        let (nats, postgres, anvil) = tokio::join!(self.nats.stop(), self.postgres.stop(), self.anvil.stop());
+        let stopping = async { tokio::join!(self.nats.stop(), self.postgres.stop(), self.anvil.stop()) };
+        let Ok((nats, postgres, anvil)) = tokio::time::timeout(STOP_TIMEOUT, stopping).await else {
+            return tracing::warn!("a server did not stop in time");
+        };
         for result in [nats, postgres, anvil] {
             if let Err(error) = result {
                 tracing::warn!(%error, "a server did not stop as it should");

@@ -3,16 +3,28 @@
 use crate::accounts::{MINTER_KEYS, SENDER_KEYS};
 use crate::servers::{CHAIN_ID, Servers};
 use crate::shop::Shop;
+use crate::users;
 use runtime::{CancellationToken, Env, Fatal};
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tokio::task::JoinSet;
 
-/// The variables that the services read, for an installation whose API listens at `api`.
+/// `NATS_URL` of each service, as [`environment`] holds it for [`of`].
+const LEDGER_URLS: [(&str, &str); 5] = [
+    ("api", "NATS_URL_API"),
+    ("payment-sender", "NATS_URL_PAYMENT_SENDER"),
+    ("confirmer", "NATS_URL_CONFIRMER"),
+    ("mint-projector", "NATS_URL_MINT_PROJECTOR"),
+    ("read-projector", "NATS_URL_READ_PROJECTOR"),
+];
+
+/// The variables that the services read, for an installation whose API listens at `api`. `NATS_URL` is that of ops;
+/// what a service is given is [`of`] this.
 pub fn environment(servers: &Servers, shop: &Shop, api: SocketAddr) -> BTreeMap<&'static str, String> {
-    BTreeMap::from([
+    let mut environment = BTreeMap::from([
         ("API_ADDR", api.to_string()),
-        ("NATS_URL", servers.nats.url()),
+        ("NATS_URL", users::url(&servers.nats, users::OPS)),
         ("NATS_MONITOR_URL", servers.nats.monitor_url()),
         ("DATABASE_URL", servers.postgres.url()),
         ("RPC_URL", servers.anvil.rpc_url()),
@@ -24,7 +36,21 @@ pub fn environment(servers: &Servers, shop: &Shop, api: SocketAddr) -> BTreeMap<
         ("SETTLEMENT_ADDRESS", shop.settlement.to_string()),
         ("SENDER_KEYS", SENDER_KEYS.join(",")),
         ("MINTER_KEYS", MINTER_KEYS.join(",")),
-    ])
+    ]);
+    environment.extend(LEDGER_URLS.map(|(service, variable)| (variable, users::url(&servers.nats, service))));
+    environment
+}
+
+/// What one service is given of `environment`: its own user of the ledger, and nobody else's.
+pub fn of<K: Ord + Clone + Borrow<str>>(service: &str, environment: &BTreeMap<K, String>) -> BTreeMap<K, String> {
+    let own = LEDGER_URLS.iter().find(|(name, _)| *name == service).and_then(|(_, own)| environment.get(*own));
+    let given = environment.iter().filter(|(name, _)| LEDGER_URLS.iter().all(|(_, url)| (*name).borrow() != *url));
+    given
+        .map(|(name, value)| {
+            let value = if name.borrow() == "NATS_URL" { own.unwrap_or(value) } else { value };
+            (name.clone(), value.clone())
+        })
+        .collect()
 }
 
 /// Runs every service in this process until `stop`; the first to fail stops the others.
@@ -32,13 +58,22 @@ pub fn environment(servers: &Servers, shop: &Shop, api: SocketAddr) -> BTreeMap<
 /// # Errors
 /// The first failure, with the service's name.
 pub async fn run(environment: &BTreeMap<&'static str, String>, stop: CancellationToken) -> Result<(), Fatal> {
-    let env = Env::of(environment.iter().map(|(name, value)| (*name, value.clone())));
+    let env = |service| Env::of(of(service, environment));
     let mut tasks = JoinSet::new();
-    tasks.spawn(named("api", api::run(api::Config::from_env(&env)?, stop.clone())));
-    tasks.spawn(named("payment-sender", payment_sender::run(payment_sender::Config::from_env(&env)?, stop.clone())));
-    tasks.spawn(named("confirmer", confirmer::run(confirmer::Config::from_env(&env)?, stop.clone())));
-    tasks.spawn(named("mint-projector", mint_projector::run(mint_projector::Config::from_env(&env)?, stop.clone())));
-    tasks.spawn(named("read-projector", read_projector::run(read_projector::Config::from_env(&env)?, stop.clone())));
+    tasks.spawn(named("api", api::run(api::Config::from_env(&env("api"))?, stop.clone())));
+    tasks.spawn(named(
+        "payment-sender",
+        payment_sender::run(payment_sender::Config::from_env(&env("payment-sender"))?, stop.clone()),
+    ));
+    tasks.spawn(named("confirmer", confirmer::run(confirmer::Config::from_env(&env("confirmer"))?, stop.clone())));
+    tasks.spawn(named(
+        "mint-projector",
+        mint_projector::run(mint_projector::Config::from_env(&env("mint-projector"))?, stop.clone()),
+    ));
+    tasks.spawn(named(
+        "read-projector",
+        read_projector::run(read_projector::Config::from_env(&env("read-projector"))?, stop.clone()),
+    ));
     runtime::join(tasks, stop).await
 }
 

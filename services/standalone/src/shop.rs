@@ -2,6 +2,7 @@
 
 use crate::accounts::{MINTERS, OWNER, PAYER};
 use crate::servers::Servers;
+use crate::users;
 use alloy_primitives::{Address, B256};
 use chain::dev::{BASE_SEPOLIA_USDC, DevChain, NewToken};
 use domain::{Event, PaymentKey, TokenEvent, TokenTerms, Usdc};
@@ -39,7 +40,7 @@ impl Shop {
         store.migrate().await?;
         store.close().await;
         progress("provisioning the ledger from nats/");
-        ledger::provision(&servers.nats.url()).await?;
+        ledger::provision(&users::url(&servers.nats, users::OPS)).await?;
         let chain = DevChain::connect(&servers.anvil.rpc_url()).await?;
         progress("deploying the contracts");
         let asset = BASE_SEPOLIA_USDC;
@@ -59,9 +60,9 @@ impl Shop {
         Ok(Self { asset, settlement, factory, token })
     }
 
-    /// Where the ledger is.
+    /// Where the ledger is, for ops.
     pub fn ledger(servers: &Servers) -> LedgerConfig {
-        LedgerConfig { url: servers.nats.url(), monitor_url: servers.nats.monitor_url() }
+        LedgerConfig { url: users::url(&servers.nats, users::OPS), monitor_url: servers.nats.monitor_url() }
     }
 }
 

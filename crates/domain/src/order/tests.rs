@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::event::ParkReason;
 use crate::examples;
 
 /// Every stage, reached by events that [`decide`] writes.
@@ -28,9 +29,9 @@ fn commands() -> Vec<Command> {
     let mut other = examples::request();
     other.authorization.valid_before += 1;
     let mut why = examples::deferral();
-    why.reason = crate::event::WaitReason::Unexplained;
+    why.reason = WaitReason::Unexplained;
     let mut parked = examples::parked();
-    parked.reason = crate::event::ParkReason::Unexplained;
+    parked.reason = ParkReason::Unexplained;
     vec![
         request(),
         Command::Request(Box::new(other)),
@@ -120,4 +121,15 @@ fn repeated_attempts_carry_their_number() {
     let (order, _) = step(order, Command::Defer(examples::deferral()));
     let (_, event) = step(order, Command::Submit(examples::submission(2)));
     assert!(matches!(event, Ok(Some(OrderEvent::PaymentSubmitted(2, _)))));
+}
+
+#[test]
+fn an_unfunded_payment_whose_window_closes_stays_unfunded() {
+    let why = |reason| Command::Defer(Deferral { reason, ..examples::deferral() });
+    let (order, _) = step(None, request());
+    let (order, _) = step(order, why(WaitReason::Unfunded));
+    let (order, answer) = step(order, why(WaitReason::AuthorizationExpired));
+    assert_eq!(answer, Ok(None), "the confirmer fails it as unfunded until expired");
+    let (_, answer) = step(order, why(WaitReason::Blacklisted));
+    assert!(matches!(answer, Ok(Some(_))), "another reason is news");
 }

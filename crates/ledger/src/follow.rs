@@ -1,0 +1,126 @@
+//! Following: what the ledger holds from a sequence on, in order, for ever, by asking for the next page.
+//!
+//! Not by a consumer. Whoever may create one, even an unnamed one, may change every other: the server takes the name
+//! from the body of the request. A stolen password of the api could so stop the payments of everybody. Direct get only
+//! reads, needs no state on the server, and knows no position but the asker's.
+
+use crate::connect::Ledger;
+use crate::envelope::Recorded;
+use crate::error::LedgerError;
+use futures_util::Stream;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Between two looks at a ledger without news. News wait half of it on average; a look costs the server 0.1 ms.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// After a look that was not answered. The connection comes back by itself.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Where a reader stands.
+struct Reader {
+    ledger: Ledger,
+    filters: Vec<String>,
+    /// The first sequence that was not read.
+    next: u64,
+    page: VecDeque<Recorded>,
+}
+
+impl Ledger {
+    /// The whole ledger from sequence `from`, in order, for ever: nothing is left out, so a gap is a hole in the ledger.
+    /// Ends only with an error, after which the caller starts again where it stopped; a ledger that does not answer is
+    /// no error but a wait.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transient`]: read again from the next sequence.
+    pub async fn read_from(
+        &self,
+        from: u64,
+    ) -> Result<impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<>, LedgerError> {
+        Ok(self.pages(vec![">".to_owned()], from.max(1)))
+    }
+
+    /// What `filters` match, in order, for ever: from the beginning, or only what is new.
+    ///
+    /// # Errors
+    /// As [`Ledger::read_from`].
+    pub async fn follow(
+        &self,
+        filters: Vec<String>,
+        only_new: bool,
+    ) -> Result<impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<>, LedgerError> {
+        let from = if only_new { self.state().await?.1 + 1 } else { 1 };
+        Ok(self.pages(filters, from))
+    }
+
+    fn pages(
+        &self,
+        filters: Vec<String>,
+        next: u64,
+    ) -> impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<> {
+        let reader = Reader { ledger: self.clone(), filters, next, page: VecDeque::new() };
+        Box::pin(futures_util::stream::unfold(reader, |mut reader| async move {
+            let next = reader.next().await;
+            Some((next, reader))
+        }))
+    }
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<Recorded, LedgerError> {
+        loop {
+            while let Some(recorded) = self.page.pop_front() {
+                if self.filters.iter().any(|filter| matches(filter, &recorded.subject)) {
+                    return Ok(recorded);
+                }
+            }
+            // One request takes one filter; where there are more, the rest is left out here.
+            let filter = if let [only] = self.filters.as_slice() { only } else { ">" };
+            match self.ledger.page(filter, self.next).await {
+                Ok(page) => self.page = page.into(),
+                Err(error) => {
+                    tracing::debug!(%error, next = self.next, "the ledger is asked again");
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
+            }
+            match self.page.back() {
+                Some(last) => self.next = last.seq + 1,
+                None => tokio::time::sleep(LOOK_INTERVAL).await,
+            }
+        }
+    }
+}
+
+/// As the server matches a subject: `*` is one token, `>` one or more at the end.
+fn matches(filter: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in filter.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            (_, None) => return false,
+            (wanted, Some(token)) if wanted != "*" && wanted != token => return false,
+            _ => {}
+        }
+    }
+    tokens.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_match_as_on_the_server() {
+        for (filter, subject, expected) in [
+            (">", "orders.0.a", true),
+            ("orders.>", "orders.0.a.payment.requested", true),
+            ("orders.>", "orders", false),
+            ("orders.*.*.payment.failed", "orders.0.a.payment.failed", true),
+            ("orders.*.*.payment.failed", "orders.0.a.payment.confirmed", false),
+            ("orders.*.*.payment", "orders.0.a.payment.failed", false),
+            ("orders.*.*.payment.failed.*", "orders.0.a.payment.failed", false),
+        ] {
+            assert_eq!(matches(filter, subject), expected, "{filter} {subject}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What the tests share: a nats-server with the accounts of `nats/server.conf`, and what each user writes.
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
+
+use alloy_primitives::{Address, B256};
+use domain::{Event, OpsEvent, PaymentId, PaymentKey, examples};
+use ledger::{Expected, Ledger, LedgerConfig, NewEvent, event_type};
+use neighbours::{Nats, NatsOptions, Tools};
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+/// Users of services, and the events that each of them writes. Nobody writes any other.
+pub const WRITES: [(&str, &[&str]); 5] = [
+    ("api", &["payment.requested"]),
+    ("payment-sender", &["payment.submitted", "payment.deferred", "signer.claimed", "signer.signed", "ops.parked"]),
+    (
+        "confirmer",
+        &[
+            "payment.confirmed",
+            "payment.failed",
+            "payment.deferred",
+            "mint.confirmed",
+            "mint.deferred",
+            "mint.parked",
+            "signer.settled",
+            "ops.parked",
+        ],
+    ),
+    (
+        "mint-projector",
+        &[
+            "mint.submitted",
+            "mint.deferred",
+            "mint.parked",
+            "mint.confirmed",
+            "signer.claimed",
+            "signer.signed",
+            "ops.parked",
+        ],
+    ),
+    ("read-projector", &[]),
+];
+
+/// The ledger as the standalone installation has it.
+pub struct House {
+    pub nats: Nats,
+    _dir: TempDir,
+}
+
+impl House {
+    /// Starts the server and applies `nats/`.
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let users = ["sys", "ops", "api", "payment-sender", "confirmer", "mint-projector", "read-projector"];
+        let variable = |user: &str| format!("NATS_{}_PASSWORD", user.to_uppercase().replace('-', "_"));
+        let options = NatsOptions {
+            data_dir: dir.path().to_owned(),
+            config: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/server.conf")),
+            environment: users.map(|user| (variable(user), format!("p-{user}"))).into(),
+            ..NatsOptions::default()
+        };
+        let nats = Nats::start(&Tools::locate().unwrap(), options).await.unwrap();
+        let house = Self { nats, _dir: dir };
+        ledger::provision(&house.url("ops")).await.unwrap();
+        house
+    }
+
+    pub fn url(&self, user: &str) -> String {
+        self.nats.url().replace("://", &format!("://{user}:p-{user}@"))
+    }
+
+    /// As a service connects.
+    pub async fn ledger(&self, user: &str) -> Ledger {
+        let config = LedgerConfig { url: self.url(user), monitor_url: self.nats.monitor_url() };
+        Ledger::connect(&config, "/paymint/test").await.unwrap()
+    }
+
+    /// As a thief of the password connects; what the server refuses comes out of the receiver.
+    pub async fn thief(&self, user: &'static str) -> (async_nats::Client, mpsc::UnboundedReceiver<String>) {
+        let (told, refusals) = mpsc::unbounded_channel();
+        let client = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), format!("p-{user}"))
+            .custom_inbox_prefix(format!("_INBOX_{user}"))
+            .request_timeout(Some(Duration::from_millis(500)))
+            .event_callback(move |event| {
+                let told = told.clone();
+                async move {
+                    if let async_nats::Event::ServerError(error) = event {
+                        let _ = told.send(error.to_string());
+                    }
+                }
+            })
+            .connect(self.nats.url())
+            .await
+            .unwrap();
+        (client, refusals)
+    }
+}
+
+/// What `user` writes, on orders and lanes of its own.
+pub fn written_by(user: &str) -> Vec<Event> {
+    let (position, names) =
+        (1_u8..).zip(WRITES).find(|(_, (name, _))| *name == user).map(|(n, (_, names))| (n, names)).unwrap();
+    let all = examples::all().into_iter().filter(|event| names.contains(&name(event).as_str()));
+    all.map(|event| moved(event, position)).collect()
+}
+
+/// `payment.requested` of `io.paymint.payment.requested.v1`.
+pub fn name(event: &Event) -> String {
+    event_type(event).trim_start_matches("io.paymint.").trim_end_matches(".v1").to_owned()
+}
+
+/// The same event of another order or lane. A request carries its order's id, and stays where it is.
+pub fn moved(event: Event, to: u8) -> Event {
+    match event {
+        Event::Order(id, event) if event.name() == "payment.requested" => Event::Order(id, event),
+        Event::Order(_, event) => Event::Order(PaymentId::of(PaymentKey(B256::repeat_byte(to))), event),
+        Event::Signer(_, event) => Event::Signer(Address::repeat_byte(to), event),
+        Event::Ops(OpsEvent::Parked(mut parked)) => {
+            parked.sequence += u64::from(to);
+            Event::Ops(OpsEvent::Parked(parked))
+        }
+        token @ Event::Token(..) => token,
+    }
+}
+
+/// Where nothing was before.
+pub fn new(event: Event) -> NewEvent {
+    NewEvent { event, expected: Expected::Absent, trace: None }
+}
