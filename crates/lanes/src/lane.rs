@@ -188,7 +188,7 @@ fn behind(lane: &Lane, chain_nonce: u64, address: Address) -> Result<(), LaneErr
     )))
 }
 
-/// Crash points of the catalogue, by purpose.
+/// Crash points of docs/CATALOGUE.md, by purpose.
 fn before_broadcast(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Settle => "C07",

@@ -7,9 +7,9 @@
 use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
-use futures_util::Stream;
-use std::collections::VecDeque;
+use futures_util::{Stream, stream};
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Between two looks at a ledger without news. News wait half of it on average; a look costs the server 0.1 ms.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -17,13 +17,15 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// After a look that was not answered. The connection comes back by itself.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
+/// Pages that are read while their reader is busy with others: reading and applying take about the same time.
+const PAGES_AHEAD: usize = 2;
+
 /// Where a reader stands.
 struct Reader {
     ledger: Ledger,
     filters: Vec<String>,
     /// The first sequence that was not read.
     next: u64,
-    page: VecDeque<Recorded>,
 }
 
 impl Ledger {
@@ -37,7 +39,7 @@ impl Ledger {
         &self,
         from: u64,
     ) -> Result<impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<>, LedgerError> {
-        Ok(self.pages(vec![">".to_owned()], from.max(1)))
+        Ok(self.messages(vec![">".to_owned()], from.max(1)))
     }
 
     /// What `filters` match, in order, for ever: from the beginning, or only what is new.
@@ -50,42 +52,54 @@ impl Ledger {
         only_new: bool,
     ) -> Result<impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<>, LedgerError> {
         let from = if only_new { self.state().await?.1 + 1 } else { 1 };
-        Ok(self.pages(filters, from))
+        Ok(self.messages(filters, from))
     }
 
-    fn pages(
+    fn messages(
         &self,
         filters: Vec<String>,
         next: u64,
     ) -> impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<> {
-        let reader = Reader { ledger: self.clone(), filters, next, page: VecDeque::new() };
-        Box::pin(futures_util::stream::unfold(reader, |mut reader| async move {
-            let next = reader.next().await;
-            Some((next, reader))
+        let (pages, read) = mpsc::channel(PAGES_AHEAD);
+        let mut reader = Reader { ledger: self.clone(), filters, next };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = reader.read(&pages) => {}
+                () = pages.closed() => {}
+            }
+        });
+        Box::pin(stream::unfold((read, Vec::new().into_iter()), |(mut read, mut page)| async move {
+            loop {
+                if let Some(recorded) = page.next() {
+                    return Some((Ok(recorded), (read, page)));
+                }
+                page = Vec::into_iter(read.recv().await?);
+            }
         }))
     }
 }
 
 impl Reader {
-    async fn next(&mut self) -> Result<Recorded, LedgerError> {
+    /// Reads page after page until nobody takes them.
+    async fn read(&mut self, pages: &mpsc::Sender<Vec<Recorded>>) {
+        // One request takes one filter; where there are more, the rest is left out here.
+        let filter = if let [only] = self.filters.as_slice() { only } else { ">" };
         loop {
-            while let Some(recorded) = self.page.pop_front() {
-                if self.filters.iter().any(|filter| matches(filter, &recorded.subject)) {
-                    return Ok(recorded);
-                }
-            }
-            // One request takes one filter; where there are more, the rest is left out here.
-            let filter = if let [only] = self.filters.as_slice() { only } else { ">" };
-            match self.ledger.page(filter, self.next).await {
-                Ok(page) => self.page = page.into(),
+            let mut page = match self.ledger.page(filter, self.next).await {
+                Ok(page) => page,
                 Err(error) => {
                     tracing::debug!(%error, next = self.next, "the ledger is asked again");
                     tokio::time::sleep(RETRY_INTERVAL).await;
+                    continue;
                 }
-            }
-            match self.page.back() {
+            };
+            match page.last() {
                 Some(last) => self.next = last.seq + 1,
                 None => tokio::time::sleep(LOOK_INTERVAL).await,
+            }
+            page.retain(|recorded| self.filters.iter().any(|filter| matches(filter, &recorded.subject)));
+            if !page.is_empty() && pages.send(page).await.is_err() {
+                return;
             }
         }
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const FILTERS_MAX: usize = 50;
 
 /// Messages in one ranged answer.
-const RANGE_MAX: usize = 500;
+const RANGE_MAX: usize = 256;
 
 impl Ledger {
     /// The last message of every subject that one of `filters` matches, by sequence. Since a subject is written once,

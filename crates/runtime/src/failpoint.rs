@@ -1,4 +1,4 @@
-//! Crash points: a line at which a test build kills itself with SIGKILL, by the id of the catalogue (C02, C07, …).
+//! Crash points: a line at which a test build kills itself with SIGKILL, by its id in docs/CATALOGUE.md (C02, C07, …).
 
 /// Dies here when `PAYMINT_KILL_AT` names this point. `C07` dies at the first pass, `C07:3` at the third.
 /// Without the feature `failpoints` this is nothing.

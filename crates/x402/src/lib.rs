@@ -3,14 +3,14 @@
 //! Pure: no clock (the time is a parameter), no I/O, no async, no log; and no input makes it panic.
 //! It refuses to know what is being bought, who has paid before, and what the chain says: a payment
 //! that passes [`verify`] is well signed and fits the offer, no more. Balance, spent nonces and code
-//! at the payer (ERC-1271, EIP-7702) are for the sender's simulation to find (catalogue D12).
+//! at the payer (ERC-1271, EIP-7702) are for the sender's simulation to find (D12 of `docs/CATALOGUE.md`).
 //!
 //! The way of one payment: [`payment_required`] makes the offer, [`one_header`] finds the header,
 //! [`decode`] reads it, [`verify`] holds it against the offer, [`payment_key`] names it for ever,
 //! [`settlement_header`] tells the payer how it ended.
 //!
-//! Source of the rules: the wire reference (x402-wire.md, measured on the stock clients and servers)
-//! and its vectors, copied to `vectors/`; where the two differ, the vectors decide.
+//! Source of the rules: the wire reference, `docs/x402-wire.md`, measured on the stock clients and servers, and its
+//! vectors in `vectors/`; where the two differ, the vectors decide. Ids such as B25 are those of `docs/CATALOGUE.md`.
 
 mod decode;
 mod eip712;

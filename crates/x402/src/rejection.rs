@@ -145,7 +145,7 @@ impl Rejection {
         }
     }
 
-    /// The HTTP status. Source: catalogue, bad inputs, section 4.
+    /// The HTTP status. Source: docs/CATALOGUE.md, bad inputs.
     pub fn http_status(&self) -> u16 {
         use Rejection::*;
         match self {

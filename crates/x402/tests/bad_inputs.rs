@@ -1,4 +1,4 @@
-//! The catalogue's bad inputs B01 to B44, as far as they end in this crate: each by its outcome.
+//! Bad inputs B01 to B44 of docs/CATALOGUE.md, as far as they end in this crate: each by its outcome.
 //!
 //! Not here, because they need the past, the chain or the connection: B15, B33, B37 to B39, B41 to B44.
 #![allow(missing_docs, clippy::unwrap_used)]

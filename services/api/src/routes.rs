@@ -17,7 +17,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 const CORS_MAX_AGE: Duration = Duration::from_secs(3600);
 
 /// What browser clients send. The last of the first line is a response header that TS and Python clients send as a
-/// request header. Source: wire reference, section 3.
+/// request header. Source: docs/x402-wire.md, section 3.
 const REQUEST_HEADERS: [HeaderName; 8] = [
     HeaderName::from_static("payment-signature"),
     HeaderName::from_static("x-payment"),

@@ -25,7 +25,7 @@ const BACKLOG: u32 = 4096;
 /// After an accept that failed: most likely there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Requests under way have this long to be answered after a stop; the append of a payment is among them.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(7);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Listens on `addr`.
 ///

@@ -173,7 +173,7 @@ fn settled(mined: &Mined<'_>) -> NewEvent {
     NewEvent { event, expected: Expected::Absent, trace: None }
 }
 
-/// Crash points of the catalogue, by purpose.
+/// Crash points of docs/CATALOGUE.md, by purpose.
 fn before_publish(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Settle => "C13",
@@ -181,7 +181,7 @@ fn before_publish(purpose: Purpose) -> &'static str {
     }
 }
 
-/// C21 of the catalogue is 'k of n published'; here all n are one append, so the second pass of C21 is after it.
+/// C21 of docs/CATALOGUE.md is 'k of n published'; here all n are one append, so the second pass of C21 is after it.
 fn after_publish(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Settle => "C14",
