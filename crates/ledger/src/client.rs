@@ -58,14 +58,23 @@ pub(crate) async fn connect_client(url: &str) -> Result<Client, ConnectError> {
 /// mistake in `nats/server.conf`, or a service that does what it should not.
 fn tell(event: &Event) {
     match event {
-        Event::ServerError(ServerError::Other(text)) if text.to_lowercase().starts_with("permissions violation") => {
-            let subject = text.split('"').nth(1).unwrap_or_default();
-            tracing::error!(subject, "the ledger refuses what this user may not do: {text}");
-        }
         Event::ServerError(ServerError::AuthorizationViolation) => {
             tracing::error!("the ledger refuses this user or its password: see NATS_URL");
         }
-        _ => tracing::info!(%event, "ledger connection"),
+        _ => match refused(event) {
+            Some(subject) => tracing::error!(subject, %event, "the ledger refuses what this user may not do"),
+            None => tracing::info!(%event, "ledger connection"),
+        },
+    }
+}
+
+/// The subject of `Permissions Violation for Publish to "orders.…"`.
+fn refused(event: &Event) -> Option<&str> {
+    match event {
+        Event::ServerError(ServerError::Other(text)) if text.to_lowercase().starts_with("permissions violation") => {
+            Some(text.split('"').nth(1).unwrap_or_default())
+        }
+        _ => None,
     }
 }
 
@@ -95,4 +104,18 @@ pub(crate) async fn stream_info(client: &Client, prefix: &str) -> Result<StreamI
         return Err(ConnectError::NoStream(STREAM));
     }
     serde_json::from_value(answer).map_err(|e| ConnectError::Other(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s19_a_refusal_is_told_with_its_subject() {
+        let said = |text: &str| Event::ServerError(ServerError::Other(text.to_owned()));
+        let violation = said("Permissions Violation for Publish to \"orders.0.a.payment.confirmed\"");
+        assert_eq!(refused(&violation), Some("orders.0.a.payment.confirmed"));
+        assert_eq!(refused(&said("Maximum Connections Exceeded")), None);
+        assert_eq!(refused(&Event::Connected), None);
+    }
 }

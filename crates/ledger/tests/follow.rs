@@ -7,7 +7,6 @@ use common::{House, moved, new};
 use domain::{Event, examples};
 use futures_util::StreamExt;
 use ledger::{Ledger, Recorded, subject};
-use std::io::{BufRead, BufReader, Write};
 use std::time::{Duration, Instant};
 
 /// Sixty requests' worth of other events, so that there are several pages.
@@ -83,23 +82,7 @@ async fn a_filter_leaves_out_what_it_does_not_match_and_news_are_only_new() {
 async fn s19_nobody_ends_anothers_reading_by_what_they_write() {
     let house = House::start().await;
     let (ops, reader) = (house.ledger("ops").await, house.ledger("read-projector").await);
-    let mut socket = std::net::TcpStream::connect(house.nats.url().trim_start_matches("nats://")).unwrap();
-    let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
-    lines.next().unwrap().unwrap();
-    write!(
-        socket,
-        "CONNECT {{\"user\":\"api\",\"pass\":\"p-api\",\"headers\":true,\"verbose\":false,\"pedantic\":false}}\r\n"
-    )
-    .unwrap();
-    let mut hostile = Vec::new();
-    for (n, status) in ["204 EOB", "404 Message Not Found", "408 Request Timeout", "503"].iter().enumerate() {
-        let name = format!("orders.0.{n}.payment.requested");
-        let header = format!("NATS/1.0 {status}\r\nNats-Sequence: 9\r\nNats-Subject: x\r\n\r\n");
-        write!(socket, "HPUB {name} {} {}\r\n{header}{{}}\r\n", header.len(), header.len() + 2).unwrap();
-        hostile.push(name);
-    }
-    write!(socket, "PING\r\n").unwrap();
-    assert_eq!(lines.next().unwrap().unwrap(), "PONG");
+    let mut hostile = house.hostile();
     let after = fill(&ops, 1..2).await;
     hostile.extend(after);
     assert_eq!(subjects(reader.read_from(1).await.unwrap(), hostile.len()).await, hostile);

@@ -4,7 +4,7 @@
 
 mod common;
 
-use async_nats::Client;
+use async_nats::{Client, HeaderMap};
 use common::{House, WRITES, moved, name, new, written_by};
 use domain::{Event, OpsEvent, examples};
 use futures_util::StreamExt;
@@ -80,6 +80,26 @@ async fn s19_every_service_can_consume_acknowledge_and_park() {
         let deferred = DEFERRED.into_iter().find(|durable| durable.starts_with(user)).unwrap();
         assert!(ledger.inbox(deferred).await.unwrap().take(1).await.unwrap().is_empty());
     }
+}
+
+#[tokio::test]
+async fn s19_b69_what_looks_like_an_answer_holds_up_no_consumer() {
+    let house = House::start().await;
+    let ops = house.ledger("ops").await;
+    let hostile = house.hostile();
+    let example = examples::all().remove(2);
+    ops.append(&[new(example.clone())]).await.unwrap();
+    let ledger = house.ledger("payment-sender").await;
+    let inbox = ledger.inbox("payment-sender").await.unwrap();
+    let read = async {
+        loop {
+            if let [delivery] = inbox.fetch(10, MOMENT, MOMENT).await.unwrap().as_slice() {
+                return delivery.event.clone();
+            }
+        }
+    };
+    assert_eq!(timeout(Duration::from_secs(20), read).await.unwrap(), example);
+    assert_eq!(hostile.len(), 4);
 }
 
 /// Publishes as `user` to what it must not, and waits for the server to say so of each. Answers with what was not said.
@@ -183,7 +203,9 @@ async fn s19_no_answer_becomes_an_event() {
         let (thief, mut refusals) = house.thief(user).await;
         let ask = async |to: String, body: Value| {
             let body = if body.is_null() { String::new() } else { body.to_string() };
-            thief.publish_with_reply(to, forged.clone(), body.into()).await.unwrap();
+            let traced = HeaderMap::from_iter([("Nats-Trace-Dest".parse().unwrap(), forged.as_str().into())]);
+            thief.publish_with_reply(to.clone(), forged.clone(), body.clone().into()).await.unwrap();
+            thief.publish_with_headers(to, traced, body.into()).await.unwrap();
         };
         ask(format!("LEDGER.API.STREAM.INFO.{STREAM}"), Value::Null).await;
         ask(format!("LEDGER.API.DIRECT.GET.{STREAM}"), json!({ "seq": 3 })).await;

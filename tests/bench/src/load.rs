@@ -39,7 +39,7 @@ pub enum Pace {
 pub struct Outcome {
     /// Answered 202 with the right id.
     pub accepted: usize,
-    /// Everything else.
+    /// Everything else, what was never sent because its connection had broken included.
     pub failed: usize,
     /// The first failures.
     pub failures: Vec<String>,
@@ -84,12 +84,7 @@ pub async fn fire(
     .await?
 }
 
-async fn all(
-    address: SocketAddr,
-    shots: Arc<Vec<Shot>>,
-    connections: usize,
-    pace: Pace,
-) -> Result<Outcome, Fatal> {
+async fn all(address: SocketAddr, shots: Arc<Vec<Shot>>, connections: usize, pace: Pace) -> Result<Outcome, Fatal> {
     let mut open = Vec::with_capacity(connections);
     for _ in 0..connections {
         open.push(Connection::open(address).await.map_err(|e| format!("the api at {address}: {e}"))?);
@@ -105,11 +100,12 @@ async fn all(
     for done in join_all(gunners).await {
         let done = done?;
         sum.accepted += done.accepted;
-        sum.failed += done.failed;
         sum.failures.extend(done.failures);
         sum.latencies.extend(done.latencies);
         sum.elapsed = sum.elapsed.max(done.elapsed);
     }
+    // Also what was never sent because its connection broke.
+    sum.failed = shots.len() - sum.accepted;
     sum.failures.truncate(FAILURES_SHOWN);
     sum.latencies.sort_unstable();
     Ok(sum)
@@ -140,11 +136,11 @@ async fn gunner(
     loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
         let Some(shot) = shots.get(index) else { return outcome };
-        let from = match due.get(index) {
-            Some(due) => begun + *due,
-            None => Instant::now(),
-        };
-        tokio::time::sleep_until(from).await;
+        let mut from = Instant::now();
+        if let Some(due) = due.get(index) {
+            from = begun + *due;
+            tokio::time::sleep_until(from).await;
+        }
         let answer = connection.exchange(&shot.bytes).await;
         outcome.elapsed = begun.elapsed();
         match answer {
@@ -153,15 +149,35 @@ async fn gunner(
                 outcome.latencies.push(from.elapsed());
             }
             Ok(answer) => {
-                outcome.failed += 1;
                 let body = String::from_utf8_lossy(answer.body).chars().take(200).collect::<String>();
                 outcome.failures.push(format!("{}: {body}", answer.status));
             }
             Err(e) => {
-                outcome.failed += 1;
                 outcome.failures.push(e.to_string());
                 return outcome;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_a_value_that_was_measured() {
+        let sorted: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
+        assert_eq!(percentile_ms(&sorted, 0.5), 100.0);
+        assert_eq!(percentile_ms(&sorted, 0.99), 198.0);
+        assert_eq!(percentile_ms(&sorted, 1.0), 200.0);
+        assert!(percentile_ms(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn a_paced_schedule_has_the_rate_that_was_asked_for() {
+        let due = schedule(Pace::PerSecond(1_000.0), 10_000);
+        let last = due.last().map_or(0.0, Duration::as_secs_f64);
+        assert!((9.0..11.0).contains(&last), "{last}");
+        assert!(schedule(Pace::Saturated, 10).is_empty());
     }
 }

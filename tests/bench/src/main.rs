@@ -78,16 +78,14 @@ async fn measure(arguments: &Arguments) -> Result<ExitCode, Fatal> {
     let wants = |what| arguments.what == What::All || arguments.what == what;
     process::raise_file_limit()?;
     let mut report = Report::begin(arguments.quick)?;
-    let raw = raw::measure(&sizes).await?;
-    report.raw(&raw);
     if wants(What::Gas) {
         gas::run(&mut report).await?;
     }
     if wants(What::Intake) {
-        intake::run(&sizes, &raw, &mut report).await?;
+        intake::run(&sizes, &mut report).await?;
     }
     if wants(What::E2e) {
-        e2e::run(&sizes, &raw, &mut report).await?;
+        e2e::run(&sizes, &mut report).await?;
     }
     report.print();
     let file = report.write()?;

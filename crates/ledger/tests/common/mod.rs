@@ -5,6 +5,7 @@ use alloy_primitives::{Address, B256};
 use domain::{Event, OpsEvent, PaymentId, PaymentKey, examples};
 use ledger::{Expected, Ledger, LedgerConfig, NewEvent, event_type};
 use neighbours::{Nats, NatsOptions, Tools};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -94,6 +95,28 @@ impl House {
             .await
             .unwrap();
         (client, refusals)
+    }
+
+    /// With the api's password, messages that look like answers of the server: a status line, its headers.
+    pub fn hostile(&self) -> Vec<String> {
+        let mut socket = std::net::TcpStream::connect(self.nats.url().trim_start_matches("nats://")).unwrap();
+        let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
+        lines.next().unwrap().unwrap();
+        write!(
+            socket,
+            "CONNECT {{\"user\":\"api\",\"pass\":\"p-api\",\"headers\":true,\"verbose\":false,\"pedantic\":false}}\r\n"
+        )
+        .unwrap();
+        let mut hostile = Vec::new();
+        for (n, status) in ["204 EOB", "404 Message Not Found", "408 Request Timeout", "503"].iter().enumerate() {
+            let name = format!("orders.0.{n}.payment.requested");
+            let header = format!("NATS/1.0 {status}\r\nNats-Sequence: 9\r\nNats-Subject: x\r\n\r\n");
+            write!(socket, "HPUB {name} {} {}\r\n{header}{{}}\r\n", header.len(), header.len() + 2).unwrap();
+            hostile.push(name);
+        }
+        write!(socket, "PING\r\n").unwrap();
+        assert_eq!(lines.next().unwrap().unwrap(), "PONG");
+        hostile
     }
 }
 

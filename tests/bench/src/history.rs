@@ -1,0 +1,169 @@
+//! What the ledger says of a run afterwards: how fast each step went, how large the batches were, what they cost.
+
+use alloy_primitives::Address;
+use chrono::{DateTime, Utc};
+use domain::event::Purpose;
+use domain::{Event, OrderEvent, PaymentId, SignerEvent};
+use futures_util::StreamExt;
+use ledger::{Ledger, Recorded};
+use runtime::Fatal;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::load::percentile_ms;
+
+/// The steps of an order, by the event that ends each.
+pub const STEPS: [&str; 5] = ["requested", "submitted", "confirmed", "mint submitted", "mint confirmed"];
+
+/// The transactions of one purpose.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Batches {
+    /// Settled ones.
+    pub transactions: usize,
+    /// Orders in them.
+    pub items: usize,
+    /// Gas of all of them.
+    pub gas: u64,
+}
+
+impl Batches {
+    /// Orders in one, on average.
+    pub fn mean_size(&self) -> f64 {
+        self.items as f64 / self.transactions as f64
+    }
+
+    /// Gas of one order, on average.
+    pub fn gas_per_item(&self) -> f64 {
+        self.gas as f64 / self.items as f64
+    }
+}
+
+/// One step of all orders.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// One of [`STEPS`].
+    pub name: &'static str,
+    /// Orders that came so far.
+    pub count: usize,
+    /// First and last, milliseconds since the first order.
+    pub window_ms: (i64, i64),
+    /// Wait since the step before, milliseconds.
+    pub p50_ms: f64,
+    /// The same.
+    pub p99_ms: f64,
+}
+
+/// A whole run.
+#[derive(Debug, Default)]
+pub struct History {
+    orders: HashMap<PaymentId, [Option<DateTime<Utc>>; STEPS.len()]>,
+    signed: HashMap<(Address, u64), (Purpose, usize)>,
+    /// `payment.deferred`, `payment.failed`, `mint.deferred`, `mint.parked`, `ops.parked`: none, where all is well.
+    pub detours: usize,
+    /// Settlements.
+    pub settle: Batches,
+    /// Mints.
+    pub mint: Batches,
+}
+
+impl History {
+    /// Reads the ledger from its beginning up to `last`.
+    ///
+    /// # Errors
+    /// The ledger does not answer, or holds what cannot be read.
+    pub async fn read(ledger: &Ledger, last: u64) -> Result<Self, Fatal> {
+        let mut history = Self::default();
+        let mut events = ledger.read_from(1).await?;
+        while let Some(recorded) = events.next().await {
+            let recorded = recorded?;
+            history.add(&recorded)?;
+            if recorded.seq >= last {
+                return Ok(history);
+            }
+        }
+        Err("the ledger ended before its last event".into())
+    }
+
+    fn add(&mut self, recorded: &Recorded) -> Result<(), Fatal> {
+        let event = recorded.event.as_ref().map_err(|e| format!("{}: {e}", recorded.subject))?;
+        match event {
+            Event::Order(id, event) => {
+                let step = match event {
+                    OrderEvent::PaymentRequested(_) => 0,
+                    OrderEvent::PaymentSubmitted(..) => 1,
+                    OrderEvent::PaymentConfirmed(_) => 2,
+                    OrderEvent::MintSubmitted(..) => 3,
+                    OrderEvent::MintConfirmed(_) => 4,
+                    OrderEvent::PaymentDeferred(..)
+                    | OrderEvent::PaymentFailed(_)
+                    | OrderEvent::MintDeferred(..)
+                    | OrderEvent::MintParked(..) => {
+                        self.detours += 1;
+                        return Ok(());
+                    }
+                };
+                self.orders.entry(*id).or_default()[step].get_or_insert(recorded.recorded_at);
+            }
+            Event::Signer(signer, SignerEvent::Signed(tx)) => {
+                self.signed.insert((*signer, tx.nonce), (tx.purpose, tx.items.len()));
+            }
+            Event::Signer(signer, SignerEvent::Settled(settled)) => {
+                let signed = self.signed.get(&(*signer, settled.nonce)).copied();
+                let (purpose, items) = signed.ok_or("a settled transaction that nobody signed")?;
+                let batches = match purpose {
+                    Purpose::Settle => &mut self.settle,
+                    Purpose::Mint => &mut self.mint,
+                };
+                batches.transactions += 1;
+                batches.items += items;
+                batches.gas += settled.gas_used;
+            }
+            Event::Ops(_) => self.detours += 1,
+            Event::Signer(_, SignerEvent::Claimed(_)) | Event::Token(..) => {}
+        }
+        Ok(())
+    }
+
+    /// Orders that came to the last step.
+    pub fn minted(&self) -> usize {
+        self.orders.values().filter(|order| order[STEPS.len() - 1].is_some()).count()
+    }
+
+    /// From the first order to the last mint.
+    pub fn elapsed(&self) -> Option<Duration> {
+        let first = self.orders.values().filter_map(|order| order[0]).min()?;
+        let last = self.orders.values().filter_map(|order| order[STEPS.len() - 1]).max()?;
+        (last - first).to_std().ok()
+    }
+
+    /// From each order to its mint, sorted.
+    pub fn latencies(&self) -> Vec<Duration> {
+        self.between(0, STEPS.len() - 1)
+    }
+
+    /// Step by step.
+    pub fn steps(&self) -> Vec<Step> {
+        let Some(begun) = self.orders.values().filter_map(|order| order[0]).min() else { return Vec::new() };
+        let step = |(at, name): (usize, &'static str)| {
+            let times: Vec<i64> =
+                self.orders.values().filter_map(|order| Some((order[at]? - begun).num_milliseconds())).collect();
+            let waits = self.between(at.saturating_sub(1), at);
+            Step {
+                name,
+                count: times.len(),
+                window_ms: (times.iter().copied().min().unwrap_or(0), times.iter().copied().max().unwrap_or(0)),
+                p50_ms: percentile_ms(&waits, 0.5),
+                p99_ms: percentile_ms(&waits, 0.99),
+            }
+        };
+        STEPS.into_iter().enumerate().map(step).collect()
+    }
+
+    fn between(&self, from: usize, to: usize) -> Vec<Duration> {
+        let wait = |order: &[Option<DateTime<Utc>>; STEPS.len()]| (order[to]? - order[from]?).to_std().ok();
+        let mut waits: Vec<Duration> = self.orders.values().filter_map(wait).collect();
+        waits.sort_unstable();
+        waits
+    }
+}

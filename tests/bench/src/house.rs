@@ -1,0 +1,110 @@
+//! What a phase stands on: servers of its own, the shop, and where the services find everything.
+
+use chain::dev::DevChain;
+use ledger::Ledger;
+use neighbours::Mining;
+use runtime::Fatal;
+use standalone::{ServerOptions, Servers, Shop, services};
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+use crate::process::{Services, free_address};
+
+/// CloudEvents source; nothing is written under it.
+const SOURCE: &str = "/paymint/bench";
+/// Data directories are `target/bench-data-<process id>.<random>`.
+const SCRATCH: &str = "bench-data-";
+
+/// Servers and shop.
+pub struct House {
+    /// The three servers.
+    pub servers: Servers,
+    /// What is on the chain.
+    pub shop: Shop,
+    /// The chain, under our control.
+    pub chain: DevChain,
+    /// To read.
+    pub ledger: Ledger,
+    /// Where the api will listen.
+    pub api: SocketAddr,
+    logs: PathBuf,
+    _dir: TempDir,
+}
+
+impl House {
+    /// Starts the servers with data on the disk of `target/`, durable as in production, and opens the shop.
+    ///
+    /// # Errors
+    /// The first that does not start. Nothing is left running.
+    pub async fn start(name: &str, block_time: Duration) -> Result<Self, Fatal> {
+        let dir = scratch()?;
+        let logs = target_dir()?.join("bench-logs").join(name);
+        fs::create_dir_all(&logs)?;
+        let options = ServerOptions {
+            data_dir: dir.path().to_owned(),
+            ports: None,
+            keep_chain: false,
+            durable: true,
+            mining: Mining::Interval(block_time),
+        };
+        let servers = Servers::start(&options).await?;
+        let shop = Shop::open(&servers, |_| {}).await?;
+        let chain = DevChain::connect(&servers.anvil.rpc_url()).await?;
+        let ledger = Ledger::connect(&Shop::ledger(&servers), SOURCE).await?;
+        Ok(Self { servers, shop, chain, ledger, api: free_address()?, logs, _dir: dir })
+    }
+
+    /// Starts services as processes of their own, with the environment that `standalone` gives them.
+    ///
+    /// # Errors
+    /// The first that does not become ready.
+    pub async fn services(&self, names: &[&'static str]) -> Result<Services, Fatal> {
+        let environment = services::environment(&self.servers, &self.shop, self.api);
+        Services::start(names, &environment, self.api, &self.logs).await
+    }
+
+    /// Last sequence of the ledger.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn last_seq(&self) -> Result<u64, Fatal> {
+        Ok(self.ledger.state().await?.1)
+    }
+
+    /// Stops the servers; their data go.
+    pub async fn end(mut self) {
+        self.servers.stop().await;
+    }
+}
+
+/// A directory on the disk of `target/` that goes with its handle; what killed runs left is removed on the way.
+/// PostgreSQL, which runs as another account when we are root, gets into it.
+///
+/// # Errors
+/// The disk is full, or not ours.
+pub fn scratch() -> Result<TempDir, Fatal> {
+    let target = target_dir()?;
+    for entry in fs::read_dir(&target)?.flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(SCRATCH)?.split('.').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            let _ = fs::remove_dir_all(entry.path()); // somebody else is at it, or the disk says so at the next line
+        }
+    }
+    let prefix = format!("{SCRATCH}{}.", std::process::id());
+    let open_to_all = Permissions::from_mode(0o755);
+    Ok(tempfile::Builder::new().prefix(&prefix).permissions(open_to_all).tempdir_in(target)?)
+}
+
+/// `target/`, where this program is in `release/` or `debug/`.
+///
+/// # Errors
+/// The program has been moved elsewhere.
+pub fn target_dir() -> Result<PathBuf, Fatal> {
+    let me = std::env::current_exe()?;
+    Ok(me.parent().and_then(|dir| dir.parent()).ok_or("this program is in no target directory")?.to_owned())
+}

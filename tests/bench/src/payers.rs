@@ -1,0 +1,153 @@
+//! Payers with keys, money and signatures. All of it is made before a clock starts.
+
+use alloy_primitives::{Address, B256, U256, hex, keccak256};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use chain::dev::DevChain;
+use domain::{Authorization, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, TokenTerms, Usdc};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use runtime::Fatal;
+use secp256k1::{All, Message, Secp256k1, SecretKey};
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use crate::client::{Connection, header};
+use crate::load::Shot;
+
+/// Where `UsdcDouble` keeps balances: the third of its variables (`_accounts`).
+const BALANCES_SLOT: u64 = 2;
+/// One dollar each: a payer keeps a balance, whatever is bought here.
+const MONEY: Usdc = Usdc(1_000_000_000);
+/// Signatures are good for this long: longer than any phase takes.
+const WINDOW_S: u64 = 3_600;
+/// Requests to the node at once while money is handed out.
+const FUNDING_IN_FLIGHT: usize = 32;
+
+/// Accounts that pay. The same name makes the same accounts.
+pub struct Payers {
+    curve: Secp256k1<All>,
+    keys: Vec<(SecretKey, Address)>,
+}
+
+impl Payers {
+    /// `count` accounts without money.
+    ///
+    /// # Errors
+    /// A hash that is no key: never seen.
+    pub fn new(name: &str, count: usize) -> Result<Self, Fatal> {
+        let curve = Secp256k1::new();
+        let key = |index: usize| -> Result<_, Fatal> {
+            let key = SecretKey::from_byte_array(keccak256(format!("paymint bench {name} {index}")).0)?;
+            let public = key.public_key(&curve).serialize_uncompressed();
+            Ok((key, Address::from_slice(&keccak256(&public[1..])[12..])))
+        };
+        let keys = (0..count).map(key).collect::<Result<_, _>>()?;
+        Ok(Self { curve, keys })
+    }
+
+    /// Their addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> {
+        self.keys.iter().map(|(_, address)| *address)
+    }
+
+    /// Writes money into the double's storage: a thousand transactions would take longer than the bench.
+    ///
+    /// # Errors
+    /// The node does not answer, or the double keeps its balances elsewhere by now.
+    pub async fn fund(&self, chain: &DevChain, asset: Address) -> Result<(), Fatal> {
+        let give = |payer: Address| async move {
+            let slot = keccak256([payer.into_word(), B256::from(U256::from(BALANCES_SLOT))].concat());
+            chain.raw("anvil_setStorageAt", (asset, slot, B256::from(U256::from(MONEY.0)))).await
+        };
+        stream::iter(self.addresses()).map(give).buffer_unordered(FUNDING_IN_FLIGHT).try_collect::<()>().await?;
+        for payer in self.addresses().take(1) {
+            if chain.usdc_balance(asset, payer).await? != U256::from(MONEY.0) {
+                return Err("UsdcDouble keeps its balances in another slot: change BALANCES_SLOT".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// `count` payments of one unit each, round the payers, beginning with the payer `first`; no two alike within a run
+    /// and between runs.
+    ///
+    /// # Errors
+    /// The clock is before 1970.
+    pub fn sign(&self, terms: &TokenTerms, first: usize, count: usize) -> Result<Vec<PaymentRequest>, Fatal> {
+        let separator = x402::domain_separator("USDC", "2", terms.chain_id, terms.asset);
+        let quantity = Quantity::new(1).ok_or("no quantity")?;
+        let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+        let value = terms.unit_price;
+        let requests = self.keys.iter().cycle().skip(first).take(count).map(|(key, from)| {
+            let nonce = B256::from(rand::random::<[u8; 32]>());
+            let (valid_after, valid_before) = (0, now_s + WINDOW_S);
+            let signed = x402::Authorization {
+                from: *from,
+                to: terms.token,
+                value: U256::from(value.0),
+                valid_after,
+                valid_before,
+                nonce,
+            };
+            let signature = self.signature(key, x402::transfer_digest(&separator, &signed));
+            PaymentRequest {
+                payment_key: PaymentKey::new(terms.chain_id, terms.asset, *from, nonce),
+                chain_id: terms.chain_id,
+                asset: terms.asset,
+                authorization: Authorization { from: *from, to: terms.token, value, valid_after, valid_before, nonce },
+                signature,
+                purchase: Purchase::Mint { token: terms.token, quantity, unit_price: terms.unit_price },
+            }
+        });
+        Ok(requests.collect())
+    }
+
+    fn signature(&self, key: &SecretKey, digest: B256) -> SignatureBytes {
+        let signed = self.curve.sign_ecdsa_recoverable(Message::from_digest(digest.0), key);
+        let (id, rs) = signed.serialize_compact();
+        let mut signature = [0_u8; 65];
+        signature[..64].copy_from_slice(&rs);
+        signature[64] = if i32::from(id) == 0 { 27 } else { 28 };
+        SignatureBytes::new(signature)
+    }
+}
+
+/// Asks for the offer as a client does, once, and makes of each payment the request that pays it straight away.
+///
+/// # Errors
+/// The api does not answer with a 402 and its v2 header.
+pub async fn shots(api: SocketAddr, payments: &[PaymentRequest]) -> Result<Vec<Shot>, Fatal> {
+    let Some(first) = payments.first() else { return Ok(Vec::new()) };
+    let start = format!(
+        "POST /api/mint/{} HTTP/1.1\r\nhost: {api}\r\ncontent-type: application/json\r\n",
+        first.authorization.to
+    );
+    let end = "content-length: 14\r\n\r\n{\"quantity\":1}";
+    let mut connection = Connection::open(api).await?;
+    let answer = connection.exchange(format!("{start}{end}").as_bytes()).await?;
+    let offer = header(answer.head, "payment-required").filter(|_| answer.status == 402);
+    let offer = BASE64_STANDARD.decode(offer.ok_or_else(|| format!("no offer: {}", answer.head))?)?;
+    let offer: serde_json::Value = serde_json::from_slice(&offer)?;
+    let accepted = offer.pointer("/accepts/0").ok_or("an offer without terms")?.to_string();
+    let shot = |payment: &PaymentRequest| {
+        let payment_header = BASE64_STANDARD.encode(envelope(&accepted, payment));
+        let bytes = format!("{start}payment-signature: {payment_header}\r\n{end}").into_bytes();
+        Shot { bytes, id: payment.id().to_string() }
+    };
+    Ok(payments.iter().map(shot).collect())
+}
+
+/// The v2 envelope.
+fn envelope(accepted: &str, payment: &PaymentRequest) -> String {
+    let auth = &payment.authorization;
+    format!(
+        r#"{{"x402Version":2,"accepted":{accepted},"payload":{{"signature":"{}","authorization":{{"from":"{:#x}","to":"{:#x}","value":"{}","validAfter":"{}","validBefore":"{}","nonce":"{:#x}"}}}}}}"#,
+        hex::encode_prefixed(payment.signature),
+        auth.from,
+        auth.to,
+        auth.value.0,
+        auth.valid_after,
+        auth.valid_before,
+        auth.nonce,
+    )
+}

@@ -1,0 +1,200 @@
+//! The services as processes of their own: started, waited for, weighed, stopped; gone when this process is gone.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getppid};
+use runtime::Fatal;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::process::{Child, Command};
+
+use crate::client::Connection;
+
+/// First argument of a process of this program that is to become another one.
+const TETHERED: &str = "--tethered";
+/// 1,000 connections, from both ends when client and service share a limit, and room.
+const FILES: u64 = 8_192;
+/// A service is ready within this, or something is wrong.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// SIGTERM to exit; services promise ten seconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// A program to become, tied to the life of the process that started this one.
+pub struct Tethered {
+    parent: i32,
+    program: PathBuf,
+}
+
+/// Whether this process was started by [`Services::start`], to become a service.
+pub fn tethered() -> Option<Tethered> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).take(3).collect();
+    match arguments.as_slice() {
+        [first, parent, program] if first == TETHERED => {
+            Some(Tethered { parent: parent.to_str()?.parse().ok()?, program: program.into() })
+        }
+        _ => None,
+    }
+}
+
+impl Tethered {
+    /// Asks the kernel for a SIGTERM at the parent's death, then becomes the program. Returns only if that fails.
+    pub fn become_it(self) -> Fatal {
+        #[cfg(target_os = "linux")]
+        if let Err(e) = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM) {
+            return e.into();
+        }
+        if getppid() != Pid::from_raw(self.parent) {
+            return "started by somebody who has gone".into();
+        }
+        let failed = std::process::Command::new(&self.program).exec();
+        format!("{} cannot be started: {failed}", self.program.display()).into()
+    }
+}
+
+/// Raises the limit of open files, which the services inherit.
+///
+/// # Errors
+/// The hard limit is too low.
+pub fn raise_file_limit() -> Result<(), Fatal> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if hard < FILES {
+        return Err(format!("{hard} open files are allowed at most, {FILES} are needed: ulimit -n").into());
+    }
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, soft.max(FILES), hard)?)
+}
+
+/// Resident memory of one process, KiB.
+#[derive(Clone, Debug, Serialize)]
+pub struct Memory {
+    /// The service.
+    pub service: &'static str,
+    /// `VmRSS`: now.
+    pub resident_kib: u64,
+    /// `VmHWM`: at most, ever.
+    pub peak_kib: u64,
+}
+
+/// Running services.
+pub struct Services(Vec<(&'static str, Child, PathBuf)>);
+
+impl Services {
+    /// Starts the programs of these names beside this one, and waits until each says that it is ready. Their logs go
+    /// to `logs`.
+    ///
+    /// # Errors
+    /// The first that does not become ready, with the end of its log; the others are stopped then.
+    pub async fn start(
+        names: &[&'static str],
+        environment: &BTreeMap<&'static str, String>,
+        api: SocketAddr,
+        logs: &Path,
+    ) -> Result<Self, Fatal> {
+        let me = std::env::current_exe()?;
+        let mut services = Self(Vec::new());
+        let mut ready = Vec::new();
+        for name in names {
+            let health = if *name == "api" { api } else { free_address()? };
+            let log = logs.join(format!("{name}.log"));
+            let program = me.with_file_name(name);
+            let mut command = Command::new(&me);
+            command.arg(TETHERED).arg(std::process::id().to_string()).arg(&program);
+            command.envs(environment).env("HEALTH_ADDR", health.to_string()).env("INSTANCE", format!("bench-{name}"));
+            command
+                .stdin(std::process::Stdio::null())
+                .stdout(File::create(&log)?)
+                .stderr(File::options().append(true).open(&log)?);
+            let child = command.kill_on_drop(true).spawn()?;
+            services.0.push((name, child, log));
+            ready.push(health);
+        }
+        for (at, address) in ready.into_iter().enumerate() {
+            let waited = tokio::time::timeout(READY_TIMEOUT, async {
+                while !is_ready(address).await && services.check().is_ok() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            });
+            let late = waited.await.is_err();
+            services.check()?;
+            if late {
+                let (name, _, log) = &services.0[at];
+                return Err(format!("{name} did not become ready: {}", tail(log)).into());
+            }
+        }
+        Ok(services)
+    }
+
+    /// Every one of them still runs.
+    ///
+    /// # Errors
+    /// The first that does not, with the end of its log.
+    pub fn check(&mut self) -> Result<(), Fatal> {
+        for (name, child, log) in &mut self.0 {
+            if let Some(status) = child.try_wait()? {
+                return Err(format!("{name} ended ({status}): {}", tail(log)).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What each of them weighs.
+    ///
+    /// # Errors
+    /// One is gone.
+    pub fn memory(&self) -> Result<Vec<Memory>, Fatal> {
+        let weigh = |(service, child, _): &(&'static str, Child, PathBuf)| {
+            let pid = child.id().ok_or_else(|| format!("{service} has ended"))?;
+            let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let kib = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                line.and_then(|line| line.split_whitespace().next()?.parse().ok()).ok_or("no memory in /proc")
+            };
+            Ok(Memory { service, resident_kib: kib("VmRSS")?, peak_kib: kib("VmHWM")? })
+        };
+        self.0.iter().map(weigh).collect()
+    }
+
+    /// Stops them with SIGTERM.
+    ///
+    /// # Errors
+    /// One that does not end in time, or not well.
+    pub async fn stop(mut self) -> Result<(), Fatal> {
+        for (_, child, _) in &self.0 {
+            if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+                kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+            }
+        }
+        for (name, child, log) in &mut self.0 {
+            let status = tokio::time::timeout(STOP_TIMEOUT, child.wait()).await;
+            let status = status.map_err(|_| format!("{name} did not stop within {} s", STOP_TIMEOUT.as_secs()))??;
+            if !status.success() {
+                return Err(format!("{name} ended with {status}: {}", tail(log)).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An address on this machine that nobody listens on now.
+///
+/// # Errors
+/// No port is free.
+pub fn free_address() -> Result<SocketAddr, Fatal> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+async fn is_ready(address: SocketAddr) -> bool {
+    let Ok(mut connection) = Connection::open(address).await else { return false };
+    let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    connection.exchange(request.as_bytes()).await.is_ok_and(|answer| answer.status == 200)
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    format!("{} ends with:\n{}", log.display(), lines[lines.len().saturating_sub(10)..].join("\n"))
+}

@@ -1,0 +1,125 @@
+//! The local chain in a story's hands: its clock, its blocks, its pool, and other people's transactions.
+
+use crate::watch::eventually;
+use alloy::network::Ethereum;
+use alloy::providers::{Provider, RootProvider};
+use alloy::rpc::types::{Filter, Log, TransactionReceipt};
+use alloy::sol_types::SolCall;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use chain::abi::{MintToken, UsdcDouble};
+use serde_json::{Value, json};
+
+/// anvil, asked directly.
+#[derive(Clone, Debug)]
+pub struct LocalChain {
+    pub provider: RootProvider<Ethereum>,
+}
+
+impl LocalChain {
+    pub fn at(rpc_url: &str) -> Self {
+        Self { provider: RootProvider::new_http(rpc_url.parse().unwrap()) }
+    }
+
+    /// Any method; panics with its error.
+    pub async fn rpc(&self, method: &'static str, params: Value) -> Value {
+        let answer = self.provider.raw_request(method.into(), params).await;
+        answer.unwrap_or_else(|e| panic!("{method}: {e}"))
+    }
+
+    /// No more blocks of their own accord.
+    pub async fn halt(&self) {
+        self.rpc("evm_setIntervalMining", json!([0])).await;
+    }
+
+    /// A block a second again.
+    pub async fn resume(&self) {
+        self.rpc("evm_setIntervalMining", json!([1])).await;
+        self.mine(1).await;
+    }
+
+    pub async fn mine(&self, blocks: u64) {
+        for _ in 0..blocks {
+            self.rpc("evm_mine", json!([])).await;
+        }
+    }
+
+    /// Moves the clock and makes a block that tells the new time.
+    pub async fn pass_time(&self, seconds: u64) {
+        self.rpc("evm_increaseTime", json!([seconds])).await;
+        self.mine(1).await;
+    }
+
+    /// Replaces the last `depth` blocks by empty ones. What was in them is dropped, not put back into the pool.
+    pub async fn reorg(&self, depth: u64) {
+        self.rpc("anvil_reorg", json!([depth, []])).await;
+    }
+
+    /// The node forgets a transaction of its pool.
+    pub async fn drop_from_pool(&self, hash: B256) {
+        self.rpc("anvil_dropTransaction", json!([hash])).await;
+    }
+
+    /// Gives `account` the code of an EIP-7702 delegation to `delegate`.
+    pub async fn delegate(&self, account: Address, delegate: Address) {
+        let code = Bytes::from([&[0xef, 0x01, 0x00], delegate.as_slice()].concat());
+        self.rpc("anvil_setCode", json!([account, code])).await;
+    }
+
+    /// In the pool or in a block.
+    pub async fn knows(&self, hash: B256) -> bool {
+        !self.rpc("eth_getTransactionByHash", json!([hash])).await.is_null()
+    }
+
+    pub async fn receipt(&self, hash: B256) -> Option<TransactionReceipt> {
+        self.provider.get_transaction_receipt(hash).await.unwrap()
+    }
+
+    /// Seconds since 1970 of the latest block.
+    pub async fn time(&self) -> u64 {
+        self.provider.get_block(Default::default()).await.unwrap().unwrap().header.timestamp
+    }
+
+    /// Hands a transaction of one of anvil's own accounts to the pool. Its gas is not estimated: what a call costs may
+    /// have changed when it is executed.
+    pub async fn send(&self, from: Address, to: Address, input: Bytes) -> B256 {
+        let hash = self
+            .rpc("eth_sendTransaction", json!([{ "from": from, "to": to, "input": input, "gas": "0xf4240" }]))
+            .await;
+        hash.as_str().unwrap().parse().unwrap()
+    }
+
+    /// The same, and waits until it has succeeded in a block; who has halted the chain mines.
+    pub async fn transact(&self, from: Address, to: Address, input: Bytes) -> TransactionReceipt {
+        let hash = self.send(from, to, input).await;
+        let receipt = eventually("a receipt", async || self.receipt(hash).await).await;
+        assert!(receipt.status(), "the transaction {hash} reverted");
+        receipt
+    }
+
+    pub async fn nonce(&self, account: Address) -> u64 {
+        self.provider.get_transaction_count(account).await.unwrap()
+    }
+
+    pub async fn usdc_of(&self, asset: Address, account: Address) -> U256 {
+        self.word(asset, UsdcDouble::balanceOfCall { account }.abi_encode()).await
+    }
+
+    pub async fn tokens_of(&self, token: Address, owner: Address) -> U256 {
+        self.word(token, MintToken::balanceOfCall { owner }.abi_encode()).await
+    }
+
+    pub async fn supply_of(&self, token: Address) -> U256 {
+        self.word(token, MintToken::totalSupplyCall {}.abi_encode()).await
+    }
+
+    /// Every log of `contract` so far, in order.
+    pub async fn logs_of(&self, contract: Address) -> Vec<Log> {
+        self.provider.get_logs(&Filter::new().address(contract).from_block(0)).await.unwrap()
+    }
+
+    async fn word(&self, to: Address, input: Vec<u8>) -> U256 {
+        let input = Bytes::from(input);
+        let answer = self.rpc("eth_call", json!([{ "to": to, "input": input }, "latest"])).await;
+        U256::from_be_slice(&answer.as_str().unwrap().parse::<Bytes>().unwrap())
+    }
+}

@@ -1,0 +1,39 @@
+//! What the system tests stand on: a whole Paymint of real parts per story, and an auditor that believes none of them.
+//!
+//! A [`Stack`] is nats-server, PostgreSQL and anvil on free ports with every service as a child process of its own, which
+//! a story kills, starts again, doubles, or starts with a crash point. A [`Buyer`] is a payer with a key. [`audit`] reads
+//! the chain, the raw stream and the tables itself, without the services' crates, and compares.
+//!
+//! Stories wait for a state, never for a time; one bound ends every wait, with a diagnosis.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
+
+mod answers;
+pub mod audit;
+mod binaries;
+mod buyer;
+mod chain;
+mod lost_acks;
+mod options;
+mod order;
+mod paymint;
+mod process;
+mod stack;
+mod stock;
+mod stream;
+mod watch;
+
+pub use answers::{Answer, Frame, Frames};
+pub use buyer::{Bill, Buyer, Payment, SignedTransfer, now_s};
+pub use chain::LocalChain;
+pub use lost_acks::{LostAcks, Seen};
+pub use options::StackOptions;
+pub use order::{Order, Outcome};
+pub use paymint::Paymint;
+pub use process::{Process, Service, was_killed};
+pub use stack::{Instance, Stack, free_ports, permit};
+pub use stock::{Client, buy_with};
+pub use stream::{Entry, Stream};
+pub use watch::{PATIENCE, eventually};
+
+/// Atomic USDC in one dollar.
+pub const DOLLAR: u64 = 1_000_000;

@@ -1,0 +1,95 @@
+//! What a story knows of an order, and how it says that the order must end.
+
+use crate::buyer::Payment;
+use crate::stream::Entry;
+use alloy_primitives::{Address, B256};
+use domain::{PaymentId, PaymentKey};
+
+/// How an order must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Paid once, minted once.
+    Minted,
+    /// Never charged, for this reason.
+    Failed(&'static str),
+    /// Paid, and the mint waits for a person, for this reason.
+    Parked(&'static str),
+    /// Not charged yet, for this reason.
+    Waiting(&'static str),
+}
+
+/// An order that was answered with 202.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub id: PaymentId,
+    pub key: PaymentKey,
+    pub payer: Address,
+    pub token: Address,
+    pub quantity: u32,
+    pub value: u64,
+    pub nonce: B256,
+    pub outcome: Outcome,
+    /// Somebody else submits the authorization.
+    pub third_party: bool,
+}
+
+impl Order {
+    /// Of this payment, to be minted.
+    pub fn of(payment: &Payment) -> Self {
+        let auth = &payment.transfer.authorization;
+        Self {
+            id: payment.id(),
+            key: payment.key(),
+            payer: auth.from,
+            token: payment.terms.token,
+            quantity: payment.quantity,
+            value: auth.value.to(),
+            nonce: auth.nonce,
+            outcome: Outcome::Minted,
+            third_party: false,
+        }
+    }
+
+    /// As the ledger has it, where somebody else's client signed.
+    pub fn read(requested: &Entry) -> Self {
+        let data = &requested.body["data"];
+        let (auth, purchase) = (&data["authorization"], &data["purchase"]);
+        let key = PaymentKey(requested.text("paymentKey").parse().unwrap());
+        Self {
+            id: PaymentId::of(key),
+            key,
+            payer: auth["from"].as_str().unwrap().parse().unwrap(),
+            token: purchase["token"].as_str().unwrap().parse().unwrap(),
+            quantity: u32::try_from(purchase["quantity"].as_u64().unwrap()).unwrap(),
+            value: auth["value"].as_str().unwrap().parse().unwrap(),
+            nonce: auth["nonce"].as_str().unwrap().parse().unwrap(),
+            outcome: Outcome::Minted,
+            third_party: false,
+        }
+    }
+
+    /// Ends otherwise.
+    pub fn ends(self, outcome: Outcome) -> Self {
+        Self { outcome, ..self }
+    }
+
+    /// Is paid by somebody else's transaction.
+    pub fn paid_by_third_party(self) -> Self {
+        Self { third_party: true, ..self }
+    }
+
+    /// Subject of its event `name`, such as `payment.requested` or `mint.parked.1`.
+    pub fn subject(&self, name: &str) -> String {
+        format!("orders.{}.{}.{name}", self.id.shard(), self.id)
+    }
+
+    /// Name of the event after which it rests.
+    pub fn last_event(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Minted => "mint.confirmed",
+            Outcome::Failed(_) => "payment.failed",
+            Outcome::Parked(_) => "mint.parked.1",
+            Outcome::Waiting(_) => "payment.deferred.1",
+        }
+    }
+}

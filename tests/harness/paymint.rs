@@ -1,0 +1,94 @@
+//! `paymint run` as a user starts it.
+
+use crate::process::Process;
+use crate::stack::{free_ports, permit};
+use crate::watch::eventually;
+use serde_json::Value;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use tokio::sync::SemaphorePermit;
+
+/// Flags of `paymint run`, in the order of [`Paymint::ports`], with the variable of each.
+pub const PORTS: [(&str, &str); 5] = [
+    ("--api-port", "PAYMINT_API_PORT"),
+    ("--chain-port", "PAYMINT_CHAIN_PORT"),
+    ("--nats-port", "PAYMINT_NATS_PORT"),
+    ("--nats-monitor-port", "PAYMINT_NATS_MONITOR_PORT"),
+    ("--postgres-port", "PAYMINT_POSTGRES_PORT"),
+];
+
+/// A data directory and five ports; it may be run on again and again.
+pub struct Paymint {
+    pub dir: TempDir,
+    pub ports: Vec<u16>,
+    _claims: Vec<UdpSocket>,
+    _place: SemaphorePermit<'static>,
+}
+
+impl Paymint {
+    pub async fn new() -> Self {
+        let place = permit().await;
+        let (ports, claims) = free_ports(PORTS.len());
+        Self { dir: tempfile::tempdir().unwrap(), ports, _claims: claims, _place: place }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Starts `paymint run` and waits for nothing.
+    pub fn spawn(&self) -> Process {
+        let ports: Vec<String> = self.ports.iter().map(ToString::to_string).collect();
+        let flags = PORTS.iter().zip(&ports).flat_map(|((flag, _), port)| [*flag, port.as_str()]);
+        self.paymint(&std::iter::once("run").chain(flags).collect::<Vec<_>>())
+    }
+
+    /// Starts `paymint demo`; what it keeps is below this directory, too.
+    pub fn demo(&self) -> Process {
+        self.paymint(&["demo"])
+    }
+
+    fn paymint(&self, arguments: &[&str]) -> Process {
+        let (data, dir) = (self.data(), self.dir.path());
+        let tools = neighbours::Tools::locate().unwrap().root().to_owned();
+        let env = [
+            ("PAYMINT_DATA", data.to_str().unwrap()),
+            ("PAYMINT_TOOLS", tools.to_str().unwrap()),
+            ("TMPDIR", dir.to_str().unwrap()),
+            ("RUST_LOG", "warn"),
+        ];
+        Process::start("paymint", arguments, env.into_iter(), &dir.join("paymint.log"))
+    }
+
+    /// Starts it and waits for `endpoints.json`.
+    pub async fn start(&self) -> (Process, Value) {
+        let process = self.spawn();
+        let file = self.data().join("endpoints.json");
+        let read = async || std::fs::read(&file).ok().map(|bytes| serde_json::from_slice(&bytes).unwrap());
+        let endpoints = eventually("endpoints.json is there", read).await;
+        (process, endpoints)
+    }
+
+    /// Command lines of all processes that have to do with this installation.
+    pub fn processes(&self) -> Vec<String> {
+        let marks: Vec<String> = self.ports.iter().map(ToString::to_string).collect();
+        let data = self.dir.path().to_string_lossy().into_owned();
+        let of_ours = |line: &String| line.contains(&data) || marks.iter().any(|port| line.contains(port));
+        command_lines().into_iter().filter(of_ours).collect()
+    }
+}
+
+/// Of every process of this machine, arguments separated by spaces.
+fn command_lines() -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let numbered = processes.filter(|path| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
+    });
+    numbered.filter_map(|path| command_line(&path)).collect()
+}
+
+fn command_line(process: &Path) -> Option<String> {
+    let bytes = std::fs::read(process.join("cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
+}

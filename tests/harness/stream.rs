@@ -1,0 +1,97 @@
+//! The raw stream, message by message, without the ledger crate.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+/// A stored message.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub seq: u64,
+    pub subject: String,
+    /// As the server keeps it: `NATS/1.0`, lines, an empty line.
+    pub headers: String,
+    pub payload: Vec<u8>,
+    /// Null when it is not JSON.
+    pub body: Value,
+    /// RFC 3339, as the server wrote it.
+    pub time: String,
+}
+
+impl Entry {
+    /// A member of the event's data as text.
+    pub fn text(&self, name: &str) -> &str {
+        self.body["data"][name].as_str().unwrap_or_else(|| panic!("{} has no {name}: {}", self.subject, self.body))
+    }
+}
+
+/// The stream `LEDGER`, asked through the JetStream API.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    client: async_nats::Client,
+}
+
+impl Stream {
+    pub async fn at(url: &str) -> Self {
+        Self { client: async_nats::connect(url).await.unwrap() }
+    }
+
+    /// One request to the JetStream API, with whatever it answers.
+    pub async fn ask(&self, api: &str, body: Value) -> Value {
+        let payload = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = self.client.request(format!("$JS.API.{api}"), payload.into()).await;
+        serde_json::from_slice(&answer.unwrap_or_else(|e| panic!("{api}: {e}")).payload).unwrap()
+    }
+
+    /// As anybody with access would publish.
+    pub async fn publish(&self, subject: &str, payload: &str) -> Value {
+        let answer = self.client.request(subject.to_owned(), payload.to_owned().into()).await.unwrap();
+        serde_json::from_slice(&answer.payload).unwrap()
+    }
+
+    pub async fn info(&self) -> Value {
+        self.ask("STREAM.INFO.LEDGER", Value::Null).await
+    }
+
+    pub async fn last_seq(&self) -> u64 {
+        self.info().await["state"]["last_seq"].as_u64().unwrap()
+    }
+
+    /// State of a durable consumer.
+    pub async fn consumer(&self, name: &str) -> Value {
+        self.ask(&format!("CONSUMER.INFO.LEDGER.{name}"), Value::Null).await
+    }
+
+    pub async fn at_seq(&self, seq: u64) -> Option<Entry> {
+        self.get(json!({ "seq": seq })).await
+    }
+
+    /// The last, and since a subject is written once only, message of a subject.
+    pub async fn on(&self, subject: &str) -> Option<Entry> {
+        self.get(json!({ "last_by_subj": subject })).await
+    }
+
+    /// Every message, from the first on.
+    pub async fn all(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for seq in 1..=self.last_seq().await {
+            entries.extend(self.at_seq(seq).await);
+        }
+        entries
+    }
+
+    async fn get(&self, which: Value) -> Option<Entry> {
+        let answer = self.ask("STREAM.MSG.GET.LEDGER", which).await;
+        let message = answer.get("message")?;
+        let bytes = |name: &str| BASE64_STANDARD.decode(message[name].as_str().unwrap_or_default()).unwrap();
+        let payload = bytes("data");
+        Some(Entry {
+            seq: message["seq"].as_u64().unwrap(),
+            subject: message["subject"].as_str().unwrap().to_owned(),
+            headers: String::from_utf8(bytes("hdrs")).unwrap(),
+            body: serde_json::from_slice(&payload).unwrap_or(Value::Null),
+            payload,
+            time: message["time"].as_str().unwrap().to_owned(),
+        })
+    }
+}

@@ -1,0 +1,28 @@
+//! Waiting: for a state, never for a time.
+
+use std::time::{Duration, Instant};
+
+/// The one bound of every wait. Generous: what takes this long on a busy machine will not happen any more.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Looks until there is something to be seen.
+///
+/// # Panics
+/// After [`PATIENCE`], with what was waited for.
+#[track_caller]
+pub fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let begun = Instant::now();
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{caller}: still not after {} s: {what}", PATIENCE.as_secs());
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Every service dies of SIGKILL at its crash points and is started again: one payment, one mint, nothing sent twice.
+//!
+//! A row is one death. That it was one is asserted: the process ended by SIGKILL, which nothing else here sends.
+
+use futures_util::future::join_all;
+use harness::{Buyer, DOLLAR, Order, Service, Stack, StackOptions};
+
+/// Payers who buy at once while a service is about to die.
+const PAYERS: usize = 3;
+
+/// What an order's history is that went through without a detour.
+const STRAIGHT: [&str; 5] =
+    ["payment.requested", "payment.submitted.1", "payment.confirmed", "mint.submitted.1", "mint.confirmed"];
+
+/// C02 and its neighbours: the client has no answer, asks again with the same header, and gets the same 202.
+#[tokio::test(flavor = "multi_thread")]
+async fn c01_c02_c03_a_client_of_a_killed_api_asks_again_and_has_one_payment() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let terms = stack.shop.token.clone();
+    let mut orders = Vec::new();
+    for point in ["C01", "C02", "C03"] {
+        let payment = stack.buyer(DOLLAR).await.pay(&terms, 2);
+        stack.kill(Service::Api);
+        stack.run_with(Service::Api, &[("PAYMINT_KILL_AT", point)]).await;
+        let answer = stack.try_post(Service::Api, &terms, 2, payment.v2()).await;
+        assert!(answer.is_err(), "{point}: {answer:?}");
+        stack.until_killed(Service::Api, point).await;
+
+        stack.run(Service::Api).await;
+        let stored = stack.stream.on(&Order::of(&payment).subject("payment.requested")).await;
+        assert_eq!(stored.is_some(), point != "C01", "{point}: what was stored before the crash");
+        for header in [payment.v2(), payment.v2(), payment.v1()] {
+            let answer = stack.post(&terms, 2, header).await;
+            assert_eq!((answer.status, answer.id()), (202, payment.id()), "{point}: {answer:?}");
+        }
+        orders.push(Order::of(&payment));
+    }
+    went_straight(&stack, &orders).await;
+    stack.audit(&orders).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c05_c07_c08_c10_a_killed_payment_sender_repeats_the_same_bytes() {
+    killed_at(Service::PaymentSender, &["C05", "C07", "C08", "C10"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c12_c13_c14_c21_a_killed_confirmer_says_it_once() {
+    killed_at(Service::Confirmer, &["C12", "C13", "C14", "C21", "C21:2"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c10_c16_c17_c18_a_killed_mint_projector_mints_once() {
+    killed_at(Service::MintProjector, &["C10", "C16", "C17", "C18"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c24_a_killed_read_projector_goes_on_behind_its_last_commit() {
+    killed_at(Service::ReadProjector, &["C24", "C24:2", "C24:3"]).await;
+}
+
+/// C15: half of the proof that a payment is dead proves nothing; with money it is paid after all.
+#[tokio::test(flavor = "multi_thread")]
+async fn c15_a_confirmer_killed_while_it_judges_a_waiting_payment_fails_nothing() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let buyer = Buyer::new();
+    stack.kill(Service::Confirmer);
+    stack.run_with(Service::Confirmer, &[("PAYMINT_KILL_AT", "C15")]).await;
+    let order = stack.buy(&buyer, 2).await;
+    stack.until_killed(Service::Confirmer, "C15").await;
+    stack.run(Service::Confirmer).await;
+    stack.fund(&buyer, DOLLAR).await;
+    stack.audit(&[order]).await;
+}
+
+/// One row per point: the service dies there in the middle of several purchases, and its successor ends them.
+async fn killed_at(service: Service, points: &[&str]) {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let buyers = stack.buyers(points.len() * PAYERS, DOLLAR).await;
+    let mut orders = Vec::new();
+    for (point, buyers) in points.iter().zip(buyers.chunks(PAYERS)) {
+        stack.kill(service);
+        stack.run_with(service, &[("PAYMINT_KILL_AT", point)]).await;
+        let row = join_all(buyers.iter().map(|buyer| stack.buy(buyer, 2))).await;
+        stack.until_killed(service, point).await;
+        stack.run(service).await;
+        stack.until_ended(&row).await;
+        orders.extend(row);
+    }
+    went_straight(&stack, &orders).await;
+    stack.audit(&orders).await;
+}
+
+/// A crash costs time and nothing else: no second submission, no deferral.
+async fn went_straight(stack: &Stack, orders: &[Order]) {
+    stack.until_ended(orders).await;
+    for order in orders {
+        let prefix = order.subject("");
+        let history = stack.history(order).await;
+        let names: Vec<&str> = history.iter().filter_map(|entry| entry.subject.strip_prefix(&prefix)).collect();
+        assert_eq!(names, STRAIGHT, "{}", order.id);
+    }
+}

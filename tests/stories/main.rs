@@ -1,0 +1,18 @@
+//! The system tests: one story per outcome, each on servers of its own. `make test` runs them; by hand:
+//! `cargo build --workspace && cargo test -p system-tests`, with a word of its name for one story alone.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
+
+mod auditor;
+mod bad_among_good;
+mod crash_points;
+mod crowd;
+mod gate;
+mod neighbours_away;
+mod rebuilt;
+mod redelivered;
+mod reorganised;
+mod same_payment;
+mod standalone_stays;
+mod third_party;
+mod two_instances;
+mod whole_path;

@@ -1,0 +1,55 @@
+//! Neighbours that are gone for a while: nothing that was accepted is lost, nothing happens twice.
+
+use futures_util::future::join_all;
+use harness::{DOLLAR, Order, Stack, StackOptions, eventually};
+use std::time::{Duration, Instant};
+
+/// F01: what the API cannot keep it does not accept, and says so soon.
+const REFUSAL_BOUND: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f01_f02_a_nats_server_that_is_killed_in_the_middle_of_everything_costs_nothing() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let terms = stack.shop.token.clone();
+    let buyers = stack.buyers(9, DOLLAR).await;
+    let payments: Vec<_> = buyers.iter().map(|buyer| buyer.pay(&terms, 2)).collect();
+    let mut orders: Vec<Order> = join_all(payments[..6].iter().map(|payment| stack.accept(payment))).await;
+    stack.until(&orders[0], "payment.submitted.1").await;
+
+    stack.servers.nats.kill();
+    let noticed = async || (stack.get("/readyz").await.status == 503).then_some(());
+    eventually("the api notices", noticed).await;
+    for payment in &payments[6..] {
+        let begun = Instant::now();
+        let answer = stack.post(&terms, 2, payment.v2()).await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+        assert!(begun.elapsed() < REFUSAL_BOUND, "{:?}", begun.elapsed());
+    }
+    stack.servers.nats.restart().await.unwrap();
+    let back = async || (stack.get("/readyz").await.status == 200).then_some(());
+    eventually("the api is back", back).await;
+    for payment in &payments[6..] {
+        orders.push(stack.accept(payment).await);
+    }
+    stack.audit(&orders).await;
+}
+
+/// F21: no payment waits for Postgres, and its answers are the ledger's until it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn f21_while_postgres_is_gone_payments_are_minted_and_shown_and_it_catches_up() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let buyers = stack.buyers(4, DOLLAR).await;
+    let before = stack.buy(&buyers[0], 2).await;
+    stack.until_quiet(std::slice::from_ref(&before)).await;
+
+    stack.servers.postgres.kill();
+    let mut orders: Vec<Order> = join_all(buyers[1..].iter().map(|buyer| stack.buy(buyer, 2))).await;
+    stack.until_ended(&orders).await;
+    orders.push(before);
+    for order in &orders {
+        assert_eq!(stack.status(order.id).await["state"], "minted");
+    }
+    stack.servers.postgres.restart().await.unwrap();
+    stack.audit(&orders).await;
+}

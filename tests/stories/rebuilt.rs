@@ -1,0 +1,61 @@
+//! A10: the read models are a fold of the ledger and nothing else.
+
+use chain::dev::{DevChain, NewToken};
+use domain::{PaymentKey, TokenTerms};
+use harness::{Bill, Buyer, DOLLAR, Outcome, Service, Stack, StackOptions};
+use ledger::Ledger;
+use standalone::accounts::OWNER;
+use standalone::{Shop, shop};
+use std::collections::BTreeSet;
+
+/// Every kind of end is among them: minted, by us and by somebody else; failed; parked; still waiting; undecodable.
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let terms = stack.shop.token.clone();
+    let rare = rare_token(&stack).await;
+    let buyers = stack.buyers(5, DOLLAR).await;
+    let penniless = Buyer::new();
+
+    let minted = stack.buy(&buyers[0], 3).await;
+    let last_ones = stack.accept(&buyers[1].pay(&rare, 6)).await;
+    stack.until_ended(&[minted.clone(), last_ones.clone()]).await;
+    let parked = stack.accept(&buyers[2].pay(&rare, 6)).await.ends(Outcome::Parked("over_cap"));
+
+    let payment = buyers[3].pay(&terms, 3);
+    let cancellation = buyers[3].cancellation(&terms, payment.transfer.authorization.nonce);
+    stack.chain.transact(OWNER, terms.asset, cancellation).await;
+    let cancelled = stack.accept(&payment).await.ends(Outcome::Failed("cancelled"));
+
+    let payment = buyers[4].sign(Bill::of(&terms, 3));
+    stack.chain.transact(OWNER, terms.asset, payment.transfer.call()).await;
+    let front_run = stack.accept(&payment).await.paid_by_third_party();
+
+    let waiting = stack.buy(&penniless, 3).await.ends(Outcome::Waiting("unfunded"));
+    let stored =
+        stack.stream.publish("orders.0.00000000-0000-5000-8000-000000000000.payment.requested", "no event").await;
+    let parked_message = format!("ops.parked.payment-sender-{}", stored["seq"]);
+    let set_aside = async || stack.stream.on(&parked_message).await;
+    harness::eventually("the message that is no event is set aside", set_aside).await;
+
+    let orders = [minted, last_ones, parked, cancelled, front_run, waiting];
+    stack.audit(&orders).await;
+    let rows = stack.rebuilt_read_models_equal_the_live_ones(&orders).await;
+    let stages: BTreeSet<&str> = rows.iter().filter_map(|(_, _, row)| row["stage"].as_str()).collect();
+    assert_eq!(stages, BTreeSet::from(["minted", "mint_parked", "failed", "deferred"]));
+    let set_aside = rows.iter().filter(|(table, ..)| table == "set_aside");
+    let kinds: BTreeSet<&str> = set_aside.filter_map(|(_, _, row)| row["kind"].as_str()).collect();
+    assert_eq!(kinds, BTreeSet::from(["undecodable", "parked_message"]));
+    assert!(stack.process(Service::ReadProjector).is_running());
+}
+
+/// Ten units and no more.
+async fn rare_token(stack: &Stack) -> TokenTerms {
+    let config = NewToken { max_units: 10, symbol: "RARE".to_owned(), ..shop::demo_token() };
+    let chain = DevChain::connect(&stack.servers.anvil.rpc_url()).await.unwrap();
+    let key = PaymentKey(alloy_primitives::B256::repeat_byte(1));
+    let terms = chain.create_token(OWNER, stack.shop.factory, stack.shop.asset, key, config).await.unwrap();
+    let ledger = Ledger::connect(&Shop::ledger(&stack.servers), "/paymint/standalone").await.unwrap();
+    shop::register(&ledger, &terms).await.unwrap();
+    terms
+}
