@@ -4,7 +4,9 @@ use crate::process::Process;
 use crate::stack::{free_ports, permit};
 use crate::watch::eventually;
 use serde_json::Value;
+use std::fs::Permissions;
 use std::net::UdpSocket;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::sync::SemaphorePermit;
@@ -22,6 +24,7 @@ pub const PORTS: [(&str, &str); 5] = [
 pub struct Paymint {
     pub dir: TempDir,
     pub ports: Vec<u16>,
+    tools: PathBuf,
     _claims: Vec<UdpSocket>,
     _place: SemaphorePermit<'static>,
 }
@@ -30,7 +33,21 @@ impl Paymint {
     pub async fn new() -> Self {
         let place = permit().await;
         let (ports, claims) = free_ports(PORTS.len());
-        Self { dir: tempfile::tempdir().unwrap(), ports, _claims: claims, _place: place }
+        let tools = neighbours::Tools::locate().unwrap().root().to_owned();
+        Self { dir: tempfile::tempdir().unwrap(), ports, tools, _claims: claims, _place: place }
+    }
+
+    /// With an anvil that starts and never answers.
+    pub fn with_a_chain_that_hangs(mut self) -> Self {
+        let tools = self.dir.path().join("tools");
+        std::fs::create_dir_all(tools.join("bin")).unwrap();
+        symlink(self.tools.join("bin/nats-server"), tools.join("bin/nats-server")).unwrap();
+        symlink(self.tools.join("postgres"), tools.join("postgres")).unwrap();
+        let anvil = tools.join("bin/anvil");
+        std::fs::write(&anvil, "#!/bin/sh\nwhile :; do sleep 1; done\n").unwrap();
+        std::fs::set_permissions(&anvil, Permissions::from_mode(0o755)).unwrap();
+        self.tools = tools;
+        self
     }
 
     pub fn data(&self) -> PathBuf {
@@ -51,10 +68,9 @@ impl Paymint {
 
     fn paymint(&self, arguments: &[&str]) -> Process {
         let (data, dir) = (self.data(), self.dir.path());
-        let tools = neighbours::Tools::locate().unwrap().root().to_owned();
         let env = [
             ("PAYMINT_DATA", data.to_str().unwrap()),
-            ("PAYMINT_TOOLS", tools.to_str().unwrap()),
+            ("PAYMINT_TOOLS", self.tools.to_str().unwrap()),
             ("TMPDIR", dir.to_str().unwrap()),
             ("RUST_LOG", "warn"),
         ];

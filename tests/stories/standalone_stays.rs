@@ -72,6 +72,16 @@ async fn stopped_while_it_starts_it_leaves_nothing_running() {
     }
 }
 
+/// Also when the start itself hangs, on a chain that never answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_while_a_server_hangs_at_its_start_it_leaves_nothing_running() {
+    let paymint = Paymint::new().await.with_a_chain_that_hangs();
+    let mut process = paymint.spawn();
+    let servers = async || (paymint.processes().len() > 3).then_some(());
+    eventually("its servers run", servers).await;
+    stop(&paymint, &mut process, Signal::SIGTERM).await;
+}
+
 /// The demo, as a stranger sees it: five steps in order, the balance from the chain, and exit code 0.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_shows_one_purchase_from_its_request_to_its_units() {

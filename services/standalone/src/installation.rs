@@ -14,6 +14,9 @@ use tokio::task::JoinHandle;
 /// The API answers within this after its start, or something is wrong.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A stop in the middle of a start: what has started is ended, and every step may be repeated.
+const STOPPED: &str = "stopped before it was ready";
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -48,7 +51,10 @@ impl Installation {
         mut progress: impl FnMut(&str),
     ) -> Result<Self, Fatal> {
         progress("starting nats-server, PostgreSQL and anvil");
-        let mut servers = Servers::start(&options.servers).await?;
+        let mut servers = tokio::select! {
+            servers = Servers::start(&options.servers) => servers?,
+            () = stop.cancelled() => return Err(STOPPED.into()),
+        };
         match Self::open(options, &servers, stop.clone(), &mut progress).await {
             Ok((shop, api, services)) => Ok(Self { servers, shop, api, services, stop }),
             Err(error) => {
@@ -66,7 +72,10 @@ impl Installation {
         mut progress: impl FnMut(&str),
     ) -> Result<(Shop, SocketAddr, JoinHandle<Result<(), Fatal>>), Fatal> {
         let api = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(options.api_port)?));
-        let shop = Shop::open(servers, &mut progress).await?;
+        let shop = tokio::select! {
+            shop = Shop::open(servers, &mut progress) => shop?,
+            () = stop.cancelled() => return Err(STOPPED.into()),
+        };
         progress("starting api, payment-sender, confirmer, mint-projector and read-projector");
         let mut environment = services::environment(servers, &shop, api);
         environment.insert("MINT_MAX_WAIT_MS", options.mint_max_wait.as_millis().to_string());
@@ -74,7 +83,7 @@ impl Installation {
         let mut services = tokio::spawn(async move { services::run(&environment, token).await });
         tokio::select! {
             ended = &mut services => match ended? {
-                Ok(()) => Err("stopped before it was ready".into()),
+                Ok(()) => Err(STOPPED.into()),
                 Err(error) => Err(error),
             },
             ready = until_ready(api) => ready.map(|()| (shop, api, services)),

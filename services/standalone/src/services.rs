@@ -80,3 +80,20 @@ pub async fn run(environment: &BTreeMap<&'static str, String>, stop: Cancellatio
 async fn named(name: &'static str, service: impl Future<Output = Result<(), Fatal>>) -> Result<(), Fatal> {
     service.await.map_err(|error| format!("{name}: {error}").into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s19_a_service_is_given_its_own_user_and_nobody_elses() {
+        let mut all: BTreeMap<String, String> =
+            LEDGER_URLS.iter().map(|(service, variable)| ((*variable).to_owned(), format!("as {service}"))).collect();
+        all.insert("NATS_URL".to_owned(), "as ops".to_owned());
+        all.insert("CHAIN_ID".to_owned(), "84532".to_owned());
+        for (service, _) in LEDGER_URLS {
+            let given = of(service, &all);
+            assert_eq!((given.len(), given["NATS_URL"].as_str()), (2, format!("as {service}").as_str()));
+        }
+    }
+}

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn every_user_of_the_configuration_has_a_password() {
-        assert_eq!(CONFIG.matches("user: ").count(), USERS.len());
+        assert_eq!(CONFIG.matches("{ user: ").count(), USERS.len());
         for (user, variable) in USERS {
             assert!(CONFIG.contains(&format!("user: {user}, password: ${variable}")), "{user}");
         }
