@@ -13,6 +13,9 @@ pub(crate) const CONSUMERS: [(&str, &str); 6] = [
     ("mint-projector-deferred", include_str!("../../../nats/consumers/mint-projector-deferred.json")),
 ];
 
+/// The one key in which an installation may go beyond its definition.
+pub(crate) const REPLICAS: &str = "num_replicas";
+
 /// A definition as committed.
 pub(crate) struct Definition {
     pub config: Value,
@@ -42,12 +45,17 @@ pub(crate) fn compare(what: &str, wanted: &Definition, found: &Value) -> Result<
     for (key, value) in keys {
         let actual = found.get(key).unwrap_or(&Value::Null);
         let absent_means_default = actual.is_null() && is_default(value);
-        if actual != value && !absent_means_default {
+        if actual != value && !absent_means_default && !is_more_replicas(key, value, actual) {
             let difference = format!("{key} is {actual}, not {value}");
             return Err(ConnectError::Drift { what: what.to_owned(), difference });
         }
     }
     Ok(())
+}
+
+/// `nats/` asks for one replica, the least there is; an installation may have more.
+fn is_more_replicas(key: &str, wanted: &Value, found: &Value) -> bool {
+    key == REPLICAS && found.as_u64() > wanted.as_u64()
 }
 
 /// The server leaves out what is false, zero or empty.

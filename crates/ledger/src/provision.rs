@@ -2,7 +2,7 @@
 //! Services never create anything; `ops` and the standalone installation do.
 
 use crate::client::{OWN_API, connect_client, request, stream_info};
-use crate::definitions::{CONSUMERS, compare, definition, stream};
+use crate::definitions::{CONSUMERS, REPLICAS, compare, definition, stream};
 use crate::error::ConnectError;
 use crate::subjects::STREAM;
 use serde_json::{Value, json};
@@ -14,9 +14,14 @@ use serde_json::{Value, json};
 /// [`ConnectError`]: unreachable, an immutable change, or a definition that did not take effect.
 pub async fn provision(url: &str) -> Result<(), ConnectError> {
     let client = connect_client(url).await?;
-    let wanted = stream();
+    let mut wanted = stream();
     let current = request(&client, OWN_API, &format!("STREAM.INFO.{STREAM}"), Value::Null).await?;
     let verb = if current.get("error").is_some() { "CREATE" } else { "UPDATE" };
+    if let Some(replicas) = current.pointer("/config/num_replicas")
+        && replicas.as_u64() > wanted.config[REPLICAS].as_u64()
+    {
+        wanted.config[REPLICAS] = replicas.clone();
+    }
     accepted(request(&client, OWN_API, &format!("STREAM.{verb}.{STREAM}"), wanted.config.clone()).await?)?;
     compare("the stream LEDGER", &wanted, &stream_info(&client, OWN_API).await?.config)?;
     for (name, text) in CONSUMERS {

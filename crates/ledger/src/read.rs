@@ -22,7 +22,15 @@ impl Ledger {
     pub(crate) async fn last_per_subject(&self, filters: &[String]) -> Result<Vec<Recorded>, LedgerError> {
         let mut found = Vec::new();
         for some in filters.chunks(FILTERS_MAX) {
-            found.extend(self.direct_get(json!({ "multi_last": some })).await?);
+            match self.answers(json!({ "multi_last": some })).await? {
+                Answers::All(messages) => found.extend(messages),
+                // Orders that waited often: each by itself, page by page.
+                Answers::TooMany => {
+                    for filter in some {
+                        found.extend(self.range(filter, 1).await?);
+                    }
+                }
+            }
         }
         found.sort_by_key(|recorded| recorded.seq);
         Ok(found)
@@ -60,8 +68,16 @@ impl Ledger {
         Ok(self.direct_get(json!({ "seq": seq })).await?.pop().filter(|recorded| recorded.seq == seq))
     }
 
-    /// One direct-get request and all of its answers. `No Results` is an empty answer.
+    /// One direct-get request whose answers are few.
     async fn direct_get(&self, request: Value) -> Result<Vec<Recorded>, LedgerError> {
+        match self.answers(request).await? {
+            Answers::All(messages) => Ok(messages),
+            Answers::TooMany => Err(LedgerError::Transient("direct get answers 413".to_owned())),
+        }
+    }
+
+    /// One direct-get request and all of its answers. `No Results` is an empty answer.
+    async fn answers(&self, request: Value) -> Result<Answers, LedgerError> {
         let transient = |e: &dyn std::fmt::Display| LedgerError::Transient(e.to_string());
         let single = request.get("batch").is_none() && request.get("multi_last").is_none();
         let inbox = self.client.new_inbox();
@@ -79,14 +95,22 @@ impl Ledger {
             match answer.status.filter(|_| !is_stored(&answer)).map(|status| status.as_u16()) {
                 None => found.push(from_direct(answer, single)?),
                 Some(204 | 404) => break,
+                Some(413) => return Ok(Answers::TooMany),
                 Some(status) => return Err(LedgerError::Transient(format!("direct get answers {status}"))),
             }
             if single {
                 break;
             }
         }
-        Ok(found)
+        Ok(Answers::All(found))
     }
+}
+
+/// What a direct get comes to.
+enum Answers {
+    All(Vec<Recorded>),
+    /// More than the server gives for one request: 1,024 subjects.
+    TooMany,
 }
 
 /// A publisher can store a message with a status line, `204` say. Only stored messages have a subject, and all have: so
