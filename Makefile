@@ -32,6 +32,7 @@ lint: tools ## format, clippy, licences and sources, generated files
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	tools/cargo-deny check bans licenses sources
 	contracts/compile --check
+	contracts/gas --check
 
 fmt: ## format everything
 	$(CARGO) fmt --all
