@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256};
 use domain::{PaymentId, PaymentKey};
 
 /// How an order must end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Paid once, minted once.
     Minted,

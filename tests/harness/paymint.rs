@@ -86,11 +86,12 @@ impl Paymint {
         (process, endpoints)
     }
 
-    /// Command lines of all processes that have to do with this installation.
+    /// Command lines of all processes that have to do with this installation: its directory or one of its ports is
+    /// named there. Where root runs PostgreSQL as somebody else, only the port is.
     pub fn processes(&self) -> Vec<String> {
-        let marks: Vec<String> = self.ports.iter().map(ToString::to_string).collect();
-        let data = self.dir.path().to_string_lossy().into_owned();
-        let of_ours = |line: &String| line.contains(&data) || marks.iter().any(|port| line.contains(port));
+        let dir = self.dir.path().to_string_lossy().into_owned();
+        let is_ours = |number: &str| number.parse().is_ok_and(|number| self.ports.contains(&number));
+        let of_ours = |line: &String| line.contains(&dir) || line.split(|c: char| !c.is_ascii_digit()).any(is_ours);
         command_lines().into_iter().filter(of_ours).collect()
     }
 }

@@ -229,6 +229,11 @@ impl Stack {
         self.chain.transact(accounts::OWNER, self.shop.asset, funding(buyer, usdc)).await;
     }
 
+    /// The same, without waiting for the block.
+    pub async fn fund_soon(&self, buyer: &Buyer, usdc: u64) {
+        self.chain.send(accounts::OWNER, self.shop.asset, funding(buyer, usdc)).await;
+    }
+
     /// `GET /api/payment/{id}`.
     pub async fn status(&self, id: PaymentId) -> Value {
         let answer = self.get(&format!("/api/payment/{id}")).await;

@@ -127,7 +127,7 @@ async fn d12_a_payer_with_code_waits_as_refused_until_its_window_closes_and_no_o
     stack.audit(&[smart.ends(Outcome::Failed("expired")), plain]).await;
 }
 
-/// Of two payments with money for one, one is minted at once and the other as soon as it is funded.
+/// Of two payments with money for one, one is minted at once; the other is tried in vain until it is funded.
 #[tokio::test(flavor = "multi_thread")]
 async fn money_for_one_of_two_pays_for_one_and_the_other_waits_for_more() {
     let mut stack = Stack::start(one_lane()).await;
@@ -144,6 +144,11 @@ async fn money_for_one_of_two_pays_for_one_and_the_other_waits_for_more() {
         first.or(second)
     };
     assert_eq!(harness::eventually("one of the two waits", waiting).await.text("reason"), "unfunded");
+    let tried = async || {
+        let consumer = stack.stream.consumer("payment-sender-deferred").await;
+        (consumer["delivered"]["consumer_seq"].as_u64() >= Some(4)).then_some(())
+    };
+    harness::eventually("it was tried several times in vain", tried).await;
     stack.fund(&buyer, DOLLAR).await;
     stack.audit(&orders).await;
 }

@@ -70,3 +70,18 @@ async fn d16_a_batch_with_one_stale_expectation_is_refused_whole_and_the_same_ap
     }
     assert_eq!(ledger.append(&[good]).await.unwrap(), [last + 1]);
 }
+
+/// A batch may hold two messages of one order, and a batch may need more than one request to the ledger.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_asked_for_twice_among_many_is_folded_once() {
+    let stack = Stack::start(StackOptions::empty()).await;
+    let ledger = Ledger::connect(&Shop::ledger(&stack.servers), "/paymint/confirmer").await.unwrap();
+    let mut ids = Vec::new();
+    for nonce in 0..100 {
+        ids.push(some_order(&ledger, nonce).await.0);
+    }
+    ids.push(ids[0]);
+    for (id, loaded) in ledger.load_orders(&ids).await.unwrap() {
+        assert!(loaded.is_ok(), "{id}: {loaded:?}");
+    }
+}

@@ -5,6 +5,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 use runtime::Fatal;
 use serde::Serialize;
+use standalone::services;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -83,8 +84,8 @@ pub struct Memory {
 pub struct Services(Vec<(&'static str, Child, PathBuf)>);
 
 impl Services {
-    /// Starts the programs of these names beside this one, and waits until each says that it is ready. Their logs go
-    /// to `logs`.
+    /// Starts the programs of these names beside this one, each with its own part of `environment`, and waits until
+    /// each says that it is ready. Their logs go to `logs`.
     ///
     /// # Errors
     /// The first that does not become ready, with the end of its log; the others are stopped then.
@@ -95,7 +96,7 @@ impl Services {
         logs: &Path,
     ) -> Result<Self, Fatal> {
         let me = std::env::current_exe()?;
-        let mut services = Self(Vec::new());
+        let mut started = Self(Vec::new());
         let mut ready = Vec::new();
         for name in names {
             let health = if *name == "api" { api } else { free_address()? };
@@ -103,29 +104,32 @@ impl Services {
             let program = me.with_file_name(name);
             let mut command = Command::new(&me);
             command.arg(TETHERED).arg(std::process::id().to_string()).arg(&program);
-            command.envs(environment).env("HEALTH_ADDR", health.to_string()).env("INSTANCE", format!("bench-{name}"));
+            command
+                .envs(services::of(name, environment))
+                .env("HEALTH_ADDR", health.to_string())
+                .env("INSTANCE", format!("bench-{name}"));
             command
                 .stdin(std::process::Stdio::null())
                 .stdout(File::create(&log)?)
                 .stderr(File::options().append(true).open(&log)?);
             let child = command.kill_on_drop(true).spawn()?;
-            services.0.push((name, child, log));
+            started.0.push((name, child, log));
             ready.push(health);
         }
         for (at, address) in ready.into_iter().enumerate() {
             let waited = tokio::time::timeout(READY_TIMEOUT, async {
-                while !is_ready(address).await && services.check().is_ok() {
+                while !is_ready(address).await && started.check().is_ok() {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             });
             let late = waited.await.is_err();
-            services.check()?;
+            started.check()?;
             if late {
-                let (name, _, log) = &services.0[at];
+                let (name, _, log) = &started.0[at];
                 return Err(format!("{name} did not become ready: {}", tail(log)).into());
             }
         }
-        Ok(services)
+        Ok(started)
     }
 
     /// Every one of them still runs.
