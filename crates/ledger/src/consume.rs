@@ -19,6 +19,10 @@ use std::time::Duration;
 /// instance takes over soon after a SIGKILL.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
+/// The server says at once when a pull is over. What is lost with a connection nobody says, and the client library waits
+/// for it for ever (F18): then the pull is given up, while its messages are still ours by `ack_wait`.
+const PULL_END_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What one durable consumer delivers to one process.
 #[derive(Clone, Debug)]
 pub struct Inbox {
@@ -88,13 +92,17 @@ impl Inbox {
         }
         .map_err(|e| transient(&e))?;
         let mut found = Vec::new();
-        while let Some(message) = messages.next().await {
-            let message = message.map_err(|e| transient(&e))?;
-            if let Some(delivery) = self.open(message).await? {
-                found.push(delivery);
+        let patience = wait.unwrap_or_default() + PULL_END_TIMEOUT;
+        loop {
+            match tokio::time::timeout(patience, messages.next()).await {
+                Ok(Some(message)) => found.extend(self.open(message.map_err(|e| transient(&e))?).await?),
+                Ok(None) => return Ok(found),
+                Err(_) => {
+                    tracing::warn!(consumer = self.durable, found = found.len(), "nobody ended the pull: given up");
+                    return Ok(found);
+                }
             }
         }
-        Ok(found)
     }
 
     /// Reads a message; what can never be read is parked in the ledger and terminated, and the others go on (B69).
