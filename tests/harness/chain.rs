@@ -74,11 +74,6 @@ impl LocalChain {
         self.provider.get_transaction_receipt(hash).await.unwrap()
     }
 
-    /// Seconds since 1970 of the latest block.
-    pub async fn time(&self) -> u64 {
-        self.provider.get_block(Default::default()).await.unwrap().unwrap().header.timestamp
-    }
-
     /// Hands a transaction of one of anvil's own accounts to the pool. Its gas is not estimated: what a call costs may
     /// have changed when it is executed.
     pub async fn send(&self, from: Address, to: Address, input: Bytes) -> B256 {

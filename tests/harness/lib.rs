@@ -8,32 +8,39 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 
 mod answers;
+mod asking;
 pub mod audit;
 mod binaries;
 mod buyer;
 mod chain;
-mod lost_acks;
+mod diagnosis;
 mod options;
 mod order;
+mod payers;
+mod payment;
 mod paymint;
+mod ports;
 mod process;
+mod servers;
 mod stack;
 mod stock;
 mod stream;
 mod watch;
+mod wire;
 
 pub use answers::{Answer, Frame, Frames};
-pub use buyer::{Bill, Buyer, Payment, SignedTransfer, now_s};
+pub use buyer::Buyer;
 pub use chain::LocalChain;
-pub use lost_acks::{LostAcks, Seen};
 pub use options::StackOptions;
 pub use order::{Order, Outcome};
+pub use payment::{Bill, Payment, SignedTransfer};
 pub use paymint::Paymint;
-pub use process::{Process, Service, was_killed};
-pub use stack::{Instance, Stack, free_ports, permit};
+pub use process::{Process, Service};
+pub use stack::{Instance, Stack};
 pub use stock::{Client, buy_with};
 pub use stream::{Entry, Stream};
 pub use watch::{PATIENCE, eventually};
+pub use wire::{Loses, Seen, Wire};
 
 /// Atomic USDC in one dollar.
 pub const DOLLAR: u64 = 1_000_000;

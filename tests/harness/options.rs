@@ -1,6 +1,7 @@
 //! What a story may ask of its stack.
 
 use crate::process::Service;
+use standalone::accounts::SENDER_KEYS;
 use std::time::Duration;
 
 /// Fill the rest with `..StackOptions::default()`.
@@ -31,6 +32,14 @@ impl StackOptions {
     /// No service runs at first.
     pub fn empty() -> Self {
         Self { services: Vec::new(), ..Self::default() }
+    }
+
+    /// One lane that settles, not started yet, so that what is accepted before it starts is one batch; and payments may
+    /// be valid for as short a time as a story needs.
+    pub fn one_lane_later() -> Self {
+        let services = vec![Service::Api, Service::Confirmer, Service::MintProjector, Service::ReadProjector];
+        let options = Self { services, ..Self::default() };
+        options.with("SENDER_KEYS", SENDER_KEYS[0]).with("MIN_WINDOW_S", 1)
     }
 
     /// With one more variable for every service.

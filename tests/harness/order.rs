@@ -1,6 +1,6 @@
 //! What a story knows of an order, and how it says that the order must end.
 
-use crate::buyer::Payment;
+use crate::payment::Payment;
 use crate::stream::Entry;
 use alloy_primitives::{Address, B256};
 use domain::{PaymentId, PaymentKey};

@@ -1,7 +1,8 @@
 //! `paymint run` as a user starts it.
 
+use crate::ports::free_ports;
 use crate::process::Process;
-use crate::stack::{free_ports, permit};
+use crate::stack::permit;
 use crate::watch::eventually;
 use serde_json::Value;
 use std::fs::Permissions;

@@ -64,10 +64,6 @@ impl Process {
         Self { child, log: log.to_owned(), log_from }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

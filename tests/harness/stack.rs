@@ -1,23 +1,16 @@
 //! A whole Paymint of real parts: its own servers, and every service as a process of its own.
 
-use crate::answers::{Answer, Frames};
-use crate::buyer::{Buyer, Payment};
 use crate::chain::LocalChain;
 use crate::options::StackOptions;
-use crate::order::Order;
+use crate::ports::free_ports;
 use crate::process::{Process, Service, was_killed};
-use crate::stream::{Entry, Stream};
+use crate::servers::{environment, mine_fast, start_servers};
+use crate::stream::Stream;
 use crate::watch::eventually;
-use alloy::sol_types::SolCall;
-use alloy_primitives::{Bytes, U256};
-use chain::abi::UsdcDouble;
-use domain::{PaymentId, TokenTerms};
-use neighbours::{Anvil, AnvilOptions, Mining, Nats, NatsOptions, Postgres, PostgresOptions, Tools};
-use serde_json::{Value, json};
 use sqlx::PgPool;
-use standalone::{Servers, Shop, accounts, services};
+use standalone::{Servers, Shop};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::ExitStatus;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -25,12 +18,6 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Installations at a time: two cores carry two.
 static PLACES: Semaphore = Semaphore::const_new(2);
-
-/// Blocks that `anvil_reorg` can go back.
-const STATES_KEPT: u32 = 64;
-
-/// Lines of each log that a failed story shows.
-const TAIL_LINES: usize = 30;
 
 /// One process of a service; a service alone means its first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,9 +31,9 @@ impl From<Service> for Instance {
 
 /// A Paymint. Everything ends when it is dropped.
 pub struct Stack {
-    processes: BTreeMap<Instance, Process>,
+    pub(crate) processes: BTreeMap<Instance, Process>,
     env: BTreeMap<String, String>,
-    api: Vec<SocketAddr>,
+    pub(crate) api: Vec<SocketAddr>,
     pub servers: Servers,
     pub shop: Shop,
     pub chain: LocalChain,
@@ -161,228 +148,4 @@ impl Stack {
         assert!(!status.success() && status.code().is_some(), "{service:?} was to refuse, it ended with {status}");
         process.said()
     }
-
-    /// Of an instance of the API.
-    pub fn url(&self, instance: impl Into<Instance>, path: &str) -> String {
-        format!("http://{}{path}", self.api[instance.into().1])
-    }
-
-    pub async fn get(&self, path: &str) -> Answer {
-        let response = self.http.get(self.url(Service::Api, path)).send().await.unwrap();
-        Answer::of(response).await.unwrap()
-    }
-
-    /// Asks for `quantity` units of `terms` with this payment header.
-    ///
-    /// # Errors
-    /// No answer: it may have been accepted all the same.
-    pub async fn try_post(
-        &self,
-        api: impl Into<Instance>,
-        terms: &TokenTerms,
-        quantity: u32,
-        (name, value): (&str, String),
-    ) -> Result<Answer, reqwest::Error> {
-        let url = self.url(api, &format!("/api/mint/{}", terms.token));
-        let body = json!({ "quantity": quantity }).to_string();
-        Answer::of(self.http.post(url).header(name, value).body(body).send().await?).await
-    }
-
-    pub async fn post(&self, terms: &TokenTerms, quantity: u32, header: (&str, String)) -> Answer {
-        self.try_post(Service::Api, terms, quantity, header).await.unwrap()
-    }
-
-    /// Sends a payment as v2; it must be accepted.
-    pub async fn accept(&self, payment: &Payment) -> Order {
-        let answer = self.post(&payment.terms, payment.quantity, payment.v2()).await;
-        assert_eq!(answer.status, 202, "{answer:?}");
-        assert_eq!(answer.id(), payment.id());
-        Order::of(payment)
-    }
-
-    /// `buyer` buys `quantity` units of the demo token.
-    pub async fn buy(&self, buyer: &Buyer, quantity: u32) -> Order {
-        self.accept(&buyer.pay(&self.shop.token, quantity)).await
-    }
-
-    /// Somebody new with `usdc` atomic USDC.
-    pub async fn buyer(&self, usdc: u64) -> Buyer {
-        self.buyers(1, usdc).await.remove(0)
-    }
-
-    /// Several of them, each with `usdc`. Who has halted the chain lets them in before.
-    pub async fn buyers(&self, count: usize, usdc: u64) -> Vec<Buyer> {
-        let buyers: Vec<Buyer> = (0..count).map(|_| Buyer::new()).collect();
-        let mut last = None;
-        for buyer in &buyers {
-            last = Some(self.chain.send(accounts::OWNER, self.shop.asset, funding(buyer, usdc)).await);
-        }
-        if let Some(last) = last {
-            let funded = async || self.chain.receipt(last).await.filter(|receipt| receipt.status());
-            eventually("the buyers' money", funded).await;
-        }
-        buyers
-    }
-
-    /// More money for somebody.
-    pub async fn fund(&self, buyer: &Buyer, usdc: u64) {
-        self.chain.transact(accounts::OWNER, self.shop.asset, funding(buyer, usdc)).await;
-    }
-
-    /// The same, without waiting for the block.
-    pub async fn fund_soon(&self, buyer: &Buyer, usdc: u64) {
-        self.chain.send(accounts::OWNER, self.shop.asset, funding(buyer, usdc)).await;
-    }
-
-    /// `GET /api/payment/{id}`.
-    pub async fn status(&self, id: PaymentId) -> Value {
-        let answer = self.get(&format!("/api/payment/{id}")).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer.json
-    }
-
-    /// The event stream of a payment, from the beginning or after `last_event_id`.
-    pub async fn events(&self, id: PaymentId, last_event_id: Option<u64>) -> Frames {
-        Frames::of(self.ask_for_events(id, last_event_id).await)
-    }
-
-    /// The status that a client is answered which has seen the last event already.
-    pub async fn events_after_the_end(&self, id: PaymentId, last_event_id: u64) -> u16 {
-        self.ask_for_events(id, Some(last_event_id)).await.status().as_u16()
-    }
-
-    async fn ask_for_events(&self, id: PaymentId, last_event_id: Option<u64>) -> reqwest::Response {
-        let mut request = self.http.get(self.url(Service::Api, &format!("/api/events?payment={id}")));
-        if let Some(last) = last_event_id {
-            request = request.header("Last-Event-ID", last);
-        }
-        request.send().await.unwrap()
-    }
-
-    /// Waits until the event `name` of `order` is in the ledger.
-    ///
-    /// # Panics
-    /// At once when the order has ended otherwise.
-    pub async fn until(&self, order: &Order, name: &str) -> Entry {
-        let what = format!("{name} of {} ", order.id);
-        let look = async || {
-            let found = self.stream.on(&order.subject(name)).await;
-            if found.is_none() && name != "payment.failed" {
-                let failed = self.stream.on(&order.subject("payment.failed")).await;
-                assert!(failed.is_none(), "{what}: the payment failed: {}", failed.unwrap().body["data"]);
-            }
-            found
-        };
-        eventually(&what, look).await
-    }
-
-    /// Waits for the end that each order is to have.
-    pub async fn until_ended(&self, orders: &[Order]) {
-        for order in orders {
-            self.until(order, order.last_event()).await;
-        }
-    }
-
-    /// Every event of an order, by sequence.
-    pub async fn history(&self, order: &Order) -> Vec<Entry> {
-        let prefix = order.subject("");
-        self.stream.all().await.into_iter().filter(|entry| entry.subject.starts_with(&prefix)).collect()
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.say_what_happened();
-        }
-        self.processes.clear();
-    }
-}
-
-impl Stack {
-    /// For a failed story: the ledger's subjects and the end of every log.
-    fn say_what_happened(&self) {
-        let url = self.servers.nats.url();
-        let told = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let read = async { Stream::at(&url).await.all().await };
-            let entries = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(5), read).await });
-            for entry in entries.unwrap_or_default() {
-                let data = entry.body["data"].to_string();
-                eprintln!("{:>5} {} {}", entry.seq, entry.subject, data.chars().take(160).collect::<String>());
-            }
-        });
-        let _ = told.join(); // a ledger that cannot be read is no reason to say nothing else
-        for (Instance(service, nth), process) in &self.processes {
-            let said = process.said();
-            let lines: Vec<&str> = said.lines().collect();
-            let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
-            eprintln!("---- {}-{nth}\n{tail}", service.name());
-        }
-    }
-}
-
-/// The call that gives `buyer` money: anybody may mint the double.
-fn funding(buyer: &Buyer, usdc: u64) -> Bytes {
-    UsdcDouble::mintCall { to: buyer.address, amount: U256::from(usdc) }.abi_encode().into()
-}
-
-/// As `standalone` starts them, but free to lose what a loss of power would take, and able to reorganise.
-async fn start_servers(dir: &TempDir, block_time: Duration) -> Servers {
-    let tools = Tools::locate().unwrap();
-    let at = |name: &str| dir.path().join(name);
-    let nats = NatsOptions { data_dir: at("nats"), ..NatsOptions::default() };
-    let postgres = PostgresOptions { data_dir: at("postgres"), durable: false, ..PostgresOptions::default() };
-    let anvil = AnvilOptions {
-        data_dir: at("chain"),
-        block_time: Mining::Interval(block_time),
-        states_kept: Some(STATES_KEPT),
-        ..AnvilOptions::default()
-    };
-    let started =
-        tokio::try_join!(Nats::start(&tools, nats), Postgres::start(&tools, postgres), Anvil::start(&tools, anvil));
-    let (nats, postgres, anvil) = started.unwrap_or_else(|e| panic!("{e}"));
-    Servers { nats, postgres, anvil }
-}
-
-/// Opening the shop takes six blocks; they need not come at the pace of the story.
-async fn mine_fast(chain: &LocalChain) {
-    loop {
-        chain.mine(1).await;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// What every service is told. Waits that are for people's good are short here.
-fn environment(servers: &Servers, shop: &Shop, api: SocketAddr, options: &StackOptions) -> BTreeMap<String, String> {
-    let quick = [
-        ("MINT_MAX_WAIT_MS", "100"),
-        ("SENDER_LINGER_MS", "50"),
-        ("SENDER_RETRY_MS", "200"),
-        ("MINT_RETRY_MS", "200"),
-        ("HEAD_POLL_MS", "50"),
-        ("RUST_LOG", "info,async_nats=warn,sqlx=warn"),
-    ];
-    let mut env: BTreeMap<String, String> =
-        services::environment(servers, shop, api).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    env.extend(quick.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    env.insert("CONFIRMATIONS".to_owned(), options.confirmations.to_string());
-    env.extend(options.env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-    env
-}
-
-/// Ports on which a process of ours may be started again and again. They are below those that the kernel gives to
-/// outgoing connections, and the UDP socket of the same number keeps other tests away while it is held.
-pub fn free_ports(count: usize) -> (Vec<u16>, Vec<UdpSocket>) {
-    let mut sockets = Vec::new();
-    for port in 12_000..19_000 {
-        if sockets.len() < count
-            && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
-            && let Ok(claim) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))
-        {
-            sockets.push(claim);
-        }
-    }
-    assert_eq!(sockets.len(), count, "no free ports");
-    (sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect(), sockets)
 }

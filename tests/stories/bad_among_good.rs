@@ -1,28 +1,15 @@
 //! Authorizations that cannot be charged, in one batch with good ones: each ends with its own reason, no other suffers.
 
-use alloy::sol_types::SolCall;
-use chain::abi::UsdcDouble;
-use domain::TokenTerms;
 use harness::{Bill, Buyer, DOLLAR, Order, Outcome, Payment, Service, Stack, StackOptions};
-use standalone::accounts::{OWNER, SENDER_KEYS};
+use standalone::accounts::OWNER;
 
 /// Time enough for every good payment, whatever happens to the clock.
 const LONG_S: u64 = 20_000;
 
-/// One lane, so that what is accepted before it starts is one batch; and windows as short as a story needs them.
-fn one_lane() -> StackOptions {
-    let services = vec![Service::Api, Service::Confirmer, Service::MintProjector, Service::ReadProjector];
-    StackOptions { services, ..StackOptions::default() }.with("SENDER_KEYS", SENDER_KEYS[0]).with("MIN_WINDOW_S", 1)
-}
-
-fn bill(terms: &TokenTerms, quantity: u32, valid_for_s: u64) -> Bill {
-    Bill { valid_before: harness::now_s() + valid_for_s, ..Bill::of(terms, quantity) }
-}
-
 /// Another transfer of the same nonce: what a payer signs who pays twice with one authorization.
 async fn use_elsewhere(stack: &Stack, buyer: &Buyer, payment: &Payment) {
     let nonce = payment.transfer.authorization.nonce;
-    let elsewhere = Bill { nonce, pay_to: OWNER, ..bill(&payment.terms, payment.quantity, LONG_S) };
+    let elsewhere = Bill { nonce, pay_to: OWNER, ..Bill::of(&payment.terms, payment.quantity).lasting(LONG_S) };
     stack.chain.send(OWNER, stack.shop.asset, buyer.sign(elsewhere).transfer.call()).await;
 }
 
@@ -34,13 +21,13 @@ async fn cancel(stack: &Stack, buyer: &Buyer, payment: &Payment) {
 /// The API asks no node, so it takes all of them; the sender's simulation leaves them out.
 #[tokio::test(flavor = "multi_thread")]
 async fn used_cancelled_expired_and_unfunded_among_good_ones_fail_alone_each_with_its_reason() {
-    let mut stack = Stack::start(one_lane()).await;
+    let mut stack = Stack::start(StackOptions::one_lane_later()).await;
     let terms = stack.shop.token.clone();
     let mut buyers = stack.buyers(6, DOLLAR).await;
     buyers.push(Buyer::new());
     let windows = [LONG_S, LONG_S, LONG_S, LONG_S, LONG_S, 100, 1_000];
     let payments: Vec<Payment> =
-        buyers.iter().zip(windows).map(|(buyer, window)| buyer.sign(bill(&terms, 7, window))).collect();
+        buyers.iter().zip(windows).map(|(buyer, window)| buyer.sign(Bill::of(&terms, 7).lasting(window))).collect();
     use_elsewhere(&stack, &buyers[3], &payments[3]).await;
     cancel(&stack, &buyers[4], &payments[4]).await;
     let mut orders = Vec::new();
@@ -74,13 +61,13 @@ async fn used_cancelled_expired_and_unfunded_among_good_ones_fail_alone_each_wit
 /// thing that passes.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_bad_between_signature_and_block_fails_alone_and_the_unfunded_one_is_tried_again() {
-    let mut stack = Stack::start(one_lane()).await;
+    let mut stack = Stack::start(StackOptions::one_lane_later()).await;
     let terms = stack.shop.token.clone();
     let buyers = stack.buyers(6, DOLLAR).await;
     stack.chain.halt().await;
     let windows = [LONG_S, LONG_S, LONG_S, LONG_S, 300, LONG_S];
     let payments: Vec<Payment> =
-        buyers.iter().zip(windows).map(|(buyer, window)| buyer.sign(bill(&terms, 7, window))).collect();
+        buyers.iter().zip(windows).map(|(buyer, window)| buyer.sign(Bill::of(&terms, 7).lasting(window))).collect();
     let mut orders = Vec::new();
     for payment in &payments {
         orders.push(stack.accept(payment).await);
@@ -95,7 +82,7 @@ async fn what_goes_bad_between_signature_and_block_fails_alone_and_the_unfunded_
     stack.chain.drop_from_pool(hash).await;
     use_elsewhere(&stack, &buyers[2], &payments[2]).await;
     cancel(&stack, &buyers[3], &payments[3]).await;
-    let everything = Bill { value: DOLLAR, pay_to: OWNER, ..bill(&terms, 1, LONG_S) };
+    let everything = Bill { value: DOLLAR, pay_to: OWNER, ..Bill::of(&terms, 1).lasting(LONG_S) };
     stack.chain.send(OWNER, stack.shop.asset, buyers[5].sign(everything).transfer.call()).await;
     stack.chain.pass_time(400).await;
     stack.run(Service::PaymentSender).await;
@@ -109,67 +96,6 @@ async fn what_goes_bad_between_signature_and_block_fails_alone_and_the_unfunded_
     stack.fund(&buyers[5], DOLLAR).await;
     let reasons = [None, None, Some("used_elsewhere"), Some("cancelled"), Some("expired"), None];
     stack.audit(&ending(orders, &reasons)).await;
-}
-
-/// D12: USDC asks the code of an account that has some, so an ordinary signature of it is worth nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn d12_a_payer_with_code_waits_as_refused_until_its_window_closes_and_no_other_suffers() {
-    let mut stack = Stack::start(one_lane()).await;
-    let terms = stack.shop.token.clone();
-    let buyers = stack.buyers(2, DOLLAR).await;
-    stack.chain.delegate(buyers[0].address, OWNER).await;
-    let smart = stack.accept(&buyers[0].sign(bill(&terms, 7, 300))).await;
-    let plain = stack.accept(&buyers[1].sign(bill(&terms, 7, LONG_S))).await;
-    stack.run(Service::PaymentSender).await;
-    assert_eq!(stack.until(&smart, "payment.deferred.1").await.text("reason"), "signature_refused");
-    stack.until(&plain, "mint.confirmed").await;
-    stack.chain.pass_time(400).await;
-    stack.audit(&[smart.ends(Outcome::Failed("expired")), plain]).await;
-}
-
-/// Of two payments with money for one, one is minted at once; the other is tried in vain until it is funded.
-#[tokio::test(flavor = "multi_thread")]
-async fn money_for_one_of_two_pays_for_one_and_the_other_waits_for_more() {
-    let mut stack = Stack::start(one_lane()).await;
-    let terms = stack.shop.token.clone();
-    let buyer = stack.buyer(terms.unit_price.0 * 7).await;
-    let mut orders = Vec::new();
-    for _ in 0..2 {
-        orders.push(stack.accept(&buyer.sign(bill(&terms, 7, LONG_S))).await);
-    }
-    stack.run(Service::PaymentSender).await;
-    let waiting = async || {
-        let first = stack.stream.on(&orders[0].subject("payment.deferred.1")).await;
-        let second = stack.stream.on(&orders[1].subject("payment.deferred.1")).await;
-        first.or(second)
-    };
-    assert_eq!(harness::eventually("one of the two waits", waiting).await.text("reason"), "unfunded");
-    let tried = async || {
-        let consumer = stack.stream.consumer("payment-sender-deferred").await;
-        (consumer["delivered"]["consumer_seq"].as_u64() >= Some(4)).then_some(())
-    };
-    harness::eventually("it was tried several times in vain", tried).await;
-    stack.fund(&buyer, DOLLAR).await;
-    stack.audit(&orders).await;
-}
-
-/// F50: while USDC is paused nobody can be charged, and nobody has failed.
-#[tokio::test(flavor = "multi_thread")]
-async fn f50_while_usdc_is_paused_payments_wait_and_are_minted_afterwards() {
-    let mut stack = Stack::start(one_lane()).await;
-    let terms = stack.shop.token.clone();
-    let buyers = stack.buyers(2, DOLLAR).await;
-    stack.chain.transact(OWNER, terms.asset, UsdcDouble::pauseCall {}.abi_encode().into()).await;
-    let mut orders = Vec::new();
-    for buyer in &buyers {
-        orders.push(stack.accept(&buyer.sign(bill(&terms, 7, LONG_S))).await);
-    }
-    stack.run(Service::PaymentSender).await;
-    for order in &orders {
-        assert_eq!(stack.until(order, "payment.deferred.1").await.text("reason"), "asset_paused");
-    }
-    stack.chain.transact(OWNER, terms.asset, UsdcDouble::unpauseCall {}.abi_encode().into()).await;
-    stack.audit(&orders).await;
 }
 
 fn ending(orders: Vec<Order>, reasons: &[Option<&'static str>]) -> Vec<Order> {

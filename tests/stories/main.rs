@@ -17,4 +17,5 @@ mod same_payment;
 mod standalone_stays;
 mod third_party;
 mod two_instances;
+mod waiting;
 mod whole_path;

@@ -1,7 +1,7 @@
 //! Neighbours that are gone for a while: nothing that was accepted is lost, nothing happens twice.
 
 use futures_util::future::join_all;
-use harness::{DOLLAR, Order, Stack, StackOptions, eventually};
+use harness::{DOLLAR, Loses, Order, Service, Stack, StackOptions, Wire, eventually};
 use std::time::{Duration, Instant};
 
 /// F01: what the API cannot keep it does not accept, and says so soon.
@@ -15,6 +15,7 @@ async fn f01_f02_a_nats_server_that_is_killed_in_the_middle_of_everything_costs_
     let payments: Vec<_> = buyers.iter().map(|buyer| buyer.pay(&terms, 2)).collect();
     let mut orders: Vec<Order> = join_all(payments[..6].iter().map(|payment| stack.accept(payment))).await;
     stack.until(&orders[0], "payment.submitted.1").await;
+    let mut watching = stack.events(orders[0].id, None).await;
 
     stack.servers.nats.kill();
     let noticed = async || (stack.get("/readyz").await.status == 503).then_some(());
@@ -33,6 +34,22 @@ async fn f01_f02_a_nats_server_that_is_killed_in_the_middle_of_everything_costs_
         orders.push(stack.accept(payment).await);
     }
     stack.audit(&orders).await;
+    assert_eq!(watching.rest().await.len(), 5, "who watched all the time has seen every step");
+}
+
+/// F18: a request for messages whose answer is lost with the connection is given up, and made again.
+#[tokio::test(flavor = "multi_thread")]
+async fn f18_a_pull_that_nobody_ends_stops_nobody() {
+    let mut stack = Stack::start(StackOptions::empty()).await;
+    let wire = Wire::before(&stack.servers.nats.url(), Loses::FirstEnds).await;
+    stack.set("NATS_URL", &wire.url());
+    for service in Service::ALL {
+        stack.run(service).await;
+    }
+    let buyers = stack.buyers(3, DOLLAR).await;
+    let orders = join_all(buyers.iter().map(|buyer| stack.buy(buyer, 2))).await;
+    stack.audit(&orders).await;
+    assert!(wire.lost() >= 3, "each of the three consumers has missed an end");
 }
 
 /// F21: no payment waits for Postgres, and its answers are the ledger's until it is back.

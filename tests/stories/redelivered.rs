@@ -1,6 +1,6 @@
 //! F09: every message is delivered twice or more, because the answer to its first delivery is lost on the wire.
 
-use harness::{DOLLAR, LostAcks, Service, Stack, StackOptions};
+use harness::{DOLLAR, Loses, Service, Stack, StackOptions, Wire};
 use std::collections::BTreeSet;
 
 /// Consumers of the straight way, with a part of the subjects that they are sent.
@@ -10,7 +10,7 @@ const CONSUMERS: [(&str, &str); 3] =
 #[tokio::test(flavor = "multi_thread")]
 async fn f09_every_message_comes_twice_and_every_payment_and_mint_happens_once() {
     let mut stack = Stack::start(StackOptions::empty()).await;
-    let wire = LostAcks::before(&stack.servers.nats.url()).await;
+    let wire = Wire::before(&stack.servers.nats.url(), Loses::FirstAcks).await;
     stack.set("NATS_URL", &wire.url());
     for service in Service::ALL {
         stack.run(service).await;

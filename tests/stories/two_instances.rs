@@ -1,7 +1,7 @@
 //! F53, light: two of every service at the same lanes and the same messages, while one after the other is killed.
 
 use domain::TokenTerms;
-use harness::{Bill, Buyer, DOLLAR, Instance, Order, Outcome, Payment, Service, Stack, StackOptions, eventually};
+use harness::{DOLLAR, Instance, Order, Payment, Service, Stack, StackOptions};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -79,53 +79,6 @@ async fn f52_a_zombie_sender_and_a_zombie_minter_wake_up_and_double_nothing() {
     for zombie in [Service::PaymentSender, Service::MintProjector] {
         assert!(stack.process(zombie).is_running(), "{zombie:?} goes on beside its successor");
     }
-}
-
-/// Two senders try them, two confirmers judge them, and none is judged twice: those with money are minted, those without
-/// fail when their window has closed, and those whose money comes at that very moment do one or the other.
-#[tokio::test(flavor = "multi_thread")]
-async fn d16_two_senders_and_two_confirmers_agree_on_every_one_of_many_waiting_payments() {
-    let mut stack = Stack::start(StackOptions::default().with("MIN_WINDOW_S", 1)).await;
-    for service in [Service::PaymentSender, Service::Confirmer] {
-        stack.run(Instance(service, 1)).await;
-    }
-    let buyers: Vec<Buyer> = (0..45).map(|_| Buyer::new()).collect();
-    let terms = stack.shop.token.clone();
-    let bill = || Bill { valid_before: harness::now_s() + 500, ..Bill::of(&terms, 2) };
-    let mut orders = Vec::new();
-    for buyer in &buyers {
-        orders.push(stack.accept(&buyer.sign(bill())).await);
-    }
-    for order in &orders {
-        assert_eq!(stack.until(order, "payment.deferred.1").await.text("reason"), "unfunded");
-    }
-    for buyer in &buyers[..15] {
-        stack.fund_soon(buyer, DOLLAR).await;
-    }
-    stack.until_ended(&orders[..15]).await;
-    for buyer in &buyers[15..30] {
-        stack.fund_soon(buyer, DOLLAR).await;
-    }
-    stack.chain.pass_time(600).await;
-
-    let either = async |order: &Order| {
-        let ended = async || match stack.stream.on(&order.subject("payment.failed")).await {
-            Some(failed) => Some(Some(failed)),
-            None => stack.stream.on(&order.subject("mint.confirmed")).await.map(|_| None),
-        };
-        eventually("the order ends", ended).await
-    };
-    let mut ended = Vec::new();
-    for (nth, order) in orders.into_iter().enumerate() {
-        let failed = either(&order).await;
-        let reason = failed.as_ref().map(|failed| failed.text("reason"));
-        ended.push(match (nth, reason) {
-            (0..15, _) | (15..30, None) => order,
-            (15..30, Some("expired")) => order.ends(Outcome::Failed("expired")),
-            _ => order.ends(Outcome::Failed("unfunded_until_expired")),
-        });
-    }
-    stack.audit(&ended).await;
 }
 
 /// Clients that ask the other instance when one does not answer, always with the same header.

@@ -1,0 +1,112 @@
+//! A story asks the API, and the ledger how its orders fare.
+
+use crate::answers::{Answer, Frames};
+use crate::buyer::Buyer;
+use crate::order::Order;
+use crate::payment::Payment;
+use crate::process::Service;
+use crate::stack::{Instance, Stack};
+use crate::stream::Entry;
+use crate::watch::eventually;
+use domain::{PaymentId, TokenTerms};
+use serde_json::{Value, json};
+
+impl Stack {
+    /// Of an instance of the API.
+    pub fn url(&self, instance: impl Into<Instance>, path: &str) -> String {
+        format!("http://{}{path}", self.api[instance.into().1])
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        let response = self.http.get(self.url(Service::Api, path)).send().await.unwrap();
+        Answer::of(response).await.unwrap()
+    }
+
+    /// Asks for `quantity` units of `terms` with this payment header.
+    ///
+    /// # Errors
+    /// No answer: it may have been accepted all the same.
+    pub async fn try_post(
+        &self,
+        api: impl Into<Instance>,
+        terms: &TokenTerms,
+        quantity: u32,
+        (name, value): (&str, String),
+    ) -> Result<Answer, reqwest::Error> {
+        let url = self.url(api, &format!("/api/mint/{}", terms.token));
+        let body = json!({ "quantity": quantity }).to_string();
+        Answer::of(self.http.post(url).header(name, value).body(body).send().await?).await
+    }
+
+    pub async fn post(&self, terms: &TokenTerms, quantity: u32, header: (&str, String)) -> Answer {
+        self.try_post(Service::Api, terms, quantity, header).await.unwrap()
+    }
+
+    /// Sends a payment as v2; it must be accepted.
+    pub async fn accept(&self, payment: &Payment) -> Order {
+        let answer = self.post(&payment.terms, payment.quantity, payment.v2()).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        assert_eq!(answer.id(), payment.id());
+        Order::of(payment)
+    }
+
+    /// `buyer` buys `quantity` units of the demo token.
+    pub async fn buy(&self, buyer: &Buyer, quantity: u32) -> Order {
+        self.accept(&buyer.pay(&self.shop.token, quantity)).await
+    }
+
+    /// `GET /api/payment/{id}`.
+    pub async fn status(&self, id: PaymentId) -> Value {
+        let answer = self.get(&format!("/api/payment/{id}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json
+    }
+
+    /// The event stream of a payment, from the beginning or after `last_event_id`.
+    pub async fn events(&self, id: PaymentId, last_event_id: Option<u64>) -> Frames {
+        Frames::of(self.ask_for_events(id, last_event_id).await)
+    }
+
+    /// The status that a client is answered which has seen the last event already.
+    pub async fn events_after_the_end(&self, id: PaymentId, last_event_id: u64) -> u16 {
+        self.ask_for_events(id, Some(last_event_id)).await.status().as_u16()
+    }
+
+    async fn ask_for_events(&self, id: PaymentId, last_event_id: Option<u64>) -> reqwest::Response {
+        let mut request = self.http.get(self.url(Service::Api, &format!("/api/events?payment={id}")));
+        if let Some(last) = last_event_id {
+            request = request.header("Last-Event-ID", last);
+        }
+        request.send().await.unwrap()
+    }
+
+    /// Waits until the event `name` of `order` is in the ledger.
+    ///
+    /// # Panics
+    /// At once when the order has ended otherwise.
+    pub async fn until(&self, order: &Order, name: &str) -> Entry {
+        let what = format!("{name} of {} ", order.id);
+        let look = async || {
+            let found = self.stream.on(&order.subject(name)).await;
+            if found.is_none() && name != "payment.failed" {
+                let failed = self.stream.on(&order.subject("payment.failed")).await;
+                assert!(failed.is_none(), "{what}: the payment failed: {}", failed.unwrap().body["data"]);
+            }
+            found
+        };
+        eventually(&what, look).await
+    }
+
+    /// Waits for the end that each order is to have.
+    pub async fn until_ended(&self, orders: &[Order]) {
+        for order in orders {
+            self.until(order, order.last_event()).await;
+        }
+    }
+
+    /// Every event of an order, by sequence.
+    pub async fn history(&self, order: &Order) -> Vec<Entry> {
+        let prefix = order.subject("");
+        self.stream.all().await.into_iter().filter(|entry| entry.subject.starts_with(&prefix)).collect()
+    }
+}

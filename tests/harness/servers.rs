@@ -1,0 +1,62 @@
+//! What a stack stands on before its first service runs.
+
+use crate::chain::LocalChain;
+use crate::options::StackOptions;
+use neighbours::{Anvil, AnvilOptions, Mining, Nats, NatsOptions, Postgres, PostgresOptions, Tools};
+use standalone::{Servers, Shop, services};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Blocks that `anvil_reorg` can go back.
+const STATES_KEPT: u32 = 64;
+
+/// As `standalone` starts them, but free to lose what a loss of power would take, and able to reorganise.
+pub async fn start_servers(dir: &TempDir, block_time: Duration) -> Servers {
+    let tools = Tools::locate().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let nats = NatsOptions { data_dir: at("nats"), ..NatsOptions::default() };
+    let postgres = PostgresOptions { data_dir: at("postgres"), durable: false, ..PostgresOptions::default() };
+    let anvil = AnvilOptions {
+        data_dir: at("chain"),
+        block_time: Mining::Interval(block_time),
+        states_kept: Some(STATES_KEPT),
+        ..AnvilOptions::default()
+    };
+    let started =
+        tokio::try_join!(Nats::start(&tools, nats), Postgres::start(&tools, postgres), Anvil::start(&tools, anvil));
+    let (nats, postgres, anvil) = started.unwrap_or_else(|e| panic!("{e}"));
+    Servers { nats, postgres, anvil }
+}
+
+/// Opening the shop takes six blocks; they need not come at the pace of the story.
+pub async fn mine_fast(chain: &LocalChain) {
+    loop {
+        chain.mine(1).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// What every service is told. Waits that are for people's good are short here.
+pub fn environment(
+    servers: &Servers,
+    shop: &Shop,
+    api: SocketAddr,
+    options: &StackOptions,
+) -> BTreeMap<String, String> {
+    let quick = [
+        ("MINT_MAX_WAIT_MS", "100"),
+        ("SENDER_LINGER_MS", "50"),
+        ("SENDER_RETRY_MS", "200"),
+        ("MINT_RETRY_MS", "200"),
+        ("HEAD_POLL_MS", "50"),
+        ("RUST_LOG", "info,async_nats=warn,sqlx=warn"),
+    ];
+    let mut env: BTreeMap<String, String> =
+        services::environment(servers, shop, api).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    env.extend(quick.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    env.insert("CONFIRMATIONS".to_owned(), options.confirmations.to_string());
+    env.extend(options.env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    env
+}
