@@ -7,6 +7,8 @@ use crate::process::{Process, Service, was_killed};
 use crate::servers::{environment, mine_fast, start_servers};
 use crate::stream::Stream;
 use crate::watch::eventually;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sqlx::PgPool;
 use standalone::{Servers, Shop};
 use std::collections::BTreeMap;
@@ -120,6 +122,17 @@ impl Stack {
     pub fn process(&mut self, instance: impl Into<Instance>) -> &mut Process {
         let instance = instance.into();
         self.processes.get_mut(&instance).unwrap_or_else(|| panic!("{instance:?} was never started"))
+    }
+
+    /// What a process has said in its present run.
+    pub fn said(&self, service: Service) -> String {
+        self.processes[&service.into()].said()
+    }
+
+    /// Stops the node's process as it stands, or lets it go on.
+    pub fn freeze_chain(&mut self, frozen: bool) {
+        let pid = self.servers.anvil.pid().unwrap().cast_signed();
+        kill(Pid::from_raw(pid), if frozen { Signal::SIGSTOP } else { Signal::SIGCONT }).unwrap();
     }
 
     /// SIGKILL.

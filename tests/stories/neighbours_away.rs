@@ -70,3 +70,18 @@ async fn f21_while_postgres_is_gone_payments_are_minted_and_shown_and_it_catches
     stack.servers.postgres.restart().await.unwrap();
     stack.audit(&orders).await;
 }
+
+/// F28: a node that does not answer decides nothing. The API takes payments all the same: it asks no node.
+#[tokio::test(flavor = "multi_thread")]
+async fn f28_while_the_node_is_frozen_payments_are_accepted_and_nothing_fails() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let buyers = stack.buyers(6, DOLLAR).await;
+    let mut orders: Vec<Order> = join_all(buyers[..3].iter().map(|buyer| stack.buy(buyer, 2))).await;
+    stack.until(&orders[0], "payment.submitted.1").await;
+    stack.freeze_chain(true);
+    orders.extend(join_all(buyers[3..].iter().map(|buyer| stack.buy(buyer, 2))).await);
+    let given_up = async || stack.said(Service::PaymentSender).contains("the lane pauses").then_some(());
+    eventually("the sender has waited for the node in vain", given_up).await;
+    stack.freeze_chain(false);
+    stack.audit(&orders).await;
+}

@@ -11,6 +11,7 @@ use store::{READ_MODELS, Store};
 use tokio::time::{Instant, timeout};
 
 use crate::cpu::Snapshot;
+use crate::disk::Probe;
 use crate::history::History;
 use crate::house::House;
 use crate::load::{Outcome, Pace, fire, percentile_ms};
@@ -49,10 +50,11 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     let mut services = house.services(&SERVICES).await?;
     let payments = payers.sign(&house.shop.token, 0, sizes.e2e)?;
     let shots = Arc::new(shots(house.api, &payments).await?);
-    let cpu = Snapshot::take()?;
+    let (cpu, probe) = (Snapshot::take()?, Probe::start()?);
     let load = tokio::spawn(fire(house.api, shots, CONNECTIONS, Pace::Saturated));
     let outcome = until_minted(&house, &mut services, load).await?;
     let usage = cpu.since()?;
+    let disk = probe.end().await?;
     let last = house.last_seq().await?;
     let lag = until_projected(&house, last).await?;
     let history = History::read(&house.ledger, last).await?;
@@ -60,8 +62,8 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     compare_with_chain(&house, &payers, outcome.accepted, report).await?;
     figures(&outcome, &history, &raw, report);
     report.note(format!("end to end: the read models had the last event {} ms after it was seen", lag.as_millis()));
-    report.usage("end to end", &usage, sizes.e2e);
-    report.detail("endToEnd", serde_json::json!({ "steps": history.steps(), "processors": usage }))?;
+    report.usage("end to end", &usage, disk, sizes.e2e);
+    report.detail("endToEnd", serde_json::json!({ "steps": history.steps(), "processors": usage, "disk": disk }))?;
     report.memory("end to end", &services.memory()?);
     services.stop().await?;
     house.end().await;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cpu::Snapshot;
+use crate::disk::Probe;
 use crate::house::House;
 use crate::load::{self, Outcome, Pace};
 use crate::payers::{Payers, shots};
@@ -50,18 +51,21 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
         let payments = payers.sign(&house.shop.token, 0, run.count)?;
         let shots = Arc::new(shots(house.api, &payments).await?);
         let before = house.last_seq().await?;
-        let cpu = Snapshot::take()?;
+        let (cpu, probe) = (Snapshot::take()?, Probe::start()?);
         let outcome = load::fire(house.api, shots, run.connections, run.pace).await?;
         let usage = cpu.since()?;
+        let disk = probe.end().await?;
         let written = house.last_seq().await? - before;
         services.check()?;
         judge(&run, &outcome, written, report);
         if run.name != "warm-up" {
             figures(&run, &outcome, &raw, report);
-            report.usage(&format!("intake, {}", run.name), &usage, run.count);
+            report.usage(&format!("intake, {}", run.name), &usage, disk, run.count);
             let latencies = [0.5, 0.9, 0.99, 0.999, 1.0].map(|share| outcome.percentile_ms(share));
-            report
-                .detail(&format!("intake, {}", run.name), json!({ "latenciesMs": latencies, "processors": usage }))?;
+            report.detail(
+                &format!("intake, {}", run.name),
+                json!({ "latenciesMs": latencies, "processors": usage, "disk": disk }),
+            )?;
         }
     }
     report.note(format!(

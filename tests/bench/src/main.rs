@@ -17,6 +17,7 @@
 
 mod client;
 mod cpu;
+mod disk;
 mod e2e;
 mod gas;
 mod history;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
 use crate::cpu::Usage;
+use crate::disk::Disk;
 use crate::house::target_dir;
 use crate::process::Memory;
 use crate::raw::Raw;
@@ -126,16 +127,20 @@ impl Report {
         }
     }
 
-    /// Who used the processors while `count` payments were handled.
-    pub fn usage(&mut self, phase: &str, usage: &Usage, count: usize) {
+    /// Who used the processors, and how the disk fared, while `count` payments were handled.
+    pub fn usage(&mut self, phase: &str, usage: &Usage, disk: Disk, count: usize) {
         let share = |seconds: &f64| format!("{:.2} ms", seconds * 1_000.0 / count.max(1) as f64);
         let mut by_name: Vec<_> = usage.by_name.iter().filter(|(_, seconds)| **seconds >= 0.05).collect();
         by_name.sort_by(|a, b| b.1.total_cmp(a.1));
         let list: Vec<String> = by_name.iter().map(|(name, seconds)| format!("{name} {}", share(seconds))).collect();
         self.note(format!(
-            "{phase}: processors {:.0} % busy, {:.0} % by others; processor time per payment: {}",
+            "{phase}: processors {:.0} % busy, {:.0} % by others; an append + fdatasync meanwhile took {:.1} ms, p99 {:.1}, \
+             at most {:.1}; processor time per payment: {}",
             usage.busy_share * 100.0,
             usage.others_share * 100.0,
+            disk.p50_ms,
+            disk.p99_ms,
+            disk.max_ms,
             list.join(", ")
         ));
     }
