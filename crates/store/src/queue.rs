@@ -93,8 +93,8 @@ impl Store {
         rows.iter().map(|row| row_from(row)).collect()
     }
 
-    /// Counts, rates and mint transactions, all of one moment. Its cost is that of the backlog, not of the history:
-    /// under a millisecond for a thousand open orders.
+    /// Counts, rates and mint transactions, all of one moment. Its cost is that of the backlog, not of the history: two
+    /// milliseconds for a thousand open orders, 0.15 s for a hundred thousand.
     ///
     /// # Errors
     /// [`StoreError::NotBegun`] before the first read-projector; else what the database says.

@@ -1,5 +1,5 @@
 //! What the queue shows: open orders, a payer's list, totals, batches.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::float_arithmetic)]
 
 mod common;
 

@@ -11,6 +11,7 @@ mod events;
 mod intake;
 mod mint;
 mod notifier;
+mod queue;
 mod records;
 mod routes;
 mod server;
