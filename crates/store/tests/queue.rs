@@ -262,6 +262,12 @@ async fn a_mint_transaction_is_shown_from_its_signature_to_its_block() {
     assert_eq!((completed.tx_hash, completed.token), (B256::with_last_byte(11), examples::TOKEN));
     let micros = |seconds| chrono::SubsecRound::trunc_subsecs(at(seconds), 6);
     assert_eq!((completed.signed_at, completed.settled_at), (micros(11), Some(micros(15))));
+
+    let beside = Store::connect_schema(&database.server.url(), "read_v2", CONNECTIONS).await.unwrap();
+    beside.migrate().await.unwrap();
+    let start = begin(&beside).await;
+    beside.apply(&story, &start).await.unwrap();
+    assert_eq!(beside.overview().await.unwrap().batches, batches, "signed and settled in one batch of events");
 }
 
 /// The tables as of the file before, with rows in them: what was projected by then is counted by the new file.
