@@ -1,8 +1,8 @@
 //! `GET /api/payment/{id}` and `GET /api/queue/{id}`: where a purchase stands.
 
 use crate::Api;
+use crate::backlog::Place;
 use crate::error::{Problem, json_response};
-use crate::queue::{self, Place};
 use alloy_primitives::{Address, B256};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -27,7 +27,7 @@ struct PaymentAnswer {
     reason: Option<String>,
     detail: Option<String>,
     retry_at: Option<DateTime<Utc>>,
-    /// 1 = next; `null` where it is not known, and at the end.
+    /// 1 is next, 0 is in a transaction; `null` where it is not known, waits for something else, or is done.
     queue_position: Option<u32>,
     /// Until it is minted.
     estimated_wait_seconds: Option<u32>,
@@ -161,7 +161,7 @@ pub(crate) async fn payment(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = queue::place(&api, view.id);
+    let place = api.follower.place(view.id);
     let settled = view.settle_tx_hash.filter(|_| view.status == PaymentStatus::Completed);
     let payer = view.payer;
     let mut response = json_response(StatusCode::OK, &PaymentAnswer::of(view, place), "application/json");
@@ -183,7 +183,7 @@ pub(crate) async fn mint(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = queue::place(&api, view.id);
+    let place = api.follower.place(view.id);
     Ok(json_response(StatusCode::OK, &QueueAnswer::of(view, place), "application/json"))
 }
 

@@ -1,6 +1,5 @@
 //! `GET /queue/item/{id}` and `GET /queue/payer/{address}`.
 
-use super::place::place;
 use crate::Api;
 use crate::error::{Problem, json_response};
 use crate::mint::address;
@@ -26,7 +25,7 @@ struct Item {
     id: PaymentId,
     payer_address: Address,
     status: MintStatus,
-    /// 1 = next; `null` where it is not known, and at the end.
+    /// 1 is next, 0 is in a transaction; `null` where it is not known, waits for something else, or is done.
     queue_position: Option<u32>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -42,6 +41,7 @@ struct Item {
     state: StageName,
     token_address: Address,
     quantity: Quantity,
+    /// Until it is minted.
     estimated_wait_seconds: Option<u32>,
     /// Not tried again before.
     retry_at: Option<DateTime<Utc>>,
@@ -66,7 +66,7 @@ pub(crate) struct Page {
 
 impl Item {
     fn of(api: &Api, view: PaymentView) -> Self {
-        let place = place(api, view.id);
+        let place = api.follower.place(view.id);
         let status = view.stage.queue_status();
         let ended = matches!(status, MintStatus::Completed | MintStatus::Failed);
         Self {
