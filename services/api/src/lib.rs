@@ -19,6 +19,7 @@ mod intake;
 mod line;
 mod mint;
 mod news;
+mod queue;
 mod records;
 mod routes;
 mod server;

@@ -1,7 +1,7 @@
 //! The paths, and what holds for all of them: body limit, CORS, `Cache-Control: no-store`.
 
 use crate::error::Problem;
-use crate::{Api, events, mint, status, tokens, trace};
+use crate::{Api, events, mint, queue, status, tokens, trace};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -56,8 +56,13 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     let cors = cors(&api.config.cors_origins);
     Router::new()
         .route("/api/mint/{token}", post(mint::mint))
+        .route("/api/payment/stats", get(queue::payment_stats))
         .route("/api/payment/{id}", get(status::payment))
-        .route("/api/queue/{id}", get(status::queue))
+        .route("/api/queue/stats", get(queue::queue_stats))
+        .route("/api/queue/{id}", get(status::mint))
+        .route("/queue/status", get(queue::status))
+        .route("/queue/payer/{address}", get(queue::payer))
+        .route("/queue/item/{id}", get(queue::item))
         .route("/api/tokens", get(tokens::list))
         .route("/api/tokens/{address}", get(tokens::one))
         .route("/api/events", get(events::events))
