@@ -10,6 +10,7 @@ pub mod examples;
 pub mod ids;
 pub mod lane;
 pub mod money;
+pub mod nonce;
 pub mod order;
 pub mod request;
 pub mod token;
