@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use alloy_primitives::{B256, address, b256, hex, keccak256};
 use common::{DAY, KEY, MARGIN, NOW, OTHER, PAYER, authorization, base64, good, offer, pay, payload, sign, v1_json};
+use serde_json::Value;
 use x402::{
     Authorization, HeaderName, Network, Verified, decode, domain_separator, payment_key, payment_required,
     transfer_digest, verify, verify_signature,
@@ -63,16 +64,38 @@ fn b40_the_same_authorization_respelt_is_the_same_payment() {
     let spellings = [
         (HeaderName::PaymentSignature, v2.clone()),
         (HeaderName::PaymentSignature, lower),
+        (HeaderName::PaymentSignature, upper_hex(&good()).to_string()),
+        (HeaderName::PaymentSignature, keys_reversed(&good())),
+        (HeaderName::XPayment, keys_reversed(&v1)),
         (HeaderName::PaymentSignature, v2.replace(':', ": ").replace("eip155: ", "eip155:")),
         (HeaderName::PaymentSignature, serde_json::to_string_pretty(&good()).unwrap()),
         (HeaderName::PaymentSignature, v2.replace(&nonce, &format!("\\u0030{}", &nonce[1..]))),
         (HeaderName::XPayment, v1.to_string()),
         (HeaderName::XPayment, format!(" {v1:#} ")),
     ];
+    let texts: HashSet<&str> = spellings.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts.len(), spellings.len(), "no spelling is there twice");
     let verified: Vec<Verified> =
         spellings.iter().map(|(header, text)| pay(*header, base64(text).as_bytes(), &offer).unwrap()).collect();
     assert!(verified.iter().all(|each| *each == verified[0]));
     assert!(verified.iter().all(|each| key_of(each) == key_of(&verified[0])));
+}
+
+/// Every hex string in capitals, but for its prefix.
+fn upper_hex(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), upper_hex(value))).collect(),
+        Value::String(text) if text.starts_with("0x") => format!("0x{}", text[2..].to_uppercase()).into(),
+        other => other.clone(),
+    }
+}
+
+/// The keys of every object in the opposite order.
+fn keys_reversed(value: &Value) -> String {
+    let Value::Object(fields) = value else { return value.to_string() };
+    let fields: Vec<String> =
+        fields.iter().rev().map(|(key, value)| format!("\"{key}\":{}", keys_reversed(value))).collect();
+    format!("{{{}}}", fields.join(","))
 }
 
 #[test]
