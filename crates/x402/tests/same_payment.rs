@@ -118,7 +118,7 @@ fn a_client_that_signs_our_offer_pays_it() {
     let offer = offer();
     let header = payment_required(&offer, "Payment required").header_value;
     let json = base64::prelude::BASE64_STANDARD.decode(header).unwrap();
-    let required: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let required: Value = serde_json::from_slice(&json).unwrap();
     let terms = authorization(&offer);
     let payment = serde_json::json!({
         "x402Version": 2,

@@ -53,7 +53,7 @@ fn b30_signatures_of_another_form_are_refused() {
         ("s > n", |s| s[32..64].fill(0xff), HIGH_S),
         ("s just too high", |s| s[32..64].copy_from_slice(&next(HALF)), HIGH_S),
         ("s the highest", |s| s[32..64].copy_from_slice(&HALF), MISMATCH),
-        ("high s", malleate, HIGH_S),
+        ("high s", |s| malleate(s), HIGH_S),
     ];
     for (name, change, expected) in changes {
         let outcome = pay_resigned(change);
@@ -73,7 +73,7 @@ fn b30_a_signature_that_is_no_hex_is_malformed() {
 }
 
 /// The other signature of the same key over the same digest: n - s, other v.
-fn malleate(signature: &mut Vec<u8>) {
+fn malleate(signature: &mut [u8]) {
     let s = U256::from_be_slice(&signature[32..64]);
     let high = U256::from_be_bytes(ORDER) - s;
     signature[32..64].copy_from_slice(&high.to_be_bytes::<32>());
