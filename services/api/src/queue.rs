@@ -6,9 +6,11 @@
 //! ledger as well.
 
 mod items;
+mod place;
 mod snapshot;
 mod stats;
 
 pub(crate) use items::{item, payer};
+pub(crate) use place::place;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use stats::{payment_stats, queue_stats, status};

@@ -3,6 +3,7 @@
 use crate::Api;
 use crate::backlog::Place;
 use crate::error::{Problem, json_response};
+use crate::queue::place;
 use alloy_primitives::{Address, B256};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -27,7 +28,7 @@ struct PaymentAnswer {
     reason: Option<String>,
     detail: Option<String>,
     retry_at: Option<DateTime<Utc>>,
-    /// 1 is next, 0 is in a transaction; `null` where it is not known, waits for something else, or is done.
+    /// 1 = next; `null` where it is not known, and at the end.
     queue_position: Option<u32>,
     /// Until it is minted.
     estimated_wait_seconds: Option<u32>,
@@ -161,7 +162,7 @@ pub(crate) async fn payment(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = api.follower.place(view.id);
+    let place = place(&api, view.id);
     let settled = view.settle_tx_hash.filter(|_| view.status == PaymentStatus::Completed);
     let payer = view.payer;
     let mut response = json_response(StatusCode::OK, &PaymentAnswer::of(view, place), "application/json");
@@ -183,7 +184,7 @@ pub(crate) async fn mint(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = api.follower.place(view.id);
+    let place = place(&api, view.id);
     Ok(json_response(StatusCode::OK, &QueueAnswer::of(view, place), "application/json"))
 }
 

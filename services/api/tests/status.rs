@@ -10,11 +10,8 @@ use domain::{OrderEvent, PaymentId, examples};
 use serde_json::{Value, json};
 use store::Store;
 
-/// Without the wait: a forecast that grows older with every answer.
 async fn payment(api: &Instance, id: PaymentId) -> Value {
-    let mut payment = api.get(&format!("/api/payment/{id}")).await.json();
-    payment["estimatedWaitSeconds"].take();
-    payment
+    api.get(&format!("/api/payment/{id}")).await.json()
 }
 
 async fn queue(api: &Instance, id: PaymentId) -> Value {

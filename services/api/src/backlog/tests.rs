@@ -96,14 +96,14 @@ fn only_a_long_line_shows_how_fast_it_moves() {
         story.tell(second * 1_000, 1, &requested());
         story.tell(second * 1_000 + 500, 1, &submitted());
     }
-    assert_eq!(story.backlog.rates().0, 50_000, "one a second came, and went");
+    assert_eq!(story.backlog.settle.per_1000s(), 50_000, "one a second came, and went");
     for n in 0..3_000 {
         story.tell(200_000, n, &requested());
     }
     for n in 0..2_000 {
         story.tell(200_000 + 5 * i64::try_from(n).unwrap(), n, &submitted());
     }
-    let rate = story.backlog.rates().0;
+    let rate = story.backlog.settle.per_1000s();
     assert!((100_000..=200_000).contains(&rate), "200 a second for ten seconds, after 50 that were assumed: {rate}");
     let wait = story.backlog.forecast(None, at(210_000)).settle;
     assert!((5..=10).contains(&wait.as_secs()), "{wait:?}");

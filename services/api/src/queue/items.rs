@@ -1,5 +1,6 @@
 //! `GET /queue/item/{id}` and `GET /queue/payer/{address}`.
 
+use super::place::place;
 use crate::Api;
 use crate::error::{Problem, json_response};
 use crate::mint::address;
@@ -25,7 +26,7 @@ struct Item {
     id: PaymentId,
     payer_address: Address,
     status: MintStatus,
-    /// 1 is next, 0 is in a transaction; `null` where it is not known, waits for something else, or is done.
+    /// 1 = next; `null` where it is not known, and at the end.
     queue_position: Option<u32>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -41,7 +42,6 @@ struct Item {
     state: StageName,
     token_address: Address,
     quantity: Quantity,
-    /// Until it is minted.
     estimated_wait_seconds: Option<u32>,
     /// Not tried again before.
     retry_at: Option<DateTime<Utc>>,
@@ -66,7 +66,7 @@ pub(crate) struct Page {
 
 impl Item {
     fn of(api: &Api, view: PaymentView) -> Self {
-        let place = api.follower.place(view.id);
+        let place = place(api, view.id);
         let status = view.stage.queue_status();
         let ended = matches!(status, MintStatus::Completed | MintStatus::Failed);
         Self {

@@ -1,9 +1,9 @@
 //! `GET /queue/status`, `GET /api/queue/stats` and `GET /api/payment/stats`: one snapshot, three ways of looking at it.
 
+use super::place::{refusal, wait_of_next};
 use super::snapshot::overview;
 use crate::Api;
 use crate::error::{Problem, json_response};
-use crate::line::whole_seconds;
 use alloy_primitives::{Address, B256};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -29,7 +29,7 @@ struct StatusAnswer {
     batch_interval_s: u32,
     #[serde(rename = "maxBatchSize")]
     batch_size_max: u32,
-    estimated_wait_seconds: Option<u32>,
+    estimated_wait_seconds: u32,
     accepting: bool,
     /// Code of the answer that a payment would get now.
     reason: Option<&'static str>,
@@ -74,10 +74,8 @@ struct StatsAnswer<S: Serialize, T: Serialize, R: Serialize> {
     oldest_pending: Option<DateTime<Utc>>,
     totals: T,
     rates: Windows<R>,
-    /// Orders done in 1,000 s while there was enough to do: what waits are computed from.
-    capacity_per_1000_seconds: u64,
     /// Until who comes now is minted for.
-    estimated_wait_seconds: Option<u32>,
+    estimated_wait_seconds: u32,
     accepting: bool,
     /// Code of the answer that a payment would get now.
     reason: Option<&'static str>,
@@ -156,15 +154,8 @@ impl From<&MintBatch> for Batch {
 }
 
 impl<S: Serialize, T: Serialize, R: Serialize> StatsAnswer<S, T, R> {
-    fn of(
-        api: &Api,
-        overview: &Overview,
-        who: Waiting,
-        capacity_per_1000_seconds: u64,
-        (statuses, totals): (S, T),
-        rates: impl Fn(&Rates) -> R,
-    ) -> Self {
-        let reason = refusal(api);
+    fn of(api: &Api, overview: &Overview, who: Waiting, statuses: S, totals: T, rates: impl Fn(&Rates) -> R) -> Self {
+        let reason = refusal(api).map(|problem| problem.row().1);
         Self {
             statuses,
             states: overview.stages.iter().map(|(stage, total)| (*stage, total.orders)).collect(),
@@ -173,8 +164,7 @@ impl<S: Serialize, T: Serialize, R: Serialize> StatsAnswer<S, T, R> {
             oldest_pending: who.oldest,
             totals,
             rates: Windows { last_minute: rates(&overview.minute), last_five_minutes: rates(&overview.five_minutes) },
-            capacity_per_1000_seconds,
-            estimated_wait_seconds: expected_wait_s(api),
+            estimated_wait_seconds: wait_of_next(api),
             accepting: reason.is_none(),
             reason,
             as_of: overview.read_at,
@@ -202,25 +192,10 @@ fn payments(overview: &Overview, status: PaymentStatus) -> StageTotal {
     sum(overview, |stage| stage.payment_status() == status)
 }
 
-/// Until who comes now is minted for; `None` before what is under way is known.
-fn expected_wait_s(api: &Api) -> Option<u32> {
-    api.follower.hub.is_live().then(|| whole_seconds(api.admission.forecast(Utc::now()).mint))
-}
-
-/// Code of the answer that a payment would get now; `None` where it would be taken.
-fn refusal(api: &Api) -> Option<&'static str> {
-    let problem = match api.admission.open() {
-        Err(refusal) => Problem::NotAdmitted(refusal),
-        Ok(()) if !api.catalogue.is_caught_up() => Problem::StartingUp,
-        Ok(()) => return None,
-    };
-    Some(problem.row().1)
-}
-
 /// Counts of the queue, and the last mint transactions.
 pub(crate) async fn status(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
     let overview = overview(&api).await?;
-    let reason = refusal(&api);
+    let reason = refusal(&api).map(|problem| problem.row().1);
     let answer = StatusAnswer {
         stats: Stats {
             pending_count: queue(&overview, MintStatus::Pending),
@@ -233,7 +208,7 @@ pub(crate) async fn status(State(api): State<Arc<Api>>) -> Result<Response, Prob
         recent_batches: overview.batches.iter().map(Batch::from).collect(),
         batch_interval_s: BATCH_INTERVAL_S,
         batch_size_max: BATCH_SIZE_MAX,
-        estimated_wait_seconds: expected_wait_s(&api),
+        estimated_wait_seconds: wait_of_next(&api),
         accepting: reason.is_none(),
         reason,
         as_of: overview.read_at,
@@ -253,8 +228,7 @@ pub(crate) async fn queue_stats(State(api): State<Arc<Api>>) -> Result<Response,
     };
     let minted = sum(&overview, |stage| stage == StageName::Minted);
     let totals = MintTotals { units_minted: minted.units.to_string() };
-    let (_, capacity) = api.follower.backlog(|backlog| backlog.rates());
-    let answer = StatsAnswer::of(&api, &overview, overview.unminted, capacity, (statuses, totals), |rates| MintRates {
+    let answer = StatsAnswer::of(&api, &overview, overview.unminted, statuses, totals, |rates| MintRates {
         mints_per_second: rates.minted,
         units_per_second: rates.units_minted,
     });
@@ -273,9 +247,9 @@ pub(crate) async fn payment_stats(State(api): State<Arc<Api>>) -> Result<Respons
     };
     let totals =
         PaymentTotals { value_completed: completed.value.to_string(), units_paid: completed.units.to_string() };
-    let (capacity, _) = api.follower.backlog(|backlog| backlog.rates());
-    let answer = StatsAnswer::of(&api, &overview, overview.unpaid, capacity, (statuses, totals), |rates| {
-        PaymentRates { accepted_per_second: rates.requested, settled_per_second: rates.paid }
+    let answer = StatsAnswer::of(&api, &overview, overview.unpaid, statuses, totals, |rates| PaymentRates {
+        accepted_per_second: rates.requested,
+        settled_per_second: rates.paid,
     });
     Ok(json_response(StatusCode::OK, &answer, "application/json"))
 }
