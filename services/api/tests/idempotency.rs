@@ -147,10 +147,7 @@ async fn s03_a_nonce_that_is_bound_to_an_order_buys_that_order_only() {
     let history = house.ledger.order_history(accepted.id()).await.unwrap();
     let Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) = &history[0].event else { panic!() };
     let quantity = Quantity::new(10).unwrap();
-    assert_eq!(
-        binding(request.authorization.nonce, examples::CHAIN_ID, examples::TOKEN, quantity),
-        Binding::ThisOrder
-    );
+    assert_eq!(binding(request.authorization.nonce, examples::CHAIN_ID, examples::TOKEN, quantity), Binding::ThisOrder);
 }
 
 #[tokio::test(flavor = "multi_thread")]
