@@ -7,9 +7,11 @@
 
 use crate::Api;
 use crate::error::Problem;
+use crate::limits::{ClientIp, StreamPermit};
 use crate::notifier::Subscription;
 use crate::records;
 use alloy_primitives::B256;
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -67,6 +69,7 @@ struct News<'a> {
 /// Opens the stream; 404 for what the ledger does not know.
 pub(crate) async fn events(
     State(api): State<Arc<Api>>,
+    Extension(client): Extension<ClientIp>,
     filter: Result<Query<Filter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -76,7 +79,8 @@ pub(crate) async fn events(
     // What is no sequence is no position: the client gets the whole history, a few dozen events at most.
     let seen = resumed.or(filter.last_event_id).and_then(|text| text.trim().parse().ok()).unwrap_or(0);
 
-    let mut feed = Feed::new(api, id, seen);
+    let permit = api.limits.streams.enter(client)?;
+    let mut feed = Feed::new(api, id, seen, permit);
     let history = feed.api.records.history(id).await?;
     if history.is_empty() {
         return Err(Problem::PaymentUnknown);
@@ -105,12 +109,23 @@ struct Feed {
     folded: u64,
     ready: VecDeque<Frame>,
     ended: bool,
+    _permit: StreamPermit,
 }
 
 impl Feed {
-    fn new(api: Arc<Api>, id: PaymentId, seen: u64) -> Self {
+    fn new(api: Arc<Api>, id: PaymentId, seen: u64, permit: StreamPermit) -> Self {
         let subscription = api.notifier.subscribe(id);
-        Self { api, id, subscription, seen, view: None, folded: 0, ready: VecDeque::new(), ended: false }
+        Self {
+            api,
+            id,
+            subscription,
+            seen,
+            view: None,
+            folded: 0,
+            ready: VecDeque::new(),
+            ended: false,
+            _permit: permit,
+        }
     }
 
     fn frames(self) -> impl Stream<Item = Result<Frame, Infallible>> + Send {

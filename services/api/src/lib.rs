@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod events;
 mod intake;
+mod limits;
 mod mint;
 mod notifier;
 mod records;
@@ -18,12 +19,13 @@ mod status;
 mod tokens;
 mod trace;
 
-pub use config::Config;
+pub use config::{Config, Edge};
 
 use alloy_primitives::B256;
 use catalogue::Catalogue;
 use intake::Intake;
 use ledger::Ledger;
+use limits::Limits;
 use notifier::Notifier;
 use records::Records;
 use runtime::{CancellationToken, Fatal};
@@ -45,6 +47,7 @@ pub(crate) struct Api {
     pub(crate) ledger: Ledger,
     pub(crate) catalogue: Catalogue,
     pub(crate) intake: Intake,
+    pub(crate) limits: Limits,
     pub(crate) records: Records,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) stop: CancellationToken,
@@ -85,6 +88,7 @@ impl Server {
             domain_separator: x402::domain_separator(asset_name, asset_version, network.chain_id, *asset),
             catalogue: Catalogue::new(ledger.clone(), network.chain_id, *asset),
             intake: Intake::new(ledger.clone()),
+            limits: Limits::new(&config.edge),
             records: Records::new(ledger.clone()),
             notifier: Arc::default(),
             ledger,
@@ -121,8 +125,8 @@ impl Server {
             Ok(())
         });
         tasks.spawn(async move {
-            let stop = api.stop.clone();
-            server::serve(listener, routes::router(api), stop).await;
+            let (edge, stop) = (api.config.edge.clone(), api.stop.clone());
+            server::serve(listener, routes::router(api), edge, stop).await;
             Ok(())
         });
         runtime::join(tasks, stop).await

@@ -1,6 +1,8 @@
 //! What the tests share: a ledger of their own, instances of the service, a payer with a key, and answers taken apart.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+pub mod raw;
+
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use api::{Config, Server};
 use base64::Engine as _;
@@ -13,6 +15,7 @@ use reqwest::{Client, StatusCode};
 use runtime::{CancellationToken, Env};
 use secp256k1::{Message, Secp256k1, SecretKey};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use x402::{Authorization, domain_separator, transfer_digest};
@@ -74,6 +77,10 @@ impl House {
             ("ASSET_ADDRESS", "0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
             ("ASSET_NAME", "USDC"),
             ("ASSET_VERSION", "2"),
+            // Tests ask faster than a payer, all from one address; those of the limits set their own.
+            ("RATE_PER_IP", "0"),
+            ("RATE_TOTAL", "0"),
+            ("SSE_PER_IP", "4096"),
         ];
         Env::of(base.iter().chain(change).map(|(name, value)| (*name, *value)))
     }
@@ -160,6 +167,10 @@ impl Answer {
 }
 
 impl Instance {
+    pub fn address(&self) -> SocketAddr {
+        self.url.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         Answer::of(self.http.get(format!("{}{path}", self.url)).send().await.unwrap()).await
     }

@@ -1,5 +1,9 @@
 //! What the environment says. Every variable that this service reads is here.
 
+mod edge;
+
+pub use edge::Edge;
+
 use alloy_primitives::Address;
 use axum::http::HeaderValue;
 use ledger::LedgerConfig;
@@ -43,6 +47,8 @@ pub struct Config {
     pub min_window_s: u64,
     /// `CORS_ORIGINS`: origins of browser applications, separated by commas; empty for any (`*`).
     pub cors_origins: Vec<HeaderValue>,
+    /// Limits on connections, requests and streams.
+    pub edge: Edge,
 }
 
 impl Config {
@@ -66,6 +72,7 @@ impl Config {
             max_timeout_s: env.parse_or("MAX_TIMEOUT_S", "a number of seconds such as 900", MAX_TIMEOUT_DEFAULT_S)?,
             min_window_s: env.parse_or("MIN_WINDOW_S", "a number of seconds such as 120", MIN_WINDOW_DEFAULT_S)?,
             cors_origins: cors_origins(env)?,
+            edge: Edge::from_env(env)?,
         };
         if config.max_timeout_s > MAX_WINDOW_S {
             let why = format!("payments may stay valid for {MAX_WINDOW_S} s at most");
@@ -148,6 +155,10 @@ mod tests {
             ("CORS_ORIGINS", "localhost"),
             ("MAX_TIMEOUT_S", "86401"),
             ("MIN_WINDOW_S", "900"),
+            ("TRUSTED_PROXY_HOPS", "-1"),
+            ("MAX_CONNECTIONS", "0"),
+            ("HEADERS_TIMEOUT_MS", "0"),
+            ("RATE_TOTAL", "many"),
         ];
         for (variable, value) in cases {
             let error = Config::from_env(&env(&[(variable, value)])).unwrap_err().to_string();
