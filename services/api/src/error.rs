@@ -129,7 +129,7 @@ impl Problem {
     fn detail(&self) -> String {
         let text = match self {
             Self::RouteUnknown => "there is nothing at this path",
-            Self::RequestMalformed => "send one well-formed Host header, and no Transfer-Encoding but chunked",
+            Self::RequestMalformed => "send a path, one well-formed Host header, and no Transfer-Encoding but chunked",
             Self::MethodNotAllowed => "this path is not for this method",
             Self::TokenUnknown => "no token with this address is sold here; GET /api/tokens lists those that are",
             Self::PaymentUnknown => "no payment has this id",

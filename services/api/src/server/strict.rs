@@ -8,18 +8,24 @@ use crate::error::Problem;
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Version};
+use axum::http::{HeaderMap, HeaderValue, Uri, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 /// Layer: 400 and the end of the connection for what is ambiguous. Nobody knows where its next request begins.
 pub(crate) async fn unambiguous(request: Request, next: Next) -> Response {
-    if is_host_good(request.version(), request.headers()) && is_coding_good(request.headers()) {
+    let (uri, version, headers) = (request.uri(), request.version(), request.headers());
+    if is_target_good(uri) && is_host_good(version, headers) && is_coding_good(headers) {
         return next.run(request).await;
     }
     let mut response = Problem::RequestMalformed.into_response();
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// A path, or a whole URL. A host alone is for CONNECT, and for proxies. Source: RFC 9112, section 3.2.
+fn is_target_good(uri: &Uri) -> bool {
+    uri.authority().is_none() || uri.scheme().is_some()
 }
 
 /// One `Host`, well formed; none only before HTTP/1.1. Which one is nobody's affair: no answer is made of it. Source:

@@ -1,6 +1,7 @@
 //! What the tests share: a ledger of their own, instances of the service, a payer with a key, and answers taken apart.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+pub mod process;
 pub mod raw;
 
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
@@ -68,10 +69,15 @@ impl House {
 
     pub fn env<'a>(&'a self, change: &[(&'a str, &'a str)]) -> Env {
         let (url, monitor_url) = (self.nats.url(), self.nats.monitor_url());
-        let base = [
+        let base = self.variables(&url, &monitor_url);
+        Env::of(base.iter().chain(change).map(|(name, value)| (*name, *value)))
+    }
+
+    fn variables<'a>(&self, url: &'a str, monitor_url: &'a str) -> [(&'static str, &'a str); 11] {
+        [
             ("API_ADDR", "127.0.0.1:0"),
-            ("NATS_URL", url.as_str()),
-            ("NATS_MONITOR_URL", monitor_url.as_str()),
+            ("NATS_URL", url),
+            ("NATS_MONITOR_URL", monitor_url),
             ("DATABASE_URL", NO_DATABASE),
             ("CHAIN_ID", "84532"),
             ("ASSET_ADDRESS", "0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
@@ -81,8 +87,7 @@ impl House {
             ("RATE_PER_IP", "0"),
             ("RATE_TOTAL", "0"),
             ("SSE_PER_IP", "4096"),
-        ];
-        Env::of(base.iter().chain(change).map(|(name, value)| (*name, *value)))
+        ]
     }
 
     /// An instance that has read the catalogue.
@@ -212,6 +217,10 @@ pub fn pay(offer: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) ->
 
 pub fn base64(json: &Value) -> String {
     BASE64_STANDARD.encode(json.to_string())
+}
+
+pub fn unbase64(header: &str) -> Vec<u8> {
+    BASE64_STANDARD.decode(header).unwrap()
 }
 
 fn payload(terms: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) -> Value {
