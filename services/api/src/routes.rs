@@ -5,8 +5,8 @@ use crate::server::strict;
 use crate::{Api, events, limits, mint, status, tokens, trace};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_TYPE, LOCATION, ORIGIN,
-    RETRY_AFTER,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE,
+    LOCATION, ORIGIN, RETRY_AFTER,
 };
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
@@ -42,7 +42,8 @@ const RESPONSE_HEADERS: [HeaderName; 5] = [
 ];
 /// What an answer depends on beside method, path and body: a cache that ignores `no-store` shall at least not give one
 /// payer's answer to another (S15).
-const DECISIVE_HEADERS: [HeaderName; 7] = [
+const DECISIVE_HEADERS: [HeaderName; 8] = [
+    AUTHORIZATION,
     HeaderName::from_static("payment-signature"),
     HeaderName::from_static("x-payment"),
     HeaderName::from_static("idempotency-key"),
@@ -58,6 +59,11 @@ struct Readiness {
     ready: bool,
     ledger: &'static str,
     catalogue: &'static str,
+    /// What streams are resumed from.
+    news: &'static str,
+    /// For information: `taken`, or the code with which they are refused. A process that refuses is ready all the same:
+    /// it answers those whose orders it has.
+    orders: &'static str,
     /// For information: without the read models the ledger is read.
     postgres: &'static str,
 }
@@ -93,13 +99,19 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 }
 
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
-    let (ledger, catalogue) = (api.ledger.is_connected(), api.catalogue.is_caught_up());
-    let ready = ledger && catalogue;
+    let (ledger, catalogue, news) =
+        (api.ledger.is_connected(), api.catalogue.is_caught_up(), api.follower.hub.is_live());
+    let ready = ledger && catalogue && news;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let readiness = Readiness {
         ready,
         ledger: if ledger { "ok" } else { "not connected" },
         catalogue: if catalogue { "ok" } else { "being read" },
+        news: if news { "ok" } else { "being read" },
+        orders: match api.admission.open() {
+            Ok(()) => "taken",
+            Err(refusal) => Problem::NotAdmitted(refusal).row().1,
+        },
         postgres: if api.records.store_answers() { "ok" } else { "does not answer" },
     };
     (status, Json(readiness))

@@ -20,8 +20,8 @@ use axum::response::Response;
 use rates::Rates;
 use std::sync::Arc;
 
-/// The limits of this process: instances do not count for each other.
-pub(crate) struct Limits {
+/// What is left, at this process: instances do not count for each other.
+pub(crate) struct Quotas {
     rates: Rates,
     pub(crate) streams: Streams,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Streams(Arc<Places>);
 /// One open stream; its place is free again when this is dropped.
 pub(crate) struct StreamPermit(#[allow(dead_code, reason = "held for its drop")] Place);
 
-impl Limits {
+impl Quotas {
     pub(crate) fn new(edge: &Edge) -> Self {
         Self {
             rates: Rates::new(edge.rate_per_ip, edge.rate_total),
@@ -61,13 +61,13 @@ pub(crate) async fn per_client(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    api.limits.rates.take(client)?;
+    api.quotas.rates.take(client)?;
     Ok(next.run(request).await)
 }
 
 /// Layer: so many requests per second of all clients. Beneath [`per_client`], so that one who is refused there takes
 /// nothing from the others.
 pub(crate) async fn in_total(State(api): State<Arc<Api>>, request: Request, next: Next) -> Result<Response, Problem> {
-    api.limits.rates.take_of_all()?;
+    api.quotas.rates.take_of_all()?;
     Ok(next.run(request).await)
 }

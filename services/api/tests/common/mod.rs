@@ -3,6 +3,7 @@
 
 pub mod process;
 pub mod raw;
+pub mod sse;
 
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use api::{Config, Server};
@@ -73,7 +74,7 @@ impl House {
         Env::of(base.iter().chain(change).map(|(name, value)| (*name, *value)))
     }
 
-    fn variables<'a>(&self, url: &'a str, monitor_url: &'a str) -> [(&'static str, &'a str); 11] {
+    fn variables<'a>(&self, url: &'a str, monitor_url: &'a str) -> [(&'static str, &'a str); 12] {
         [
             ("API_ADDR", "127.0.0.1:0"),
             ("NATS_URL", url),
@@ -83,6 +84,8 @@ impl House {
             ("ASSET_ADDRESS", "0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
             ("ASSET_NAME", "USDC"),
             ("ASSET_VERSION", "2"),
+            // One payer pays for most tests, and nothing is settled.
+            ("PAYER_IN_FLIGHT_MAX", "1000"),
             // Tests ask faster than a payer, all from one address; those of the limits set their own.
             ("RATE_PER_IP", "0"),
             ("RATE_TOTAL", "0"),
@@ -176,6 +179,12 @@ impl Instance {
         self.url.strip_prefix("http://").unwrap().parse().unwrap()
     }
 
+    /// The same for another task. Its `task` is nothing.
+    pub fn another_client(&self) -> Self {
+        let task = tokio::spawn(async { Ok(()) });
+        Self { url: self.url.clone(), stop: self.stop.clone(), task, http: self.http.clone() }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         Answer::of(self.http.get(format!("{}{path}", self.url)).send().await.unwrap()).await
     }
@@ -189,6 +198,12 @@ impl Instance {
     /// Asks for `quantity` units of the demo token, with these headers.
     pub async fn mint(&self, quantity: u32, headers: &[(&str, &str)]) -> Answer {
         self.post(&mint_path(), headers, json!({ "quantity": quantity }).to_string()).await
+    }
+
+    /// Opens a stream of events, and says where its client stopped.
+    pub async fn events(&self, query: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let request = self.http.get(format!("{}/api/events{query}", self.url));
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
     }
 
     /// Buys as a stock v2 client does: asks, signs the offer, asks again.
