@@ -20,6 +20,7 @@ mod limits;
 mod line;
 mod mint;
 mod news;
+mod queue;
 mod records;
 mod routes;
 mod server;

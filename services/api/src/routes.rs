@@ -2,7 +2,7 @@
 
 use crate::error::Problem;
 use crate::server::strict;
-use crate::{Api, events, limits, mint, status, tokens, trace};
+use crate::{Api, events, limits, mint, queue, status, tokens, trace};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE,
@@ -78,8 +78,13 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/api/events", get(events::events))
         .route_layer(in_total);
     let limited = Router::new()
+        .route("/api/payment/stats", get(queue::payment_stats))
         .route("/api/payment/{id}", get(status::payment))
-        .route("/api/queue/{id}", get(status::queue))
+        .route("/api/queue/stats", get(queue::queue_stats))
+        .route("/api/queue/{id}", get(status::mint))
+        .route("/queue/status", get(queue::status))
+        .route("/queue/payer/{address}", get(queue::payer))
+        .route("/queue/item/{id}", get(queue::item))
         .route("/api/tokens", get(tokens::list))
         .route("/api/tokens/{address}", get(tokens::one))
         .merge(costly)

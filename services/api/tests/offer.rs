@@ -32,10 +32,17 @@ async fn b01_without_a_payment_the_offer_is_made_in_both_generations() {
         "description": "10 x DEMO",
         "mimeType": "application/json",
     });
-    assert_eq!(
-        answer.offer(),
-        json!({ "x402Version": 2, "error": "Payment required", "resource": resource, "accepts": [terms] })
-    );
+    let mut offer = answer.offer();
+    let extensions = offer["extensions"].take();
+    assert_eq!(extensions["payment-identifier"]["info"], json!({ "required": false }));
+    let expected = json!({
+        "x402Version": 2,
+        "error": "Payment required",
+        "resource": resource,
+        "accepts": [terms],
+        "extensions": null,
+    });
+    assert_eq!(offer, expected);
     let v1 = json!({
         "scheme": "exact",
         "network": "base-sepolia",
