@@ -24,8 +24,7 @@ async fn s29_a16_no_log_line_has_a_payment_a_signature_a_token_or_a_password() {
     let (good, other, late) = (pay(&offer, 1, |_| {}), pay(&offer, 2, |_| {}), pay(&offer, 3, |_| {}));
     let dear = pay(&offer, 4, |authorization| authorization.value += authorization.value);
     let cut = &good[..good.len() - 7];
-    let secret =
-        |name, value| [("authorization", "Bearer operator-token-55c0"), ("idempotency-key", "key-81f2"), (name, value)];
+    let token = "Bearer operator-token-55c0";
     let mut statuses = Vec::new();
     for (name, header, quantity) in [
         ("payment-signature", good.as_str(), 10),
@@ -36,16 +35,17 @@ async fn s29_a16_no_log_line_has_a_payment_a_signature_a_token_or_a_password() {
         // A v2 payment in the header of v1.
         ("x-payment", &other, 10),
     ] {
-        statuses.push(api.mint(quantity, &secret(name, header)).await.status.as_u16());
+        let key = format!("key-81f2-{}", statuses.len());
+        let headers = [("authorization", token), ("idempotency-key", &key), (name, header)];
+        statuses.push(api.mint(quantity, &headers).await.status.as_u16());
     }
-    let id = api.mint(10, &secret("payment-signature", &good)).await.id();
+    let id = api.mint(10, &[("payment-signature", &good)]).await.id();
     api.get(&format!("/api/payment/{id}")).await;
-    let everything =
-        api.http.get(format!("{}/api/events", api.url)).header("authorization", "Bearer operator-token-55c0");
+    let everything = api.http.get(format!("{}/api/events", api.url)).header("authorization", token);
     assert_eq!(everything.send().await.unwrap().status(), 200);
     house.nats.kill();
     eventually("the service notices", async || api.get("/readyz").await.status == 503).await;
-    statuses.push(api.mint(10, &secret("payment-signature", &late)).await.status.as_u16());
+    statuses.push(api.mint(10, &[("payment-signature", &late)]).await.status.as_u16());
     assert_eq!(statuses, [202, 202, 409, 402, 400, 400, 503]);
 
     let log = process.log();
