@@ -4,7 +4,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 PAYMINT := $(CARGO) run --quiet -p standalone --bin paymint --
 
-.PHONY: help demo run test bench lint fmt check contracts schemas tools clean
+.PHONY: help demo run test bench fuzz lint fmt check contracts schemas tools clean
 
 help: ## print the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -6,7 +6,8 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chrono::DateTime;
-use domain::{Event, OrderEvent, examples};
+use domain::event::{Claimed, Purpose};
+use domain::{Event, OrderEvent, SignerEvent, examples, lane};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -90,6 +91,15 @@ fn logs(seeds: &mut Seeds) {
         let messages: Vec<Vec<u8>> = all.iter().filter(|event| keep(event)).map(message).collect();
         messages.join(&b"\n\n"[..])
     };
+    // Found: numbers without a next one, of an order, of a nonce, of a claim.
+    let id = examples::request().id();
+    let last = Event::Order(id, OrderEvent::PaymentDeferred(u32::MAX, examples::deferral()));
+    seeds.insert("log/seed-last-number".into(), [message(&request), message(&last)].join(&b"\n\n"[..]));
+    let claim = lane::claim(None, Purpose::Settle, examples::CHAIN_ID, "rogue", u64::MAX);
+    let claim = SignerEvent::Claimed(Claimed { epoch: u32::MAX, ..claim });
+    let rogue = [claim, SignerEvent::Signed(examples::open_tx(u64::MAX))];
+    let rogue = rogue.map(|event| message(&Event::Signer(examples::SIGNER, event)));
+    seeds.insert("log/seed-last-nonce".into(), rogue.join(&b"\n\n"[..]));
     seeds.insert("log/seed-order".into(), story(|event| matches!(event, Event::Order(..))));
     seeds.insert("log/seed-lane".into(), story(|event| matches!(event, Event::Signer(..))));
 }
