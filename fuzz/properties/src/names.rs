@@ -63,11 +63,9 @@ fn nonce(input: &[u8]) -> Outcome {
     other_token.0[19] ^= 1;
     assert_ne!(binding(bound, chain_id, other_token, units), Binding::ThisOrder);
     assert!(more.is_none_or(|more| binding(bound, chain_id, token, more) != Binding::ThisOrder));
-    for bit in 0..256 {
-        let mut other = bound;
-        other[bit / 8] ^= 1 << (bit % 8);
-        assert_ne!(binding(other, chain_id, token, units), Binding::ThisOrder, "bit {bit}");
-    }
+    let (mut other, bit) = (bound, usize::from(nonce[31]));
+    other[bit / 8] ^= 1 << (bit % 8);
+    assert_ne!(binding(other, chain_id, token, units), Binding::ThisOrder, "bit {bit}");
     if tagged { Outcome::Taken } else { Outcome::Refused }
 }
 

@@ -35,6 +35,9 @@ const DAY_S: u64 = 86_400;
 const PAYER: Address = address!("3C44CdDdB6a900fa2b585dd299e03d12FA4293BC");
 const KEY: [u8; 32] = hex!("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a");
 
+/// Half the order of secp256k1: the highest s that USDC takes.
+const HALF_ORDER: [u8; 32] = hex!("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0");
+
 /// Longest text about a refusal, bytes.
 const ANSWER_MAX: usize = 1024;
 
@@ -95,6 +98,8 @@ fn check(payment: &Payment, offer: &Offer) -> Result<Verified, Rejection> {
     assert!(transfer.valid_after <= NOW);
     assert!((MARGIN_S..=DAY_S).contains(&(transfer.valid_before - NOW)));
 
+    let (s, v) = (&verified.signature[32..64], verified.signature[64]);
+    assert!(*s <= HALF_ORDER[..] && matches!(v, 27 | 28), "the only form that USDC takes (B30)");
     let again = verify_signature(&domain(offer), &payment.authorization, &verified.signature);
     assert_eq!(again, Ok(verified.signature), "whoever checks later finds the same");
     for other in other_offers(offer) {
