@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(id.0.get_version_num(), 5);
     }
 
-    /// Found by the fuzz target `names`: the other forms of a UUID were read as well.
+    /// A promise of the fuzz target `names`, broken until it was written: the other forms of a UUID were read as well.
     #[test]
     fn an_id_is_read_in_its_hyphenated_form_only() {
         let id = Uuid::from_u128(0x15a6_843b_18c6_5781_9d7a_8af7_0e63_7dcd);

@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(evolve(None, &SignerEvent::Signed(examples::open_tx(0))), Err(ImpossibleLane::NotClaimed));
     }
 
-    /// Found by the fuzz target `log`: both overflowed.
+    /// A promise of the fuzz target `log`, broken until it was written: both overflowed.
     #[test]
     fn b63_a_rogue_claim_at_the_end_of_the_numbers_stops_the_lane_and_panics_nowhere() {
         let rogue = Claimed { epoch: u32::MAX, ..claim(None, Purpose::Settle, 1, "rogue", u64::MAX) };

@@ -5,6 +5,7 @@
 //! An assertion here is a promise to somebody outside; which one stands beside it.
 #![allow(clippy::unwrap_used, reason = "a panic is how a property fails")]
 
+mod edits;
 mod log;
 mod names;
 mod payment;

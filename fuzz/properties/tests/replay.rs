@@ -29,6 +29,14 @@ fn no_input_of_the_corpus_breaks_a_promise() {
     }
 }
 
+/// Else no edit of it would be worth trying.
+#[test]
+fn the_payment_that_is_edited_is_good_in_both_generations_and_on_both_chains() {
+    for mode in ["8", "9", "<", "="] {
+        assert_eq!(properties::payment(mode.as_bytes()), Outcome::Taken, "{mode}");
+    }
+}
+
 /// It is cloned by everybody.
 #[test]
 fn the_corpus_stays_small() {

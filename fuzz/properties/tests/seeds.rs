@@ -55,6 +55,23 @@ fn payments(seeds: &mut Seeds) {
         let value = text(&value, path);
         seeds.insert(format!("payment/seed-{name}"), payment(false, local, value));
     }
+    // Edits of a good payment, in every mode: `p` is place 0, `a` place 1, and so on.
+    let bound = text(&read("crates/domain/vectors/bound-nonce.json"), "/cases/0/nonce").to_owned();
+    for (name, edits) in [
+        ("none", String::new()),
+        ("bound-nonce", format!("m\"{bound}\"")),
+        ("identifier", "n\"0123456789abcdef\"".into()),
+        ("window", "k\"1800000000\"\nl\"1800000006\"".into()),
+        ("value", "j\"18446744073709561616\"".into()),
+        ("unknown-field", "o,\"memo\":[1e300,null]".into()),
+    ] {
+        for mode in ["8", "9", "<", "="] {
+            seeds.insert(
+                format!("payment/seed-edit-{name}-{}", mode.as_bytes()[0] & 7),
+                [mode, &edits].concat().into_bytes(),
+            );
+        }
+    }
     // One as it is on the wire, so that base64 is harmed as well.
     let value = read("crates/x402/vectors/payment-identifier.json");
     let value = text(&value, "/app that adds an id/headerValue");
@@ -91,7 +108,7 @@ fn logs(seeds: &mut Seeds) {
         let messages: Vec<Vec<u8>> = all.iter().filter(|event| keep(event)).map(message).collect();
         messages.join(&b"\n\n"[..])
     };
-    // Found: numbers without a next one, of an order, of a nonce, of a claim.
+    // Once they overflowed: numbers without a next one, of an order, of a nonce, of a claim.
     let id = examples::request().id();
     let last = Event::Order(id, OrderEvent::PaymentDeferred(u32::MAX, examples::deferral()));
     seeds.insert("log/seed-last-number".into(), [message(&request), message(&last)].join(&b"\n\n"[..]));

@@ -134,7 +134,8 @@ fn an_unfunded_payment_whose_window_closes_stays_unfunded() {
     assert!(matches!(answer, Ok(Some(_))), "another reason is news");
 }
 
-/// Found by the fuzz target `log`: the number behind the greatest overflowed, and any other was believed.
+/// A promise of the fuzz target `log`, broken until it was written: behind the greatest number came an overflow, and any
+/// other number was believed.
 #[test]
 fn b63_a_number_out_of_turn_is_an_impossible_past() {
     let events: [fn(u32) -> OrderEvent; 5] = [
