@@ -27,6 +27,9 @@ bench: tools ## speed and memory, as ratios to raw limits of the same run
 	$(CARGO) build --release -p api -p payment-sender -p confirmer -p mint-projector -p read-projector -p bench
 	$(CARGO) run --release --quiet -p bench -- $(BENCH)
 
+fuzz: ## look for bytes that break a promise, SECONDS=60 in all: see fuzz/README.md
+	fuzz/run $(or $(SECONDS),60)
+
 lint: tools ## format, clippy, licences and sources, generated files
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
