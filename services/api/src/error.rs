@@ -3,6 +3,7 @@
 //! Answers are RFC 9457 problem documents of less than 1 KB. They never echo what was sent, and tell nothing of the
 //! inside. A payment that does not fit is answered with the offer again, in both generations of x402.
 
+use crate::openapi::examples;
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -83,6 +84,45 @@ impl Problem {
         }
     }
 
+    /// One of each kind, and every way to refuse a payment: for the document, tables and tests. A new kind does not
+    /// compile before it is listed here.
+    pub(crate) fn all() -> Vec<Self> {
+        macro_rules! each {
+            ($($kind:ident $(($inner:expr))?),+ $(,)?) => {{
+                let all = vec![$(Self::$kind $(($inner))?),+];
+                for one in &all {
+                    match one {
+                        $(Self::$kind { .. } => {})+
+                        Self::PaymentUnreadable(_) | Self::PaymentRequired(..) => {} // every rejection, below
+                    }
+                }
+                all
+            }};
+        }
+        let (offer, order) = (examples::offer(), domain::examples::request().id());
+        let mut all = each![
+            RouteUnknown,
+            MethodNotAllowed,
+            TokenUnknown,
+            PaymentUnknown,
+            FilterMissing,
+            BodyMalformed,
+            BodyTooLarge,
+            BodyTooSlow,
+            BodyEncoded,
+            QuantityInvalid,
+            QuantityTooLarge,
+            KeyReused(order),
+            LedgerAway,
+            StartingUp,
+            Busy,
+            OrderUnreadable(order),
+            Internal,
+        ];
+        all.extend(Rejection::all().into_iter().map(|rejection| Self::of_payment(rejection, &offer)));
+        all
+    }
+
     /// The table: status, stable code, title.
     pub(crate) fn row(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
@@ -111,7 +151,7 @@ impl Problem {
         }
     }
 
-    fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         let text = match self {
             Self::RouteUnknown => "there is nothing at this path",
             Self::MethodNotAllowed => "this path is not for this method",

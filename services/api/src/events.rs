@@ -4,10 +4,12 @@
 //! again: no gap and no duplicate, across restarts of this process and across instances. After `payment.failed` or
 //! `mint.confirmed` nothing can follow: the stream ends with a comment, and a client that comes back with that sequence
 //! is answered 204, which makes an `EventSource` stop.
+#![allow(unused_qualifications)] // utoipa::path writes one per `IntoParams`
 
 use crate::Api;
 use crate::error::Problem;
 use crate::notifier::Subscription;
+use crate::openapi::{EventsProblems, schemas};
 use crate::records;
 use alloy_primitives::B256;
 use axum::extract::rejection::QueryRejection;
@@ -25,6 +27,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{MintStatus, PaymentStatus, PaymentView, StageName};
+use utoipa::{IntoParams, ToSchema};
 
 /// A comment, so that proxies and clients know that the stream lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -35,36 +38,71 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// News were announced that a replica does not have yet.
 const LAGGING: Duration = Duration::from_millis(50);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
+    /// Whose events: `paymentQueueId` of the 202.
+    #[param(value_type = schemas::PaymentId)]
     payment: Option<String>,
     /// For clients that cannot set `Last-Event-ID`.
     last_event_id: Option<String>,
 }
 
 /// What an event says to a payer: no signature, no raw transaction.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct News<'a> {
+pub(crate) struct News<'a> {
     sequence: u64,
     #[serde(rename = "type")]
+    #[schema(value_type = schemas::EventType)]
     kind: &'static str,
+    #[schema(value_type = schemas::PaymentId)]
     payment_queue_id: PaymentId,
     time: DateTime<Utc>,
+    #[schema(value_type = schemas::PaymentStatus)]
     status: PaymentStatus,
+    #[schema(value_type = schemas::State)]
     state: StageName,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schemas::MintStatus>, nullable = false)]
     mint_status: Option<MintStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schemas::Hash>, nullable = false)]
     tx_hash: Option<B256>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schemas::Reason>, nullable = false)]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     detail: Option<&'a str>,
 }
 
 /// Opens the stream; 404 for what the ledger does not know.
+#[utoipa::path(
+    get,
+    path = "/api/events",
+    tag = "orders",
+    operation_id = "events",
+    summary = "An order's events, as they happen",
+    description = "Server-sent events. Each frame has `id:` (the ledger's sequence), `event:` (the type) and one line \
+        `data:` with a `News` object. A client that comes back with the last id goes on where it stopped, at any \
+        instance. A comment comes every 15 s. After `payment.failed` or `mint.confirmed` the stream ends.",
+    params(
+        Filter,
+        ("Last-Event-ID" = Option<String>, Header,
+            description = "The last `id:` that was seen. What is no sequence counts as none: all events are sent."),
+    ),
+    responses(
+        (status = 200, description = "The events after the last one seen, then each as it happens.", body = String,
+            content_type = "text/event-stream", example = "retry: 2000\n\nid: 6\nevent: payment.requested\ndata: \
+                {\"sequence\":6,\"type\":\"payment.requested\",\
+                \"paymentQueueId\":\"27907acb-fe7f-59f4-8b75-3f5e5d9d9996\",\
+                \"time\":\"2027-01-15T08:00:00Z\",\"status\":\"pending\",\"state\":\"requested\"}\n\n"),
+        (status = 204, description = "The last event was seen, nothing can follow: stop asking."),
+        EventsProblems,
+    ),
+)]
 pub(crate) async fn events(
     State(api): State<Arc<Api>>,
     filter: Result<Query<Filter>, QueryRejection>,

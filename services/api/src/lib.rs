@@ -6,11 +6,13 @@
 
 mod catalogue;
 mod config;
+mod docs;
 mod error;
 mod events;
 mod intake;
 mod mint;
 mod notifier;
+mod openapi;
 mod records;
 mod routes;
 mod server;

@@ -1,17 +1,20 @@
 //! The paths, and what holds for all of them: body limit, CORS, `Cache-Control: no-store`.
 
 use crate::error::Problem;
-use crate::{Api, events, mint, status, tokens, trace};
+use crate::openapi::Description;
+use crate::{Api, docs, events, mint, status, tokens, trace};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
-use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Browsers may remember a preflight for this long.
 const CORS_MAX_AGE: Duration = Duration::from_secs(3600);
@@ -38,7 +41,7 @@ const RESPONSE_HEADERS: [HeaderName; 5] = [
 ];
 
 /// Whether this process can do its work, and what it waits for.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Readiness {
     ready: bool,
     ledger: &'static str,
@@ -49,23 +52,53 @@ struct Readiness {
 
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let cors = cors(&api.config.cors_origins);
-    Router::new()
-        .route("/api/mint/{token}", post(mint::mint))
-        .route("/api/payment/{id}", get(status::payment))
-        .route("/api/queue/{id}", get(status::queue))
-        .route("/api/tokens", get(tokens::list))
-        .route("/api/tokens/{address}", get(tokens::one))
-        .route("/api/events", get(events::events))
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
+    let (paths, description) = paths().split_for_parts();
+    let described = paths
         .fallback(|| async { Problem::RouteUnknown })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(DefaultBodyLimit::max(mint::BODY_MAX))
         .layer(middleware::map_response(not_stored))
         .layer(cors)
-        .with_state(api)
+        .with_state(api);
+    described.merge(docs::routes(&description))
 }
 
+/// Every path with its handler. What the handlers say of themselves becomes the description.
+pub(crate) fn paths() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(mint::mint))
+        .routes(routes!(status::payment))
+        .routes(routes!(status::queue))
+        .routes(routes!(events::events))
+        .routes(routes!(tokens::list))
+        .routes(routes!(tokens::one))
+        .routes(routes!(healthy))
+        .routes(routes!(ready))
+}
+
+/// The process lives.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "health",
+    operation_id = "healthz",
+    responses((status = 200, description = "The process lives.", body = String, content_type = "text/plain")),
+)]
+async fn healthy() -> &'static str {
+    "ok"
+}
+
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    operation_id = "readyz",
+    summary = "Whether the process can do its work",
+    responses(
+        (status = 200, description = "It can.", body = Readiness),
+        (status = 503, description = "It cannot yet, or not now; the fields say what it waits for.", body = Readiness),
+    ),
+)]
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
     let (ledger, catalogue) = (api.ledger.is_connected(), api.catalogue.is_caught_up());
     let ready = ledger && catalogue;
