@@ -1,11 +1,14 @@
 //! A connection to the ledger that has passed the start-up gate.
 
-use crate::client::{connect_client, find_api, stream_info};
+use crate::client::{connect_client, find_api, request, stream_info};
 use crate::error::{ConnectError, LedgerError};
 use crate::gate;
+use crate::subjects::STREAM;
 use async_nats::jetstream;
 use chrono::{DateTime, Utc};
 use runtime::{ConfigError, Env};
+use serde::Deserialize;
+use serde_json::Value;
 
 /// Where the ledger is.
 #[derive(Clone, Debug)]
@@ -27,6 +30,17 @@ impl LedgerConfig {
             monitor_url: env.text("NATS_MONITOR_URL", "http://127.0.0.1:8222")?,
         })
     }
+}
+
+/// What a durable consumer has before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Lag {
+    /// Messages that nobody was given yet.
+    #[serde(rename = "num_pending")]
+    pub pending: u64,
+    /// Messages that somebody holds, and has not acknowledged.
+    #[serde(rename = "num_ack_pending")]
+    pub held: u64,
 }
 
 /// The ledger. Cheap to clone.
@@ -62,6 +76,16 @@ impl Ledger {
     /// Whether the connection stands now; for `/readyz`.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// How much a durable consumer of `nats/consumers/` has before it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transient`] without an answer, or without a consumer of this name.
+    pub async fn lag(&self, consumer: &str) -> Result<Lag, LedgerError> {
+        let answer = request(&self.client, self.api, &format!("CONSUMER.INFO.{STREAM}.{consumer}"), Value::Null).await;
+        let answer = answer.map_err(|e| LedgerError::Transient(e.to_string()))?;
+        serde_json::from_value(answer).map_err(|e| LedgerError::Transient(format!("{consumer}: {e}")))
     }
 
     /// Re-reads the stream's state: `(creation time, last sequence)`.

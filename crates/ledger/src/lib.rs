@@ -23,7 +23,7 @@ mod subjects;
 
 pub use answer::{hand_back, keep};
 pub use append::{Expected, NewEvent};
-pub use connect::{Ledger, LedgerConfig};
+pub use connect::{Lag, Ledger, LedgerConfig};
 pub use consume::{Delivery, Inbox, PROGRESS_INTERVAL};
 pub use envelope::{Recorded, Undecodable, decode, encode};
 pub use error::{AppendError, ConnectError, LedgerError};

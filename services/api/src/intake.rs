@@ -36,7 +36,7 @@ impl Intake {
         let event = Event::Order(id, OrderEvent::PaymentRequested(Box::new(request.clone())));
         let append = NewEvent { event, expected: Expected::Version(0), trace: Some(trace) };
         failpoint("C01");
-        let append = in_flight(self.commit.append(append));
+        let append = in_flight(self.commit.append(vec![append]));
         match tokio::time::timeout(APPEND_TIMEOUT, append).await {
             Ok(Ok(_)) => {
                 failpoint("C03");
