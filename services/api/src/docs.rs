@@ -7,8 +7,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -22,10 +21,10 @@ use utoipa_swagger_ui::Config;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// The page changes with the program only; an hour is short enough after an update.
-const CACHED: &str = "public, max-age=3600";
+pub(crate) const CACHED: &str = "public, max-age=3600";
 
 /// The page, its parts, and the description.
-pub(crate) fn routes(description: &OpenApi) -> Router {
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>(description: &OpenApi) -> Router<S> {
     let json = Bytes::from(description.to_json().unwrap_or_default());
     // No validator: by default the page would send the description to swagger.io.
     let page = Arc::new(Config::from("/openapi.json").validator_url("none").display_request_duration(true));
@@ -50,13 +49,12 @@ fn part(name: &str, config: Arc<Config<'static>>) -> Result<Response, Problem> {
 }
 
 fn answer(body: Body, content_type: &str) -> Response {
-    let headers: [(HeaderName, HeaderValue); 6] = [
+    let headers: [(HeaderName, HeaderValue); 5] = [
         (CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap_or(HeaderValue::from_static("text/plain"))),
         (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (CACHE_CONTROL, HeaderValue::from_static(CACHED)),
-        (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
     ];
     (headers, body).into_response()
 }

@@ -53,14 +53,14 @@ struct Readiness {
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let cors = cors(&api.config.cors_origins);
     let (paths, description) = paths().split_for_parts();
-    let described = paths
+    paths
+        .merge(docs::routes(&description))
         .fallback(|| async { Problem::RouteUnknown })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(DefaultBodyLimit::max(mint::BODY_MAX))
         .layer(middleware::map_response(not_stored))
         .layer(cors)
-        .with_state(api);
-    described.merge(docs::routes(&description))
+        .with_state(api)
 }
 
 /// Every path with its handler. What the handlers say of themselves becomes the description.
@@ -112,9 +112,11 @@ async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
     (status, Json(readiness))
 }
 
-/// An offer, an order and a status are each of their moment.
+/// An offer, an order and a status are each of their moment; the description is not.
 async fn not_stored(mut response: Response) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if response.headers().get(CACHE_CONTROL).is_none_or(|said| said != docs::CACHED) {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     response
 }
 

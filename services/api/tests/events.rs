@@ -45,6 +45,7 @@ impl Reader {
                 let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
                 if let Some(data) = field("data") {
                     let data = serde_json::from_str(data).unwrap();
+                    common::described::check_news(&data);
                     return Some(Frame { id: field("id")?.parse().unwrap(), event: field("event")?.to_owned(), data });
                 }
             }

@@ -19,7 +19,10 @@ fn the_committed_description_is_the_one_that_is_served() {
         std::fs::write(&file, &written).unwrap();
     }
     let committed = std::fs::read_to_string(&file).unwrap();
-    assert!(serde_json::from_str::<Value>(&committed).unwrap() == served(), "schemas/openapi.json is not what the handlers say; if that is meant: make openapi");
+    assert!(
+        serde_json::from_str::<Value>(&committed).unwrap() == served(),
+        "schemas/openapi.json is not what the handlers say; if that is meant: make openapi"
+    );
 }
 
 /// A problem that no operation answers with is named in the introduction.
