@@ -46,6 +46,7 @@ pub(crate) struct Filter {
     #[param(value_type = schemas::PaymentId)]
     payment: Option<String>,
     /// For clients that cannot set `Last-Event-ID`.
+    #[param(nullable = false)]
     last_event_id: Option<String>,
 }
 
@@ -85,20 +86,17 @@ pub(crate) struct News<'a> {
     tag = "orders",
     operation_id = "events",
     summary = "An order's events, as they happen",
-    description = "Server-sent events. Each frame has `id:` (the ledger's sequence), `event:` (the type) and one line \
-        `data:` with a `News` object. A client that comes back with the last id goes on where it stopped, at any \
+    description = "Server-sent events. A client that comes back with the last id goes on where it stopped, at any \
         instance. A comment comes every 15 s. After `payment.failed` or `mint.confirmed` the stream ends.",
     params(
         Filter,
-        ("Last-Event-ID" = Option<String>, Header,
+        ("Last-Event-ID" = Option<String>, Header, nullable = false,
             description = "The last `id:` that was seen. What is no sequence counts as none: all events are sent."),
     ),
     responses(
-        (status = 200, description = "The events after the last one seen, then each as it happens.", body = String,
-            content_type = "text/event-stream", example = "retry: 2000\n\nid: 6\nevent: payment.requested\ndata: \
-                {\"sequence\":6,\"type\":\"payment.requested\",\
-                \"paymentQueueId\":\"27907acb-fe7f-59f4-8b75-3f5e5d9d9996\",\
-                \"time\":\"2027-01-15T08:00:00Z\",\"status\":\"pending\",\"state\":\"requested\"}\n\n"),
+        (status = 200, description = "The events after the last one seen, then each as it happens. Every frame has \
+            these fields; one without them sets the time to wait before coming back, `retry: 2000`.",
+            body = schemas::Frame, content_type = "text/event-stream"),
         (status = 204, description = "The last event was seen, nothing can follow: stop asking."),
         EventsProblems,
     ),

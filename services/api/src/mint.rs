@@ -70,13 +70,17 @@ struct Accepted {
 #[allow(dead_code)]
 struct PaymentHeaders {
     /// The payment, x402 v2: JSON in standard base64, at most 16 KiB.
-    #[param(rename = "PAYMENT-SIGNATURE", max_length = 16384, pattern = "^[A-Za-z0-9+/]+={0,2}$")]
+    #[param(rename = "PAYMENT-SIGNATURE", nullable = false, max_length = 16384, pattern = "^[A-Za-z0-9+/]+={0,2}$")]
     payment_signature: Option<String>,
     /// The payment, x402 v1: JSON in standard base64, at most 16 KiB.
-    #[param(rename = "X-PAYMENT", max_length = 16384, pattern = "^[A-Za-z0-9+/]+={0,2}$")]
+    #[param(rename = "X-PAYMENT", nullable = false, max_length = 16384, pattern = "^[A-Za-z0-9+/]+={0,2}$")]
     x_payment: Option<String>,
     /// W3C trace context; one is made where it is absent or malformed.
-    #[param(rename = "traceparent", example = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
+    #[param(
+        rename = "traceparent",
+        nullable = false,
+        example = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    )]
     traceparent: Option<String>,
 }
 

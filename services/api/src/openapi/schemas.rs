@@ -4,9 +4,9 @@ use domain::event::{FailureReason, ParkReason, WaitReason};
 use domain::{Event, examples};
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 /// Declares a schema by name: its documentation is the description.
@@ -139,6 +139,34 @@ fn parks() -> Vec<String> {
     names!(
         ParkReason: OverCap, BadRecipient, AlreadyRefunded, MintedElsewhere, PaymentNotFound, Inconsistent, Unexplained
     )
+}
+
+/// One frame of an event stream. In `data` is one line of JSON: a `News`.
+pub(crate) struct Frame;
+
+impl PartialSchema for Frame {
+    fn schema() -> RefOr<Schema> {
+        let news = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .content_media_type("application/json")
+            .content_schema(Some(Ref::from_schema_name("News")));
+        ObjectBuilder::new()
+            .description(Some("One frame of an event stream, by its fields. In `data` is one line of JSON: a `News`."))
+            .property("id", text("^[1-9][0-9]*$", "6").description(Some("The ledger's sequence.")))
+            .property("event", EventType::schema())
+            .property("data", news)
+            .required("id")
+            .required("event")
+            .required("data")
+            .into()
+    }
+}
+
+impl ToSchema for Frame {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((crate::events::News::name().into(), crate::events::News::schema()));
+        crate::events::News::schemas(schemas);
+    }
 }
 
 /// A problem document (RFC 9457), at most 1 KB. It never echoes what was sent.
