@@ -3,6 +3,7 @@
 use crate::client::{connect_client, find_api, request, stream_info};
 use crate::error::{ConnectError, LedgerError};
 use crate::gate;
+use crate::monitor::{Monitor, Storage};
 use crate::subjects::STREAM;
 use async_nats::jetstream;
 use chrono::{DateTime, Utc};
@@ -51,6 +52,7 @@ pub struct Ledger {
     /// What subjects of the JetStream API begin with: the account of the user decides.
     pub(crate) api: &'static str,
     pub(crate) source: &'static str,
+    monitor: Monitor,
     incarnation: DateTime<Utc>,
 }
 
@@ -64,8 +66,9 @@ impl Ledger {
         let client = connect_client(&config.url).await?;
         let api = find_api(&client).await?;
         let jetstream = jetstream::with_prefix(client.clone(), api);
-        let incarnation = gate::pass(&client, api, &config.monitor_url).await?;
-        Ok(Self { client, jetstream, api, source, incarnation })
+        let monitor = Monitor::new(&config.monitor_url)?;
+        let incarnation = gate::pass(&client, api, &monitor).await?;
+        Ok(Self { client, jetstream, api, source, monitor, incarnation })
     }
 
     /// When the stream was created. Another value than yesterday's is another ledger: positions do not carry over (F13).
@@ -86,6 +89,14 @@ impl Ledger {
         let answer = request(&self.client, self.api, &format!("CONSUMER.INFO.{STREAM}.{consumer}"), Value::Null).await;
         let answer = answer.map_err(|e| LedgerError::Transient(e.to_string()))?;
         serde_json::from_value(answer).map_err(|e| LedgerError::Transient(format!("{consumer}: {e}")))
+    }
+
+    /// How full the server's storage is.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transient`] without an answer of the monitor.
+    pub async fn storage(&self) -> Result<Storage, LedgerError> {
+        self.monitor.storage().await.map_err(|e| LedgerError::Transient(e.to_string()))
     }
 
     /// Re-reads the stream's state: `(creation time, last sequence)`.

@@ -1,15 +1,22 @@
-//! Group commit: under `sync_interval: always` every append costs an fsync, so appends that arrive while one is in
-//! flight go out together as the next atomic batch. If a batch is refused, each is sent alone.
+//! Group commit: under `sync_interval: always` every append costs an fsync, one after the other, so that appends which
+//! come faster than that go out together, as atomic batches. If a batch is refused, each is sent alone.
+//!
+//! A batch costs the server several milliseconds, however small; a single append a fraction of one. So a few at a time
+//! go alone, and batches begin where these no longer keep up.
 
 use crate::append::{BATCH_MAX, NewEvent};
 use crate::connect::Ledger;
 use crate::error::AppendError;
 use crate::subjects::subject;
 use std::collections::HashSet;
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Appends that wait for their turn. Beyond this a caller waits: bounded memory (L6).
 const QUEUE: usize = 4096;
+
+/// Appends that are sent alone at the same time. More than these, and they go together.
+const ALONE_MAX: usize = 8;
 
 /// An append, all or nothing, and who waits for it.
 struct Waiting {
@@ -50,8 +57,20 @@ impl GroupCommit {
 
 async fn run(ledger: Ledger, mut waiting: mpsc::Receiver<Waiting>) {
     let mut group = Vec::with_capacity(BATCH_MAX);
+    let few = Arc::new(Semaphore::new(ALONE_MAX));
     while waiting.recv_many(&mut group, BATCH_MAX).await > 0 {
-        let (group, repeated) = without_repeats(std::mem::take(&mut group));
+        let group = std::mem::take(&mut group);
+        let permits =
+            u32::try_from(group.len()).ok().and_then(|count| Arc::clone(&few).try_acquire_many_owned(count).ok());
+        if let Some(permits) = permits {
+            let ledger = ledger.clone();
+            tokio::spawn(async move {
+                alone(&ledger, group).await;
+                drop(permits);
+            });
+            continue;
+        }
+        let (group, repeated) = without_repeats(group);
         for batch in batches(group) {
             commit(&ledger, batch).await;
         }

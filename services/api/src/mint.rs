@@ -8,6 +8,8 @@ use crate::Api;
 use crate::catalogue::Sold;
 use crate::config::MAX_WINDOW_S;
 use crate::error::{Problem, json_response};
+use crate::idempotency;
+use crate::intake::Incoming;
 use crate::openapi::{MintProblems, schemas};
 use crate::trace;
 use alloy_primitives::Address;
@@ -75,6 +77,17 @@ struct PaymentHeaders {
     /// The payment, x402 v1: JSON in standard base64, at most 16 KiB.
     #[param(rename = "X-PAYMENT", nullable = false, max_length = 16384, pattern = "^[A-Za-z0-9+/]+={0,2}$")]
     x_payment: Option<String>,
+    /// A name for this purchase, of the application's choice: 1 to 128 visible ASCII characters. The payer's second
+    /// payment under the same name is not taken; it gets the id of the first, or 409 where it is another purchase.
+    #[param(
+        rename = "Idempotency-Key",
+        nullable = false,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[!#-\[\]-~]+$",
+        example = "8e03978e-40d5-43e8-bc93-6894a57f9324"
+    )]
+    idempotency_key: Option<String>,
     /// W3C trace context; one is made where it is absent or malformed.
     #[param(
         rename = "traceparent",
@@ -92,7 +105,7 @@ struct PaymentHeaders {
     operation_id = "mint",
     summary = "Buy units of a token",
     description = "Without a payment it answers 402 with the offer; with one, 202 as soon as the order is on disk. The \
-        same payment sent again gets the same id, for ever.",
+        same payment sent again gets the same id, for ever; so does another payment under the same `Idempotency-Key`.",
     params(("token" = schemas::AnyAddress, Path, description = "The token to buy."), PaymentHeaders),
     request_body(content = Body, description = "Read as JSON whatever its Content-Type; other keys are ignored.",
         content_type = "application/json", example = json!({ "quantity": 10 })),
@@ -112,12 +125,23 @@ pub(crate) async fn mint(
     let sold = api.catalogue.get(token).await?;
     let wanted = Wanted::new(sold, quantity(&headers, request).await?)?;
     let offer = api.offer(&wanted);
-    let decline = |rejection| Problem::of_payment(rejection, &offer);
+    let decline = |rejection| match api.admission.open() {
+        // Nobody shall sign what will not be taken.
+        Err(refusal) if rejection == Rejection::PaymentRequired => Problem::NotAdmitted(refusal),
+        _ => Problem::of_payment(rejection, &offer),
+    };
 
     let sent = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let (name, value) = one_header(sent(PAYMENT_SIGNATURE), sent(X_PAYMENT)).map_err(decline)?;
+    let key = idempotency::header(&headers)?;
     let payment = decode(name, value).map_err(decline)?;
-    let id = match verify(&payment, &offer, now_s(), api.config.min_window_s, MAX_WINDOW_S) {
+    let incoming = |request: PaymentRequest| Incoming {
+        keys: idempotency::keys(request.payer(), key, payment.payment_identifier.as_deref()),
+        trace: trace::of(&headers),
+        request,
+    };
+    let now_s = now_s();
+    let id = match verify(&payment, &offer, now_s, api.config.min_window_s, MAX_WINDOW_S) {
         Ok(verified) => {
             let request = api.request(&wanted, &verified.authorization, verified.signature);
             // Every stage checks again: key, payee and price, by the domain's own arithmetic.
@@ -125,10 +149,13 @@ pub(crate) async fn mint(
                 tracing::error!(error = %e, "a verified request contradicts itself");
                 Problem::Internal
             })?;
-            api.intake.accept(request, trace::of(&headers)).await?
+            api.intake.accept(incoming(request), now_s).await?
         }
         Err(rejection) if may_be_known(rejection) => match api.signed_order(&wanted, &payment) {
-            Some(request) => api.intake.accepted_before(request).await?.ok_or_else(|| decline(rejection))?,
+            Some(request) => {
+                let known = api.intake.accepted_ever(&incoming(request)).await?;
+                known.ok_or_else(|| decline(rejection))?
+            }
             None => return Err(decline(rejection)),
         },
         Err(rejection) => return Err(decline(rejection)),

@@ -10,6 +10,7 @@ pub(crate) mod schemas;
 pub(crate) use problems::{EventsProblems, MintProblems, OrderProblems, TokenProblems, TokensProblems};
 
 use utoipa::openapi::schema::Schema;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{self, RefOr};
 use utoipa::{Modify, OpenApi};
 
@@ -38,9 +39,24 @@ is no HTTP/1.1 and 431 for headers of more than 64 KiB. Amounts are decimal stri
         (name = "health", description = "For operators and load balancers."),
     ),
     components(schemas(schemas::Problem, schemas::PaymentRequired)),
-    modifiers(&Whole),
+    security(()),
+    modifiers(&Whole, &Operator),
 )]
 pub(crate) struct Description;
+
+struct Operator;
+
+impl Modify for Operator {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("`OPERATOR_TOKEN`: for streams of everything. Nothing else asks for it."))
+            .build();
+        if let Some(components) = &mut document.components {
+            components.add_security_scheme("operator", SecurityScheme::Http(bearer));
+        }
+    }
+}
 
 struct Whole;
 

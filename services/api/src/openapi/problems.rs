@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa::IntoResponses;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
@@ -34,7 +34,7 @@ fn operations(problem: &Problem) -> &'static [Operation] {
         Problem::RouteUnknown | Problem::MethodNotAllowed => &[],
         Problem::TokenUnknown => &[Mint, Token],
         Problem::PaymentUnknown => &[Order, Events],
-        Problem::FilterMissing => &[Events],
+        Problem::FilterInvalid | Problem::OperatorsOnly => &[Events],
         Problem::BodyMalformed
         | Problem::BodyTooLarge
         | Problem::BodyTooSlow
@@ -44,11 +44,14 @@ fn operations(problem: &Problem) -> &'static [Operation] {
         | Problem::PaymentUnreadable(_)
         | Problem::PaymentRequired(..)
         | Problem::KeyReused(_)
+        | Problem::KeyInvalid
+        | Problem::KeyNamesAnother(_)
+        | Problem::NotAdmitted(_)
         | Problem::Busy
         | Problem::Internal => &[Mint],
-        Problem::OrderUnreadable(_) => &[Mint, Order],
+        Problem::OrderUnreadable(_) => &[Mint, Order, Events],
         Problem::LedgerAway => &[Mint, Order, Events, Token],
-        Problem::StartingUp => &[Mint, Tokens, Token],
+        Problem::StartingUp => &[Mint, Tokens, Token, Events],
     }
 }
 
@@ -94,7 +97,7 @@ fn responses_of(operation: Operation) -> BTreeMap<String, RefOr<Response>> {
 fn response(status: StatusCode, problems: Vec<Problem>) -> Response {
     let lines: Vec<_> =
         problems.iter().map(|problem| format!("- `{}`: {}", problem.row().1, problem.detail())).collect();
-    let codes: Vec<_> = problems.iter().map(|problem| problem.row().1).collect();
+    let codes: BTreeSet<_> = problems.iter().map(|problem| problem.row().1).collect();
     let response = ResponseBuilder::new().description(lines.join("\n"));
     if status == StatusCode::PAYMENT_REQUIRED {
         return payment_required(response, problems);
@@ -105,7 +108,7 @@ fn response(status: StatusCode, problems: Vec<Problem>) -> Response {
     let examples = problems.into_iter().map(example);
     let content = ContentBuilder::new().schema(Some(Schema::from(schema))).examples_from_iter(examples).build();
     let response = response.content("application/problem+json", content);
-    let response = if status == StatusCode::SERVICE_UNAVAILABLE {
+    let response = if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
         response.header(
             "Retry-After",

@@ -1,11 +1,12 @@
 //! The shapes of what other crates write: how an address, an amount or a status looks in an answer.
 
+use crate::news::Told;
 use domain::event::{FailureReason, ParkReason, WaitReason};
 use domain::{Event, examples};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -141,7 +142,7 @@ fn parks() -> Vec<String> {
     )
 }
 
-/// One frame of an event stream. In `data` is one line of JSON: a `News`.
+/// One frame of an event stream. In `data` is one line of JSON: a `News`, or with `reset` a `Reset`.
 pub(crate) struct Frame;
 
 impl PartialSchema for Frame {
@@ -149,11 +150,11 @@ impl PartialSchema for Frame {
         let news = ObjectBuilder::new()
             .schema_type(Type::String)
             .content_media_type("application/json")
-            .content_schema(Some(Ref::from_schema_name("News")));
+            .content_schema(Some(OneOfBuilder::new().item(ref_of("News")).item(ref_of("Reset"))));
         ObjectBuilder::new()
-            .description(Some("One frame of an event stream, by its fields. In `data` is one line of JSON: a `News`."))
+            .description(Some("One event of a stream, by its fields. In `data` is one line of JSON: a `News`, or with `reset` a `Reset`."))
             .property("id", text("^[1-9][0-9]*$", "6").description(Some("The ledger's sequence.")))
-            .property("event", EventType::schema())
+            .property("event", one_of([event_types(), vec!["reset".to_owned()]].concat()))
             .property("data", news)
             .required("id")
             .required("event")
@@ -164,9 +165,25 @@ impl PartialSchema for Frame {
 
 impl ToSchema for Frame {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((crate::events::News::name().into(), crate::events::News::schema()));
-        crate::events::News::schemas(schemas);
+        for (name, schema) in [(Told::name(), Told::schema()), (Reset::name(), Reset::schema())] {
+            schemas.push((name.into(), schema));
+        }
+        Told::schemas(schemas);
     }
+}
+
+/// What was missed is no longer known: forget what you have, load `reload`, and go on from `sequence`.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+pub(crate) struct Reset {
+    sequence: u64,
+    /// A path of this API.
+    #[schema(pattern = "^/")]
+    reload: String,
+}
+
+fn ref_of(name: &str) -> Ref {
+    Ref::from_schema_name(name)
 }
 
 /// A problem document (RFC 9457), at most 1 KB. It never echoes what was sent.
