@@ -35,6 +35,14 @@ pub(crate) enum Problem {
     FilterInvalid,
     /// Without a filter a stream is for operators.
     OperatorsOnly,
+    /// Not an address.
+    AddressInvalid,
+    /// The query string cannot be read, or says one thing twice.
+    QueryInvalid,
+    /// `limit` is no number from 1 to 100.
+    LimitInvalid,
+    /// `cursor` is none of ours.
+    CursorInvalid,
     /// The body is not one JSON object.
     BodyMalformed,
     /// The body is longer than [`crate::mint::BODY_MAX`].
@@ -61,6 +69,8 @@ pub(crate) enum Problem {
     NotAdmitted(Refusal),
     /// The ledger does not answer. The order may be written all the same; the same request again finds out.
     LedgerAway,
+    /// The read models do not answer, and what was asked for is nowhere else.
+    ReadModelsAway,
     /// The tokens have not been read yet.
     StartingUp,
     /// Too many questions of this kind at once.
@@ -117,6 +127,10 @@ impl Problem {
             PaymentUnknown,
             FilterInvalid,
             OperatorsOnly,
+            AddressInvalid,
+            QueryInvalid,
+            LimitInvalid,
+            CursorInvalid,
             BodyMalformed,
             BodyTooLarge,
             BodyTooSlow,
@@ -127,6 +141,7 @@ impl Problem {
             KeyInvalid,
             KeyNamesAnother(order),
             LedgerAway,
+            ReadModelsAway,
             StartingUp,
             Busy,
             OrderUnreadable(order),
@@ -146,6 +161,10 @@ impl Problem {
             Self::PaymentUnknown => (StatusCode::NOT_FOUND, "payment_unknown", "No such payment"),
             Self::FilterInvalid => (StatusCode::BAD_REQUEST, "events_filter_invalid", "Events of what?"),
             Self::OperatorsOnly => (StatusCode::UNAUTHORIZED, "operators_only", "For operators"),
+            Self::AddressInvalid => (StatusCode::BAD_REQUEST, "address_invalid", "Invalid address"),
+            Self::QueryInvalid => (StatusCode::BAD_REQUEST, "query_invalid", "Unreadable query"),
+            Self::LimitInvalid => (StatusCode::BAD_REQUEST, "limit_invalid", "Invalid limit"),
+            Self::CursorInvalid => (StatusCode::BAD_REQUEST, "cursor_invalid", "Invalid cursor"),
             Self::BodyMalformed => (StatusCode::BAD_REQUEST, "body_malformed", "Unreadable body"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow", "Body too slow"),
@@ -172,6 +191,9 @@ impl Problem {
                 Closed::SettlementSlow => (StatusCode::SERVICE_UNAVAILABLE, "settlement_slow", "Overloaded"),
             },
             Self::LedgerAway => (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", "Temporarily unavailable"),
+            Self::ReadModelsAway => {
+                (StatusCode::SERVICE_UNAVAILABLE, "read_models_unavailable", "Temporarily unavailable")
+            }
             Self::StartingUp => (StatusCode::SERVICE_UNAVAILABLE, "starting_up", "Temporarily unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Temporarily unavailable"),
             Self::OrderUnreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "order_unreadable", "Order needs a person"),
@@ -187,6 +209,10 @@ impl Problem {
             Self::PaymentUnknown => "no payment has this id",
             Self::FilterInvalid => "one of ?payment={paymentQueueId}, ?payer={address} and ?token={address}",
             Self::OperatorsOnly => "say whose events: ?payment=, ?payer= or ?token=; all of them need a bearer token",
+            Self::AddressInvalid => "an address is 0x and 40 hex digits",
+            Self::QueryInvalid => "each parameter can be given once, percent-encoded where needed",
+            Self::LimitInvalid => "limit must be a whole number from 1 to 100",
+            Self::CursorInvalid => "cursor must be next_cursor of an earlier answer, unchanged",
             Self::BodyMalformed => "the body must be one JSON object such as {\"quantity\": 10}",
             Self::BodyTooLarge => "the body is longer than 64 KiB",
             Self::BodyTooSlow => "the body did not arrive in time",
@@ -207,6 +233,7 @@ impl Problem {
                 Closed::SettlementSlow => "it could not be settled while the payment is valid; nothing was written",
             },
             Self::LedgerAway => "the order could not be confirmed; the same request with the same payment is safe",
+            Self::ReadModelsAway => "lists and statistics are not available; payments and single orders are",
             Self::StartingUp => "the service has just started; nothing was written",
             Self::Busy => "too many such requests at once; nothing was written",
             Self::OrderUnreadable(_) => "the order's history cannot be read; a person must look at it",

@@ -21,6 +21,7 @@ mod line;
 mod mint;
 mod news;
 mod openapi;
+mod queue;
 mod records;
 mod routes;
 mod server;

@@ -199,6 +199,7 @@ impl Api {
             resource_url: format!("{}/api/mint/{}", self.public_url, terms.token),
             description: format!("{} x {}", wanted.quantity, terms.symbol),
             mime_type: "application/json".to_owned(),
+            payment_identifier: false,
         }
     }
 

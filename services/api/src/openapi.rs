@@ -7,7 +7,9 @@ pub(crate) mod examples;
 mod problems;
 pub(crate) mod schemas;
 
-pub(crate) use problems::{EventsProblems, MintProblems, OrderProblems, TokenProblems, TokensProblems};
+pub(crate) use problems::{
+    EventsProblems, MintProblems, OrderProblems, PayerProblems, StatsProblems, TokenProblems, TokensProblems,
+};
 
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -15,7 +17,16 @@ use utoipa::openapi::{self, RefOr};
 use utoipa::{Modify, OpenApi};
 
 /// Answers whose fields are all there, `null` where there is nothing to say.
-const WHOLE: [&str; 3] = ["PaymentAnswer", "PaymentResult", "QueueAnswer"];
+const WHOLE: [&str; 8] = [
+    "MintBatch",
+    "PayerOrders",
+    "PaymentAnswer",
+    "PaymentResult",
+    "QueueAnswer",
+    "QueueCounts",
+    "QueueItem",
+    "QueueStatus",
+];
 
 /// What is said before the first path.
 const INTRODUCTION: &str = "\
@@ -35,6 +46,7 @@ is no HTTP/1.1 and 431 for headers of more than 64 KiB. Amounts are decimal stri
     servers((url = "/", description = "Where this document comes from.")),
     tags(
         (name = "orders", description = "Buy, and follow the order."),
+        (name = "queue", description = "The queue as the earlier system's frontends know it, and statistics."),
         (name = "tokens", description = "What is sold."),
         (name = "health", description = "For operators and load balancers."),
     ),

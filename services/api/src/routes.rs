@@ -2,6 +2,7 @@
 
 use crate::error::Problem;
 use crate::openapi::Description;
+use crate::queue::{items, stats};
 use crate::{Api, docs, events, mint, status, tokens, trace};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
@@ -73,7 +74,12 @@ pub(crate) fn paths() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(mint::mint))
         .routes(routes!(status::payment))
-        .routes(routes!(status::queue))
+        .routes(routes!(status::mint))
+        .routes(routes!(stats::status))
+        .routes(routes!(items::payer))
+        .routes(routes!(items::item))
+        .routes(routes!(stats::queue_stats))
+        .routes(routes!(stats::payment_stats))
         .routes(routes!(events::events))
         .routes(routes!(tokens::list))
         .routes(routes!(tokens::one))

@@ -20,5 +20,6 @@ pub(crate) fn offer() -> Offer {
         resource_url: format!("{PUBLIC_URL}/api/mint/{}", terms.token),
         description: format!("10 x {}", terms.symbol),
         mime_type: "application/json".to_owned(),
+        payment_identifier: true,
     }
 }

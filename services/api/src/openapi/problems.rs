@@ -24,17 +24,21 @@ enum Operation {
     Events,
     Tokens,
     Token,
+    Payer,
+    Stats,
 }
 
 /// Where a problem is answered. A new one does not compile before it has its place.
 fn operations(problem: &Problem) -> &'static [Operation] {
-    use Operation::{Events, Mint, Order, Token, Tokens};
+    use Operation::{Events, Mint, Order, Payer, Stats, Token, Tokens};
     match problem {
         // Of no operation: the introduction of the document names them.
         Problem::RouteUnknown | Problem::MethodNotAllowed => &[],
         Problem::TokenUnknown => &[Mint, Token],
         Problem::PaymentUnknown => &[Order, Events],
         Problem::FilterInvalid | Problem::OperatorsOnly => &[Events],
+        Problem::AddressInvalid | Problem::QueryInvalid | Problem::LimitInvalid | Problem::CursorInvalid => &[Payer],
+        Problem::ReadModelsAway => &[Payer, Stats],
         Problem::BodyMalformed
         | Problem::BodyTooLarge
         | Problem::BodyTooSlow
@@ -47,8 +51,8 @@ fn operations(problem: &Problem) -> &'static [Operation] {
         | Problem::KeyInvalid
         | Problem::KeyNamesAnother(_)
         | Problem::NotAdmitted(_)
-        | Problem::Busy
-        | Problem::Internal => &[Mint],
+        | Problem::Busy => &[Mint],
+        Problem::Internal => &[Mint, Stats],
         Problem::OrderUnreadable(_) => &[Mint, Order, Events],
         Problem::LedgerAway => &[Mint, Order, Events, Token],
         Problem::StartingUp => &[Mint, Tokens, Token, Events],
@@ -79,6 +83,10 @@ responses! {
     TokensProblems = Tokens,
     /// Of one token.
     TokenProblems = Token,
+    /// Of a payer's orders.
+    PayerProblems = Payer,
+    /// Of counts and rates.
+    StatsProblems = Stats,
 }
 
 fn responses_of(operation: Operation) -> BTreeMap<String, RefOr<Response>> {

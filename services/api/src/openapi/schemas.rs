@@ -99,6 +99,10 @@ schema! {
     MintStatus = one_of(names!(store::MintStatus: Pending, Processing, Completed, Failed))
 }
 schema! {
+    /// What became of a mint transaction.
+    BatchStatus = one_of(names!(store::BatchStatus: Processing, Completed, Failed))
+}
+schema! {
     /// The fine state of an order, from the request to the mint.
     State = one_of(names!(
         store::StageName: Requested, Deferred, Settling, Failed, Paid, Minting, MintDeferred, MintParked, Minted

@@ -9,6 +9,7 @@ use api::{Config, Server};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use domain::{Event, OrderEvent, PaymentId, TokenEvent, TokenTerms, examples};
+use futures_util::StreamExt;
 use ledger::{Expected, Ledger, LedgerConfig, NewEvent};
 use neighbours::{Nats, NatsOptions, Postgres, PostgresOptions, Tools};
 use reqwest::header::HeaderMap;
@@ -17,6 +18,7 @@ use runtime::{CancellationToken, Env};
 use secp256k1::{Message, Secp256k1, SecretKey};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant, SystemTime};
+use store::{Entry, READ_MODELS, Store};
 use tempfile::TempDir;
 use x402::{Authorization, domain_separator, transfer_digest};
 
@@ -272,4 +274,24 @@ pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
         assert!(Instant::now() < deadline, "still not: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Writes the whole ledger into the read models, as the read-projector does.
+pub async fn project(ledger: &Ledger, store: &Store) {
+    let last = ledger.state().await.unwrap().1;
+    let position = store.open(READ_MODELS, ledger.incarnation()).await.unwrap();
+    let mut entries = Vec::new();
+    let mut stream = ledger.read_from(position.seq + 1).await.unwrap();
+    while position.seq + u64::try_from(entries.len()).unwrap() < last {
+        let read = stream.next().await.unwrap().unwrap();
+        entries.push(Entry {
+            seq: read.seq,
+            subject: read.subject,
+            headers: read.headers,
+            payload: read.payload.to_vec(),
+            recorded_at: read.recorded_at,
+            event: read.event.map_err(|e| e.to_string()),
+        });
+    }
+    store.apply(&entries, &position).await.unwrap();
 }
