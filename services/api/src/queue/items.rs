@@ -81,7 +81,7 @@ pub(crate) struct Page {
     #[param(value_type = Option<u32>, nullable = false, minimum = 1, maximum = 100)]
     limit: Option<String>,
     /// `next_cursor` of the page before; none for the first.
-    #[param(nullable = false, pattern = "^[0-7][0-9a-f]{15}$")]
+    #[param(nullable = false, pattern = "^(?!0{16})[0-7][0-9a-f]{15}$")]
     cursor: Option<String>,
 }
 
