@@ -25,6 +25,8 @@ const PAYMENT_REQUIRED: HeaderName = HeaderName::from_static("payment-required")
 pub(crate) enum Problem {
     /// No such path.
     RouteUnknown,
+    /// No well-formed HTTP/1.1 request.
+    RequestMalformed,
     /// The path exists, the method does not.
     MethodNotAllowed,
     /// Not an address, or not of a token that is sold here.
@@ -75,6 +77,14 @@ pub(crate) enum Problem {
     StartingUp,
     /// Too many questions of this kind at once.
     Busy,
+    /// This client asks too often; it may come back after so many seconds.
+    RateLimited { retry_after_s: u64 },
+    /// All clients together ask too often.
+    Overloaded { retry_after_s: u64 },
+    /// This client follows enough payments at once.
+    TooManyStreams,
+    /// All clients together do.
+    StreamsExhausted,
     /// The ledger holds what no decider wrote; a person must look.
     OrderUnreadable(PaymentId),
     /// A mistake of ours.
@@ -107,8 +117,8 @@ impl Problem {
     /// compile before it is listed here.
     pub(crate) fn all() -> Vec<Self> {
         macro_rules! each {
-            ($($kind:ident $(($inner:expr))?),+ $(,)?) => {{
-                let all = vec![$(Self::$kind $(($inner))?),+];
+            ($($kind:ident $(($inner:expr))? $({$field:ident})?),+ $(,)?) => {{
+                let all = vec![$(Self::$kind $(($inner))? $({$field})?),+];
                 for one in &all {
                     match one {
                         $(Self::$kind { .. } => {})+
@@ -119,9 +129,11 @@ impl Problem {
             }};
         }
         let (offer, order) = (examples::offer(), domain::examples::request().id());
-        let refused = |why| Self::NotAdmitted(Refusal { why, retry_after_s: RETRY_AFTER_S });
+        let retry_after_s = RETRY_AFTER_S;
+        let refused = |why| Self::NotAdmitted(Refusal { why, retry_after_s });
         let mut all = each![
             RouteUnknown,
+            RequestMalformed,
             MethodNotAllowed,
             TokenUnknown,
             PaymentUnknown,
@@ -144,6 +156,10 @@ impl Problem {
             ReadModelsAway,
             StartingUp,
             Busy,
+            RateLimited { retry_after_s },
+            Overloaded { retry_after_s },
+            TooManyStreams,
+            StreamsExhausted,
             OrderUnreadable(order),
             Internal,
         ];
@@ -156,6 +172,7 @@ impl Problem {
     pub(crate) fn row(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::RouteUnknown => (StatusCode::NOT_FOUND, "route_unknown", "No such path"),
+            Self::RequestMalformed => (StatusCode::BAD_REQUEST, "request_malformed", "Malformed request"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::TokenUnknown => (StatusCode::NOT_FOUND, "token_unknown", "No such token"),
             Self::PaymentUnknown => (StatusCode::NOT_FOUND, "payment_unknown", "No such payment"),
@@ -196,6 +213,10 @@ impl Problem {
             }
             Self::StartingUp => (StatusCode::SERVICE_UNAVAILABLE, "starting_up", "Temporarily unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Temporarily unavailable"),
+            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
+            Self::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Temporarily unavailable"),
+            Self::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "Too many streams"),
+            Self::StreamsExhausted => (StatusCode::SERVICE_UNAVAILABLE, "streams_exhausted", "Temporarily unavailable"),
             Self::OrderUnreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "order_unreadable", "Order needs a person"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
@@ -204,6 +225,7 @@ impl Problem {
     pub(crate) fn detail(&self) -> String {
         let text = match self {
             Self::RouteUnknown => "there is nothing at this path",
+            Self::RequestMalformed => "send a path, one well-formed Host header, and no Transfer-Encoding but chunked",
             Self::MethodNotAllowed => "this path is not for this method",
             Self::TokenUnknown => "no token with this address is sold here; GET /api/tokens lists those that are",
             Self::PaymentUnknown => "no payment has this id",
@@ -236,6 +258,12 @@ impl Problem {
             Self::ReadModelsAway => "lists and statistics are not available; payments and single orders are",
             Self::StartingUp => "the service has just started; nothing was written",
             Self::Busy => "too many such requests at once; nothing was written",
+            Self::RateLimited { .. } => "too many requests from this address; nothing was written",
+            Self::Overloaded { .. } => "too many requests; nothing was written",
+            Self::TooManyStreams => {
+                "too many event streams are open from this address; close one, or ask for the status"
+            }
+            Self::StreamsExhausted => "too many event streams are open; ask for the status instead",
             Self::OrderUnreadable(_) => "the order's history cannot be read; a person must look at it",
             Self::Internal => "something went wrong here; nothing was written",
         };
@@ -246,6 +274,7 @@ impl Problem {
     fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::NotAdmitted(refusal) => Some(refusal.retry_after_s),
+            Self::RateLimited { retry_after_s } | Self::Overloaded { retry_after_s } => Some(*retry_after_s),
             _ if self.row().0 == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_S),
             _ => None,
         }

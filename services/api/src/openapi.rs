@@ -8,7 +8,8 @@ mod problems;
 pub(crate) mod schemas;
 
 pub(crate) use problems::{
-    EventsProblems, MintProblems, OrderProblems, PayerProblems, StatsProblems, TokenProblems, TokensProblems,
+    EventsProblems, HealthProblems, MintProblems, OrderProblems, PayerProblems, StatsProblems, TokenProblems,
+    TokensProblems,
 };
 
 use utoipa::openapi::schema::Schema;

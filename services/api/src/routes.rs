@@ -1,11 +1,15 @@
-//! The paths, and what holds for all of them: body limit, CORS, `Cache-Control: no-store`.
+//! The paths, and what holds for all of them: rates, body limit, CORS, `Cache-Control: no-store`, `Vary`.
 
 use crate::error::Problem;
-use crate::openapi::Description;
+use crate::openapi::{Description, HealthProblems};
 use crate::queue::{items, stats};
-use crate::{Api, docs, events, mint, status, tokens, trace};
+use crate::server::strict;
+use crate::{Api, docs, events, limits, mint, status, tokens, trace};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::header::{
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE,
+    LOCATION, ORIGIN, RETRY_AFTER,
+};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use axum::{Json, Router, middleware};
@@ -40,6 +44,18 @@ const RESPONSE_HEADERS: [HeaderName; 5] = [
     LOCATION,
     RETRY_AFTER,
 ];
+/// What an answer depends on beside method, path and body: a cache that ignores `no-store` shall at least not give one
+/// payer's answer to another (S15).
+const DECISIVE_HEADERS: [HeaderName; 8] = [
+    AUTHORIZATION,
+    HeaderName::from_static("payment-signature"),
+    HeaderName::from_static("x-payment"),
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+    ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD,
+    ACCESS_CONTROL_REQUEST_HEADERS,
+];
 
 /// Whether this process can do its work, and what it waits for.
 #[derive(Serialize, ToSchema)]
@@ -56,23 +72,39 @@ struct Readiness {
     postgres: &'static str,
 }
 
+/// Layers are listed from the inside out.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let cors = cors(&api.config.cors_origins);
-    let (paths, description) = paths().split_for_parts();
-    paths
-        .merge(docs::routes(&description))
+    let in_total = middleware::from_fn_with_state(Arc::clone(&api), limits::in_total);
+    let per_client = middleware::from_fn_with_state(Arc::clone(&api), limits::per_client);
+    let limited = Router::from(open())
+        .merge(Router::from(costly()).route_layer(in_total))
+        .merge(docs::routes(&paths().into_openapi()))
         .fallback(|| async { Problem::RouteUnknown })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+        .layer(per_client);
+    Router::from(health())
+        .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+        .merge(limited)
         .layer(DefaultBodyLimit::max(mint::BODY_MAX))
-        .layer(middleware::map_response(not_stored))
+        .layer(middleware::from_fn(strict::unambiguous))
         .layer(cors)
+        .layer(middleware::map_response(not_stored))
         .with_state(api)
 }
 
 /// Every path with its handler. What the handlers say of themselves becomes the description.
 pub(crate) fn paths() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(mint::mint))
+    OpenApiRouter::with_openapi(Description::openapi()).merge(costly()).merge(open()).merge(health())
+}
+
+/// What takes the ledger's time, or a connection for long.
+fn costly() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(mint::mint)).routes(routes!(events::events))
+}
+
+fn open() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
         .routes(routes!(status::payment))
         .routes(routes!(status::mint))
         .routes(routes!(stats::status))
@@ -80,11 +112,13 @@ pub(crate) fn paths() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(items::item))
         .routes(routes!(stats::queue_stats))
         .routes(routes!(stats::payment_stats))
-        .routes(routes!(events::events))
         .routes(routes!(tokens::list))
         .routes(routes!(tokens::one))
-        .routes(routes!(healthy))
-        .routes(routes!(ready))
+}
+
+/// For operators and load balancers: asked often, and never refused.
+fn health() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(healthy)).routes(routes!(ready))
 }
 
 /// The process lives.
@@ -93,7 +127,10 @@ pub(crate) fn paths() -> OpenApiRouter<Arc<Api>> {
     path = "/healthz",
     tag = "health",
     operation_id = "healthz",
-    responses((status = 200, description = "The process lives.", body = String, content_type = "text/plain")),
+    responses(
+        (status = 200, description = "The process lives.", body = String, content_type = "text/plain"),
+        HealthProblems,
+    ),
 )]
 async fn healthy() -> &'static str {
     "ok"
@@ -108,6 +145,7 @@ async fn healthy() -> &'static str {
     responses(
         (status = 200, description = "It can.", body = Readiness),
         (status = 503, description = "It cannot yet, or not now; the fields say what it waits for.", body = Readiness),
+        HealthProblems,
     ),
 )]
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
@@ -144,5 +182,6 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(REQUEST_HEADERS)
         .expose_headers(RESPONSE_HEADERS)
+        .vary(DECISIVE_HEADERS)
         .max_age(CORS_MAX_AGE)
 }

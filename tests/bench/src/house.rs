@@ -18,6 +18,8 @@ use crate::process::{Services, free_address};
 const SOURCE: &str = "/paymint/bench";
 /// Data directories are `target/bench-data-<process id>.<random>`.
 const SCRATCH: &str = "bench-data-";
+/// The load comes from one address, 1,000 connections and as fast as it is answered.
+const UNLIMITED: [(&str, &str); 3] = [("RATE_PER_IP", "0"), ("RATE_TOTAL", "0"), ("MAX_CONNECTIONS_PER_IP", "4096")];
 
 /// Servers and shop.
 pub struct House {
@@ -63,7 +65,8 @@ impl House {
     /// # Errors
     /// The first that does not become ready.
     pub async fn services(&self, names: &[&'static str]) -> Result<Services, Fatal> {
-        let environment = services::environment(&self.servers, &self.shop, self.api);
+        let mut environment = services::environment(&self.servers, &self.shop, self.api);
+        environment.extend(UNLIMITED.map(|(name, value)| (name, value.to_owned())));
         Services::start(names, &environment, self.api, &self.logs).await
     }
 

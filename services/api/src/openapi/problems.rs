@@ -26,14 +26,19 @@ enum Operation {
     Token,
     Payer,
     Stats,
+    Health,
 }
 
 /// Where a problem is answered. A new one does not compile before it has its place.
 fn operations(problem: &Problem) -> &'static [Operation] {
-    use Operation::{Events, Mint, Order, Payer, Stats, Token, Tokens};
+    use Operation::{Events, Health, Mint, Order, Payer, Stats, Token, Tokens};
     match problem {
         // Of no operation: the introduction of the document names them.
         Problem::RouteUnknown | Problem::MethodNotAllowed => &[],
+        Problem::RequestMalformed => &[Mint, Order, Events, Tokens, Token, Payer, Stats, Health],
+        Problem::RateLimited { .. } => &[Mint, Order, Events, Tokens, Token, Payer, Stats],
+        Problem::Overloaded { .. } => &[Mint, Events],
+        Problem::TooManyStreams | Problem::StreamsExhausted => &[Events],
         Problem::TokenUnknown => &[Mint, Token],
         Problem::PaymentUnknown => &[Order, Events],
         Problem::FilterInvalid | Problem::OperatorsOnly => &[Events],
@@ -87,6 +92,8 @@ responses! {
     PayerProblems = Payer,
     /// Of counts and rates.
     StatsProblems = Stats,
+    /// Of health.
+    HealthProblems = Health,
 }
 
 fn responses_of(operation: Operation) -> BTreeMap<String, RefOr<Response>> {

@@ -2,6 +2,8 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 pub mod described;
+pub mod process;
+pub mod raw;
 pub mod sse;
 
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
@@ -17,6 +19,7 @@ use reqwest::{Client, StatusCode};
 use runtime::{CancellationToken, Env};
 use secp256k1::{Message, Secp256k1, SecretKey};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 use store::{Entry, READ_MODELS, Store};
 use tempfile::TempDir;
@@ -70,10 +73,15 @@ impl House {
 
     pub fn env<'a>(&'a self, change: &[(&'a str, &'a str)]) -> Env {
         let (url, monitor_url) = (self.nats.url(), self.nats.monitor_url());
-        let base = [
+        let base = self.variables(&url, &monitor_url);
+        Env::of(base.iter().chain(change).map(|(name, value)| (*name, *value)))
+    }
+
+    fn variables<'a>(&self, url: &'a str, monitor_url: &'a str) -> [(&'static str, &'a str); 12] {
+        [
             ("API_ADDR", "127.0.0.1:0"),
-            ("NATS_URL", url.as_str()),
-            ("NATS_MONITOR_URL", monitor_url.as_str()),
+            ("NATS_URL", url),
+            ("NATS_MONITOR_URL", monitor_url),
             ("DATABASE_URL", NO_DATABASE),
             ("CHAIN_ID", "84532"),
             ("ASSET_ADDRESS", "0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
@@ -81,8 +89,11 @@ impl House {
             ("ASSET_VERSION", "2"),
             // One payer pays for most tests, and nothing is settled.
             ("PAYER_IN_FLIGHT_MAX", "1000"),
-        ];
-        Env::of(base.iter().chain(change).map(|(name, value)| (*name, *value)))
+            // Tests ask faster than a payer, all from one address; those of the limits set their own.
+            ("RATE_PER_IP", "0"),
+            ("RATE_TOTAL", "0"),
+            ("SSE_PER_IP", "4096"),
+        ]
     }
 
     /// An instance that has read the catalogue.
@@ -167,6 +178,10 @@ impl Answer {
 }
 
 impl Instance {
+    pub fn address(&self) -> SocketAddr {
+        self.url.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
     /// The same for another task. Its `task` is nothing.
     pub fn another_client(&self) -> Self {
         let task = tokio::spawn(async { Ok(()) });
@@ -224,6 +239,10 @@ pub fn pay(offer: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) ->
 
 pub fn base64(json: &Value) -> String {
     BASE64_STANDARD.encode(json.to_string())
+}
+
+pub fn unbase64(header: &str) -> Vec<u8> {
+    BASE64_STANDARD.decode(header).unwrap()
 }
 
 fn payload(terms: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) -> Value {
