@@ -21,6 +21,13 @@ pub struct Position {
     pub hash: B256,
 }
 
+impl Position {
+    /// Whether it counts in the stream that was created at `incarnation`. The tables keep microseconds of it.
+    pub fn is_of(&self, incarnation: DateTime<Utc>) -> bool {
+        self.incarnation == incarnation.trunc_subsecs(6)
+    }
+}
+
 impl Store {
     /// Where `projection` stands; `None` before it was opened.
     ///
@@ -50,7 +57,7 @@ impl Store {
             .position(projection)
             .await?
             .ok_or(StoreError::Corrupt { operation: OPERATION, what: format!("the row of {projection:?} vanished") })?;
-        if position.incarnation != incarnation {
+        if !position.is_of(incarnation) {
             return Err(StoreError::IncarnationChanged { stored: position.incarnation, found: incarnation });
         }
         Ok(position)

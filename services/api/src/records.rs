@@ -55,7 +55,7 @@ impl Records {
     pub(crate) async fn open_orders(&self, incarnation: DateTime<Utc>) -> Option<(u64, Vec<OpenOrder>)> {
         let store = self.store.get().filter(|_| self.store_answers())?;
         match tokio::time::timeout(SNAPSHOT_TIMEOUT, store.open_orders()).await {
-            Ok(Ok((position, open))) if position.incarnation == incarnation => Some((position.seq, open)),
+            Ok(Ok((position, open))) if position.is_of(incarnation) => Some((position.seq, open)),
             Ok(Ok(_) | Err(StoreError::NotBegun)) => None,
             Ok(Err(e)) => {
                 self.store_fails(&e);

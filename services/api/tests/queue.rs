@@ -223,6 +223,16 @@ async fn the_statistics_count_payments_and_mints_by_word_and_by_state() {
 async fn an_order_has_the_earlier_systems_shape_in_the_list_and_alone() {
     let rows = Rows::start().await;
     let story = story(&rows).await;
+    // The process reads the ledger beside us, and takes the backlog from the read models once these have begun.
+    eventually("the places are known", async || {
+        let mut known = 0;
+        for id in &story.ids {
+            let item = rows.api.get(&format!("/queue/item/{id}")).await.json();
+            known += usize::from(item["queue_position"].is_u64());
+        }
+        known == 3
+    })
+    .await;
     let list = rows.api.get(&format!("/queue/payer/{}", examples::PAYER)).await.json();
     assert_eq!((&list["payer"], &list["next_cursor"]), (&json!(examples::PAYER), &Value::Null));
     let requests = list["requests"].as_array().unwrap();
