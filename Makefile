@@ -4,10 +4,10 @@ SHELL := /bin/sh
 CARGO ?= cargo
 PAYMINT := $(CARGO) run --quiet -p standalone --bin paymint --
 
-.PHONY: help demo run test bench fuzz lint fmt check contracts schemas tools clean
+.PHONY: help demo run test bench fuzz lint fmt check contracts schemas openapi schemathesis tools clean
 
 help: ## print the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## one real purchase on local servers, with its timeline; then everything stops
 	@echo "building paymint (minutes the first time, seconds afterwards)"
@@ -49,6 +49,13 @@ contracts: tools ## compile the contracts, run their tests, measure their gas
 
 schemas: tools ## write the examples beside the schemas anew, after an intended change of an event
 	UPDATE_EXAMPLES=1 $(CARGO) test -p read-projector --test schemas
+
+openapi: tools ## write schemas/openapi.json and the errors of docs/API.md anew, after an intended change of the API
+	UPDATE_OPENAPI=1 $(CARGO) test -p api --lib openapi::
+
+schemathesis: tools ## ask a running installation everything that openapi.json describes, rightly and wrongly
+	$(CARGO) build -p standalone --bin paymint
+	tools/schemathesis/run
 
 tools: ## fetch the pinned servers and clients into tools/.local
 	@tools/fetch

@@ -164,4 +164,44 @@ impl Rejection {
             _ => 402,
         }
     }
+
+    /// One of each kind, for tables and tests. A new kind does not compile before it is listed here.
+    pub fn all() -> Vec<Self> {
+        macro_rules! each {
+            ($($kind:ident $(($($inner:expr),+))? $({$($field:ident: $value:expr),+})?),+ $(,)?) => {{
+                let all = vec![$(Self::$kind $(($($inner),+))? $({$($field: $value),+})?),+];
+                for one in &all {
+                    match one { $(Self::$kind { .. } => {})+ }
+                }
+                all
+            }};
+        }
+        each![
+            PaymentRequired,
+            HeaderTooLarge,
+            AmbiguousHeaders,
+            NotBase64,
+            NotUtf8,
+            TooDeep,
+            NotJson,
+            MalformedField("payload.authorization.value"),
+            InvalidVersion,
+            InvalidScheme,
+            InvalidNetwork,
+            NoMatchingRequirements("amount"),
+            UnsupportedPayload,
+            RecipientMismatch,
+            ValueMismatch(Version::V2),
+            PayerNotAllowed,
+            NotYetValid,
+            ExpiresTooSoon { left_s: 60, needed_s: 120 },
+            ExpiresTooLate { left_s: 90_000, allowed_s: 86_400 },
+            SmartWalletSignature,
+            MalformedSignature,
+            HighS,
+            SignerMismatch,
+            InvalidIdentifier,
+            NonceBoundElsewhere,
+        ]
+    }
 }

@@ -68,6 +68,20 @@ pub(crate) enum Closed {
     PayerBusy,
 }
 
+impl Closed {
+    /// One of each; a new one does not compile before it is listed.
+    pub(crate) fn all() -> [Self; 7] {
+        use Closed::{LedgerAway, LedgerBroken, LedgerFull, PayerBusy, QueueFull, SettlementPaused, SettlementSlow};
+        let all = [LedgerAway, LedgerBroken, LedgerFull, SettlementPaused, QueueFull, SettlementSlow, PayerBusy];
+        for why in all {
+            match why {
+                LedgerAway | LedgerBroken | LedgerFull | SettlementPaused | QueueFull | SettlementSlow | PayerBusy => {}
+            }
+        }
+        all
+    }
+}
+
 /// A refusal, and when to come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {

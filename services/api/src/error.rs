@@ -4,6 +4,7 @@
 //! inside. A payment that does not fit is answered with the offer again, in both generations of x402.
 
 use crate::admission::{Closed, Refusal};
+use crate::openapi::examples;
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -112,6 +113,61 @@ impl Problem {
         }
     }
 
+    /// One of each kind, and every way to refuse a payment: for the document, tables and tests. A new kind does not
+    /// compile before it is listed here.
+    pub(crate) fn all() -> Vec<Self> {
+        macro_rules! each {
+            ($($kind:ident $(($inner:expr))? $({$field:ident})?),+ $(,)?) => {{
+                let all = vec![$(Self::$kind $(($inner))? $({$field})?),+];
+                for one in &all {
+                    match one {
+                        $(Self::$kind { .. } => {})+
+                        Self::PaymentUnreadable(_) | Self::PaymentRequired(..) | Self::NotAdmitted(_) => {} // below
+                    }
+                }
+                all
+            }};
+        }
+        let (offer, order) = (examples::offer(), domain::examples::request().id());
+        let retry_after_s = RETRY_AFTER_S;
+        let refused = |why| Self::NotAdmitted(Refusal { why, retry_after_s });
+        let mut all = each![
+            RouteUnknown,
+            RequestMalformed,
+            MethodNotAllowed,
+            TokenUnknown,
+            PaymentUnknown,
+            FilterInvalid,
+            OperatorsOnly,
+            AddressInvalid,
+            QueryInvalid,
+            LimitInvalid,
+            CursorInvalid,
+            BodyMalformed,
+            BodyTooLarge,
+            BodyTooSlow,
+            BodyEncoded,
+            QuantityInvalid,
+            QuantityTooLarge,
+            KeyReused(order),
+            KeyInvalid,
+            KeyNamesAnother(order),
+            LedgerAway,
+            ReadModelsAway,
+            StartingUp,
+            Busy,
+            RateLimited { retry_after_s },
+            Overloaded { retry_after_s },
+            TooManyStreams,
+            StreamsExhausted,
+            OrderUnreadable(order),
+            Internal,
+        ];
+        all.extend(Rejection::all().into_iter().map(|rejection| Self::of_payment(rejection, &offer)));
+        all.extend(Closed::all().into_iter().map(refused));
+        all
+    }
+
     /// The table: status, stable code, title.
     pub(crate) fn row(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
@@ -166,7 +222,7 @@ impl Problem {
         }
     }
 
-    fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         let text = match self {
             Self::RouteUnknown => "there is nothing at this path",
             Self::RequestMalformed => "send a path, one well-formed Host header, and no Transfer-Encoding but chunked",

@@ -6,6 +6,7 @@
 //! says where it stopped. Who missed too much is told `reset`, and where to load the state anew.
 //!
 //! No gap and no duplicate, across restarts of this process and across instances: the sequence is the ledger's.
+#![allow(unused_qualifications)] // utoipa::path writes one per `IntoParams`
 
 use crate::Api;
 use crate::error::Problem;
@@ -15,6 +16,7 @@ use crate::hub::{Missed, Starting, Topic};
 use crate::limits::{ClientIp, StreamPermit};
 use crate::mint::address;
 use crate::news::{News, is_last};
+use crate::openapi::{EventsProblems, schemas};
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
@@ -27,15 +29,24 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
+use utoipa::IntoParams;
 
 /// What the stream is of. One of the first three, or none.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
+    /// One order: `paymentQueueId` of the 202.
+    #[param(value_type = Option<schemas::PaymentId>, nullable = false)]
     payment: Option<String>,
+    /// All orders of this payer.
+    #[param(value_type = Option<schemas::AnyAddress>, nullable = false)]
     payer: Option<String>,
+    /// All orders of this token.
+    #[param(value_type = Option<schemas::AnyAddress>, nullable = false)]
     token: Option<String>,
     /// For clients that cannot set `Last-Event-ID`.
+    #[param(nullable = false)]
     last_event_id: Option<String>,
 }
 
@@ -51,6 +62,30 @@ enum Seen {
 }
 
 /// Opens the stream; 404 for a payment that the ledger does not know.
+#[utoipa::path(
+    get,
+    path = "/api/events",
+    tag = "orders",
+    operation_id = "events",
+    summary = "Events of orders, as they happen",
+    description = "Server-sent events of one payment, of a payer, or of a token: one of the three filters. Without one \
+        it is everything, for operators. A client that comes back with the last id goes on where it stopped, at any \
+        instance; one that missed too much, or says an id that is none, is sent `reset`. A stream of one payment holds \
+        its events from the first on, and ends after `payment.failed` or `mint.confirmed`.",
+    params(
+        Filter,
+        ("Last-Event-ID" = Option<String>, Header, nullable = false,
+            description = "The last `id:` that was seen. It counts more than `lastEventId`."),
+    ),
+    responses(
+        (status = 200, description = "Every event that is dispatched has these fields. Blocks without `data` dispatch \
+            none: `retry: 2000` is the time to wait before coming back, a lone `id:` moves the position, a comment \
+            says that the stream lives.", body = schemas::Frame, content_type = "text/event-stream"),
+        (status = 204, description = "The last event of this payment was seen, nothing can follow: stop asking."),
+        EventsProblems,
+    ),
+    security((), ("operator" = [])),
+)]
 pub(crate) async fn events(
     State(api): State<Arc<Api>>,
     Extension(client): Extension<ClientIp>,

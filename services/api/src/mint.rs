@@ -2,6 +2,7 @@
 //!
 //! The price is the token's unit price times the quantity of the body, the payee is the token; nothing that the payer
 //! sends changes either. A paid request is written to the ledger before it is answered.
+#![allow(unused_qualifications)] // utoipa::path writes one per `IntoParams`
 
 use crate::Api;
 use crate::catalogue::Sold;
@@ -9,6 +10,7 @@ use crate::config::MAX_WINDOW_S;
 use crate::error::{Problem, json_response};
 use crate::idempotency;
 use crate::intake::Incoming;
+use crate::openapi::{MintProblems, schemas};
 use crate::trace;
 use alloy_primitives::Address;
 use axum::body::Bytes;
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use utoipa::{IntoParams, ToSchema};
 use x402::{Offer, Payment, Rejection, Transfer, decode, one_header, payment_key, verify, verify_signature};
 
 /// Longest body that is read, bytes. An order needs 20.
@@ -41,21 +44,78 @@ struct Wanted {
 }
 
 /// The 202.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Accepted {
+    #[schema(value_type = schemas::PaymentId)]
     payment_queue_id: PaymentId,
+    #[schema(value_type = schemas::Quantity)]
     quantity: Quantity,
+    #[schema(pattern = "^payment_pending$")]
     status: &'static str,
+    #[schema(value_type = schemas::Address)]
     token: Address,
+    #[schema(value_type = schemas::Address)]
     payer: Address,
+    #[schema(value_type = schemas::Usdc)]
     value: Usdc,
+    #[schema(format = "uri")]
     status_url: String,
+    #[schema(format = "uri")]
     queue_url: String,
+    #[schema(format = "uri")]
     events_url: String,
 }
 
+/// What pays, and what names a request. Send one of the payment headers, or none to be asked.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code)]
+struct PaymentHeaders {
+    /// The payment, x402 v2: JSON in standard base64, at most 16 KiB.
+    #[param(rename = "PAYMENT-SIGNATURE", nullable = false, max_length = 16384, pattern = "^[A-Za-z0-9+/]+={0,2}$")]
+    payment_signature: Option<String>,
+    /// The payment, x402 v1: JSON in standard base64, at most 16 KiB.
+    #[param(rename = "X-PAYMENT", nullable = false, max_length = 16384, pattern = "^[A-Za-z0-9+/]+={0,2}$")]
+    x_payment: Option<String>,
+    /// A name for this purchase, of the application's choice: 1 to 128 visible ASCII characters. The payer's second
+    /// payment under the same name is not taken; it gets the id of the first, or 409 where it is another purchase.
+    #[param(
+        rename = "Idempotency-Key",
+        nullable = false,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[!#-\[\]-~]+$",
+        example = "8e03978e-40d5-43e8-bc93-6894a57f9324"
+    )]
+    idempotency_key: Option<String>,
+    /// W3C trace context; one is made where it is absent or malformed.
+    #[param(
+        rename = "traceparent",
+        nullable = false,
+        example = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    )]
+    traceparent: Option<String>,
+}
+
 /// Answers 402 with the offer, or 202 once the order is in the ledger.
+#[utoipa::path(
+    post,
+    path = "/api/mint/{token}",
+    tag = "orders",
+    operation_id = "mint",
+    summary = "Buy units of a token",
+    description = "Without a payment it answers 402 with the offer; with one, 202 as soon as the order is on disk. The \
+        same payment sent again gets the same id, for ever; so does another payment under the same `Idempotency-Key`.",
+    params(("token" = schemas::AnyAddress, Path, description = "The token to buy."), PaymentHeaders),
+    request_body(content = Body, description = "Read as JSON whatever its Content-Type; other keys are ignored.",
+        content_type = "application/json", example = json!({ "quantity": 10 })),
+    responses(
+        (status = 202, description = "The order is durably written; payment and mint follow.", body = Accepted,
+            headers(("Location" = String, description = "`/api/payment/{id}`."))),
+        MintProblems,
+    ),
+)]
 pub(crate) async fn mint(
     State(api): State<Arc<Api>>,
     token: Result<Path<String>, PathRejection>,
@@ -214,9 +274,11 @@ fn without_headers(request: Request) -> (HeaderMap, Request) {
     (headers, Request::from_parts(head, body))
 }
 
-#[derive(Deserialize)]
+/// What is bought.
+#[derive(Deserialize, ToSchema)]
 struct Body<'a> {
     #[serde(borrow)]
+    #[schema(value_type = schemas::Quantity)]
     quantity: Option<&'a RawValue>,
 }
 

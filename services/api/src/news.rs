@@ -1,5 +1,6 @@
 //! One event of an order as its payer is told it: a server-sent event, rendered once for everybody who listens.
 
+use crate::openapi::schemas;
 use alloy_primitives::{Address, B256};
 use axum::body::Bytes;
 use chrono::{DateTime, Utc};
@@ -7,6 +8,7 @@ use domain::{OrderEvent, PaymentId};
 use ledger::Recorded;
 use serde::Serialize;
 use store::{MintStatus, PaymentStatus, StageName};
+use utoipa::ToSchema;
 
 /// What is told, to whom it matters, and its bytes.
 #[derive(Debug)]
@@ -22,25 +24,36 @@ pub(crate) struct News {
 }
 
 /// The `data:` of a frame: no signature, no raw transaction.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Told<'a> {
+#[schema(as = News)]
+pub(crate) struct Told<'a> {
     sequence: u64,
     #[serde(rename = "type")]
+    #[schema(value_type = schemas::EventType)]
     kind: &'static str,
+    #[schema(value_type = schemas::PaymentId)]
     payment_queue_id: PaymentId,
+    #[schema(value_type = schemas::Address)]
     payer: Address,
+    #[schema(value_type = schemas::Address)]
     token: Address,
     time: DateTime<Utc>,
+    #[schema(value_type = schemas::PaymentStatus)]
     status: PaymentStatus,
+    #[schema(value_type = schemas::State)]
     state: StageName,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schemas::MintStatus>, nullable = false)]
     mint_status: Option<MintStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schemas::Hash>, nullable = false)]
     tx_hash: Option<B256>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schemas::Reason>, nullable = false)]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     detail: Option<&'a str>,
 }
 

@@ -5,12 +5,10 @@
 //! snake_case. A list and a count come from the read models and may lag by moments; one item is looked for in the
 //! ledger as well.
 
-mod items;
+pub(crate) mod items;
 mod place;
 mod snapshot;
-mod stats;
+pub(crate) mod stats;
 
-pub(crate) use items::{item, payer};
 pub(crate) use place::place;
 pub(crate) use snapshot::Snapshot;
-pub(crate) use stats::{payment_stats, queue_stats, status};

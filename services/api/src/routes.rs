@@ -1,8 +1,10 @@
 //! The paths, and what holds for all of them: rates, body limit, CORS, `Cache-Control: no-store`, `Vary`.
 
 use crate::error::Problem;
+use crate::openapi::{Description, HealthProblems};
+use crate::queue::{items, stats};
 use crate::server::strict;
-use crate::{Api, events, limits, mint, queue, status, tokens, trace};
+use crate::{Api, docs, events, limits, mint, status, tokens, trace};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE,
@@ -10,12 +12,14 @@ use axum::http::header::{
 };
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
-use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Browsers may remember a preflight for this long.
 const CORS_MAX_AGE: Duration = Duration::from_secs(3600);
@@ -54,7 +58,7 @@ const DECISIVE_HEADERS: [HeaderName; 8] = [
 ];
 
 /// Whether this process can do its work, and what it waits for.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Readiness {
     ready: bool,
     ledger: &'static str,
@@ -73,27 +77,13 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     let cors = cors(&api.config.cors_origins);
     let in_total = middleware::from_fn_with_state(Arc::clone(&api), limits::in_total);
     let per_client = middleware::from_fn_with_state(Arc::clone(&api), limits::per_client);
-    let costly = Router::new()
-        .route("/api/mint/{token}", post(mint::mint))
-        .route("/api/events", get(events::events))
-        .route_layer(in_total);
-    let limited = Router::new()
-        .route("/api/payment/stats", get(queue::payment_stats))
-        .route("/api/payment/{id}", get(status::payment))
-        .route("/api/queue/stats", get(queue::queue_stats))
-        .route("/api/queue/{id}", get(status::mint))
-        .route("/queue/status", get(queue::status))
-        .route("/queue/payer/{address}", get(queue::payer))
-        .route("/queue/item/{id}", get(queue::item))
-        .route("/api/tokens", get(tokens::list))
-        .route("/api/tokens/{address}", get(tokens::one))
-        .merge(costly)
+    let limited = Router::from(open())
+        .merge(Router::from(costly()).route_layer(in_total))
+        .merge(docs::routes(&paths().into_openapi()))
         .fallback(|| async { Problem::RouteUnknown })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(per_client);
-    Router::new()
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
+    Router::from(health())
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .merge(limited)
         .layer(DefaultBodyLimit::max(mint::BODY_MAX))
@@ -103,6 +93,61 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
+/// Every path with its handler. What the handlers say of themselves becomes the description.
+pub(crate) fn paths() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(Description::openapi()).merge(costly()).merge(open()).merge(health())
+}
+
+/// What takes the ledger's time, or a connection for long.
+fn costly() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(mint::mint)).routes(routes!(events::events))
+}
+
+fn open() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(status::payment))
+        .routes(routes!(status::mint))
+        .routes(routes!(stats::status))
+        .routes(routes!(items::payer))
+        .routes(routes!(items::item))
+        .routes(routes!(stats::queue_stats))
+        .routes(routes!(stats::payment_stats))
+        .routes(routes!(tokens::list))
+        .routes(routes!(tokens::one))
+}
+
+/// For operators and load balancers: asked often, and never refused.
+fn health() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(healthy)).routes(routes!(ready))
+}
+
+/// The process lives.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "health",
+    operation_id = "healthz",
+    responses(
+        (status = 200, description = "The process lives.", body = String, content_type = "text/plain"),
+        HealthProblems,
+    ),
+)]
+async fn healthy() -> &'static str {
+    "ok"
+}
+
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    operation_id = "readyz",
+    summary = "Whether the process can do its work",
+    responses(
+        (status = 200, description = "It can.", body = Readiness),
+        (status = 503, description = "It cannot yet, or not now; the fields say what it waits for.", body = Readiness),
+        HealthProblems,
+    ),
+)]
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
     let (ledger, catalogue, news) =
         (api.ledger.is_connected(), api.catalogue.is_caught_up(), api.follower.hub.is_live());
@@ -122,9 +167,11 @@ async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
     (status, Json(readiness))
 }
 
-/// An offer, an order and a status are each of their moment.
+/// An offer, an order and a status are each of their moment; the description is not.
 async fn not_stored(mut response: Response) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if response.headers().get(CACHE_CONTROL).is_none_or(|said| said != docs::CACHED) {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     response
 }
 

@@ -3,6 +3,7 @@
 use crate::Api;
 use crate::backlog::Place;
 use crate::error::{Problem, json_response};
+use crate::openapi::{OrderProblems, schemas};
 use crate::queue::place;
 use alloy_primitives::{Address, B256};
 use axum::extract::rejection::PathRejection;
@@ -15,16 +16,21 @@ use domain::{PaymentId, PaymentKey, Quantity, Usdc};
 use serde::Serialize;
 use std::sync::Arc;
 use store::{MintStatus, PaymentStatus, PaymentView, StageName};
+use utoipa::ToSchema;
 use x402::{Settlement, Version, settlement_header};
 
 /// The purchase as its payer sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PaymentAnswer {
+    #[schema(value_type = schemas::PaymentId)]
     payment_queue_id: PaymentId,
+    #[schema(value_type = schemas::PaymentStatus)]
     status: PaymentStatus,
     /// The fine state, up to `minted`.
+    #[schema(value_type = schemas::State)]
     state: StageName,
+    #[schema(value_type = Option<schemas::Reason>)]
     reason: Option<String>,
     detail: Option<String>,
     retry_at: Option<DateTime<Utc>>,
@@ -32,20 +38,31 @@ struct PaymentAnswer {
     queue_position: Option<u32>,
     /// Until it is minted.
     estimated_wait_seconds: Option<u32>,
+    #[schema(value_type = schemas::Address)]
     payer: Address,
+    #[schema(value_type = schemas::Address)]
     token: Address,
+    #[schema(value_type = schemas::Quantity)]
     quantity: Quantity,
+    #[schema(value_type = schemas::Usdc)]
     unit_price: Usdc,
+    #[schema(value_type = schemas::Usdc)]
     value: Usdc,
     chain_id: u64,
+    #[schema(value_type = schemas::Address)]
     asset: Address,
+    #[schema(value_type = schemas::Hash)]
     payment_key: PaymentKey,
     /// The settlement; of a failed payment, what used its nonce.
+    #[schema(value_type = Option<schemas::Hash>)]
     tx_hash: Option<B256>,
     block_number: Option<u64>,
+    #[schema(value_type = Option<schemas::PaidBy>)]
     paid_by: Option<PaidBy>,
     result: Option<PaymentResult>,
+    #[schema(value_type = Option<schemas::MintStatus>)]
     mint_status: Option<MintStatus>,
+    #[schema(value_type = Option<schemas::Hash>)]
     mint_tx_hash: Option<B256>,
     created_at: DateTime<Utc>,
     paid_at: Option<DateTime<Utc>>,
@@ -56,32 +73,44 @@ struct PaymentAnswer {
 }
 
 /// What a completed payment has led to.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PaymentResult {
+    #[schema(value_type = Vec<schemas::PaymentId>, min_items = 1, max_items = 1)]
     queue_ids: [PaymentId; 1],
+    #[schema(value_type = schemas::Address)]
     token_address: Address,
+    #[schema(value_type = Option<schemas::Hash>)]
     mint_tx_hash: Option<B256>,
 }
 
 /// The mint that a payment owes.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct QueueAnswer {
+    #[schema(value_type = schemas::PaymentId)]
     id: PaymentId,
+    #[schema(value_type = schemas::PaymentId)]
     payment_queue_id: PaymentId,
+    #[schema(value_type = schemas::MintStatus)]
     status: MintStatus,
+    #[schema(value_type = schemas::State)]
     state: StageName,
+    #[schema(value_type = Option<schemas::Reason>)]
     reason: Option<String>,
     detail: Option<String>,
     retry_at: Option<DateTime<Utc>>,
     /// As of the payment.
     queue_position: Option<u32>,
     estimated_wait_seconds: Option<u32>,
+    #[schema(value_type = schemas::Address)]
     token: Address,
+    #[schema(value_type = schemas::Address)]
     recipient: Address,
+    #[schema(value_type = schemas::Quantity)]
     quantity: Quantity,
     attempts: u32,
+    #[schema(value_type = Option<schemas::Hash>)]
     tx_hash: Option<B256>,
     block_number: Option<u64>,
     queued_at: Option<DateTime<Utc>>,
@@ -157,6 +186,21 @@ impl QueueAnswer {
 }
 
 /// The payment. Once it is completed, the settlement headers of both generations tell x402 clients the same.
+#[utoipa::path(
+    get,
+    path = "/api/payment/{id}",
+    tag = "orders",
+    operation_id = "payment",
+    summary = "Where a payment stands, up to the mint",
+    params(("id" = schemas::PaymentId, Path, description = "`paymentQueueId` of the 202.")),
+    responses(
+        (status = 200, description = "The payment. Never a 404 after its 202.", body = PaymentAnswer, headers(
+            ("PAYMENT-RESPONSE" = String, description = "Once `completed`: the settlement, x402 v2, JSON in base64."),
+            ("X-PAYMENT-RESPONSE" = String, description = "Once `completed`: the settlement, x402 v1, JSON in base64."),
+        )),
+        OrderProblems,
+    ),
+)]
 pub(crate) async fn payment(
     State(api): State<Arc<Api>>,
     id: Result<Path<String>, PathRejection>,
@@ -179,6 +223,15 @@ pub(crate) async fn payment(
 }
 
 /// The mint that the payment owes; it has the payment's id.
+#[utoipa::path(
+    get,
+    path = "/api/queue/{id}",
+    tag = "orders",
+    operation_id = "queue",
+    summary = "The mint that a payment owes",
+    params(("id" = schemas::PaymentId, Path, description = "Of the payment; the mint has the same.")),
+    responses((status = 200, description = "The mint.", body = QueueAnswer), OrderProblems),
+)]
 pub(crate) async fn mint(
     State(api): State<Arc<Api>>,
     id: Result<Path<String>, PathRejection>,

@@ -4,6 +4,7 @@ use crate::Api;
 use crate::catalogue::Sold;
 use crate::error::{Problem, json_response};
 use crate::mint::address;
+use crate::openapi::{TokenProblems, TokensProblems, schemas};
 use alloy_primitives::Address;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -13,26 +14,36 @@ use chrono::{DateTime, Utc};
 use domain::Usdc;
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct TokenAnswer<'a> {
+    #[schema(value_type = schemas::Address)]
     address: Address,
     name: &'a str,
     symbol: &'a str,
     /// Atomic USDC a unit.
+    #[schema(value_type = schemas::Usdc)]
     unit_price: Usdc,
     /// Token base units (18 decimals) that one unit mints.
+    #[schema(value_type = schemas::Decimal)]
     unit: String,
+    /// Units that can ever be minted.
+    #[schema(value_type = schemas::Decimal)]
     max_units: String,
     chain_id: u64,
+    #[schema(value_type = schemas::Address)]
     asset: Address,
+    #[schema(value_type = schemas::Address)]
     creator: Address,
+    /// Where it is bought.
+    #[schema(format = "uri")]
     mint_url: String,
     registered_at: DateTime<Utc>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TokenList<'a> {
     tokens: Vec<TokenAnswer<'a>>,
 }
@@ -57,6 +68,14 @@ impl<'a> TokenAnswer<'a> {
 }
 
 /// All tokens, oldest first. 503 until they have been read: a list that lacks some would look complete.
+#[utoipa::path(
+    get,
+    path = "/api/tokens",
+    tag = "tokens",
+    operation_id = "tokens",
+    summary = "All tokens that are sold",
+    responses((status = 200, description = "Oldest first.", body = TokenList), TokensProblems),
+)]
 pub(crate) async fn list(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
     if !api.catalogue.is_caught_up() {
         return Err(Problem::StartingUp);
@@ -67,6 +86,15 @@ pub(crate) async fn list(State(api): State<Arc<Api>>) -> Result<Response, Proble
 }
 
 /// One token.
+#[utoipa::path(
+    get,
+    path = "/api/tokens/{address}",
+    tag = "tokens",
+    operation_id = "token",
+    summary = "One token",
+    params(("address" = schemas::AnyAddress, Path, description = "The token's contract.")),
+    responses((status = 200, description = "The token.", body = TokenAnswer), TokenProblems),
+)]
 pub(crate) async fn one(
     State(api): State<Arc<Api>>,
     token: Result<Path<String>, PathRejection>,

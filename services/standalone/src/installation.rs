@@ -14,6 +14,9 @@ use tokio::task::JoinHandle;
 /// The API answers within this after its start, or something is wrong.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How much the API takes, which whoever starts an installation may change: a test of it asks more often than a person.
+const LIMITS: [&str; 5] = ["RATE_PER_IP", "RATE_TOTAL", "SSE_PER_IP", "SSE_MAX", "MAX_CONNECTIONS_PER_IP"];
+
 /// A stop in the middle of a start: what has started is ended, and every step may be repeated.
 const STOPPED: &str = "stopped before it was ready";
 
@@ -79,6 +82,7 @@ impl Installation {
         progress("starting api, payment-sender, confirmer, mint-projector and read-projector");
         let mut environment = services::environment(servers, &shop, api);
         environment.insert("MINT_MAX_WAIT_MS", options.mint_max_wait.as_millis().to_string());
+        environment.extend(LIMITS.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))));
         let token = stop.clone();
         let mut services = tokio::spawn(async move { services::run(&environment, token).await });
         tokio::select! {

@@ -1,9 +1,11 @@
 //! `GET /queue/item/{id}` and `GET /queue/payer/{address}`.
+#![allow(unused_qualifications)] // utoipa::path writes one per `IntoParams`
 
 use super::place::place;
 use crate::Api;
 use crate::error::{Problem, json_response};
 use crate::mint::address;
+use crate::openapi::{OrderProblems, PayerProblems, schemas};
 use crate::status::find;
 use alloy_primitives::{Address, B256};
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -15,16 +17,21 @@ use domain::{PaymentId, Quantity};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use store::{MintStatus, PaymentView, StageName};
+use utoipa::{IntoParams, ToSchema};
 
 /// Orders on a page that does not say how many it wants, and at most.
 const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 100;
 
 /// An order in the earlier system's words; from `payment_queue_id` on in ours.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = QueueItem)]
 struct Item {
+    #[schema(value_type = schemas::PaymentId)]
     id: PaymentId,
+    #[schema(value_type = schemas::Address)]
     payer_address: Address,
+    #[schema(value_type = schemas::MintStatus)]
     status: MintStatus,
     /// 1 = next; `null` where it is not known, and at the end.
     queue_position: Option<u32>,
@@ -32,15 +39,21 @@ struct Item {
     updated_at: DateTime<Utc>,
     /// When it was minted, parked or failed.
     processed_at: Option<DateTime<Utc>>,
+    #[schema(value_type = Option<schemas::Hash>)]
     mint_tx_hash: Option<B256>,
     /// Why it waits, is parked or has failed.
     error_message: Option<String>,
     /// How often it was put off.
     retry_count: u64,
+    #[schema(pattern = "^x402$")]
     payment_type: &'static str,
+    #[schema(value_type = schemas::PaymentId)]
     payment_queue_id: PaymentId,
+    #[schema(value_type = schemas::State)]
     state: StageName,
+    #[schema(value_type = schemas::Address)]
     token_address: Address,
+    #[schema(value_type = schemas::Quantity)]
     quantity: Quantity,
     estimated_wait_seconds: Option<u32>,
     /// Not tried again before.
@@ -49,18 +62,26 @@ struct Item {
     sequence: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PayerOrders)]
 struct PayerAnswer {
+    #[schema(value_type = schemas::Address)]
     payer: Address,
     /// Newest first.
     requests: Vec<Item>,
     /// `cursor` of the next page; `null` at the end.
+    #[schema(pattern = "^[0-7][0-9a-f]{15}$")]
     next_cursor: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Page {
+    /// Orders on the page; 50 unless said otherwise.
+    #[param(value_type = Option<u32>, nullable = false, minimum = 1, maximum = 100)]
     limit: Option<String>,
+    /// `next_cursor` of the page before; none for the first.
+    #[param(nullable = false, pattern = "^(?!0{16})[0-7][0-9a-f]{15}$")]
     cursor: Option<String>,
 }
 
@@ -96,6 +117,15 @@ impl Item {
 }
 
 /// One order, from the ledger where the read models lag or are away.
+#[utoipa::path(
+    get,
+    path = "/queue/item/{id}",
+    tag = "queue",
+    operation_id = "queueItem",
+    summary = "One order, in the earlier system's words",
+    params(("id" = schemas::PaymentId, Path, description = "`paymentQueueId` of the 202.")),
+    responses((status = 200, description = "The order.", body = Item), OrderProblems),
+)]
 pub(crate) async fn item(
     State(api): State<Arc<Api>>,
     id: Result<Path<String>, PathRejection>,
@@ -105,6 +135,15 @@ pub(crate) async fn item(
 }
 
 /// A payer's orders, page by page. Orders that come in meanwhile are on the first page and move no other.
+#[utoipa::path(
+    get,
+    path = "/queue/payer/{address}",
+    tag = "queue",
+    operation_id = "queueOfPayer",
+    summary = "A payer's orders, newest first",
+    params(("address" = schemas::AnyAddress, Path, description = "Who signed the payments."), Page),
+    responses((status = 200, description = "A page; empty for who never bought.", body = PayerAnswer), PayerProblems),
+)]
 pub(crate) async fn payer(
     State(api): State<Arc<Api>>,
     payer: Result<Path<String>, PathRejection>,

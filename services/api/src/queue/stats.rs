@@ -4,6 +4,7 @@ use super::place::{refusal, wait_of_next};
 use super::snapshot::overview;
 use crate::Api;
 use crate::error::{Problem, json_response};
+use crate::openapi::{StatsProblems, schemas};
 use alloy_primitives::{Address, B256};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{BatchStatus, MintBatch, MintStatus, Overview, PaymentStatus, Rates, StageName, StageTotal, Waiting};
+use utoipa::ToSchema;
 
 /// How mint-projector gathers unless it is told otherwise: what is paid waits this long for company (`MINT_MAX_WAIT_MS`),
 /// seconds, and a transaction has this many mints at most (`chain::MINT_BATCH_MAX`). For the earlier system's page; the
@@ -20,7 +22,8 @@ use store::{BatchStatus, MintBatch, MintStatus, Overview, PaymentStatus, Rates, 
 const BATCH_INTERVAL_S: u32 = 2;
 const BATCH_SIZE_MAX: u32 = 100;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = QueueStatus)]
 struct StatusAnswer {
     stats: Stats,
     #[serde(rename = "recentBatches")]
@@ -37,7 +40,8 @@ struct StatusAnswer {
     sequence: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = QueueCounts)]
 struct Stats {
     pending_count: u64,
     processing_count: u64,
@@ -48,25 +52,30 @@ struct Stats {
 }
 
 /// A mint transaction.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MintBatch)]
 struct Batch {
     /// Sequence of its `signed`.
     id: u64,
+    #[schema(value_type = schemas::Hash)]
     batch_tx_hash: B256,
     mint_count: u64,
+    #[schema(value_type = schemas::BatchStatus)]
     status: BatchStatus,
     created_at: DateTime<Utc>,
     confirmed_at: Option<DateTime<Utc>>,
     block_number: Option<u64>,
+    #[schema(value_type = schemas::Address)]
     token_address: Address,
 }
 
 /// Counts of one status word each, what only one of the two statistics has, and what both have.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct StatsAnswer<S: Serialize, T: Serialize, R: Serialize> {
+struct StatsAnswer<S: Serialize + ToSchema, T: Serialize + ToSchema, R: Serialize + ToSchema> {
     statuses: S,
     /// By the fine state.
+    #[schema(value_type = BTreeMap<schemas::State, u64>)]
     states: BTreeMap<StageName, u64>,
     /// Everybody who ever ordered, and those who wait.
     unique_payers: u64,
@@ -84,14 +93,14 @@ struct StatsAnswer<S: Serialize, T: Serialize, R: Serialize> {
     sequence: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Windows<R> {
     last_minute: R,
     last_five_minutes: R,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Mints {
     pending: u64,
@@ -101,20 +110,23 @@ struct Mints {
 }
 
 /// Decimal string, as all amounts.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct MintTotals {
+    #[schema(value_type = schemas::Decimal)]
     units_minted: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct MintRates {
+    #[schema(minimum = 0)]
     mints_per_second: f64,
+    #[schema(minimum = 0)]
     units_per_second: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Payments {
     pending: u64,
@@ -124,17 +136,21 @@ struct Payments {
 }
 
 /// Decimal strings: atomic USDC of completed payments, and the units that these bought.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PaymentTotals {
+    #[schema(value_type = schemas::Decimal)]
     value_completed: String,
+    #[schema(value_type = schemas::Decimal)]
     units_paid: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PaymentRates {
+    #[schema(minimum = 0)]
     accepted_per_second: f64,
+    #[schema(minimum = 0)]
     settled_per_second: f64,
 }
 
@@ -153,7 +169,7 @@ impl From<&MintBatch> for Batch {
     }
 }
 
-impl<S: Serialize, T: Serialize, R: Serialize> StatsAnswer<S, T, R> {
+impl<S: Serialize + ToSchema, T: Serialize + ToSchema, R: Serialize + ToSchema> StatsAnswer<S, T, R> {
     fn of(api: &Api, overview: &Overview, who: Waiting, statuses: S, totals: T, rates: impl Fn(&Rates) -> R) -> Self {
         let reason = refusal(api).map(|problem| problem.row().1);
         Self {
@@ -193,6 +209,15 @@ fn payments(overview: &Overview, status: PaymentStatus) -> StageTotal {
 }
 
 /// Counts of the queue, and the last mint transactions.
+#[utoipa::path(
+    get,
+    path = "/queue/status",
+    tag = "queue",
+    operation_id = "queueStatus",
+    summary = "Counts of the queue, and the last mint transactions",
+    responses((status = 200, description = "One look at the read models, half a second old at most.",
+        body = StatusAnswer), StatsProblems),
+)]
 pub(crate) async fn status(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
     let overview = overview(&api).await?;
     let reason = refusal(&api).map(|problem| problem.row().1);
@@ -218,6 +243,15 @@ pub(crate) async fn status(State(api): State<Arc<Api>>) -> Result<Response, Prob
 }
 
 /// The mints: counts, units, rates. An order that is not paid yet counts as pending, as in `/queue/status`.
+#[utoipa::path(
+    get,
+    path = "/api/queue/stats",
+    tag = "queue",
+    operation_id = "queueStats",
+    summary = "The mints: counts, units, rates",
+    responses((status = 200, description = "One look at the read models, half a second old at most.",
+        body = inline(StatsAnswer<Mints, MintTotals, MintRates>)), StatsProblems),
+)]
 pub(crate) async fn queue_stats(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
     let overview = overview(&api).await?;
     let statuses = Mints {
@@ -236,6 +270,15 @@ pub(crate) async fn queue_stats(State(api): State<Arc<Api>>) -> Result<Response,
 }
 
 /// The payments: counts, value, rates.
+#[utoipa::path(
+    get,
+    path = "/api/payment/stats",
+    tag = "queue",
+    operation_id = "paymentStats",
+    summary = "The payments: counts, value, rates",
+    responses((status = 200, description = "One look at the read models, half a second old at most.",
+        body = inline(StatsAnswer<Payments, PaymentTotals, PaymentRates>)), StatsProblems),
+)]
 pub(crate) async fn payment_stats(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
     let overview = overview(&api).await?;
     let completed = payments(&overview, PaymentStatus::Completed);

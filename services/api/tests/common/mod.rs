@@ -1,6 +1,7 @@
 //! What the tests share: a ledger of their own, instances of the service, a payer with a key, and answers taken apart.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+pub mod described;
 pub mod process;
 pub mod raw;
 pub mod sse;
@@ -188,13 +189,17 @@ impl Instance {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.http.get(format!("{}{path}", self.url)).send().await.unwrap()).await
+        let answer = Answer::of(self.http.get(format!("{}{path}", self.url)).send().await.unwrap()).await;
+        described::check("get", path, &answer);
+        answer
     }
 
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
         let request = self.http.post(format!("{}{path}", self.url)).body(body);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        Answer::of(request.send().await.unwrap()).await
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        described::check("post", path, &answer);
+        answer
     }
 
     /// Asks for `quantity` units of the demo token, with these headers.

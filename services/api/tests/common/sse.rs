@@ -52,6 +52,9 @@ impl Reader {
                 }
                 if let Some(data) = field("data") {
                     let data = serde_json::from_str(data).unwrap();
+                    if field("event").is_some_and(|event| event != "reset") {
+                        super::described::check_news(&data);
+                    }
                     return Some(Frame { id: field("id")?.parse().unwrap(), event: field("event")?.to_owned(), data });
                 }
             }
