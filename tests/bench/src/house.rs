@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
+use crate::limits::Limits;
 use crate::process::{Services, free_address};
 
 /// CloudEvents source; nothing is written under it.
@@ -58,13 +59,19 @@ impl House {
         Ok(Self { servers, shop, chain, ledger, api: free_address()?, logs, _dir: dir })
     }
 
-    /// Starts services as processes of their own, with the environment that `standalone` gives them.
+    /// Starts services as processes of their own, with the environment that `standalone` gives them, and `limits`.
     ///
     /// # Errors
     /// The first that does not become ready.
-    pub async fn services(&self, names: &[&'static str]) -> Result<Services, Fatal> {
-        let environment = services::environment(&self.servers, &self.shop, self.api);
+    pub async fn services(&self, names: &[&'static str], limits: Limits) -> Result<Services, Fatal> {
+        let mut environment = services::environment(&self.servers, &self.shop, self.api);
+        environment.extend(limits.variables());
         Services::start(names, &environment, self.api, &self.logs).await
+    }
+
+    /// Where the logs of its services are.
+    pub fn logs(&self) -> &Path {
+        &self.logs
     }
 
     /// Last sequence of the ledger.
