@@ -11,6 +11,7 @@ pub use order::{
 };
 pub use signer::{Claimed, OpenTx, Purpose, Settled, SignerEvent};
 
+use crate::idempotency::{IdempotencyKey, KeyEvent};
 use crate::ids::PaymentId;
 use crate::token::TokenTerms;
 use alloy_primitives::Address;
@@ -25,6 +26,8 @@ pub enum Event {
     Signer(Address, SignerEvent),
     /// Of one token.
     Token(Address, TokenEvent),
+    /// Of one idempotency key.
+    Key(IdempotencyKey, KeyEvent),
     /// Of operations.
     Ops(OpsEvent),
 }

@@ -4,6 +4,7 @@ use crate::event::{
     Claimed, Deferral, Event, FailureReason, Minted, OpenTx, OpsEvent, OrderEvent, PaidBy, ParkReason, Parked,
     ParkedMessage, PaymentFailure, PaymentProof, Purpose, Settled, SignerEvent, Submission, TokenEvent, WaitReason,
 };
+use crate::idempotency::{IdempotencyKey, KeyBound, KeyEvent, KeySource};
 use crate::ids::{BlockRef, PaymentId, PaymentKey};
 use crate::money::{Quantity, Usdc};
 use crate::request::{Authorization, PaymentRequest, Purchase, SignatureBytes};
@@ -132,6 +133,11 @@ pub fn terms() -> TokenTerms {
     }
 }
 
+/// What the payer's application calls the order.
+pub fn key() -> IdempotencyKey {
+    IdempotencyKey::new(PAYER, KeySource::Header, "order-7")
+}
+
 fn block(number: u64) -> BlockRef {
     BlockRef { number, hash: B256::with_last_byte(number.to_le_bytes()[0]) }
 }
@@ -152,6 +158,7 @@ pub fn all() -> Vec<Event> {
             open: vec![5, 6],
         })),
         order(OrderEvent::PaymentRequested(Box::new(request()))),
+        Event::Key(key(), KeyEvent::Bound(KeyBound { payment_id: id })),
         order(OrderEvent::PaymentDeferred(1, deferral())),
         signer(SignerEvent::Signed(open_tx(7))),
         order(OrderEvent::PaymentSubmitted(1, submission(7))),

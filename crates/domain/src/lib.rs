@@ -7,6 +7,7 @@
 
 pub mod event;
 pub mod examples;
+pub mod idempotency;
 pub mod ids;
 pub mod lane;
 pub mod money;
@@ -15,6 +16,7 @@ pub mod request;
 pub mod token;
 
 pub use event::{Event, OpsEvent, OrderEvent, SignerEvent, TokenEvent};
+pub use idempotency::{IdempotencyKey, KeyBound, KeyEvent, KeySource};
 pub use ids::{BlockRef, PaymentId, PaymentKey};
 pub use lane::Lane;
 pub use money::{Quantity, Usdc};

@@ -175,7 +175,7 @@ fn expect(headers: &mut HeaderMap, new: &NewEvent) {
             let filter = match &new.event {
                 Event::Order(id, _) => order_filter(*id),
                 Event::Signer(address, _) => signer_filter(*address),
-                Event::Token(..) | Event::Ops(_) => subject(&new.event),
+                Event::Token(..) | Event::Key(..) | Event::Ops(_) => subject(&new.event),
             };
             headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", filter);
         }

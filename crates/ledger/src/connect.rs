@@ -1,11 +1,15 @@
 //! A connection to the ledger that has passed the start-up gate.
 
-use crate::client::{connect_client, find_api, stream_info};
+use crate::client::{connect_client, find_api, request, stream_info};
 use crate::error::{ConnectError, LedgerError};
 use crate::gate;
+use crate::monitor::{Monitor, Storage};
+use crate::subjects::STREAM;
 use async_nats::jetstream;
 use chrono::{DateTime, Utc};
 use runtime::{ConfigError, Env};
+use serde::Deserialize;
+use serde_json::Value;
 
 /// Where the ledger is.
 #[derive(Clone, Debug)]
@@ -29,6 +33,17 @@ impl LedgerConfig {
     }
 }
 
+/// What a durable consumer has before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Lag {
+    /// Messages that nobody was given yet.
+    #[serde(rename = "num_pending")]
+    pub pending: u64,
+    /// Messages that somebody holds, and has not acknowledged.
+    #[serde(rename = "num_ack_pending")]
+    pub held: u64,
+}
+
 /// The ledger. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -37,6 +52,7 @@ pub struct Ledger {
     /// What subjects of the JetStream API begin with: the account of the user decides.
     pub(crate) api: &'static str,
     pub(crate) source: &'static str,
+    monitor: Monitor,
     incarnation: DateTime<Utc>,
 }
 
@@ -50,8 +66,9 @@ impl Ledger {
         let client = connect_client(&config.url).await?;
         let api = find_api(&client).await?;
         let jetstream = jetstream::with_prefix(client.clone(), api);
-        let incarnation = gate::pass(&client, api, &config.monitor_url).await?;
-        Ok(Self { client, jetstream, api, source, incarnation })
+        let monitor = Monitor::new(&config.monitor_url)?;
+        let incarnation = gate::pass(&client, api, &monitor).await?;
+        Ok(Self { client, jetstream, api, source, monitor, incarnation })
     }
 
     /// When the stream was created. Another value than yesterday's is another ledger: positions do not carry over (F13).
@@ -62,6 +79,24 @@ impl Ledger {
     /// Whether the connection stands now; for `/readyz`.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// How much a durable consumer of `nats/consumers/` has before it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transient`] without an answer, or without a consumer of this name.
+    pub async fn lag(&self, consumer: &str) -> Result<Lag, LedgerError> {
+        let answer = request(&self.client, self.api, &format!("CONSUMER.INFO.{STREAM}.{consumer}"), Value::Null).await;
+        let answer = answer.map_err(|e| LedgerError::Transient(e.to_string()))?;
+        serde_json::from_value(answer).map_err(|e| LedgerError::Transient(format!("{consumer}: {e}")))
+    }
+
+    /// How full the server's storage is.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transient`] without an answer of the monitor.
+    pub async fn storage(&self) -> Result<Storage, LedgerError> {
+        self.monitor.storage().await.map_err(|e| LedgerError::Transient(e.to_string()))
     }
 
     /// Re-reads the stream's state: `(creation time, last sequence)`.

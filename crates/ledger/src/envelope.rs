@@ -15,7 +15,10 @@ use domain::event::OpenTx;
 use domain::event::{
     Claimed, Deferral, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Settled, Submission,
 };
-use domain::{Event, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent, TokenEvent, TokenTerms};
+use domain::{
+    Event, IdempotencyKey, KeyBound, KeyEvent, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent,
+    TokenEvent, TokenTerms,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -96,6 +99,7 @@ pub(crate) fn data(event: &Event) -> Result<Value, serde_json::Error> {
         Event::Signer(_, SignerEvent::Signed(tx)) => value(tx),
         Event::Signer(_, SignerEvent::Settled(settled)) => value(settled),
         Event::Token(_, TokenEvent::Registered(terms)) => value(terms),
+        Event::Key(_, KeyEvent::Bound(bound)) => value(bound),
         Event::Ops(OpsEvent::Parked(parked)) => value(parked),
     }
 }
@@ -183,6 +187,11 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
                 return Err(Undecodable::Contradiction("the terms are of another token".to_owned()));
             }
             Ok(Event::Token(address, TokenEvent::Registered(Box::new(terms))))
+        }
+        ["keys", payer, digest, "bound"] => {
+            let digest = digest.parse().map_err(|_| Undecodable::Contradiction(format!("{digest:?} is no digest")))?;
+            let key = IdempotencyKey { payer: parse_address(payer)?, digest };
+            Ok(Event::Key(key, KeyEvent::Bound(parse::<KeyBound>(data)?)))
         }
         ["ops", "parked", _] => Ok(Event::Ops(OpsEvent::Parked(parse::<ParkedMessage>(data)?))),
         _ => Err(Undecodable::UnknownType(ty.to_owned())),

@@ -3,10 +3,14 @@
 use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
-use crate::subjects::{claims_filter, order_filter, settled_subject, signed_subject, signer_filter, token_subject};
+use crate::subjects::{
+    claims_filter, key_subject, order_filter, settled_subject, signed_subject, signer_filter, token_subject,
+};
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{Event, Lane, Order, PaymentId, SignerEvent, TokenEvent, TokenTerms, lane, order};
+use domain::{
+    Event, IdempotencyKey, KeyEvent, Lane, Order, PaymentId, SignerEvent, TokenEvent, TokenTerms, lane, order,
+};
 use std::collections::HashMap;
 
 /// A folded aggregate and the version that an append must name.
@@ -110,6 +114,23 @@ impl Ledger {
     /// `Transient` without an answer.
     pub async fn is_settled(&self, signer: Address, nonce: u64) -> Result<bool, LedgerError> {
         Ok(self.last(&settled_subject(signer, nonce)).await?.is_some())
+    }
+
+    /// The order that one of `keys` names: of those that are bound, the first in the order given.
+    ///
+    /// # Errors
+    /// `Corrupt` when an event cannot be read; `Transient` without an answer.
+    pub async fn bound_to(&self, keys: &[IdempotencyKey]) -> Result<Option<PaymentId>, LedgerError> {
+        let subjects: Vec<String> = keys.iter().map(|key| key_subject(*key)).collect();
+        let stored = if subjects.is_empty() { vec![] } else { self.last_per_subject(&subjects).await? };
+        let bound = |subject: &String| stored.iter().find(|recorded| recorded.subject == *subject);
+        match subjects.iter().find_map(bound) {
+            None => Ok(None),
+            Some(recorded) => match &recorded.event {
+                Ok(Event::Key(_, KeyEvent::Bound(bound))) => Ok(Some(bound.payment_id)),
+                _ => Err(corrupt(recorded, "not the event of a key")),
+            },
+        }
     }
 
     /// A token's terms, once it is registered.

@@ -55,6 +55,15 @@ impl Ledger {
         Ok(self.messages(filters, from))
     }
 
+    /// What `filter` matches from sequence `from` on, in order, for ever.
+    pub fn follow_from(
+        &self,
+        filter: &str,
+        from: u64,
+    ) -> impl Stream<Item = Result<Recorded, LedgerError>> + Send + Unpin + use<> {
+        self.messages(vec![filter.to_owned()], from.max(1))
+    }
+
     fn messages(
         &self,
         filters: Vec<String>,

@@ -3,19 +3,20 @@
 use crate::client::stream_info;
 use crate::definitions::{compare, stream};
 use crate::error::ConnectError;
+use crate::monitor::Monitor;
 use async_nats::Client;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
-use std::time::Duration;
 
 /// 2.15 group-commits under `sync_interval: always` on replicas, and knows every header that is used here.
 const MINIMUM_SERVER: (u64, u64) = (2, 15);
 const MINIMUM_SERVER_TEXT: &str = "2.15.0";
 
 /// Passes or says what to change; answers with the stream's creation time.
-pub(crate) async fn pass(client: &Client, api: &str, monitor_url: &str) -> Result<DateTime<Utc>, ConnectError> {
+pub(crate) async fn pass(client: &Client, api: &str, monitor: &Monitor) -> Result<DateTime<Utc>, ConnectError> {
     check_version(&client.server_info().version)?;
-    check_sync(monitor_url).await?;
+    if !monitor.says_synced().await? {
+        return Err(ConnectError::NotSynced);
+    }
     let info = stream_info(client, api).await?;
     compare("the stream LEDGER", &stream(), &info.config)?;
     // It overrides `sync_interval: always` (NATS ADR-56), and a definition that leaves it out does not exclude it.
@@ -32,24 +33,6 @@ fn check_version(found: &str) -> Result<(), ConnectError> {
         return Err(ConnectError::OldServer { found: found.to_owned(), needed: MINIMUM_SERVER_TEXT });
     }
     Ok(())
-}
-
-/// `/varz` says `jetstream.config.sync_always` when an ack means fsynced.
-async fn check_sync(monitor_url: &str) -> Result<(), ConnectError> {
-    let fail = |e: reqwest::Error| ConnectError::NoMonitor { url: monitor_url.to_owned(), cause: e.to_string() };
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().map_err(fail)?;
-    let varz: Value = http
-        .get(format!("{}/varz", monitor_url.trim_end_matches('/')))
-        .send()
-        .await
-        .map_err(fail)?
-        .json()
-        .await
-        .map_err(fail)?;
-    match varz.pointer("/jetstream/config/sync_always") {
-        Some(Value::Bool(true)) => Ok(()),
-        _ => Err(ConnectError::NotSynced),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! order or a lane. A subject is written once, for ever; what repeats carries its number.
 
 use alloy_primitives::Address;
-use domain::{Event, OpsEvent, OrderEvent, PaymentId, SignerEvent, TokenEvent};
+use core::fmt::LowerHex;
+use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, SignerEvent, TokenEvent};
 
 /// The one stream.
 pub const STREAM: &str = "LEDGER";
@@ -33,6 +34,7 @@ pub fn subject(event: &Event) -> String {
             }
         }
         Event::Token(address, TokenEvent::Registered(_)) => format!("tokens.{}.registered", hex(*address)),
+        Event::Key(key, KeyEvent::Bound(_)) => key_subject(*key),
         Event::Ops(OpsEvent::Parked(parked)) => format!("ops.parked.{}-{}", parked.consumer, parked.sequence),
     }
 }
@@ -45,6 +47,7 @@ pub fn event_type(event: &Event) -> String {
         Event::Signer(_, SignerEvent::Signed(_)) => "signer.signed",
         Event::Signer(_, SignerEvent::Settled(_)) => "signer.settled",
         Event::Token(_, TokenEvent::Registered(_)) => "token.registered",
+        Event::Key(_, KeyEvent::Bound(_)) => "key.bound",
         Event::Ops(OpsEvent::Parked(_)) => "ops.parked",
     };
     format!("io.paymint.{name}.v1")
@@ -55,6 +58,7 @@ pub(crate) fn aggregate(event: &Event) -> String {
     match event {
         Event::Order(id, _) => id.to_string(),
         Event::Signer(address, _) | Event::Token(address, _) => hex(*address),
+        Event::Key(key, _) => format!("{}.{}", hex(key.payer), hex(key.digest)),
         Event::Ops(OpsEvent::Parked(parked)) => format!("{}-{}", parked.consumer, parked.sequence),
     }
 }
@@ -89,6 +93,11 @@ pub(crate) fn token_subject(address: Address) -> String {
     format!("tokens.{}.registered", hex(address))
 }
 
+/// The one event of an idempotency key.
+pub(crate) fn key_subject(key: IdempotencyKey) -> String {
+    format!("keys.{}.{}.bound", hex(key.payer), hex(key.digest))
+}
+
 fn order_prefix(id: PaymentId) -> String {
     format!("orders.{}.{id}", id.shard())
 }
@@ -97,9 +106,9 @@ fn signer_prefix(address: Address) -> String {
     format!("signers.{}", hex(address))
 }
 
-/// 40 lower-case hex digits: `0x` adds nothing in a subject.
-fn hex(address: Address) -> String {
-    format!("{address:x}").trim_start_matches("0x").to_owned()
+/// Lower-case hex digits: `0x` adds nothing in a subject.
+fn hex(bytes: impl LowerHex) -> String {
+    format!("{bytes:x}").trim_start_matches("0x").to_owned()
 }
 
 #[cfg(test)]

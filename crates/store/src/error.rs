@@ -17,6 +17,9 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// The tables are there and empty. Try again later: read-projector begins the position at its start.
+    #[error("nothing is projected yet: no read-projector has worked on this database")]
+    NotBegun,
     /// An event is missing or out of order. Stop: the ledger or its reader has lost something (D4, F15).
     #[error("the ledger continues with sequence {found} where {expected} was next: events are missing")]
     Gap {
@@ -71,7 +74,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether trying again later can help.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Transient { .. })
+        matches!(self, Self::Transient { .. } | Self::NotBegun)
     }
 
     /// Translates once what sqlx says while `operation` is under way.

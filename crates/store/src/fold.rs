@@ -81,8 +81,8 @@ impl Rows {
                     parked.consumer, parked.sequence, parked.subject, parked.reason
                 ),
             )),
-            // A lane's history concerns only its owner; the copy has it.
-            Ok(Event::Signer(..)) => Ok(()),
+            // A lane's history and a key concern only those who write them; the copy has them.
+            Ok(Event::Signer(..) | Event::Key(..)) => Ok(()),
         };
         if let Err((kind, reason)) = refused {
             let recorded_at = time(entry.recorded_at);

@@ -2,7 +2,7 @@
 
 use crate::connect::Store;
 use crate::error::StoreError;
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::Event;
 use sha2::{Digest, Sha256};
@@ -147,6 +147,11 @@ pub(crate) fn seq_to(seq: u64) -> Result<i64, StoreError> {
 /// The way back.
 pub(crate) fn seq_from(seq: i64) -> Result<u64, sqlx::Error> {
     u64::try_from(seq).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+/// 20 bytes.
+pub(crate) fn address(bytes: &[u8]) -> Result<Address, sqlx::Error> {
+    Address::try_from(bytes).map_err(|e| sqlx::Error::Decode(e.to_string().into()))
 }
 
 /// 32 bytes.

@@ -6,6 +6,7 @@ use domain::event::PaidBy;
 use domain::money::decimal_string;
 use domain::order::Stage;
 use domain::{PaymentId, PaymentKey, Quantity, Usdc};
+use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 
 /// [`Stage`] by name: the fine state.
@@ -138,6 +139,25 @@ pub struct MintView {
 }
 
 impl StageName {
+    /// Every stage, in the order of an order's life.
+    pub const ALL: [Self; 9] = [
+        Self::Requested,
+        Self::Deferred,
+        Self::Settling,
+        Self::Failed,
+        Self::Paid,
+        Self::Minting,
+        Self::MintDeferred,
+        Self::MintParked,
+        Self::Minted,
+    ];
+
+    /// The stage of this name, as the tables have it.
+    pub(crate) fn named(name: &str) -> Result<Self, sqlx::Error> {
+        let name = name.into_deserializer();
+        Self::deserialize(name).map_err(|e: serde::de::value::Error| sqlx::Error::Decode(e.into()))
+    }
+
     /// The name of `stage`.
     pub const fn of(stage: &Stage) -> Self {
         match stage {

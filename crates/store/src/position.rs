@@ -27,19 +27,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn position(&self, projection: &str) -> Result<Option<Position>, StoreError> {
-        const OPERATION: &str = "reading the position";
-        let row = sqlx::query("SELECT incarnation, seq, hash FROM projections WHERE name = $1")
-            .bind(projection)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(StoreError::of(OPERATION))?;
-        let Some(row) = row else { return Ok(None) };
-        let read = || -> Result<Position, sqlx::Error> {
-            let seq = row.try_get::<i64, _>("seq")?;
-            let hash = row.try_get::<Vec<u8>, _>("hash")?;
-            Ok(Position { incarnation: row.try_get("incarnation")?, seq: seq_from(seq)?, hash: fixed(&hash)? })
-        };
-        read().map(Some).map_err(StoreError::of(OPERATION))
+        position(&self.pool, projection).await
     }
 
     /// The position of `projection` over the stream created at `incarnation`; the first call begins it at 0.
@@ -92,4 +80,21 @@ impl Store {
             .map_err(StoreError::of(OPERATION))?;
         fixed(&hash).map_err(StoreError::of(OPERATION))
     }
+}
+
+/// Where `projection` stands, as `db` sees it.
+pub(crate) async fn position(db: impl sqlx::PgExecutor<'_>, projection: &str) -> Result<Option<Position>, StoreError> {
+    const OPERATION: &str = "reading the position";
+    let row = sqlx::query("SELECT incarnation, seq, hash FROM projections WHERE name = $1")
+        .bind(projection)
+        .fetch_optional(db)
+        .await
+        .map_err(StoreError::of(OPERATION))?;
+    let Some(row) = row else { return Ok(None) };
+    let read = || -> Result<Position, sqlx::Error> {
+        let seq = row.try_get::<i64, _>("seq")?;
+        let hash = row.try_get::<Vec<u8>, _>("hash")?;
+        Ok(Position { incarnation: row.try_get("incarnation")?, seq: seq_from(seq)?, hash: fixed(&hash)? })
+    };
+    read().map(Some).map_err(StoreError::of(OPERATION))
 }

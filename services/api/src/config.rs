@@ -15,6 +15,12 @@ const ADDR_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::
 const MAX_TIMEOUT_DEFAULT_S: u64 = 900;
 /// What settlement may need, seconds: a payment with less left is not taken (D14).
 const MIN_WINDOW_DEFAULT_S: u64 = 120;
+/// Orders that may wait (L5).
+const LAG_MAX_DEFAULT: u64 = 20_000;
+/// Unpaid orders of one payer (L6).
+const PAYER_DEFAULT: usize = 16;
+/// Settlements a second before any has been seen: half a full transaction every second.
+const SETTLE_RATE_DEFAULT: u32 = 50;
 /// A payment that stays valid for longer than a day is not taken: an archived id can never become payable again (D2).
 pub(crate) const MAX_WINDOW_S: u64 = 86_400;
 
@@ -41,6 +47,14 @@ pub struct Config {
     pub max_timeout_s: u64,
     /// `MIN_WINDOW_S`: a payment must stay valid for this long when it arrives, seconds.
     pub min_window_s: u64,
+    /// `LAG_MAX`: orders that may wait for settlement; beyond it none is taken.
+    pub lag_max: u64,
+    /// `PAYER_IN_FLIGHT_MAX`: unpaid orders that one payer may have (B42).
+    pub payer_in_flight_max: usize,
+    /// `SETTLE_RATE`: settlements a second that are taken for granted until they have been measured.
+    pub settle_rate: u32,
+    /// `OPERATOR_TOKEN`: the bearer token of those who may follow everything; without it nobody may.
+    pub operator_token: Option<OperatorToken>,
     /// `CORS_ORIGINS`: origins of browser applications, separated by commas; empty for any (`*`).
     pub cors_origins: Vec<HeaderValue>,
 }
@@ -65,8 +79,21 @@ impl Config {
             asset_version: env.text("ASSET_VERSION", "2")?,
             max_timeout_s: env.parse_or("MAX_TIMEOUT_S", "a number of seconds such as 900", MAX_TIMEOUT_DEFAULT_S)?,
             min_window_s: env.parse_or("MIN_WINDOW_S", "a number of seconds such as 120", MIN_WINDOW_DEFAULT_S)?,
+            lag_max: env.parse_or("LAG_MAX", "a number of orders such as 20000", LAG_MAX_DEFAULT)?,
+            payer_in_flight_max: env.parse_or("PAYER_IN_FLIGHT_MAX", "a number of orders such as 16", PAYER_DEFAULT)?,
+            settle_rate: env.parse_or("SETTLE_RATE", "orders a second such as 50", SETTLE_RATE_DEFAULT)?,
+            operator_token: OperatorToken::from_env(env)?,
             cors_origins: cors_origins(env)?,
         };
+        for (variable, zero) in [
+            ("LAG_MAX", config.lag_max == 0),
+            ("PAYER_IN_FLIGHT_MAX", config.payer_in_flight_max == 0),
+            ("SETTLE_RATE", config.settle_rate == 0),
+        ] {
+            if zero {
+                return Err(invalid(variable, "a number from 1 on", "with 0 no order would ever be taken".to_owned()));
+            }
+        }
         if config.max_timeout_s > MAX_WINDOW_S {
             let why = format!("payments may stay valid for {MAX_WINDOW_S} s at most");
             return Err(invalid("MAX_TIMEOUT_S", "900", why));
@@ -106,6 +133,48 @@ fn cors_origins(env: &Env) -> Result<Vec<HeaderValue>, ConfigError> {
             })
     };
     text.split(',').map(origin).collect()
+}
+
+/// What operators send as `Authorization: Bearer …`. Never printed.
+#[derive(Clone)]
+pub struct OperatorToken(String);
+
+impl OperatorToken {
+    /// Shorter ones can be guessed.
+    const LENGTH_MIN: usize = 16;
+
+    fn from_env(env: &Env) -> Result<Option<Self>, ConfigError> {
+        let text = env.text_or("OPERATOR_TOKEN", "");
+        let plain = text.bytes().all(|b| b.is_ascii_graphic());
+        match text.len() {
+            0 => Ok(None),
+            Self::LENGTH_MIN.. if plain => Ok(Some(Self(text))),
+            _ => {
+                let shape = "16 or more visible ASCII characters";
+                Err(invalid("OPERATOR_TOKEN", shape, "it is too short, or has other characters".to_owned()))
+            }
+        }
+    }
+
+    /// In constant time: as long for a wrong first letter as for a wrong last one.
+    fn is(&self, sent: &[u8]) -> bool {
+        let differs = |(ours, sent): (&u8, &u8)| ours ^ sent;
+        self.0.len() == sent.len() && self.0.as_bytes().iter().zip(sent).map(differs).fold(0, |all, one| all | one) == 0
+    }
+}
+
+impl std::fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Config {
+    /// Whether a request with this `Authorization` comes from an operator.
+    pub(crate) fn is_operator(&self, authorization: Option<&HeaderValue>) -> bool {
+        let sent = authorization.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        self.operator_token.as_ref().zip(sent).is_some_and(|(token, sent)| token.is(sent))
+    }
 }
 
 fn invalid(variable: &str, shape: &str, why: String) -> ConfigError {

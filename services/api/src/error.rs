@@ -3,8 +3,9 @@
 //! Answers are RFC 9457 problem documents of less than 1 KB. They never echo what was sent, and tell nothing of the
 //! inside. A payment that does not fit is answered with the offer again, in both generations of x402.
 
+use crate::admission::{Closed, Refusal};
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::PaymentId;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use x402::{Offer, Rejection, payment_required};
 
 /// When to come back after a 503, seconds: a leader election takes 6, a restart less.
-const RETRY_AFTER_S: &str = "3";
+const RETRY_AFTER_S: u64 = 3;
 
 /// Lower case of [`x402::PAYMENT_REQUIRED`].
 const PAYMENT_REQUIRED: HeaderName = HeaderName::from_static("payment-required");
@@ -29,8 +30,10 @@ pub(crate) enum Problem {
     TokenUnknown,
     /// Not an id, or of no payment in the ledger.
     PaymentUnknown,
-    /// A stream of events was asked for without saying of what.
-    FilterMissing,
+    /// A stream of events was asked for by more than one filter, or by one that is none.
+    FilterInvalid,
+    /// Without a filter a stream is for operators.
+    OperatorsOnly,
     /// The body is not one JSON object.
     BodyMalformed,
     /// The body is longer than [`crate::mint::BODY_MAX`].
@@ -49,6 +52,12 @@ pub(crate) enum Problem {
     PaymentRequired(Rejection, Box<Offer>),
     /// The authorization pays for another order: this one.
     KeyReused(PaymentId),
+    /// The `Idempotency-Key` cannot be read.
+    KeyInvalid,
+    /// The key names another order: this one.
+    KeyNamesAnother(PaymentId),
+    /// No order is taken now, or none of this payer.
+    NotAdmitted(Refusal),
     /// The ledger does not answer. The order may be written all the same; the same request again finds out.
     LedgerAway,
     /// The tokens have not been read yet.
@@ -90,7 +99,8 @@ impl Problem {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::TokenUnknown => (StatusCode::NOT_FOUND, "token_unknown", "No such token"),
             Self::PaymentUnknown => (StatusCode::NOT_FOUND, "payment_unknown", "No such payment"),
-            Self::FilterMissing => (StatusCode::BAD_REQUEST, "events_filter_missing", "Events of what?"),
+            Self::FilterInvalid => (StatusCode::BAD_REQUEST, "events_filter_invalid", "Events of what?"),
+            Self::OperatorsOnly => (StatusCode::UNAUTHORIZED, "operators_only", "For operators"),
             Self::BodyMalformed => (StatusCode::BAD_REQUEST, "body_malformed", "Unreadable body"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow", "Body too slow"),
@@ -103,6 +113,19 @@ impl Problem {
             }
             Self::PaymentRequired(rejection, _) => (StatusCode::PAYMENT_REQUIRED, rejection.code(), "Payment required"),
             Self::KeyReused(_) => (StatusCode::CONFLICT, "payment_key_reused", "Authorization already used"),
+            Self::KeyInvalid => (StatusCode::BAD_REQUEST, "idempotency_key_invalid", "Unreadable idempotency key"),
+            Self::KeyNamesAnother(_) => (StatusCode::CONFLICT, "idempotency_key_reused", "Key already used"),
+            Self::NotAdmitted(refusal) => match refusal.why {
+                Closed::PayerBusy => (StatusCode::TOO_MANY_REQUESTS, "payer_busy", "Too many unpaid orders"),
+                Closed::LedgerAway => {
+                    (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", "Temporarily unavailable")
+                }
+                Closed::LedgerBroken => (StatusCode::SERVICE_UNAVAILABLE, "ledger_broken", "Stopped"),
+                Closed::LedgerFull => (StatusCode::SERVICE_UNAVAILABLE, "ledger_full", "Stopped"),
+                Closed::SettlementPaused => (StatusCode::SERVICE_UNAVAILABLE, "settlement_paused", "Paused"),
+                Closed::QueueFull => (StatusCode::SERVICE_UNAVAILABLE, "queue_full", "Overloaded"),
+                Closed::SettlementSlow => (StatusCode::SERVICE_UNAVAILABLE, "settlement_slow", "Overloaded"),
+            },
             Self::LedgerAway => (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", "Temporarily unavailable"),
             Self::StartingUp => (StatusCode::SERVICE_UNAVAILABLE, "starting_up", "Temporarily unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Temporarily unavailable"),
@@ -117,7 +140,8 @@ impl Problem {
             Self::MethodNotAllowed => "this path is not for this method",
             Self::TokenUnknown => "no token with this address is sold here; GET /api/tokens lists those that are",
             Self::PaymentUnknown => "no payment has this id",
-            Self::FilterMissing => "say which payment's events to send: /api/events?payment={paymentQueueId}",
+            Self::FilterInvalid => "one of ?payment={paymentQueueId}, ?payer={address} and ?token={address}",
+            Self::OperatorsOnly => "say whose events: ?payment=, ?payer= or ?token=; all of them need a bearer token",
             Self::BodyMalformed => "the body must be one JSON object such as {\"quantity\": 10}",
             Self::BodyTooLarge => "the body is longer than 64 KiB",
             Self::BodyTooSlow => "the body did not arrive in time",
@@ -126,6 +150,17 @@ impl Problem {
             Self::QuantityTooLarge => "the token cannot have that many units",
             Self::PaymentUnreadable(rejection) | Self::PaymentRequired(rejection, _) => return rejection.to_string(),
             Self::KeyReused(_) => "this authorization already pays for another order, the one of paymentQueueId",
+            Self::KeyInvalid => "Idempotency-Key must be sent once, as 1 to 128 visible ASCII characters",
+            Self::KeyNamesAnother(_) => "this key already names another order, the one of paymentQueueId",
+            Self::NotAdmitted(refusal) => match refusal.why {
+                Closed::PayerBusy => "this payer has as many unpaid orders as may be; try again when one is settled",
+                Closed::LedgerAway => "no order can be written now; nothing was written",
+                Closed::LedgerBroken => "no order is taken until an operator has looked; nothing was written",
+                Closed::LedgerFull => "no order is taken until an operator has made room; nothing was written",
+                Closed::SettlementPaused => "payments cannot be settled now; nothing was written",
+                Closed::QueueFull => "too many orders wait; nothing was written",
+                Closed::SettlementSlow => "it could not be settled while the payment is valid; nothing was written",
+            },
             Self::LedgerAway => "the order could not be confirmed; the same request with the same payment is safe",
             Self::StartingUp => "the service has just started; nothing was written",
             Self::Busy => "too many such requests at once; nothing was written",
@@ -135,10 +170,19 @@ impl Problem {
         text.to_owned()
     }
 
+    /// When to come back, seconds, where coming back can help.
+    fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::NotAdmitted(refusal) => Some(refusal.retry_after_s),
+            _ if self.row().0 == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_S),
+            _ => None,
+        }
+    }
+
     fn document(&self) -> Document<'static> {
         let (status, code, title) = self.row();
         let payment_queue_id = match self {
-            Self::KeyReused(id) | Self::OrderUnreadable(id) => Some(*id),
+            Self::KeyReused(id) | Self::KeyNamesAnother(id) | Self::OrderUnreadable(id) => Some(*id),
             _ => None,
         };
         let kind = format!("urn:paymint:problem:{code}");
@@ -154,8 +198,11 @@ impl IntoResponse for Problem {
             return dual_stack(*rejection, offer, &document);
         }
         let mut response = json_response(status, &document, "application/problem+json");
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        if let Some(seconds) = self.retry_after_s() {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self == Self::OperatorsOnly {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -1,199 +1,181 @@
-//! `GET /api/events?payment={id}`: one order's events as server-sent events, `id:` = ledger sequence.
+//! `GET /api/events`: what the ledger says, as server-sent events, `id:` = ledger sequence.
 //!
-//! A stream sends what the ledger holds beyond the last sequence that the client has seen, waits for news, and does it
-//! again: no gap and no duplicate, across restarts of this process and across instances. After `payment.failed` or
-//! `mint.confirmed` nothing can follow: the stream ends with a comment, and a client that comes back with that sequence
-//! is answered 204, which makes an `EventSource` stop.
+//! Of one payment a stream holds every event from the first on, whenever it is opened; after `payment.failed` or
+//! `mint.confirmed` nothing can follow: it ends, and a client that comes back with that sequence is answered 204, which
+//! makes an `EventSource` stop. Of a payer, a token, or everything, it holds what comes, and what a client missed that
+//! says where it stopped. Who missed too much is told `reset`, and where to load the state anew.
+//!
+//! No gap and no duplicate, across restarts of this process and across instances: the sequence is the ledger's.
 
 use crate::Api;
 use crate::error::Problem;
-use crate::notifier::Subscription;
-use crate::records;
-use alloy_primitives::B256;
+use crate::feed::Feed;
+use crate::follower::parties_of;
+use crate::hub::{Missed, Starting, Topic};
+use crate::mint::address;
+use crate::news::{News, is_last};
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::sse::{Event as Frame, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
-use domain::{Event, OrderEvent, PaymentId};
-use futures_util::{Stream, stream};
-use ledger::Recorded;
-use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
-use std::convert::Infallible;
+use domain::{Event, PaymentId};
+use serde::Deserialize;
+use serde_json::json;
 use std::sync::Arc;
-use std::time::Duration;
-use store::{MintStatus, PaymentStatus, PaymentView, StageName};
 
-/// A comment, so that proxies and clients know that the stream lives.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long a client shall wait before it comes back.
-const RECONNECT: Duration = Duration::from_secs(2);
-/// A look at the ledger without being woken: if news were ever lost on the way, they come late, not never.
-const SWEEP: Duration = Duration::from_secs(30);
-/// News were announced that a replica does not have yet.
-const LAGGING: Duration = Duration::from_millis(50);
-
+/// What the stream is of. One of the first three, or none.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Filter {
     payment: Option<String>,
+    payer: Option<String>,
+    token: Option<String>,
     /// For clients that cannot set `Last-Event-ID`.
     last_event_id: Option<String>,
 }
 
-/// What an event says to a payer: no signature, no raw transaction.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct News<'a> {
-    sequence: u64,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    payment_queue_id: PaymentId,
-    time: DateTime<Utc>,
-    status: PaymentStatus,
-    state: StageName,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mint_status: Option<MintStatus>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tx_hash: Option<B256>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
+/// Where a client stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// It comes for the first time.
+    Nothing,
+    /// It has everything up to here.
+    UpTo(u64),
+    /// It says something that is no sequence of this ledger (B49).
+    Unknown,
 }
 
-/// Opens the stream; 404 for what the ledger does not know.
+/// Opens the stream; 404 for a payment that the ledger does not know.
 pub(crate) async fn events(
     State(api): State<Arc<Api>>,
     filter: Result<Query<Filter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(filter) = filter.map_err(|_| Problem::FilterMissing)?;
-    let id = filter.payment.ok_or(Problem::FilterMissing)?.parse().map_err(|_| Problem::PaymentUnknown)?;
-    let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    // What is no sequence is no position: the client gets the whole history, a few dozen events at most.
-    let seen = resumed.or(filter.last_event_id).and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let Query(filter) = filter.map_err(|_| Problem::FilterInvalid)?;
+    let topic = topic(&filter)?;
+    if topic == Topic::Everything && !api.config.is_operator(headers.get(AUTHORIZATION)) {
+        return Err(Problem::OperatorsOnly);
+    }
+    let seen = api.seen(&headers, filter.last_event_id.as_deref()).await?;
+    match topic {
+        Topic::Payment(id) => of_payment(api, id, seen).await,
+        Topic::Payer(_) | Topic::Token(_) | Topic::Everything => of_many(&api, topic, seen),
+    }
+}
 
-    let mut feed = Feed::new(api, id, seen);
-    let history = feed.api.records.history(id).await?;
+/// Every event of the order after what was seen, and what comes.
+async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Seen) -> Result<Response, Problem> {
+    // Listen first, read then: what is written in between is in both, and sent once.
+    let ear = api.follower.hub.listen(Topic::Payment(id));
+    let history = api.records.history(id).await?;
     if history.is_empty() {
         return Err(Problem::PaymentUnknown);
     }
-    feed.take(&history);
-    if feed.ended && feed.ready.len() == 1 {
+    let (payer, token) = parties_of(&history).ok_or(Problem::OrderUnreadable(id))?;
+    let after = if let Seen::UpTo(seq) = seen { seq } else { 0 };
+    let news: Vec<_> = history
+        .iter()
+        .filter_map(|recorded| match &recorded.event {
+            Ok(Event::Order(_, event)) => Some((recorded.seq, is_last(event), recorded, event)),
+            _ => None,
+        })
+        .collect();
+    let ended = news.iter().any(|(_, last, ..)| *last);
+    if ended && news.iter().all(|(seq, ..)| *seq <= after) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    feed.ready.push_front(Frame::default().retry(RECONNECT));
-    let mut response =
-        Sse::new(feed.frames()).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat")).into_response();
-    let unbuffered = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    response.headers_mut().extend([unbuffered]);
-    Ok(response)
+    let mut feed = Feed::new(ear, api.stop.clone(), after);
+    if seen == Seen::Unknown {
+        feed.push(reset(0, &format!("/api/payment/{id}")));
+    }
+    for (_, _, recorded, event) in news {
+        feed.take(&News::of(recorded, id, event, payer, token));
+    }
+    Ok(respond(feed))
 }
 
-/// One client's stream.
-struct Feed {
-    api: Arc<Api>,
-    id: PaymentId,
-    subscription: Subscription,
-    /// Last sequence that the client has.
-    seen: u64,
-    /// The order so far, and the last sequence that was looked at.
-    view: Option<PaymentView>,
-    folded: u64,
-    ready: VecDeque<Frame>,
-    ended: bool,
-}
-
-impl Feed {
-    fn new(api: Arc<Api>, id: PaymentId, seen: u64) -> Self {
-        let subscription = api.notifier.subscribe(id);
-        Self { api, id, subscription, seen, view: None, folded: 0, ready: VecDeque::new(), ended: false }
-    }
-
-    fn frames(self) -> impl Stream<Item = Result<Frame, Infallible>> + Send {
-        stream::unfold(self, |mut feed| async move {
-            let frame = feed.next().await?;
-            Some((Ok(frame), feed))
-        })
-    }
-
-    /// The next frame; `None` after the last event of the order, and when the process stops.
-    async fn next(&mut self) -> Option<Frame> {
-        let stop = self.api.stop.clone();
-        loop {
-            if let Some(frame) = self.ready.pop_front() {
-                return Some(frame);
-            }
-            if self.ended {
-                return None;
-            }
-            let pause = if self.subscription.announced() > self.folded { LAGGING } else { SWEEP };
-            tokio::select! {
-                () = self.subscription.woken() => {}
-                () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => return None,
-            }
-            // A ledger that does not answer now is asked again when woken or swept; the heartbeat goes on.
-            if let Ok(history) = self.api.records.history(self.id).await {
-                self.take(&history);
-            }
+/// What was missed, if it is still known, and what comes.
+fn of_many(api: &Api, topic: Topic, seen: Seen) -> Result<Response, Problem> {
+    let now = api.follower.hub.last();
+    let after = if let Seen::UpTo(seq) = seen { seq } else { now };
+    let (missed, ear) = api.follower.hub.resume(topic, after).map_err(|Starting| Problem::StartingUp)?;
+    let missed = if seen == Seen::Unknown { Missed::TooMuch(now) } else { missed };
+    let mut feed;
+    match missed {
+        Missed::News(missed) => {
+            feed = Feed::new(ear, api.stop.clone(), after);
+            // A client that hears nothing for long shall know from where it did.
+            feed.push(position(after));
+            missed.iter().for_each(|news| feed.take(news));
+        }
+        Missed::TooMuch(now) => {
+            feed = Feed::new(ear, api.stop.clone(), now);
+            feed.push(reset(now, &load_anew(topic)));
         }
     }
+    Ok(respond(feed))
+}
 
-    /// Makes frames of what the client has not seen.
-    fn take(&mut self, history: &[Recorded]) {
-        for recorded in history {
-            if recorded.seq <= self.folded {
-                continue;
-            }
-            self.folded = recorded.seq;
-            self.view = records::next(self.view.take(), self.id, recorded);
-            let (Some(view), Ok(Event::Order(_, event))) = (&self.view, &recorded.event) else { continue };
-            if recorded.seq > self.seen {
-                self.seen = recorded.seq;
-                self.ready.extend(frame(view, event, recorded));
-            }
-            if matches!(event, OrderEvent::PaymentFailed(_) | OrderEvent::MintConfirmed(_)) {
-                self.ended = true;
-            }
-        }
-        if self.ended {
-            self.ready.push_back(Frame::default().comment("the last event of this payment; close"));
-        }
+fn topic(filter: &Filter) -> Result<Topic, Problem> {
+    match (&filter.payment, &filter.payer, &filter.token) {
+        (Some(id), None, None) => id.parse().map(Topic::Payment).map_err(|_| Problem::PaymentUnknown),
+        (None, Some(payer), None) => address(payer).map(Topic::Payer).ok_or(Problem::FilterInvalid),
+        (None, None, Some(token)) => address(token).map(Topic::Token).ok_or(Problem::FilterInvalid),
+        (None, None, None) => Ok(Topic::Everything),
+        _ => Err(Problem::FilterInvalid),
     }
 }
 
-fn frame(view: &PaymentView, event: &OrderEvent, recorded: &Recorded) -> Option<Frame> {
-    let fits = view.last_seq == recorded.seq;
-    let news = News {
-        sequence: recorded.seq,
-        kind: event.name(),
-        payment_queue_id: view.id,
-        time: recorded.recorded_at,
-        status: view.status,
-        state: view.stage,
-        mint_status: view.stage.mint_status(),
-        tx_hash: tx_hash(event),
-        reason: view.reason.as_deref().filter(|_| fits),
-        detail: view.detail.as_deref().filter(|_| fits),
-    };
-    let data = serde_json::to_string(&news).ok()?;
-    Some(Frame::default().id(recorded.seq.to_string()).event(event.name()).data(data))
+impl Api {
+    /// By the header, which an `EventSource` sets when it comes back, or else by the query.
+    async fn seen(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Seen, Problem> {
+        let header = match headers.get("last-event-id").map(HeaderValue::to_str) {
+            Some(Err(_)) => return Ok(Seen::Unknown),
+            Some(Ok(text)) => Some(text),
+            None => None,
+        };
+        let text = header.or(query).unwrap_or_default().trim();
+        if text.is_empty() {
+            return Ok(Seen::Nothing);
+        }
+        let Ok(seq) = text.parse::<u64>() else { return Ok(Seen::Unknown) };
+        if seq <= self.follower.hub.last() {
+            return Ok(Seen::UpTo(seq));
+        }
+        // Another instance may be ahead of this one, but not of the ledger.
+        let (_, end) = self.ledger.state().await.map_err(|_| Problem::LedgerAway)?;
+        Ok(if seq <= end { Seen::UpTo(seq) } else { Seen::Unknown })
+    }
 }
 
-/// The transaction that the event names.
-fn tx_hash(event: &OrderEvent) -> Option<B256> {
-    match event {
-        OrderEvent::PaymentSubmitted(_, tx) | OrderEvent::MintSubmitted(_, tx) => Some(tx.tx_hash),
-        OrderEvent::PaymentConfirmed(proof) => Some(proof.tx_hash),
-        OrderEvent::PaymentFailed(failure) => failure.tx_hash,
-        OrderEvent::MintConfirmed(minted) => Some(minted.tx_hash),
-        OrderEvent::PaymentRequested(_)
-        | OrderEvent::PaymentDeferred(..)
-        | OrderEvent::MintDeferred(..)
-        | OrderEvent::MintParked(..) => None,
+/// Nothing but a position: it moves the `Last-Event-ID` of a client, and dispatches no event.
+pub(crate) fn position(seq: u64) -> Bytes {
+    Bytes::from(format!("id: {seq}\n\n"))
+}
+
+/// Forget what you have: load `path`, and go on from here.
+fn reset(seq: u64, path: &str) -> Bytes {
+    let data = json!({ "sequence": seq, "reload": path });
+    Bytes::from(format!("id: {seq}\nevent: reset\ndata: {data}\n\n"))
+}
+
+fn load_anew(topic: Topic) -> String {
+    match topic {
+        Topic::Payment(id) => format!("/api/payment/{id}"),
+        Topic::Payer(payer) => format!("/queue/payer/{payer}"),
+        Topic::Token(token) => format!("/api/tokens/{token}"),
+        Topic::Everything => "/queue/status".to_owned(),
     }
+}
+
+fn respond(feed: Feed) -> Response {
+    let mut response = Response::new(Body::from_stream(feed.chunks()));
+    response.headers_mut().extend([
+        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        // nginx would hold events back.
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ]);
+    response
 }

@@ -1,52 +1,92 @@
 //! From a checked request to an order in the ledger. No RPC, no SQL: one append, and a look back only on a conflict.
 
+use crate::admission::Admission;
 use crate::error::Problem;
+use crate::records::Records;
 use domain::order::{self, Command};
-use domain::{Event, OrderEvent, PaymentId, PaymentRequest};
-use ledger::{AppendError, Expected, GroupCommit, Ledger, NewEvent};
+use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase};
+use ledger::{AppendError, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
 use runtime::failpoint;
+use std::sync::Arc;
 use std::time::Duration;
+use store::PaymentView;
 use tokio::sync::Semaphore;
 
 /// Longest wait for the ledger's ack. A leader election takes 6.5 s, and a 202 after that is better than a 503 after
 /// which nobody knows.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks into the ledger at once for requests that are not payable as they are.
+/// Looks into the ledger at once for requests that are not taken as they are.
 const LOOKUPS: usize = 32;
+
+/// Appends that may wait for their turn: two group commits. Who would be behind these is told to come back.
+const WAITING_MAX: usize = 1_024;
+
+/// A payment that its payer has signed, and the names that its application gave it.
+pub(crate) struct Incoming {
+    pub(crate) request: PaymentRequest,
+    pub(crate) keys: Vec<IdempotencyKey>,
+    pub(crate) trace: String,
+}
 
 pub(crate) struct Intake {
     ledger: Ledger,
     commit: GroupCommit,
+    admission: Arc<Admission>,
+    records: Arc<Records>,
     lookups: Semaphore,
 }
 
 impl Intake {
-    pub(crate) fn new(ledger: Ledger) -> Self {
-        Self { commit: GroupCommit::start(ledger.clone()), ledger, lookups: Semaphore::new(LOOKUPS) }
+    pub(crate) fn new(ledger: Ledger, admission: Arc<Admission>, records: Arc<Records>) -> Self {
+        let commit = GroupCommit::start(ledger.clone());
+        Self { commit, ledger, admission, records, lookups: Semaphore::new(LOOKUPS) }
     }
 
-    /// Writes the order down and answers with its id: the first time, and every time the same order comes again.
+    /// Writes the order down and answers with its id: the first time, and every time the same order comes again, with
+    /// the same authorization or under the same key. `now_s` are unix seconds.
     ///
     /// # Errors
-    /// `KeyReused` with nothing written; `LedgerAway` when it is not known whether it was: the same request is safe.
-    pub(crate) async fn accept(&self, request: PaymentRequest, trace: String) -> Result<PaymentId, Problem> {
-        self.admit()?;
-        let id = request.id();
-        let event = Event::Order(id, OrderEvent::PaymentRequested(Box::new(request.clone())));
-        let append = NewEvent { event, expected: Expected::Version(0), trace: Some(trace) };
+    /// `KeyReused` and `KeyNamesAnother` with nothing written; `NotAdmitted` the same; `LedgerAway` when it is not known
+    /// whether it was: the same request is safe.
+    pub(crate) async fn accept(&self, incoming: Incoming, now_s: u64) -> Result<PaymentId, Problem> {
+        let request = &incoming.request;
+        let Purchase::Mint { token, .. } = request.purchase;
+        let left = Duration::from_secs(request.authorization.valid_before.saturating_sub(now_s));
+        if let Err(refusal) = self.admission.admit(request.id(), (request.payer(), token), left) {
+            return match self.accepted_before(&incoming).await {
+                Ok(Some(id)) => Ok(id),
+                Err(told @ (Problem::KeyReused(_) | Problem::KeyNamesAnother(_))) => Err(told),
+                Ok(None) | Err(_) => Err(Problem::NotAdmitted(refusal)),
+            };
+        }
+        let accepted = self.write(&incoming).await;
+        if !matches!(accepted, Ok(id) if id == incoming.request.id()) {
+            self.admission.release(incoming.request.id());
+        }
+        accepted
+    }
+
+    async fn write(&self, incoming: &Incoming) -> Result<PaymentId, Problem> {
+        if self.commit.waiting() >= WAITING_MAX {
+            return Err(Problem::Busy);
+        }
+        let id = incoming.request.id();
         failpoint("C01");
-        let append = in_flight(self.commit.append(append));
+        let append = in_flight(self.commit.append(incoming.events()));
         match tokio::time::timeout(APPEND_TIMEOUT, append).await {
-            Ok(Ok(_)) => {
+            Ok(Ok(())) => {
                 failpoint("C03");
                 Ok(id)
             }
-            Ok(Err(AppendError::WrongVersion)) => match self.known(request).await? {
-                Some(id) => Ok(id),
-                // Somebody wrote before us, and what it was cannot be seen yet.
-                None => Err(Problem::LedgerAway),
-            },
+            // Somebody wrote before us; what it was may not be seen yet.
+            Ok(Err(AppendError::WrongVersion)) => {
+                let known = self.known(incoming).await?.ok_or(Problem::LedgerAway)?;
+                if known == id {
+                    self.bind(incoming).await?;
+                }
+                Ok(known)
+            }
             Ok(Err(e)) => {
                 tracing::error!(%id, error = %e, "order {id} could not be written");
                 Err(Problem::LedgerAway)
@@ -58,36 +98,100 @@ impl Intake {
         }
     }
 
-    /// The id of `request` if it was accepted before. For a payment that could no longer be taken, and is asked for
-    /// again: its time is over, or it comes with another order.
+    /// The id of this order if it was accepted before. For a payment that is not taken now, and comes again: its time
+    /// is over, it comes with another order, or too much is under way.
     ///
     /// # Errors
-    /// `KeyReused` when its authorization pays for another order; `LedgerAway` and `Busy` when that is not known.
-    pub(crate) async fn accepted_before(&self, request: PaymentRequest) -> Result<Option<PaymentId>, Problem> {
-        self.admit()?;
+    /// `KeyReused` and `KeyNamesAnother` when it is another order; `LedgerAway` and `Busy` when that is not known.
+    pub(crate) async fn accepted_before(&self, incoming: &Incoming) -> Result<Option<PaymentId>, Problem> {
+        if !self.ledger.is_connected() {
+            return Err(Problem::LedgerAway);
+        }
         let _permit = self.lookups.try_acquire().map_err(|_| Problem::Busy)?;
-        self.known(request).await
+        self.known(incoming).await
     }
 
-    async fn known(&self, request: PaymentRequest) -> Result<Option<PaymentId>, Problem> {
-        let id = request.id();
-        let loaded = self.ledger.load_order(id).await.map_err(|e| {
-            tracing::error!(%id, error = %e, "order {id} could not be read back");
-            match e {
-                ledger::LedgerError::Transient(_) => Problem::LedgerAway,
-                ledger::LedgerError::Corrupt(_) => Problem::OrderUnreadable(id),
-            }
-        })?;
-        match order::decide(loaded.state.as_ref(), Command::Request(Box::new(request))) {
-            Ok(None) => Ok(Some(id)),
-            Ok(Some(_)) => Ok(None),
-            Err(_) => Err(Problem::KeyReused(id)),
+    /// The same, and also of an earlier ledger: its orders have rows, and their windows have closed (D2).
+    ///
+    /// # Errors
+    /// As [`Intake::accepted_before`].
+    pub(crate) async fn accepted_ever(&self, incoming: &Incoming) -> Result<Option<PaymentId>, Problem> {
+        let id = incoming.request.id();
+        match self.accepted_before(incoming).await? {
+            Some(known) => Ok(Some(known)),
+            None => match self.records.stored(id).await {
+                Some(row) if is_row_of(&row, &incoming.request) => Ok(Some(id)),
+                Some(_) => Err(Problem::KeyReused(id)),
+                None => Ok(None),
+            },
         }
     }
 
-    /// Whether an order may be taken now. The one place that says 503 before anything is written.
-    fn admit(&self) -> Result<(), Problem> {
-        if self.ledger.is_connected() { Ok(()) } else { Err(Problem::LedgerAway) }
+    /// First what the authorization itself says: it is one payment for ever. Then what its keys name.
+    async fn known(&self, incoming: &Incoming) -> Result<Option<PaymentId>, Problem> {
+        let id = incoming.request.id();
+        let loaded = self.ledger.load_order(id).await.map_err(|e| unreadable(id, &e))?;
+        match order::decide(loaded.state.as_ref(), Command::Request(Box::new(incoming.request.clone()))) {
+            Ok(None) => return Ok(Some(id)),
+            Ok(Some(_)) => {}
+            Err(_) => return Err(Problem::KeyReused(id)),
+        }
+        let Some(named) = self.ledger.bound_to(&incoming.keys).await.map_err(|e| unreadable(id, &e))? else {
+            return Ok(None);
+        };
+        let first = self.ledger.load_order(named).await.map_err(|e| unreadable(named, &e))?;
+        let first = first.state.ok_or(Problem::LedgerAway)?.request;
+        let second = &incoming.request;
+        let same = (first.chain_id, first.asset, &first.purchase) == (second.chain_id, second.asset, &second.purchase);
+        if same { Ok(Some(named)) } else { Err(Problem::KeyNamesAnother(named)) }
+    }
+
+    /// Keys that came only when the order was there already. One that names another order stays what it is.
+    async fn bind(&self, incoming: &Incoming) -> Result<(), Problem> {
+        for event in incoming.events().into_iter().skip(1) {
+            match self.ledger.append(&[event]).await {
+                Ok(_) | Err(AppendError::WrongVersion) => {}
+                Err(AppendError::Unknown(e) | AppendError::Refused(e)) => {
+                    let id = incoming.request.id();
+                    tracing::error!(%id, error = %e, "a key of order {id} could not be written");
+                    return Err(Problem::LedgerAway);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Incoming {
+    /// What is written if all of it is new: the order, and each key that names it. All or nothing.
+    fn events(&self) -> Vec<NewEvent> {
+        let payment_id = self.request.id();
+        let trace = Some(self.trace.clone());
+        let request = OrderEvent::PaymentRequested(Box::new(self.request.clone()));
+        let order =
+            NewEvent { event: Event::Order(payment_id, request), expected: Expected::Version(0), trace: trace.clone() };
+        let key = |key: &IdempotencyKey| NewEvent {
+            event: Event::Key(*key, KeyEvent::Bound(KeyBound { payment_id })),
+            expected: Expected::Absent,
+            trace: trace.clone(),
+        };
+        std::iter::once(order).chain(self.keys.iter().map(key)).collect()
+    }
+}
+
+/// The same authorization for the same purchase; see [`PaymentRequest::same_order_as`].
+fn is_row_of(row: &PaymentView, request: &PaymentRequest) -> bool {
+    let Purchase::Mint { token, quantity, unit_price } = request.purchase;
+    let auth = &request.authorization;
+    (row.payment_key, row.token, row.quantity, row.unit_price) == (request.payment_key, token, quantity, unit_price)
+        && (row.value, row.valid_after, row.valid_before) == (auth.value, auth.valid_after, auth.valid_before)
+}
+
+fn unreadable(id: PaymentId, error: &LedgerError) -> Problem {
+    tracing::error!(%id, %error, "order {id} could not be read back");
+    match error {
+        LedgerError::Transient(_) => Problem::LedgerAway,
+        LedgerError::Corrupt(_) => Problem::OrderUnreadable(id),
     }
 }
 

@@ -4,13 +4,21 @@
 //! Between a request and its order in the ledger there is no RPC and no SQL. What is read for a status comes from the
 //! read models or, where these are behind or away, from the ledger itself.
 
+mod admission;
+mod backlog;
 mod catalogue;
+mod circuit;
 mod config;
 mod error;
 mod events;
+mod feed;
+mod follower;
+mod hub;
+mod idempotency;
 mod intake;
+mod line;
 mod mint;
-mod notifier;
+mod news;
 mod records;
 mod routes;
 mod server;
@@ -20,15 +28,17 @@ mod trace;
 
 pub use config::Config;
 
+use admission::{Admission, Limits};
 use alloy_primitives::B256;
 use catalogue::Catalogue;
+use follower::Follower;
 use intake::Intake;
 use ledger::Ledger;
-use notifier::Notifier;
 use records::Records;
 use runtime::{CancellationToken, Fatal};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -45,8 +55,9 @@ pub(crate) struct Api {
     pub(crate) ledger: Ledger,
     pub(crate) catalogue: Catalogue,
     pub(crate) intake: Intake,
-    pub(crate) records: Records,
-    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) records: Arc<Records>,
+    pub(crate) follower: Arc<Follower>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -80,13 +91,23 @@ impl Server {
         let address = listener.local_addr()?;
         let ledger = Ledger::connect(&config.ledger, SOURCE).await?;
         let Config { network, asset, asset_name, asset_version, .. } = &config;
+        let limits = Limits {
+            lag_max: config.lag_max,
+            payer_max: config.payer_in_flight_max,
+            window: Duration::from_secs(config.max_timeout_s),
+            margin: Duration::from_secs(config.min_window_s),
+        };
+        let follower = Arc::new(Follower::new(ledger.clone(), config.settle_rate));
+        let admission = Arc::new(Admission::new(ledger.clone(), Arc::clone(&follower), limits));
+        let records = Arc::new(Records::new(ledger.clone()));
         let api = Api {
             public_url: config.public_url.clone().unwrap_or_else(|| format!("http://{address}")),
             domain_separator: x402::domain_separator(asset_name, asset_version, network.chain_id, *asset),
             catalogue: Catalogue::new(ledger.clone(), network.chain_id, *asset),
-            intake: Intake::new(ledger.clone()),
-            records: Records::new(ledger.clone()),
-            notifier: Arc::default(),
+            intake: Intake::new(ledger.clone(), Arc::clone(&admission), Arc::clone(&records)),
+            admission,
+            records,
+            follower,
             ledger,
             stop,
             config,
@@ -107,17 +128,21 @@ impl Server {
         let Self { api, listener, .. } = self;
         let stop = api.stop.clone();
         let mut tasks = JoinSet::new();
-        let (one, two, three) = (Arc::clone(&api), Arc::clone(&api), Arc::clone(&api));
+        let (one, two, three, four) = (Arc::clone(&api), Arc::clone(&api), Arc::clone(&api), Arc::clone(&api));
         tasks.spawn(async move {
             one.catalogue.follow(one.stop.clone()).await;
             Ok(())
         });
         tasks.spawn(async move {
-            two.notifier.follow(two.ledger.clone(), two.stop.clone()).await;
+            two.follower.follow(&two.records, two.stop.clone()).await;
             Ok(())
         });
         tasks.spawn(async move {
             three.records.watch_store(&three.config.database_url, three.stop.clone()).await;
+            Ok(())
+        });
+        tasks.spawn(async move {
+            four.admission.watch(four.stop.clone()).await;
             Ok(())
         });
         tasks.spawn(async move {

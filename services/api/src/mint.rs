@@ -7,6 +7,8 @@ use crate::Api;
 use crate::catalogue::Sold;
 use crate::config::MAX_WINDOW_S;
 use crate::error::{Problem, json_response};
+use crate::idempotency;
+use crate::intake::Incoming;
 use crate::trace;
 use alloy_primitives::Address;
 use axum::body::Bytes;
@@ -63,12 +65,23 @@ pub(crate) async fn mint(
     let sold = api.catalogue.get(token).await?;
     let wanted = Wanted::new(sold, quantity(&headers, request).await?)?;
     let offer = api.offer(&wanted);
-    let decline = |rejection| Problem::of_payment(rejection, &offer);
+    let decline = |rejection| match api.admission.open() {
+        // Nobody shall sign what will not be taken.
+        Err(refusal) if rejection == Rejection::PaymentRequired => Problem::NotAdmitted(refusal),
+        _ => Problem::of_payment(rejection, &offer),
+    };
 
     let sent = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let (name, value) = one_header(sent(PAYMENT_SIGNATURE), sent(X_PAYMENT)).map_err(decline)?;
+    let key = idempotency::header(&headers)?;
     let payment = decode(name, value).map_err(decline)?;
-    let id = match verify(&payment, &offer, now_s(), api.config.min_window_s, MAX_WINDOW_S) {
+    let incoming = |request: PaymentRequest| Incoming {
+        keys: idempotency::keys(request.payer(), key, payment.payment_identifier.as_deref()),
+        trace: trace::of(&headers),
+        request,
+    };
+    let now_s = now_s();
+    let id = match verify(&payment, &offer, now_s, api.config.min_window_s, MAX_WINDOW_S) {
         Ok(verified) => {
             let request = api.request(&wanted, &verified.authorization, verified.signature);
             // Every stage checks again: key, payee and price, by the domain's own arithmetic.
@@ -76,10 +89,13 @@ pub(crate) async fn mint(
                 tracing::error!(error = %e, "a verified request contradicts itself");
                 Problem::Internal
             })?;
-            api.intake.accept(request, trace::of(&headers)).await?
+            api.intake.accept(incoming(request), now_s).await?
         }
         Err(rejection) if may_be_known(rejection) => match api.signed_order(&wanted, &payment) {
-            Some(request) => api.intake.accepted_before(request).await?.ok_or_else(|| decline(rejection))?,
+            Some(request) => {
+                let known = api.intake.accepted_ever(&incoming(request)).await?;
+                known.ok_or_else(|| decline(rejection))?
+            }
             None => return Err(decline(rejection)),
         },
         Err(rejection) => return Err(decline(rejection)),

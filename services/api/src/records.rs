@@ -3,13 +3,14 @@
 //! Both ways go through [`store::project`], so that there is one meaning of every status.
 
 use crate::error::Problem;
+use chrono::{DateTime, Utc};
 use domain::{Event, PaymentId};
 use ledger::{Ledger, Recorded};
 use runtime::CancellationToken;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use store::{PaymentView, Stamp, Store, project};
+use store::{OpenOrder, PaymentView, Stamp, Store, StoreError, project};
 
 /// Connections to the read models: reads are by key and take under a millisecond.
 const CONNECTIONS: u32 = 4;
@@ -17,6 +18,8 @@ const CONNECTIONS: u32 = 4;
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// A read model that takes longer than this is passed over: the ledger knows as well.
 const READ_TIMEOUT: Duration = Duration::from_millis(500);
+/// The same of everything that is under way: ten thousands of rows.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Records {
     ledger: Ledger,
@@ -45,6 +48,24 @@ impl Records {
         if view.is_none() && !history.is_empty() { Err(Problem::OrderUnreadable(id)) } else { Ok(view) }
     }
 
+    /// What is under way, and the sequence that this reflects; none while the read models do not answer, or follow
+    /// another ledger than the one that was created at `incarnation`.
+    pub(crate) async fn open_orders(&self, incarnation: DateTime<Utc>) -> Option<(u64, Vec<OpenOrder>)> {
+        let store = self.store.get().filter(|_| self.store_answers())?;
+        match tokio::time::timeout(SNAPSHOT_TIMEOUT, store.open_orders()).await {
+            Ok(Ok((position, open))) if position.incarnation == incarnation => Some((position.seq, open)),
+            Ok(Ok(_) | Err(StoreError::NotBegun)) => None,
+            Ok(Err(e)) => {
+                self.store_fails(&e);
+                None
+            }
+            Err(slow) => {
+                self.store_fails(&slow);
+                None
+            }
+        }
+    }
+
     /// Every event of the order that the ledger has now, by sequence.
     pub(crate) async fn history(&self, id: PaymentId) -> Result<Vec<Recorded>, Problem> {
         if !self.ledger.is_connected() {
@@ -56,7 +77,8 @@ impl Records {
         })
     }
 
-    async fn stored(&self, id: PaymentId) -> Option<PaymentView> {
+    /// Its row; none where the read models lack it or do not answer.
+    pub(crate) async fn stored(&self, id: PaymentId) -> Option<PaymentView> {
         let store = self.store.get().filter(|_| self.store_answers())?;
         match tokio::time::timeout(READ_TIMEOUT, store.payment(id)).await {
             Ok(Ok(view)) => view,
@@ -95,7 +117,7 @@ impl Records {
         }
     }
 
-    async fn ask_store(&self, url: &str) -> Result<(), store::StoreError> {
+    async fn ask_store(&self, url: &str) -> Result<(), StoreError> {
         match self.store.get() {
             Some(store) => store.ping().await,
             None => {

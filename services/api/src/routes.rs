@@ -43,6 +43,11 @@ struct Readiness {
     ready: bool,
     ledger: &'static str,
     catalogue: &'static str,
+    /// What streams are resumed from.
+    news: &'static str,
+    /// For information: `taken`, or the code with which they are refused. A process that refuses is ready all the same:
+    /// it answers those whose orders it has.
+    orders: &'static str,
     /// For information: without the read models the ledger is read.
     postgres: &'static str,
 }
@@ -67,13 +72,19 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 }
 
 async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
-    let (ledger, catalogue) = (api.ledger.is_connected(), api.catalogue.is_caught_up());
-    let ready = ledger && catalogue;
+    let (ledger, catalogue, news) =
+        (api.ledger.is_connected(), api.catalogue.is_caught_up(), api.follower.hub.is_live());
+    let ready = ledger && catalogue && news;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let readiness = Readiness {
         ready,
         ledger: if ledger { "ok" } else { "not connected" },
         catalogue: if catalogue { "ok" } else { "being read" },
+        news: if news { "ok" } else { "being read" },
+        orders: match api.admission.open() {
+            Ok(()) => "taken",
+            Err(refusal) => Problem::NotAdmitted(refusal).row().1,
+        },
         postgres: if api.records.store_answers() { "ok" } else { "does not answer" },
     };
     (status, Json(readiness))

@@ -3,64 +3,10 @@
 
 mod common;
 
-use common::{House, Instance, eventually};
-use domain::{OrderEvent, PaymentId, examples};
-use futures_util::StreamExt;
-use serde_json::Value;
+use common::sse::Reader;
+use common::{House, eventually};
+use domain::{OrderEvent, examples};
 use std::time::Duration;
-
-/// A client that reads frames.
-struct Reader {
-    body: futures_util::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
-    buffer: String,
-}
-
-#[derive(Debug, PartialEq)]
-struct Frame {
-    id: u64,
-    event: String,
-    data: Value,
-}
-
-async fn open(api: &Instance, id: PaymentId, seen: Option<u64>) -> reqwest::Response {
-    let request = api.http.get(format!("{}/api/events?payment={id}", api.url));
-    let request = seen.into_iter().fold(request, |request, seen| request.header("last-event-id", seen.to_string()));
-    request.send().await.unwrap()
-}
-
-impl Reader {
-    async fn open(api: &Instance, id: PaymentId, seen: Option<u64>) -> Self {
-        let response = open(api, id, seen).await;
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        assert_eq!(response.headers()["cache-control"], "no-store");
-        Self { body: response.bytes_stream().boxed(), buffer: String::new() }
-    }
-
-    /// The next event; `None` at the end of the stream.
-    async fn next(&mut self) -> Option<Frame> {
-        loop {
-            while let Some((block, rest)) = self.buffer.split_once("\n\n").map(|(a, b)| (a.to_owned(), b.to_owned())) {
-                self.buffer = rest;
-                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-                if let Some(data) = field("data") {
-                    let data = serde_json::from_str(data).unwrap();
-                    return Some(Frame { id: field("id")?.parse().unwrap(), event: field("event")?.to_owned(), data });
-                }
-            }
-            let chunk = tokio::time::timeout(Duration::from_secs(20), self.body.next()).await.expect("an event");
-            self.buffer += std::str::from_utf8(&chunk?.ok()?).unwrap();
-        }
-    }
-
-    async fn rest(mut self) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        while let Some(frame) = self.next().await {
-            frames.push(frame);
-        }
-        frames
-    }
-}
 
 fn steps() -> Vec<OrderEvent> {
     vec![
@@ -93,7 +39,8 @@ async fn a_purchase_is_told_while_it_happens_and_then_the_stream_ends() {
     }
     assert_eq!(reader.next().await, None, "nothing can follow");
     let last = house.last_sequence().await;
-    assert_eq!(open(&two, id, Some(last)).await.status(), 204, "EventSource stops coming back");
+    let back = two.events(&format!("?payment={id}"), &[("last-event-id", &last.to_string())]).await;
+    assert_eq!(back.status(), 204, "EventSource stops coming back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,12 +80,10 @@ async fn many_readers_see_every_event_once_while_it_is_written() {
     let id = api.buy(10, 7).await.id();
     let mut readers = tokio::task::JoinSet::new();
     for n in 0..50_u64 {
-        let (http, url) = (api.http.clone(), api.url.clone());
+        let api = api.another_client();
         readers.spawn(async move {
             tokio::time::sleep(Duration::from_millis(n)).await;
-            let response = http.get(format!("{url}/api/events?payment={id}")).send().await.unwrap();
-            let reader = Reader { body: response.bytes_stream().boxed(), buffer: String::new() };
-            reader.rest().await.iter().map(|frame| frame.id).collect::<Vec<_>>()
+            Reader::open(&api, id, None).await.rest().await.iter().map(|frame| frame.id).collect::<Vec<_>>()
         });
     }
     for event in steps() {
@@ -167,17 +112,21 @@ async fn f02_news_arrive_after_the_ledger_was_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b49_a_position_that_is_none_gets_the_whole_history() {
+async fn b49_a_position_that_is_none_gets_reset_and_the_whole_history() {
     let house = House::start().await;
     let api = house.instance(&[]).await;
     let id = api.buy(10, 7).await.id();
     house.happens(id, OrderEvent::PaymentFailed(examples::failure())).await;
-    for position in ["", "text", "-1", "18446744073709551616", "1e3"] {
-        let request = api.http.get(format!("{}/api/events?payment={id}", api.url)).header("last-event-id", position);
-        let body = request.send().await.unwrap().bytes_stream().boxed();
-        assert_eq!(Reader { body, buffer: String::new() }.rest().await.len(), 2, "{position}");
-    }
     let last = house.last_sequence().await;
+    let future = (last + 1).to_string();
+    for position in ["text", "-1", "18446744073709551616", "1e3", "18446744073709551615", &future, "\u{fc}"] {
+        let response = api.events(&format!("?payment={id}"), &[("last-event-id", position)]).await;
+        let frames = Reader::from(response).rest().await;
+        let names: Vec<_> = frames.iter().map(|frame| frame.event.as_str()).collect();
+        assert_eq!(names, ["reset", "payment.requested", "payment.failed"], "{position}");
+        assert_eq!(frames[0].data["reload"], format!("/api/payment/{id}"));
+    }
+    assert_eq!(Reader::open(&api, id, None).await.rest().await.len(), 2, "none said");
     let polyfill = api.get(&format!("/api/events?payment={id}&lastEventId={last}")).await;
     assert_eq!(polyfill.status, 204);
 }

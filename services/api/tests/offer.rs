@@ -149,7 +149,7 @@ async fn what_is_not_sold_or_not_there_is_404() {
     for path in ["/api/payment/x", "/api/queue/6f0e7e0c-8d0b-5c35-9a57-8f1cb1c15f62", "/api/events?payment=1"] {
         assert_eq!(api.get(path).await.problem(), (404, "payment_unknown".to_owned()), "{path}");
     }
-    assert_eq!(api.get("/api/events").await.problem(), (400, "events_filter_missing".to_owned()));
+    assert_eq!(api.get("/api/events").await.problem(), (401, "operators_only".to_owned()));
     assert_eq!(api.get("/nowhere").await.problem(), (404, "route_unknown".to_owned()));
     assert_eq!(api.get(&mint_path()).await.problem(), (405, "method_not_allowed".to_owned()), "B46");
 }

@@ -30,6 +30,7 @@ fn validator(event_type: &str) -> Validator {
 fn source(event_type: &str) -> &'static str {
     match event_type.split('.').nth(2).unwrap() {
         "payment" if event_type.contains("requested") => "/paymint/api",
+        "key" => "/paymint/api",
         "payment" if event_type.contains("submitted") => "/paymint/payment-sender",
         "mint" if event_type.contains("submitted") => "/paymint/mint-projector",
         "token" => "/paymint/standalone",

@@ -125,7 +125,7 @@ impl History {
                 batches.gas += settled.gas_used;
             }
             Event::Ops(_) => self.detours += 1,
-            Event::Signer(_, SignerEvent::Claimed(_)) | Event::Token(..) => {}
+            Event::Signer(_, SignerEvent::Claimed(_)) | Event::Token(..) | Event::Key(..) => {}
         }
         Ok(())
     }

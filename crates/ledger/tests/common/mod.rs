@@ -2,7 +2,7 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use alloy_primitives::{Address, B256};
-use domain::{Event, OpsEvent, PaymentId, PaymentKey, examples};
+use domain::{Event, IdempotencyKey, OpsEvent, PaymentId, PaymentKey, examples};
 use ledger::{Expected, Ledger, LedgerConfig, NewEvent, event_type};
 use neighbours::{Nats, NatsOptions, Tools};
 use std::io::{BufRead, BufReader, Write};
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 /// Users of services, and the events that each of them writes. Nobody writes any other.
 pub const WRITES: [(&str, &[&str]); 5] = [
-    ("api", &["payment.requested"]),
+    ("api", &["payment.requested", "key.bound"]),
     ("payment-sender", &["payment.submitted", "payment.deferred", "signer.claimed", "signer.signed", "ops.parked"]),
     (
         "confirmer",
@@ -143,6 +143,7 @@ pub fn moved(event: Event, to: u8) -> Event {
             parked.sequence += u64::from(to);
             Event::Ops(OpsEvent::Parked(parked))
         }
+        Event::Key(key, event) => Event::Key(IdempotencyKey { payer: Address::repeat_byte(to), ..key }, event),
         token @ Event::Token(..) => token,
     }
 }

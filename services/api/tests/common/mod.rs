@@ -1,6 +1,8 @@
 //! What the tests share: a ledger of their own, instances of the service, a payer with a key, and answers taken apart.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+pub mod sse;
+
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use api::{Config, Server};
 use base64::Engine as _;
@@ -74,6 +76,8 @@ impl House {
             ("ASSET_ADDRESS", "0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
             ("ASSET_NAME", "USDC"),
             ("ASSET_VERSION", "2"),
+            // One payer pays for most tests, and nothing is settled.
+            ("PAYER_IN_FLIGHT_MAX", "1000"),
         ];
         Env::of(base.iter().chain(change).map(|(name, value)| (*name, *value)))
     }
@@ -160,6 +164,12 @@ impl Answer {
 }
 
 impl Instance {
+    /// The same for another task. Its `task` is nothing.
+    pub fn another_client(&self) -> Self {
+        let task = tokio::spawn(async { Ok(()) });
+        Self { url: self.url.clone(), stop: self.stop.clone(), task, http: self.http.clone() }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         Answer::of(self.http.get(format!("{}{path}", self.url)).send().await.unwrap()).await
     }
@@ -173,6 +183,12 @@ impl Instance {
     /// Asks for `quantity` units of the demo token, with these headers.
     pub async fn mint(&self, quantity: u32, headers: &[(&str, &str)]) -> Answer {
         self.post(&mint_path(), headers, json!({ "quantity": quantity }).to_string()).await
+    }
+
+    /// Opens a stream of events, and says where its client stopped.
+    pub async fn events(&self, query: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let request = self.http.get(format!("{}/api/events{query}", self.url));
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
     }
 
     /// Buys as a stock v2 client does: asks, signs the offer, asks again.

@@ -1,0 +1,75 @@
+//! Idempotency keys: what an application calls one purchase, so that a repeated one is not paid twice.
+//!
+//! An authorization is its own key for ever. An application that repeats the whole purchase signs a new one, and only a
+//! name that it chose itself can tell that both are the same (D11 of `docs/CATALOGUE.md`).
+
+use crate::ids::PaymentId;
+use alloy_primitives::{Address, B256, Keccak256};
+use serde::{Deserialize, Serialize};
+
+/// Where a key was found. The two never meet: the same text in both is two keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// The `Idempotency-Key` header.
+    Header,
+    /// The x402 extension `payment-identifier`.
+    PaymentIdentifier,
+}
+
+/// A key of one payer. Others may use the same text: it is another key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IdempotencyKey {
+    /// Who signed the authorization that it came with.
+    pub payer: Address,
+    /// `keccak256(source || 0x00 || text)`. The text is the application's affair, and is not stored.
+    pub digest: B256,
+}
+
+impl IdempotencyKey {
+    /// The key that `payer` calls `text`.
+    pub fn new(payer: Address, source: KeySource, text: &str) -> Self {
+        let source: &[u8] = match source {
+            KeySource::Header => b"idempotency-key",
+            KeySource::PaymentIdentifier => b"payment-identifier",
+        };
+        let mut hash = Keccak256::new();
+        hash.update(source);
+        hash.update([0]);
+        hash.update(text);
+        Self { payer, digest: hash.finalize() }
+    }
+}
+
+/// What happens to a key: once, for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyEvent {
+    /// It names this order, and no other.
+    Bound(KeyBound),
+}
+
+/// The order that a key names; written together with the order's first event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyBound {
+    /// The order.
+    pub payment_id: PaymentId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_payer_source_or_text_is_another_key() {
+        let (one, two) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let key = IdempotencyKey::new(one, KeySource::Header, "order-7");
+        assert_eq!(key, IdempotencyKey::new(one, KeySource::Header, "order-7"));
+        for other in [
+            IdempotencyKey::new(two, KeySource::Header, "order-7"),
+            IdempotencyKey::new(one, KeySource::PaymentIdentifier, "order-7"),
+            IdempotencyKey::new(one, KeySource::Header, "order-8"),
+        ] {
+            assert_ne!(key, other);
+        }
+    }
+}

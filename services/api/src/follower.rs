@@ -1,0 +1,188 @@
+//! The one reader of the ledger in this process: it tells the hub, and keeps the backlog and the breaker.
+
+use crate::backlog::{Backlog, Open, Place, Step};
+use crate::circuit::Circuit;
+use crate::hub::{Hub, KEPT};
+use crate::news::News;
+use crate::records::Records;
+use alloy_primitives::Address;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{Event, OrderEvent, PaymentId, Purchase};
+use futures_util::StreamExt;
+use ledger::{Ledger, LedgerError, Recorded};
+use runtime::CancellationToken;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use store::{OpenOrder, StageName};
+
+/// Every event of every order.
+const ORDERS: &str = "orders.>";
+/// Without news for this long the ledger's end was reached.
+const QUIET: Duration = Duration::from_millis(250);
+/// After reading broke off.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How far the read models may be behind for the backlog to be taken from there. Catching up takes a second.
+const SEED_LAG_MAX: u64 = 100_000;
+/// Between two tries to take it from there.
+const SEED_INTERVAL: Duration = Duration::from_secs(1);
+/// A reservation that has become no order within this never will: an append is given up after 10 s.
+const RESERVED_MAX: TimeDelta = TimeDelta::seconds(30);
+
+pub(crate) struct Follower {
+    ledger: Ledger,
+    pub(crate) hub: Arc<Hub>,
+    backlog: Mutex<Backlog>,
+    circuit: Mutex<Circuit>,
+}
+
+impl Follower {
+    /// Knows nothing until [`Follower::follow`].
+    pub(crate) fn new(ledger: Ledger, settle_rate: u32) -> Self {
+        let backlog = Mutex::new(Backlog::new(settle_rate));
+        Self { ledger, hub: Arc::default(), backlog, circuit: Mutex::default() }
+    }
+
+    /// Where an order stands in line.
+    pub(crate) fn place(&self, id: PaymentId) -> Option<Place> {
+        self.backlog(|backlog| backlog.place(id, Utc::now()))
+    }
+
+    pub(crate) fn backlog<T>(&self, act: impl FnOnce(&mut Backlog) -> T) -> T {
+        act(&mut self.backlog.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn circuit<T>(&self, act: impl FnOnce(&mut Circuit) -> T) -> T {
+        act(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads until `stop`.
+    pub(crate) async fn follow(&self, records: &Records, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let read = async {
+                if let Err(e) = self.read(records).await {
+                    tracing::warn!(error = %e, "following the orders broke off");
+                }
+                tokio::time::sleep(PAUSE).await;
+            };
+            tokio::select! { () = read => {}, () = stop.cancelled() => return }
+        }
+    }
+
+    /// From the news that are kept for clients who come back, to the ledger's end, and on.
+    async fn read(&self, records: &Records) -> Result<(), LedgerError> {
+        let (_, end) = self.ledger.state().await?;
+        let after = end.saturating_sub(KEPT as u64);
+        self.hub.restart(after);
+        self.backlog(|backlog| backlog.reset(after, []));
+        let mut seed_at = Some(Instant::now());
+        let mut news = self.ledger.follow_from(ORDERS, after + 1);
+        if after == end {
+            self.hub.live();
+        }
+        loop {
+            match tokio::time::timeout(QUIET, news.next()).await {
+                Ok(Some(Ok(recorded))) => {
+                    let seq = recorded.seq;
+                    self.tell(&recorded).await?;
+                    if seq >= end {
+                        self.hub.live();
+                    }
+                }
+                Ok(Some(Err(e))) => return Err(e),
+                Ok(None) => return Ok(()),
+                Err(_) => {
+                    let (_, now) = self.ledger.state().await?;
+                    if now < self.hub.last() {
+                        return Err(LedgerError::Transient("the ledger is shorter than it was".to_owned()));
+                    }
+                    self.hub.live();
+                    self.backlog(|backlog| backlog.expire(Utc::now() - RESERVED_MAX));
+                }
+            }
+            if seed_at.is_some_and(|at| at <= Instant::now()) {
+                seed_at = if self.seed(records).await? { None } else { Some(Instant::now() + SEED_INTERVAL) };
+            }
+        }
+    }
+
+    /// One event: to the breaker, the backlog, and whoever listens.
+    async fn tell(&self, recorded: &Recorded) -> Result<(), LedgerError> {
+        let Ok(Event::Order(id, event)) = &recorded.event else { return Ok(()) };
+        if let Some((payer, token)) = self.parties(*id, event).await? {
+            self.circuit(|circuit| circuit.apply(event, recorded.recorded_at));
+            self.backlog(|backlog| {
+                backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), (payer, token));
+            });
+            self.hub.tell(News::of(recorded, *id, event, payer, token));
+        }
+        Ok(())
+    }
+
+    /// Who pays for which token: the order's first event says so. None for an order that nobody can read.
+    async fn parties(&self, id: PaymentId, event: &OrderEvent) -> Result<Option<(Address, Address)>, LedgerError> {
+        if let OrderEvent::PaymentRequested(request) = event {
+            let Purchase::Mint { token, .. } = request.purchase;
+            return Ok(Some((request.payer(), token)));
+        }
+        if let Some(known) = self.backlog(|backlog| backlog.known(id)) {
+            return Ok(Some(known));
+        }
+        Ok(parties_of(&self.ledger.order_history(id).await?))
+    }
+
+    /// Takes what is under way from the read models, once they answer: what was requested long ago is not among the
+    /// news. Answers whether it was done.
+    async fn seed(&self, records: &Records) -> Result<bool, LedgerError> {
+        let Some((position, open)) = records.open_orders(self.ledger.incarnation()).await else { return Ok(false) };
+        let read = self.hub.last();
+        if read.saturating_sub(position) > SEED_LAG_MAX {
+            return Ok(false);
+        }
+        let count = open.len();
+        self.backlog(|backlog| backlog.reset(position, open.iter().filter_map(|row| open_of(row, Utc::now()))));
+        // What was written between the rows and what this process has read.
+        if position < read {
+            let mut between = self.ledger.follow_from(ORDERS, position + 1);
+            while let Some(recorded) = between.next().await {
+                let recorded = recorded?;
+                if let Ok(Event::Order(id, event)) = &recorded.event
+                    && let Some(parties) = self.parties(*id, event).await?
+                {
+                    self.backlog(|backlog| {
+                        backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), parties);
+                    });
+                }
+                if recorded.seq >= read {
+                    break;
+                }
+            }
+        }
+        tracing::info!(count, position, "the backlog is known");
+        Ok(true)
+    }
+}
+
+/// The same of a whole history.
+pub(crate) fn parties_of(history: &[Recorded]) -> Option<(Address, Address)> {
+    history.iter().find_map(|recorded| match &recorded.event {
+        Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) => {
+            let Purchase::Mint { token, .. } = request.purchase;
+            Some((request.payer(), token))
+        }
+        _ => None,
+    })
+}
+
+/// A row of the read models as the backlog knows it. How long it has been there is not in the row: less is assumed.
+fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, Open)> {
+    let (step, seq) = match row.stage {
+        StageName::Requested => (Step::Requested, row.requested_seq),
+        StageName::Deferred => (Step::Deferred, row.requested_seq),
+        StageName::Settling => (Step::Settling, row.requested_seq),
+        StageName::Paid => (Step::Paid, row.paid_seq?),
+        StageName::Minting => (Step::Minting, row.paid_seq?),
+        StageName::MintDeferred | StageName::MintParked => (Step::Held, row.paid_seq?),
+        StageName::Failed | StageName::Minted => return None,
+    };
+    Some((row.id, Open { payer: row.payer, token: row.token, step, seq, since: now }))
+}

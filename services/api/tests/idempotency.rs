@@ -1,0 +1,127 @@
+//! An application that repeats the whole purchase signs a new authorization: only its own key can tell (D11, S14, B41).
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::{Answer, House, Instance, pay};
+use domain::{Event, OrderEvent, examples};
+use serde_json::{Value, json};
+
+const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
+
+/// A payment with a nonce of its own, under these names.
+async fn buy(api: &Instance, quantity: u32, nonce: u8, header: Option<&str>, identifier: Option<&str>) -> Answer {
+    let offer = api.mint(quantity, &[]).await.offer();
+    let mut payment = decoded(&pay(&offer, nonce, |_| {}));
+    if let Some(identifier) = identifier {
+        payment["extensions"] = json!({ "payment-identifier": { "info": { "required": false, "id": identifier } } });
+    }
+    let payment = common::base64(&payment);
+    let mut headers = vec![("payment-signature", payment.as_str())];
+    headers.extend(header.map(|key| ("idempotency-key", key)));
+    api.mint(quantity, &headers).await
+}
+
+fn decoded(header: &str) -> Value {
+    let bytes = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, header).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// What is in the ledger of orders: how many were requested.
+async fn orders(house: &House) -> usize {
+    let mut orders = 0;
+    for seq in 1..=house.last_sequence().await {
+        let recorded = house.ledger.at(seq).await.unwrap().unwrap();
+        orders += usize::from(matches!(recorded.event, Ok(Event::Order(_, OrderEvent::PaymentRequested(_)))));
+    }
+    orders
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d11_a_purchase_that_is_repeated_under_its_key_is_one_order_at_every_instance() {
+    let identifier = "order_7-of-the-shop";
+    for (header, name) in [(Some(KEY), None), (None, Some(identifier)), (Some(KEY), Some(identifier))] {
+        let house = House::start().await;
+        let (one, two) = (house.instance(&[]).await, house.instance(&[]).await);
+        let first = buy(&one, 10, 1, header, name).await;
+        assert_eq!(first.status, 202);
+        for (api, nonce) in [(&one, 2), (&two, 3)] {
+            let again = buy(api, 10, nonce, header, name).await;
+            assert_eq!((again.status.as_u16(), again.id()), (202, first.id()), "{header:?} {name:?}");
+        }
+        assert_eq!(orders(&house).await, 1, "the second authorization is written nowhere, so nobody can settle it");
+        let other = buy(&two, 5, 4, header, name).await;
+        assert_eq!(other.problem(), (409, "idempotency_key_reused".to_owned()));
+        assert_eq!((other.id(), orders(&house).await), (first.id(), 1));
+
+        // After everything was restarted, and after the end.
+        house.happens(first.id(), OrderEvent::PaymentFailed(examples::failure())).await;
+        one.stop.cancel();
+        two.stop.cancel();
+        let three = house.instance(&[]).await;
+        let again = buy(&three, 10, 5, header, name).await;
+        assert_eq!((again.id(), orders(&house).await), (first.id(), 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s14_a_hundred_new_authorizations_under_one_key_at_once_are_one_order() {
+    let house = House::start().await;
+    let (one, two) = (house.instance(&[]).await, house.instance(&[]).await);
+    let mut buyers = tokio::task::JoinSet::new();
+    for nonce in 0..100 {
+        let api = if nonce % 2 == 0 { &one } else { &two };
+        let api = api.another_client();
+        buyers.spawn(async move {
+            // A conflict that cannot be seen yet is answered 503: an application tries again.
+            loop {
+                let answer = buy(&api, 10, nonce, Some(KEY), None).await;
+                if answer.status != 503 {
+                    return (answer.status.as_u16(), answer.id());
+                }
+            }
+        });
+    }
+    let answers = buyers.join_all().await;
+    assert!(answers.iter().all(|answer| *answer == (202, answers[0].1)), "{answers:?}");
+    assert_eq!(orders(&house).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_their_payers_own_and_sources_do_not_meet() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let name = "0123456789abcdef";
+    let header = buy(&api, 10, 1, Some(name), None).await.id();
+    let identifier = buy(&api, 10, 2, None, Some(name)).await.id();
+    let plain = buy(&api, 10, 3, None, None).await.id();
+    assert!(header != identifier && identifier != plain);
+    assert_eq!(orders(&house).await, 3);
+    assert_eq!(buy(&api, 10, 4, Some(&format!("\"{name}\"")), None).await.id(), header, "quotes are not part of it");
+}
+
+/// The first time without a key, the second with it: from then on the key is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_comes_later_names_the_order_all_the_same() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let first = buy(&api, 10, 1, None, None).await;
+    assert_eq!(buy(&api, 10, 1, Some(KEY), None).await.id(), first.id());
+    assert_eq!(buy(&api, 10, 2, Some(KEY), None).await.id(), first.id());
+    assert_eq!(orders(&house).await, 1);
+    // An authorization is one payment for ever, whatever key it comes with.
+    let second = buy(&api, 10, 3, None, None).await;
+    assert_eq!(buy(&api, 10, 3, Some(KEY), None).await.id(), second.id());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_cannot_be_read_is_refused_before_anything_is_written() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let long = "k".repeat(129);
+    for key in ["", "two words", "\"half", &long] {
+        assert_eq!(buy(&api, 10, 1, Some(key), None).await.problem(), (400, "idempotency_key_invalid".to_owned()));
+    }
+    assert_eq!(orders(&house).await, 0);
+    assert_eq!(api.mint(10, &[("idempotency-key", "two words")]).await.status, 402, "an offer needs none");
+}

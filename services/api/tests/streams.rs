@@ -1,0 +1,147 @@
+//! Streams of more than one order: a payer's, a token's, and everything.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::sse::{Frame, Reader};
+use common::{House, Instance, eventually};
+use domain::{OrderEvent, PaymentId, examples};
+use std::time::Duration;
+
+const TOKEN: &str = "0123456789abcdef-operator";
+const NOBODY: &str = "0x00000000000000000000000000000000000000aa";
+
+fn of_payer() -> String {
+    format!("?payer={}", examples::PAYER)
+}
+
+async fn ids(reader: &mut Reader, count: usize) -> Vec<u64> {
+    let mut ids = Vec::new();
+    while ids.len() < count {
+        ids.push(reader.next().await.unwrap().id);
+    }
+    ids
+}
+
+/// A purchase to its end, as the other services would write it: six events.
+async fn to_the_end(house: &House, api: &Instance, nonce: u8) -> (PaymentId, Vec<u64>) {
+    let id = api.buy(1, nonce).await.id();
+    let mut sequences = vec![house.ledger.order_history(id).await.unwrap()[0].seq];
+    for event in [
+        OrderEvent::PaymentDeferred(1, examples::deferral()),
+        OrderEvent::PaymentSubmitted(1, examples::submission(7)),
+        OrderEvent::PaymentConfirmed(examples::proof()),
+        OrderEvent::MintSubmitted(1, examples::submission(8)),
+        OrderEvent::MintConfirmed(examples::minted()),
+    ] {
+        sequences.push(house.happens(id, event).await);
+    }
+    (id, sequences)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payer_a_token_and_an_operator_see_the_same_events_of_many_orders() {
+    let house = House::start().await;
+    let (one, two) = (house.instance(&[("OPERATOR_TOKEN", TOKEN)]).await, house.instance(&[]).await);
+    let mut payer = Reader::of(&one, &of_payer(), None).await;
+    let mut token = Reader::of(&two, &format!("?token={}", examples::TOKEN), None).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let mut everything = Reader::from(one.events("", &[("authorization", &bearer)]).await);
+    let mut nobody = Reader::of(&one, &format!("?payer={NOBODY}"), None).await;
+    let (first, mut expected) = to_the_end(&house, &one, 1).await;
+    let (second, rest) = to_the_end(&house, &two, 2).await;
+    expected.extend(rest);
+    for reader in [&mut payer, &mut token, &mut everything] {
+        let mut frames: Vec<Frame> = Vec::new();
+        while frames.len() < 12 {
+            frames.push(reader.next().await.unwrap());
+        }
+        assert_eq!(frames.iter().map(|frame| frame.id).collect::<Vec<_>>(), expected);
+        assert_eq!(frames[0].data["paymentQueueId"], first.to_string());
+        assert_eq!((&frames[11].data["state"], &frames[11].data["status"]), (&"minted".into(), &"completed".into()));
+        assert_eq!(frames[11].data["paymentQueueId"], second.to_string());
+        assert_eq!(frames[11].data["payer"], format!("{:#x}", examples::PAYER));
+    }
+    assert!(tokio::time::timeout(Duration::from_millis(300), nobody.next()).await.is_err(), "another payer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a14_who_comes_back_to_any_instance_misses_nothing_and_sees_nothing_twice() {
+    let house = House::start().await;
+    let (one, two) = (house.instance(&[]).await, house.instance(&[]).await);
+    // The position is known before anything has happened.
+    let mut reader = Reader::of(&one, &of_payer(), None).await;
+    while reader.position.is_none() {
+        let _ = tokio::time::timeout(Duration::from_millis(50), reader.next()).await;
+    }
+    let mut position = reader.position.unwrap();
+    drop(reader);
+    let query = of_payer();
+    let (mut seen, mut expected) = (Vec::new(), Vec::new());
+    for nonce in 0..6 {
+        let api = if nonce % 2 == 0 { &one } else { &two };
+        let (mut reader, (_, sequences)) =
+            tokio::join!(Reader::of(api, &query, Some(position)), to_the_end(&house, &two, nonce));
+        expected.extend(sequences);
+        // All but the last two, which the next connection gets.
+        let count = expected.len() - seen.len() - 2;
+        seen.extend(ids(&mut reader, count).await);
+        position = *seen.last().unwrap();
+    }
+    let three = house.instance(&[]).await;
+    seen.extend(ids(&mut Reader::of(&three, &of_payer(), Some(position)).await, 2).await);
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b49_b50_a_position_that_cannot_be_resumed_is_told_so() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let (_, sequences) = to_the_end(&house, &api, 1).await;
+    let last = *sequences.last().unwrap();
+    eventually("it has read all", async || {
+        let mut reader = Reader::of(&api, &of_payer(), None).await;
+        let _ = tokio::time::timeout(Duration::from_millis(100), reader.next()).await;
+        reader.position == Some(last)
+    })
+    .await;
+    for position in ["text", "-1", "18446744073709551616", &(last + 1).to_string()] {
+        let mut reader = Reader::from(api.events(&of_payer(), &[("last-event-id", position)]).await);
+        let reset = reader.next().await.unwrap();
+        assert_eq!((reset.event.as_str(), reset.id), ("reset", last), "{position}");
+        assert_eq!(reset.data["reload"], format!("/queue/payer/{}", examples::PAYER));
+    }
+    let mut all = Reader::of(&api, &of_payer(), Some(0)).await;
+    assert_eq!(ids(&mut all, 6).await, sequences, "what is kept is resumed from the beginning");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_for_operators_and_a_filter_is_one() {
+    let house = House::start().await;
+    let api = house.instance(&[("OPERATOR_TOKEN", TOKEN)]).await;
+    let without = house.instance(&[]).await;
+    let wrong = format!("Bearer {}x", &TOKEN[..TOKEN.len() - 1]);
+    for (api, authorization) in [
+        (&api, None),
+        (&api, Some(wrong.as_str())),
+        (&api, Some("Bearer ")),
+        (&api, Some(TOKEN)),
+        (&without, Some("Bearer ")),
+        (&without, Some("Bearer 0123456789abcdef-operator")),
+    ] {
+        let headers: Vec<_> = authorization.iter().map(|value| ("authorization", *value)).collect();
+        let answer = common::Answer::of(api.events("", &headers).await).await;
+        assert_eq!(answer.problem(), (401, "operators_only".to_owned()), "{authorization:?}");
+        assert_eq!(answer.header("www-authenticate"), "Bearer");
+    }
+    for (query, expected) in [
+        ("?payer=vitalik.eth", (400, "events_filter_invalid")),
+        ("?token=0x12", (400, "events_filter_invalid")),
+        (&format!("?payer={NOBODY}&token={NOBODY}"), (400, "events_filter_invalid")),
+        (&format!("?payer={NOBODY}&payer={NOBODY}"), (400, "events_filter_invalid")),
+        ("?payment=x", (404, "payment_unknown")),
+    ] {
+        let (status, code) = common::Answer::of(api.events(query, &[]).await).await.problem();
+        assert_eq!((status, code.as_str()), expected, "{query}");
+    }
+}
