@@ -30,24 +30,23 @@ const wallet = createWalletClient({
     pollingInterval: RECEIPT_POLL_MS,
 }).extend(publicActions);
 
-const facilitator = express();
-facilitator.use(express.json());
-facilitator.post("/verify", async (request, response) => {
-    const { paymentPayload, paymentRequirements } = request.body;
-    response.json(await verify(wallet, paymentPayload, paymentRequirements));
-});
-facilitator.post("/settle", async (request, response) => {
+// What x402 does not answer itself but throws, because a node refuses something, becomes an answer and a line in the log.
+const answered = (act, otherwise) => async (request, response) => {
     const { paymentPayload, paymentRequirements } = request.body;
     try {
-        response.json(await settle(wallet, paymentPayload, paymentRequirements));
+        response.json(await act(wallet, paymentPayload, paymentRequirements));
     } catch (error) {
-        // What x402 throws and does not answer itself: a transaction that the node refuses.
-        console.error(error.shortMessage ?? error.message);
-        const { network, payload } = paymentPayload;
-        const payer = payload.authorization.from;
-        response.json({ success: false, errorReason: "unexpected_settle_error", transaction: "", network, payer });
+        console.error(error.details ?? error.shortMessage ?? error.message);
+        response.json({ ...otherwise, payer: paymentPayload.payload.authorization.from });
     }
-});
+};
+const facilitator = express();
+facilitator.use(express.json());
+facilitator.post("/verify", answered(verify, { isValid: false, invalidReason: "unexpected_verify_error" }));
+facilitator.post(
+    "/settle",
+    answered(settle, { success: false, errorReason: "unexpected_settle_error", transaction: "", network: "base-sepolia" }),
+);
 
 const shop = express();
 const listen = (application) =>

@@ -192,3 +192,37 @@ impl History {
         waits
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::PaymentKey;
+
+    /// Orders that are requested at the first second, settled in between, and minted at the second one.
+    fn history(orders: &[(i64, i64)]) -> History {
+        let at = |second: i64| DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(second);
+        let order = |(nth, (requested, minted)): (usize, &(i64, i64))| {
+            let id = PaymentId::of(PaymentKey(alloy_primitives::B256::with_last_byte(nth as u8)));
+            let (from, to) = (at(*requested), at(*minted));
+            (id, [Some(from), None, Some(from + (to - from) / 2), None, Some(to)])
+        };
+        History { orders: orders.iter().enumerate().map(order).collect(), ..History::default() }
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_last_orders_and_not_of_the_warm_up() {
+        let history = history(&[(0, 2), (0, 2), (100, 104), (101, 110)]);
+        assert_eq!(history.rate_of_last(2), 0.2);
+        assert!(history.rate_of_last(5).is_nan());
+    }
+
+    #[test]
+    fn a_window_counts_what_falls_into_it() {
+        let history = history(&[(0, 2), (10, 14), (10, 20)]);
+        let window = (
+            DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(12),
+            DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(20),
+        );
+        assert_eq!((history.count(SETTLED, window), history.count(MINTED, window)), (2, 1));
+    }
+}

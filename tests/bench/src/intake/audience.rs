@@ -143,13 +143,11 @@ async fn listen(
         if read == 0 {
             return Ok(heard); // the last event of its order has come
         }
-        if let Some(sequence) = sequence(&line) {
-            heard.push((sequence, Instant::now()));
-            if !is_there {
-                is_there = true;
-                arrived.send_modify(|there| *there += 1);
-            }
+        if !is_there {
+            is_there = true;
+            arrived.send_modify(|there| *there += 1);
         }
+        heard.extend(sequence(&line).map(|sequence| (sequence, Instant::now())));
         line.clear();
     }
 }

@@ -25,6 +25,7 @@ use crate::load::{Load, Outcome, Pace, fire, percentile_ms};
 use crate::offer::Offer;
 use crate::payers::Payers;
 use crate::process::Services;
+use crate::raw;
 use crate::report::{Report, Row};
 use crate::sizes::Sizes;
 
@@ -66,6 +67,8 @@ struct Stage {
 /// Something does not start, or nothing moves any more.
 pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     println!("overload: all services run, a block a second");
+    let raw = raw::measure(sizes).await?;
+    report.raw("overload", &raw);
     let house = House::start("overload", BLOCK_TIME).await?;
     let payers = Payers::new("overload", sizes.payers)?;
     payers.fund(&house.chain, house.shop.asset).await?;
@@ -76,7 +79,9 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     let mut stage = Stage { house, payers, offer, others, accepted: 0 };
 
     let capacity = stage.capacity(sizes.calm).await?;
-    report.row(Row::new("overload: capacity, settled in a closed loop", capacity, "/s"));
+    let row = Row::new("overload: capacity, settled in a closed loop", capacity, "/s");
+    // Five events of its own are written for each payment.
+    report.row(row.of(raw.lazy_publishes / 5.0, "lazy publishes / 5"));
     door.stop().await?;
     let limits = Limits { lag_max: Some((capacity * LAG_S) as usize) };
     let mut door = stage.house.services(&[api], limits).await?;
