@@ -7,6 +7,7 @@ use futures_util::stream::BoxStream;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Frames {
     bytes: BoxStream<'static, reqwest::Result<Vec<u8>>>,
     lines: String,
     ready: VecDeque<Frame>,
+    position: Option<u64>,
+    quiet: bool,
 }
 
 impl Frames {
@@ -52,7 +55,7 @@ impl Frames {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let bytes = response.bytes_stream().map(|chunk| chunk.map(Into::into)).boxed();
-        Self { bytes, lines: String::new(), ready: VecDeque::new() }
+        Self { bytes, lines: String::new(), ready: VecDeque::new(), position: None, quiet: false }
     }
 
     /// The next event; `None` when the server ends the stream.
@@ -63,13 +66,44 @@ impl Frames {
         while self.ready.is_empty() {
             let chunk = tokio::time::timeout(PATIENCE, self.bytes.next()).await;
             let chunk = chunk.expect("an event within the bound")?.expect("the stream goes on");
-            self.lines.push_str(&String::from_utf8(chunk).unwrap());
-            while let Some(end) = self.lines.find("\n\n") {
-                let block: String = self.lines.drain(..end + 2).collect();
-                self.ready.extend(frame(&block));
+            self.read(chunk);
+        }
+        self.ready.pop_front()
+    }
+
+    /// The next event; `None` when the server ends the stream, or dies, or nothing comes for `patience`.
+    pub async fn try_next(&mut self, patience: Duration) -> Option<Frame> {
+        while self.ready.is_empty() {
+            match tokio::time::timeout(patience, self.bytes.next()).await {
+                Ok(Some(Ok(chunk))) => self.read(chunk),
+                Ok(Some(Err(_)) | None) => return None,
+                Err(_) => {
+                    self.quiet = true;
+                    return None;
+                }
             }
         }
         self.ready.pop_front()
+    }
+
+    /// What an `EventSource` would say when it comes back.
+    pub fn position(&self) -> Option<u64> {
+        self.position
+    }
+
+    /// Whether it was left because nothing came.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    fn read(&mut self, chunk: Vec<u8>) {
+        self.lines.push_str(&String::from_utf8(chunk).unwrap());
+        while let Some(end) = self.lines.find("\n\n") {
+            let block: String = self.lines.drain(..end + 2).collect();
+            let id = block.lines().find_map(|line| line.strip_prefix("id: ")).map(|id| id.parse().unwrap());
+            self.position = id.or(self.position);
+            self.ready.extend(frame(&block));
+        }
     }
 
     /// Everything until the server ends the stream.

@@ -38,6 +38,23 @@ impl Stack {
         Answer::of(self.http.post(url).header(name, value).body(body).send().await?).await
     }
 
+    /// Sends a payment as v2 under an `Idempotency-Key`.
+    ///
+    /// # Errors
+    /// As [`Stack::try_post`].
+    pub async fn try_post_under_key(
+        &self,
+        api: impl Into<Instance>,
+        payment: &Payment,
+        key: &str,
+    ) -> Result<Answer, reqwest::Error> {
+        let url = self.url(api, &format!("/api/mint/{}", payment.terms.token));
+        let body = json!({ "quantity": payment.quantity }).to_string();
+        let (name, value) = payment.v2();
+        Answer::of(self.http.post(url).header(name, value).header("Idempotency-Key", key).body(body).send().await?)
+            .await
+    }
+
     pub async fn post(&self, terms: &TokenTerms, quantity: u32, header: (&str, String)) -> Answer {
         self.try_post(Service::Api, terms, quantity, header).await.unwrap()
     }

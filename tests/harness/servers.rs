@@ -51,6 +51,9 @@ pub fn environment(
         ("SENDER_RETRY_MS", "200"),
         ("MINT_RETRY_MS", "200"),
         ("HEAD_POLL_MS", "50"),
+        // All payers of a story are at one address.
+        ("RATE_PER_IP", "0"),
+        ("RATE_TOTAL", "0"),
         ("RUST_LOG", "info,async_nats=warn,sqlx=warn"),
     ];
     let mut env: BTreeMap<String, String> =

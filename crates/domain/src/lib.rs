@@ -11,6 +11,7 @@ pub mod idempotency;
 pub mod ids;
 pub mod lane;
 pub mod money;
+pub mod nonce;
 pub mod order;
 pub mod request;
 pub mod token;

@@ -2,6 +2,7 @@
 
 use crate::ids::{PaymentId, PaymentKey};
 use crate::money::{Quantity, Usdc, decimal_string};
+use crate::nonce::{Binding, binding};
 use alloy_primitives::{Address, B256, FixedBytes};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,8 @@ pub struct Authorization {
     /// Unix seconds; USDC wants the block's time strictly before it.
     #[serde(with = "decimal_string")]
     pub valid_before: u64,
-    /// Chosen by the payer; used or cancelled once, on chain, for ever.
+    /// Chosen by the payer, or derived from the order by [`crate::nonce::bound_nonce`]; used or cancelled once, on
+    /// chain, for ever.
     pub nonce: B256,
 }
 
@@ -61,7 +63,7 @@ pub struct PaymentRequest {
     pub purchase: Purchase,
 }
 
-/// Why a request contradicts itself. Only a forged or damaged event can: the API checks before it writes.
+/// Why a request contradicts itself. In the ledger only a forged or damaged event can: the API checks before it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Inconsistent {
     /// The key is not the key of this payment.
@@ -73,6 +75,9 @@ pub enum Inconsistent {
     /// The value is not quantity times unit price.
     #[error("the value is not quantity times unit price")]
     Price,
+    /// The nonce bears the tag of bound nonces and was not derived from this order. A client can bring this about.
+    #[error("the nonce is bound to another order")]
+    Nonce,
 }
 
 impl PaymentRequest {
@@ -94,7 +99,7 @@ impl PaymentRequest {
             && self.purchase == other.purchase
     }
 
-    /// Every stage checks again (design rule 5): key, payee and price agree with each other.
+    /// Every stage checks again (design rule 5): key, payee, price and a bound nonce agree with each other.
     ///
     /// # Errors
     /// The first disagreement. The signature is checked where an EIP-712 implementation is at hand.
@@ -109,6 +114,9 @@ impl PaymentRequest {
         }
         if unit_price.times(*quantity) != Some(auth.value) {
             return Err(Inconsistent::Price);
+        }
+        if binding(auth.nonce, self.chain_id, *token, *quantity) == Binding::Elsewhere {
+            return Err(Inconsistent::Nonce);
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ impl Address {
             .collect::<Result<_, _>>()?;
         let user =
             servers.iter().find_map(|server| Some((server.username()?.to_owned(), server.password()?.to_owned())));
-        Ok(Self { servers, user })
+        Ok(Self { servers: servers.into_iter().map(without_password).collect(), user })
     }
 
     /// The options of a connection as this user. A user may subscribe below `_INBOX_<user>` and nowhere else, so that
@@ -43,6 +43,17 @@ impl Address {
             }
         }
     }
+}
+
+/// The client prints its servers where it logs in detail, so what it is told there holds no password (S29).
+fn without_password(server: ServerAddr) -> ServerAddr {
+    if server.password().is_none() {
+        return server;
+    }
+    let mut url = server.clone().into_inner();
+    // Neither is refused: a URL that has a password has a host.
+    let _ = url.set_password(None).and_then(|()| url.set_username(""));
+    ServerAddr::from_url(url).unwrap_or(server)
 }
 
 /// Without the password: this is what errors and logs say.
@@ -74,6 +85,7 @@ mod tests {
         let address = Address::parse("nats://api:p4ss@10.0.0.1:4222, nats://10.0.0.2").unwrap();
         assert_eq!(address.to_string(), "api at nats://10.0.0.1:4222,nats://10.0.0.2:4222");
         assert_eq!(address.user, Some(("api".to_owned(), "p4ss".to_owned())));
+        assert!(!format!("{:?}", address.servers).contains("p4ss"), "the client logs them");
         let error = Address::parse("ftp://api:p4ss@10.0.0.1").map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("10.0.0.1") && !error.contains("p4ss"), "{error}");
     }

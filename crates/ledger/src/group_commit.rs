@@ -60,7 +60,8 @@ async fn run(ledger: Ledger, mut waiting: mpsc::Receiver<Waiting>) {
     let few = Arc::new(Semaphore::new(ALONE_MAX));
     while waiting.recv_many(&mut group, BATCH_MAX).await > 0 {
         let group = std::mem::take(&mut group);
-        let permits = u32::try_from(group.len()).ok().and_then(|count| Arc::clone(&few).try_acquire_many_owned(count).ok());
+        let permits =
+            u32::try_from(group.len()).ok().and_then(|count| Arc::clone(&few).try_acquire_many_owned(count).ok());
         if let Some(permits) = permits {
             let ledger = ledger.clone();
             tokio::spawn(async move {

@@ -1,11 +1,16 @@
 //! Logs: to standard error, by `RUST_LOG`, as text or (`LOG_FORMAT=json`) one JSON object a line.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::prelude::*;
 
 /// Starts logging for this process. Called twice, the first call stands: tests and the standalone installation do.
 pub fn telemetry() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // The NATS client prints whole messages at TRACE, signatures among them: never, whatever `RUST_LOG` says (S29).
+    let discreet =
+        filter_fn(|line| !(line.target().starts_with("async_nats") && *line.level() == tracing::Level::TRACE));
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let json = std::env::var("LOG_FORMAT").is_ok_and(|format| format == "json");
-    let _ = if json { builder.json().try_init() } else { builder.compact().try_init() };
+    let layer = if json { layer.json().boxed() } else { layer.compact().boxed() };
+    let _ = tracing_subscriber::registry().with(filter).with(discreet).with(layer).try_init();
 }

@@ -126,11 +126,12 @@ async fn write(db: &mut PgConnection, rows: &Rows) -> Result<(), StoreError> {
         .bind(rows.set_aside.iter().map(|s| s.kind.name()).collect::<Vec<_>>())
         .bind(rows.set_aside.iter().map(|s| s.reason.as_str()).collect::<Vec<_>>())
         .bind(rows.set_aside.iter().map(|s| s.recorded_at).collect::<Vec<_>>())
-        .execute(db)
+        .execute(&mut *db)
         .await
         .map_err(StoreError::of("writing what is set aside"))?;
     }
-    Ok(())
+    rows.tally.write(db).await?;
+    rows.mint_batches.write(db).await
 }
 
 /// Rows for `json_populate_recordset`.

@@ -1,9 +1,11 @@
 //! A batch of events over the rows that it touches, in memory and in order. Pure: what is loaded before and written
 //! after is the business of [`crate::apply`].
 
+use crate::batch::MintBatches;
 use crate::ledger::Entry;
 use crate::payment::PaymentView;
 use crate::project::{Stamp, project, text, time};
+use crate::tally::Tally;
 use crate::token::TokenView;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
@@ -57,6 +59,8 @@ pub(crate) struct Rows {
     pub changed_payments: BTreeSet<PaymentId>,
     pub changed_tokens: BTreeSet<Address>,
     pub set_aside: Vec<SetAside>,
+    pub tally: Tally,
+    pub mint_batches: MintBatches,
 }
 
 impl Rows {
@@ -81,8 +85,13 @@ impl Rows {
                     parked.consumer, parked.sequence, parked.subject, parked.reason
                 ),
             )),
-            // A lane's history and a key concern only those who write them; the copy has them.
-            Ok(Event::Signer(..) | Event::Key(..)) => Ok(()),
+            // Of a lane's history only the mint transactions are shown; the copy has all of it.
+            Ok(Event::Signer(signer, event)) => {
+                self.mint_batches.note(*signer, event, at);
+                Ok(())
+            }
+            // A key concerns only who writes it.
+            Ok(Event::Key(..)) => Ok(()),
         };
         if let Err((kind, reason)) = refused {
             let recorded_at = time(entry.recorded_at);
@@ -107,6 +116,7 @@ impl Rows {
                 None => {}
             }
         }
+        self.tally.count(self.payments.get(&id), &row);
         self.payments.insert(id, row);
         self.changed_payments.insert(id);
         Ok(())

@@ -8,6 +8,7 @@
 //! Nothing that money depends on is read from here. The tables can be dropped and built again from sequence 1.
 
 mod apply;
+mod batch;
 mod connect;
 mod error;
 mod fold;
@@ -16,10 +17,13 @@ mod open;
 mod payment;
 mod position;
 mod project;
+mod queue;
 mod reads;
+mod tally;
 mod token;
 
 pub use apply::Applied;
+pub use batch::{BatchStatus, MintBatch};
 pub use connect::{CONNECTIONS, Store};
 pub use error::StoreError;
 pub use fold::{SetAside, SetAsideKind};
@@ -28,5 +32,6 @@ pub use open::OpenOrder;
 pub use payment::{MintStatus, MintView, PaymentStatus, PaymentView, StageName};
 pub use position::{Position, READ_MODELS};
 pub use project::{Stamp, project, project_history};
+pub use queue::{Overview, Rates, StageTotal, Waiting};
 pub use reads::ReadModelRow;
 pub use token::TokenView;

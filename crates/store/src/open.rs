@@ -41,14 +41,11 @@ impl Store {
         const OPERATION: &str = "reading the open orders";
         let mut moment = self.pool.begin_with(ONE_MOMENT).await.map_err(StoreError::of(OPERATION))?;
         let at = position(&mut *moment, READ_MODELS).await?.ok_or(StoreError::NotBegun)?;
-        let orders = sqlx::query(
-            "SELECT id, payer, token, stage, requested_seq, paid_seq FROM payments \
-             WHERE stage NOT IN ('failed', 'minted') ORDER BY requested_seq",
-        )
-        .fetch_all(&mut *moment)
-        .await
-        .and_then(|rows| rows.iter().map(open_order).collect())
-        .map_err(StoreError::of(OPERATION))?;
+        let orders = sqlx::query(include_str!("open_orders.sql"))
+            .fetch_all(&mut *moment)
+            .await
+            .and_then(|rows| rows.iter().map(open_order).collect())
+            .map_err(StoreError::of(OPERATION))?;
         moment.commit().await.map_err(StoreError::of(OPERATION))?;
         Ok((at, orders))
     }

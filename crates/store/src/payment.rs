@@ -6,11 +6,10 @@ use domain::event::PaidBy;
 use domain::money::decimal_string;
 use domain::order::Stage;
 use domain::{PaymentId, PaymentKey, Quantity, Usdc};
-use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 
 /// [`Stage`] by name: the fine state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StageName {
     /// Accepted, nothing sent.
@@ -57,7 +56,7 @@ pub enum MintStatus {
     Processing,
     /// Minted, N blocks deep.
     Completed,
-    /// Waits for a person: parked.
+    /// Waits for a person: parked. Of an order: its payment failed.
     Failed,
 }
 
@@ -152,10 +151,25 @@ impl StageName {
         Self::Minted,
     ];
 
-    /// The stage of this name, as the tables have it.
+    /// As the tables have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Deferred => "deferred",
+            Self::Settling => "settling",
+            Self::Failed => "failed",
+            Self::Paid => "paid",
+            Self::Minting => "minting",
+            Self::MintDeferred => "mint_deferred",
+            Self::MintParked => "mint_parked",
+            Self::Minted => "minted",
+        }
+    }
+
+    /// The stage of this name.
     pub(crate) fn named(name: &str) -> Result<Self, sqlx::Error> {
-        let name = name.into_deserializer();
-        Self::deserialize(name).map_err(|e: serde::de::value::Error| sqlx::Error::Decode(e.into()))
+        let found = Self::ALL.into_iter().find(|stage| stage.name() == name);
+        found.ok_or_else(|| sqlx::Error::Decode(format!("no stage is named {name:?}").into()))
     }
 
     /// The name of `stage`.
@@ -182,6 +196,18 @@ impl StageName {
             Self::Paid | Self::Minting | Self::MintDeferred | Self::MintParked | Self::Minted => {
                 PaymentStatus::Completed
             }
+        }
+    }
+
+    /// The whole order as the earlier queue shows it: before it is paid its mint waits, and a payment that failed owes
+    /// none and never will.
+    pub const fn queue_status(self) -> MintStatus {
+        match self {
+            Self::Failed => MintStatus::Failed,
+            _ => match self.mint_status() {
+                Some(status) => status,
+                None => MintStatus::Pending,
+            },
         }
     }
 

@@ -102,7 +102,8 @@ impl Store {
             .map_err(StoreError::of("reading what is set aside"))
     }
 
-    /// Every row of every read model, by table and key: equal dumps mean equal read models (A10). All in memory.
+    /// Every row of every read model, by table and key: equal dumps mean equal read models (A10). A stage without orders
+    /// is no row of them. All in memory.
     ///
     /// # Errors
     /// What the database says.
@@ -112,6 +113,10 @@ impl Store {
              UNION ALL SELECT 'mints', id::text, to_jsonb(r)::text FROM mints r \
              UNION ALL SELECT 'set_aside', lpad(seq::text, 20, '0'), to_jsonb(r)::text FROM set_aside r \
              UNION ALL SELECT 'tokens', token, to_jsonb(r)::text FROM token_rows r \
+             UNION ALL SELECT 'stage_totals', stage, to_jsonb(r)::text FROM stage_totals r WHERE orders > 0 \
+             UNION ALL SELECT 'pace', begins_at::text, to_jsonb(r)::text FROM pace r \
+             UNION ALL SELECT 'payers', hex_of(payer), to_jsonb(r)::text FROM payers r \
+             UNION ALL SELECT 'mint_batches', lpad(signed_seq::text, 20, '0'), to_jsonb(r)::text FROM mint_batches r \
              ORDER BY 1, 2",
         )
         .fetch_all(&self.pool)

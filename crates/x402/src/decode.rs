@@ -1,5 +1,7 @@
 //! From header bytes to a [`Payment`]. Syntax only: whether it pays anything is for [`crate::verify`].
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 
 use crate::fields::{Raw, address, bytes32, hex_bytes, nested, object, optional_string, seconds, string, uint256};
@@ -9,6 +11,9 @@ use crate::rejection::Rejection;
 
 /// The one scheme that is offered.
 pub(crate) const SCHEME: &str = "exact";
+
+/// Length of a payment identifier. Source: `payment-identifier` of @x402/extensions 2.27.0.
+pub(crate) const IDENTIFIER_BYTES: RangeInclusive<usize> = 16..=128;
 
 /// Either generation. Key order is free: TS, Python and Rust clients each have their own.
 #[derive(Deserialize)]
@@ -83,10 +88,10 @@ struct WireIdentifier<'a> {
     id: Raw<'a>,
 }
 
-/// Reads a header value. Unknown fields are skipped everywhere, as in the references.
+/// Reads a header value. Unknown fields and unknown extensions are skipped, as in the references.
 ///
 /// The order of the checks is the order of precedence: size, base64, UTF-8, depth, JSON, version,
-/// scheme and shape of the accepted terms, kind of payload, fields. Cost: 3 us for a stock v2 payment.
+/// scheme and shape of the accepted terms, kind of payload, fields, payment identifier. Cost: 3 us for a stock v2 payment.
 /// # Errors
 /// A [`Rejection`] with status 400 or 431 if it cannot be read; 402 if it is empty, or names a scheme,
 /// or is of a kind, that is never offered.
@@ -123,7 +128,7 @@ pub fn decode(header: HeaderName, value: &[u8]) -> Result<Payment, Rejection> {
         accepted,
         authorization: authorization(payload.authorization)?,
         signature: hex_bytes(payload.signature, "payload.signature")?,
-        payment_identifier: payment_identifier(envelope.extensions),
+        payment_identifier: payment_identifier(envelope.extensions)?,
     })
 }
 
@@ -162,13 +167,18 @@ fn authorization(raw: Raw<'_>) -> Result<Authorization, Rejection> {
     })
 }
 
-/// Lenient, because extensions are: what is not exactly an identifier is none.
-fn payment_identifier(raw: Raw<'_>) -> Option<String> {
-    let extensions: WireExtensions<'_> = object(raw?.get())?;
-    let extension: WireExtension<'_> = object(extensions.payment_identifier?.get())?;
-    let identifier: WireIdentifier<'_> = object(extension.info?.get())?;
-    let id = string(identifier.id, "id").ok()?;
+/// The id that a client chose so that it is not charged twice. An offer that is echoed as it was made names none. What
+/// is there and cannot be read is refused: to drop it would take that protection away in silence.
+fn payment_identifier(raw: Raw<'_>) -> Result<Option<String>, Rejection> {
+    let Some(extensions) = raw.filter(|raw| raw.get().starts_with('{')) else { return Ok(None) };
+    let extensions: WireExtensions<'_> = object(extensions.get()).ok_or(Rejection::InvalidIdentifier)?;
+    let Some(extension) = extensions.payment_identifier else { return Ok(None) };
+    let extension: WireExtension<'_> = object(extension.get()).ok_or(Rejection::InvalidIdentifier)?;
+    let Some(info) = extension.info else { return Ok(None) };
+    let identifier: WireIdentifier<'_> = object(info.get()).ok_or(Rejection::InvalidIdentifier)?;
+    let Some(_) = identifier.id else { return Ok(None) };
+    let id = string(identifier.id, "id").map_err(|_| Rejection::InvalidIdentifier)?;
     let fits =
-        (16..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    fits.then_some(id)
+        IDENTIFIER_BYTES.contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if fits { Ok(Some(id)) } else { Err(Rejection::InvalidIdentifier) }
 }

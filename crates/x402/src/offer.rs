@@ -6,7 +6,7 @@ use base64::Engine as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::decode::SCHEME;
+use crate::decode::{IDENTIFIER_BYTES, SCHEME};
 use crate::header::BASE64;
 
 /// v1 names that all stock v1 clients agree on. Left out: story, educhain and skale-base-sepolia, which
@@ -73,13 +73,17 @@ pub struct Offer {
     pub description: String,
     /// Of the answer that is paid for.
     pub mime_type: String,
+    /// Whether a payment identifier is honoured. If so the v2 offer says it; v1 has no extensions. It is never
+    /// required: stock clients send none.
+    pub payment_identifier: bool,
 }
 
 /// A 402 in both generations. Add status 402 and `Cache-Control: no-store`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentRequired {
     /// Value of `PAYMENT-REQUIRED`: standard base64, padded (Python and Rust refuse it unpadded).
-    /// Clients echo it, so keep it under 8 KiB: description and URL are the only long parts.
+    /// Clients echo it, so keep it under 8 KiB: description and URL are the only long parts. With texts of ordinary
+    /// length it stays under 2 KiB.
     pub header_value: String,
     /// The v1 body, `application/json`.
     pub body: Value,
@@ -93,6 +97,8 @@ struct WireRequired<'a> {
     error: &'a str,
     resource: WireResource<'a>,
     accepts: [WireRequirements<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -141,9 +147,34 @@ pub fn payment_required(offer: &Offer, error: &str) -> PaymentRequired {
             max_timeout_seconds: offer.max_timeout_s,
             extra: WireExtra { name: &offer.asset_name, version: &offer.asset_version },
         }],
+        extensions: offer.payment_identifier.then(payment_identifier),
     };
     let header = serde_json::to_vec(&required).expect("strings and integers always serialise");
     PaymentRequired { header_value: BASE64.encode(header), body: v1_body(offer, error) }
+}
+
+/// The extension as it is offered. Clients echo it, and those that know it add `info.id`. The schema is what the
+/// extension asks of every offer; it says what [`crate::decode`] takes.
+fn payment_identifier() -> Value {
+    json!({
+        "payment-identifier": {
+            "info": { "required": false },
+            "schema": {
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "type": "object",
+                "properties": {
+                    "required": { "type": "boolean" },
+                    "id": {
+                        "type": "string",
+                        "minLength": IDENTIFIER_BYTES.start(),
+                        "maxLength": IDENTIFIER_BYTES.end(),
+                        "pattern": "^[a-zA-Z0-9_-]+$",
+                    },
+                },
+                "required": ["required"],
+            },
+        },
+    })
 }
 
 /// Without a v1 name `accepts` is empty: v1 clients then find nothing to pay and say so, where an

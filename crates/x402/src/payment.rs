@@ -24,8 +24,8 @@ pub struct Payment {
     pub authorization: Authorization,
     /// The signature as sent, of any length: see [`crate::normalise_signature`].
     pub signature: Vec<u8>,
-    /// `extensions.payment-identifier.info.id`, if it has the form that the extension asks for
-    /// (16 to 128 of `[A-Za-z0-9_-]`); otherwise `None`. Chosen by the payer: scope it by payer.
+    /// `extensions.payment-identifier.info.id`, 16 to 128 of `[A-Za-z0-9_-]`; `None` if none was sent,
+    /// as by stock clients, which only echo. Chosen by the payer: scope it by payer. Unsigned, as the echo is.
     pub payment_identifier: Option<String>,
 }
 
@@ -64,7 +64,7 @@ pub struct Authorization {
     pub valid_after: u64,
     /// The token wants `block.timestamp < valid_before`.
     pub valid_before: u64,
-    /// Random, chosen by the payer; spent once per payer on chain. Zero is a nonce like any other.
+    /// Chosen by the payer; spent once per payer on chain. Zero is a nonce like any other.
     pub nonce: B256,
 }
 
@@ -81,7 +81,7 @@ pub struct Transfer {
     pub valid_after: u64,
     /// Seconds since 1970, exclusive.
     pub valid_before: u64,
-    /// Random, chosen by the payer.
+    /// Chosen by the payer.
     pub nonce: B256,
 }
 

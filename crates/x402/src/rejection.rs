@@ -36,6 +36,10 @@ pub enum Rejection {
     /// A field is missing, there twice, or not spelt as the protocol spells it (B11, B13, B20, B25, B29).
     #[error("the payment field `{0}` is missing or malformed")]
     MalformedField(&'static str),
+    /// A payment identifier that is there but is not one: another form, or its key twice. To ignore it would let an app
+    /// that relies on it pay twice.
+    #[error("the payment identifier is not 16 to 128 of A-Z, a-z, 0-9, _ and -")]
+    InvalidIdentifier,
     /// `x402Version` is not the integer that belongs to the header (B17).
     #[error("x402Version must be the number 2 in PAYMENT-SIGNATURE and 1 in X-PAYMENT")]
     InvalidVersion,
@@ -91,6 +95,9 @@ pub enum Rejection {
     /// Made by another key, or over other terms or another domain (B34 to B36).
     #[error("the signature is not the payer's for these terms on this network and asset")]
     SignerMismatch,
+    /// The nonce was derived from another order. Found by the caller, who alone knows what is bought.
+    #[error("the nonce of the authorization is bound to another order: sign a new one for this order")]
+    NonceBoundElsewhere,
 }
 
 impl Rejection {
@@ -100,7 +107,7 @@ impl Rejection {
         match self {
             PaymentRequired => "Payment required",
             HeaderTooLarge | AmbiguousHeaders | NotBase64 | NotUtf8 | TooDeep | NotJson => "invalid_payload",
-            MalformedField(_) | PayerNotAllowed => "invalid_payload",
+            MalformedField(_) | InvalidIdentifier | PayerNotAllowed | NonceBoundElsewhere => "invalid_payload",
             InvalidVersion => "invalid_x402_version",
             InvalidScheme => "invalid_scheme",
             InvalidNetwork => "invalid_network",
@@ -127,6 +134,7 @@ impl Rejection {
             TooDeep => "payment_too_deep",
             NotJson => "payment_not_json",
             MalformedField(_) => "payment_field_malformed",
+            InvalidIdentifier => "payment_identifier_invalid",
             InvalidVersion => "payment_version_invalid",
             InvalidScheme => "payment_scheme_unsupported",
             InvalidNetwork => "payment_network_mismatch",
@@ -142,6 +150,7 @@ impl Rejection {
             MalformedSignature => "payment_signature_malformed",
             HighS => "payment_signature_high_s",
             SignerMismatch => "payment_signer_mismatch",
+            NonceBoundElsewhere => "payment_nonce_bound_elsewhere",
         }
     }
 
@@ -150,7 +159,8 @@ impl Rejection {
         use Rejection::*;
         match self {
             HeaderTooLarge => 431,
-            AmbiguousHeaders | NotBase64 | NotUtf8 | TooDeep | NotJson | MalformedField(_) | InvalidVersion => 400,
+            AmbiguousHeaders | NotBase64 | NotUtf8 | TooDeep | NotJson => 400,
+            MalformedField(_) | InvalidIdentifier | InvalidVersion => 400,
             _ => 402,
         }
     }

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use alloy_primitives::{B256, address, b256, hex, keccak256};
 use common::{DAY, KEY, MARGIN, NOW, OTHER, PAYER, authorization, base64, good, offer, pay, payload, sign, v1_json};
+use serde_json::Value;
 use x402::{
     Authorization, HeaderName, Network, Verified, decode, domain_separator, payment_key, payment_required,
     transfer_digest, verify, verify_signature,
@@ -63,16 +64,38 @@ fn b40_the_same_authorization_respelt_is_the_same_payment() {
     let spellings = [
         (HeaderName::PaymentSignature, v2.clone()),
         (HeaderName::PaymentSignature, lower),
+        (HeaderName::PaymentSignature, upper_hex(&good()).to_string()),
+        (HeaderName::PaymentSignature, keys_reversed(&good())),
+        (HeaderName::XPayment, keys_reversed(&v1)),
         (HeaderName::PaymentSignature, v2.replace(':', ": ").replace("eip155: ", "eip155:")),
         (HeaderName::PaymentSignature, serde_json::to_string_pretty(&good()).unwrap()),
         (HeaderName::PaymentSignature, v2.replace(&nonce, &format!("\\u0030{}", &nonce[1..]))),
         (HeaderName::XPayment, v1.to_string()),
         (HeaderName::XPayment, format!(" {v1:#} ")),
     ];
+    let texts: HashSet<&str> = spellings.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts.len(), spellings.len(), "no spelling is there twice");
     let verified: Vec<Verified> =
         spellings.iter().map(|(header, text)| pay(*header, base64(text).as_bytes(), &offer).unwrap()).collect();
     assert!(verified.iter().all(|each| *each == verified[0]));
     assert!(verified.iter().all(|each| key_of(each) == key_of(&verified[0])));
+}
+
+/// Every hex string in capitals, but for its prefix.
+fn upper_hex(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), upper_hex(value))).collect(),
+        Value::String(text) if text.starts_with("0x") => format!("0x{}", text[2..].to_uppercase()).into(),
+        other => other.clone(),
+    }
+}
+
+/// The keys of every object in the opposite order.
+fn keys_reversed(value: &Value) -> String {
+    let Value::Object(fields) = value else { return value.to_string() };
+    let fields: Vec<String> =
+        fields.iter().rev().map(|(key, value)| format!("\"{key}\":{}", keys_reversed(value))).collect();
+    format!("{{{}}}", fields.join(","))
 }
 
 #[test]
@@ -95,7 +118,7 @@ fn a_client_that_signs_our_offer_pays_it() {
     let offer = offer();
     let header = payment_required(&offer, "Payment required").header_value;
     let json = base64::prelude::BASE64_STANDARD.decode(header).unwrap();
-    let required: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let required: Value = serde_json::from_slice(&json).unwrap();
     let terms = authorization(&offer);
     let payment = serde_json::json!({
         "x402Version": 2,
@@ -108,17 +131,6 @@ fn a_client_that_signs_our_offer_pays_it() {
     let payment = decode(HeaderName::PaymentSignature, value.as_bytes()).unwrap();
     assert_eq!(payment.payment_identifier.as_deref(), Some("order_0123456789abcdef"));
     assert!(verify(&payment, &offer, NOW, MARGIN, DAY).is_ok());
-}
-
-#[test]
-fn a_payment_identifier_of_another_form_is_none() {
-    for id in ["short", "has space in the middle", &"x".repeat(129), "ümlaut_0123456789abcdef"] {
-        let mut payment = good();
-        payment["extensions"] = serde_json::json!({ "payment-identifier": { "info": { "id": id } } });
-        let value = base64(payment.to_string());
-        let payment = decode(HeaderName::PaymentSignature, value.as_bytes()).unwrap();
-        assert_eq!(payment.payment_identifier, None, "{id}");
-    }
 }
 
 #[test]

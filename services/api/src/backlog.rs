@@ -220,11 +220,6 @@ impl Backlog {
         Forecast { settle, mint: settle + self.settling_to_paid.get() + self.paid_to_minted.get() }
     }
 
-    /// Orders settled, and orders minted, per 1,000 seconds when there was enough to do.
-    pub(crate) fn rates(&self) -> (u64, u64) {
-        (self.settle.per_1000s(), self.mint.per_1000s())
-    }
-
     fn put(&mut self, id: PaymentId, order: Open) {
         match order.step {
             Step::Requested => self.settle.enter(order.seq, order.since),

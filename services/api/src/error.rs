@@ -24,6 +24,8 @@ const PAYMENT_REQUIRED: HeaderName = HeaderName::from_static("payment-required")
 pub(crate) enum Problem {
     /// No such path.
     RouteUnknown,
+    /// No well-formed HTTP/1.1 request.
+    RequestMalformed,
     /// The path exists, the method does not.
     MethodNotAllowed,
     /// Not an address, or not of a token that is sold here.
@@ -34,6 +36,14 @@ pub(crate) enum Problem {
     FilterInvalid,
     /// Without a filter a stream is for operators.
     OperatorsOnly,
+    /// Not an address.
+    AddressInvalid,
+    /// The query string cannot be read, or says one thing twice.
+    QueryInvalid,
+    /// `limit` is no number from 1 to 100.
+    LimitInvalid,
+    /// `cursor` is none of ours.
+    CursorInvalid,
     /// The body is not one JSON object.
     BodyMalformed,
     /// The body is longer than [`crate::mint::BODY_MAX`].
@@ -60,10 +70,20 @@ pub(crate) enum Problem {
     NotAdmitted(Refusal),
     /// The ledger does not answer. The order may be written all the same; the same request again finds out.
     LedgerAway,
+    /// The read models do not answer, and what was asked for is nowhere else.
+    ReadModelsAway,
     /// The tokens have not been read yet.
     StartingUp,
     /// Too many questions of this kind at once.
     Busy,
+    /// This client asks too often; it may come back after so many seconds.
+    RateLimited { retry_after_s: u64 },
+    /// All clients together ask too often.
+    Overloaded { retry_after_s: u64 },
+    /// This client follows enough payments at once.
+    TooManyStreams,
+    /// All clients together do.
+    StreamsExhausted,
     /// The ledger holds what no decider wrote; a person must look.
     OrderUnreadable(PaymentId),
     /// A mistake of ours.
@@ -96,11 +116,16 @@ impl Problem {
     pub(crate) fn row(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::RouteUnknown => (StatusCode::NOT_FOUND, "route_unknown", "No such path"),
+            Self::RequestMalformed => (StatusCode::BAD_REQUEST, "request_malformed", "Malformed request"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::TokenUnknown => (StatusCode::NOT_FOUND, "token_unknown", "No such token"),
             Self::PaymentUnknown => (StatusCode::NOT_FOUND, "payment_unknown", "No such payment"),
             Self::FilterInvalid => (StatusCode::BAD_REQUEST, "events_filter_invalid", "Events of what?"),
             Self::OperatorsOnly => (StatusCode::UNAUTHORIZED, "operators_only", "For operators"),
+            Self::AddressInvalid => (StatusCode::BAD_REQUEST, "address_invalid", "Invalid address"),
+            Self::QueryInvalid => (StatusCode::BAD_REQUEST, "query_invalid", "Unreadable query"),
+            Self::LimitInvalid => (StatusCode::BAD_REQUEST, "limit_invalid", "Invalid limit"),
+            Self::CursorInvalid => (StatusCode::BAD_REQUEST, "cursor_invalid", "Invalid cursor"),
             Self::BodyMalformed => (StatusCode::BAD_REQUEST, "body_malformed", "Unreadable body"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow", "Body too slow"),
@@ -127,8 +152,15 @@ impl Problem {
                 Closed::SettlementSlow => (StatusCode::SERVICE_UNAVAILABLE, "settlement_slow", "Overloaded"),
             },
             Self::LedgerAway => (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", "Temporarily unavailable"),
+            Self::ReadModelsAway => {
+                (StatusCode::SERVICE_UNAVAILABLE, "read_models_unavailable", "Temporarily unavailable")
+            }
             Self::StartingUp => (StatusCode::SERVICE_UNAVAILABLE, "starting_up", "Temporarily unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Temporarily unavailable"),
+            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
+            Self::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Temporarily unavailable"),
+            Self::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "Too many streams"),
+            Self::StreamsExhausted => (StatusCode::SERVICE_UNAVAILABLE, "streams_exhausted", "Temporarily unavailable"),
             Self::OrderUnreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "order_unreadable", "Order needs a person"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
@@ -137,11 +169,16 @@ impl Problem {
     fn detail(&self) -> String {
         let text = match self {
             Self::RouteUnknown => "there is nothing at this path",
+            Self::RequestMalformed => "send a path, one well-formed Host header, and no Transfer-Encoding but chunked",
             Self::MethodNotAllowed => "this path is not for this method",
             Self::TokenUnknown => "no token with this address is sold here; GET /api/tokens lists those that are",
             Self::PaymentUnknown => "no payment has this id",
             Self::FilterInvalid => "one of ?payment={paymentQueueId}, ?payer={address} and ?token={address}",
             Self::OperatorsOnly => "say whose events: ?payment=, ?payer= or ?token=; all of them need a bearer token",
+            Self::AddressInvalid => "an address is 0x and 40 hex digits",
+            Self::QueryInvalid => "each parameter can be given once, percent-encoded where needed",
+            Self::LimitInvalid => "limit must be a whole number from 1 to 100",
+            Self::CursorInvalid => "cursor must be next_cursor of an earlier answer, unchanged",
             Self::BodyMalformed => "the body must be one JSON object such as {\"quantity\": 10}",
             Self::BodyTooLarge => "the body is longer than 64 KiB",
             Self::BodyTooSlow => "the body did not arrive in time",
@@ -162,8 +199,15 @@ impl Problem {
                 Closed::SettlementSlow => "it could not be settled while the payment is valid; nothing was written",
             },
             Self::LedgerAway => "the order could not be confirmed; the same request with the same payment is safe",
+            Self::ReadModelsAway => "lists and statistics are not available; payments and single orders are",
             Self::StartingUp => "the service has just started; nothing was written",
             Self::Busy => "too many such requests at once; nothing was written",
+            Self::RateLimited { .. } => "too many requests from this address; nothing was written",
+            Self::Overloaded { .. } => "too many requests; nothing was written",
+            Self::TooManyStreams => {
+                "too many event streams are open from this address; close one, or ask for the status"
+            }
+            Self::StreamsExhausted => "too many event streams are open; ask for the status instead",
             Self::OrderUnreadable(_) => "the order's history cannot be read; a person must look at it",
             Self::Internal => "something went wrong here; nothing was written",
         };
@@ -174,6 +218,7 @@ impl Problem {
     fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::NotAdmitted(refusal) => Some(refusal.retry_after_s),
+            Self::RateLimited { retry_after_s } | Self::Overloaded { retry_after_s } => Some(*retry_after_s),
             _ if self.row().0 == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_S),
             _ => None,
         }

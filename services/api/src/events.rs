@@ -12,8 +12,10 @@ use crate::error::Problem;
 use crate::feed::Feed;
 use crate::follower::parties_of;
 use crate::hub::{Missed, Starting, Topic};
+use crate::limits::{ClientIp, StreamPermit};
 use crate::mint::address;
 use crate::news::{News, is_last};
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -21,6 +23,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::{Event, PaymentId};
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -50,6 +53,7 @@ enum Seen {
 /// Opens the stream; 404 for a payment that the ledger does not know.
 pub(crate) async fn events(
     State(api): State<Arc<Api>>,
+    Extension(client): Extension<ClientIp>,
     filter: Result<Query<Filter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -58,15 +62,16 @@ pub(crate) async fn events(
     if topic == Topic::Everything && !api.config.is_operator(headers.get(AUTHORIZATION)) {
         return Err(Problem::OperatorsOnly);
     }
+    let permit = api.quotas.streams.enter(client)?;
     let seen = api.seen(&headers, filter.last_event_id.as_deref()).await?;
     match topic {
-        Topic::Payment(id) => of_payment(api, id, seen).await,
-        Topic::Payer(_) | Topic::Token(_) | Topic::Everything => of_many(&api, topic, seen),
+        Topic::Payment(id) => of_payment(api, id, seen, permit).await,
+        Topic::Payer(_) | Topic::Token(_) | Topic::Everything => of_many(&api, topic, seen, permit),
     }
 }
 
 /// Every event of the order after what was seen, and what comes.
-async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Seen) -> Result<Response, Problem> {
+async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Seen, permit: StreamPermit) -> Result<Response, Problem> {
     // Listen first, read then: what is written in between is in both, and sent once.
     let ear = api.follower.hub.listen(Topic::Payment(id));
     let history = api.records.history(id).await?;
@@ -93,11 +98,11 @@ async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Seen) -> Result<Response
     for (_, _, recorded, event) in news {
         feed.take(&News::of(recorded, id, event, payer, token));
     }
-    Ok(respond(feed))
+    Ok(respond(feed, permit))
 }
 
 /// What was missed, if it is still known, and what comes.
-fn of_many(api: &Api, topic: Topic, seen: Seen) -> Result<Response, Problem> {
+fn of_many(api: &Api, topic: Topic, seen: Seen, permit: StreamPermit) -> Result<Response, Problem> {
     let now = api.follower.hub.last();
     let after = if let Seen::UpTo(seq) = seen { seq } else { now };
     let (missed, ear) = api.follower.hub.resume(topic, after).map_err(|Starting| Problem::StartingUp)?;
@@ -115,7 +120,7 @@ fn of_many(api: &Api, topic: Topic, seen: Seen) -> Result<Response, Problem> {
             feed.push(reset(now, &load_anew(topic)));
         }
     }
-    Ok(respond(feed))
+    Ok(respond(feed, permit))
 }
 
 fn topic(filter: &Filter) -> Result<Topic, Problem> {
@@ -170,8 +175,10 @@ fn load_anew(topic: Topic) -> String {
     }
 }
 
-fn respond(feed: Feed) -> Response {
-    let mut response = Response::new(Body::from_stream(feed.chunks()));
+/// Its place is free as soon as the stream has ended or its client is gone.
+fn respond(feed: Feed, permit: StreamPermit) -> Response {
+    let chunks = feed.chunks().inspect(move |_| _ = &permit);
+    let mut response = Response::new(Body::from_stream(chunks));
     response.headers_mut().extend([
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         // nginx would hold events back.

@@ -16,9 +16,11 @@ mod follower;
 mod hub;
 mod idempotency;
 mod intake;
+mod limits;
 mod line;
 mod mint;
 mod news;
+mod queue;
 mod records;
 mod routes;
 mod server;
@@ -26,7 +28,7 @@ mod status;
 mod tokens;
 mod trace;
 
-pub use config::Config;
+pub use config::{Config, Edge};
 
 use admission::{Admission, Limits};
 use alloy_primitives::B256;
@@ -34,6 +36,7 @@ use catalogue::Catalogue;
 use follower::Follower;
 use intake::Intake;
 use ledger::Ledger;
+use limits::Quotas;
 use records::Records;
 use runtime::{CancellationToken, Fatal};
 use std::net::SocketAddr;
@@ -56,6 +59,7 @@ pub(crate) struct Api {
     pub(crate) catalogue: Catalogue,
     pub(crate) intake: Intake,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) quotas: Quotas,
     pub(crate) records: Arc<Records>,
     pub(crate) follower: Arc<Follower>,
     pub(crate) stop: CancellationToken,
@@ -106,6 +110,7 @@ impl Server {
             catalogue: Catalogue::new(ledger.clone(), network.chain_id, *asset),
             intake: Intake::new(ledger.clone(), Arc::clone(&admission), Arc::clone(&records)),
             admission,
+            quotas: Quotas::new(&config.edge),
             records,
             follower,
             ledger,
@@ -146,8 +151,8 @@ impl Server {
             Ok(())
         });
         tasks.spawn(async move {
-            let stop = api.stop.clone();
-            server::serve(listener, routes::router(api), stop).await;
+            let (edge, stop) = (api.config.edge.clone(), api.stop.clone());
+            server::serve(listener, routes::router(api), edge, stop).await;
             Ok(())
         });
         runtime::join(tasks, stop).await

@@ -17,6 +17,7 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::header::{CONTENT_ENCODING, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use domain::request::Inconsistent;
 use domain::{Authorization, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, Usdc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -85,9 +86,12 @@ pub(crate) async fn mint(
         Ok(verified) => {
             let request = api.request(&wanted, &verified.authorization, verified.signature);
             // Every stage checks again: key, payee and price, by the domain's own arithmetic.
-            request.check().map_err(|e| {
-                tracing::error!(error = %e, "a verified request contradicts itself");
-                Problem::Internal
+            request.check().map_err(|e| match e {
+                Inconsistent::Nonce => decline(Rejection::NonceBoundElsewhere),
+                Inconsistent::Key | Inconsistent::Payee | Inconsistent::Price => {
+                    tracing::error!(error = %e, "a verified request contradicts itself");
+                    Problem::Internal
+                }
             })?;
             api.intake.accept(incoming(request), now_s).await?
         }
@@ -139,6 +143,7 @@ impl Api {
             resource_url: format!("{}/api/mint/{}", self.public_url, terms.token),
             description: format!("{} x {}", wanted.quantity, terms.symbol),
             mime_type: "application/json".to_owned(),
+            payment_identifier: true,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Both ways go through [`store::project`], so that there is one meaning of every status.
 
 use crate::error::Problem;
+use crate::queue::Snapshot;
 use chrono::{DateTime, Utc};
 use domain::{Event, PaymentId};
 use ledger::{Ledger, Recorded};
@@ -25,12 +26,13 @@ pub(crate) struct Records {
     ledger: Ledger,
     store: OnceLock<Store>,
     store_answers: AtomicBool,
+    pub(crate) snapshot: Snapshot,
 }
 
 impl Records {
     /// Reads from the ledger alone until [`Records::watch_store`] has found the read models.
     pub(crate) fn new(ledger: Ledger) -> Self {
-        Self { ledger, store: OnceLock::new(), store_answers: AtomicBool::new(false) }
+        Self { ledger, store: OnceLock::new(), store_answers: AtomicBool::new(false), snapshot: Snapshot::default() }
     }
 
     /// Whether the read models answer.
@@ -91,6 +93,25 @@ impl Records {
                 None
             }
         }
+    }
+
+    /// What the read models answer to a question that the ledger cannot answer: a list, a count.
+    ///
+    /// # Errors
+    /// `ReadModelsAway`: not connected, not begun, refused, or slower than [`READ_TIMEOUT`]. A list that is slow says
+    /// nothing of single rows, which are still read.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&Store) -> Result<T, StoreError>,
+    ) -> Result<T, Problem> {
+        let store = self.store.get().filter(|_| self.store_answers()).ok_or(Problem::ReadModelsAway)?;
+        match tokio::time::timeout(READ_TIMEOUT, question(store)).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(StoreError::NotBegun)) => {}
+            Ok(Err(e)) => self.store_fails(&e),
+            Err(slow) => tracing::warn!(error = %slow, "the read models are slow"),
+        }
+        Err(Problem::ReadModelsAway)
     }
 
     fn store_fails(&self, why: &dyn std::error::Error) {

@@ -1,9 +1,13 @@
-//! The paths, and what holds for all of them: body limit, CORS, `Cache-Control: no-store`.
+//! The paths, and what holds for all of them: rates, body limit, CORS, `Cache-Control: no-store`, `Vary`.
 
 use crate::error::Problem;
-use crate::{Api, events, mint, status, tokens, trace};
+use crate::server::strict;
+use crate::{Api, events, limits, mint, queue, status, tokens, trace};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::header::{
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE,
+    LOCATION, ORIGIN, RETRY_AFTER,
+};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -36,6 +40,18 @@ const RESPONSE_HEADERS: [HeaderName; 5] = [
     LOCATION,
     RETRY_AFTER,
 ];
+/// What an answer depends on beside method, path and body: a cache that ignores `no-store` shall at least not give one
+/// payer's answer to another (S15).
+const DECISIVE_HEADERS: [HeaderName; 8] = [
+    AUTHORIZATION,
+    HeaderName::from_static("payment-signature"),
+    HeaderName::from_static("x-payment"),
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+    ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD,
+    ACCESS_CONTROL_REQUEST_HEADERS,
+];
 
 /// Whether this process can do its work, and what it waits for.
 #[derive(Serialize)]
@@ -52,22 +68,38 @@ struct Readiness {
     postgres: &'static str,
 }
 
+/// Layers are listed from the inside out.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let cors = cors(&api.config.cors_origins);
-    Router::new()
+    let in_total = middleware::from_fn_with_state(Arc::clone(&api), limits::in_total);
+    let per_client = middleware::from_fn_with_state(Arc::clone(&api), limits::per_client);
+    let costly = Router::new()
         .route("/api/mint/{token}", post(mint::mint))
+        .route("/api/events", get(events::events))
+        .route_layer(in_total);
+    let limited = Router::new()
+        .route("/api/payment/stats", get(queue::payment_stats))
         .route("/api/payment/{id}", get(status::payment))
-        .route("/api/queue/{id}", get(status::queue))
+        .route("/api/queue/stats", get(queue::queue_stats))
+        .route("/api/queue/{id}", get(status::mint))
+        .route("/queue/status", get(queue::status))
+        .route("/queue/payer/{address}", get(queue::payer))
+        .route("/queue/item/{id}", get(queue::item))
         .route("/api/tokens", get(tokens::list))
         .route("/api/tokens/{address}", get(tokens::one))
-        .route("/api/events", get(events::events))
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
+        .merge(costly)
         .fallback(|| async { Problem::RouteUnknown })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+        .layer(per_client);
+    Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+        .merge(limited)
         .layer(DefaultBodyLimit::max(mint::BODY_MAX))
-        .layer(middleware::map_response(not_stored))
+        .layer(middleware::from_fn(strict::unambiguous))
         .layer(cors)
+        .layer(middleware::map_response(not_stored))
         .with_state(api)
 }
 
@@ -103,5 +135,6 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(REQUEST_HEADERS)
         .expose_headers(RESPONSE_HEADERS)
+        .vary(DECISIVE_HEADERS)
         .max_age(CORS_MAX_AGE)
 }

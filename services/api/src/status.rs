@@ -1,7 +1,9 @@
 //! `GET /api/payment/{id}` and `GET /api/queue/{id}`: where a purchase stands.
 
 use crate::Api;
+use crate::backlog::Place;
 use crate::error::{Problem, json_response};
+use crate::queue::place;
 use alloy_primitives::{Address, B256};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -26,6 +28,10 @@ struct PaymentAnswer {
     reason: Option<String>,
     detail: Option<String>,
     retry_at: Option<DateTime<Utc>>,
+    /// 1 = next; `null` where it is not known, and at the end.
+    queue_position: Option<u32>,
+    /// Until it is minted.
+    estimated_wait_seconds: Option<u32>,
     payer: Address,
     token: Address,
     quantity: Quantity,
@@ -69,6 +75,9 @@ struct QueueAnswer {
     reason: Option<String>,
     detail: Option<String>,
     retry_at: Option<DateTime<Utc>>,
+    /// As of the payment.
+    queue_position: Option<u32>,
+    estimated_wait_seconds: Option<u32>,
     token: Address,
     recipient: Address,
     quantity: Quantity,
@@ -81,8 +90,8 @@ struct QueueAnswer {
     sequence: u64,
 }
 
-impl From<PaymentView> for PaymentAnswer {
-    fn from(view: PaymentView) -> Self {
+impl PaymentAnswer {
+    fn of(view: PaymentView, place: Option<Place>) -> Self {
         let failed = view.status == PaymentStatus::Failed;
         let result = (view.status == PaymentStatus::Completed).then_some(PaymentResult {
             queue_ids: [view.id],
@@ -96,6 +105,8 @@ impl From<PaymentView> for PaymentAnswer {
             reason: view.reason,
             detail: view.detail,
             retry_at: view.retry_at,
+            queue_position: place.map(|place| place.position),
+            estimated_wait_seconds: place.map(|place| place.wait_s),
             payer: view.payer,
             token: view.token,
             quantity: view.quantity,
@@ -119,21 +130,18 @@ impl From<PaymentView> for PaymentAnswer {
     }
 }
 
-impl From<PaymentView> for QueueAnswer {
-    fn from(view: PaymentView) -> Self {
-        // Before it is paid a mint waits; a payment that failed owes none and never will.
-        let status = view.stage.mint_status().unwrap_or(match view.status {
-            PaymentStatus::Failed => MintStatus::Failed,
-            _ => MintStatus::Pending,
-        });
+impl QueueAnswer {
+    fn of(view: PaymentView, place: Option<Place>) -> Self {
         Self {
             id: view.id,
             payment_queue_id: view.id,
-            status,
+            status: view.stage.queue_status(),
             state: view.stage,
             reason: view.reason,
             detail: view.detail,
             retry_at: view.retry_at,
+            queue_position: place.map(|place| place.position),
+            estimated_wait_seconds: place.map(|place| place.wait_s),
             token: view.token,
             recipient: view.payer,
             quantity: view.quantity,
@@ -154,9 +162,10 @@ pub(crate) async fn payment(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
+    let place = place(&api, view.id);
     let settled = view.settle_tx_hash.filter(|_| view.status == PaymentStatus::Completed);
     let payer = view.payer;
-    let mut response = json_response(StatusCode::OK, &PaymentAnswer::from(view), "application/json");
+    let mut response = json_response(StatusCode::OK, &PaymentAnswer::of(view, place), "application/json");
     if let Some(transaction) = settled {
         for version in [Version::V2, Version::V1] {
             let settlement = Settlement::Settled { transaction };
@@ -170,15 +179,17 @@ pub(crate) async fn payment(
 }
 
 /// The mint that the payment owes; it has the payment's id.
-pub(crate) async fn queue(
+pub(crate) async fn mint(
     State(api): State<Arc<Api>>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    Ok(json_response(StatusCode::OK, &QueueAnswer::from(view), "application/json"))
+    let place = place(&api, view.id);
+    Ok(json_response(StatusCode::OK, &QueueAnswer::of(view, place), "application/json"))
 }
 
-async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<PaymentView, Problem> {
+/// The payment that a path names; 404 for what is no id.
+pub(crate) async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<PaymentView, Problem> {
     let id = id.ok().and_then(|Path(text)| text.parse().ok()).ok_or(Problem::PaymentUnknown)?;
     api.records.payment(id).await?.ok_or(Problem::PaymentUnknown)
 }

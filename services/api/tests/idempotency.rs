@@ -4,7 +4,8 @@
 mod common;
 
 use common::{Answer, House, Instance, pay};
-use domain::{Event, OrderEvent, examples};
+use domain::nonce::{Binding, binding, bound_nonce};
+use domain::{Event, OrderEvent, Quantity, examples};
 use serde_json::{Value, json};
 
 const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
@@ -124,4 +125,40 @@ async fn a_key_that_cannot_be_read_is_refused_before_anything_is_written() {
     }
     assert_eq!(orders(&house).await, 0);
     assert_eq!(api.mint(10, &[("idempotency-key", "two words")]).await.status, 402, "an offer needs none");
+}
+
+/// S03, D8: a nonce that was derived from an order buys nothing else, and alone proves what it bought.
+#[tokio::test(flavor = "multi_thread")]
+async fn s03_a_nonce_that_is_bound_to_an_order_buys_that_order_only() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let offer = api.mint(10, &[]).await.offer();
+    let bound = |quantity: u32, salt: u8| {
+        let quantity = Quantity::new(quantity).unwrap();
+        bound_nonce(examples::CHAIN_ID, examples::TOKEN, quantity, [salt; 12])
+    };
+    let taken = pay(&offer, 0, |auth| auth.nonce = bound(10, 1));
+    let accepted = api.mint(10, &[("payment-signature", &taken)]).await;
+    assert_eq!(accepted.status, 202);
+    let refused = pay(&offer, 0, |auth| auth.nonce = bound(9, 1));
+    let refused = api.mint(10, &[("payment-signature", &refused)]).await;
+    assert_eq!(refused.problem(), (402, "payment_nonce_bound_elsewhere".to_owned()));
+    assert_eq!(orders(&house).await, 1);
+    let history = house.ledger.order_history(accepted.id()).await.unwrap();
+    let Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) = &history[0].event else { panic!() };
+    let quantity = Quantity::new(10).unwrap();
+    assert_eq!(binding(request.authorization.nonce, examples::CHAIN_ID, examples::TOKEN, quantity), Binding::ThisOrder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identifier_that_cannot_be_read_is_refused_and_one_is_offered() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let offer = api.mint(10, &[]).await.offer();
+    assert_eq!(offer["extensions"]["payment-identifier"]["info"]["required"], false);
+    for name in ["short", "with spaces in it 123", ""] {
+        let answer = buy(&api, 10, 1, None, Some(name)).await;
+        assert_eq!(answer.problem(), (400, "payment_identifier_invalid".to_owned()), "{name}");
+    }
+    assert_eq!(orders(&house).await, 0);
 }

@@ -3,8 +3,7 @@
 
 mod common;
 
-use alloy_primitives::{U256, address};
-use common::{House, base64, mint_path, pay};
+use common::{House, mint_path};
 use domain::{Usdc, examples};
 use serde_json::json;
 
@@ -32,10 +31,17 @@ async fn b01_without_a_payment_the_offer_is_made_in_both_generations() {
         "description": "10 x DEMO",
         "mimeType": "application/json",
     });
-    assert_eq!(
-        answer.offer(),
-        json!({ "x402Version": 2, "error": "Payment required", "resource": resource, "accepts": [terms] })
-    );
+    let mut offer = answer.offer();
+    let extensions = offer["extensions"].take();
+    assert_eq!(extensions["payment-identifier"]["info"], json!({ "required": false }));
+    let expected = json!({
+        "x402Version": 2,
+        "error": "Payment required",
+        "resource": resource,
+        "accepts": [terms],
+        "extensions": null,
+    });
+    assert_eq!(offer, expected);
     let v1 = json!({
         "scheme": "exact",
         "network": "base-sepolia",
@@ -52,60 +58,6 @@ async fn b01_without_a_payment_the_offer_is_made_in_both_generations() {
     assert!(answer.text.len() <= 1024);
     let empty = api.mint(10, &[("x-payment", "")]).await;
     assert_eq!((empty.status, empty.json()), (answer.status, answer.json()), "B02");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_payment_that_does_not_fit_is_refused_by_name_and_nothing_is_written() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
-    let offer = api.mint(10, &[]).await.offer();
-    let before = house.last_sequence().await;
-
-    let mut cheaper = offer.clone();
-    cheaper["accepts"][0]["amount"] = json!("99999");
-    let mut elsewhere = offer.clone();
-    elsewhere["accepts"][0]["payTo"] = json!(examples::SIGNER);
-    let mut domain = offer.clone();
-    domain["accepts"][0]["extra"]["name"] = json!("USD Coin");
-    let other = address!("90F79bf6EB2c4f870365E785982E1f101E93b906");
-    let now = common::now_s();
-    let good = pay(&offer, 1, |_| {});
-    let huge = "A".repeat(17 * 1024);
-    let cases = [
-        ("B03", "!!!".to_owned(), 400, "payment_not_base64"),
-        ("B04", base64(&json!("ü~?")).replace('+', "-"), 400, "payment_not_json"),
-        ("B07", huge, 431, "payment_header_too_large"),
-        ("B10", base64(&(0..100).fold(json!(1), |inner, _| json!([inner]))), 400, "payment_too_deep"),
-        ("B17", base64(&json!({ "x402Version": 3 })), 400, "payment_version_invalid"),
-        ("B21", pay(&elsewhere, 1, |_| {}), 402, "payment_terms_mismatch"),
-        ("B22", pay(&cheaper, 1, |_| {}), 402, "payment_terms_mismatch"),
-        ("B23", pay(&offer, 1, |a| a.to = other), 402, "payment_recipient_mismatch"),
-        ("B25", pay(&offer, 1, |a| a.value = U256::from(99_999)), 402, "payment_value_mismatch"),
-        ("B25", pay(&offer, 1, |a| a.value = U256::from(100_001)), 402, "payment_value_mismatch"),
-        ("B25", pay(&offer, 1, |a| a.value = U256::MAX), 402, "payment_value_mismatch"),
-        ("B26", pay(&offer, 1, |a| a.valid_after = now + 60), 402, "payment_not_yet_valid"),
-        ("B27", pay(&offer, 1, |a| a.valid_before = now - 1), 402, "payment_expires_too_soon"),
-        ("D14", pay(&offer, 1, |a| a.valid_before = now + 60), 402, "payment_expires_too_soon"),
-        ("D2", pay(&offer, 1, |a| a.valid_before = now + 90_000), 402, "payment_expires_too_late"),
-        ("B34", pay(&domain, 1, |_| {}), 402, "payment_terms_mismatch"),
-        ("B36", pay(&offer, 1, |a| a.from = other), 402, "payment_signer_mismatch"),
-    ];
-    for (id, header, status, code) in &cases {
-        let answer = api.mint(10, &[("payment-signature", header)]).await;
-        assert_eq!(answer.problem(), (*status, (*code).to_owned()), "{id}");
-        if *status == 402 {
-            assert_eq!(answer.json()["accepts"][0]["maxAmountRequired"], "100000", "{id}: the offer again");
-            assert_eq!(answer.offer()["error"], answer.json()["error"], "{id}");
-        }
-    }
-    for (id, headers) in [
-        ("B05", [("payment-signature", &good), ("payment-signature", &good)]),
-        ("B06", [("payment-signature", &good), ("x-payment", &good)]),
-    ] {
-        let answer = api.mint(10, &headers.map(|(name, value)| (name, value.as_str()))).await;
-        assert_eq!(answer.problem(), (400, "payment_header_ambiguous".to_owned()), "{id}");
-    }
-    assert_eq!(house.last_sequence().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,12 +5,10 @@ mod common;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use common::{House, Instance, eventually};
+use common::{House, Instance, eventually, project};
 use domain::{OrderEvent, PaymentId, examples};
-use futures_util::StreamExt;
-use ledger::Ledger;
 use serde_json::{Value, json};
-use store::{Entry, READ_MODELS, Store};
+use store::Store;
 
 async fn payment(api: &Instance, id: PaymentId) -> Value {
     api.get(&format!("/api/payment/{id}")).await.json()
@@ -18,26 +16,6 @@ async fn payment(api: &Instance, id: PaymentId) -> Value {
 
 async fn queue(api: &Instance, id: PaymentId) -> Value {
     api.get(&format!("/api/queue/{id}")).await.json()
-}
-
-/// Writes the whole ledger into the read models, as the read-projector does.
-async fn project(ledger: &Ledger, store: &Store) {
-    let last = ledger.state().await.unwrap().1;
-    let position = store.open(READ_MODELS, ledger.incarnation()).await.unwrap();
-    let mut entries = Vec::new();
-    let mut stream = ledger.read_from(position.seq + 1).await.unwrap();
-    while position.seq + u64::try_from(entries.len()).unwrap() < last {
-        let read = stream.next().await.unwrap().unwrap();
-        entries.push(Entry {
-            seq: read.seq,
-            subject: read.subject,
-            headers: read.headers,
-            payload: read.payload.to_vec(),
-            recorded_at: read.recorded_at,
-            event: read.event.map_err(|e| e.to_string()),
-        });
-    }
-    store.apply(&entries, &position).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

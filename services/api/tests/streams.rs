@@ -5,8 +5,13 @@ mod common;
 
 use common::sse::{Frame, Reader};
 use common::{House, Instance, eventually};
-use domain::{OrderEvent, PaymentId, examples};
+use domain::event::Deferral;
+use domain::{Event, OrderEvent, PaymentId, examples};
+use ledger::{Expected, NewEvent};
+use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 const TOKEN: &str = "0123456789abcdef-operator";
 const NOBODY: &str = "0x00000000000000000000000000000000000000aa";
@@ -143,5 +148,77 @@ async fn everything_is_for_operators_and_a_filter_is_one() {
     ] {
         let (status, code) = common::Answer::of(api.events(query, &[]).await).await.problem();
         assert_eq!((status, code.as_str()), expected, "{query}");
+    }
+}
+
+/// An order that is deferred so many times, each with this text.
+async fn deferred_often(house: &House, id: PaymentId, times: u32, detail: &str) {
+    let event = |n| NewEvent {
+        event: Event::Order(
+            id,
+            OrderEvent::PaymentDeferred(n, Deferral { detail: detail.to_owned(), ..examples::deferral() }),
+        ),
+        expected: Expected::Absent,
+        trace: None,
+    };
+    let events: Vec<NewEvent> = (1..=times).map(event).collect();
+    for batch in events.chunks(500) {
+        house.ledger.append(batch).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b51_a_client_that_does_not_read_is_let_go_and_the_others_read_on() {
+    const EVENTS: u32 = 12_000;
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let id = api.buy(1, 1).await.id();
+    let mut good = Reader::of(&api, &of_payer(), Some(0)).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let address: SocketAddr = api.url.trim_start_matches("http://").parse().unwrap();
+    let mut silent = socket.connect(address).await.unwrap();
+    let request = format!("GET /api/events{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", of_payer());
+    silent.write_all(request.as_bytes()).await.unwrap();
+    // 8 MB: more than the kernel keeps for a connection.
+    let detail = "x".repeat(200);
+    let (_, seen) = tokio::join!(deferred_often(&house, id, EVENTS, &detail), async {
+        let mut seen = 0;
+        while seen < EVENTS + 1 {
+            // It may fall behind for a moment, and comes back as a client does.
+            match good.next().await {
+                Some(frame) if frame.event == "reset" => break,
+                Some(_) => seen += 1,
+                None => good = Reader::of(&api, &of_payer(), good.position).await,
+            }
+        }
+        seen
+    });
+    assert!(seen > 0);
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), silent.read_to_end(&mut rest))
+        .await
+        .expect("its stream has ended")
+        .ok();
+    let told = String::from_utf8_lossy(&rest);
+    let ids: Vec<u64> = told.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
+    // The first is the position at the beginning.
+    assert!(ids[1..].windows(2).all(|pair| pair[1] == pair[0] + 1), "what it got has no gap");
+    assert!(ids.len() < usize::try_from(EVENTS).unwrap(), "it did not get all: {}", ids.len());
+    assert_eq!(api.get("/healthz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b54_no_text_of_the_chain_ends_a_frame_or_begins_another() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let id = api.buy(1, 1).await.id();
+    let evil = "a\n\nevent: mint.confirmed\nid: 99\rdata: {}\r\n\r\n\u{2028}\u{85}";
+    deferred_often(&house, id, 1, evil).await;
+    for query in [format!("?payment={id}"), of_payer()] {
+        let mut reader = Reader::of(&api, &query, Some(1)).await;
+        let frames = [reader.next().await.unwrap(), reader.next().await.unwrap()];
+        assert_eq!((frames[0].event.as_str(), frames[1].event.as_str()), ("payment.requested", "payment.deferred"));
+        assert_eq!(frames[1].data["detail"], evil, "{query}");
     }
 }

@@ -22,7 +22,10 @@ impl Stack {
 /// Every row of every read model of `schema`.
 pub async fn rows(stack: &Stack, schema: &str) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (table, key) in [("payment_rows", "id"), ("mints", "id"), ("token_rows", "token"), ("set_aside", "seq")] {
+    let views = [("payment_rows", "id"), ("mints", "id"), ("token_rows", "token"), ("set_aside", "seq")];
+    let counters =
+        [("stage_totals", "stage"), ("pace", "begins_at"), ("payers", "payer"), ("mint_batches", "signed_seq")];
+    for (table, key) in views.into_iter().chain(counters) {
         let query = format!("SELECT {key}::text AS key, to_jsonb(r)::text AS row FROM {schema}.{table} r ORDER BY 1");
         for row in sqlx::query(AssertSqlSafe(query)).fetch_all(&stack.tables).await.unwrap() {
             let columns: String = row.get("row");

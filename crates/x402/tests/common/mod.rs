@@ -42,6 +42,7 @@ pub fn offer() -> Offer {
         resource_url: "http://127.0.0.1:3000/api/mint/0x1234567890123456789012345678901234567890".into(),
         description: "Mint".into(),
         mime_type: "application/json".into(),
+        payment_identifier: false,
     }
 }
 

@@ -96,14 +96,14 @@ fn only_a_long_line_shows_how_fast_it_moves() {
         story.tell(second * 1_000, 1, &requested());
         story.tell(second * 1_000 + 500, 1, &submitted());
     }
-    assert_eq!(story.backlog.rates().0, 50_000, "one a second came, and went");
+    assert_eq!(story.backlog.settle.per_1000s(), 50_000, "one a second came, and went");
     for n in 0..3_000 {
         story.tell(200_000, n, &requested());
     }
     for n in 0..2_000 {
         story.tell(200_000 + 5 * i64::try_from(n).unwrap(), n, &submitted());
     }
-    let rate = story.backlog.rates().0;
+    let rate = story.backlog.settle.per_1000s();
     assert!((100_000..=200_000).contains(&rate), "200 a second for ten seconds, after 50 that were assumed: {rate}");
     let wait = story.backlog.forecast(None, at(210_000)).settle;
     assert!((5..=10).contains(&wait.as_secs()), "{wait:?}");
@@ -122,7 +122,7 @@ fn f46_a_line_that_stands_still_is_a_longer_wait_every_second() {
 #[test]
 fn b42_a_payer_has_so_many_unpaid_orders_and_no_more() {
     let mut story = Story::new(10);
-    let mut reserve = |story: &mut Story, n: u64, who: u8| story.backlog.reserve(id(n), payer(who), 2, at(0));
+    let reserve = |story: &mut Story, n: u64, who: u8| story.backlog.reserve(id(n), payer(who), 2, at(0));
     assert_eq!((reserve(&mut story, 1, 1), reserve(&mut story, 2, 1)), (Ok(()), Ok(())));
     assert_eq!(reserve(&mut story, 3, 1), Err(TooMany));
     assert_eq!((reserve(&mut story, 1, 1), reserve(&mut story, 4, 2)), (Ok(()), Ok(())), "the same; another payer");

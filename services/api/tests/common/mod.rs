@@ -1,6 +1,8 @@
 //! What the tests share: a ledger of their own, instances of the service, a payer with a key, and answers taken apart.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+pub mod process;
+pub mod raw;
 pub mod sse;
 
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
@@ -8,6 +10,7 @@ use api::{Config, Server};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use domain::{Event, OrderEvent, PaymentId, TokenEvent, TokenTerms, examples};
+use futures_util::StreamExt;
 use ledger::{Expected, Ledger, LedgerConfig, NewEvent};
 use neighbours::{Nats, NatsOptions, Postgres, PostgresOptions, Tools};
 use reqwest::header::HeaderMap;
@@ -15,7 +18,9 @@ use reqwest::{Client, StatusCode};
 use runtime::{CancellationToken, Env};
 use secp256k1::{Message, Secp256k1, SecretKey};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
+use store::{Entry, READ_MODELS, Store};
 use tempfile::TempDir;
 use x402::{Authorization, domain_separator, transfer_digest};
 
@@ -67,10 +72,15 @@ impl House {
 
     pub fn env<'a>(&'a self, change: &[(&'a str, &'a str)]) -> Env {
         let (url, monitor_url) = (self.nats.url(), self.nats.monitor_url());
-        let base = [
+        let base = self.variables(&url, &monitor_url);
+        Env::of(base.iter().chain(change).map(|(name, value)| (*name, *value)))
+    }
+
+    fn variables<'a>(&self, url: &'a str, monitor_url: &'a str) -> [(&'static str, &'a str); 12] {
+        [
             ("API_ADDR", "127.0.0.1:0"),
-            ("NATS_URL", url.as_str()),
-            ("NATS_MONITOR_URL", monitor_url.as_str()),
+            ("NATS_URL", url),
+            ("NATS_MONITOR_URL", monitor_url),
             ("DATABASE_URL", NO_DATABASE),
             ("CHAIN_ID", "84532"),
             ("ASSET_ADDRESS", "0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
@@ -78,8 +88,11 @@ impl House {
             ("ASSET_VERSION", "2"),
             // One payer pays for most tests, and nothing is settled.
             ("PAYER_IN_FLIGHT_MAX", "1000"),
-        ];
-        Env::of(base.iter().chain(change).map(|(name, value)| (*name, *value)))
+            // Tests ask faster than a payer, all from one address; those of the limits set their own.
+            ("RATE_PER_IP", "0"),
+            ("RATE_TOTAL", "0"),
+            ("SSE_PER_IP", "4096"),
+        ]
     }
 
     /// An instance that has read the catalogue.
@@ -164,6 +177,10 @@ impl Answer {
 }
 
 impl Instance {
+    pub fn address(&self) -> SocketAddr {
+        self.url.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
     /// The same for another task. Its `task` is nothing.
     pub fn another_client(&self) -> Self {
         let task = tokio::spawn(async { Ok(()) });
@@ -219,6 +236,10 @@ pub fn base64(json: &Value) -> String {
     BASE64_STANDARD.encode(json.to_string())
 }
 
+pub fn unbase64(header: &str) -> Vec<u8> {
+    BASE64_STANDARD.decode(header).unwrap()
+}
+
 fn payload(terms: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) -> Value {
     let text = |path: &str| terms.pointer(path).unwrap().as_str().unwrap();
     let mut authorization = Authorization {
@@ -267,4 +288,24 @@ pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
         assert!(Instant::now() < deadline, "still not: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Writes the whole ledger into the read models, as the read-projector does.
+pub async fn project(ledger: &Ledger, store: &Store) {
+    let last = ledger.state().await.unwrap().1;
+    let position = store.open(READ_MODELS, ledger.incarnation()).await.unwrap();
+    let mut entries = Vec::new();
+    let mut stream = ledger.read_from(position.seq + 1).await.unwrap();
+    while position.seq + u64::try_from(entries.len()).unwrap() < last {
+        let read = stream.next().await.unwrap().unwrap();
+        entries.push(Entry {
+            seq: read.seq,
+            subject: read.subject,
+            headers: read.headers,
+            payload: read.payload.to_vec(),
+            recorded_at: read.recorded_at,
+            event: read.event.map_err(|e| e.to_string()),
+        });
+    }
+    store.apply(&entries, &position).await.unwrap();
 }

@@ -1,5 +1,9 @@
 //! What the environment says. Every variable that this service reads is here.
 
+mod edge;
+
+pub use edge::Edge;
+
 use alloy_primitives::Address;
 use axum::http::HeaderValue;
 use ledger::LedgerConfig;
@@ -57,6 +61,8 @@ pub struct Config {
     pub operator_token: Option<OperatorToken>,
     /// `CORS_ORIGINS`: origins of browser applications, separated by commas; empty for any (`*`).
     pub cors_origins: Vec<HeaderValue>,
+    /// Limits on connections, requests and streams.
+    pub edge: Edge,
 }
 
 impl Config {
@@ -84,6 +90,7 @@ impl Config {
             settle_rate: env.parse_or("SETTLE_RATE", "orders a second such as 50", SETTLE_RATE_DEFAULT)?,
             operator_token: OperatorToken::from_env(env)?,
             cors_origins: cors_origins(env)?,
+            edge: Edge::from_env(env)?,
         };
         for (variable, zero) in [
             ("LAG_MAX", config.lag_max == 0),
@@ -217,6 +224,10 @@ mod tests {
             ("CORS_ORIGINS", "localhost"),
             ("MAX_TIMEOUT_S", "86401"),
             ("MIN_WINDOW_S", "900"),
+            ("TRUSTED_PROXY_HOPS", "-1"),
+            ("MAX_CONNECTIONS", "0"),
+            ("HEADERS_TIMEOUT_MS", "0"),
+            ("RATE_TOTAL", "many"),
         ];
         for (variable, value) in cases {
             let error = Config::from_env(&env(&[(variable, value)])).unwrap_err().to_string();

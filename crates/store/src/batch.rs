@@ -1,0 +1,129 @@
+//! The mint transactions, from the lanes' `signed` and `settled`.
+
+use crate::error::StoreError;
+use crate::ledger::{address, fixed, seq_from, seq_to};
+use crate::project::{Stamp, time};
+use alloy_primitives::{Address, B256};
+use chrono::{DateTime, Utc};
+use domain::event::{OpenTx, Purpose, Settled, SignerEvent};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+/// Where a mint transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchStatus {
+    /// Signed; not yet N blocks deep.
+    Processing,
+    /// In a block, N deep.
+    Completed,
+    /// It reverted as a whole, or another transaction used its nonce. Its orders go on.
+    Failed,
+}
+
+/// One mint transaction. Field by field as in migrations/0004_queue.sql, where each has its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct MintBatch {
+    pub signed_seq: u64,
+    pub tx_hash: B256,
+    pub token: Address,
+    pub mint_count: u64,
+    pub status: BatchStatus,
+    pub signed_at: DateTime<Utc>,
+    pub settled_at: Option<DateTime<Utc>>,
+    pub block_number: Option<u64>,
+}
+
+/// What a batch of events says of mint transactions.
+#[derive(Debug, Default)]
+pub(crate) struct MintBatches {
+    signed: Vec<(Address, OpenTx, Stamp)>,
+    settled: Vec<(Address, Settled, Stamp)>,
+}
+
+impl MintBatches {
+    /// Takes what concerns mints. Of `settled` nobody knows yet whose it is.
+    pub(crate) fn note(&mut self, signer: Address, event: &SignerEvent, at: Stamp) {
+        match event {
+            SignerEvent::Signed(tx) if tx.purpose == Purpose::Mint => self.signed.push((signer, tx.clone(), at)),
+            SignerEvent::Settled(settled) => self.settled.push((signer, settled.clone(), at)),
+            SignerEvent::Signed(_) | SignerEvent::Claimed(_) => {}
+        }
+    }
+
+    /// Writes it down. First what was signed, then what was settled: a nonce is signed for before it is used.
+    pub(crate) async fn write(&self, db: &mut PgConnection) -> Result<(), StoreError> {
+        if !self.signed.is_empty() {
+            self.write_signed(db).await?;
+        }
+        if !self.settled.is_empty() {
+            self.write_settled(db).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_signed(&self, db: &mut PgConnection) -> Result<(), StoreError> {
+        let signed = &self.signed;
+        let count = |tx: &OpenTx| i64::try_from(tx.items.len()).unwrap_or(i64::MAX);
+        sqlx::query(
+            "INSERT INTO mint_batches (signed_seq, signer, nonce, tx_hash, token, mint_count, status, signed_at) \
+             SELECT seq, signer, nonce, tx_hash, token, mint_count, 'processing', at \
+             FROM UNNEST($1::bigint[], $2::bytea[], $3::text[]::numeric[], $4::bytea[], $5::bytea[], $6::bigint[], \
+                         $7::timestamptz[]) AS new(seq, signer, nonce, tx_hash, token, mint_count, at) \
+             ON CONFLICT (signer, nonce) DO NOTHING",
+        )
+        .bind(signed.iter().map(|(_, _, at)| seq_to(at.seq)).collect::<Result<Vec<_>, _>>()?)
+        .bind(signed.iter().map(|(signer, ..)| signer.to_vec()).collect::<Vec<_>>())
+        .bind(signed.iter().map(|(_, tx, _)| tx.nonce.to_string()).collect::<Vec<_>>())
+        .bind(signed.iter().map(|(_, tx, _)| tx.tx_hash.to_vec()).collect::<Vec<_>>())
+        .bind(signed.iter().map(|(_, tx, _)| tx.target.to_vec()).collect::<Vec<_>>())
+        .bind(signed.iter().map(|(_, tx, _)| count(tx)).collect::<Vec<_>>())
+        .bind(signed.iter().map(|(_, _, at)| time(at.recorded_at)).collect::<Vec<_>>())
+        .execute(db)
+        .await
+        .map_err(StoreError::of("writing mint transactions"))?;
+        Ok(())
+    }
+
+    async fn write_settled(&self, db: &mut PgConnection) -> Result<(), StoreError> {
+        let settled = &self.settled;
+        sqlx::query(
+            "UPDATE mint_batches b SET settled_at = s.at, block_number = s.block, \
+             status = CASE WHEN s.succeeded AND s.tx_hash = b.tx_hash THEN 'completed' ELSE 'failed' END \
+             FROM UNNEST($1::bytea[], $2::text[]::numeric[], $3::bytea[], $4::text[]::numeric[], $5::bool[], \
+                         $6::timestamptz[]) AS s(signer, nonce, tx_hash, block, succeeded, at) \
+             WHERE b.signer = s.signer AND b.nonce = s.nonce AND b.status = 'processing'",
+        )
+        .bind(settled.iter().map(|(signer, ..)| signer.to_vec()).collect::<Vec<_>>())
+        .bind(settled.iter().map(|(_, settled, _)| settled.nonce.to_string()).collect::<Vec<_>>())
+        .bind(settled.iter().map(|(_, settled, _)| settled.tx_hash.to_vec()).collect::<Vec<_>>())
+        .bind(settled.iter().map(|(_, settled, _)| settled.block.number.to_string()).collect::<Vec<_>>())
+        .bind(settled.iter().map(|(_, settled, _)| settled.succeeded).collect::<Vec<_>>())
+        .bind(settled.iter().map(|(_, _, at)| time(at.recorded_at)).collect::<Vec<_>>())
+        .execute(db)
+        .await
+        .map_err(StoreError::of("settling mint transactions"))?;
+        Ok(())
+    }
+}
+
+/// A row of `mint_batches` with its block as text.
+pub(crate) fn mint_batch(row: &PgRow) -> Result<MintBatch, sqlx::Error> {
+    let parse = |text: String| text.parse().map_err(|e: std::num::ParseIntError| sqlx::Error::Decode(e.into()));
+    Ok(MintBatch {
+        signed_seq: seq_from(row.try_get("signed_seq")?)?,
+        tx_hash: fixed(row.try_get("tx_hash")?)?,
+        token: address(row.try_get("token")?)?,
+        mint_count: seq_from(row.try_get("mint_count")?)?,
+        status: match row.try_get("status")? {
+            "processing" => BatchStatus::Processing,
+            "completed" => BatchStatus::Completed,
+            _ => BatchStatus::Failed,
+        },
+        signed_at: row.try_get("signed_at")?,
+        settled_at: row.try_get("settled_at")?,
+        block_number: row.try_get::<Option<String>, _>("block_number")?.map(parse).transpose()?,
+    })
+}

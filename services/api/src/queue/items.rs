@@ -1,0 +1,169 @@
+//! `GET /queue/item/{id}` and `GET /queue/payer/{address}`.
+
+use super::place::place;
+use crate::Api;
+use crate::error::{Problem, json_response};
+use crate::mint::address;
+use crate::status::find;
+use alloy_primitives::{Address, B256};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use domain::{PaymentId, Quantity};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use store::{MintStatus, PaymentView, StageName};
+
+/// Orders on a page that does not say how many it wants, and at most.
+const LIMIT_DEFAULT: u32 = 50;
+const LIMIT_MAX: u32 = 100;
+
+/// An order in the earlier system's words; from `payment_queue_id` on in ours.
+#[derive(Serialize)]
+struct Item {
+    id: PaymentId,
+    payer_address: Address,
+    status: MintStatus,
+    /// 1 = next; `null` where it is not known, and at the end.
+    queue_position: Option<u32>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    /// When it was minted, parked or failed.
+    processed_at: Option<DateTime<Utc>>,
+    mint_tx_hash: Option<B256>,
+    /// Why it waits, is parked or has failed.
+    error_message: Option<String>,
+    /// How often it was put off.
+    retry_count: u64,
+    payment_type: &'static str,
+    payment_queue_id: PaymentId,
+    state: StageName,
+    token_address: Address,
+    quantity: Quantity,
+    estimated_wait_seconds: Option<u32>,
+    /// Not tried again before.
+    retry_at: Option<DateTime<Utc>>,
+    /// Of the last event that this reflects.
+    sequence: u64,
+}
+
+#[derive(Serialize)]
+struct PayerAnswer {
+    payer: Address,
+    /// Newest first.
+    requests: Vec<Item>,
+    /// `cursor` of the next page; `null` at the end.
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+impl Item {
+    fn of(api: &Api, view: PaymentView) -> Self {
+        let place = place(api, view.id);
+        let status = view.stage.queue_status();
+        let ended = matches!(status, MintStatus::Completed | MintStatus::Failed);
+        Self {
+            id: view.id,
+            payer_address: view.payer,
+            status,
+            queue_position: place.map(|place| place.position),
+            created_at: view.requested_at,
+            updated_at: view.updated_at,
+            processed_at: ended.then_some(view.updated_at),
+            mint_tx_hash: view.mint_tx_hash,
+            error_message: view.reason.map(|reason| match view.detail.as_deref() {
+                None | Some("") => reason,
+                Some(detail) => format!("{reason}: {detail}"),
+            }),
+            retry_count: u64::from(view.payment_deferrals) + u64::from(view.mint_deferrals),
+            payment_type: "x402",
+            payment_queue_id: view.id,
+            state: view.stage,
+            token_address: view.token,
+            quantity: view.quantity,
+            estimated_wait_seconds: place.map(|place| place.wait_s),
+            retry_at: view.retry_at,
+            sequence: view.last_seq,
+        }
+    }
+}
+
+/// One order, from the ledger where the read models lag or are away.
+pub(crate) async fn item(
+    State(api): State<Arc<Api>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let view = find(&api, id).await?;
+    Ok(json_response(StatusCode::OK, &Item::of(&api, view), "application/json"))
+}
+
+/// A payer's orders, page by page. Orders that come in meanwhile are on the first page and move no other.
+pub(crate) async fn payer(
+    State(api): State<Arc<Api>>,
+    payer: Result<Path<String>, PathRejection>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let payer = payer.ok().and_then(|Path(text)| address(&text)).ok_or(Problem::AddressInvalid)?;
+    let Query(page) = page.map_err(|_| Problem::QueryInvalid)?;
+    let limit = page.limit.as_deref().map_or(Some(LIMIT_DEFAULT), limit).ok_or(Problem::LimitInvalid)?;
+    let before = page.cursor.map(|text| sequence(&text).ok_or(Problem::CursorInvalid)).transpose()?;
+    // One more than is shown says whether there is another page.
+    let mut views = api.records.ask(async |store| store.payments_of(payer, before, limit + 1).await).await?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = views.len() > shown;
+    views.truncate(shown);
+    let next_cursor = views.last().filter(|_| more).map(|last| cursor(last.requested_seq));
+    let requests = views.into_iter().map(|view| Item::of(&api, view)).collect();
+    Ok(json_response(StatusCode::OK, &PayerAnswer { payer, requests, next_cursor }, "application/json"))
+}
+
+fn limit(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit))
+}
+
+/// What a client hands back to go on below sequence `seq`. Hex of a fixed width, so that nobody takes it for a number
+/// to count with.
+fn cursor(seq: u64) -> String {
+    format!("{seq:016x}")
+}
+
+/// The way back; only our own spelling. A sequence is positive and fits a bigint.
+fn sequence(text: &str) -> Option<u64> {
+    let seq = u64::from_str_radix(text, 16).ok().filter(|seq| (1..1 << 63).contains(seq))?;
+    (cursor(seq) == text).then_some(seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_what_was_given_out_and_nothing_else() {
+        for seq in [1, 42, u64::MAX >> 1] {
+            assert_eq!(sequence(&cursor(seq)), Some(seq));
+        }
+        let bad = [
+            "",
+            "0",
+            "2a",
+            "0000000000000000",
+            "8000000000000000",
+            "+00000000000002a",
+            "000000000000002A",
+            "00000000000000002a",
+            "000000000000002g",
+            "000000000000002a ",
+            "é00000000000002",
+        ];
+        for text in bad {
+            assert_eq!(sequence(text), None, "{text}");
+        }
+    }
+}
