@@ -3,20 +3,21 @@
 //! Limiters stay in the path, since every request of a real installation passes them; but they are set so wide that they
 //! refuse nothing, and what is measured is the path. Only the overload narrows one of them.
 
-/// More than any phase sends, a second or at once.
+/// More than any phase sends, a second or at once; longer than any takes.
 const WIDE: &str = "1000000";
 
 /// Every limit of the api, by its variable, and what they count.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "MAX_CONNECTIONS",
     "MAX_CONNECTIONS_PER_IP",
-    "RATE_PER_IP",         // requests a second
-    "RATE_TOTAL",          // requests a second
-    "SSE_PER_IP",          // event streams
-    "SSE_MAX",             // event streams
-    "PAYER_IN_FLIGHT_MAX", // payments that are accepted and not yet charged, of one payer
-    "LAG_MAX",             // the same of all payers
-    "SETTLE_RATE",         // settlements a second, assumed until they are measured
+    "FIRST_BYTE_TIMEOUT_MS", // a connection of a paced load waits for its turn
+    "RATE_PER_IP",           // requests a second
+    "RATE_TOTAL",            // requests a second
+    "SSE_PER_IP",            // event streams
+    "SSE_MAX",               // event streams
+    "PAYER_IN_FLIGHT_MAX",   // payments that are accepted and not yet charged, of one payer
+    "LAG_MAX",               // the same of all payers
+    "SETTLE_RATE",           // settlements a second, assumed until they are measured
 ];
 
 /// The limits of one start of the api.
