@@ -40,6 +40,19 @@ impl IdempotencyKey {
     }
 }
 
+/// Longest key, characters. UUIDs have 36.
+const TEXT_MAX: usize = 128;
+
+/// The key in the value of an `Idempotency-Key` header: in quotes, as draft-ietf-httpapi-idempotency-key-header-07
+/// writes it, or without, as everybody does; both are the same key. None for what is empty, longer than 128 characters,
+/// or has other than visible ASCII characters: to guess would be to lose the protection that was asked for.
+pub fn key_text(value: &str) -> Option<&str> {
+    let text = value.trim();
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let visible = bare.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+    ((1..=TEXT_MAX).contains(&bare.len()) && visible).then_some(bare)
+}
+
 /// What happens to a key: once, for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyEvent {

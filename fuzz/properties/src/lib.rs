@@ -5,12 +5,14 @@
 //! An assertion here is a promise to somebody outside; which one stands beside it.
 #![allow(clippy::unwrap_used, reason = "a panic is how a property fails")]
 
+mod body;
 mod edits;
 mod log;
 mod names;
 mod payment;
 mod spelling;
 
+pub use body::body;
 pub use log::log;
 pub use names::names;
 pub use payment::payment;
@@ -28,4 +30,4 @@ pub enum Outcome {
 pub type Target = fn(&[u8]) -> Outcome;
 
 /// Every target under its name: also that of its corpus, and of its program in `fuzz/libfuzzer`.
-pub const TARGETS: [(&str, Target); 3] = [("payment", payment), ("log", log), ("names", names)];
+pub const TARGETS: [(&str, Target); 4] = [("payment", payment), ("body", body), ("log", log), ("names", names)];

@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use alloy_primitives::{Address, B256};
-use domain::idempotency::KeySource;
+use domain::idempotency::{KeySource, key_text};
 use domain::nonce::{Binding, SALT_BYTES, TAG, binding, bound_nonce};
 use domain::{IdempotencyKey, PaymentId, Quantity, Usdc};
 use serde_json::Value;
@@ -71,7 +71,9 @@ fn nonce(input: &[u8]) -> Outcome {
 
 /// The same text in the two places where a key can stand is two keys, and so is that of another payer.
 fn keys_do_not_meet(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Some(text) = std::str::from_utf8(input).ok().and_then(key_text) else { return };
+    assert!((1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()), "{text:?} is shown in logs");
+    assert_eq!(key_text(&format!(" \"{text}\" ")), Some(text), "quotes and space are not part of it");
     let key = |payer, source| IdempotencyKey::new(payer, source, text);
     let header = key(Address::ZERO, KeySource::Header);
     assert_eq!(header, key(Address::ZERO, KeySource::Header));

@@ -146,10 +146,32 @@ fn names(seeds: &mut Seeds) {
     }
 }
 
+fn bodies(seeds: &mut Seeds) {
+    for (name, body) in [
+        ("one", r#"{"quantity":1}"#),
+        ("most", " {\n\"quantity\" : 4294967295 } "),
+        ("more-keys", r#"{"quantity":5,"note":"\u00e9"}"#),
+        ("empty", ""),
+        ("array", "[10]"),
+        ("form", "quantity=10"),
+        ("twice", r#"{"quantity":1,"quantity":2}"#),
+        ("escaped-twice", r#"{"quantity":1,"quantit\u0079":2}"#),
+        ("none", "{}"),
+        ("zero", r#"{"quantity":0}"#),
+        ("float", r#"{"quantity":1.0}"#),
+        ("exponent", r#"{"quantity":1e18}"#),
+        ("text", r#"{"quantity":"10"}"#),
+        ("too-many", r#"{"quantity":4294967296}"#),
+    ] {
+        seeds.insert(format!("body/seed-{name}"), body.as_bytes().to_vec());
+    }
+}
+
 #[test]
 fn the_committed_seeds_are_those_of_the_vectors_and_examples() {
     let mut seeds = Seeds::new();
     payments(&mut seeds);
+    bodies(&mut seeds);
     logs(&mut seeds);
     names(&mut seeds);
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");

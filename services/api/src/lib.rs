@@ -6,6 +6,7 @@
 
 mod admission;
 mod backlog;
+mod body;
 mod catalogue;
 mod circuit;
 mod config;

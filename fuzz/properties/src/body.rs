@@ -1,0 +1,28 @@
+//! The body of an order.
+
+use crate::Outcome;
+use serde_json::Value;
+
+#[allow(dead_code, reason = "the api's own file, without the rest of the api")]
+#[path = "../../../services/api/src/body.rs"]
+mod door;
+
+/// Target: what is read as an order says that quantity to every reader of JSON, however it is spelt; what is refused
+/// says no such thing.
+pub fn body(input: &[u8]) -> Outcome {
+    let read = serde_json::from_slice::<Value>(input).ok();
+    match door::quantity(input) {
+        Ok(quantity) => {
+            assert_eq!(read.unwrap()["quantity"], quantity.get());
+            let again = format!("\n{{ \"quantity\" : {quantity}, \"more\": [] }}\t");
+            assert_eq!(door::quantity(again.as_bytes()), Ok(quantity));
+            Outcome::Taken
+        }
+        Err(door::BadBody::Quantity) => {
+            let said = read.unwrap()["quantity"].as_u64();
+            assert!(said.is_none_or(|said| said == 0 || said > u64::from(u32::MAX)), "{said:?} is a quantity");
+            Outcome::Refused
+        }
+        Err(door::BadBody::Malformed) => Outcome::Refused,
+    }
+}

@@ -1,0 +1,70 @@
+//! The body of an order: one JSON object with a quantity. No more of the world is known here, so that it can be fuzzed
+//! alone (`fuzz/properties` compiles this file).
+
+use domain::Quantity;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Why a body orders nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadBody {
+    /// Not one JSON object, or a key that matters twice.
+    Malformed,
+    /// `quantity` is missing or no whole number from 1 to 4294967295.
+    Quantity,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    quantity: Option<&'a RawValue>,
+}
+
+/// The quantity that these bytes order. Other keys are nobody's business.
+///
+/// # Errors
+/// [`BadBody`].
+pub fn quantity(body: &[u8]) -> Result<Quantity, BadBody> {
+    // serde would fill a struct from an array as well.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    let body: Body<'_> = if is_object { serde_json::from_slice(body).ok() } else { None }.ok_or(BadBody::Malformed)?;
+    let units = body.quantity.and_then(|raw| raw.get().parse().ok());
+    units.and_then(Quantity::new).ok_or(BadBody::Quantity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b45_a_quantity_is_a_whole_number_from_one_on() {
+        use BadBody::{Malformed, Quantity as NoQuantity};
+        let cases: [(&str, Result<u32, BadBody>); 22] = [
+            (r#"{"quantity":1}"#, Ok(1)),
+            (" {\n\"quantity\" : 4294967295 } ", Ok(u32::MAX)),
+            (r#"{"quantity":5,"note":"other keys are nobody's business"}"#, Ok(5)),
+            ("", Err(Malformed)),
+            ("null", Err(Malformed)),
+            ("10", Err(Malformed)),
+            ("[10]", Err(Malformed)),
+            ("quantity=10", Err(Malformed)),
+            (r#"{"quantity":1}{"#, Err(Malformed)),
+            (r#"{"quantity":1,"quantity":2}"#, Err(Malformed)),
+            (r#"{"quantity":01}"#, Err(Malformed)),
+            (r#"{"quantity":NaN}"#, Err(Malformed)),
+            ("{}", Err(NoQuantity)),
+            (r#"{"quantity":null}"#, Err(NoQuantity)),
+            (r#"{"quantity":0}"#, Err(NoQuantity)),
+            (r#"{"quantity":-1}"#, Err(NoQuantity)),
+            (r#"{"quantity":1.0}"#, Err(NoQuantity)),
+            (r#"{"quantity":1e18}"#, Err(NoQuantity)),
+            (r#"{"quantity":"10"}"#, Err(NoQuantity)),
+            (r#"{"quantity":4294967296}"#, Err(NoQuantity)),
+            (r#"{"quantity":[1]}"#, Err(NoQuantity)),
+            (r#"{"quantity":true}"#, Err(NoQuantity)),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(quantity(body.as_bytes()).map(Quantity::get), expected, "{body}");
+        }
+    }
+}
