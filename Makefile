@@ -4,7 +4,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 PAYMINT := $(CARGO) run --quiet -p standalone --bin paymint --
 
-.PHONY: help demo run test bench lint fmt check contracts schemas openapi schemathesis tools clean
+.PHONY: help demo run test bench fuzz lint fmt check contracts schemas openapi schemathesis tools clean
 
 help: ## print the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: tools ## every test, on real nats-server, PostgreSQL and anvil
 bench: tools ## speed and memory, as ratios to raw limits of the same run
 	$(CARGO) build --release -p api -p payment-sender -p confirmer -p mint-projector -p read-projector -p bench
 	$(CARGO) run --release --quiet -p bench -- $(BENCH)
+
+fuzz: ## look for bytes that break a promise, SECONDS=60 in all: see fuzz/README.md
+	fuzz/run $(or $(SECONDS),60)
 
 lint: tools ## format, clippy, licences and sources, generated files
 	$(CARGO) fmt --all --check

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// Namespace of [`PaymentId`]s: UUIDv5(DNS, "payment.paymint.io"). Never changes: every id follows from it.
 const PAYMENT_NAMESPACE: Uuid = Uuid::from_u128(0xe7e4_2413_b8e3_57d0_bdf0_dea2_15c2_76b5);
@@ -61,9 +62,9 @@ impl fmt::Display for PaymentId {
 impl FromStr for PaymentId {
     type Err = uuid::Error;
 
-    /// Reads the hyphenated form, as the API prints it.
+    /// Reads the hyphenated form, as the API prints it, and no other: in a subject one id is one spelling.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::try_parse(text).map(Self)
+        text.parse::<Hyphenated>().map(|id| Self(id.into_uuid()))
     }
 }
 
@@ -100,5 +101,15 @@ mod tests {
         assert_eq!(id.to_string().parse::<PaymentId>().unwrap(), id);
         assert_eq!(id.to_string().chars().next().unwrap(), id.shard());
         assert_eq!(id.0.get_version_num(), 5);
+    }
+
+    /// A promise of the fuzz target `names`, broken until it was written: the other forms of a UUID were read as well.
+    #[test]
+    fn an_id_is_read_in_its_hyphenated_form_only() {
+        let id = Uuid::from_u128(0x15a6_843b_18c6_5781_9d7a_8af7_0e63_7dcd);
+        for other in [id.simple().to_string(), id.braced().to_string(), id.urn().to_string(), String::new()] {
+            assert!(other.parse::<PaymentId>().is_err(), "{other}");
+        }
+        assert_eq!(id.to_string().to_uppercase().parse::<PaymentId>().unwrap(), PaymentId(id));
     }
 }

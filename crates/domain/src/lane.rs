@@ -32,6 +32,9 @@ pub enum ImpossibleLane {
         /// What was signed.
         found: u64,
     },
+    /// The greatest number was signed for, which no account can use (EIP-2681).
+    #[error("nonce 18446744073709551615 was signed for, and no account has it")]
+    NoNonceLeft,
 }
 
 /// Folds one event. A fold may start at the latest claim: [`resume`].
@@ -47,7 +50,7 @@ pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, I
             if tx.nonce != lane.next_nonce {
                 return Err(ImpossibleLane::NonceOutOfTurn { expected: lane.next_nonce, found: tx.nonce });
             }
-            lane.next_nonce += 1;
+            lane.next_nonce = tx.nonce.checked_add(1).ok_or(ImpossibleLane::NoNonceLeft)?;
             lane.open.insert(tx.nonce, tx.clone());
             Ok(Some(lane))
         }
@@ -67,7 +70,8 @@ pub fn resume(claim: &Claimed, open: impl IntoIterator<Item = OpenTx>) -> Lane {
 /// The claim with which `instance` takes over `lane`, or opens it at the account's nonce on chain.
 pub fn claim(lane: Option<&Lane>, purpose: Purpose, chain_id: u64, instance: &str, chain_nonce: u64) -> Claimed {
     Claimed {
-        epoch: lane.map_or(1, |lane| lane.epoch + 1),
+        // Behind the last number comes none: it is there already, and the ledger refuses the claim.
+        epoch: lane.map_or(1, |lane| lane.epoch.saturating_add(1)),
         purpose,
         chain_id,
         instance: instance.to_owned(),
@@ -104,5 +108,15 @@ mod tests {
         let skipped = evolve(lane, &SignerEvent::Signed(examples::open_tx(1)));
         assert_eq!(skipped, Err(ImpossibleLane::NonceOutOfTurn { expected: 0, found: 1 }));
         assert_eq!(evolve(None, &SignerEvent::Signed(examples::open_tx(0))), Err(ImpossibleLane::NotClaimed));
+    }
+
+    /// A promise of the fuzz target `log`, broken until it was written: both overflowed.
+    #[test]
+    fn b63_a_rogue_claim_at_the_end_of_the_numbers_stops_the_lane_and_panics_nowhere() {
+        let rogue = Claimed { epoch: u32::MAX, ..claim(None, Purpose::Settle, 1, "rogue", u64::MAX) };
+        let lane = evolve(None, &SignerEvent::Claimed(rogue)).unwrap();
+        assert_eq!(claim(lane.as_ref(), Purpose::Settle, 1, "next", 0).epoch, u32::MAX);
+        let signed = evolve(lane, &SignerEvent::Signed(examples::open_tx(u64::MAX)));
+        assert_eq!(signed, Err(ImpossibleLane::NoNonceLeft));
     }
 }

@@ -189,22 +189,24 @@ pub fn evolve(order: Option<Order>, event: &OrderEvent) -> Result<Option<Order>,
     let unpaid = matches!(order.stage, Stage::Requested | Stage::Deferred(_) | Stage::Settling(_));
     let proof = order.stage.proof().cloned();
     let open = !matches!(order.stage, Stage::Minted(..));
+    // A number out of turn: its writer did not read this past. The greatest would leave no next one.
+    let next = order.counts.next();
     let (counts, stage) = match (event, proof) {
-        (PaymentSubmitted(n, tx), None) if unpaid => {
+        (PaymentSubmitted(n, tx), None) if unpaid && *n == next.submitted => {
             (Counts { submitted: *n, ..order.counts }, Stage::Settling(tx.clone()))
         }
-        (PaymentDeferred(n, why), None) if unpaid => {
+        (PaymentDeferred(n, why), None) if unpaid && *n == next.deferred => {
             (Counts { deferred: *n, ..order.counts }, Stage::Deferred(why.clone()))
         }
         (PaymentConfirmed(proof), None) if unpaid => (order.counts, Stage::Paid(proof.clone())),
         (PaymentFailed(failure), None) if unpaid => (order.counts, Stage::Failed(failure.clone())),
-        (MintSubmitted(n, tx), Some(proof)) if open => {
+        (MintSubmitted(n, tx), Some(proof)) if open && *n == next.mint_submitted => {
             (Counts { mint_submitted: *n, ..order.counts }, Stage::Minting(proof, tx.clone()))
         }
-        (MintDeferred(n, why), Some(proof)) if open => {
+        (MintDeferred(n, why), Some(proof)) if open && *n == next.mint_deferred => {
             (Counts { mint_deferred: *n, ..order.counts }, Stage::MintDeferred(proof, why.clone()))
         }
-        (MintParked(n, why), Some(proof)) if open => {
+        (MintParked(n, why), Some(proof)) if open && *n == next.mint_parked => {
             (Counts { mint_parked: *n, ..order.counts }, Stage::MintParked(proof, why.clone()))
         }
         (MintConfirmed(minted), Some(proof)) if open => (order.counts, Stage::Minted(proof, minted.clone())),
@@ -231,13 +233,14 @@ impl Order {
 }
 
 impl Counts {
+    /// Saturating, because nothing is counted that often: [`evolve`] takes no number but the next.
     fn next(self) -> Self {
         Self {
-            submitted: self.submitted + 1,
-            deferred: self.deferred + 1,
-            mint_submitted: self.mint_submitted + 1,
-            mint_deferred: self.mint_deferred + 1,
-            mint_parked: self.mint_parked + 1,
+            submitted: self.submitted.saturating_add(1),
+            deferred: self.deferred.saturating_add(1),
+            mint_submitted: self.mint_submitted.saturating_add(1),
+            mint_deferred: self.mint_deferred.saturating_add(1),
+            mint_parked: self.mint_parked.saturating_add(1),
         }
     }
 }

@@ -161,7 +161,7 @@ async fn an_event_with_hostile_values_is_projected_all_the_same() {
     let events = [
         Event::Token(terms.token, domain::TokenEvent::Registered(Box::new(terms))),
         order(id, OrderEvent::PaymentRequested(Box::new(hostile))),
-        order(id, OrderEvent::PaymentDeferred(u32::MAX, why)),
+        order(id, OrderEvent::PaymentDeferred(1, why)),
         order(id, OrderEvent::PaymentFailed(failure)),
     ];
     let story = entries(1, events);

@@ -196,6 +196,8 @@ async fn f03_a_frozen_ledger_is_answered_503_in_bounded_time_and_the_order_is_st
     let pid = house.nats.pid().unwrap().to_string();
     let signal = |name: &str| std::process::Command::new("kill").args([name, &pid]).status().unwrap();
     assert!(signal("-STOP").success());
+    let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    eventually("it is frozen", async || state().contains(") T ")).await;
     let began = Instant::now();
     let answer = api.mint(10, &[("payment-signature", &header)]).await;
     let took = began.elapsed();

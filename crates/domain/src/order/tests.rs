@@ -133,3 +133,28 @@ fn an_unfunded_payment_whose_window_closes_stays_unfunded() {
     let (_, answer) = step(order, why(WaitReason::Blacklisted));
     assert!(matches!(answer, Ok(Some(_))), "another reason is news");
 }
+
+/// A promise of the fuzz target `log`, broken until it was written: behind the greatest number came an overflow, and any
+/// other number was believed.
+#[test]
+fn b63_a_number_out_of_turn_is_an_impossible_past() {
+    let events: [fn(u32) -> OrderEvent; 5] = [
+        |n| OrderEvent::PaymentSubmitted(n, examples::submission(1)),
+        |n| OrderEvent::PaymentDeferred(n, examples::deferral()),
+        |n| OrderEvent::MintSubmitted(n, examples::submission(2)),
+        |n| OrderEvent::MintDeferred(n, examples::deferral()),
+        |n| OrderEvent::MintParked(n, examples::parked()),
+    ];
+    let mut fitted = 0;
+    for order in stages().into_iter().flatten() {
+        for event in events {
+            let next = (0..3).find(|n| evolve(Some(order.clone()), &event(*n)).is_ok());
+            fitted += usize::from(next.is_some());
+            for n in [0, 1, 2, 3, 7, u32::MAX - 1, u32::MAX] {
+                let fits = evolve(Some(order.clone()), &event(n)).is_ok();
+                assert_eq!(fits, Some(n) == next, "{} {n} after {}", event(n).name(), order.stage.name());
+            }
+        }
+    }
+    assert!(fitted > 10, "{fitted}");
+}
