@@ -23,7 +23,18 @@ test: tools ## every test, on real nats-server, PostgreSQL and anvil
 	$(CARGO) test --workspace --exclude bench
 	contracts/test.sh
 
-bench: tools ## speed and memory, as ratios to raw limits of the same run
+# `make bench intake` is `make bench BENCH=intake`: what follows bench is for the bench, and no target of its own.
+# Options need the long form, because make would take them for its own: make bench BENCH="intake --quick".
+ifeq ($(firstword $(MAKECMDGOALS)),bench)
+PARTS := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+BENCH ?= $(PARTS)
+ifneq ($(PARTS),)
+.PHONY: $(PARTS)
+$(PARTS): bench; @:
+endif
+endif
+
+bench: tools ## speed and memory, as ratios to raw limits of the same run; `make bench intake` for one part of it
 	$(CARGO) build --release -p api -p payment-sender -p confirmer -p mint-projector -p read-projector -p bench
 	$(CARGO) run --release --quiet -p bench -- $(BENCH)
 
@@ -62,4 +73,4 @@ tools: ## fetch the pinned servers and clients into tools/.local
 
 clean: ## remove what was built and fetched; keeps .paymint
 	$(CARGO) clean
-	rm -rf tools/.local tools/node_modules
+	rm -rf tools/.local tools/node_modules tools/peer/node_modules

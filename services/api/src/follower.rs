@@ -138,26 +138,30 @@ impl Follower {
         if read.saturating_sub(position) > SEED_LAG_MAX {
             return Ok(false);
         }
-        let count = open.len();
-        self.backlog(|backlog| backlog.reset(position, open.iter().filter_map(|row| open_of(row, Utc::now()))));
         // What was written between the rows and what this process has read.
-        if position < read {
-            let mut between = self.ledger.follow_from(ORDERS, position + 1);
-            while let Some(recorded) = between.next().await {
-                let recorded = recorded?;
-                if let Ok(Event::Order(id, event)) = &recorded.event
-                    && let Some(parties) = self.parties(*id, event).await?
-                {
-                    self.backlog(|backlog| {
-                        backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), parties);
-                    });
-                }
-                if recorded.seq >= read {
-                    break;
+        let mut since = Vec::new();
+        let mut between = self.ledger.follow_from(ORDERS, position + 1);
+        while position < read
+            && since.last().is_none_or(|(last, _): &(Recorded, _)| last.seq < read)
+            && let Some(recorded) = between.next().await
+        {
+            let recorded = recorded?;
+            let parties = match &recorded.event {
+                Ok(Event::Order(id, event)) => self.parties(*id, event).await?,
+                _ => None,
+            };
+            since.push((recorded, parties));
+        }
+        // At one moment, so that nobody finds half of it.
+        self.backlog(|backlog| {
+            backlog.reset(position, open.iter().filter_map(|row| open_of(row, Utc::now())));
+            for (recorded, parties) in &since {
+                if let (Ok(Event::Order(id, event)), Some(parties)) = (&recorded.event, parties) {
+                    backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), *parties);
                 }
             }
-        }
-        tracing::info!(count, position, "the backlog is known");
+        });
+        tracing::info!(orders = open.len(), position, "the backlog is known");
         Ok(true)
     }
 }

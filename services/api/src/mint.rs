@@ -126,9 +126,11 @@ pub(crate) async fn mint(
     let sold = api.catalogue.get(token).await?;
     let wanted = Wanted::new(sold, quantity(&headers, request).await?)?;
     let offer = api.offer(&wanted);
-    let decline = |rejection| match api.admission.open() {
+    let decline = |rejection| match rejection {
         // Nobody shall sign what will not be taken.
-        Err(refusal) if rejection == Rejection::PaymentRequired => Problem::NotAdmitted(refusal),
+        Rejection::PaymentRequired => {
+            api.admission.open().map_or_else(Problem::NotAdmitted, |()| Problem::of_payment(rejection, &offer))
+        }
         _ => Problem::of_payment(rejection, &offer),
     };
 

@@ -27,6 +27,23 @@ pub struct Usage {
     pub others_share: f64,
     /// Share of all processors that was used at all, of 1.
     pub busy_share: f64,
+    /// All processors, seconds.
+    pub capacity: f64,
+    /// How many there are.
+    pub cores: f64,
+}
+
+impl Usage {
+    /// Seconds that the processes of this name used.
+    pub fn of(&self, name: &str) -> f64 {
+        self.by_name.get(name).copied().unwrap_or(0.0)
+    }
+
+    /// The cores left to everybody else by the processes of these names, on average: 1.25 of 2, say.
+    pub fn cores_left_by(&self, names: &[&str]) -> f64 {
+        let used: f64 = names.iter().map(|name| self.of(name)).sum();
+        self.cores * (1.0 - used / self.capacity).max(0.0)
+    }
 }
 
 impl Snapshot {
@@ -57,7 +74,7 @@ impl Snapshot {
         let others = (all - by_name.values().sum::<f64>()).max(0.0);
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         let capacity = (now.at - self.at).as_secs_f64() * cores;
-        Ok(Usage { by_name, others, others_share: others / capacity, busy_share: all / capacity })
+        Ok(Usage { by_name, others, others_share: others / capacity, busy_share: all / capacity, capacity, cores })
     }
 }
 
@@ -103,6 +120,16 @@ fn parse(stat: &str) -> Option<(u32, String, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cores_left_are_those_that_the_named_did_not_use() {
+        let by_name = [("nats-server", 6.0), ("paymint-bench", 3.0), ("api", 9.0)];
+        let by_name = by_name.map(|(name, seconds)| (name.to_owned(), seconds)).into();
+        let usage = Usage { by_name, others: 0.0, others_share: 0.0, busy_share: 0.9, capacity: 20.0, cores: 2.0 };
+        assert_eq!(usage.cores_left_by(&["nats-server", "paymint-bench"]), 1.1);
+        assert_eq!(usage.cores_left_by(&["nobody"]), 2.0);
+        assert_eq!(usage.of("api"), 9.0);
+    }
 
     #[test]
     fn a_name_may_hold_blanks_and_parentheses() {

@@ -1,40 +1,35 @@
 //! End to end: from the POST to the confirmed mint, every service running, one block a second.
 
 use alloy_primitives::U256;
-use domain::{Event, OrderEvent};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ledger::Recorded;
 use runtime::Fatal;
-use std::sync::Arc;
 use std::time::Duration;
 use store::{READ_MODELS, Store};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::cpu::Snapshot;
 use crate::disk::Probe;
+use crate::ends::until_ended;
 use crate::history::History;
 use crate::house::House;
-use crate::load::{Outcome, Pace, fire, percentile_ms};
-use crate::payers::{Payers, shots};
-use crate::process::Services;
+use crate::limits::Limits;
+use crate::load::{Load, Outcome, Pace, fire, percentile_ms};
+use crate::offer::Offer;
+use crate::payers::Payers;
 use crate::raw::{self, Raw};
 use crate::report::{Report, Row};
 use crate::sizes::Sizes;
 
 /// Base's blocks come every two seconds; one second halves the waits that are not ours.
-const BLOCK_TIME: Duration = Duration::from_secs(1);
+pub const BLOCK_TIME: Duration = Duration::from_secs(1);
 /// Connections that the payments come over, as fast as they are accepted.
 const CONNECTIONS: usize = 64;
-/// No mint for this long: something is stuck.
-const STALL: Duration = Duration::from_secs(45);
 /// The read models are this far behind the last mint at most.
 const PROJECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Balances asked for at once.
 const READS: usize = 32;
-/// What ends an order, well or not.
-const ENDS: [&str; 3] = ["orders.*.*.mint.confirmed", "orders.*.*.payment.failed", "orders.*.*.mint.parked.*"];
 /// All of them.
-const SERVICES: [&str; 5] = ["api", "payment-sender", "confirmer", "mint-projector", "read-projector"];
+pub const SERVICES: [&str; 5] = ["api", "payment-sender", "confirmer", "mint-projector", "read-projector"];
 
 /// Measures, compares ledger and chain, weighs the services.
 ///
@@ -47,19 +42,20 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     let house = House::start("e2e", BLOCK_TIME).await?;
     let payers = Payers::new("e2e", sizes.payers)?;
     payers.fund(&house.chain, house.shop.asset).await?;
-    let mut services = house.services(&SERVICES).await?;
+    let mut services = house.services(&SERVICES, Limits::NONE).await?;
     let payments = payers.sign(&house.shop.token, 0, sizes.e2e)?;
-    let shots = Arc::new(shots(house.api, &payments).await?);
+    let shots = Offer::ask(house.api, house.shop.token.token).await?.paid(&payments);
     let (cpu, probe) = (Snapshot::take()?, Probe::start()?);
-    let load = tokio::spawn(fire(house.api, shots, CONNECTIONS, Pace::Saturated));
-    let outcome = until_minted(&house, &mut services, load).await?;
+    let load = fire(house.api, Load::once(shots, CONNECTIONS, Pace::Saturated));
+    let load = async { load.await.map(|outcome| (outcome.hits.len(), outcome)) };
+    let outcome = until_ended(&house, &mut services, load).await?;
     let usage = cpu.since()?;
     let disk = probe.end().await?;
     let last = house.last_seq().await?;
     let lag = until_projected(&house, last).await?;
     let history = History::read(&house.ledger, last).await?;
     judge(&outcome, &history, report);
-    compare_with_chain(&house, &payers, outcome.accepted, report).await?;
+    compare_with_chain(&house, &payers, outcome.hits.len(), report).await?;
     figures(&outcome, &history, &raw, report);
     report.note(format!("end to end: the read models had the last event {} ms after it was seen", lag.as_millis()));
     report.usage("end to end", &usage, disk, sizes.e2e);
@@ -68,45 +64,6 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     services.stop().await?;
     house.end().await;
     Ok(())
-}
-
-/// Follows the ledger until as many orders have ended as were accepted.
-async fn until_minted(
-    house: &House,
-    services: &mut Services,
-    load: tokio::task::JoinHandle<Result<Outcome, Fatal>>,
-) -> Result<Outcome, Fatal> {
-    let mut news = house.ledger.follow(ENDS.map(str::to_owned).to_vec(), false).await?;
-    let mut load = std::pin::pin!(load);
-    let (mut outcome, mut ended) = (None::<Outcome>, 0_usize);
-    let mut moved = Instant::now();
-    while outcome.as_ref().is_none_or(|outcome| ended < outcome.accepted) {
-        tokio::select! {
-            done = &mut load, if outcome.is_none() => outcome = Some(done??),
-            recorded = timeout(Duration::from_secs(1), news.next()) => match recorded {
-                Ok(recorded) => {
-                    let recorded = recorded.ok_or("the ledger's news ended")??;
-                    explain(&recorded);
-                    (ended, moved) = (ended + 1, Instant::now());
-                }
-                Err(_) if moved.elapsed() > STALL => {
-                    let text = format!("{ended} orders have ended, and no further one for {} s", STALL.as_secs());
-                    return Err(format!("{text}; see target/bench-logs/e2e").into());
-                }
-                Err(_) => services.check()?,
-            },
-        }
-    }
-    outcome.ok_or_else(|| "no load".into())
-}
-
-/// An order that ended badly says why.
-fn explain(recorded: &Recorded) {
-    match &recorded.event {
-        Ok(Event::Order(id, OrderEvent::PaymentFailed(failure))) => println!("  {id} failed: {}", failure.detail),
-        Ok(Event::Order(id, OrderEvent::MintParked(_, why))) => println!("  {id} parked: {}", why.detail),
-        _ => {}
-    }
 }
 
 /// How long the read models took to come to `last`.
@@ -125,11 +82,11 @@ async fn until_projected(house: &House, last: u64) -> Result<Duration, Fatal> {
 
 /// Accepted, asked for, and minted are the same number.
 fn judge(outcome: &Outcome, history: &History, report: &mut Report) {
-    if outcome.failed > 0 {
-        report.violation(format!("end to end: {} requests failed: {}", outcome.failed, outcome.failures.join(" | ")));
+    if let Some(fault) = outcome.fault() {
+        report.violation(format!("end to end: {fault}"));
     }
-    if history.minted() != outcome.accepted {
-        report.violation(format!("end to end: {} accepted, {} minted", outcome.accepted, history.minted()));
+    if history.minted() != outcome.hits.len() {
+        report.violation(format!("end to end: {} accepted, {} minted", outcome.hits.len(), history.minted()));
     }
     if history.detours > 0 {
         report.note(format!("end to end: {} events of waiting, failing or parking in the ledger", history.detours));

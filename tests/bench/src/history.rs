@@ -16,6 +16,11 @@ use crate::load::percentile_ms;
 /// The steps of an order, by the event that ends each.
 pub const STEPS: [&str; 5] = ["requested", "submitted", "confirmed", "mint submitted", "mint confirmed"];
 
+/// The step that ends with the payment N blocks deep.
+pub const SETTLED: usize = 2;
+/// The last one.
+pub const MINTED: usize = STEPS.len() - 1;
+
 /// The transactions of one purpose.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Batches {
@@ -127,19 +132,39 @@ impl History {
 
     /// Orders that came to the last step.
     pub fn minted(&self) -> usize {
-        self.orders.values().filter(|order| order[STEPS.len() - 1].is_some()).count()
+        self.orders.values().filter(|order| order[MINTED].is_some()).count()
+    }
+
+    /// Whether this one did.
+    pub fn is_minted(&self, id: PaymentId) -> bool {
+        self.orders.get(&id).is_some_and(|order| order[MINTED].is_some())
+    }
+
+    /// Orders that came to `step` from the first time on and before the second.
+    pub fn count(&self, step: usize, (from, to): (DateTime<Utc>, DateTime<Utc>)) -> usize {
+        self.orders.values().filter(|order| order[step].is_some_and(|at| (from..to).contains(&at))).count()
     }
 
     /// From the first order to the last mint.
     pub fn elapsed(&self) -> Option<Duration> {
         let first = self.orders.values().filter_map(|order| order[0]).min()?;
-        let last = self.orders.values().filter_map(|order| order[STEPS.len() - 1]).max()?;
+        let last = self.orders.values().filter_map(|order| order[MINTED]).max()?;
         (last - first).to_std().ok()
+    }
+
+    /// Minted a second, of the `count` orders that were requested last: from the first of these to the last mint.
+    pub fn rate_of_last(&self, count: usize) -> f64 {
+        let mut requested: Vec<_> = self.orders.values().filter_map(|order| order[0]).collect();
+        requested.sort_unstable();
+        let first = requested.len().checked_sub(count).and_then(|at| requested.get(at)).copied();
+        let last = self.orders.values().filter_map(|order| order[MINTED]).max();
+        let elapsed = first.zip(last).and_then(|(first, last)| (last - first).to_std().ok());
+        elapsed.map_or(f64::NAN, |elapsed| count as f64 / elapsed.as_secs_f64())
     }
 
     /// From each order to its mint, sorted.
     pub fn latencies(&self) -> Vec<Duration> {
-        self.between(0, STEPS.len() - 1)
+        self.between(0, MINTED)
     }
 
     /// Step by step.
@@ -165,5 +190,39 @@ impl History {
         let mut waits: Vec<Duration> = self.orders.values().filter_map(wait).collect();
         waits.sort_unstable();
         waits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::PaymentKey;
+
+    /// Orders that are requested at the first second, settled in between, and minted at the second one.
+    fn history(orders: &[(i64, i64)]) -> History {
+        let at = |second: i64| DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(second);
+        let order = |(nth, (requested, minted)): (usize, &(i64, i64))| {
+            let id = PaymentId::of(PaymentKey(alloy_primitives::B256::with_last_byte(nth as u8)));
+            let (from, to) = (at(*requested), at(*minted));
+            (id, [Some(from), None, Some(from + (to - from) / 2), None, Some(to)])
+        };
+        History { orders: orders.iter().enumerate().map(order).collect(), ..History::default() }
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_last_orders_and_not_of_the_warm_up() {
+        let history = history(&[(0, 2), (0, 2), (100, 104), (101, 110)]);
+        assert_eq!(history.rate_of_last(2), 0.2);
+        assert!(history.rate_of_last(5).is_nan());
+    }
+
+    #[test]
+    fn a_window_counts_what_falls_into_it() {
+        let history = history(&[(0, 2), (10, 14), (10, 20)]);
+        let window = (
+            DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(12),
+            DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(20),
+        );
+        assert_eq!((history.count(SETTLED, window), history.count(MINTED, window)), (2, 1));
     }
 }

@@ -12,14 +12,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
+use crate::limits::Limits;
 use crate::process::{Services, free_address};
 
 /// CloudEvents source; nothing is written under it.
 const SOURCE: &str = "/paymint/bench";
 /// Data directories are `target/bench-data-<process id>.<random>`.
 const SCRATCH: &str = "bench-data-";
-/// The load comes from one address, 1,000 connections and as fast as it is answered.
-const UNLIMITED: [(&str, &str); 3] = [("RATE_PER_IP", "0"), ("RATE_TOTAL", "0"), ("MAX_CONNECTIONS_PER_IP", "4096")];
 
 /// Servers and shop.
 pub struct House {
@@ -60,14 +59,19 @@ impl House {
         Ok(Self { servers, shop, chain, ledger, api: free_address()?, logs, _dir: dir })
     }
 
-    /// Starts services as processes of their own, with the environment that `standalone` gives them.
+    /// Starts services as processes of their own, with the environment that `standalone` gives them, and `limits`.
     ///
     /// # Errors
     /// The first that does not become ready.
-    pub async fn services(&self, names: &[&'static str]) -> Result<Services, Fatal> {
+    pub async fn services(&self, names: &[&'static str], limits: Limits) -> Result<Services, Fatal> {
         let mut environment = services::environment(&self.servers, &self.shop, self.api);
-        environment.extend(UNLIMITED.map(|(name, value)| (name, value.to_owned())));
+        environment.extend(limits.variables());
         Services::start(names, &environment, self.api, &self.logs).await
+    }
+
+    /// Where the logs of its services are.
+    pub fn logs(&self) -> &Path {
+        &self.logs
     }
 
     /// Last sequence of the ledger.

@@ -1,30 +1,33 @@
-//! Load: presigned requests over N keep-alive connections, and what became of them.
+//! Load: requests made beforehand over N keep-alive connections, and what became of them.
 //!
 //! All of it runs on one thread of its own with a runtime of its own, so that the client takes one of the processors at
 //! most. Connections are opened before the clock starts.
 
-use crate::client::{Connection, find};
+use crate::client::{Answer, Connection, find, header};
 use futures_util::future::join_all;
 use runtime::Fatal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Failures that are told apart in the report; the rest is counted.
 const FAILURES_SHOWN: usize = 3;
 
-/// A request as it goes over the wire, and the id that its 202 must name.
+/// A request as it goes over the wire, and what it must be answered with.
 pub struct Shot {
     /// Request line, headers, body.
     pub bytes: Vec<u8>,
-    /// `paymentQueueId`.
-    pub id: String,
+    /// The status code.
+    pub status: u16,
+    /// What the body must contain: the id of a 202, the code of a refusal.
+    pub says: String,
 }
 
 /// When the next request goes out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Pace {
     /// As soon as the connection has its answer: finds the highest rate. Latency is then connections / rate, by
     /// Little's law, whatever the service does.
@@ -32,32 +35,63 @@ pub enum Pace {
     /// So many a second over all connections, at random times (Poisson), answered or not: finds the latency at that
     /// rate. Counted from the time at which the request was due, so that a stall counts for all who wait.
     PerSecond(f64),
+    /// One for each permit that somebody adds, until the semaphore is closed: a closed loop around more than the answer.
+    Permitted(Arc<Semaphore>),
+}
+
+/// What is fired, and how.
+#[derive(Clone)]
+pub struct Load {
+    /// The requests, in this order.
+    pub shots: Arc<Vec<Shot>>,
+    /// How many are sent; the shots come round again where there are fewer.
+    pub count: usize,
+    /// Connections.
+    pub connections: usize,
+    /// When.
+    pub pace: Pace,
+}
+
+impl Load {
+    /// Every shot once.
+    pub fn once(shots: Vec<Shot>, connections: usize, pace: Pace) -> Self {
+        Self { count: shots.len(), shots: Arc::new(shots), connections, pace }
+    }
 }
 
 /// What became of it.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Answered 202 with the right id.
-    pub accepted: usize,
+    /// The shots that were answered as they must be, by index.
+    pub hits: Vec<usize>,
+    /// How long they took, sorted.
+    pub latencies: Vec<Duration>,
+    /// How long it took to say "not now", sorted: 503 or 429, with `Retry-After` in whole seconds.
+    pub put_off: Vec<Duration>,
     /// Everything else, what was never sent because its connection had broken included.
     pub failed: usize,
     /// The first failures.
     pub failures: Vec<String>,
     /// From the first request to the last answer.
     pub elapsed: Duration,
-    /// Of the accepted ones, sorted.
-    pub latencies: Vec<Duration>,
 }
 
 impl Outcome {
-    /// Accepted a second.
+    /// Answered as they must be, a second.
     pub fn rate(&self) -> f64 {
-        self.accepted as f64 / self.elapsed.as_secs_f64()
+        self.hits.len() as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// The latency that this share of the accepted requests did not exceed, milliseconds.
+    /// The latency that this share of the hits did not exceed, milliseconds.
     pub fn percentile_ms(&self, share: f64) -> f64 {
         percentile_ms(&self.latencies, share)
+    }
+
+    /// What is wrong where nothing may be put off; none when every request was answered as it must be.
+    pub fn fault(&self) -> Option<String> {
+        let put_off = self.put_off.len();
+        (self.failed + put_off > 0)
+            .then(|| format!("{} requests failed, {put_off} were put off: {}", self.failed, self.failures.join(" | ")))
     }
 }
 
@@ -67,52 +101,55 @@ pub fn percentile_ms(sorted: &[Duration], share: f64) -> f64 {
     sorted.get(rank.saturating_sub(1)).map_or(f64::NAN, |found| found.as_secs_f64() * 1_000.0)
 }
 
-/// Fires every shot once, over `connections` connections.
+/// Fires the load.
 ///
 /// # Errors
 /// A connection that cannot be opened. Failed requests are no errors here: they are counted.
-pub async fn fire(
-    address: SocketAddr,
-    shots: Arc<Vec<Shot>>,
-    connections: usize,
-    pace: Pace,
-) -> Result<Outcome, Fatal> {
+pub async fn fire(address: SocketAddr, load: Load) -> Result<Outcome, Fatal> {
     tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(all(address, shots, connections, pace))
+        runtime.block_on(all(address, load))
     })
     .await?
 }
 
-async fn all(address: SocketAddr, shots: Arc<Vec<Shot>>, connections: usize, pace: Pace) -> Result<Outcome, Fatal> {
-    let mut open = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        open.push(Connection::open(address).await.map_err(|e| format!("the api at {address}: {e}"))?);
+/// One load under way.
+struct Round {
+    load: Load,
+    due: Vec<Duration>,
+    next: AtomicUsize,
+    begun: Instant,
+}
+
+async fn all(address: SocketAddr, load: Load) -> Result<Outcome, Fatal> {
+    let mut open = Vec::with_capacity(load.connections);
+    for _ in 0..load.connections {
+        open.push(Connection::open(address).await.map_err(|e| format!("the server at {address}: {e}"))?);
     }
-    let due = Arc::new(schedule(pace, shots.len()));
-    let next = Arc::new(AtomicUsize::new(0));
-    let begun = Instant::now();
-    let gunners: Vec<_> = open
-        .into_iter()
-        .map(|connection| tokio::spawn(gunner(connection, shots.clone(), due.clone(), next.clone(), begun)))
-        .collect();
+    let due = schedule(&load.pace, load.count);
+    let round = Arc::new(Round { due, load, next: AtomicUsize::new(0), begun: Instant::now() });
+    let gunners: Vec<_> = open.into_iter().map(|connection| tokio::spawn(gunner(connection, round.clone()))).collect();
     let mut sum = Outcome::default();
     for done in join_all(gunners).await {
         let done = done?;
-        sum.accepted += done.accepted;
-        sum.failures.extend(done.failures);
+        sum.hits.extend(done.hits);
         sum.latencies.extend(done.latencies);
+        sum.put_off.extend(done.put_off);
+        sum.failed += done.failed;
+        sum.failures.extend(done.failures);
         sum.elapsed = sum.elapsed.max(done.elapsed);
     }
-    // Also what was never sent because its connection broke.
-    sum.failed = shots.len() - sum.accepted;
+    if !matches!(&round.load.pace, Pace::Permitted(permits) if permits.is_closed()) {
+        sum.failed += round.load.count.saturating_sub(round.next.load(Ordering::Relaxed));
+    }
     sum.failures.truncate(FAILURES_SHOWN);
     sum.latencies.sort_unstable();
+    sum.put_off.sort_unstable();
     Ok(sum)
 }
 
 /// Times from the beginning; none when nobody waits for a time.
-fn schedule(pace: Pace, count: usize) -> Vec<Duration> {
+fn schedule(pace: &Pace, count: usize) -> Vec<Duration> {
     let Pace::PerSecond(rate) = pace else { return Vec::new() };
     let mut at = 0.0;
     let gaps = std::iter::repeat_with(|| -(1.0 - rand::random::<f64>()).ln() / rate);
@@ -125,39 +162,52 @@ fn schedule(pace: Pace, count: usize) -> Vec<Duration> {
 }
 
 /// One connection takes the next shot that nobody has taken, waits until it is due, and fires it.
-async fn gunner(
-    mut connection: Connection,
-    shots: Arc<Vec<Shot>>,
-    due: Arc<Vec<Duration>>,
-    next: Arc<AtomicUsize>,
-    begun: Instant,
-) -> Outcome {
+async fn gunner(mut connection: Connection, round: Arc<Round>) -> Outcome {
     let mut outcome = Outcome::default();
     loop {
-        let index = next.fetch_add(1, Ordering::Relaxed);
-        let Some(shot) = shots.get(index) else { return outcome };
+        if let Pace::Permitted(permits) = &round.load.pace {
+            match permits.acquire().await {
+                Ok(permit) => permit.forget(),
+                Err(_) => return outcome, // closed: it is over
+            }
+        }
+        let number = round.next.fetch_add(1, Ordering::Relaxed);
+        if number >= round.load.count {
+            return outcome;
+        }
+        let index = number % round.load.shots.len().max(1);
+        let Some(shot) = round.load.shots.get(index) else { return outcome };
         let mut from = Instant::now();
-        if let Some(due) = due.get(index) {
-            from = begun + *due;
+        if let Some(due) = round.due.get(number) {
+            from = round.begun + *due;
             tokio::time::sleep_until(from).await;
         }
         let answer = connection.exchange(&shot.bytes).await;
-        outcome.elapsed = begun.elapsed();
+        outcome.elapsed = round.begun.elapsed();
         match answer {
-            Ok(answer) if answer.status == 202 && find(answer.body, shot.id.as_bytes()).is_some() => {
-                outcome.accepted += 1;
+            Ok(answer) if answer.status == shot.status && find(answer.body, shot.says.as_bytes()).is_some() => {
+                outcome.hits.push(index);
                 outcome.latencies.push(from.elapsed());
             }
+            Ok(answer) if is_not_now(&answer) => outcome.put_off.push(from.elapsed()),
             Ok(answer) => {
                 let body = String::from_utf8_lossy(answer.body).chars().take(200).collect::<String>();
+                outcome.failed += 1;
                 outcome.failures.push(format!("{}: {body}", answer.status));
             }
             Err(e) => {
+                outcome.failed += 1;
                 outcome.failures.push(e.to_string());
                 return outcome;
             }
         }
     }
+}
+
+/// 503 or 429 that says when to come back.
+fn is_not_now(answer: &Answer<'_>) -> bool {
+    matches!(answer.status, 503 | 429)
+        && header(answer.head, "retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok())
 }
 
 #[cfg(test)]
@@ -175,9 +225,31 @@ mod tests {
 
     #[test]
     fn a_paced_schedule_has_the_rate_that_was_asked_for() {
-        let due = schedule(Pace::PerSecond(1_000.0), 10_000);
+        let due = schedule(&Pace::PerSecond(1_000.0), 10_000);
         let last = due.last().map_or(0.0, Duration::as_secs_f64);
         assert!((9.0..11.0).contains(&last), "{last}");
-        assert!(schedule(Pace::Saturated, 10).is_empty());
+        assert!(schedule(&Pace::Saturated, 10).is_empty());
+    }
+
+    #[test]
+    fn not_now_is_a_503_or_429_that_says_when() {
+        let cases = [
+            (503, "HTTP/1.1 503 x\r\nRetry-After: 3", true),
+            (429, "HTTP/1.1 429 x\r\nretry-after: 60", true),
+            (503, "HTTP/1.1 503 x\r\ncontent-length: 3", false),
+            (503, "HTTP/1.1 503 x\r\nretry-after: soon", false),
+            (500, "HTTP/1.1 500 x\r\nretry-after: 3", false),
+            (402, "HTTP/1.1 402 x\r\nretry-after: 3", false),
+        ];
+        for (status, head, expected) in cases {
+            assert_eq!(is_not_now(&Answer { status, head, body: b"" }), expected, "{head}");
+        }
+    }
+
+    #[test]
+    fn what_is_put_off_is_a_fault_where_nothing_may_be() {
+        assert_eq!(Outcome { hits: vec![0, 1], ..Outcome::default() }.fault(), None);
+        assert!(Outcome { put_off: vec![Duration::ZERO], ..Outcome::default() }.fault().is_some());
+        assert!(Outcome { failed: 1, ..Outcome::default() }.fault().is_some());
     }
 }

@@ -19,11 +19,14 @@ mod client;
 mod cpu;
 mod disk;
 mod e2e;
+mod ends;
 mod gas;
 mod history;
 mod house;
 mod intake;
+mod limits;
 mod load;
+mod offer;
 mod payers;
 mod process;
 mod raw;
@@ -49,8 +52,16 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// From the POST to the 202, the settlement services off.
+    /// Everything that a payer meets at the door: the next four.
     Intake,
+    /// Of intake: from the POST to the 202, or to a refusal, the settlement services off.
+    Door,
+    /// Of intake: what event streams cost, and how soon news arrive.
+    Events,
+    /// Of intake: twice of what can be settled, all services on.
+    Overload,
+    /// Of intake: beside x402-express on the same machine.
+    Peer,
     /// From the POST to the confirmed mint, all services on.
     E2e,
     /// Gas of settlements and mints, from receipts.
@@ -84,6 +95,13 @@ async fn measure(arguments: &Arguments) -> Result<ExitCode, Fatal> {
     }
     if wants(What::Intake) {
         intake::run(&sizes, &mut report).await?;
+    }
+    match arguments.what {
+        What::Door => intake::door::run(&sizes, &mut report).await?,
+        What::Events => intake::events::run(&sizes, &mut report).await?,
+        What::Overload => intake::overload::run(&sizes, &mut report).await?,
+        What::Peer => intake::peer::run(&sizes, &mut report).await?,
+        What::Intake | What::E2e | What::Gas | What::All => {}
     }
     if wants(What::E2e) {
         e2e::run(&sizes, &mut report).await?;

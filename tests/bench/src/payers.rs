@@ -1,18 +1,12 @@
 //! Payers with keys, money and signatures. All of it is made before a clock starts.
 
-use alloy_primitives::{Address, B256, U256, hex, keccak256};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use alloy_primitives::{Address, B256, U256, keccak256};
 use chain::dev::DevChain;
 use domain::{Authorization, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, TokenTerms, Usdc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use runtime::Fatal;
 use secp256k1::{All, Message, Secp256k1, SecretKey};
-use std::net::SocketAddr;
 use std::time::SystemTime;
-
-use crate::client::{Connection, header};
-use crate::load::Shot;
 
 /// Where `UsdcDouble` keeps balances: the third of its variables (`_accounts`).
 const BALANCES_SLOT: u64 = 2;
@@ -74,11 +68,30 @@ impl Payers {
     /// # Errors
     /// The clock is before 1970.
     pub fn sign(&self, terms: &TokenTerms, first: usize, count: usize) -> Result<Vec<PaymentRequest>, Fatal> {
+        self.signed_by(0, terms, first, count)
+    }
+
+    /// The same, each signed by the payer after the one that it names: good in form, and nobody's.
+    ///
+    /// # Errors
+    /// As [`Payers::sign`].
+    pub fn forge(&self, terms: &TokenTerms, count: usize) -> Result<Vec<PaymentRequest>, Fatal> {
+        self.signed_by(1, terms, 0, count)
+    }
+
+    fn signed_by(
+        &self,
+        next: usize,
+        terms: &TokenTerms,
+        first: usize,
+        count: usize,
+    ) -> Result<Vec<PaymentRequest>, Fatal> {
         let separator = x402::domain_separator("USDC", "2", terms.chain_id, terms.asset);
         let quantity = Quantity::new(1).ok_or("no quantity")?;
         let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
         let value = terms.unit_price;
-        let requests = self.keys.iter().cycle().skip(first).take(count).map(|(key, from)| {
+        let signers = self.keys.iter().cycle().skip(first + next);
+        let requests = self.keys.iter().cycle().skip(first).zip(signers).take(count).map(|((_, from), (key, _))| {
             let nonce = B256::from(rand::random::<[u8; 32]>());
             let (valid_after, valid_before) = (0, now_s + WINDOW_S);
             let signed = x402::Authorization {
@@ -110,44 +123,4 @@ impl Payers {
         signature[64] = if i32::from(id) == 0 { 27 } else { 28 };
         SignatureBytes::new(signature)
     }
-}
-
-/// Asks for the offer as a client does, once, and makes of each payment the request that pays it straight away.
-///
-/// # Errors
-/// The api does not answer with a 402 and its v2 header.
-pub async fn shots(api: SocketAddr, payments: &[PaymentRequest]) -> Result<Vec<Shot>, Fatal> {
-    let Some(first) = payments.first() else { return Ok(Vec::new()) };
-    let start = format!(
-        "POST /api/mint/{} HTTP/1.1\r\nhost: {api}\r\ncontent-type: application/json\r\n",
-        first.authorization.to
-    );
-    let end = "content-length: 14\r\n\r\n{\"quantity\":1}";
-    let mut connection = Connection::open(api).await?;
-    let answer = connection.exchange(format!("{start}{end}").as_bytes()).await?;
-    let offer = header(answer.head, "payment-required").filter(|_| answer.status == 402);
-    let offer = BASE64_STANDARD.decode(offer.ok_or_else(|| format!("no offer: {}", answer.head))?)?;
-    let offer: serde_json::Value = serde_json::from_slice(&offer)?;
-    let accepted = offer.pointer("/accepts/0").ok_or("an offer without terms")?.to_string();
-    let shot = |payment: &PaymentRequest| {
-        let payment_header = BASE64_STANDARD.encode(envelope(&accepted, payment));
-        let bytes = format!("{start}payment-signature: {payment_header}\r\n{end}").into_bytes();
-        Shot { bytes, id: payment.id().to_string() }
-    };
-    Ok(payments.iter().map(shot).collect())
-}
-
-/// The v2 envelope.
-fn envelope(accepted: &str, payment: &PaymentRequest) -> String {
-    let auth = &payment.authorization;
-    format!(
-        r#"{{"x402Version":2,"accepted":{accepted},"payload":{{"signature":"{}","authorization":{{"from":"{:#x}","to":"{:#x}","value":"{}","validAfter":"{}","validBefore":"{}","nonce":"{:#x}"}}}}}}"#,
-        hex::encode_prefixed(payment.signature),
-        auth.from,
-        auth.to,
-        auth.value.0,
-        auth.valid_after,
-        auth.valid_before,
-        auth.nonce,
-    )
 }

@@ -7,6 +7,7 @@ use runtime::Fatal;
 use serde::Serialize;
 use standalone::services;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
@@ -18,7 +19,7 @@ use crate::client::Connection;
 
 /// First argument of a process of this program that is to become another one.
 const TETHERED: &str = "--tethered";
-/// 1,000 connections, from both ends when client and service share a limit, and room.
+/// 2,000 connections, from both ends when client and service share a limit, and room.
 const FILES: u64 = 8_192;
 /// A service is ready within this, or something is wrong.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,17 +30,38 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(12);
 pub struct Tethered {
     parent: i32,
     program: PathBuf,
+    arguments: Vec<OsString>,
 }
 
-/// Whether this process was started by [`Services::start`], to become a service.
+/// Whether this process was started by [`tether`], to become another program.
 pub fn tethered() -> Option<Tethered> {
-    let arguments: Vec<_> = std::env::args_os().skip(1).take(3).collect();
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match arguments.as_slice() {
-        [first, parent, program] if first == TETHERED => {
-            Some(Tethered { parent: parent.to_str()?.parse().ok()?, program: program.into() })
-        }
+        [first, parent, program, arguments @ ..] if first == TETHERED => Some(Tethered {
+            parent: parent.to_str()?.parse().ok()?,
+            program: program.into(),
+            arguments: arguments.to_vec(),
+        }),
         _ => None,
     }
+}
+
+/// A command that becomes `program` and ends when this process ends, however that comes about. What it writes goes to
+/// `log`; a caller that wants its standard output takes it back.
+///
+/// # Errors
+/// The log cannot be written.
+pub fn tether(program: &Path, log: &Path) -> Result<Command, Fatal> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .arg(TETHERED)
+        .arg(std::process::id().to_string())
+        .arg(program)
+        .stdin(std::process::Stdio::null())
+        .stdout(File::create(log)?)
+        .stderr(File::options().append(true).open(log)?)
+        .kill_on_drop(true);
+    Ok(command)
 }
 
 impl Tethered {
@@ -52,7 +74,7 @@ impl Tethered {
         if getppid() != Pid::from_raw(self.parent) {
             return "started by somebody who has gone".into();
         }
-        let failed = std::process::Command::new(&self.program).exec();
+        let failed = std::process::Command::new(&self.program).args(&self.arguments).exec();
         format!("{} cannot be started: {failed}", self.program.display()).into()
     }
 }
@@ -101,19 +123,12 @@ impl Services {
         for name in names {
             let health = if *name == "api" { api } else { free_address()? };
             let log = logs.join(format!("{name}.log"));
-            let program = me.with_file_name(name);
-            let mut command = Command::new(&me);
-            command.arg(TETHERED).arg(std::process::id().to_string()).arg(&program);
+            let mut command = tether(&me.with_file_name(name), &log)?;
             command
                 .envs(services::of(name, environment))
                 .env("HEALTH_ADDR", health.to_string())
                 .env("INSTANCE", format!("bench-{name}"));
-            command
-                .stdin(std::process::Stdio::null())
-                .stdout(File::create(&log)?)
-                .stderr(File::options().append(true).open(&log)?);
-            let child = command.kill_on_drop(true).spawn()?;
-            started.0.push((name, child, log));
+            started.0.push((name, command.spawn()?, log));
             ready.push(health);
         }
         for (at, address) in ready.into_iter().enumerate() {
@@ -162,6 +177,16 @@ impl Services {
         self.0.iter().map(weigh).collect()
     }
 
+    /// Resident memory of the one of this name, KiB.
+    ///
+    /// # Errors
+    /// It is none of these, or gone.
+    pub fn resident_kib(&self, name: &str) -> Result<u64, Fatal> {
+        let memory = self.memory()?;
+        let found = memory.iter().find(|memory| memory.service == name).map(|memory| memory.resident_kib);
+        found.ok_or_else(|| format!("{name} was not started").into())
+    }
+
     /// Stops them with SIGTERM.
     ///
     /// # Errors
@@ -197,7 +222,8 @@ async fn is_ready(address: SocketAddr) -> bool {
     connection.exchange(request.as_bytes()).await.is_ok_and(|answer| answer.status == 200)
 }
 
-fn tail(log: &Path) -> String {
+/// The end of a log, with its name.
+pub fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     format!("{} ends with:\n{}", log.display(), lines[lines.len().saturating_sub(10)..].join("\n"))

@@ -23,12 +23,14 @@ pub struct Row {
     ratio: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     met: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remark: Option<String>,
 }
 
 impl Row {
     /// A figure without a target.
     pub fn new(what: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { what: what.into(), value, unit, target: None, ratio: None, met: None }
+        Self { what: what.into(), value, unit, target: None, ratio: None, met: None, remark: None }
     }
 
     /// Met at `target` and above.
@@ -50,6 +52,11 @@ impl Row {
     pub fn of(self, limit: f64, name: &str) -> Self {
         let ratio = format!("{:.3} x {name}", self.value / limit);
         Self { ratio: Some(self.ratio.map_or(ratio.clone(), |before| format!("{before}, {ratio}"))), ..self }
+    }
+
+    /// What stands beside the figure: how its target comes about.
+    pub fn saying(self, remark: impl Into<String>) -> Self {
+        Self { remark: Some(remark.into()), ..self }
     }
 }
 
@@ -156,9 +163,11 @@ impl Report {
         println!("\n{:<width$}  {:>10} {:<5} {:>12}  {:<8} of the raw limit", "", "figure", "", "target", "");
         for row in &self.rows {
             let met = row.met.map_or("", |met| if met { "met" } else { "NOT met" });
-            let (target, ratio) = (row.target.as_deref().unwrap_or(""), row.ratio.as_deref().unwrap_or(""));
+            let target = row.target.as_deref().unwrap_or("");
+            let beside: Vec<&str> = [&row.ratio, &row.remark].into_iter().filter_map(Option::as_deref).collect();
+            let beside = beside.join("; ");
             let line = format!(
-                "{:<width$}  {:>10} {:<5} {target:>12}  {met:<8} {ratio}",
+                "{:<width$}  {:>10} {:<5} {target:>12}  {met:<8} {beside}",
                 row.what,
                 figure(row.value),
                 row.unit

@@ -15,6 +15,18 @@ pub struct Sizes {
     pub thousand: usize,
     /// Payments over 1,000 connections at [`Sizes::rate`].
     pub paced: usize,
+    /// Requests of each kind of refusal, over 1,000 connections.
+    pub refusals: usize,
+    /// Event streams that nothing happens on.
+    pub idle: usize,
+    /// Event streams that something happens on.
+    pub watched: usize,
+    /// How long capacity is measured, and half of it offered.
+    pub calm: Duration,
+    /// How long twice the capacity is offered.
+    pub overload: Duration,
+    /// Payments to the stock system.
+    pub peer: usize,
     /// Payments from the POST to the mint.
     pub e2e: usize,
     /// Payers among whom they are divided.
@@ -32,6 +44,12 @@ impl Sizes {
         sixty_four: 10_000,
         thousand: 15_000,
         paced: 16_500,
+        refusals: 100_000,
+        idle: 2_000,
+        watched: 1_000,
+        calm: Duration::from_secs(30),
+        overload: Duration::from_secs(120),
+        peer: 2_000,
         e2e: 5_000,
         payers: 1_000,
     };
@@ -43,6 +61,12 @@ impl Sizes {
         sixty_four: 1_000,
         thousand: 2_000,
         paced: 2_200,
+        refusals: 10_000,
+        idle: 200,
+        watched: 100,
+        calm: Duration::from_secs(10),
+        overload: Duration::from_secs(20),
+        peer: 300,
         e2e: 500,
         payers: 100,
     };

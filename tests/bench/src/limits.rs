@@ -1,0 +1,53 @@
+//! What the api admits while it is measured.
+//!
+//! Limiters stay in the path, since every request of a real installation passes them; but they are set so wide that they
+//! refuse nothing, and what is measured is the path. Only the overload narrows one of them.
+
+/// More than any phase sends, a second or at once; longer than any takes.
+const WIDE: &str = "1000000";
+
+/// Every limit of the api, by its variable, and what they count.
+const VARIABLES: [&str; 10] = [
+    "MAX_CONNECTIONS",
+    "MAX_CONNECTIONS_PER_IP",
+    "FIRST_BYTE_TIMEOUT_MS", // a connection of a paced load waits for its turn
+    "RATE_PER_IP",           // requests a second
+    "RATE_TOTAL",            // requests a second
+    "SSE_PER_IP",            // event streams
+    "SSE_MAX",               // event streams
+    "PAYER_IN_FLIGHT_MAX",   // payments that are accepted and not yet charged, of one payer
+    "LAG_MAX",               // the same of all payers
+    "SETTLE_RATE",           // settlements a second, assumed until they are measured
+];
+
+/// The limits of one start of the api.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// `LAG_MAX`; wide when `None`.
+    pub lag_max: Option<usize>,
+}
+
+impl Limits {
+    /// Nothing is refused.
+    pub const NONE: Self = Self { lag_max: None };
+
+    /// The environment that says so.
+    pub fn variables(self) -> impl Iterator<Item = (&'static str, String)> {
+        VARIABLES.into_iter().map(move |name| match (name, self.lag_max) {
+            ("LAG_MAX", Some(lag_max)) => (name, lag_max.to_string()),
+            _ => (name, WIDE.to_owned()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_lag_is_ever_narrow() {
+        let narrow: Vec<_> = Limits { lag_max: Some(900) }.variables().filter(|(_, value)| value != WIDE).collect();
+        assert_eq!(narrow, [("LAG_MAX", "900".to_owned())]);
+        assert!(Limits::NONE.variables().all(|(_, value)| value == WIDE));
+    }
+}
