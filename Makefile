@@ -61,7 +61,7 @@ contracts: tools ## compile the contracts, run their tests, measure their gas
 schemas: tools ## write the examples beside the schemas anew, after an intended change of an event
 	UPDATE_EXAMPLES=1 $(CARGO) test -p read-projector --test schemas
 
-openapi: tools ## write schemas/openapi.json and the errors of docs/API.md anew, after an intended change of the API
+openapi: ## write schemas/openapi.json and the errors of docs/API.md anew, after an intended change of the API
 	UPDATE_OPENAPI=1 $(CARGO) test -p api --lib openapi::
 
 schemathesis: tools ## ask a running installation everything that openapi.json describes, rightly and wrongly

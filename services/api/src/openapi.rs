@@ -43,7 +43,12 @@ is no HTTP/1.1 and 431 for headers of more than 64 KiB. Amounts are decimal stri
 /// What no handler says: the introduction, the sections, and the shapes that only others name.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Paymint", description = INTRODUCTION, version = "1", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
+    info(
+        title = "Paymint",
+        description = INTRODUCTION,
+        version = "1",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
     servers((url = "/", description = "Where this document comes from.")),
     tags(
         (name = "orders", description = "Buy, and follow the order."),

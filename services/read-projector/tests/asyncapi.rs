@@ -135,9 +135,9 @@ fn operations(document: &Value, action: &str) -> BTreeSet<(String, String, Optio
     found
 }
 
-/// S19: `nats/server.conf` exports to each account what its service may write; what nobody is exported to is for ops.
+/// `nats/server.conf` exports to each account what its service may write; what nobody is exported to is for ops.
 #[test]
-fn services_send_what_the_server_lets_them() {
+fn s19_services_send_what_the_server_lets_them() {
     let document = document();
     let configuration = read("nats/server.conf");
     let mut allowed = BTreeSet::new();
