@@ -276,7 +276,7 @@ fn without_headers(request: Request) -> (HeaderMap, Request) {
     (headers, Request::from_parts(head, body))
 }
 
-/// What is bought; [`body::quantity`] reads it.
+/// What is bought.
 #[derive(ToSchema)]
 #[allow(dead_code)]
 struct Body {
