@@ -275,8 +275,10 @@ impl Problem {
         match self {
             Self::NotAdmitted(refusal) => Some(refusal.retry_after_s),
             Self::RateLimited { retry_after_s } | Self::Overloaded { retry_after_s } => Some(*retry_after_s),
-            _ if self.row().0 == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_S),
-            _ => None,
+            _ => {
+                let passes = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&self.row().0);
+                passes.then_some(RETRY_AFTER_S)
+            }
         }
     }
 

@@ -3,10 +3,11 @@
 
 mod common;
 
-use common::{Answer, House, Instance, pay};
+use common::{Answer, House, Instance, eventually, pay, project};
 use domain::nonce::{Binding, binding, bound_nonce};
 use domain::{Event, OrderEvent, Quantity, examples};
 use serde_json::{Value, json};
+use store::Store;
 
 const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
 
@@ -161,4 +162,31 @@ async fn an_identifier_that_cannot_be_read_is_refused_and_one_is_offered() {
         assert_eq!(answer.problem(), (400, "payment_identifier_invalid".to_owned()), "{name}");
     }
     assert_eq!(orders(&house).await, 0);
+}
+
+/// B44: the ledger in which it was accepted is closed, and its window has passed. A 402 would make its payer pay again.
+#[tokio::test(flavor = "multi_thread")]
+async fn b44_a_payment_of_an_earlier_ledger_is_answered_by_its_row() {
+    let before = House::start().await;
+    let postgres = before.postgres().await;
+    let store = Store::connect(&postgres.url(), 1).await.unwrap();
+    store.migrate().await.unwrap();
+    let old = before.instance(&[]).await;
+    let header = pay(&old.mint(10, &[]).await.offer(), 7, |auth| auth.valid_before -= 500);
+    let id = old.mint(10, &[("payment-signature", &header)]).await.id();
+    project(&before.ledger, &store).await;
+
+    let after = House::start().await;
+    let change = [("DATABASE_URL", postgres.url()), ("MIN_WINDOW_S", "600".to_owned())];
+    let change: Vec<_> = change.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let new = after.instance(&change).await;
+    eventually("the read models answer", async || new.get("/readyz").await.json()["postgres"] == "ok").await;
+    let again = new.mint(10, &[("payment-signature", &header)]).await;
+    assert_eq!((again.status.as_u16(), again.id()), (202, id));
+    let other = new.mint(5, &[("payment-signature", &header)]).await;
+    assert_eq!((other.problem(), other.id()), ((409, "payment_key_reused".to_owned()), id));
+    assert_eq!(orders(&after).await, 0, "nothing is written anew");
+    let unknown = pay(&new.mint(10, &[]).await.offer(), 8, |auth| auth.valid_before -= 500);
+    let unknown = new.mint(10, &[("payment-signature", &unknown)]).await;
+    assert_eq!(unknown.problem(), (402, "payment_expires_too_soon".to_owned()));
 }
