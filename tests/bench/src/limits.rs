@@ -21,7 +21,7 @@ const VARIABLES: [&str; 10] = [
 ];
 
 /// The limits of one start of the api.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// `LAG_MAX`; wide when `None`.
     pub lag_max: Option<usize>,
