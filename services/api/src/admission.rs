@@ -140,6 +140,11 @@ impl Admission {
         })
     }
 
+    /// Whether the order is, or lately was, in the ledger.
+    pub(crate) fn has_seen(&self, id: PaymentId) -> bool {
+        self.follower.backlog(|backlog| backlog.has_seen(id))
+    }
+
     /// The order was not written.
     pub(crate) fn release(&self, id: PaymentId) {
         self.follower.backlog(|backlog| backlog.release(id));

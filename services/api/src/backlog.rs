@@ -7,11 +7,14 @@ use crate::line::{Line, Mean, whole_seconds};
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::{OrderEvent, PaymentId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 /// Before anything has been seen: an order in a transaction is minted after so long, more or less.
 const GUESS: Duration = Duration::from_secs(10);
+
+/// Orders that are done and still known by their id, 40 bytes each: those of a minute at full load.
+const DONE_KEPT: usize = 65_536;
 
 /// Where an order stands that is not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,9 @@ pub(crate) struct Backlog {
     /// Last sequence that was folded.
     position: u64,
     orders: HashMap<PaymentId, Open>,
+    /// The latest that are done, oldest first, and the same to look up.
+    done: VecDeque<PaymentId>,
+    done_ids: HashSet<PaymentId>,
     /// Unpaid orders by payer.
     payers: HashMap<Address, usize>,
     settle: Line,
@@ -84,6 +90,8 @@ impl Backlog {
         Self {
             position: 0,
             orders: HashMap::new(),
+            done: VecDeque::new(),
+            done_ids: HashSet::new(),
             payers: HashMap::new(),
             settle: Line::new(settle_rate),
             mint: Line::new(settle_rate),
@@ -134,8 +142,9 @@ impl Backlog {
             OrderEvent::PaymentConfirmed(_) => Step::Paid,
             OrderEvent::MintSubmitted(..) => Step::Minting,
             OrderEvent::MintDeferred(..) | OrderEvent::MintParked(..) => Step::Held,
-            OrderEvent::PaymentFailed(_) => return,
+            OrderEvent::PaymentFailed(_) => return self.finish(id),
             OrderEvent::MintConfirmed(_) => {
+                self.finish(id);
                 if let Some(before) = before.filter(|before| before.step == Step::Minting) {
                     self.paid_to_minted.saw(at - before.since);
                 }
@@ -218,6 +227,21 @@ impl Backlog {
         let position = waiting.unwrap_or_else(|| self.settle.len()) + 1;
         let settle = self.settle.wait(position, now);
         Forecast { settle, mint: settle + self.settling_to_paid.get() + self.paid_to_minted.get() }
+    }
+
+    /// Whether the order is, or lately was, in the ledger. False says nothing: it may have been done long ago.
+    pub(crate) fn has_seen(&self, id: PaymentId) -> bool {
+        self.orders.get(&id).is_some_and(|order| order.step != Step::Reserved) || self.done_ids.contains(&id)
+    }
+
+    fn finish(&mut self, id: PaymentId) {
+        if self.done.len() == DONE_KEPT
+            && let Some(oldest) = self.done.pop_front()
+        {
+            self.done_ids.remove(&oldest);
+        }
+        self.done.push_back(id);
+        self.done_ids.insert(id);
     }
 
     fn put(&mut self, id: PaymentId, order: Open) {

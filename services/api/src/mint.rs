@@ -138,6 +138,7 @@ pub(crate) async fn mint(
     let (name, value) = one_header(sent(PAYMENT_SIGNATURE), sent(X_PAYMENT)).map_err(decline)?;
     let key = idempotency::header(&headers)?;
     let payment = decode(name, value).map_err(decline)?;
+    let _pass = api.intake.pass(api.id_of(&payment))?;
     let incoming = |request: PaymentRequest| Incoming {
         keys: idempotency::keys(request.payer(), key, payment.payment_identifier.as_deref()),
         trace: trace::of(&headers),
@@ -207,6 +208,13 @@ impl Api {
             mime_type: "application/json".to_owned(),
             payment_identifier: true,
         }
+    }
+
+    /// The id under which this payment is, or would be, known.
+    fn id_of(&self, payment: &Payment) -> PaymentId {
+        let sent = &payment.authorization;
+        let key = payment_key(self.config.network.chain_id, self.config.asset, sent.from, sent.nonce);
+        PaymentId::of(PaymentKey(key))
     }
 
     /// The order that this authorization pays for.
