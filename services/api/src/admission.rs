@@ -169,9 +169,10 @@ impl Admission {
 
     async fn look(&self, storage: bool) {
         let lag = self.ledger.lag(CONSUMER).await;
+        // Before the ledger is asked for its end: what is read meanwhile may stand behind that.
+        let read = self.follower.hub.last();
         let state = self.ledger.state().await;
         let full = if storage { Some(self.ledger.storage().await) } else { None };
-        let read = self.follower.hub.last();
         let mut vitals = self.vitals.lock().unwrap_or_else(PoisonError::into_inner);
         match lag {
             Ok(lag) => vitals.lag = Some(lag.pending + lag.held),

@@ -84,3 +84,69 @@ impl Feed {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::Edge;
+    use crate::hub::{Hub, Topic};
+    use crate::limits::{ClientIp, Quotas};
+    use alloy_primitives::Address;
+    use domain::{PaymentId, PaymentKey};
+    use runtime::Env;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Arc;
+
+    fn news(seq: u64, last: bool) -> News {
+        let id = PaymentId::of(PaymentKey(alloy_primitives::B256::ZERO));
+        let frame = Bytes::from(format!("id: {seq}\n"));
+        News { seq, id, payer: Address::ZERO, token: Address::ZERO, last, frame }
+    }
+
+    fn feed(hub: &Arc<Hub>, topic: Topic, stop: &CancellationToken) -> Feed {
+        let edge = Edge::from_env(&Env::of([("SSE_MAX", "9")])).unwrap();
+        let client = ClientIp::from(IpAddr::from(Ipv4Addr::LOCALHOST));
+        let permit = Quotas::new(&edge).streams.enter(client).unwrap();
+        Feed::new(hub.listen(topic), permit, stop.clone(), 0)
+    }
+
+    async fn told(feed: &mut Feed) -> Option<String> {
+        feed.next().await.map(|chunk| String::from_utf8(chunk.to_vec()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_gives_a_sign_of_life_that_moves_its_client_on_and_ends_after_half_an_hour() {
+        let (hub, stop) = (Arc::new(Hub::default()), CancellationToken::new());
+        let mut feed = feed(&hub, Topic::Payer(Address::repeat_byte(9)), &stop);
+        assert_eq!(told(&mut feed).await.unwrap(), "retry: 2000\n\n");
+        let began = Instant::now();
+        // Of others: it concerns this client in nothing but its position.
+        hub.tell(news(7, false));
+        assert_eq!(told(&mut feed).await.unwrap(), "id: 7\n\n");
+        assert_eq!(began.elapsed(), HEARTBEAT);
+        let mut signs = 1;
+        while told(&mut feed).await.is_some() {
+            signs += 1;
+        }
+        assert_eq!((signs, began.elapsed().as_secs()), (119, LIFETIME.as_secs()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_its_payment_and_with_the_process() {
+        let (hub, stop) = (Arc::new(Hub::default()), CancellationToken::new());
+        let mut of_payment = feed(&hub, Topic::Payment(news(1, false).id), &stop);
+        let mut of_payer = feed(&hub, Topic::Payer(Address::ZERO), &stop);
+        for news in [news(1, false), news(2, true), news(2, true)] {
+            hub.tell(news);
+        }
+        for feed in [&mut of_payment, &mut of_payer] {
+            let chunks = [told(feed).await, told(feed).await, told(feed).await].map(Option::unwrap);
+            assert_eq!(chunks[1..], ["id: 1\n".to_owned(), "id: 2\n".to_owned()], "each once");
+        }
+        assert!(told(&mut of_payment).await.unwrap().starts_with(": the last event"));
+        assert_eq!(told(&mut of_payment).await, None);
+        stop.cancel();
+        assert_eq!(told(&mut of_payer).await, None);
+    }
+}

@@ -80,8 +80,9 @@ impl Intake {
         if let Err(refusal) = self.admission.admit(request.id(), (request.payer(), token), left) {
             return match self.accepted_before(&incoming).await {
                 Ok(Some(id)) => Ok(id),
-                Err(told @ (Problem::KeyReused(_) | Problem::KeyNamesAnother(_))) => Err(told),
-                Ok(None) | Err(_) => Err(Problem::NotAdmitted(refusal)),
+                // It is new, or nobody can tell now: either way it is not taken.
+                Ok(None) | Err(Problem::LedgerAway | Problem::Busy) => Err(Problem::NotAdmitted(refusal)),
+                Err(told) => Err(told),
             };
         }
         let accepted = self.write(&incoming).await;

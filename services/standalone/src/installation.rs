@@ -14,8 +14,19 @@ use tokio::task::JoinHandle;
 /// The API answers within this after its start, or something is wrong.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How much the API takes, which whoever starts an installation may change: a test of it asks more often than a person.
-const LIMITS: [&str; 5] = ["RATE_PER_IP", "RATE_TOTAL", "SSE_PER_IP", "SSE_MAX", "MAX_CONNECTIONS_PER_IP"];
+/// What the API takes, and from whom, which whoever starts an installation may change: a test of it asks more often than
+/// a person.
+const LIMITS: [&str; 9] = [
+    "RATE_PER_IP",
+    "RATE_TOTAL",
+    "SSE_PER_IP",
+    "SSE_MAX",
+    "MAX_CONNECTIONS_PER_IP",
+    "LAG_MAX",
+    "PAYER_IN_FLIGHT_MAX",
+    "CORS_ORIGINS",
+    "OPERATOR_TOKEN",
+];
 
 /// A stop in the middle of a start: what has started is ended, and every step may be repeated.
 const STOPPED: &str = "stopped before it was ready";
