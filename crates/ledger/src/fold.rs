@@ -4,7 +4,8 @@ use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
 use crate::subjects::{
-    claims_filter, key_subject, order_filter, settled_subject, signed_subject, signer_filter, token_subject,
+    REGISTRATIONS, claims_filter, key_subject, order_filter, settled_subject, signed_subject, signer_filter,
+    token_subject,
 };
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
@@ -114,6 +115,14 @@ impl Ledger {
     /// `Transient` without an answer.
     pub async fn is_settled(&self, signer: Address, nonce: u64) -> Result<bool, LedgerError> {
         Ok(self.last(&settled_subject(signer, nonce)).await?.is_some())
+    }
+
+    /// Every registration of a token, by sequence.
+    ///
+    /// # Errors
+    /// `Transient` without an answer.
+    pub async fn registrations(&self) -> Result<Vec<Recorded>, LedgerError> {
+        self.range(REGISTRATIONS, 1).await
     }
 
     /// The order that one of `keys` names: of those that are bound, the first in the order given.

@@ -8,6 +8,9 @@ use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, S
 /// The one stream.
 pub const STREAM: &str = "LEDGER";
 
+/// Every registration of a token.
+pub(crate) const REGISTRATIONS: &str = "tokens.*.registered";
+
 /// The subject of an event: also its CloudEvents `id`, because it is written once.
 pub fn subject(event: &Event) -> String {
     match event {

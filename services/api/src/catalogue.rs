@@ -1,4 +1,4 @@
-//! What is sold: the tokens of the ledger, in memory, kept up to date by following `tokens.*.registered`.
+//! What is sold: the tokens of the ledger, in memory, kept up to date by the follower.
 //!
 //! A token that is not in memory is looked for in the ledger itself: memory may lag, a 404 may not lie.
 
@@ -6,21 +6,12 @@ use crate::error::Problem;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::{Event, TokenEvent, TokenTerms};
-use futures_util::StreamExt;
-use ledger::{Ledger, Recorded};
-use runtime::CancellationToken;
+use ledger::{Ledger, LedgerError, Recorded};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Every registration, by the ledger's naming.
-const REGISTRATIONS: &str = "tokens.*.registered";
-/// A ledger that has sent nothing for this long has sent what there was.
-const QUIET: Duration = Duration::from_millis(200);
-/// After a broken stream.
-const PAUSE: Duration = Duration::from_millis(500);
 /// Looks into the ledger at once: unknown tokens cost us a round trip and the asker nothing.
 const LOOKUPS: usize = 16;
 
@@ -43,7 +34,7 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Empty; [`Catalogue::follow`] fills it. Only tokens that are paid for with `asset` on `chain_id` are sold.
+    /// Empty; the follower fills it. Only tokens that are paid for with `asset` on `chain_id` are sold.
     pub(crate) fn new(ledger: Ledger, chain_id: u64, asset: Address) -> Self {
         Self {
             ledger,
@@ -88,44 +79,27 @@ impl Catalogue {
         all
     }
 
-    /// Keeps the memory up to date until `stop`.
-    pub(crate) async fn follow(&self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            tokio::select! { () = self.read_all() => {}, () = stop.cancelled() => return }
-            tokio::select! { () = tokio::time::sleep(PAUSE) => {}, () = stop.cancelled() => return }
+    /// Reads every registration there is.
+    ///
+    /// # Errors
+    /// `Transient` without an answer; what is in memory stays.
+    pub(crate) async fn load(&self) -> Result<(), LedgerError> {
+        for recorded in self.ledger.registrations().await? {
+            self.registered(&recorded);
         }
+        if !self.caught_up.swap(true, Ordering::AcqRel) {
+            tracing::info!(tokens = self.all().len(), "the catalogue is read");
+        }
+        Ok(())
     }
 
-    /// Reads every registration from the first on, until the stream breaks.
-    async fn read_all(&self) {
-        let mut registrations = match self.ledger.follow(vec![REGISTRATIONS.to_owned()], false).await {
-            Ok(stream) => stream,
-            Err(e) => return tracing::warn!(error = %e, "the tokens cannot be followed"),
-        };
-        loop {
-            let next = match tokio::time::timeout(QUIET, registrations.next()).await {
-                Ok(next) => next,
-                Err(_) => {
-                    if self.ledger.is_connected() && !self.caught_up.swap(true, Ordering::AcqRel) {
-                        tracing::info!(tokens = self.all().len(), "the catalogue is read");
-                    }
-                    registrations.next().await
-                }
-            };
-            match next {
-                Some(Ok(recorded)) => self.registered(recorded),
-                Some(Err(e)) => return tracing::warn!(error = %e, "following the tokens broke off"),
-                None => return,
-            }
-        }
-    }
-
-    fn registered(&self, recorded: Recorded) {
+    /// One more registration.
+    pub(crate) fn registered(&self, recorded: &Recorded) {
         let Recorded { seq, recorded_at, event, .. } = recorded;
         match event {
-            Ok(Event::Token(token, TokenEvent::Registered(terms))) if self.is_sellable(&terms) => {
-                let sold = Arc::new(Sold { terms: *terms, seq, since: recorded_at });
-                self.tokens.write().unwrap_or_else(PoisonError::into_inner).insert(token, sold);
+            Ok(Event::Token(token, TokenEvent::Registered(terms))) if self.is_sellable(terms) => {
+                let sold = Arc::new(Sold { terms: (**terms).clone(), seq: *seq, since: *recorded_at });
+                self.tokens.write().unwrap_or_else(PoisonError::into_inner).insert(*token, sold);
             }
             Ok(event) => tracing::warn!(seq, ?event, "a token of another chain or asset is not sold here"),
             Err(why) => tracing::warn!(seq, %why, "a registration cannot be read"),

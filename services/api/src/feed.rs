@@ -89,13 +89,9 @@ impl Feed {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::Edge;
     use crate::hub::{Hub, Topic};
-    use crate::limits::{ClientIp, Quotas};
     use alloy_primitives::Address;
     use domain::{PaymentId, PaymentKey};
-    use runtime::Env;
-    use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
 
     fn news(seq: u64, last: bool) -> News {
@@ -105,10 +101,7 @@ mod tests {
     }
 
     fn feed(hub: &Arc<Hub>, topic: Topic, stop: &CancellationToken) -> Feed {
-        let edge = Edge::from_env(&Env::of([("SSE_MAX", "9")])).unwrap();
-        let client = ClientIp::from(IpAddr::from(Ipv4Addr::LOCALHOST));
-        let permit = Quotas::new(&edge).streams.enter(client).unwrap();
-        Feed::new(hub.listen(topic), permit, stop.clone(), 0)
+        Feed::new(hub.listen(topic), stop.clone(), 0)
     }
 
     async fn told(feed: &mut Feed) -> Option<String> {

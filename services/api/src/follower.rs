@@ -1,6 +1,7 @@
-//! The one reader of the ledger in this process: it tells the hub, and keeps the backlog and the breaker.
+//! The one reader of the ledger in this process: it tells the hub, and keeps the catalogue, the backlog and the breaker.
 
 use crate::backlog::{Backlog, Open, Place, Step};
+use crate::catalogue::Catalogue;
 use crate::circuit::Circuit;
 use crate::hub::{Hub, KEPT};
 use crate::news::News;
@@ -31,6 +32,7 @@ const RESERVED_MAX: TimeDelta = TimeDelta::seconds(30);
 
 pub(crate) struct Follower {
     ledger: Ledger,
+    catalogue: Arc<Catalogue>,
     pub(crate) hub: Arc<Hub>,
     backlog: Mutex<Backlog>,
     circuit: Mutex<Circuit>,
@@ -38,9 +40,9 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// Knows nothing until [`Follower::follow`].
-    pub(crate) fn new(ledger: Ledger, settle_rate: u32) -> Self {
+    pub(crate) fn new(ledger: Ledger, catalogue: Arc<Catalogue>, settle_rate: u32) -> Self {
         let backlog = Mutex::new(Backlog::new(settle_rate));
-        Self { ledger, hub: Arc::default(), backlog, circuit: Mutex::default() }
+        Self { ledger, catalogue, hub: Arc::default(), backlog, circuit: Mutex::default() }
     }
 
     /// Where an order stands in line.
@@ -74,6 +76,8 @@ impl Follower {
         let (_, end) = self.ledger.state().await?;
         let after = end.saturating_sub(KEPT as u64);
         self.hub.restart(after);
+        // What is registered from now on is among the news.
+        self.catalogue.load().await?;
         self.backlog(|backlog| backlog.reset(after, []));
         let mut seed_at = Some(Instant::now());
         let mut news = self.ledger.follow_from(EVERYTHING, after + 1);
@@ -108,6 +112,9 @@ impl Follower {
 
     /// One event: to the breaker, the backlog, and whoever listens.
     async fn tell(&self, recorded: &Recorded) -> Result<(), LedgerError> {
+        if let Ok(Event::Token(..)) = &recorded.event {
+            self.catalogue.registered(recorded);
+        }
         let Ok(Event::Order(id, event)) = &recorded.event else { return Ok(()) };
         if let Some((payer, token)) = self.parties(*id, event).await? {
             self.circuit(|circuit| circuit.apply(event, recorded.recorded_at));

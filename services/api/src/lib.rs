@@ -59,7 +59,7 @@ pub(crate) struct Api {
     /// EIP-712 domain of the asset.
     pub(crate) domain_separator: B256,
     pub(crate) ledger: Ledger,
-    pub(crate) catalogue: Catalogue,
+    pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) intake: Intake,
     pub(crate) admission: Arc<Admission>,
     pub(crate) quotas: Quotas,
@@ -104,13 +104,14 @@ impl Server {
             window: Duration::from_secs(config.max_timeout_s),
             margin: Duration::from_secs(config.min_window_s),
         };
-        let follower = Arc::new(Follower::new(ledger.clone(), config.settle_rate));
+        let catalogue = Arc::new(Catalogue::new(ledger.clone(), network.chain_id, *asset));
+        let follower = Arc::new(Follower::new(ledger.clone(), Arc::clone(&catalogue), config.settle_rate));
         let admission = Arc::new(Admission::new(ledger.clone(), Arc::clone(&follower), limits));
         let records = Arc::new(Records::new(ledger.clone()));
         let api = Api {
             public_url: config.public_url.clone().unwrap_or_else(|| format!("http://{address}")),
             domain_separator: x402::domain_separator(asset_name, asset_version, network.chain_id, *asset),
-            catalogue: Catalogue::new(ledger.clone(), network.chain_id, *asset),
+            catalogue,
             intake: Intake::new(ledger.clone(), Arc::clone(&admission), Arc::clone(&records)),
             admission,
             quotas: Quotas::new(&config.edge),
@@ -136,21 +137,17 @@ impl Server {
         let Self { api, listener, .. } = self;
         let stop = api.stop.clone();
         let mut tasks = JoinSet::new();
-        let (one, two, three, four) = (Arc::clone(&api), Arc::clone(&api), Arc::clone(&api), Arc::clone(&api));
+        let (one, two, three) = (Arc::clone(&api), Arc::clone(&api), Arc::clone(&api));
         tasks.spawn(async move {
-            one.catalogue.follow(one.stop.clone()).await;
+            one.follower.follow(&one.records, one.stop.clone()).await;
             Ok(())
         });
         tasks.spawn(async move {
-            two.follower.follow(&two.records, two.stop.clone()).await;
+            two.records.watch_store(&two.config.database_url, two.stop.clone()).await;
             Ok(())
         });
         tasks.spawn(async move {
-            three.records.watch_store(&three.config.database_url, three.stop.clone()).await;
-            Ok(())
-        });
-        tasks.spawn(async move {
-            four.admission.watch(four.stop.clone()).await;
+            three.admission.watch(three.stop.clone()).await;
             Ok(())
         });
         tasks.spawn(async move {

@@ -55,7 +55,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    pub(crate) fn from_env(env: &Env) -> Result<Self, ConfigError> {
+    pub(super) fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             trusted_proxy_hops: env.parse_or("TRUSTED_PROXY_HOPS", "a number of proxies such as 1", 0)?,
             max_connections: count(env, "MAX_CONNECTIONS", CONNECTIONS_MAX)?,
