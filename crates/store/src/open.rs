@@ -49,25 +49,6 @@ impl Store {
         moment.commit().await.map_err(StoreError::of(OPERATION))?;
         Ok((at, orders))
     }
-
-    /// Payer and token of each of `ids` that the read models have, in no order.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn purchases(&self, ids: &[PaymentId]) -> Result<Vec<(PaymentId, Address, Address)>, StoreError> {
-        sqlx::query("SELECT id, payer, token FROM payments WHERE id = ANY($1::uuid[])")
-            .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
-            .fetch_all(&self.pool)
-            .await
-            .and_then(|rows| {
-                let purchase = |row: &PgRow| {
-                    let (payer, token) = (address(row.try_get("payer")?)?, address(row.try_get("token")?)?);
-                    Ok((PaymentId(row.try_get("id")?), payer, token))
-                };
-                rows.iter().map(purchase).collect()
-            })
-            .map_err(StoreError::of("reading purchases"))
-    }
 }
 
 fn open_order(row: &PgRow) -> Result<OpenOrder, sqlx::Error> {

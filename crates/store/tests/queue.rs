@@ -98,17 +98,6 @@ fn requested(who: Address, n: u16) -> Event {
 }
 
 #[tokio::test]
-async fn a_purchase_is_known_by_its_payer_and_token() {
-    let database = database().await;
-    let start = begin(&database.store).await;
-    database.store.apply(&half_done(), &start).await.unwrap();
-    let (known, unknown) = (request(3).id(), request(200).id());
-    let found = database.store.purchases(&[known, unknown, known]).await.unwrap();
-    assert_eq!(found, [(known, examples::PAYER, examples::TOKEN)]);
-    assert_eq!(database.store.purchases(&[]).await.unwrap(), []);
-}
-
-#[tokio::test]
 async fn a_payers_list_has_no_gap_and_no_duplicate_while_orders_come_in() {
     let database = database().await;
     let mut position = begin(&database.store).await;
