@@ -25,9 +25,10 @@ struct Body<'a> {
 /// # Errors
 /// [`BadBody`].
 pub fn quantity(body: &[u8]) -> Result<Quantity, BadBody> {
-    // serde would fill a struct from an array as well.
-    let is_object = body.trim_ascii_start().starts_with(b"{");
-    let body: Body<'_> = if is_object { serde_json::from_slice(body).ok() } else { None }.ok_or(BadBody::Malformed)?;
+    // serde looks at no text that it skips, and would fill a struct from an array as well.
+    let text = std::str::from_utf8(body).map_err(|_| BadBody::Malformed)?;
+    let is_object = text.trim_ascii_start().starts_with('{');
+    let body: Body<'_> = if is_object { serde_json::from_str(text).ok() } else { None }.ok_or(BadBody::Malformed)?;
     let units = body.quantity.and_then(|raw| raw.get().parse().ok());
     units.and_then(Quantity::new).ok_or(BadBody::Quantity)
 }
@@ -65,6 +66,14 @@ mod tests {
         ];
         for (body, expected) in cases {
             assert_eq!(quantity(body.as_bytes()).map(Quantity::get), expected, "{body}");
+        }
+    }
+
+    /// Found by the fuzz target `body`: in a text that nobody reads it went unnoticed.
+    #[test]
+    fn b45_a_body_that_is_not_utf8_is_malformed_wherever_that_is() {
+        for body in [&b"{\"quantity\":1,\"x\":\"\xd4\"}"[..], b"{\"\xd4\":1}", b"\xff{\"quantity\":1}"] {
+            assert_eq!(quantity(body), Err(BadBody::Malformed));
         }
     }
 }
