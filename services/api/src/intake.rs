@@ -5,12 +5,14 @@ use crate::error::Problem;
 use crate::records::Records;
 use domain::order::{self, Command};
 use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
 use runtime::failpoint;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use store::PaymentView;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 /// Longest wait for the ledger's ack. A leader election takes 6.5 s, and a 202 after that is better than a 503 after
 /// which nobody knows.
@@ -19,9 +21,9 @@ const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Looks into the ledger at once for requests that are not taken as they are.
 const LOOKUPS: usize = 32;
 
-/// The same while no order is taken, for requests of which nothing is known here: most of them are new, and the ledger
-/// has enough to do.
-const LOOKUPS_WHEN_CLOSED: usize = 1;
+/// The same in a second while no order is taken, for requests of which nothing is known here: most of them are new, and
+/// the ledger has enough to do.
+const LOOKUPS_WHEN_CLOSED: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
 /// Appends that may wait for their turn: two group commits. Who would be behind these is told to come back.
 const WAITING_MAX: usize = 1_024;
@@ -39,32 +41,24 @@ pub(crate) struct Intake {
     admission: Arc<Admission>,
     records: Arc<Records>,
     lookups: Semaphore,
-    lookups_when_closed: Semaphore,
+    lookups_when_closed: DefaultDirectRateLimiter,
 }
-
-/// That a request may go on although no order is taken: it may be one that was accepted.
-pub(crate) struct Pass<'a>(#[allow(dead_code, reason = "held for its drop")] Option<SemaphorePermit<'a>>);
 
 impl Intake {
     pub(crate) fn new(ledger: Ledger, admission: Arc<Admission>, records: Arc<Records>) -> Self {
         let commit = GroupCommit::start(ledger.clone());
-        let [lookups, lookups_when_closed] = [LOOKUPS, LOOKUPS_WHEN_CLOSED].map(Semaphore::new);
-        Self { commit, ledger, admission, records, lookups, lookups_when_closed }
+        let lookups_when_closed = RateLimiter::direct(Quota::per_second(LOOKUPS_WHEN_CLOSED));
+        Self { commit, ledger, admission, records, lookups: Semaphore::new(LOOKUPS), lookups_when_closed }
     }
 
     /// Before anything dear is done: while no order is taken, only those go on that may have been accepted.
     ///
     /// # Errors
     /// `NotAdmitted`: a new one would not be taken, and nothing is known of this one.
-    pub(crate) fn pass(&self, id: PaymentId) -> Result<Pass<'_>, Problem> {
-        match self.admission.open() {
-            Ok(()) => Ok(Pass(None)),
-            Err(_) if self.admission.has_seen(id) => Ok(Pass(None)),
-            Err(refusal) => {
-                let permit = self.lookups_when_closed.try_acquire();
-                permit.map(|permit| Pass(Some(permit))).map_err(|_| Problem::NotAdmitted(refusal))
-            }
-        }
+    pub(crate) fn pass(&self, id: PaymentId) -> Result<(), Problem> {
+        let Err(refusal) = self.admission.open() else { return Ok(()) };
+        let may_be_known = self.admission.has_seen(id) || self.lookups_when_closed.check().is_ok();
+        if may_be_known { Ok(()) } else { Err(Problem::NotAdmitted(refusal)) }
     }
 
     /// Writes the order down and answers with its id: the first time, and every time the same order comes again, with

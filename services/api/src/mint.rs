@@ -138,7 +138,7 @@ pub(crate) async fn mint(
     let (name, value) = one_header(sent(PAYMENT_SIGNATURE), sent(X_PAYMENT)).map_err(decline)?;
     let key = idempotency::header(&headers)?;
     let payment = decode(name, value).map_err(decline)?;
-    let _pass = api.intake.pass(api.id_of(&payment))?;
+    api.intake.pass(api.id_of(&payment))?;
     let incoming = |request: PaymentRequest| Incoming {
         keys: idempotency::keys(request.payer(), key, payment.payment_identifier.as_deref()),
         trace: trace::of(&headers),
