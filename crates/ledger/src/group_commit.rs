@@ -91,7 +91,10 @@ async fn commit(ledger: &Ledger, batch: Vec<Waiting>) {
                 let _ = waiting.reply.send(Ok(()));
             }
         }
-        Err(_) => alone(ledger, batch).await,
+        // Whatever the reason, also an unknown outcome: who was written finds that again, by its content.
+        Err(AppendError::WrongVersion | AppendError::Unknown(_) | AppendError::Refused(_)) => {
+            alone(ledger, batch).await;
+        }
     }
 }
 

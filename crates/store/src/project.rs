@@ -168,6 +168,11 @@ impl PaymentView {
         self.minted_at = Some(at.recorded_at);
     }
 
+    /// Whether this is the row of `request`: the same authorization for the same purchase.
+    pub fn is_of(&self, request: &PaymentRequest) -> bool {
+        self.skeleton().request.same_order_as(request)
+    }
+
     /// The order as far as [`order::evolve`] looks at it: request, counts and the name of the stage. What it carries
     /// through without looking (signature, texts, hashes) is left empty.
     fn skeleton(&self) -> Order {

@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// News that are kept: 8 MB, and half a minute at full load.
+/// News that are kept: 8 MB, and some seconds at full load.
 pub(crate) const KEPT: usize = 16_384;
 /// News that one client is sent when it comes back; who missed more is told to load anew (B50).
 const RESUMED_MAX: usize = 1_000;

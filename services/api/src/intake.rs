@@ -3,7 +3,7 @@
 use crate::admission::Admission;
 use crate::error::Problem;
 use crate::records::Records;
-use domain::order::{self, Command};
+use domain::order::{self, Command, Rejection};
 use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
@@ -11,7 +11,6 @@ use runtime::failpoint;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
-use store::PaymentView;
 use tokio::sync::Semaphore;
 
 /// Longest wait for the ledger's ack. A leader election takes 6.5 s, and a 202 after that is better than a 503 after
@@ -80,8 +79,11 @@ impl Intake {
             };
         }
         let accepted = self.write(&incoming).await;
-        if !matches!(accepted, Ok(id) if id == incoming.request.id()) {
-            self.admission.release(incoming.request.id());
+        match &accepted {
+            // Written, or nobody knows: then it counts as under way until it is seen, or long overdue.
+            Ok(id) if *id == incoming.request.id() => {}
+            Err(Problem::LedgerAway) => {}
+            Ok(_) | Err(_) => self.admission.release(incoming.request.id()),
         }
         accepted
     }
@@ -99,14 +101,8 @@ impl Intake {
                 Ok(id)
             }
             // Somebody wrote before us; what it was may not be seen yet.
-            Ok(Err(AppendError::WrongVersion)) => {
-                let known = self.known(incoming).await?.ok_or(Problem::LedgerAway)?;
-                if known == id {
-                    self.bind(incoming).await?;
-                }
-                Ok(known)
-            }
-            Ok(Err(e)) => {
+            Ok(Err(AppendError::WrongVersion)) => self.known(incoming).await?.ok_or(Problem::LedgerAway),
+            Ok(Err(e @ (AppendError::Unknown(_) | AppendError::Refused(_)))) => {
                 tracing::error!(%id, error = %e, "order {id} could not be written");
                 Err(Problem::LedgerAway)
             }
@@ -139,21 +135,23 @@ impl Intake {
         match self.accepted_before(incoming).await? {
             Some(known) => Ok(Some(known)),
             None => match self.records.stored(id).await {
-                Some(row) if is_row_of(&row, &incoming.request) => Ok(Some(id)),
+                Some(row) if row.is_of(&incoming.request) => Ok(Some(id)),
                 Some(_) => Err(Problem::KeyReused(id)),
                 None => Ok(None),
             },
         }
     }
 
-    /// First what the authorization itself says: it is one payment for ever. Then what its keys name.
+    /// First what the authorization itself says: it is one payment for ever. Then what its keys name. Keys that name
+    /// nothing yet name the same order from now on, or the next authorization under one of them would be charged, too.
     async fn known(&self, incoming: &Incoming) -> Result<Option<PaymentId>, Problem> {
         let id = incoming.request.id();
         let loaded = self.ledger.load_order(id).await.map_err(|e| unreadable(id, &e))?;
         match order::decide(loaded.state.as_ref(), Command::Request(Box::new(incoming.request.clone()))) {
-            Ok(None) => return Ok(Some(id)),
+            Ok(None) => return self.bind(incoming, id).await,
             Ok(Some(_)) => {}
-            Err(_) => return Err(Problem::KeyReused(id)),
+            Err(Rejection::KeyReusedWithAnotherOrder) => return Err(Problem::KeyReused(id)),
+            Err(Rejection::Contradiction | Rejection::OutOfOrder { .. }) => return Err(Problem::OrderUnreadable(id)),
         }
         let Some(named) = self.ledger.bound_to(&incoming.keys).await.map_err(|e| unreadable(id, &e))? else {
             return Ok(None);
@@ -162,22 +160,21 @@ impl Intake {
         let first = first.state.ok_or(Problem::LedgerAway)?.request;
         let second = &incoming.request;
         let same = (first.chain_id, first.asset, &first.purchase) == (second.chain_id, second.asset, &second.purchase);
-        if same { Ok(Some(named)) } else { Err(Problem::KeyNamesAnother(named)) }
+        if same { self.bind(incoming, named).await } else { Err(Problem::KeyNamesAnother(named)) }
     }
 
-    /// Keys that came only when the order was there already. One that names another order stays what it is.
-    async fn bind(&self, incoming: &Incoming) -> Result<(), Problem> {
-        for event in incoming.events().into_iter().skip(1) {
-            match self.ledger.append(&[event]).await {
+    /// The keys that came name `id` from now on; answers with it. One that names another order stays what it is.
+    async fn bind(&self, incoming: &Incoming, id: PaymentId) -> Result<Option<PaymentId>, Problem> {
+        for key in &incoming.keys {
+            match self.ledger.append(&[incoming.bound(*key, id)]).await {
                 Ok(_) | Err(AppendError::WrongVersion) => {}
                 Err(AppendError::Unknown(e) | AppendError::Refused(e)) => {
-                    let id = incoming.request.id();
                     tracing::error!(%id, error = %e, "a key of order {id} could not be written");
                     return Err(Problem::LedgerAway);
                 }
             }
         }
-        Ok(())
+        Ok(Some(id))
     }
 }
 
@@ -185,25 +182,16 @@ impl Incoming {
     /// What is written if all of it is new: the order, and each key that names it. All or nothing.
     fn events(&self) -> Vec<NewEvent> {
         let payment_id = self.request.id();
-        let trace = Some(self.trace.clone());
         let request = OrderEvent::PaymentRequested(Box::new(self.request.clone()));
-        let order =
-            NewEvent { event: Event::Order(payment_id, request), expected: Expected::Version(0), trace: trace.clone() };
-        let key = |key: &IdempotencyKey| NewEvent {
-            event: Event::Key(*key, KeyEvent::Bound(KeyBound { payment_id })),
-            expected: Expected::Absent,
-            trace: trace.clone(),
-        };
-        std::iter::once(order).chain(self.keys.iter().map(key)).collect()
+        let event = Event::Order(payment_id, request);
+        let order = NewEvent { event, expected: Expected::Version(0), trace: Some(self.trace.clone()) };
+        std::iter::once(order).chain(self.keys.iter().map(|key| self.bound(*key, payment_id))).collect()
     }
-}
 
-/// The same authorization for the same purchase; see [`PaymentRequest::same_order_as`].
-fn is_row_of(row: &PaymentView, request: &PaymentRequest) -> bool {
-    let Purchase::Mint { token, quantity, unit_price } = request.purchase;
-    let auth = &request.authorization;
-    (row.payment_key, row.token, row.quantity, row.unit_price) == (request.payment_key, token, quantity, unit_price)
-        && (row.value, row.valid_after, row.valid_before) == (auth.value, auth.valid_after, auth.valid_before)
+    fn bound(&self, key: IdempotencyKey, payment_id: PaymentId) -> NewEvent {
+        let event = Event::Key(key, KeyEvent::Bound(KeyBound { payment_id }));
+        NewEvent { event, expected: Expected::Absent, trace: Some(self.trace.clone()) }
+    }
 }
 
 fn unreadable(id: PaymentId, error: &LedgerError) -> Problem {

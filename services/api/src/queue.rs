@@ -10,5 +10,4 @@ mod place;
 mod snapshot;
 pub(crate) mod stats;
 
-pub(crate) use place::place;
 pub(crate) use snapshot::Snapshot;

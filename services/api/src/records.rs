@@ -53,19 +53,8 @@ impl Records {
     /// What is under way, and the sequence that this reflects; none while the read models do not answer, or follow
     /// another ledger than the one that was created at `incarnation`.
     pub(crate) async fn open_orders(&self, incarnation: DateTime<Utc>) -> Option<(u64, Vec<OpenOrder>)> {
-        let store = self.store.get().filter(|_| self.store_answers())?;
-        match tokio::time::timeout(SNAPSHOT_TIMEOUT, store.open_orders()).await {
-            Ok(Ok((position, open))) if position.is_of(incarnation) => Some((position.seq, open)),
-            Ok(Ok(_) | Err(StoreError::NotBegun)) => None,
-            Ok(Err(e)) => {
-                self.store_fails(&e);
-                None
-            }
-            Err(slow) => {
-                self.store_fails(&slow);
-                None
-            }
-        }
+        let (position, open) = self.within(SNAPSHOT_TIMEOUT, async |store| store.open_orders().await).await?;
+        position.is_of(incarnation).then_some((position.seq, open))
     }
 
     /// Every event of the order that the ledger has now, by sequence.
@@ -81,18 +70,23 @@ impl Records {
 
     /// Its row; none where the read models lack it or do not answer.
     pub(crate) async fn stored(&self, id: PaymentId) -> Option<PaymentView> {
+        self.within(READ_TIMEOUT, async |store| store.payment(id).await).await?
+    }
+
+    /// What the read models answer within `limit`; who does not is passed over from then on.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        question: impl AsyncFnOnce(&Store) -> Result<T, StoreError>,
+    ) -> Option<T> {
         let store = self.store.get().filter(|_| self.store_answers())?;
-        match tokio::time::timeout(READ_TIMEOUT, store.payment(id)).await {
-            Ok(Ok(view)) => view,
-            Ok(Err(e)) => {
-                self.store_fails(&e);
-                None
-            }
-            Err(slow) => {
-                self.store_fails(&slow);
-                None
-            }
+        match tokio::time::timeout(limit, question(store)).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(StoreError::NotBegun)) => {}
+            Ok(Err(e)) => self.store_fails(&e),
+            Err(slow) => self.store_fails(&slow),
         }
+        None
     }
 
     /// What the read models answer to a question that the ledger cannot answer: a list, a count.

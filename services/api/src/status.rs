@@ -4,7 +4,6 @@ use crate::Api;
 use crate::backlog::Place;
 use crate::error::{Problem, json_response};
 use crate::openapi::{OrderProblems, schemas};
-use crate::queue::place;
 use alloy_primitives::{Address, B256};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -206,7 +205,7 @@ pub(crate) async fn payment(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = place(&api, view.id);
+    let place = api.follower.place(view.id);
     let settled = view.settle_tx_hash.filter(|_| view.status == PaymentStatus::Completed);
     let payer = view.payer;
     let mut response = json_response(StatusCode::OK, &PaymentAnswer::of(view, place), "application/json");
@@ -237,7 +236,7 @@ pub(crate) async fn mint(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = place(&api, view.id);
+    let place = api.follower.place(view.id);
     Ok(json_response(StatusCode::OK, &QueueAnswer::of(view, place), "application/json"))
 }
 

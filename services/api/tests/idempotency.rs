@@ -116,6 +116,37 @@ async fn a_key_that_comes_later_names_the_order_all_the_same() {
     assert_eq!(buy(&api, 10, 3, Some(KEY), None).await.id(), second.id());
 }
 
+/// A purchase that was recognised by one name is known by the other from then on: the next try may have only that.
+#[tokio::test(flavor = "multi_thread")]
+async fn d11_a_second_name_beside_a_known_one_names_the_same_order() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let identifier = "order_7-of-the-shop";
+    let first = buy(&api, 10, 1, None, Some(identifier)).await.id();
+    assert_eq!(buy(&api, 10, 2, Some(KEY), Some(identifier)).await.id(), first);
+    assert_eq!(buy(&api, 10, 3, Some(KEY), None).await.id(), first);
+    assert_eq!(orders(&house).await, 1);
+}
+
+/// Also while no order is taken: its answer is the same, and so is what the key means afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn d11_a_key_that_comes_later_is_kept_while_no_order_is_taken() {
+    let house = House::start().await;
+    let (open, closed) = (house.instance(&[]).await, house.instance(&[("PAYER_IN_FLIGHT_MAX", "1")]).await);
+    let offer = open.mint(10, &[]).await.offer();
+    let (one, two) = (pay(&offer, 1, |_| {}), pay(&offer, 2, |_| {}));
+    let first = open.mint(10, &[("payment-signature", &one)]).await.id();
+    let path = format!("/queue/item/{first}");
+    let known = async || closed.get(&path).await.json()["queue_position"].is_u64();
+    eventually("the other instance has read it", known).await;
+    let refused = closed.mint(10, &[("payment-signature", &two)]).await;
+    assert_eq!(refused.problem(), (429, "payer_busy".to_owned()));
+    let name = [("payment-signature", one.as_str()), ("idempotency-key", KEY)];
+    assert_eq!(closed.mint(10, &name).await.id(), first);
+    let again = buy(&open, 10, 3, Some(KEY), None).await;
+    assert_eq!((again.id(), orders(&house).await), (first, 1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_cannot_be_read_is_refused_before_anything_is_written() {
     let house = House::start().await;

@@ -1,7 +1,6 @@
 //! `GET /queue/item/{id}` and `GET /queue/payer/{address}`.
 #![allow(unused_qualifications)] // utoipa::path writes one per `IntoParams`
 
-use super::place::place;
 use crate::Api;
 use crate::error::{Problem, json_response};
 use crate::mint::address;
@@ -87,7 +86,7 @@ pub(crate) struct Page {
 
 impl Item {
     fn of(api: &Api, view: PaymentView) -> Self {
-        let place = place(api, view.id);
+        let place = api.follower.place(view.id);
         let status = view.stage.queue_status();
         let ended = matches!(status, MintStatus::Completed | MintStatus::Failed);
         Self {

@@ -1,17 +1,9 @@
-//! Who is next, when, and whether another one may come.
+//! When, and whether, another order may come.
 
 use crate::Api;
-use crate::backlog::Place;
 use crate::error::Problem;
 use crate::line::whole_seconds;
 use chrono::Utc;
-use domain::PaymentId;
-
-/// The place of order `id`; `None` where it is not known, for what waits for something else than its turn, and for what
-/// is minted or failed.
-pub(crate) fn place(api: &Api, id: PaymentId) -> Option<Place> {
-    api.follower.place(id)
-}
 
 /// Seconds until the units of who comes now would be minted.
 pub(crate) fn wait_of_next(api: &Api) -> u32 {
