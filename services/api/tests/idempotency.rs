@@ -132,15 +132,16 @@ async fn d11_a_second_name_beside_a_known_one_names_the_same_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn d11_a_key_that_comes_later_is_kept_while_no_order_is_taken() {
     let house = House::start().await;
-    let (open, closed) = (house.instance(&[]).await, house.instance(&[("PAYER_IN_FLIGHT_MAX", "1")]).await);
+    let (open, closed) = (house.instance(&[]).await, house.instance(&[("LAG_MAX", "1")]).await);
     let offer = open.mint(10, &[]).await.offer();
     let (one, two) = (pay(&offer, 1, |_| {}), pay(&offer, 2, |_| {}));
     let first = open.mint(10, &[("payment-signature", &one)]).await.id();
     let path = format!("/queue/item/{first}");
     let known = async || closed.get(&path).await.json()["queue_position"].is_u64();
     eventually("the other instance has read it", known).await;
+    eventually("one waits, which is enough there", async || closed.mint(10, &[]).await.status == 503).await;
     let refused = closed.mint(10, &[("payment-signature", &two)]).await;
-    assert_eq!(refused.problem(), (429, "payer_busy".to_owned()));
+    assert_eq!(refused.problem(), (503, "queue_full".to_owned()));
     let name = [("payment-signature", one.as_str()), ("idempotency-key", KEY)];
     assert_eq!(closed.mint(10, &name).await.id(), first);
     let again = buy(&open, 10, 3, Some(KEY), None).await;
