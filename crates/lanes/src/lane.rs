@@ -69,9 +69,14 @@ impl SignerLane {
         self.key.address()
     }
 
+    /// Signed and not settled, as last read.
+    pub fn in_flight(&self) -> usize {
+        self.lane.open.len()
+    }
+
     /// Whether another transaction may be signed.
     pub fn has_room(&self) -> bool {
-        self.lane.open.len() < IN_FLIGHT_MAX
+        self.in_flight() < IN_FLIGHT_MAX
     }
 
     /// Signs `call` for the next nonce, appends it **in one atomic batch** with what `command` makes of each of `items`,

@@ -62,16 +62,15 @@ impl Ledger {
 }
 
 impl Inbox {
-    /// Up to `max` messages: waits for the first one at most `idle`, then `linger` for company. No pull request outlives
-    /// the call, so no message is delivered to nobody.
+    /// Up to `max` messages: waits for the first one at most `idle`, then `linger` for company, unless all of it is there
+    /// already. No pull request outlives the call, so no message is delivered to nobody.
     ///
     /// # Errors
     /// `Transient`: fetch again.
     pub async fn fetch(&self, max: usize, idle: Duration, linger: Duration) -> Result<Vec<Delivery>, LedgerError> {
         let mut found = self.pull(1, Some(idle)).await?;
         if !found.is_empty() && max > 1 {
-            tokio::time::sleep(linger).await;
-            found.extend(self.pull(max - 1, None).await?);
+            found.extend(self.pull(max - 1, Some(linger).filter(|linger| !linger.is_zero())).await?);
         }
         Ok(found)
     }

@@ -92,6 +92,14 @@ impl Ledger {
         self.refresh_lane(signer, lane).await
     }
 
+    /// Whether the account is a lane: somebody has claimed it.
+    ///
+    /// # Errors
+    /// `Transient` without an answer.
+    pub async fn is_lane(&self, account: Address) -> Result<bool, LedgerError> {
+        Ok(self.last(&claims_filter(account)).await?.is_some())
+    }
+
     /// The lane with what has been written since it was folded.
     ///
     /// # Errors

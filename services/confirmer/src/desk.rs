@@ -46,7 +46,7 @@ impl Desk {
     /// Whether one of our lanes sent the transaction.
     pub(crate) async fn is_ours(&self, hash: B256) -> Result<bool, Undecided> {
         match self.chain.inclusion(hash).await? {
-            Inclusion::Included(included) => Ok(self.ledger.load_lane(included.from).await?.version > 0),
+            Inclusion::Included(included) => Ok(self.ledger.is_lane(included.from).await?),
             Inclusion::Missing => Ok(false),
         }
     }

@@ -53,7 +53,7 @@ impl Work for Worker {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
         }
-        let mut batch = self.requested.fetch(SETTLE_BATCH_MAX, IDLE, self.config.linger).await?;
+        let mut batch = self.requested.fetch(SETTLE_BATCH_MAX, IDLE, self.linger()).await?;
         let room = SETTLE_BATCH_MAX.saturating_sub(batch.len());
         if room > 0 {
             batch.extend(self.deferred.take(room).await?);
@@ -74,6 +74,13 @@ impl Worker {
         let deferred = ledger.inbox("payment-sender-deferred").await?;
         let (terms, config) = (Terms::default(), config.clone());
         Ok(Self { lane, ledger, chain, requested, deferred, terms, config })
+    }
+
+    /// How long the first payment of a batch waits for company: the longer, the more of the lane's transactions wait for
+    /// a block, since what is sent behind them gains little and costs a transaction. A lane without any waits `linger`.
+    fn linger(&self) -> Duration {
+        let waiting = u32::try_from(self.lane.in_flight()).unwrap_or(u32::MAX);
+        self.config.linger.saturating_mul(waiting.saturating_add(1))
     }
 
     /// Called once or ten times for one message, it sends one payment: who finds it in a transaction leaves it alone.

@@ -29,8 +29,8 @@ use crate::raw;
 use crate::report::{Report, Row};
 use crate::sizes::Sizes;
 
-/// Accepted and not yet settled in the closed loop: more than the lanes take at once (2 x 8 x 100), so that they never
-/// wait for a payment.
+/// Accepted and not yet settled, in the closed loop as behind the narrowed door: more than the lanes take at once
+/// (2 x 8 x 100), so that they never wait for a payment.
 const UNDER_WAY: usize = 3_000;
 /// Settled a second at most, for the number of payments that are signed beforehand.
 const FASTEST: f64 = 1_500.0;
@@ -39,8 +39,6 @@ const RAMP: Duration = Duration::from_secs(5);
 /// Connections: several times those that wait for their 202 at any time. Where all of them did, a refusal would have to
 /// wait for a connection, and look slow.
 const CONNECTIONS: usize = 1_000;
-/// `LAG_MAX` is what is settled in so many seconds: the door narrows within the first moments of the window.
-const LAG_S: f64 = 3.0;
 /// No event for this long: something is stuck.
 const STALL: Duration = Duration::from_secs(30);
 /// Between two looks at the api's memory.
@@ -76,12 +74,14 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     let offer = Offer::ask(house.api, house.shop.token.token).await?;
     let mut stage = Stage { house, payers, offer, others, accepted: 0 };
 
+    let (cpu, probe) = (Snapshot::take()?, Probe::start()?);
     let capacity = stage.capacity(sizes.calm).await?;
+    report.usage("overload, closed loop", &cpu.since()?, probe.end().await?, stage.accepted);
     let row = Row::new("overload: capacity, settled in a closed loop", capacity, "/s");
     // Five events of its own are written for each payment.
     report.row(row.of(raw.lazy_publishes / 5.0, "lazy publishes / 5"));
     door.stop().await?;
-    let limits = Limits { lag_max: Some((capacity * LAG_S) as usize) };
+    let limits = Limits { lag_max: Some(UNDER_WAY) };
     let mut door = stage.house.services(&[api], limits).await?;
 
     let (half, _) = stage.offer(0.5 * capacity, sizes.calm, &mut door).await?;
