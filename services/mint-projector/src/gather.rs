@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use chain::{Address, MINT_BATCH_MAX};
-use domain::{PaymentId, Purchase};
+use domain::{Order, PaymentId, Purchase};
 use ledger::{Delivery, Inbox, Ledger, LedgerError, Loaded, PROGRESS_INTERVAL};
 use runtime::{CancellationToken, Fatal};
 use std::collections::HashMap;
@@ -26,7 +26,34 @@ pub struct Batch {
     pub token: Address,
     /// In the order of their arrival.
     pub deliveries: Vec<Delivery>,
+    /// Their orders as they were then. Who builds on one that has moved since is refused, and loads it again.
+    pub orders: HashMap<PaymentId, Loaded<Order>>,
     oldest: Instant,
+}
+
+impl Batch {
+    fn new(token: Address) -> Self {
+        Self { token, deliveries: Vec::new(), orders: HashMap::new(), oldest: Instant::now() }
+    }
+
+    fn add(&mut self, id: PaymentId, order: Loaded<Order>, delivery: Delivery) {
+        self.orders.insert(id, order);
+        self.deliveries.push(delivery);
+    }
+
+    /// Leaves at most `max` messages in it; the rest is as old.
+    fn split_off(&mut self, max: usize) -> Self {
+        let deliveries = self.deliveries.split_off(self.deliveries.len().min(max));
+        let ids = deliveries.iter().filter_map(|delivery| Some(delivery.order()?.0));
+        let orders = ids.filter_map(|id| Some((id, self.orders.remove(&id)?))).collect();
+        Self { token: self.token, deliveries, orders, oldest: self.oldest }
+    }
+
+    /// Together again, in the order in which they were.
+    fn append(&mut self, rest: Self) {
+        self.deliveries.extend(rest.deliveries);
+        self.orders.extend(rest.orders);
+    }
 }
 
 /// A free lane's question for the next batch.
@@ -80,18 +107,16 @@ async fn fetch(
     }
     let mut loaded = ledger.load_orders(&ids).await?;
     for delivery in found {
-        let order = delivery.order().and_then(|(id, _)| loaded.remove(&id));
-        match order {
-            Some(Ok(Loaded { state: Some(order), .. })) => {
-                let Purchase::Mint { token, .. } = order.request.purchase;
-                gathering
-                    .entry(token)
-                    .or_insert_with(|| Batch { token, deliveries: Vec::new(), oldest: Instant::now() })
-                    .deliveries
-                    .push(delivery);
-            }
-            Some(Err(corrupt)) => confirmed.set_aside(delivery, &corrupt.to_string()).await?,
-            Some(Ok(Loaded { state: None, .. })) | None => delivery.nak(NEIGHBOUR_PAUSE).await,
+        let found = delivery.order().and_then(|(id, _)| Some((id, loaded.remove(&id)?)));
+        match found {
+            Some((id, Ok(order))) => match order.state.as_ref().map(|order| &order.request.purchase) {
+                Some(&Purchase::Mint { token, .. }) => {
+                    gathering.entry(token).or_insert_with(|| Batch::new(token)).add(id, order, delivery);
+                }
+                None => delivery.nak(NEIGHBOUR_PAUSE).await,
+            },
+            Some((_, Err(corrupt))) => confirmed.set_aside(delivery, &corrupt.to_string()).await?,
+            None => delivery.nak(NEIGHBOUR_PAUSE).await,
         }
     }
     Ok(())
@@ -103,9 +128,9 @@ fn hand_over(gathering: &mut HashMap<Address, Batch>, asked: &mut mpsc::Receiver
     let mut tokens: Vec<(Instant, Address)> =
         gathering.values().filter(|batch| ripe(batch)).map(|batch| (batch.oldest, batch.token)).collect();
     tokens.sort_unstable();
-    for (oldest, token) in tokens {
+    for (_, token) in tokens {
         let Some(mut batch) = gathering.remove(&token) else { continue };
-        let rest = batch.deliveries.split_off(batch.deliveries.len().min(MINT_BATCH_MAX));
+        let rest = batch.split_off(MINT_BATCH_MAX);
         let unasked = loop {
             let Ok(ask) = asked.try_recv() else { break Some(batch) };
             match ask.send(batch) {
@@ -114,10 +139,16 @@ fn hand_over(gathering: &mut HashMap<Address, Batch>, asked: &mut mpsc::Receiver
                 Err(back) => batch = back,
             }
         };
-        let (all_taken, mut left) = (unasked.is_none(), unasked.map_or_else(Vec::new, |batch| batch.deliveries));
-        left.extend(rest);
-        if !left.is_empty() {
-            gathering.insert(token, Batch { token, deliveries: left, oldest });
+        let all_taken = unasked.is_none();
+        let left = match unasked {
+            None => rest,
+            Some(mut batch) => {
+                batch.append(rest);
+                batch
+            }
+        };
+        if !left.deliveries.is_empty() {
+            gathering.insert(token, left);
         }
         if !all_taken {
             return;

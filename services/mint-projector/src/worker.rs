@@ -8,10 +8,11 @@ use chrono::Utc;
 use domain::event::Purpose;
 use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
 use domain::order::Command;
-use domain::{PaymentId, Purchase, Stage, TokenTerms};
+use domain::{Order, PaymentId, Purchase, Stage, TokenTerms};
 use lanes::{Item, LaneError, NEIGHBOUR_PAUSE, SignerLane, Terms, Work};
-use ledger::{Delivery, Ledger, hand_back, keep};
+use ledger::{Delivery, Ledger, Loaded, hand_back, keep};
 use runtime::{Fatal, failpoint};
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -84,9 +85,10 @@ impl Worker {
     /// contract skips a payment key that it has seen.
     async fn handle(&mut self, batch: Batch) -> Result<(), LaneError> {
         failpoint("C16");
-        let Batch { token, deliveries, .. } = batch;
+        let Batch { token, deliveries, orders, .. } = batch;
+        let mut orders = Some(orders);
         for _ in 0..RACES_MAX {
-            match keep(&deliveries, self.mint(token, &deliveries)).await {
+            match keep(&deliveries, self.mint(token, &deliveries, orders.take())).await {
                 Ok(()) => {
                     failpoint("C10");
                     let retry = self.retry;
@@ -103,8 +105,14 @@ impl Worker {
         Ok(())
     }
 
-    async fn mint(&mut self, token: Address, deliveries: &[Delivery]) -> Result<(), LaneError> {
-        let owed = self.owed(deliveries).await?;
+    /// `orders` as they were gathered; none: they are loaded now.
+    async fn mint(
+        &mut self,
+        token: Address,
+        deliveries: &[Delivery],
+        orders: Option<HashMap<PaymentId, Loaded<Order>>>,
+    ) -> Result<(), LaneError> {
+        let owed = owed(deliveries, self.loaded(deliveries, orders).await?);
         let Some(terms) = self.terms.of(&self.ledger, token).await? else {
             let why =
                 Parked { reason: ParkReason::Inconsistent, detail: format!("the token {token} is not registered") };
@@ -133,21 +141,17 @@ impl Worker {
         self.lane.send(call, &good, Command::SubmitMint).await
     }
 
-    /// The orders that these messages carry on, and that are due.
-    async fn owed(&self, deliveries: &[Delivery]) -> Result<Vec<Item>, LaneError> {
-        let ids: Vec<PaymentId> = deliveries.iter().filter_map(|delivery| Some(delivery.order()?.0)).collect();
-        let mut loaded = self.ledger.load_orders(&ids).await?;
-        let mut owed = Vec::with_capacity(ids.len());
-        for (id, event) in deliveries.iter().filter_map(Delivery::order) {
-            let Some(item) = loaded.remove(&id).and_then(Result::ok).and_then(|order| Item::of(id, order)) else {
-                continue;
-            };
-            let due = !matches!(&item.order.stage, Stage::MintDeferred(_, why) if why.retry_at > Utc::now());
-            if item.order.is_carried_by(event) && due {
-                owed.push(item);
-            }
+    async fn loaded(
+        &self,
+        deliveries: &[Delivery],
+        gathered: Option<HashMap<PaymentId, Loaded<Order>>>,
+    ) -> Result<HashMap<PaymentId, Loaded<Order>>, LaneError> {
+        if let Some(orders) = gathered {
+            return Ok(orders);
         }
-        Ok(owed)
+        let ids: Vec<PaymentId> = deliveries.iter().filter_map(|delivery| Some(delivery.order()?.0)).collect();
+        let loaded = self.ledger.load_orders(&ids).await?;
+        Ok(loaded.into_iter().filter_map(|(id, order)| Some((id, order.ok()?))).collect())
     }
 
     /// Reads each payment's log pair from the chain; what contradicts it is parked, what is not seen waits.
@@ -196,6 +200,19 @@ impl Worker {
         let deep = self.chain.is_confirmed(block, self.chain.head().await?).await?;
         Ok(Some((Minted { tx_hash, block, to: request.payer(), quantity }, deep)))
     }
+}
+
+/// The orders that these messages carry on, and that are due.
+fn owed(deliveries: &[Delivery], mut loaded: HashMap<PaymentId, Loaded<Order>>) -> Vec<Item> {
+    let mut owed = Vec::with_capacity(deliveries.len());
+    for (id, event) in deliveries.iter().filter_map(Delivery::order) {
+        let Some(item) = loaded.remove(&id).and_then(|order| Item::of(id, order)) else { continue };
+        let due = !matches!(&item.order.stage, Stage::MintDeferred(_, why) if why.retry_at > Utc::now());
+        if item.order.is_carried_by(event) && due {
+            owed.push(item);
+        }
+    }
+    owed
 }
 
 /// One entry per payment, whatever its quantity.
