@@ -3,7 +3,7 @@
 //! The fence of a nonce is the ledger: `signed.<nonce>` can be written once. This fold only says which nonce is next.
 
 use crate::event::{Claimed, OpenTx, Purpose, SignerEvent};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the events so far say of a lane. Built only by [`evolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Lane {
     pub next_nonce: u64,
     /// Signed and not settled, by nonce.
     pub open: BTreeMap<u64, OpenTx>,
+    /// Open again after a reorganisation. Their bytes are in `signed.<nonce>`, and come with [`reopen`].
+    pub reopened: BTreeSet<u64>,
 }
 
 /// A past that no decider could have written: the lane stops, others go on.
@@ -54,8 +56,15 @@ pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, I
             lane.open.insert(tx.nonce, tx.clone());
             Ok(Some(lane))
         }
-        (Some(mut lane), SignerEvent::Settled(settled)) => {
+        (Some(mut lane), SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) => {
             lane.open.remove(&settled.nonce);
+            lane.reopened.remove(&settled.nonce);
+            Ok(Some(lane))
+        }
+        (Some(mut lane), SignerEvent::Reverted(_, reversal)) => {
+            if reversal.nonce < lane.next_nonce && !lane.open.contains_key(&reversal.nonce) {
+                lane.reopened.insert(reversal.nonce);
+            }
             Ok(Some(lane))
         }
     }
@@ -64,7 +73,15 @@ pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, I
 /// The lane at a claim, given the transactions that were open then: what is written before it need not be read.
 pub fn resume(claim: &Claimed, open: impl IntoIterator<Item = OpenTx>) -> Lane {
     let open = open.into_iter().filter(|tx| claim.open.contains(&tx.nonce)).map(|tx| (tx.nonce, tx)).collect();
-    Lane { epoch: claim.epoch, purpose: claim.purpose, next_nonce: claim.next_nonce, open }
+    let reopened = BTreeSet::new();
+    Lane { epoch: claim.epoch, purpose: claim.purpose, next_nonce: claim.next_nonce, open, reopened }
+}
+
+/// The bytes of a nonce that is open again: from now on it is like any other open one.
+pub fn reopen(lane: &mut Lane, tx: OpenTx) {
+    if lane.reopened.remove(&tx.nonce) {
+        lane.open.insert(tx.nonce, tx);
+    }
 }
 
 /// The claim with which `instance` takes over `lane`, or opens it at the account's nonce on chain.
@@ -76,7 +93,7 @@ pub fn claim(lane: Option<&Lane>, purpose: Purpose, chain_id: u64, instance: &st
         chain_id,
         instance: instance.to_owned(),
         next_nonce: lane.map_or(chain_nonce, |lane| lane.next_nonce),
-        open: lane.map_or_else(Vec::new, |lane| lane.open.keys().copied().collect()),
+        open: lane.map_or_else(Vec::new, |lane| lane.open.keys().chain(&lane.reopened).copied().collect()),
     }
 }
 
@@ -100,6 +117,27 @@ mod tests {
         assert_eq!(resume(&second, (7..10).map(examples::open_tx)), whole);
         assert_eq!((whole.epoch, whole.next_nonce), (2, 10));
         assert_eq!(whole.open.keys().copied().collect::<Vec<_>>(), [8, 9]);
+    }
+
+    #[test]
+    fn f40_a_reverted_nonce_is_open_again_until_it_is_resettled_also_across_a_claim() {
+        let first = SignerEvent::Claimed(claim(None, Purpose::Settle, 84532, "a", 7));
+        let signed = [7, 8].map(|nonce| SignerEvent::Signed(examples::open_tx(nonce)));
+        let settled = [7, 8].map(|nonce| SignerEvent::Settled(examples::settled(nonce)));
+        let reverted = SignerEvent::Reverted(1, examples::reversal(7));
+        let past = [first].into_iter().chain(signed).chain(settled).chain([reverted.clone(), reverted]);
+        let lane = past.fold(None, |lane, event| evolve(lane, &event).unwrap()).unwrap();
+        assert_eq!((lane.open.len(), lane.reopened.iter().copied().collect::<Vec<_>>()), (0, vec![7]));
+
+        let next = claim(Some(&lane), Purpose::Settle, 84532, "b", 7);
+        assert_eq!(next.open, [7]);
+        let mut lane = lane;
+        reopen(&mut lane, examples::open_tx(7));
+        reopen(&mut lane, examples::open_tx(8));
+        let claimed = evolve(Some(lane), &SignerEvent::Claimed(next.clone())).unwrap().unwrap();
+        assert_eq!(resume(&next, [examples::open_tx(7)]), claimed, "8 was not reopened");
+        let again = evolve(Some(claimed), &SignerEvent::Resettled(1, examples::settled(7))).unwrap().unwrap();
+        assert!(again.open.is_empty() && again.reopened.is_empty());
     }
 
     #[test]

@@ -4,11 +4,12 @@ use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
 use crate::subjects::{
-    REGISTRATIONS, claims_filter, key_subject, order_filter, settled_subject, signed_subject, signer_filter,
-    token_subject,
+    REGISTRATIONS, after_settled_filters, claims_filter, key_subject, order_filter, settled_subject, signed_subject,
+    signer_filter, token_subject,
 };
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
+use domain::event::OpenTx;
 use domain::{
     Event, IdempotencyKey, KeyEvent, Lane, Order, PaymentId, SignerEvent, TokenEvent, TokenTerms, lane, order,
 };
@@ -79,14 +80,7 @@ impl Ledger {
         let Ok(Event::Signer(_, SignerEvent::Claimed(claim))) = &recorded.event else {
             return Err(corrupt(&recorded, "not a claim"));
         };
-        let mut open = Vec::new();
-        let subjects: Vec<String> = claim.open.iter().map(|nonce| signed_subject(signer, *nonce)).collect();
-        for signed in self.last_per_subject(&subjects).await? {
-            match &signed.event {
-                Ok(Event::Signer(_, SignerEvent::Signed(tx))) => open.push(tx.clone()),
-                _ => return Err(corrupt(&signed, "not a signed transaction")),
-            }
-        }
+        let open = self.signed(signer, &claim.open).await?;
         let state = Some(lane::resume(claim, open));
         let lane = Loaded { state, version: recorded.seq, trace: None, since: recorded.recorded_at };
         self.refresh_lane(signer, lane).await
@@ -113,7 +107,47 @@ impl Ledger {
             lane.state = lane::evolve(lane.state, event).map_err(|e| corrupt(&recorded, &e.to_string()))?;
             lane.version = recorded.seq;
         }
+        if let Some(state) = lane.state.as_mut().filter(|state| !state.reopened.is_empty()) {
+            let nonces: Vec<u64> = state.reopened.iter().copied().collect();
+            for tx in self.signed(signer, &nonces).await? {
+                lane::reopen(state, tx);
+            }
+        }
         Ok(lane)
+    }
+
+    /// The transactions that were signed for these nonces of a lane, as far as there are any.
+    ///
+    /// # Errors
+    /// `Corrupt` when one cannot be read; `Transient` without an answer.
+    pub async fn signed(&self, signer: Address, nonces: &[u64]) -> Result<Vec<OpenTx>, LedgerError> {
+        let subjects: Vec<String> = nonces.iter().map(|nonce| signed_subject(signer, *nonce)).collect();
+        let stored = if subjects.is_empty() { vec![] } else { self.last_per_subject(&subjects).await? };
+        stored
+            .iter()
+            .map(|recorded| match &recorded.event {
+                Ok(Event::Signer(_, SignerEvent::Signed(tx))) => Ok(tx.clone()),
+                _ => Err(corrupt(recorded, "not a signed transaction")),
+            })
+            .collect()
+    }
+
+    /// What became of a nonce: settled, and since then perhaps reverted and resettled, time and again. By sequence; the
+    /// last one is what holds.
+    ///
+    /// # Errors
+    /// `Corrupt` when one cannot be read; `Transient` without an answer.
+    pub async fn ends_of(&self, signer: Address, nonce: u64) -> Result<Vec<SignerEvent>, LedgerError> {
+        let mut filters = vec![settled_subject(signer, nonce)];
+        filters.extend(after_settled_filters(signer, nonce));
+        let stored = self.last_per_subject(&filters).await?;
+        stored
+            .into_iter()
+            .map(|recorded| match recorded.event {
+                Ok(Event::Signer(_, event)) => Ok(event),
+                _ => Err(corrupt(&recorded, "not the end of a nonce")),
+            })
+            .collect()
     }
 
     /// Whether the nonce is settled. Its event is appended together with the outcome of every item, so where it stands

@@ -21,7 +21,11 @@ pub fn subject(event: &Event) -> String {
                 | OrderEvent::PaymentDeferred(n, _)
                 | OrderEvent::MintSubmitted(n, _)
                 | OrderEvent::MintDeferred(n, _)
-                | OrderEvent::MintParked(n, _) => format!("{base}.{n}"),
+                | OrderEvent::MintParked(n, _)
+                | OrderEvent::PaymentReverted(n, _)
+                | OrderEvent::PaymentRestored(n, _)
+                | OrderEvent::MintReverted(n, _)
+                | OrderEvent::MintRestored(n, _) => format!("{base}.{n}"),
                 OrderEvent::PaymentRequested(_)
                 | OrderEvent::PaymentConfirmed(_)
                 | OrderEvent::PaymentFailed(_)
@@ -34,6 +38,8 @@ pub fn subject(event: &Event) -> String {
                 SignerEvent::Claimed(claim) => format!("{prefix}.claimed.{}", claim.epoch),
                 SignerEvent::Signed(tx) => format!("{prefix}.signed.{}", tx.nonce),
                 SignerEvent::Settled(settled) => format!("{prefix}.settled.{}", settled.nonce),
+                SignerEvent::Reverted(n, reversal) => format!("{prefix}.reverted.{}.{n}", reversal.nonce),
+                SignerEvent::Resettled(n, settled) => format!("{prefix}.resettled.{}.{n}", settled.nonce),
             }
         }
         Event::Token(address, TokenEvent::Registered(_)) => format!("tokens.{}.registered", hex(*address)),
@@ -49,6 +55,8 @@ pub fn event_type(event: &Event) -> String {
         Event::Signer(_, SignerEvent::Claimed(_)) => "signer.claimed",
         Event::Signer(_, SignerEvent::Signed(_)) => "signer.signed",
         Event::Signer(_, SignerEvent::Settled(_)) => "signer.settled",
+        Event::Signer(_, SignerEvent::Reverted(..)) => "signer.reverted",
+        Event::Signer(_, SignerEvent::Resettled(..)) => "signer.resettled",
         Event::Token(_, TokenEvent::Registered(_)) => "token.registered",
         Event::Key(_, KeyEvent::Bound(_)) => "key.bound",
         Event::Ops(OpsEvent::Parked(_)) => "ops.parked",
@@ -89,6 +97,11 @@ pub(crate) fn signed_subject(address: Address, nonce: u64) -> String {
 /// The one end of a nonce.
 pub(crate) fn settled_subject(address: Address, nonce: u64) -> String {
     format!("{}.settled.{nonce}", signer_prefix(address))
+}
+
+/// What became of a nonce after it was settled, time and again.
+pub(crate) fn after_settled_filters(address: Address, nonce: u64) -> [String; 2] {
+    ["reverted", "resettled"].map(|name| format!("{}.{name}.{nonce}.*", signer_prefix(address)))
 }
 
 /// The one event of a token.

@@ -9,6 +9,7 @@ use domain::event::{OpenTx, Purpose, Settled, SignerEvent};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
+use std::collections::BTreeMap;
 
 /// Where a mint transaction stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +41,8 @@ pub struct MintBatch {
 #[derive(Debug, Default)]
 pub(crate) struct MintBatches {
     signed: Vec<(Address, OpenTx, Stamp)>,
-    settled: Vec<(Address, Settled, Stamp)>,
+    /// The last word on a nonce: none where the block that used it is gone.
+    settled: BTreeMap<(Address, u64), Option<(Settled, Stamp)>>,
 }
 
 impl MintBatches {
@@ -48,7 +50,12 @@ impl MintBatches {
     pub(crate) fn note(&mut self, signer: Address, event: &SignerEvent, at: Stamp) {
         match event {
             SignerEvent::Signed(tx) if tx.purpose == Purpose::Mint => self.signed.push((signer, tx.clone(), at)),
-            SignerEvent::Settled(settled) => self.settled.push((signer, settled.clone(), at)),
+            SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled) => {
+                self.settled.insert((signer, settled.nonce), Some((settled.clone(), at)));
+            }
+            SignerEvent::Reverted(_, reversal) => {
+                self.settled.insert((signer, reversal.nonce), None);
+            }
             SignerEvent::Signed(_) | SignerEvent::Claimed(_) => {}
         }
     }
@@ -88,20 +95,21 @@ impl MintBatches {
     }
 
     async fn write_settled(&self, db: &mut PgConnection) -> Result<(), StoreError> {
-        let settled = &self.settled;
+        let ends = || self.settled.values().map(Option::as_ref);
         sqlx::query(
             "UPDATE mint_batches b SET settled_at = s.at, block_number = s.block, \
-             status = CASE WHEN s.succeeded AND s.tx_hash = b.tx_hash THEN 'completed' ELSE 'failed' END \
+             status = CASE WHEN s.at IS NULL THEN 'processing' \
+                           WHEN s.succeeded AND s.tx_hash = b.tx_hash THEN 'completed' ELSE 'failed' END \
              FROM UNNEST($1::bytea[], $2::text[]::numeric[], $3::bytea[], $4::text[]::numeric[], $5::bool[], \
                          $6::timestamptz[]) AS s(signer, nonce, tx_hash, block, succeeded, at) \
-             WHERE b.signer = s.signer AND b.nonce = s.nonce AND b.status = 'processing'",
+             WHERE b.signer = s.signer AND b.nonce = s.nonce",
         )
-        .bind(settled.iter().map(|(signer, ..)| signer.to_vec()).collect::<Vec<_>>())
-        .bind(settled.iter().map(|(_, settled, _)| settled.nonce.to_string()).collect::<Vec<_>>())
-        .bind(settled.iter().map(|(_, settled, _)| settled.tx_hash.to_vec()).collect::<Vec<_>>())
-        .bind(settled.iter().map(|(_, settled, _)| settled.block.number.to_string()).collect::<Vec<_>>())
-        .bind(settled.iter().map(|(_, settled, _)| settled.succeeded).collect::<Vec<_>>())
-        .bind(settled.iter().map(|(_, _, at)| time(at.recorded_at)).collect::<Vec<_>>())
+        .bind(self.settled.keys().map(|(signer, _)| signer.to_vec()).collect::<Vec<_>>())
+        .bind(self.settled.keys().map(|(_, nonce)| nonce.to_string()).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|(settled, _)| settled.tx_hash.to_vec())).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|(settled, _)| settled.block.number.to_string())).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|(settled, _)| settled.succeeded)).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|(_, at)| time(at.recorded_at))).collect::<Vec<_>>())
         .execute(db)
         .await
         .map_err(StoreError::of("settling mint transactions"))?;

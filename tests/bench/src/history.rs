@@ -103,7 +103,11 @@ impl History {
                     OrderEvent::PaymentDeferred(..)
                     | OrderEvent::PaymentFailed(_)
                     | OrderEvent::MintDeferred(..)
-                    | OrderEvent::MintParked(..) => {
+                    | OrderEvent::MintParked(..)
+                    | OrderEvent::PaymentReverted(..)
+                    | OrderEvent::PaymentRestored(..)
+                    | OrderEvent::MintReverted(..)
+                    | OrderEvent::MintRestored(..) => {
                         self.detours += 1;
                         return Ok(());
                     }
@@ -124,7 +128,9 @@ impl History {
                 batches.items += items;
                 batches.gas += settled.gas_used;
             }
-            Event::Ops(_) => self.detours += 1,
+            Event::Ops(_) | Event::Signer(_, SignerEvent::Reverted(..) | SignerEvent::Resettled(..)) => {
+                self.detours += 1
+            }
             Event::Signer(_, SignerEvent::Claimed(_)) | Event::Token(..) | Event::Key(..) => {}
         }
         Ok(())
