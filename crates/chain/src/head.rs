@@ -3,6 +3,7 @@
 use crate::connect::Chain;
 use crate::error::{ChainError, from_rpc};
 use alloy::eips::BlockNumberOrTag;
+use alloy::primitives::B256;
 use alloy::providers::Provider;
 use domain::BlockRef;
 
@@ -11,6 +12,8 @@ use domain::BlockRef;
 pub struct Head {
     /// Height and hash.
     pub block: BlockRef,
+    /// Hash of the block before it.
+    pub parent: B256,
     /// Unix seconds.
     pub time: u64,
     /// Wei a gas.
@@ -24,6 +27,22 @@ impl Chain {
     /// `Transient`.
     pub async fn head(&self) -> Result<Head, ChainError> {
         self.block(BlockNumberOrTag::Latest).await
+    }
+
+    /// The latest block that the node calls final: what it, and all before it, hold is not taken back any more.
+    ///
+    /// # Errors
+    /// `Transient`; also where the node knows no such block.
+    pub async fn finalized(&self) -> Result<Head, ChainError> {
+        self.block(BlockNumberOrTag::Finalized).await
+    }
+
+    /// The block at this height; none where the node's chain is not as high.
+    ///
+    /// # Errors
+    /// `Transient`.
+    pub async fn block_at(&self, number: u64) -> Result<Option<Head>, ChainError> {
+        self.block_if(BlockNumberOrTag::Number(number)).await
     }
 
     /// The highest block that is deep enough to decide on, given the head.
@@ -52,14 +71,17 @@ impl Chain {
     }
 
     async fn block(&self, which: BlockNumberOrTag) -> Result<Head, ChainError> {
-        let operation = "eth_getBlockByNumber";
-        let block = self.provider.get_block_by_number(which).await.map_err(|e| from_rpc(operation, e))?;
-        let block = block.ok_or_else(|| null(operation))?;
-        Ok(Head {
+        self.block_if(which).await?.ok_or_else(|| null("eth_getBlockByNumber"))
+    }
+
+    async fn block_if(&self, which: BlockNumberOrTag) -> Result<Option<Head>, ChainError> {
+        let block = self.provider.get_block_by_number(which).await.map_err(|e| from_rpc("eth_getBlockByNumber", e))?;
+        Ok(block.map(|block| Head {
             block: BlockRef { number: block.header.number, hash: block.header.hash },
+            parent: block.header.parent_hash,
             time: block.header.timestamp,
             base_fee_wei: block.header.base_fee_per_gas.map_or(0, u128::from),
-        })
+        }))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Signed transactions: each is held until it is N blocks deep, then all of its items are decided in one atomic append.
 
-use crate::desk::{Desk, Mined, Verdict, answer};
+use crate::desk::{Desk, Mined, Verdict, alarm_if_lost, answer};
 use crate::heads::Heads;
-use crate::{Undecided, mints, payments};
+use crate::{Undecided, mints, payments, watch};
 use chain::{Address, Chain, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
@@ -99,6 +99,17 @@ impl Desk {
         if self.ledger.is_settled(signer, tx.nonce).await? {
             return Ok(());
         }
+        self.conclude(signer, tx, message, None).await
+    }
+
+    /// The same, and `again` after the reversal of that number.
+    pub(crate) async fn conclude(
+        &self,
+        signer: Address,
+        tx: &OpenTx,
+        message: &Recorded,
+        again: Option<u32>,
+    ) -> Result<(), Undecided> {
         let Some(head) = *self.heads.borrow() else { return Err(Undecided::NotDeepYet) };
         let Inclusion::Included(included) = self.chain.inclusion(tx.tx_hash).await? else {
             return Err(Undecided::NotDeepYet);
@@ -113,8 +124,8 @@ impl Desk {
             Purpose::Settle => payments::verdicts(self, &mined, confirmed).await?,
             Purpose::Mint => mints::verdicts(self, &mined).await?,
         };
-        let mut events = vec![settled(&mined)];
-        events.extend(written(verdicts, message));
+        let mut events = vec![settled(&mined, again)];
+        events.extend(written(verdicts, message, if again.is_some() { watch::DURABLE } else { DURABLE }));
         failpoint(before_publish(tx.purpose));
         self.ledger.append(&events).await?;
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
@@ -125,7 +136,7 @@ impl Desk {
 
 /// The events that make `verdicts` true; what is true already needs none. Where the chain and the ledger contradict each
 /// other, a person must look: the message is parked in the same append, and the other items go on.
-fn written(verdicts: Vec<Verdict>, message: &Recorded) -> Vec<NewEvent> {
+fn written(verdicts: Vec<Verdict>, message: &Recorded, durable: &str) -> Vec<NewEvent> {
     let mut events = Vec::with_capacity(verdicts.len());
     let mut contradictions = Vec::new();
     for Verdict { id, order, command } in verdicts {
@@ -134,11 +145,11 @@ fn written(verdicts: Vec<Verdict>, message: &Recorded) -> Vec<NewEvent> {
             Err(corrupt) => Err(corrupt.to_string()),
         };
         match (order, decided) {
-            (Ok(loaded), Ok(Some(event))) => events.push(NewEvent {
-                event: Event::Order(id, event),
-                expected: Expected::Version(loaded.version),
-                trace: loaded.trace,
-            }),
+            (Ok(loaded), Ok(Some(event))) => {
+                alarm_if_lost(id, loaded.state.as_ref(), &event);
+                let expected = Expected::Version(loaded.version);
+                events.push(NewEvent { event: Event::Order(id, event), expected, trace: loaded.trace });
+            }
             (_, Ok(_)) => {}
             (_, Err(why)) => {
                 tracing::error!(payment = %id, why, "the chain and the ledger disagree");
@@ -148,7 +159,7 @@ fn written(verdicts: Vec<Verdict>, message: &Recorded) -> Vec<NewEvent> {
     }
     if !contradictions.is_empty() {
         let parked = ParkedMessage {
-            consumer: DURABLE.to_owned(),
+            consumer: durable.to_owned(),
             sequence: message.seq,
             subject: message.subject.clone(),
             reason: contradictions.join("; ").chars().take(200).collect(),
@@ -160,7 +171,7 @@ fn written(verdicts: Vec<Verdict>, message: &Recorded) -> Vec<NewEvent> {
 }
 
 /// The nonce is used. Depends on no other event of the lane, so it is appended where it is absent.
-fn settled(mined: &Mined<'_>) -> NewEvent {
+fn settled(mined: &Mined<'_>, again: Option<u32>) -> NewEvent {
     let settled = Settled {
         nonce: mined.tx.nonce,
         tx_hash: mined.tx.tx_hash,
@@ -169,7 +180,11 @@ fn settled(mined: &Mined<'_>) -> NewEvent {
         gas_used: mined.included.gas_used,
         gas_price_wei: mined.included.gas_price_wei,
     };
-    let event = Event::Signer(mined.signer, SignerEvent::Settled(settled));
+    let event = match again {
+        None => SignerEvent::Settled(settled),
+        Some(n) => SignerEvent::Resettled(n, settled),
+    };
+    let event = Event::Signer(mined.signer, event);
     NewEvent { event, expected: Expected::Absent, trace: None }
 }
 
