@@ -89,6 +89,14 @@ pub(crate) fn claims_filter(address: Address) -> String {
     format!("{}.claimed.*", signer_prefix(address))
 }
 
+/// Every claim of every lane.
+pub(crate) const CLAIMS: &str = "signers.*.claimed.*";
+
+/// Every signature of one lane.
+pub(crate) fn signatures_filter(address: Address) -> String {
+    format!("{}.signed.*", signer_prefix(address))
+}
+
 /// The one signature for a nonce.
 pub(crate) fn signed_subject(address: Address, nonce: u64) -> String {
     format!("{}.signed.{nonce}", signer_prefix(address))

@@ -98,7 +98,11 @@ impl Watch {
     async fn turn(&mut self, inbox: &Inbox, head: Head) -> Result<(), Undecided> {
         if self.view.head.block.hash != head.block.hash {
             self.view = View::of(&self.desk.chain, head).await?;
-            self.take_back_what_is_gone().await?;
+            if let Err(error) = self.take_back_what_is_gone().await {
+                // Not seen to the end: the next turn begins anew.
+                self.view.head.block.hash = B256::ZERO;
+                return Err(error);
+            }
         }
         for delivery in inbox.fetch(BATCH_MAX, TURN, Duration::ZERO).await? {
             self.handle(inbox, delivery).await;

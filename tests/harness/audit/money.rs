@@ -96,8 +96,7 @@ async fn minted_once(stack: &Stack, token: Address, entries: &[Entry], orders: &
         .iter()
         .find(|entry| entry.subject.starts_with("tokens.") && text(&entry.body["data"], "token").parse() == Ok(token));
     let unit: U256 = registered.map(|entry| entry.text("unit").parse().unwrap()).unwrap_or_default();
-    let minted: Vec<&Order> =
-        orders.iter().filter(|order| order.token == token && order.outcome == Outcome::Minted).collect();
+    let minted: Vec<&Order> = orders.iter().filter(|order| order.token == token && order.is_minted()).collect();
     let logs = stack.chain.logs_of(token).await;
     let mut keys: Vec<B256> = Vec::new();
     for batch in logs.iter().filter_map(|log| MintToken::MintBatch::decode_log_data(log.data()).ok()) {
