@@ -4,8 +4,10 @@
 
 mod auditor;
 mod bad_among_good;
+mod chain_clock;
 mod crash_points;
 mod crowd;
+mod exposure;
 mod forged;
 mod gate;
 mod neighbours_away;

@@ -1,12 +1,18 @@
-//! Blocks vanish from under what is in them: before it is deep enough (F38, F39), and after it was counted on (F40).
+//! Blocks vanish from under what is in them: before it is deep enough (F38, F39), and after it was counted on (F40, F41).
 
-use alloy_primitives::B256;
-use harness::{DOLLAR, Order, Service, Stack, StackOptions, eventually};
+use alloy::sol_types::SolCall;
+use alloy_primitives::{B256, U256};
+use chain::abi::UsdcDouble;
+use harness::{DOLLAR, Order, Outcome, Service, Stack, StackOptions, eventually};
+use standalone::accounts::OWNER;
 use std::time::Duration;
 
 /// N: a transaction with two blocks on it is not confirmed, and `anvil_reorg` takes both away.
 const CONFIRMATIONS: u64 = 3;
 const DEPTH: u64 = CONFIRMATIONS - 1;
+
+/// A block is final when so many are on it (`AnvilOptions::slots_in_an_epoch`).
+const FINAL: u64 = 16;
 
 /// The confirmer looks at the head every 50 ms.
 const MANY_LOOKS: Duration = Duration::from_millis(500);
@@ -116,20 +122,14 @@ async fn f40_p1b_a_payment_and_its_mint_that_fall_out_together_come_back_and_are
     let buyers = stack.buyers(2, DOLLAR).await;
     stack.chain.halt().await;
     let orders = [stack.buy(&buyers[0], 4).await, stack.buy(&buyers[1], 3).await];
-    let mut blocks = 0;
     for order in &orders {
         sent(&stack, order, "payment.submitted.1").await;
     }
-    for step in ["payment.confirmed", "mint.confirmed"] {
-        for order in &orders {
-            while stack.stream.on(&order.subject(step)).await.is_none() {
-                stack.chain.mine(1).await;
-                blocks += 1;
-                tokio::time::sleep(MANY_LOOKS).await;
-            }
-        }
+    let mut blocks = 0;
+    for order in &orders {
+        blocks += mine_until(&stack, order, "mint.confirmed").await;
     }
-    assert!(blocks < 15, "nothing of it is final: {blocks}");
+    assert!(blocks < FINAL, "nothing of it is final: {blocks}");
     stack.chain.reorg(blocks).await;
     for order in &orders {
         stack.until(order, "payment.reverted.1").await;
@@ -151,9 +151,71 @@ async fn f40_p1b_a_payment_and_its_mint_that_fall_out_together_come_back_and_are
     stack.rebuilt_read_models_equal_the_live_ones(&orders).await;
 }
 
+/// The crafted worst: the payment is gone, its mint is not, because the token holds somebody else's money; and the payer
+/// has cancelled meanwhile. It is a loss, it is said, and it is made up for: then nobody else has lost anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn f41_p1b_a_mint_whose_payment_never_comes_back_is_lost_visibly_and_can_be_made_up_for() {
+    let services = vec![Service::Api, Service::Confirmer, Service::MintProjector, Service::ReadProjector];
+    let mut stack = Stack::start(StackOptions { services, ..options() }).await;
+    let terms = stack.shop.token.clone();
+    let buyers = stack.buyers(2, DOLLAR).await;
+    stack.chain.halt().await;
+    // Theirs is charged by a transaction that is not ours: it counts once it is final, and is not minted before.
+    let paying = buyers[1].pay(&terms, 5);
+    let theirs = stack.accept(&paying).await.paid_by_third_party();
+    stack.chain.send(OWNER, terms.asset, paying.transfer.call()).await;
+    stack.chain.mine(1).await;
+
+    stack.run(Service::PaymentSender).await;
+    let payment = buyers[0].pay(&terms, 4);
+    let ours = stack.accept(&payment).await;
+    let blocks = mine_until(&stack, &ours, "mint.confirmed").await;
+    let mint = raw(&stack, sent(&stack, &ours, "mint.submitted.1").await).await;
+    for service in [Service::PaymentSender, Service::MintProjector] {
+        stack.kill(service);
+    }
+    stack.chain.reorg_with(blocks, &[(&mint, 0)]).await;
+    stack.until(&ours, "payment.reverted.1").await;
+    stack.until(&ours, "mint.reverted.1").await;
+    stack.until(&ours, "mint.restored.1").await;
+    let cancelled = buyers[0].cancellation(&terms, payment.transfer.authorization.nonce);
+    stack.chain.send(OWNER, terms.asset, cancelled).await;
+    stack.chain.mine(1).await;
+
+    stack.run(Service::PaymentSender).await;
+    let settlement = sent(&stack, &ours, "payment.submitted.1").await;
+    eventually("its bytes are sent again", async || stack.chain.knows(settlement).await.then_some(())).await;
+    stack.chain.resume().await;
+    assert_eq!(stack.until(&ours, "payment.failed").await.text("reason"), "cancelled");
+    assert!(stack.said(Service::Confirmer).contains("LOST"));
+    let shown = async || Some(stack.status(ours.id).await).filter(|status| status["state"] == "lost");
+    assert_eq!(eventually("it is shown", shown).await["status"], "failed");
+
+    // The contract mints no more than the token was paid: somebody else waits, until the loss is made up for.
+    stack.run(Service::MintProjector).await;
+    stack.chain.mine(20).await;
+    assert_eq!(stack.until(&theirs, "mint.deferred.1").await.text("reason"), "unpaid");
+    let made_up = UsdcDouble::mintCall { to: terms.token, amount: U256::from(ours.value) }.abi_encode();
+    stack.chain.transact(OWNER, terms.asset, made_up.into()).await;
+    stack.until(&theirs, "mint.confirmed").await;
+    stack.audit(&[ours.ends(Outcome::Lost("cancelled")), theirs]).await;
+}
+
+/// Mines blocks one by one until the event is there; answers how many.
+async fn mine_until(stack: &Stack, order: &Order, event: &str) -> u64 {
+    let mut blocks = 0;
+    while stack.stream.on(&order.subject(event)).await.is_none() {
+        assert!(blocks < FINAL - 1, "{event} comes before its payment is final");
+        stack.chain.mine(1).await;
+        blocks += 1;
+        tokio::time::sleep(MANY_LOOKS).await;
+    }
+    blocks
+}
+
 /// Every used nonce is in a final block, and nobody watches any more.
 async fn closed(stack: &Stack) {
-    stack.chain.mine(20).await;
+    stack.chain.mine(FINAL + 4).await;
     let closed = async || (stack.unanswered("confirmer-watch").await == 0).then_some(());
     eventually("all of it is final, and closed", closed).await;
 }

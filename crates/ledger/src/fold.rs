@@ -4,12 +4,12 @@ use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
 use crate::subjects::{
-    REGISTRATIONS, after_settled_filters, claims_filter, key_subject, order_filter, settled_subject, signed_subject,
-    signer_filter, token_subject,
+    CLAIMS, REGISTRATIONS, after_settled_filters, claims_filter, key_subject, order_filter, settled_subject,
+    signatures_filter, signed_subject, signer_filter, token_subject,
 };
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::event::OpenTx;
+use domain::event::{Claimed, OpenTx};
 use domain::{
     Event, IdempotencyKey, KeyEvent, Lane, Order, PaymentId, SignerEvent, TokenEvent, TokenTerms, lane, order,
 };
@@ -130,6 +130,36 @@ impl Ledger {
                 _ => Err(corrupt(recorded, "not a signed transaction")),
             })
             .collect()
+    }
+
+    /// Claims of all lanes from sequence `from` on, each with its own sequence.
+    ///
+    /// # Errors
+    /// `Transient` without an answer.
+    pub async fn claims_from(&self, from: u64) -> Result<Vec<(Address, Claimed, u64)>, LedgerError> {
+        let claims = self.range(CLAIMS, from).await?;
+        Ok(claims
+            .into_iter()
+            .filter_map(|recorded| match recorded.event {
+                Ok(Event::Signer(signer, SignerEvent::Claimed(claim))) => Some((signer, claim, recorded.seq)),
+                // Whose lane that is refuses it: nobody can sign there.
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// The latest nonce that a lane has signed for.
+    ///
+    /// # Errors
+    /// `Corrupt` when the event cannot be read; `Transient` without an answer.
+    pub async fn last_signed(&self, signer: Address) -> Result<Option<u64>, LedgerError> {
+        match self.last(&signatures_filter(signer)).await? {
+            None => Ok(None),
+            Some(recorded) => match &recorded.event {
+                Ok(Event::Signer(_, SignerEvent::Signed(tx))) => Ok(Some(tx.nonce)),
+                _ => Err(corrupt(&recorded, "not a signed transaction")),
+            },
+        }
     }
 
     /// What became of a nonce: settled, and since then perhaps reverted and resettled, time and again. By sequence; the

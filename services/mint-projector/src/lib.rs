@@ -2,9 +2,10 @@
 //!
 //! Gathers per token until a batch is full or its oldest payment has waited long enough. Before it mints, it reads the
 //! payment's log pair from the chain itself: a forged event alone can never mint. The contract mints a payment key once,
-//! whatever happens here.
+//! whatever happens here. What is minted before its payment is final never exceeds the exposure cap.
 
 mod config;
+mod exposure;
 mod gather;
 mod verify;
 mod worker;
@@ -12,6 +13,7 @@ mod worker;
 pub use config::Config;
 
 use chain::Chain;
+use exposure::Exposure;
 use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::sync::mpsc;
@@ -33,8 +35,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let (ask, asked) = mpsc::channel(config.keys.len().max(1));
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
+    let exposure = Exposure::new(ledger.clone(), chain.clone(), config.exposure_max, health.clone());
     for key in config.keys.clone() {
-        let worker = Worker::start(&config, key, ledger.clone(), chain.clone(), ask.clone()).await?;
+        let worker = Worker::start(&config, key, &ledger, &chain, &exposure, ask.clone()).await?;
         tasks.spawn(lanes::work(worker, health.clone(), stop.clone()));
     }
     tasks.spawn(gather::run(config, ledger, asked, stop.clone()));

@@ -1,6 +1,7 @@
 //! One mint lane's worker: ask for a batch, verify, simulate, record, broadcast.
 
 use crate::config::Config;
+use crate::exposure::Exposure;
 use crate::gather::{Ask, Batch};
 use crate::verify::{Receipts, Verdict};
 use chain::{Address, Chain, Key, MintItem, MintResult};
@@ -27,6 +28,7 @@ pub struct Worker {
     lane: SignerLane,
     ledger: Ledger,
     chain: Chain,
+    exposure: Exposure,
     terms: Terms,
     retry: Duration,
     ask: mpsc::Sender<Ask>,
@@ -61,12 +63,14 @@ impl Worker {
     pub async fn start(
         config: &Config,
         key: Key,
-        ledger: Ledger,
-        chain: Chain,
+        ledger: &Ledger,
+        chain: &Chain,
+        exposure: &Exposure,
         ask: mpsc::Sender<Ask>,
     ) -> Result<Self, Fatal> {
+        let (ledger, chain, exposure) = (ledger.clone(), chain.clone(), exposure.clone());
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Mint, &config.instance).await?;
-        Ok(Self { lane, ledger, chain, terms: Terms::default(), retry: config.retry, ask, answer: None })
+        Ok(Self { lane, ledger, chain, exposure, terms: Terms::default(), retry: config.retry, ask, answer: None })
     }
 
     /// Asks once and waits for the answer, over as many turns as it takes.
@@ -113,17 +117,30 @@ impl Worker {
         orders: Option<HashMap<PaymentId, Loaded<Order>>>,
     ) -> Result<(), LaneError> {
         let owed = owed(deliveries, self.loaded(deliveries, orders).await?);
+        let reservation = self.exposure.reserve(owed).await?;
+        let taken = reservation.taken();
+        let sent = self.mint_owed(token, reservation.items).await;
+        let in_ledger = sent.as_deref().unwrap_or_default();
+        self.exposure.release(&taken, in_ledger).await;
+        sent.map(|_| ())
+    }
+
+    /// Answers with the orders that are in the transaction.
+    async fn mint_owed(&mut self, token: Address, owed: Vec<Item>) -> Result<Vec<PaymentId>, LaneError> {
+        if owed.is_empty() {
+            return Ok(Vec::new());
+        }
         let Some(terms) = self.terms.of(&self.ledger, token).await? else {
             let why =
                 Parked { reason: ParkReason::Inconsistent, detail: format!("the token {token} is not registered") };
             for item in &owed {
                 item.record(&self.ledger, Command::ParkMint(why.clone())).await?;
             }
-            return Ok(());
+            return Ok(Vec::new());
         };
         let paid = self.paid(owed, &terms).await?;
         if paid.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let call = self.chain.mint_call(token, &entries(&paid));
         let simulated = self.chain.simulate_mint(self.lane.address(), &call).await?;
@@ -135,10 +152,11 @@ impl Worker {
             }
         }
         if good.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let call = self.chain.mint_call(token, &entries(&good));
-        self.lane.send(call, &good, Command::SubmitMint).await
+        self.lane.send(call, &good, Command::SubmitMint).await?;
+        Ok(good.iter().map(|item| item.id).collect())
     }
 
     async fn loaded(
