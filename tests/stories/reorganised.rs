@@ -3,7 +3,7 @@
 use alloy::sol_types::SolCall;
 use alloy_primitives::{B256, U256};
 use chain::abi::UsdcDouble;
-use harness::{DOLLAR, Order, Outcome, Service, Stack, StackOptions, eventually};
+use harness::{DOLLAR, Instance, Order, Outcome, Service, Stack, StackOptions, eventually};
 use standalone::accounts::OWNER;
 use std::time::Duration;
 
@@ -119,6 +119,8 @@ async fn f40_p1b_a_payment_that_falls_out_before_its_mint_is_held_and_minted_onc
 #[tokio::test(flavor = "multi_thread")]
 async fn f40_p1b_a_payment_and_its_mint_that_fall_out_together_come_back_and_are_minted_once() {
     let mut stack = Stack::start(options()).await;
+    // Two that watch write the same once (D16).
+    stack.run(Instance(Service::Confirmer, 1)).await;
     let buyers = stack.buyers(2, DOLLAR).await;
     stack.chain.halt().await;
     let orders = [stack.buy(&buyers[0], 4).await, stack.buy(&buyers[1], 3).await];

@@ -54,7 +54,8 @@ struct Watch {
 /// The chain that leads to one head.
 struct View {
     head: Head,
-    finalized: u64,
+    /// None where the node does not say: nothing is closed then, and what is gone is taken back all the same.
+    finalized: Option<u64>,
     hashes: HashMap<u64, B256>,
 }
 
@@ -77,13 +78,11 @@ pub async fn run(
                 continue;
             }
             (Some(watch), Some(head)) => watch.turn(&inbox, head).await,
-            (none, Some(head)) => match View::of(&desk.chain, head).await {
-                Ok(view) => {
-                    *none = Some(Watch { desk: desk.clone(), view, watched: BTreeMap::new() });
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            },
+            (none, Some(head)) => {
+                let view = View::of(&desk.chain, head).await;
+                *none = Some(Watch { desk: desk.clone(), view, watched: BTreeMap::new() });
+                Ok(())
+            }
         };
         if let Err(error) = turn {
             tracing::warn!(%error, "used nonces are not watched now");
@@ -97,7 +96,7 @@ impl Watch {
     /// The head first, then the messages that are there.
     async fn turn(&mut self, inbox: &Inbox, head: Head) -> Result<(), Undecided> {
         if self.view.head.block.hash != head.block.hash {
-            self.view = View::of(&self.desk.chain, head).await?;
+            self.view = View::of(&self.desk.chain, head).await;
             if let Err(error) = self.take_back_what_is_gone().await {
                 // Not seen to the end: the next turn begins anew.
                 self.view.head.block.hash = B256::ZERO;
@@ -171,7 +170,7 @@ impl Watch {
     async fn look(&mut self, signer: Address, settled: &Settled, message: &Recorded) -> Result<Look, Undecided> {
         let (key, nonce) = ((settled.block.number, settled.block.hash), (signer, settled.nonce));
         let stands = self.view.stands(&self.desk.chain, settled.block).await?;
-        let is_final = settled.block.number <= self.view.finalized;
+        let is_final = self.view.finalized.is_some_and(|finalized| settled.block.number <= finalized);
         let is_known = self.watched.get(&key).is_some_and(|nonces| nonces.contains(&nonce));
         match stands {
             // A chain that is not as high takes nothing back: the node lags.
@@ -261,9 +260,15 @@ impl Watch {
 }
 
 impl View {
-    async fn of(chain: &Chain, head: Head) -> Result<Self, Undecided> {
-        let finalized = chain.finalized().await?.block.number;
-        Ok(Self { head, finalized, hashes: HashMap::from([(head.block.number, head.block.hash)]) })
+    async fn of(chain: &Chain, head: Head) -> Self {
+        let finalized = match chain.finalized().await {
+            Ok(finalized) => Some(finalized.block.number),
+            Err(error) => {
+                tracing::warn!(%error, "which block is final is not known");
+                None
+            }
+        };
+        Self { head, finalized, hashes: HashMap::from([(head.block.number, head.block.hash)]) }
     }
 
     /// Whether the chain has this block; none where it is not as high.
