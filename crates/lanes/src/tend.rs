@@ -127,7 +127,7 @@ impl SignerLane {
 
     async fn resend(&mut self, nonce: u64) {
         let Some(tx) = self.lane.open.get(&nonce).map(|open| open.latest().clone()) else { return };
-        tracing::warn!(signer = %self.address(), nonce, tx = %tx.tx_hash, "the node does not have a transaction: sent again");
+        tracing::warn!(signer = %self.address(), nonce, tx = %tx.tx_hash, "the node lost a transaction: sent again");
         self.window.shrink();
         self.broadcast(&tx).await;
     }

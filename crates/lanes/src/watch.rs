@@ -9,7 +9,10 @@ use tokio::time::Instant;
 /// Between two questions for the head. Below the block time of any chain that is meant.
 const ASK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Between two looks while the chain does not move, and something was not taken by the node.
+/// Between two looks while the chain does not move: a pool may lose something all the same.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same while the node has not taken something.
 const RESEND_INTERVAL: Duration = Duration::from_millis(500);
 
 /// See the module.
@@ -53,11 +56,10 @@ impl Watch {
         is_time
     }
 
-    /// Whether there can be news: another head, or bytes that the node has not taken.
+    /// Whether there can be news: another head, or time has passed.
     pub(crate) fn has_news(&self, head: Head) -> bool {
-        self.looked.is_none_or(|(hash, at)| {
-            hash != head.block.hash || (!self.not_taken.is_empty() && at.elapsed() >= RESEND_INTERVAL)
-        })
+        let interval = if self.not_taken.is_empty() { LOOK_INTERVAL } else { RESEND_INTERVAL };
+        self.looked.is_none_or(|(hash, at)| hash != head.block.hash || at.elapsed() >= interval)
     }
 
     pub(crate) fn looked(&mut self, head: Head) {
