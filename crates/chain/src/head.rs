@@ -70,7 +70,7 @@ impl Chain {
         Ok(canonical.block.hash == block.hash)
     }
 
-    async fn block(&self, which: BlockNumberOrTag) -> Result<Head, ChainError> {
+    pub(crate) async fn block(&self, which: BlockNumberOrTag) -> Result<Head, ChainError> {
         self.block_if(which).await?.ok_or_else(|| null("eth_getBlockByNumber"))
     }
 

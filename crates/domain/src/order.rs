@@ -422,5 +422,8 @@ impl Stage {
     }
 }
 
+mod group;
 #[cfg(test)]
 mod tests;
+
+pub use group::MintGroup;

@@ -13,7 +13,7 @@ use cloudevents::event::SpecVersion;
 use cloudevents::{AttributesReader, EventBuilder, EventBuilderV10};
 use domain::event::OpenTx;
 use domain::event::{
-    Claimed, Deferral, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Reversal, Settled, Submission,
+    Claimed, Deferral, Lost, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Reversal, Settled, Submission,
 };
 use domain::{
     Event, IdempotencyKey, KeyBound, KeyEvent, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent,
@@ -97,7 +97,8 @@ pub(crate) fn data(event: &Event) -> Result<Value, serde_json::Error> {
             OrderEvent::PaymentReverted(_, reversal) | OrderEvent::MintReverted(_, reversal) => value(reversal),
         },
         Event::Signer(_, SignerEvent::Claimed(claim)) => value(claim),
-        Event::Signer(_, SignerEvent::Signed(tx)) => value(tx),
+        Event::Signer(_, SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx)) => value(tx),
+        Event::Signer(_, SignerEvent::Lost(lost)) => value(lost),
         Event::Signer(_, SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) => value(settled),
         Event::Signer(_, SignerEvent::Reverted(_, reversal)) => value(reversal),
         Event::Token(_, TokenEvent::Registered(terms)) => value(terms),
@@ -177,22 +178,18 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
             };
             Ok(Event::Order(id, event))
         }
-        ["signers", address, name, _] => {
+        ["signers", address, name, _, rest @ ..] => {
             let event = match *name {
+                "replaced" => SignerEvent::Replaced(number(rest.first())?, parse::<OpenTx>(data)?),
+                "lost" => SignerEvent::Lost(parse::<Lost>(data)?),
                 "claimed" => SignerEvent::Claimed(parse::<Claimed>(data)?),
                 "signed" => SignerEvent::Signed(parse::<OpenTx>(data)?),
                 "settled" => SignerEvent::Settled(parse::<Settled>(data)?),
+                "reverted" => SignerEvent::Reverted(number(rest.first())?, parse::<Reversal>(data)?),
+                "resettled" => SignerEvent::Resettled(number(rest.first())?, parse::<Settled>(data)?),
                 _ => return Err(Undecodable::UnknownType(ty.to_owned())),
             };
-            Ok(Event::Signer(parse_address(address)?, event))
-        }
-        ["signers", address, name, _, n] => {
-            let (address, n) = (parse_address(address)?, number(Some(n))?);
-            let event = match *name {
-                "reverted" => SignerEvent::Reverted(n, parse::<Reversal>(data)?),
-                "resettled" => SignerEvent::Resettled(n, parse::<Settled>(data)?),
-                _ => return Err(Undecodable::UnknownType(ty.to_owned())),
-            };
+            let address = parse_address(address)?;
             if matches!(&event, SignerEvent::Reverted(_, reversal) if reversal.signer != address) {
                 return Err(Undecodable::Contradiction("the reversal is of another lane".to_owned()));
             }

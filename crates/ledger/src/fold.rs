@@ -4,8 +4,8 @@ use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
 use crate::subjects::{
-    CLAIMS, REGISTRATIONS, after_settled_filters, claims_filter, key_subject, order_filter, settled_subject,
-    signatures_filter, signed_subject, signer_filter, token_subject,
+    CLAIMS, REGISTRATIONS, after_settled_filters, claims_filter, key_subject, lost_subject, order_filter,
+    replaced_filter, settled_subject, signatures_filter, signed_subject, signer_filter, token_subject,
 };
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
@@ -32,6 +32,15 @@ impl<T> Default for Loaded<T> {
     fn default() -> Self {
         Self { state: None, version: 0, trace: None, since: DateTime::UNIX_EPOCH }
     }
+}
+
+/// What the ledger says of a nonce, beside its first signature.
+#[derive(Clone, Debug)]
+pub enum Nonce {
+    /// Under way, with what replaced the first transaction, in order.
+    Open(Vec<OpenTx>),
+    /// Settled or lost. Either is appended together with the outcome of every item, so there is nothing left to decide.
+    Ended,
 }
 
 impl Ledger {
@@ -80,7 +89,8 @@ impl Ledger {
         let Ok(Event::Signer(_, SignerEvent::Claimed(claim))) = &recorded.event else {
             return Err(corrupt(&recorded, "not a claim"));
         };
-        let open = self.signed(signer, &claim.open).await?;
+        // What was replaced since the claim is read below.
+        let open = self.attempts(signer, &claim.open, recorded.seq).await?;
         let state = Some(lane::resume(claim, open));
         let lane = Loaded { state, version: recorded.seq, trace: None, since: recorded.recorded_at };
         self.refresh_lane(signer, lane).await
@@ -109,9 +119,7 @@ impl Ledger {
         }
         if let Some(state) = lane.state.as_mut().filter(|state| !state.reopened.is_empty()) {
             let nonces: Vec<u64> = state.reopened.iter().copied().collect();
-            for tx in self.signed(signer, &nonces).await? {
-                lane::reopen(state, tx);
-            }
+            lane::reopen(state, self.attempts(signer, &nonces, lane.version).await?);
         }
         Ok(lane)
     }
@@ -127,6 +135,25 @@ impl Ledger {
             .iter()
             .map(|recorded| match &recorded.event {
                 Ok(Event::Signer(_, SignerEvent::Signed(tx))) => Ok(tx.clone()),
+                _ => Err(corrupt(recorded, "not a signed transaction")),
+            })
+            .collect()
+    }
+
+    /// Every transaction that was signed for these nonces of a lane up to sequence `until`: for each nonce the first, and
+    /// what replaced it, in order.
+    ///
+    /// # Errors
+    /// As [`Ledger::signed`].
+    pub async fn attempts(&self, signer: Address, nonces: &[u64], until: u64) -> Result<Vec<OpenTx>, LedgerError> {
+        let of = |nonce: &u64| [signed_subject(signer, *nonce), replaced_filter(signer, *nonce)];
+        let subjects: Vec<String> = nonces.iter().flat_map(of).collect();
+        let stored = if subjects.is_empty() { vec![] } else { self.last_per_subject(&subjects).await? };
+        stored
+            .iter()
+            .filter(|recorded| recorded.seq <= until)
+            .map(|recorded| match &recorded.event {
+                Ok(Event::Signer(_, SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx))) => Ok(tx.clone()),
                 _ => Err(corrupt(recorded, "not a signed transaction")),
             })
             .collect()
@@ -162,13 +189,13 @@ impl Ledger {
         }
     }
 
-    /// What became of a nonce: settled, and since then perhaps reverted and resettled, time and again. By sequence; the
+    /// What became of a nonce: settled or lost, and since then perhaps reverted and resettled, time and again. By sequence; the
     /// last one is what holds.
     ///
     /// # Errors
     /// `Corrupt` when one cannot be read; `Transient` without an answer.
     pub async fn ends_of(&self, signer: Address, nonce: u64) -> Result<Vec<SignerEvent>, LedgerError> {
-        let mut filters = vec![settled_subject(signer, nonce)];
+        let mut filters = vec![settled_subject(signer, nonce), lost_subject(signer, nonce)];
         filters.extend(after_settled_filters(signer, nonce));
         let stored = self.last_per_subject(&filters).await?;
         stored
@@ -180,13 +207,21 @@ impl Ledger {
             .collect()
     }
 
-    /// Whether the nonce is settled. Its event is appended together with the outcome of every item, so where it stands
-    /// there is nothing left to decide.
+    /// What became of the signature for a nonce.
     ///
     /// # Errors
-    /// `Transient` without an answer.
-    pub async fn is_settled(&self, signer: Address, nonce: u64) -> Result<bool, LedgerError> {
-        Ok(self.last(&settled_subject(signer, nonce)).await?.is_some())
+    /// `Corrupt` when an event cannot be read; `Transient` without an answer.
+    pub async fn nonce(&self, signer: Address, nonce: u64) -> Result<Nonce, LedgerError> {
+        let (settled, lost) = (settled_subject(signer, nonce), lost_subject(signer, nonce));
+        let mut replacements = Vec::new();
+        for recorded in self.last_per_subject(&[settled, lost, replaced_filter(signer, nonce)]).await? {
+            match &recorded.event {
+                Ok(Event::Signer(_, SignerEvent::Settled(_) | SignerEvent::Lost(_))) => return Ok(Nonce::Ended),
+                Ok(Event::Signer(_, SignerEvent::Replaced(_, tx))) => replacements.push(tx.clone()),
+                _ => return Err(corrupt(&recorded, "not an event of a nonce")),
+            }
+        }
+        Ok(Nonce::Open(replacements))
     }
 
     /// Every registration of a token, by sequence.

@@ -37,6 +37,8 @@ pub fn subject(event: &Event) -> String {
             match event {
                 SignerEvent::Claimed(claim) => format!("{prefix}.claimed.{}", claim.epoch),
                 SignerEvent::Signed(tx) => format!("{prefix}.signed.{}", tx.nonce),
+                SignerEvent::Replaced(n, tx) => format!("{prefix}.replaced.{}.{n}", tx.nonce),
+                SignerEvent::Lost(lost) => format!("{prefix}.lost.{}", lost.nonce),
                 SignerEvent::Settled(settled) => format!("{prefix}.settled.{}", settled.nonce),
                 SignerEvent::Reverted(n, reversal) => format!("{prefix}.reverted.{}.{n}", reversal.nonce),
                 SignerEvent::Resettled(n, settled) => format!("{prefix}.resettled.{}.{n}", settled.nonce),
@@ -54,6 +56,8 @@ pub fn event_type(event: &Event) -> String {
         Event::Order(_, event) => event.name(),
         Event::Signer(_, SignerEvent::Claimed(_)) => "signer.claimed",
         Event::Signer(_, SignerEvent::Signed(_)) => "signer.signed",
+        Event::Signer(_, SignerEvent::Replaced(..)) => "signer.replaced",
+        Event::Signer(_, SignerEvent::Lost(_)) => "signer.lost",
         Event::Signer(_, SignerEvent::Settled(_)) => "signer.settled",
         Event::Signer(_, SignerEvent::Reverted(..)) => "signer.reverted",
         Event::Signer(_, SignerEvent::Resettled(..)) => "signer.resettled",
@@ -102,7 +106,12 @@ pub(crate) fn signed_subject(address: Address, nonce: u64) -> String {
     format!("{}.signed.{nonce}", signer_prefix(address))
 }
 
-/// The one end of a nonce.
+/// All replacements of the signature for a nonce.
+pub(crate) fn replaced_filter(address: Address, nonce: u64) -> String {
+    format!("{}.replaced.{nonce}.*", signer_prefix(address))
+}
+
+/// The end of a nonce, by a transaction of ours.
 pub(crate) fn settled_subject(address: Address, nonce: u64) -> String {
     format!("{}.settled.{nonce}", signer_prefix(address))
 }
@@ -110,6 +119,11 @@ pub(crate) fn settled_subject(address: Address, nonce: u64) -> String {
 /// What became of a nonce after it was settled, time and again.
 pub(crate) fn after_settled_filters(address: Address, nonce: u64) -> [String; 2] {
     ["reverted", "resettled"].map(|name| format!("{}.{name}.{nonce}.*", signer_prefix(address)))
+}
+
+/// The end of a nonce, by somebody else's.
+pub(crate) fn lost_subject(address: Address, nonce: u64) -> String {
+    format!("{}.lost.{nonce}", signer_prefix(address))
 }
 
 /// The one event of a token.

@@ -5,7 +5,7 @@ use crate::ledger::{address, fixed, seq_from, seq_to};
 use crate::project::{Stamp, time};
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
-use domain::event::{OpenTx, Purpose, Settled, SignerEvent};
+use domain::event::{Lost, OpenTx, Purpose, Settled, SignerEvent};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -19,7 +19,7 @@ pub enum BatchStatus {
     Processing,
     /// In a block, N deep.
     Completed,
-    /// It reverted as a whole, or another transaction used its nonce. Its orders go on.
+    /// It reverted as a whole, or somebody else used its nonce. Its orders go on.
     Failed,
 }
 
@@ -42,31 +42,46 @@ pub struct MintBatch {
 pub(crate) struct MintBatches {
     signed: Vec<(Address, OpenTx, Stamp)>,
     /// The last word on a nonce: none where the block that used it is gone.
-    settled: BTreeMap<(Address, u64), Option<(Settled, Stamp)>>,
+    ended: BTreeMap<(Address, u64), Option<(Ended, Stamp)>>,
+}
+
+/// The end of a nonce.
+#[derive(Debug)]
+struct Ended {
+    /// None where it was lost.
+    tx_hash: Option<B256>,
+    block: u64,
+    succeeded: bool,
 }
 
 impl MintBatches {
-    /// Takes what concerns mints. Of `settled` nobody knows yet whose it is.
+    /// Takes what concerns mints. Of an end nobody knows yet whose it is. A replacement shows when it is settled.
     pub(crate) fn note(&mut self, signer: Address, event: &SignerEvent, at: Stamp) {
         match event {
             SignerEvent::Signed(tx) if tx.purpose == Purpose::Mint => self.signed.push((signer, tx.clone(), at)),
             SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled) => {
-                self.settled.insert((signer, settled.nonce), Some((settled.clone(), at)));
+                let Settled { nonce, tx_hash, block, succeeded, .. } = settled;
+                let ended = Ended { tx_hash: Some(*tx_hash), block: block.number, succeeded: *succeeded };
+                self.ended.insert((signer, *nonce), Some((ended, at)));
+            }
+            SignerEvent::Lost(Lost { nonce, block, .. }) => {
+                let ended = Ended { tx_hash: None, block: block.number, succeeded: false };
+                self.ended.insert((signer, *nonce), Some((ended, at)));
             }
             SignerEvent::Reverted(_, reversal) => {
-                self.settled.insert((signer, reversal.nonce), None);
+                self.ended.insert((signer, reversal.nonce), None);
             }
-            SignerEvent::Signed(_) | SignerEvent::Claimed(_) => {}
+            SignerEvent::Signed(_) | SignerEvent::Claimed(_) | SignerEvent::Replaced(..) => {}
         }
     }
 
-    /// Writes it down. First what was signed, then what was settled: a nonce is signed for before it is used.
+    /// Writes it down. First what was signed, then what ended: a nonce is signed for before it is used.
     pub(crate) async fn write(&self, db: &mut PgConnection) -> Result<(), StoreError> {
         if !self.signed.is_empty() {
             self.write_signed(db).await?;
         }
-        if !self.settled.is_empty() {
-            self.write_settled(db).await?;
+        if !self.ended.is_empty() {
+            self.write_ended(db).await?;
         }
         Ok(())
     }
@@ -94,25 +109,25 @@ impl MintBatches {
         Ok(())
     }
 
-    async fn write_settled(&self, db: &mut PgConnection) -> Result<(), StoreError> {
-        let ends = || self.settled.values().map(Option::as_ref);
+    async fn write_ended(&self, db: &mut PgConnection) -> Result<(), StoreError> {
+        let ends = || self.ended.values().map(Option::as_ref);
         sqlx::query(
-            "UPDATE mint_batches b SET settled_at = s.at, block_number = s.block, \
-             status = CASE WHEN s.at IS NULL THEN 'processing' \
-                           WHEN s.succeeded AND s.tx_hash = b.tx_hash THEN 'completed' ELSE 'failed' END \
+            "UPDATE mint_batches b SET settled_at = e.at, block_number = e.block, \
+             tx_hash = COALESCE(e.tx_hash, b.tx_hash), \
+             status = CASE WHEN e.at IS NULL THEN 'processing' WHEN e.succeeded THEN 'completed' ELSE 'failed' END \
              FROM UNNEST($1::bytea[], $2::text[]::numeric[], $3::bytea[], $4::text[]::numeric[], $5::bool[], \
-                         $6::timestamptz[]) AS s(signer, nonce, tx_hash, block, succeeded, at) \
-             WHERE b.signer = s.signer AND b.nonce = s.nonce",
+                         $6::timestamptz[]) AS e(signer, nonce, tx_hash, block, succeeded, at) \
+             WHERE b.signer = e.signer AND b.nonce = e.nonce",
         )
-        .bind(self.settled.keys().map(|(signer, _)| signer.to_vec()).collect::<Vec<_>>())
-        .bind(self.settled.keys().map(|(_, nonce)| nonce.to_string()).collect::<Vec<_>>())
-        .bind(ends().map(|end| end.map(|(settled, _)| settled.tx_hash.to_vec())).collect::<Vec<_>>())
-        .bind(ends().map(|end| end.map(|(settled, _)| settled.block.number.to_string())).collect::<Vec<_>>())
-        .bind(ends().map(|end| end.map(|(settled, _)| settled.succeeded)).collect::<Vec<_>>())
+        .bind(self.ended.keys().map(|(signer, _)| signer.to_vec()).collect::<Vec<_>>())
+        .bind(self.ended.keys().map(|(_, nonce)| nonce.to_string()).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.and_then(|(ended, _)| ended.tx_hash).map(|hash| hash.to_vec())).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|(ended, _)| ended.block.to_string())).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|(ended, _)| ended.succeeded)).collect::<Vec<_>>())
         .bind(ends().map(|end| end.map(|(_, at)| time(at.recorded_at))).collect::<Vec<_>>())
         .execute(db)
         .await
-        .map_err(StoreError::of("settling mint transactions"))?;
+        .map_err(StoreError::of("ending mint transactions"))?;
         Ok(())
     }
 }

@@ -3,12 +3,12 @@
 use crate::desk::{Desk, Mined, Verdict, alarm_if_lost, answer};
 use crate::heads::Heads;
 use crate::{Undecided, mints, payments, watch};
-use chain::{Address, Chain, Inclusion};
+use chain::{Address, Chain, Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
 use domain::order::decide;
 use domain::{Event, OpsEvent, SignerEvent};
-use ledger::{Delivery, Expected, Inbox, Ledger, NewEvent, PROGRESS_INTERVAL, Recorded};
+use ledger::{Delivery, Expected, Inbox, Ledger, NewEvent, Nonce, PROGRESS_INTERVAL, Recorded};
 use runtime::{CancellationToken, Fatal, failpoint};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,22 +96,23 @@ async fn hold(mut desk: Desk, inbox: Inbox, delivery: Delivery, stop: Cancellati
 impl Desk {
     /// Decides every item of `tx`, or nothing. Called twice, the second time finds it written.
     async fn decide(&self, signer: Address, tx: &OpenTx, message: &Recorded) -> Result<(), Undecided> {
-        if self.ledger.is_settled(signer, tx.nonce).await? {
-            return Ok(());
-        }
-        self.conclude(signer, tx, message, None).await
+        let attempts = match self.ledger.nonce(signer, tx.nonce).await? {
+            Nonce::Ended => return Ok(()),
+            Nonce::Open(replacements) => [vec![tx.clone()], replacements].concat(),
+        };
+        self.conclude(signer, &attempts, message, None).await
     }
 
-    /// The same, and `again` after the reversal of that number.
+    /// The same of all that was signed for one nonce, in order, and `again` after the reversal of that number.
     pub(crate) async fn conclude(
         &self,
         signer: Address,
-        tx: &OpenTx,
+        attempts: &[OpenTx],
         message: &Recorded,
         again: Option<u32>,
     ) -> Result<(), Undecided> {
         let Some(head) = *self.heads.borrow() else { return Err(Undecided::NotDeepYet) };
-        let Inclusion::Included(included) = self.chain.inclusion(tx.tx_hash).await? else {
+        let Some((tx, included)) = self.mined(attempts.iter().rev()).await? else {
             return Err(Undecided::NotDeepYet);
         };
         failpoint("C12");
@@ -131,6 +132,19 @@ impl Desk {
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
         tracing::info!(%signer, nonce, tx = %hash, items, block = included.block.number, "transaction decided");
         Ok(())
+    }
+
+    /// The one of a nonce's transactions that is in a block.
+    async fn mined<'a>(
+        &self,
+        attempts: impl Iterator<Item = &'a OpenTx>,
+    ) -> Result<Option<(&'a OpenTx, Box<Included>)>, Undecided> {
+        for tx in attempts {
+            if let Inclusion::Included(included) = self.chain.inclusion(tx.tx_hash).await? {
+                return Ok(Some((tx, included)));
+            }
+        }
+        Ok(None)
     }
 }
 

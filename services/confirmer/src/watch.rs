@@ -180,6 +180,8 @@ impl Watch {
         }
         let ends = self.desk.ledger.ends_of(signer, settled.nonce).await?;
         let look = match (ends.last(), stands) {
+            // Somebody else used the nonce where it was open again: what it carried was freed with that.
+            (Some(SignerEvent::Lost(_)), _) => Look::Closed,
             (Some(SignerEvent::Settled(last) | SignerEvent::Resettled(_, last)), _) if last != settled => Look::Closed,
             (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), Some(true)) if is_final => Look::Closed,
             (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), Some(true)) => Look::Watched,
@@ -188,7 +190,8 @@ impl Watch {
                 Look::Open
             }
             (Some(SignerEvent::Reverted(n, _)), _) => {
-                self.desk.conclude(signer, &self.signed(signer, settled.nonce).await?, message, Some(*n)).await?;
+                let attempts = self.desk.ledger.attempts(signer, &[settled.nonce], u64::MAX).await?;
+                self.desk.conclude(signer, &attempts, message, Some(*n)).await?;
                 Look::Closed
             }
             _ => return Err(Undecided::Corrupt("a used nonce without its end".to_owned())),

@@ -126,7 +126,7 @@ impl Exposure {
         for (lane, claim, seq) in self.ledger.claims_from(state.claims + 1).await.map_err(transient)? {
             state.claims = state.claims.max(seq);
             if claim.purpose == Purpose::Mint && !state.lanes.contains_key(&lane) {
-                let next = self.read_back(state, lane, finalized).await?;
+                let next = self.read_back(state, lane, claim.next_nonce, finalized).await?;
                 state.lanes.insert(lane, next.unwrap_or(claim.next_nonce));
             }
         }
@@ -141,32 +141,42 @@ impl Exposure {
         Ok(())
     }
 
-    /// Everything that the lane signed for from `next` on; answers with the nonce after it.
+    /// Everything that the lane signed for from `next` on; answers with the nonce after it. There are gaps where somebody
+    /// else used the key.
     async fn read_on(&self, state: &mut State, lane: Address, mut next: u64) -> Result<u64, LaneError> {
-        loop {
-            let nonces: Vec<u64> = (next..next.saturating_add(NONCES_AT_ONCE)).collect();
+        let latest = self.ledger.last_signed(lane).await.map_err(transient)?;
+        while latest.is_some_and(|latest| latest >= next) {
+            let after = next.saturating_add(NONCES_AT_ONCE);
+            let nonces: Vec<u64> = (next..after).collect();
             let signed = self.ledger.signed(lane, &nonces).await.map_err(transient)?;
-            let Some(last) = signed.iter().map(|tx| tx.nonce).max() else { return Ok(next) };
             self.add(state, &signed).await?;
-            next = last.saturating_add(1);
+            // What is signed meanwhile is behind the latest, or read twice.
+            next = latest.map_or(after, |latest| after.min(latest.saturating_add(1)));
         }
+        Ok(next)
     }
 
     /// The lane's transactions from the latest back to the first that is used in a final block; answers with the nonce
     /// after the latest. Nonces are used in order, so whatever was paid for before that one is final.
-    async fn read_back(&self, state: &mut State, lane: Address, finalized: u64) -> Result<Option<u64>, LaneError> {
+    async fn read_back(
+        &self,
+        state: &mut State,
+        lane: Address,
+        first: u64,
+        finalized: u64,
+    ) -> Result<Option<u64>, LaneError> {
         let Some(latest) = self.ledger.last_signed(lane).await.map_err(transient)? else { return Ok(None) };
-        for nonce in (0..=latest).rev() {
+        for nonce in (first..=latest).rev() {
             let ends = self.ledger.ends_of(lane, nonce).await.map_err(transient)?;
-            if let Some(SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) = ends.last()
-                && settled.block.number <= finalized
-            {
+            let used = match ends.last() {
+                Some(SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) => Some(settled.block),
+                Some(SignerEvent::Lost(lost)) => Some(lost.block),
+                _ => None,
+            };
+            if used.is_some_and(|block| block.number <= finalized) {
                 break;
             }
             let signed = self.ledger.signed(lane, &[nonce]).await.map_err(transient)?;
-            if signed.is_empty() {
-                break;
-            }
             self.add(state, &signed).await?;
         }
         Ok(Some(latest.saturating_add(1)))

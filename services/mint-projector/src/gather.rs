@@ -1,11 +1,14 @@
-//! Gathering: confirmed payments by token, until a batch is full or its oldest has waited long enough.
+//! Gathering: confirmed payments by token and group, until a batch is full or its oldest has waited long enough.
 
 use crate::config::Config;
 use chain::{Address, MINT_BATCH_MAX};
+use domain::order::MintGroup;
 use domain::{Order, PaymentId, Purchase};
-use ledger::{Delivery, Inbox, Ledger, LedgerError, Loaded, PROGRESS_INTERVAL};
+use ledger::{Delivery, Inbox, Ledger, LedgerError, Loaded, PROGRESS_INTERVAL, hand_back};
 use runtime::{CancellationToken, Fatal};
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -18,6 +21,9 @@ const TURN: Duration = Duration::from_millis(50);
 
 /// After a neighbour's fault.
 const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
+
+/// What shares a transaction: a token, and those of its orders that may be minted together.
+type Together = (Address, MintGroup);
 
 /// Messages that owe a mint of one token.
 #[derive(Debug)]
@@ -59,19 +65,52 @@ impl Batch {
 /// A free lane's question for the next batch.
 pub type Ask = oneshot::Sender<Batch>;
 
+/// How many lanes this process works. An instance that stands by gathers nothing: what it held, nobody else would mint.
+#[derive(Clone, Debug, Default)]
+pub struct Working(Arc<AtomicUsize>);
+
+/// One lane is worked for as long as this lives.
+#[derive(Debug)]
+pub struct OnDuty(Arc<AtomicUsize>);
+
+impl Working {
+    /// A lane is worked.
+    pub fn begin(&self) -> OnDuty {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OnDuty(self.0.clone())
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Drop for OnDuty {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Gathers until `stop`. What is in hand then comes again after `ack_wait`.
 pub async fn run(
     config: Config,
     ledger: Ledger,
     mut asked: mpsc::Receiver<Ask>,
+    working: Working,
     stop: CancellationToken,
 ) -> Result<(), Fatal> {
     let confirmed = ledger.inbox("mint-projector").await?;
     let deferred = ledger.inbox("mint-projector-deferred").await?;
     let restored = ledger.inbox("mint-projector-restored").await?;
-    let mut gathering: HashMap<Address, Batch> = HashMap::new();
+    let mut gathering: HashMap<Together, Batch> = HashMap::new();
     let mut reported = Instant::now();
     while !stop.is_cancelled() {
+        if working.is_none() {
+            let in_hand = gathering.drain().flat_map(|(_, batch)| batch.deliveries).collect();
+            hand_back(in_hand, Duration::ZERO).await;
+            tokio::time::sleep(TURN).await;
+            continue;
+        }
         let in_hand: usize = gathering.values().map(|batch| batch.deliveries.len()).sum();
         let room = IN_HAND_MAX.saturating_sub(in_hand);
         if let Err(error) = fetch(&ledger, [&confirmed, &deferred, &restored], room, &mut gathering).await {
@@ -93,7 +132,7 @@ async fn fetch(
     ledger: &Ledger,
     [confirmed, deferred, restored]: [&Inbox; 3],
     room: usize,
-    gathering: &mut HashMap<Address, Batch>,
+    gathering: &mut HashMap<Together, Batch>,
 ) -> Result<(), LedgerError> {
     if room == 0 {
         tokio::time::sleep(TURN).await;
@@ -110,12 +149,14 @@ async fn fetch(
     for delivery in found {
         let found = delivery.order().and_then(|(id, _)| Some((id, loaded.remove(&id)?)));
         match found {
-            Some((id, Ok(order))) => match order.state.as_ref().map(|order| &order.request.purchase) {
-                Some(&Purchase::Mint { token, .. }) => {
-                    gathering.entry(token).or_insert_with(|| Batch::new(token)).add(id, order, delivery);
+            Some((id, Ok(order))) => {
+                match order.state.as_ref().map(|order| (&order.request.purchase, order.mint_group())) {
+                    Some((&Purchase::Mint { token, .. }, group)) => {
+                        gathering.entry((token, group)).or_insert_with(|| Batch::new(token)).add(id, order, delivery);
+                    }
+                    None => delivery.nak(NEIGHBOUR_PAUSE).await,
                 }
-                None => delivery.nak(NEIGHBOUR_PAUSE).await,
-            },
+            }
             Some((_, Err(corrupt))) => confirmed.set_aside(delivery, &corrupt.to_string()).await?,
             None => delivery.nak(NEIGHBOUR_PAUSE).await,
         }
@@ -124,13 +165,13 @@ async fn fetch(
 }
 
 /// Hands full and ripe batches, oldest first, to the lanes that ask. When none does they stay here and grow.
-fn hand_over(gathering: &mut HashMap<Address, Batch>, asked: &mut mpsc::Receiver<Ask>, max_wait: Duration) {
+fn hand_over(gathering: &mut HashMap<Together, Batch>, asked: &mut mpsc::Receiver<Ask>, max_wait: Duration) {
     let ripe = |batch: &Batch| batch.deliveries.len() >= MINT_BATCH_MAX || batch.oldest.elapsed() >= max_wait;
-    let mut tokens: Vec<(Instant, Address)> =
-        gathering.values().filter(|batch| ripe(batch)).map(|batch| (batch.oldest, batch.token)).collect();
-    tokens.sort_unstable();
-    for (_, token) in tokens {
-        let Some(mut batch) = gathering.remove(&token) else { continue };
+    let mut groups: Vec<(Instant, Together)> =
+        gathering.iter().filter(|(_, batch)| ripe(batch)).map(|(together, batch)| (batch.oldest, *together)).collect();
+    groups.sort_unstable();
+    for (_, together) in groups {
+        let Some(mut batch) = gathering.remove(&together) else { continue };
         let rest = batch.split_off(MINT_BATCH_MAX);
         let unasked = loop {
             let Ok(ask) = asked.try_recv() else { break Some(batch) };
@@ -149,7 +190,7 @@ fn hand_over(gathering: &mut HashMap<Address, Batch>, asked: &mut mpsc::Receiver
             }
         };
         if !left.deliveries.is_empty() {
-            gathering.insert(token, left);
+            gathering.insert(together, left);
         }
         if !all_taken {
             return;

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::exposure::Exposure;
-use crate::gather::{Ask, Batch};
+use crate::gather::{Ask, Batch, OnDuty, Working};
 use crate::verify::{Receipts, Verdict};
 use chain::{Address, Chain, Key, MintItem, MintResult};
 use chrono::Utc;
@@ -12,7 +12,7 @@ use domain::order::Command;
 use domain::{Order, PaymentId, Purchase, Stage, TokenTerms};
 use lanes::{Item, LaneError, NEIGHBOUR_PAUSE, SignerLane, Terms, Work};
 use ledger::{Delivery, Ledger, Loaded, hand_back, keep};
-use runtime::{Fatal, failpoint};
+use runtime::failpoint;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -23,21 +23,30 @@ const IDLE: Duration = Duration::from_millis(500);
 /// Times that a lost race is run again before the messages are handed back.
 const RACES_MAX: usize = 5;
 
+/// What all lanes of this process work with.
+#[derive(Clone)]
+pub struct Station {
+    pub config: Config,
+    pub ledger: Ledger,
+    pub chain: Chain,
+    pub exposure: Exposure,
+    /// How a lane asks for the next batch.
+    pub ask: mpsc::Sender<Ask>,
+    pub working: Working,
+}
+
 /// A mint lane at work.
 pub struct Worker {
     lane: SignerLane,
-    ledger: Ledger,
-    chain: Chain,
-    exposure: Exposure,
+    station: Station,
     terms: Terms,
-    retry: Duration,
-    ask: mpsc::Sender<Ask>,
     answer: Option<oneshot::Receiver<Batch>>,
+    _on_duty: OnDuty,
 }
 
 impl Work for Worker {
-    fn address(&self) -> Address {
-        self.lane.address()
+    fn lane(&self) -> &SignerLane {
+        &self.lane
     }
 
     async fn turn(&mut self) -> Result<(), LaneError> {
@@ -59,25 +68,19 @@ impl Work for Worker {
 }
 
 impl Worker {
-    /// Claims the lane of `key`; the worker will `ask` for batches.
-    pub async fn start(
-        config: &Config,
-        key: Key,
-        ledger: &Ledger,
-        chain: &Chain,
-        exposure: &Exposure,
-        ask: mpsc::Sender<Ask>,
-    ) -> Result<Self, Fatal> {
-        let (ledger, chain, exposure) = (ledger.clone(), chain.clone(), exposure.clone());
+    /// Claims the lane of `key`.
+    pub async fn claim(station: Station, key: Key) -> Result<Self, LaneError> {
+        let Station { config, ledger, chain, .. } = &station;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Mint, &config.instance).await?;
-        Ok(Self { lane, ledger, chain, exposure, terms: Terms::default(), retry: config.retry, ask, answer: None })
+        let on_duty = station.working.begin();
+        Ok(Self { lane, station, terms: Terms::default(), answer: None, _on_duty: on_duty })
     }
 
     /// Asks once and waits for the answer, over as many turns as it takes.
     async fn next_batch(&mut self) -> Option<Batch> {
         if self.answer.is_none() {
             let (ask, answer) = oneshot::channel();
-            self.ask.send(ask).await.ok()?;
+            self.station.ask.send(ask).await.ok()?;
             self.answer = Some(answer);
         }
         let batch = self.answer.as_mut()?.await.ok();
@@ -95,8 +98,8 @@ impl Worker {
             match keep(&deliveries, self.mint(token, &deliveries, orders.take())).await {
                 Ok(()) => {
                     failpoint("C10");
-                    let retry = self.retry;
-                    return Ok(self.ledger.answer(deliveries, |_| retry).await?);
+                    let retry = self.station.config.retry;
+                    return Ok(self.station.ledger.answer(deliveries, |_| retry).await?);
                 }
                 Err(LaneError::Stale) => {}
                 Err(error) => {
@@ -117,11 +120,11 @@ impl Worker {
         orders: Option<HashMap<PaymentId, Loaded<Order>>>,
     ) -> Result<(), LaneError> {
         let owed = owed(deliveries, self.loaded(deliveries, orders).await?);
-        let reservation = self.exposure.reserve(owed).await?;
+        let reservation = self.station.exposure.reserve(owed).await?;
         let taken = reservation.taken();
         let sent = self.mint_owed(token, reservation.items).await;
         let in_ledger = sent.as_deref().unwrap_or_default();
-        self.exposure.release(&taken, in_ledger).await;
+        self.station.exposure.release(&taken, in_ledger).await;
         sent.map(|_| ())
     }
 
@@ -130,11 +133,11 @@ impl Worker {
         if owed.is_empty() {
             return Ok(Vec::new());
         }
-        let Some(terms) = self.terms.of(&self.ledger, token).await? else {
+        let Some(terms) = self.terms.of(&self.station.ledger, token).await? else {
             let why =
                 Parked { reason: ParkReason::Inconsistent, detail: format!("the token {token} is not registered") };
             for item in &owed {
-                item.record(&self.ledger, Command::ParkMint(why.clone())).await?;
+                item.record(&self.station.ledger, Command::ParkMint(why.clone())).await?;
             }
             return Ok(Vec::new());
         };
@@ -142,21 +145,47 @@ impl Worker {
         if paid.is_empty() {
             return Ok(Vec::new());
         }
-        let call = self.chain.mint_call(token, &entries(&paid));
-        let simulated = self.chain.simulate_mint(self.lane.address(), &call).await?;
-        let mut good = Vec::with_capacity(paid.len());
-        for (item, result) in paid.into_iter().zip(simulated) {
-            match result {
-                MintResult::Minted => good.push(item),
-                other => self.skip(&item, token, other).await?,
-            }
-        }
+        let good = self.mintable(token, paid).await?;
         if good.is_empty() {
             return Ok(Vec::new());
         }
-        let call = self.chain.mint_call(token, &entries(&good));
+        let call = self.station.chain.mint_call(token, &entries(&good));
         self.lane.send(call, &good, Command::SubmitMint).await?;
         Ok(good.iter().map(|item| item.id).collect())
+    }
+
+    /// Those that would be minted now. What the simulation skips is said of each; where it reverts as a whole, halves are
+    /// tried, until what spoils it stands alone and is parked (C22).
+    async fn mintable(&self, token: Address, paid: Vec<Item>) -> Result<Vec<Item>, LaneError> {
+        let mut good = Vec::with_capacity(paid.len());
+        let mut groups = vec![paid];
+        while let Some(mut group) = groups.pop() {
+            let call = self.station.chain.mint_call(token, &entries(&group));
+            match self.station.chain.simulate_mint(self.lane.address(), &call).await {
+                Ok(results) => {
+                    for (item, result) in group.into_iter().zip(results) {
+                        match result {
+                            MintResult::Minted => good.push(item),
+                            other => self.skip(&item, token, other).await?,
+                        }
+                    }
+                }
+                Err(fails) if fails.is_failed_call() => match group.as_slice() {
+                    [] => {}
+                    [alone] => {
+                        let detail = fails.to_string().chars().take(200).collect();
+                        let why = Parked { reason: ParkReason::Unexplained, detail };
+                        alone.record(&self.station.ledger, Command::ParkMint(why)).await?;
+                    }
+                    [_, _, ..] => {
+                        let half = group.split_off(group.len() / 2);
+                        groups.extend([half, group]);
+                    }
+                },
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Ok(good)
     }
 
     async fn loaded(
@@ -168,7 +197,7 @@ impl Worker {
             return Ok(orders);
         }
         let ids: Vec<PaymentId> = deliveries.iter().filter_map(|delivery| Some(delivery.order()?.0)).collect();
-        let loaded = self.ledger.load_orders(&ids).await?;
+        let loaded = self.station.ledger.load_orders(&ids).await?;
         Ok(loaded.into_iter().filter_map(|(id, order)| Some((id, order.ok()?))).collect())
     }
 
@@ -178,10 +207,10 @@ impl Worker {
         let mut paid = Vec::with_capacity(owed.len());
         for item in owed {
             let Some(proof) = item.order.stage.proof() else { continue };
-            match receipts.verify(&self.chain, &item.order.request, proof, terms).await? {
+            match receipts.verify(&self.station.chain, &item.order.request, proof, terms).await? {
                 Verdict::Paid => paid.push(item),
                 Verdict::NotSeen => tracing::warn!(payment = %item.id, "the node does not show the payment now"),
-                Verdict::Wrong(why) => item.record(&self.ledger, Command::ParkMint(why)).await?,
+                Verdict::Wrong(why) => item.record(&self.station.ledger, Command::ParkMint(why)).await?,
             }
         }
         Ok(paid)
@@ -203,19 +232,21 @@ impl Worker {
             MintResult::Refused(code) => park(ParkReason::Unexplained, &format!("the contract answers {code}")),
             MintResult::Minted | MintResult::Unpaid => {
                 let detail = "the token has not received enough for it".to_owned();
-                let retry_at = Utc::now() + self.retry;
+                let retry_at = Utc::now() + self.station.config.retry;
                 Command::DeferMint(Deferral { reason: WaitReason::Unpaid, detail, retry_at })
             }
         };
-        item.record(&self.ledger, command).await
+        item.record(&self.station.ledger, command).await
     }
 
     /// The mint that the contract remembers, and whether it is deep enough.
     async fn minted_before(&self, item: &Item, token: Address) -> Result<Option<(Minted, bool)>, LaneError> {
         let request = &item.order.request;
         let Purchase::Mint { quantity, .. } = request.purchase;
-        let Some((tx_hash, block)) = self.chain.find_mint(token, request.payment_key).await? else { return Ok(None) };
-        let deep = self.chain.is_confirmed(block, self.chain.head().await?).await?;
+        let Some((tx_hash, block)) = self.station.chain.find_mint(token, request.payment_key).await? else {
+            return Ok(None);
+        };
+        let deep = self.station.chain.is_confirmed(block, self.station.chain.head().await?).await?;
         Ok(Some((Minted { tx_hash, block, to: request.payer(), quantity }, deep)))
     }
 }

@@ -64,7 +64,7 @@ pub struct Step {
 pub struct History {
     orders: HashMap<PaymentId, [Option<DateTime<Utc>>; STEPS.len()]>,
     signed: HashMap<(Address, u64), (Purpose, usize)>,
-    /// `payment.deferred`, `payment.failed`, `mint.deferred`, `mint.parked`, `ops.parked`: none, where all is well.
+    /// `payment.deferred`, `payment.failed`, `mint.deferred`, `mint.parked`, `ops.parked`, replaced and lost nonces: none, where all is well.
     pub detours: usize,
     /// Settlements.
     pub settle: Batches,
@@ -128,9 +128,14 @@ impl History {
                 batches.items += items;
                 batches.gas += settled.gas_used;
             }
-            Event::Ops(_) | Event::Signer(_, SignerEvent::Reverted(..) | SignerEvent::Resettled(..)) => {
-                self.detours += 1
-            }
+            Event::Ops(_) => self.detours += 1,
+            Event::Signer(
+                _,
+                SignerEvent::Replaced(..)
+                | SignerEvent::Lost(_)
+                | SignerEvent::Reverted(..)
+                | SignerEvent::Resettled(..),
+            ) => self.detours += 1,
             Event::Signer(_, SignerEvent::Claimed(_)) | Event::Token(..) | Event::Key(..) => {}
         }
         Ok(())

@@ -90,7 +90,7 @@ impl Stack {
     }
 }
 
-/// Nonces that were signed for, and of which the last word is not that they are used.
+/// Nonces that were signed for, and of which the last word is not that they are used, by us or others.
 fn open_transactions(entries: &[Entry]) -> BTreeSet<(String, String)> {
     let mut open = BTreeSet::new();
     for entry in entries {
@@ -99,7 +99,7 @@ fn open_transactions(entries: &[Entry]) -> BTreeSet<(String, String)> {
         let nonce = ((*signer).to_owned(), (*nonce).to_owned());
         match *name {
             "signed" | "reverted" => open.insert(nonce),
-            "settled" | "resettled" => open.remove(&nonce),
+            "settled" | "resettled" | "lost" => open.remove(&nonce),
             _ => false,
         };
     }

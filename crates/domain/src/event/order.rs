@@ -46,7 +46,7 @@ pub struct Submission {
     pub signer: Address,
     /// The lane's nonce.
     pub nonce: u64,
-    /// Hash of the signed bytes.
+    /// Hash of the signed bytes. They may have been replaced since, at the same nonce.
     pub tx_hash: B256,
 }
 
@@ -70,6 +70,13 @@ impl Reversal {
     /// The transaction, as an order names it that is in it.
     pub fn submission(&self) -> Submission {
         Submission { signer: self.signer, nonce: self.nonce, tx_hash: self.tx_hash }
+    }
+}
+
+impl Submission {
+    /// Whether it is this nonce of this lane: whichever of the transactions that were signed for it.
+    pub fn is_for(&self, signer: Address, nonce: u64) -> bool {
+        (self.signer, self.nonce) == (signer, nonce)
     }
 }
 
