@@ -1,13 +1,13 @@
 //! `MintToken.batchMint`: call, simulation, and the result byte of each item.
 
 use crate::abi::MintToken;
-use crate::connect::Chain;
-use crate::error::{ChainError, from_rpc};
+use crate::connect::{Chain, request};
+use crate::error::ChainError;
 use crate::receipt::Included;
+use crate::rpc::{Answer, Node};
 use crate::sign::Call;
 use alloy::primitives::{Address, B256, Bytes};
-use alloy::providers::Provider;
-use alloy::rpc::types::Filter;
+use alloy::rpc::types::{Filter, Log, TransactionRequest};
 use alloy::sol_types::{SolCall, SolEvent};
 use domain::event::Purpose;
 use domain::{BlockRef, PaymentId, PaymentKey, Quantity};
@@ -78,22 +78,24 @@ impl Chain {
         }
     }
 
-    /// What would become of `call` on the latest block, item by item, as `signer` would send it.
+    /// What would become of `call` on the latest block, item by item, as `signer` would send it. That an item would be
+    /// skipped has consequences, so with several providers two must say so.
     ///
     /// # Errors
     /// `Transient`; `Refused` when the contract itself reverts: the signer is not a minter, most likely.
     pub async fn simulate_mint(&self, signer: Address, call: &Call) -> Result<Vec<MintResult>, ChainError> {
-        let answer = self.call(Some(signer), call.target, call.input.clone(), Some(call.gas_limit)).await?;
-        let transient = |cause: String| ChainError::Transient { operation: "batchMint", cause };
-        let results = MintToken::batchMintCall::abi_decode_returns(&answer).map_err(|e| transient(e.to_string()))?;
-        if results.len() != call.items.len() {
-            return Err(transient("another number of results than of items".to_owned()));
+        let request = request(Some(signer), call.target, call.input.clone(), Some(call.gas_limit));
+        let simulate = |node: Node| {
+            let (request, count) = (request.clone(), call.items.len());
+            async move { mint_results(&node, &request, count).await }
+        };
+        let first = self.nodes.one("batchMint", simulate).await?;
+        if first.iter().all(|result| *result == MintResult::Minted) {
+            return Ok(first);
         }
-        Ok(results.iter().map(|code| MintResult::of(*code)).collect())
+        self.nodes.agreed("batchMint", simulate).await
     }
-}
 
-impl Chain {
     /// The transaction of the token's that minted `key`, if one did: for the rare case that the contract says "already".
     ///
     /// # Errors
@@ -103,14 +105,37 @@ impl Chain {
             .address(token)
             .event_signature(MintToken::MintBatch::SIGNATURE_HASH)
             .from_block(self.config.start_block);
-        let logs = self.provider.get_logs(&filter).await.map_err(|e| from_rpc("eth_getLogs", e))?;
-        Ok(logs.iter().find_map(|log| {
-            let batch = MintToken::MintBatch::decode_log_data(log.data()).ok()?;
-            let index = batch.paymentKeys.iter().position(|found| *found == key.0)?;
-            let minted = batch.results.get(index).copied().map(MintResult::of) == Some(MintResult::Minted);
-            let block = BlockRef { number: log.block_number?, hash: log.block_hash? };
-            minted.then_some((log.transaction_hash?, block))
-        }))
+        let search = |node: Node| {
+            let filter = filter.clone();
+            async move { Ok(node.logs(&filter).await?.iter().find_map(|log| minted_in(log, key))) }
+        };
+        self.nodes.agreed("eth_getLogs", search).await
+    }
+}
+
+async fn mint_results(node: &Node, request: &TransactionRequest, count: usize) -> Result<Vec<MintResult>, ChainError> {
+    let transient = |cause: String| ChainError::Transient { operation: "batchMint", cause };
+    let answer = node.call(request).await?;
+    let results = MintToken::batchMintCall::abi_decode_returns(&answer).map_err(|e| transient(e.to_string()))?;
+    if results.len() != count {
+        return Err(transient("another number of results than of items".to_owned()));
+    }
+    Ok(results.iter().map(|code| MintResult::of(*code)).collect())
+}
+
+/// Where `log` says that it minted `key`.
+fn minted_in(log: &Log, key: PaymentKey) -> Option<(B256, BlockRef)> {
+    let batch = MintToken::MintBatch::decode_log_data(log.data()).ok()?;
+    let index = batch.paymentKeys.iter().position(|found| *found == key.0)?;
+    let minted = batch.results.get(index).copied().map(MintResult::of) == Some(MintResult::Minted);
+    let block = BlockRef { number: log.block_number?, hash: log.block_hash? };
+    minted.then_some((log.transaction_hash?, block))
+}
+
+/// Two simulations on two latest blocks may differ without a lie.
+impl Answer for Vec<MintResult> {
+    fn may_lag(&self) -> bool {
+        true
     }
 }
 

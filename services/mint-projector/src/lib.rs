@@ -30,10 +30,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let chain = Chain::connect(config.chain.clone()).await?;
     let health = Health::default();
     // A lane asks when it is free, so a batch is either being gathered or being minted, and grows meanwhile.
-    let (ask, asked) = mpsc::channel(config.keys.len().max(1));
+    let (ask, asked) = mpsc::channel(config.keys.count().max(1));
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
-    for key in config.keys.clone() {
+    chain.until_it_can_decide(&health, &stop).await;
+    for key in config.keys.open(&chain).await? {
         let worker = Worker::start(&config, key, ledger.clone(), chain.clone(), ask.clone()).await?;
         tasks.spawn(lanes::work(worker, health.clone(), stop.clone()));
     }

@@ -28,7 +28,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let health = Health::default();
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
-    for key in config.keys.clone() {
+    chain.until_it_can_decide(&health, &stop).await;
+    for key in config.keys.open(&chain).await? {
         let worker = Worker::start(&config, key, ledger.clone(), chain.clone()).await?;
         tasks.spawn(lanes::work(worker, health.clone(), stop.clone()));
     }
