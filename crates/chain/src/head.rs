@@ -2,7 +2,7 @@
 
 use crate::connect::Chain;
 use crate::error::{ChainError, null};
-use crate::rpc::reached_by_two;
+use crate::rpc::{Node, reached_by_two};
 use alloy::eips::BlockNumberOrTag;
 use domain::BlockRef;
 
@@ -30,11 +30,12 @@ impl Chain {
             return self.nodes.one(OPERATION, |node| async move { node.head().await }).await;
         }
         self.nodes.can_agree()?;
-        let heads = self.nodes.everyone(|node| async move { node.head().await }, |_| false).await;
+        let ask = |node: Node| async move { (node.head().await, node) };
         let mut last = null(OPERATION);
-        let mut known = Vec::with_capacity(heads.len());
-        for head in heads {
-            match head {
+        let mut known = Vec::new();
+        // All have spoken before anybody is held against the others.
+        for (head, node) in self.nodes.everyone(ask, |_| false).await {
+            match head.and_then(|head| node.up_to_date(head)) {
                 Ok(head) => known.push(head),
                 Err(error) => last = error,
             }

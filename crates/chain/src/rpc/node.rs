@@ -29,11 +29,17 @@ impl Node {
     pub(crate) async fn head(&self) -> Result<Head, ChainError> {
         let operation = "eth_getBlockByNumber";
         let head = self.block(BlockNumberOrTag::Latest).await?.ok_or_else(|| null(operation))?;
-        if self.provider.is_ahead(head.block.number) {
-            return Ok(head);
-        }
+        if self.provider.is_onward(head.block.number) { Ok(head) } else { Err(self.behind(head)) }
+    }
+
+    /// `head`, its own latest block, unless that is far behind what the others have said.
+    pub(crate) fn up_to_date(&self, head: Head) -> Result<Head, ChainError> {
+        if self.provider.keeps_up(head.block.number) { Ok(head) } else { Err(self.behind(head)) }
+    }
+
+    fn behind(&self, head: Head) -> ChainError {
         let cause = format!("{}: its latest block, {}, is behind", self.provider.name(), head.block.number);
-        Err(ChainError::Transient { operation, cause })
+        ChainError::Transient { operation: "eth_getBlockByNumber", cause }
     }
 
     /// A block's header; none where this node does not have it.

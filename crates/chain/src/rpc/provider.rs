@@ -172,26 +172,24 @@ impl Provider {
         }
     }
 
-    /// Holds what it says is the latest block against what it has said before and what the others say (F34).
-    ///
-    /// An only provider is believed. One that has gone back is not counted until it has caught up with itself.
-    pub(crate) fn is_ahead(self: &Arc<Self>, number: u64) -> bool {
-        if self.alone {
-            return true;
+    /// Notes what it says is the latest block. False: it has gone back, and is not counted until it has caught up with
+    /// itself (F34). An only provider is believed.
+    pub(crate) fn is_onward(&self, number: u64) -> bool {
+        let mut heads = lock(&self.shared.heads);
+        let before = heads.get(self.index).copied().flatten().filter(|_| !self.alone);
+        if let Some(head) = heads.get_mut(self.index) {
+            *head = Some(before.map_or(number, |before| before.max(number)));
         }
-        let (before, stale) = {
-            let mut heads = lock(&self.shared.heads);
-            let before = heads.get(self.index).copied().flatten();
-            let own = before.map_or(number, |before| before.max(number));
-            if let Some(head) = heads.get_mut(self.index) {
-                *head = Some(own);
-            }
-            (before, is_stale(number, &heads))
-        };
+        before.is_none_or(|before| number >= before)
+    }
+
+    /// Holds its latest block against what the others have said. False: it lags far, and rests from now on.
+    pub(crate) fn keeps_up(self: &Arc<Self>, number: u64) -> bool {
+        let stale = !self.alone && is_stale(number, &lock(&self.shared.heads));
         if stale {
             self.unfit(&Unfit::Stale(format!("{}: its latest block is {number}, far behind", self.url)));
         }
-        !stale && before.is_none_or(|before| number >= before)
+        !stale
     }
 
     fn tell_head(&self, head: Option<u64>) {
