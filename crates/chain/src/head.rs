@@ -29,9 +29,9 @@ impl Chain {
         if self.nodes.alone() {
             return self.nodes.one(OPERATION, |node| async move { node.head().await }).await;
         }
-        self.nodes.can_agree()?;
         let ask = |node: Node| async move { (node.head().await, node) };
-        let mut last = null(OPERATION);
+        let cause = "fewer than two providers answer".to_owned();
+        let mut last = ChainError::Transient { operation: OPERATION, cause };
         let mut known = Vec::new();
         // All have spoken before anybody is held against the others.
         for (head, node) in self.nodes.everyone(ask, |_| false).await {

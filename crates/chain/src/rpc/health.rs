@@ -19,6 +19,16 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 /// every two.
 const STALE_BLOCKS: u64 = 8;
 
+/// What a provider has said of its head counts this long: nobody is late for what somebody said a while ago, true or not.
+const TOLD_LATELY: Duration = Duration::from_secs(30);
+
+/// A head, and when it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub number: u64,
+    pub at: Instant,
+}
+
 /// How badly a call went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -86,16 +96,17 @@ fn rest(failure: Failure, pause: Duration, now: Instant) -> Health {
 }
 
 /// The head that the others are held against: with three or more the second highest, so that one that lies makes nobody
-/// look late; with two the higher. None of those who rest count.
-fn reference(heads: &[Option<u64>]) -> Option<u64> {
-    let mut known: Vec<u64> = heads.iter().copied().flatten().collect();
+/// look late; with two the higher. Those who rest have none.
+fn reference(heads: &[Option<Told>], now: Instant) -> Option<u64> {
+    let lately = heads.iter().flatten().filter(|told| now.saturating_duration_since(told.at) <= TOLD_LATELY);
+    let mut known: Vec<u64> = lately.map(|told| told.number).collect();
     known.sort_unstable_by(|a, b| b.cmp(a));
     known.get(usize::from(known.len() >= 3)).copied()
 }
 
 /// Whether a provider whose head is `own` lags too far behind `heads`.
-pub(crate) fn is_stale(own: u64, heads: &[Option<u64>]) -> bool {
-    reference(heads).is_some_and(|reference| own.saturating_add(STALE_BLOCKS) < reference)
+pub(crate) fn is_stale(own: u64, heads: &[Option<Told>], now: Instant) -> bool {
+    reference(heads, now).is_some_and(|reference| own.saturating_add(STALE_BLOCKS) < reference)
 }
 
 #[cfg(test)]
@@ -172,8 +183,12 @@ mod tests {
             (100, &[Some(100), Some(120), Some(121)], true),
             (100, &[], false),
         ];
+        let now = Instant::now();
         for (own, heads, expected) in cases {
-            assert_eq!(is_stale(own, heads), expected, "{own} {heads:?}");
+            let told = |at| -> Vec<_> { heads.iter().map(|head| head.map(|number| Told { number, at })).collect() };
+            assert_eq!(is_stale(own, &told(now), now), expected, "{own} {heads:?}");
+            let later = now + TOLD_LATELY + Duration::from_secs(1);
+            assert!(!is_stale(own, &told(now), later), "{own} {heads:?}: nobody has said anything lately");
         }
     }
 }

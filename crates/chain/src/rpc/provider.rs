@@ -1,7 +1,7 @@
 //! One provider: its limits, its health, and the probe that ends its rest.
 
 use crate::connect::Asset;
-use crate::rpc::health::{Failure, Health, is_stale};
+use crate::rpc::health::{Failure, Health, Told, is_stale};
 use crate::rpc::url::RpcUrl;
 use crate::rpc::wire::{self, Fault, Refusal};
 use alloy::primitives::{B256, Bytes, U64};
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// Calls under way at once, to all providers together.
+/// Calls under way at once to one provider: one that hangs takes no place from the others.
 const IN_FLIGHT_MAX: usize = 32;
 
 /// A probe has this long for each of its calls.
@@ -59,19 +59,8 @@ impl Unfit {
     }
 }
 
-/// What the providers share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    places: Semaphore,
-    /// The head that each has told last; none of who rests.
-    heads: Mutex<Vec<Option<u64>>>,
-}
-
-impl Shared {
-    pub(crate) fn of(providers: usize) -> Arc<Self> {
-        Arc::new(Self { places: Semaphore::new(IN_FLIGHT_MAX), heads: Mutex::new(vec![None; providers]) })
-    }
-}
+/// The head that each provider has told last; none of who rests.
+pub(crate) type Heads = Arc<Mutex<Vec<Option<Told>>>>;
 
 /// A provider.
 #[derive(Debug)]
@@ -84,8 +73,9 @@ pub(crate) struct Provider {
     http: reqwest::Client,
     ids: AtomicU64,
     rate: Option<DefaultDirectRateLimiter>,
+    places: Semaphore,
     health: Mutex<Health>,
-    shared: Arc<Shared>,
+    heads: Heads,
 }
 
 impl Provider {
@@ -94,12 +84,13 @@ impl Provider {
         http: reqwest::Client,
         rate: u32,
         terms: Terms,
-        shared: Arc<Shared>,
+        heads: Heads,
     ) -> Self {
-        let alone = lock(&shared.heads).len() == 1;
+        let alone = lock(&heads).len() == 1;
         let rate = NonZeroU32::new(rate).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
         let health = Mutex::new(Health::Well { failures: 0 });
-        Self { index, alone, url, terms, http, ids: AtomicU64::new(0), rate, health, shared }
+        let (ids, places) = (AtomicU64::new(0), Semaphore::new(IN_FLIGHT_MAX));
+        Self { index, alone, url, terms, http, ids, rate, places, health, heads }
     }
 
     /// Its host, for logs and errors.
@@ -123,7 +114,7 @@ impl Provider {
             if let Some(rate) = &self.rate {
                 rate.until_ready().await;
             }
-            self.shared.places.acquire().await
+            self.places.acquire().await
         };
         // What is waited for here is our own doing, and says nothing of the provider.
         let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, waiting).await else {
@@ -167,33 +158,44 @@ impl Provider {
     fn failed(self: &Arc<Self>, failure: Failure, why: &str) {
         if lock(&self.health).failed(failure, self.alone, Instant::now()) {
             tracing::warn!(provider = %self.url, why, "the provider rests");
-            self.tell_head(None);
+            self.set_head(None);
             tokio::spawn(probe(Arc::downgrade(self)));
         }
     }
 
-    /// Notes what it says is the latest block. False: it has gone back, and is not counted until it has caught up with
-    /// itself (F34). An only provider is believed.
-    pub(crate) fn is_onward(&self, number: u64) -> bool {
-        let mut heads = lock(&self.shared.heads);
-        let before = heads.get(self.index).copied().flatten().filter(|_| !self.alone);
-        if let Some(head) = heads.get_mut(self.index) {
-            *head = Some(before.map_or(number, |before| before.max(number)));
+    /// Notes what it says is the latest block. False: it has gone back (F34), and is not counted until it has caught up
+    /// with itself; if far, it rests, and what it said before is forgotten. An only provider is believed.
+    pub(crate) fn is_onward(self: &Arc<Self>, number: u64) -> bool {
+        if self.alone {
+            return true;
         }
-        before.is_none_or(|before| number >= before)
+        let now = Instant::now();
+        let before = {
+            let mut heads = lock(&self.heads);
+            let before = heads.get(self.index).copied().flatten();
+            let own = before.map_or(number, |before| before.number.max(number));
+            if let Some(head) = heads.get_mut(self.index) {
+                *head = Some(Told { number: own, at: now });
+            }
+            before
+        };
+        if is_stale(number, &[before], now) {
+            self.unfit(&Unfit::Stale(format!("{}: its latest block has gone back to {number}", self.url)));
+        }
+        before.is_none_or(|before| number >= before.number)
     }
 
     /// Holds its latest block against what the others have said. False: it lags far, and rests from now on.
     pub(crate) fn keeps_up(self: &Arc<Self>, number: u64) -> bool {
-        let stale = !self.alone && is_stale(number, &lock(&self.shared.heads));
+        let stale = !self.alone && is_stale(number, &lock(&self.heads), Instant::now());
         if stale {
             self.unfit(&Unfit::Stale(format!("{}: its latest block is {number}, far behind", self.url)));
         }
         !stale
     }
 
-    fn tell_head(&self, head: Option<u64>) {
-        if let Some(own) = lock(&self.shared.heads).get_mut(self.index) {
+    fn set_head(&self, head: Option<Told>) {
+        if let Some(own) = lock(&self.heads).get_mut(self.index) {
             *own = head;
         }
     }
@@ -216,10 +218,10 @@ impl Provider {
         }
         if !self.alone {
             let head = self.probe_for::<U64>("eth_blockNumber", json!([])).await?.to::<u64>();
-            if is_stale(head, &lock(&self.shared.heads)) {
+            if is_stale(head, &lock(&self.heads), Instant::now()) {
                 return Err(Unfit::Stale(format!("{}: its latest block is {head}, far behind", self.url)));
             }
-            self.tell_head(Some(head));
+            self.set_head(Some(Told { number: head, at: Instant::now() }));
         }
         Ok(())
     }

@@ -3,18 +3,21 @@
 use crate::error::{ChainError, clip};
 use crate::rpc::agreement::{Agreement, Answer, agreement};
 use crate::rpc::node::Node;
-use crate::rpc::provider::{Provider, Shared, Terms, Unfit};
+use crate::rpc::provider::{Heads, Provider, Terms, Unfit};
 use crate::rpc::url::RpcUrl;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// A node stalls while it executes a block (measured: 1.1 s p99 under load). A time-out is never "not sent".
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What one of several may take where all or two are asked at once. After three such times it rests.
+const SHARE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One or more providers of one chain. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,8 +37,8 @@ impl Providers {
         // A redirect would send the question, and its key, somewhere that nobody configured.
         let http = reqwest::Client::builder().timeout(CALL_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
         let http = http.map_err(|e| ChainError::Misconfigured(format!("RPC_URL: no HTTP client: {e}")))?;
-        let shared = Shared::of(urls.len());
-        let provider = |numbered| Arc::new(Provider::new(numbered, http.clone(), rate, terms.clone(), shared.clone()));
+        let heads: Heads = Arc::new(Mutex::new(vec![None; urls.len()]));
+        let provider = |numbered| Arc::new(Provider::new(numbered, http.clone(), rate, terms.clone(), heads.clone()));
         let providers: Arc<[Arc<Provider>]> = urls.iter().cloned().enumerate().map(provider).collect();
         let mut silent = None;
         for (provider, checked) in providers.iter().zip(join_all(providers.iter().map(|one| one.check())).await) {
@@ -118,7 +121,7 @@ impl Providers {
         let (mut names, mut answers) = (Vec::new(), Vec::new());
         let (first, further) = well.split_at(2);
         for asked in std::iter::once(first).chain(further.chunks(1)) {
-            let nodes = asked.iter().map(|provider| ask(Node::new(provider.clone(), CALL_TIMEOUT)));
+            let nodes = asked.iter().map(|provider| ask(Node::new(provider.clone(), self.share())));
             for (provider, answer) in asked.iter().zip(join_all(nodes).await) {
                 match answer {
                     Ok(answer) => {
@@ -149,7 +152,7 @@ impl Providers {
         ask: impl Fn(Node) -> F,
         enough: impl Fn(&T) -> bool,
     ) -> Vec<T> {
-        let asked = |provider: &Arc<Provider>| tokio::spawn(ask(Node::new(provider.clone(), CALL_TIMEOUT)));
+        let asked = |provider: &Arc<Provider>| tokio::spawn(ask(Node::new(provider.clone(), self.share())));
         let mut under_way: FuturesUnordered<_> = self.well().iter().map(asked).collect();
         let mut answers = Vec::new();
         while let Some(answer) = under_way.next().await {
@@ -160,6 +163,10 @@ impl Providers {
             }
         }
         answers
+    }
+
+    fn share(&self) -> Duration {
+        if self.alone() { CALL_TIMEOUT } else { SHARE_TIMEOUT }
     }
 
     fn well(&self) -> Vec<Arc<Provider>> {

@@ -141,7 +141,8 @@ mod tests {
     #[test]
     fn f29_f31_every_kind_of_answer_has_its_name() {
         let html = "<html>502 Bad Gateway</html>";
-        let cases: [(u16, Option<&str>, &str, Result<Result<&str, i64>, Fault>); 19] = [
+        type Expected = Result<Result<&'static str, i64>, Fault>;
+        let cases: [(u16, Option<&str>, &str, Expected); 19] = [
             (200, None, r#"{"jsonrpc":"2.0","id":7,"result":"0x1"}"#, Ok(Ok("\"0x1\""))),
             (200, None, r#"{"jsonrpc":"2.0","id":7,"result":null}"#, Ok(Ok("null"))),
             (200, None, r#"{"jsonrpc":"2.0","id":7,"error":{"code":3,"message":"execution reverted"}}"#, Ok(Err(3))),
