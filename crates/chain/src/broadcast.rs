@@ -3,7 +3,6 @@
 use crate::connect::Chain;
 use crate::error::ChainError;
 use crate::rpc::Node;
-use alloy::primitives::B256;
 use domain::event::OpenTx;
 
 /// What a node said to a signed transaction. Only `Accepted` and `Known` say that it is in that node's pool.
@@ -41,14 +40,6 @@ impl Chain {
         };
         let answers = self.nodes.everyone(hand_over, |answer| *answer == Broadcast::Accepted).await;
         best(answers).unwrap_or_else(|| Broadcast::Transient("no provider answers".to_owned()))
-    }
-
-    /// Whether a node knows the transaction, pending or mined. `false` decides nothing: another node may know it.
-    ///
-    /// # Errors
-    /// `Transient`.
-    pub async fn knows(&self, hash: B256) -> Result<bool, ChainError> {
-        self.nodes.one("eth_getTransactionByHash", |node| async move { node.knows(hash).await }).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! A connection to a chain that is what the configuration says it is.
 
 use crate::error::ChainError;
-use crate::rpc::{Node, Providers, RpcUrl, Terms, reached_by_two};
+use crate::rpc::{Node, Providers, RpcUrl, Terms};
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, Bytes};
 use alloy::rpc::types::TransactionRequest;
@@ -133,22 +133,6 @@ impl Chain {
             async move { node.call(&request).await }
         };
         self.nodes.one("eth_call", call).await
-    }
-
-    /// The account's nonce after the latest block; with several providers the highest that two have reached: one alone
-    /// can neither invent a use of the key nor hide one for long (F32).
-    ///
-    /// # Errors
-    /// `Transient`.
-    pub async fn nonce(&self, account: Address) -> Result<u64, ChainError> {
-        let operation = "eth_getTransactionCount";
-        if self.nodes.alone() {
-            return self.nodes.one(operation, |node| async move { node.nonce(account).await }).await;
-        }
-        self.nodes.can_agree()?;
-        let nonces = self.nodes.everyone(move |node| async move { node.nonce(account).await }, |_| false).await;
-        let transient = ChainError::Transient { operation, cause: "fewer than two providers answer".to_owned() };
-        reached_by_two(nonces.into_iter().flatten().collect(), |nonce: &u64| *nonce).ok_or(transient)
     }
 }
 

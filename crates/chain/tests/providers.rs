@@ -10,7 +10,7 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolCall, SolStruct, eip712_domain};
 use chain::abi::UsdcDouble;
 use chain::dev::BASE_SEPOLIA_USDC;
-use chain::{Address, B256, Broadcast, Chain, ChainError, Evidence, Inclusion};
+use chain::{Address, B256, Broadcast, Chain, ChainError, Evidence, Inclusion, Presence};
 use common::{ACCOUNT, Act, Local, Proxy, config, connect, eventually, transient};
 use domain::event::Purpose;
 use domain::{Authorization, Usdc};
@@ -64,7 +64,7 @@ async fn f28_with_one_of_two_away_what_steers_goes_on_and_what_decides_waits() {
     one.answer(502, None, b"<html>Bad Gateway</html>");
     for _ in 0..4 {
         chain.fees(head).await.unwrap();
-        assert!(chain.knows(hash).await.unwrap());
+        transient(chain.presence(hash).await);
         transient(chain.inclusion(hash).await);
         transient(chain.confirmed(head).await);
         transient(chain.head().await);
@@ -175,6 +175,7 @@ async fn f32_a_false_nonce_decides_nothing() {
     assert_eq!(chain.nonce(ACCOUNT).await.unwrap(), 1);
     two.change("eth_getTransactionCount", |answer| answer["result"] = json!("0x63"));
     assert_eq!(chain.nonce(ACCOUNT).await.unwrap(), 1, "one alone invents no use of the key");
+    transient(chain.final_nonce(ACCOUNT).await);
 
     let key = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d".parse().unwrap();
     let fees = chain.fees(chain.head().await.unwrap()).await.unwrap();
@@ -186,6 +187,8 @@ async fn f32_a_false_nonce_decides_nothing() {
         items: Vec::new(),
     };
     let tx = chain.sign(&key, 0, fees, call).unwrap();
+    two.pass();
+    assert_eq!(chain.final_nonce(ACCOUNT).await.unwrap().1, 0, "not final yet");
     two.rule(|method, _| match method {
         "eth_sendRawTransaction" => {
             let error = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32000,"message":"nonce too low"}}"#;
@@ -282,6 +285,11 @@ async fn f35_a_receipt_and_a_null_decide_nothing() {
     one.pass();
     two.pass();
     assert!(included(&chain, hash).await);
+    two.change("eth_getTransactionByHash", |answer| answer["result"] = Value::Null);
+    assert_eq!(chain.presence(hash).await.unwrap(), Presence::Pooled, "somebody has it: it is not lost");
+    two.pass();
+    assert_eq!(chain.presence(hash).await.unwrap(), Presence::Mined);
+    assert_eq!(chain.presence(B256::ZERO).await.unwrap(), Presence::Unknown);
 }
 
 #[tokio::test]
@@ -424,7 +432,7 @@ async fn f37_a_provider_of_another_chain_is_refused_by_its_host_also_when_it_com
     wrong.change("eth_chainId", |answer| answer["result"] = json!("0x1"));
     let mut asked = Vec::new();
     eventually("it is probed twice", async || {
-        assert!(!chain.knows(B256::ZERO).await.unwrap());
+        chain.gas_money(ACCOUNT).await.unwrap();
         transient(chain.head().await);
         asked.extend(wrong.methods());
         (asked.len() >= 2).then_some(())

@@ -1,8 +1,8 @@
 //! The providers, and how many of them must say the same. Every call to a node goes through here.
 //!
 //! [`Providers::one`] asks one, and the next where it does not answer: for what only steers. [`Providers::agreed`] asks
-//! two, and answers with what both say: for what settles money. [`Providers::everyone`] asks all. With a single
-//! provider the three are the same. Which question is asked how: ARCHITECTURE, section 7.
+//! two, and answers with what both say: for what settles money. [`Providers::everyone`] asks all, [`Providers::two_or_more`] all and at least two. With a single
+//! provider they are the same. Which question is asked how: ARCHITECTURE, section 7.
 
 mod agreement;
 mod health;

@@ -1,17 +1,25 @@
 //! What one node says. Every answer is checked for its form, and none is believed for being the only one.
 
+use crate::account::Presence;
 use crate::error::{ChainError, null, refused};
 use crate::head::Head;
 use crate::receipt::{Included, included};
 use crate::rpc::provider::Provider;
-use alloy::eips::BlockNumberOrTag;
-use alloy::primitives::{Address, B256, Bytes, U64, U128};
+use alloy::eips::{BlockId, BlockNumberOrTag};
+use alloy::primitives::{Address, B256, Bytes, U64, U128, U256};
 use alloy::rpc::types::{Filter, Header, Log, TransactionReceipt, TransactionRequest};
 use domain::BlockRef;
-use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Of a transaction, where it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    block_hash: Option<B256>,
+}
 
 /// A provider, and how long each call to it may take.
 #[derive(Clone, Debug)]
@@ -81,10 +89,16 @@ impl Node {
         self.ask("eth_call", (request, BlockNumberOrTag::Latest)).await
     }
 
-    /// The account's nonce after the latest block.
-    pub(crate) async fn nonce(&self, account: Address) -> Result<u64, ChainError> {
-        let nonce: U64 = self.ask("eth_getTransactionCount", (account, BlockNumberOrTag::Latest)).await?;
+    /// The account's nonce after a block.
+    pub(crate) async fn nonce(&self, account: Address, after: BlockId) -> Result<u64, ChainError> {
+        let nonce: U64 = self.ask("eth_getTransactionCount", (account, after)).await?;
         Ok(nonce.to())
+    }
+
+    /// The account's money after the latest block, wei.
+    pub(crate) async fn balance(&self, account: Address) -> Result<u128, ChainError> {
+        let balance: U256 = self.ask("eth_getBalance", (account, BlockNumberOrTag::Latest)).await?;
+        Ok(balance.saturating_to())
     }
 
     /// Hands signed bytes over.
@@ -92,10 +106,14 @@ impl Node {
         self.ask("eth_sendRawTransaction", (raw,)).await
     }
 
-    /// Whether it knows the transaction, pending or mined.
-    pub(crate) async fn knows(&self, hash: B256) -> Result<bool, ChainError> {
-        let found: Option<IgnoredAny> = self.ask("eth_getTransactionByHash", (hash,)).await?;
-        Ok(found.is_some())
+    /// What it has of a transaction.
+    pub(crate) async fn presence(&self, hash: B256) -> Result<Presence, ChainError> {
+        let found: Option<Place> = self.ask("eth_getTransactionByHash", (hash,)).await?;
+        Ok(match found {
+            None => Presence::Unknown,
+            Some(Place { block_hash: Some(_) }) => Presence::Mined,
+            Some(Place { block_hash: None }) => Presence::Pooled,
+        })
     }
 
     /// The tip that it suggests, wei a gas.

@@ -1,7 +1,7 @@
 //! All providers: who is asked, how many, and what their answers are worth together.
 
-use crate::error::{ChainError, clip};
-use crate::rpc::agreement::{Agreement, Answer, agreement};
+use crate::error::{ChainError, clip, null};
+use crate::rpc::agreement::{Agreement, Answer, agreement, reached_by_two};
 use crate::rpc::node::Node;
 use crate::rpc::provider::{Heads, Provider, Terms, Unfit};
 use crate::rpc::url::RpcUrl;
@@ -163,6 +163,49 @@ impl Providers {
             }
         }
         answers
+    }
+
+    /// What everybody says who answers, where at least two do.
+    ///
+    /// # Errors
+    /// `Transient`.
+    pub(crate) async fn two_or_more<T: Send + 'static, F>(
+        &self,
+        operation: &'static str,
+        ask: impl Fn(Node) -> F,
+    ) -> Result<Vec<T>, ChainError>
+    where
+        F: Future<Output = Result<T, ChainError>> + Send + 'static,
+    {
+        let mut last = ChainError::Transient { operation, cause: self.too_few() };
+        let mut answers = Vec::new();
+        for answer in self.everyone(ask, |_| false).await {
+            match answer {
+                Ok(answer) => answers.push(answer),
+                Err(error) => last = error,
+            }
+        }
+        if answers.len() < 2 { Err(last) } else { Ok(answers) }
+    }
+
+    /// The highest that two have reached, by `height`: what one alone claims beyond it counts for nothing.
+    ///
+    /// # Errors
+    /// `Transient`.
+    pub(crate) async fn reached<T: Send + 'static, K: Ord, F>(
+        &self,
+        operation: &'static str,
+        ask: impl Fn(Node) -> F,
+        height: impl Fn(&T) -> K,
+    ) -> Result<T, ChainError>
+    where
+        F: Future<Output = Result<T, ChainError>> + Send + 'static,
+    {
+        if self.alone() {
+            return self.one(operation, ask).await;
+        }
+        let answers = self.two_or_more(operation, ask).await?;
+        reached_by_two(answers, height).ok_or_else(|| null(operation))
     }
 
     fn share(&self) -> Duration {

@@ -29,8 +29,12 @@ pub struct Local {
 impl Local {
     pub async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options =
-            AnvilOptions { data_dir: dir.path().into(), block_time: Mining::Manual, ..AnvilOptions::default() };
+        let options = AnvilOptions {
+            data_dir: dir.path().into(),
+            block_time: Mining::Manual,
+            states_kept: Some(100),
+            ..AnvilOptions::default()
+        };
         let anvil = Anvil::start(&Tools::locate().unwrap(), options).await.unwrap();
         let dev = DevChain::connect(&anvil.rpc_url()).await.unwrap();
         dev.etch_usdc(BASE_SEPOLIA_USDC).await.unwrap();
