@@ -1,6 +1,6 @@
 //! A connection to a chain that is what the configuration says it is.
 
-use crate::error::ChainError;
+use crate::error::{ChainError, null};
 use crate::rpc::{Node, Providers, RpcUrl, Terms};
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, Bytes};
@@ -109,14 +109,21 @@ impl Chain {
         health.good("chain");
     }
 
-    /// Whether every provider that answers is an anvil: a development chain, where keys may lie about.
+    /// Whether every provider that answers calls itself an anvil: a development chain, where keys may lie about.
     ///
     /// # Errors
-    /// `Transient` when one does not answer the question.
+    /// `Transient` when none answers.
     pub async fn is_development(&self) -> Result<bool, ChainError> {
-        let versions = self.nodes.everyone(|node: Node| async move { node.version().await }, |_| false).await;
-        let versions = versions.into_iter().collect::<Result<Vec<String>, _>>()?;
-        Ok(!versions.is_empty() && versions.iter().all(|version| version.to_lowercase().contains("anvil")))
+        let mut anvils = None;
+        let mut last = null("web3_clientVersion");
+        for version in self.nodes.everyone(|node: Node| async move { node.version().await }, |_| false).await {
+            match version {
+                Ok(version) => anvils = Some(anvils != Some(false) && version.to_lowercase().contains("anvil")),
+                Err(ChainError::Refused { .. } | ChainError::Misconfigured(_)) => anvils = Some(false),
+                Err(transient @ ChainError::Transient { .. }) => last = transient,
+            }
+        }
+        anvils.ok_or(last)
     }
 
     /// `eth_call` on the latest block of one node.

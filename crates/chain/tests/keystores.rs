@@ -101,7 +101,13 @@ async fn plain_keys_are_for_anvil_alone() {
                     use MINTER_KEYSTORES with KEYSTORE_PASSWORD_FILE";
     assert_eq!(said, sentence);
 
+    let refuses = br#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32601,"message":"the method is not available"}}"#;
+    proxy.answer(200, None, refuses);
+    assert_eq!(source.open(&chain).await.unwrap_err().to_string(), sentence, "who does not say is none");
+
     proxy.answer(503, None, b"");
+    assert_eq!(source.open(&chain).await.unwrap().len(), 2, "the one that answers is an anvil");
+    other.answer(503, None, b"");
     common::transient(source.open(&chain).await);
 }
 

@@ -80,6 +80,24 @@ async fn f28_with_one_of_two_away_what_steers_goes_on_and_what_decides_waits() {
 }
 
 #[tokio::test]
+async fn f28_one_that_hangs_costs_part_of_a_calls_time_a_few_times_and_takes_nobodys_place() {
+    let local = Local::start().await;
+    let [hangs, good] = local.proxies().await;
+    let chain = connect(&[&hangs, &good]).await;
+    hangs.rule(|_, _| Act::Late(Duration::from_secs(60)));
+    let start = Instant::now();
+    let calls = (0..64).map(|_| chain.gas_money(ACCOUNT));
+    for answer in futures_util::future::join_all(calls).await {
+        answer.unwrap();
+    }
+    assert!(start.elapsed() < Duration::from_secs(9), "within a call's time: {:?}", start.elapsed());
+    let rested = Instant::now();
+    chain.gas_money(ACCOUNT).await.unwrap();
+    assert!(rested.elapsed() < Duration::from_secs(1), "it rests: {:?}", rested.elapsed());
+    assert!(hangs.most_under_way() <= 32 && good.most_under_way() <= 32, "bounded");
+}
+
+#[tokio::test]
 async fn f29_retry_after_is_honoured_and_the_others_are_asked_instead() {
     let local = Local::start().await;
     let [one, two] = local.proxies().await;

@@ -34,6 +34,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
     chain.until_it_can_decide(&health, &stop).await;
+    if stop.is_cancelled() {
+        return runtime::join(tasks, stop).await;
+    }
     for key in config.keys.open(&chain).await? {
         let worker = Worker::start(&config, key, ledger.clone(), chain.clone(), ask.clone()).await?;
         tasks.spawn(lanes::work(worker, health.clone(), stop.clone()));

@@ -10,6 +10,7 @@ use chain::{Address, B256, Chain, ChainConfig, ChainError};
 use neighbours::{Anvil, AnvilOptions, Mining, Tools};
 use runtime::Env;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -84,6 +85,8 @@ pub enum Act {
     Pass,
     /// Answers by itself: status, `Retry-After`, body. `ID` in the body becomes the question's id.
     Answer(u16, Option<u64>, Vec<u8>),
+    /// Answers as the node does, this much later.
+    Late(Duration),
     /// Changes the node's answer.
     Change(Box<dyn Fn(&mut Value) + Send>),
 }
@@ -102,6 +105,8 @@ struct Inner {
     http: reqwest::Client,
     rule: Mutex<Rule>,
     calls: Mutex<Vec<(Instant, String)>>,
+    under_way: AtomicUsize,
+    most: AtomicUsize,
 }
 
 impl Proxy {
@@ -112,6 +117,8 @@ impl Proxy {
             http: reqwest::Client::new(),
             rule: Mutex::new(Box::new(|_, _| Act::Pass)),
             calls: Mutex::new(Vec::new()),
+            under_way: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
         });
         let router = axum::Router::new().fallback(forward).with_state(at.clone());
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -143,6 +150,11 @@ impl Proxy {
         std::mem::take(&mut *self.at.calls.lock().unwrap())
     }
 
+    /// The most calls that were under way at once.
+    pub fn most_under_way(&self) -> usize {
+        self.at.most.load(Ordering::SeqCst)
+    }
+
     pub fn methods(&self) -> Vec<String> {
         self.calls().into_iter().map(|(_, method)| method).collect()
     }
@@ -159,6 +171,17 @@ async fn forward(State(at): State<Arc<Inner>>, body: Bytes) -> Response {
     let method = question["method"].as_str().unwrap().to_owned();
     let act = (at.rule.lock().unwrap())(&method, &question["params"]);
     at.calls.lock().unwrap().push((Instant::now(), method));
+    let under_way = at.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+    at.most.fetch_max(under_way, Ordering::SeqCst);
+    let answer = answer(&at, act, &question, body).await;
+    at.under_way.fetch_sub(1, Ordering::SeqCst);
+    answer
+}
+
+async fn answer(at: &Inner, act: Act, question: &Value, body: Bytes) -> Response {
+    if let Act::Late(time) = act {
+        tokio::time::sleep(time).await;
+    }
     let reply = |status: u16, body: Vec<u8>| Response::builder().status(status).body(Body::from(body)).unwrap();
     match act {
         Act::Answer(status, retry_after, body) => {
