@@ -6,17 +6,13 @@ use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, Bytes};
 use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::Eip712Domain;
-use runtime::{CancellationToken, ConfigError, Env, Health};
+use runtime::{ConfigError, Env};
 use std::borrow::Cow;
 use std::num::NonZeroU64;
-use std::time::Duration;
 
 /// Calls a second to one provider. 64 transactions in a confirmer's hand, three calls each, twice a second are 400; paid
 /// plans begin at about as much.
 const RPC_RATE: u32 = 500;
-
-/// Pause between looks whether enough providers are well.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// The asset that is paid in, with its EIP-712 domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,19 +90,6 @@ impl Chain {
     /// As configured.
     pub fn config(&self) -> &ChainConfig {
         &self.config
-    }
-
-    /// Waits, visibly in `health`, until enough providers are well for something to be decided: two, where several are
-    /// configured. Ends also with `stop`.
-    pub async fn until_it_can_decide(&self, health: &Health, stop: &CancellationToken) {
-        while let Err(error) = self.nodes.can_agree() {
-            health.bad("chain", error.to_string());
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
-            }
-        }
-        health.good("chain");
     }
 
     /// Whether every provider that answers calls itself an anvil: a development chain, where keys may lie about.

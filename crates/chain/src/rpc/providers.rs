@@ -64,18 +64,6 @@ impl Providers {
         self.0.len() == 1
     }
 
-    /// Whether enough are well for anything to be decided.
-    ///
-    /// # Errors
-    /// `Transient`, with those who rest.
-    pub(crate) fn can_agree(&self) -> Result<(), ChainError> {
-        let well = self.0.iter().filter(|provider| provider.is_well()).count();
-        if well >= self.0.len().min(2) {
-            return Ok(());
-        }
-        Err(ChainError::Transient { operation: "RPC_URL", cause: self.too_few() })
-    }
-
     /// Asks one; where it gives no usable answer the next, all within the call's time-out. In the order of the
     /// configuration, so the first is the one that is used.
     ///
