@@ -8,12 +8,12 @@ use alloy::primitives::{Bytes, U256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolCall, SolStruct, eip712_domain};
-use chain::abi::UsdcDouble;
-use chain::dev::BASE_SEPOLIA_USDC;
-use chain::{Address, B256, Broadcast, Chain, ChainError, Evidence, Inclusion, Presence};
+use chain::abi::{MintToken, UsdcDouble};
+use chain::dev::{BASE_SEPOLIA_USDC, NewToken};
+use chain::{Address, B256, Broadcast, Chain, ChainError, Evidence, Inclusion, MintItem, MintResult, Presence};
 use common::{ACCOUNT, Act, Local, Proxy, config, connect, eventually, transient};
 use domain::event::Purpose;
-use domain::{Authorization, Usdc};
+use domain::{Authorization, PaymentId, PaymentKey, Quantity, Usdc};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -388,7 +388,7 @@ async fn paid(local: &Local) -> Authorization {
 }
 
 #[tokio::test]
-async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invents_none_pays_nothing() {
+async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invents_one_pays_nothing() {
     let local = Local::start().await;
     let [one, liar] = local.proxies().await;
     let chain = connect(&[&one, &liar]).await;
@@ -409,12 +409,75 @@ async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invent
     liar.change("eth_getBlockByNumber", |answer| answer["result"] = Value::Null);
     transient(chain.evidence(&auth, confirmed).await);
 
-    // With one provider its word is all there is: this is what the second one is for.
-    liar.rule(hidden);
-    let alone = connect(&[&one]).await;
-    assert!(matches!(alone.evidence(&auth, confirmed).await, Ok(Evidence::Paid { .. })));
-    let unused = Authorization { nonce: B256::repeat_byte(8), ..auth };
+    // Believed alone, refused with another beside it: a payment that is nowhere, made of one that is.
+    liar.pass();
+    let unused = Authorization { nonce: B256::repeat_byte(8), ..auth.clone() };
     assert_eq!(chain.evidence(&unused, confirmed).await.unwrap(), Evidence::Unused);
+    let filter = json!([{ "address": BASE_SEPOLIA_USDC, "fromBlock": "0x0", "topics": [null, null, auth.nonce] }]);
+    let logs = forged(&local.rpc("eth_getLogs", filter).await);
+    liar.rule(move |method, _| {
+        let logs = logs.clone();
+        match method {
+            "eth_getLogs" => Act::Change(Box::new(move |answer| answer["result"] = logs.clone())),
+            "eth_getTransactionReceipt" => Act::Change(Box::new(|answer| *answer = forged(answer))),
+            _ => Act::Pass,
+        }
+    });
+    let deceived = connect(&[&liar]).await.evidence(&unused, confirmed).await;
+    assert!(matches!(deceived, Ok(Evidence::Paid { .. })), "what the second provider is for: {deceived:?}");
+    transient(chain.evidence(&unused, confirmed).await);
+}
+
+/// The same, of another nonce.
+fn forged(answer: &Value) -> Value {
+    let [real, false_one] = [6, 8].map(|byte| B256::repeat_byte(byte).to_string());
+    serde_json::from_str(&answer.to_string().replace(&real, &false_one)).unwrap()
+}
+
+#[tokio::test]
+async fn f36_one_node_alone_skips_no_mint() {
+    let local = Local::start().await;
+    let [liar, one] = local.proxies().await;
+    let terms = NewToken {
+        name: "Demo".to_owned(),
+        symbol: "DEMO".to_owned(),
+        unit: 1,
+        max_units: 9,
+        unit_price: Usdc(1),
+        creator: ACCOUNT,
+    };
+    let key = PaymentKey(B256::repeat_byte(1));
+    let deployed = async {
+        let factory = local.dev.factory(ACCOUNT, 0, BASE_SEPOLIA_USDC).await.unwrap();
+        local.dev.set_minter(ACCOUNT, factory, ACCOUNT).await.unwrap();
+        local.dev.create_token(ACCOUNT, factory, BASE_SEPOLIA_USDC, key, terms).await.unwrap().token
+    };
+    let mining = async {
+        loop {
+            local.mine(1).await;
+        }
+    };
+    let token = tokio::select! { token = deployed => token, () = mining => unreachable!() };
+    local
+        .transact(BASE_SEPOLIA_USDC, UsdcDouble::mintCall { to: token, amount: U256::from(1) }.abi_encode().into())
+        .await;
+
+    let chain = connect(&[&liar, &one]).await;
+    let (id, quantity) = (PaymentId::of(key), Quantity::new(1).unwrap());
+    let call = chain.mint_call(token, &[MintItem { id, payment_key: key, to: Address::repeat_byte(5), quantity }]);
+    assert_eq!(chain.simulate_mint(ACCOUNT, &call).await.unwrap(), [MintResult::Minted]);
+    let says = |code: u8| json!(Bytes::from(MintToken::batchMintCall::abi_encode_returns(&vec![code].into())));
+    let (over_cap, minted) = (says(3), says(0));
+    liar.change("eth_call", move |answer| answer["result"] = over_cap.clone());
+    transient(chain.simulate_mint(ACCOUNT, &call).await);
+
+    // That it would be minted only steers: at worst the transaction says otherwise.
+    liar.change("eth_call", move |answer| answer["result"] = minted.clone());
+    let unpaid = MintItem { id, payment_key: key, to: Address::repeat_byte(5), quantity: Quantity::new(2).unwrap() };
+    let call = chain.mint_call(token, &[unpaid]);
+    assert_eq!(chain.simulate_mint(ACCOUNT, &call).await.unwrap(), [MintResult::Minted]);
+    liar.pass();
+    assert_eq!(chain.simulate_mint(ACCOUNT, &call).await.unwrap(), [MintResult::Unpaid]);
 }
 
 #[tokio::test]
