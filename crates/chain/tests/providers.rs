@@ -405,9 +405,15 @@ async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invent
     };
     liar.rule(hidden);
     assert!(transient(chain.evidence(&auth, confirmed).await).contains("do not say the same"));
-    // The search of a node that does not have the confirmed block is no search.
-    liar.change("eth_getBlockByNumber", |answer| answer["result"] = Value::Null);
+    // The search of a node that does not have the confirmed block is no search, whoever else says the same.
+    let lagging = connect(&[&one]).await;
+    one.rule(move |method, params| match method {
+        "eth_getBlockByNumber" => Act::Change(Box::new(|answer| answer["result"] = Value::Null)),
+        _ => hidden(method, params),
+    });
+    transient(lagging.evidence(&auth, confirmed).await);
     transient(chain.evidence(&auth, confirmed).await);
+    one.pass();
 
     // Believed alone, refused with another beside it: a payment that is nowhere, made of one that is.
     liar.pass();
