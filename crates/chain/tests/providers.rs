@@ -477,6 +477,18 @@ async fn f36_one_node_alone_skips_no_mint() {
     liar.change("eth_call", move |answer| answer["result"] = over_cap.clone());
     transient(chain.simulate_mint(ACCOUNT, &call).await);
 
+    let reverts = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":3,"message":"execution reverted"}}"#;
+    let reverting = |method: &str, _: &Value| match method {
+        "eth_call" => Act::Answer(200, None, reverts.as_bytes().to_vec()),
+        _ => Act::Pass,
+    };
+    liar.rule(reverting);
+    transient(chain.simulate_mint(ACCOUNT, &call).await);
+    one.rule(reverting);
+    let both = chain.simulate_mint(ACCOUNT, &call).await;
+    assert!(matches!(&both, Err(error) if error.is_failed_call()), "{both:?}");
+    one.pass();
+
     // That it would be minted only steers: at worst the transaction says otherwise.
     liar.change("eth_call", move |answer| answer["result"] = minted.clone());
     let unpaid = MintItem { id, payment_key: key, to: Address::repeat_byte(5), quantity: Quantity::new(2).unwrap() };

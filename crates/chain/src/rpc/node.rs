@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Of a transaction, where it is.
 #[derive(Deserialize)]
@@ -35,9 +36,9 @@ impl Node {
 
     /// The latest block, never one before what this node has called the latest already (F34).
     pub(crate) async fn head(&self) -> Result<Head, ChainError> {
-        let operation = "eth_getBlockByNumber";
-        let head = self.block(BlockNumberOrTag::Latest).await?.ok_or_else(|| null(operation))?;
-        if self.provider.is_onward(head.block.number) { Ok(head) } else { Err(self.behind(head)) }
+        let asked = Instant::now();
+        let head = self.block(BlockNumberOrTag::Latest).await?.ok_or_else(|| null("eth_getBlockByNumber"))?;
+        if self.provider.is_onward(head.block.number, asked) { Ok(head) } else { Err(self.behind(head)) }
     }
 
     /// `head`, its own latest block, unless that is far behind what the others have said.

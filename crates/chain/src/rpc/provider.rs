@@ -163,9 +163,9 @@ impl Provider {
         }
     }
 
-    /// Notes what it says is the latest block. False: it has gone back (F34), and is not counted until it has caught up
-    /// with itself; if far, it rests, and what it said before is forgotten. An only provider is believed.
-    pub(crate) fn is_onward(self: &Arc<Self>, number: u64) -> bool {
+    /// Notes what it says is the latest block. False: it has gone back since it was asked (F34), and is not counted until
+    /// it has caught up with itself; if far, it rests, and what it said before is forgotten. An only provider is believed.
+    pub(crate) fn is_onward(self: &Arc<Self>, number: u64, asked: Instant) -> bool {
         if self.alone {
             return true;
         }
@@ -177,7 +177,8 @@ impl Provider {
             if let Some(head) = heads.get_mut(self.index) {
                 *head = Some(Told { number: own, at: now });
             }
-            before
+            // Answers to two who ask at once may overtake each other: that is no going back.
+            before.filter(|before| before.at < asked)
         };
         if is_stale(number, &[before], now) {
             self.unfit(&Unfit::Stale(format!("{}: its latest block has gone back to {number}", self.url)));

@@ -1,6 +1,6 @@
 //! JSON-RPC over HTTP: one question, one answer, and each way of going wrong told apart (F31). Nothing is sent twice.
 
-use crate::error::clip;
+use crate::error::{clip, is_failed_call};
 use crate::rpc::url::RpcUrl;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -118,7 +118,7 @@ fn read(status: u16, retry_after: Option<&str>, body: &[u8], id: u64) -> Result<
     if let Some(error) = &answer.error {
         match error.code {
             429 => return Err(Fault::Limited(None)),
-            code if BUSY_CODES.contains(&code) && !error.message.contains("revert") => {
+            code if BUSY_CODES.contains(&code) && !is_failed_call(&error.message) => {
                 return Err(Fault::Busy(clip(&format!("{} ({code})", error.message))));
             }
             _ => {}
