@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::Response;
 use chain::dev::{BASE_SEPOLIA_USDC, DevChain};
-use chain::{Address, B256, Chain, ChainConfig, ChainError};
+use chain::{Address, B256, Chain, ChainConfig, ChainError, Inclusion};
 use neighbours::{Anvil, AnvilOptions, Mining, Tools};
 use runtime::Env;
 use serde_json::{Value, json};
@@ -215,6 +215,17 @@ pub fn config(urls: &[&str], more: &[(&str, &str)]) -> ChainConfig {
 pub async fn connect(proxies: &[&Proxy]) -> Chain {
     let urls: Vec<&str> = proxies.iter().map(|proxy| proxy.url.as_str()).collect();
     Chain::connect(config(&urls, &[])).await.unwrap()
+}
+
+/// A transaction that is three deep.
+pub async fn mined(local: &Local) -> B256 {
+    let hash = local.transact(Address::ZERO, alloy::primitives::Bytes::new()).await;
+    local.mine(2).await;
+    hash
+}
+
+pub async fn included(chain: &Chain, hash: B256) -> bool {
+    matches!(chain.inclusion(hash).await, Ok(Inclusion::Included(found)) if found.succeeded)
 }
 
 /// Undecided: nothing may be made of it.
