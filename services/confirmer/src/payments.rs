@@ -99,7 +99,7 @@ pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result
         Evidence::Paid { tx_hash, block, log_index } => {
             let paid_by = if desk.is_ours(tx_hash).await? { PaidBy::Paymint } else { PaidBy::ThirdParty };
             // Nobody sends the bytes of others again, and nobody watches them: they count once they are final.
-            if paid_by == PaidBy::ThirdParty && block.number > desk.chain.finalized().await?.block.number {
+            if paid_by == PaidBy::ThirdParty && block.number > desk.chain.finalized().await?.number {
                 return Ok(Some(Command::Defer(Deferral {
                     reason: WaitReason::AuthorizationUsedOrCancelled,
                     detail: format!("paid by {tx_hash}, which is not ours and not final yet"),

@@ -265,7 +265,7 @@ impl Watch {
 impl View {
     async fn of(chain: &Chain, head: Head) -> Self {
         let finalized = match chain.finalized().await {
-            Ok(finalized) => Some(finalized.block.number),
+            Ok(finalized) => Some(finalized.number),
             Err(error) => {
                 tracing::warn!(%error, "which block is final is not known");
                 None

@@ -122,7 +122,7 @@ impl Exposure {
 
     /// Reads what was signed since the last look, by whomever, and leaves out what has become final.
     async fn catch_up(&self, state: &mut State) -> Result<(), LaneError> {
-        let finalized = self.chain.finalized().await?.block.number;
+        let finalized = self.chain.finalized().await?.number;
         for (lane, claim, seq) in self.ledger.claims_from(state.claims + 1).await.map_err(transient)? {
             state.claims = state.claims.max(seq);
             if claim.purpose == Purpose::Mint && !state.lanes.contains_key(&lane) {
