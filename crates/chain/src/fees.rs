@@ -3,6 +3,7 @@
 use crate::connect::Chain;
 use crate::error::{ChainError, from_rpc};
 use crate::head::Head;
+use alloy::primitives::U256;
 use alloy::providers::Provider;
 
 /// The tip is at least this: Base's own minimum base fee is 0.005 gwei, pools want a tip above zero.
@@ -31,8 +32,10 @@ impl Chain {
     /// `Transient`.
     pub async fn fees(&self, head: Head) -> Result<Fees, ChainError> {
         let operation = "eth_maxPriorityFeePerGas";
-        let tip = self.provider.get_max_priority_fee_per_gas().await.map_err(|e| from_rpc(operation, e))?;
-        Ok(clamp(head.base_fee_wei, tip))
+        // Read whole: what is more than 128 bits is a broken oracle's, not no answer, for which the lane would wait (F51).
+        let tip =
+            self.provider.client().request_noparams::<U256>(operation).await.map_err(|e| from_rpc(operation, e))?;
+        Ok(clamp(head.base_fee_wei, tip.saturating_to()))
     }
 }
 
