@@ -35,10 +35,13 @@ impl Stack {
         proxy
     }
 
-    /// Starts every service and waits until each is at work: whose neighbour fails while it starts, does not start.
+    /// Starts every service that was not started, and waits until each is at work: whose neighbour fails while it starts,
+    /// does not start.
     pub async fn run_all(&mut self) {
         for service in Service::ALL {
-            self.run(service).await;
+            if !self.processes.contains_key(&service.into()) {
+                self.run(service).await;
+            }
         }
         let lanes = |variable: &str| self.env[variable].split(',').count();
         let senders = u64::try_from(lanes("SENDER_KEYS")).unwrap();

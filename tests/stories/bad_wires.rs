@@ -2,7 +2,7 @@
 
 use faults::{Faults, Hit, TcpProxy, Wire};
 use futures_util::future::join_all;
-use harness::{DOLLAR, Order, Payment, Stack, StackOptions, eventually};
+use harness::{DOLLAR, Order, Payment, Service, Stack, StackOptions, eventually};
 use std::time::{Duration, Instant};
 
 /// A connection that works again is used again within this.
@@ -169,6 +169,28 @@ async fn f21_f23_whatever_happens_to_postgres_payments_go_on_and_are_shown_in_ti
     orders.push(stack.buy(&buyers[3], 2).await);
     shown_in_time(&stack, orders.last().unwrap(), "locked").await;
     somebody.rollback().await.unwrap();
+    stack.audit(&orders).await;
+}
+
+/// C25: the projector loses the database after so many bytes of its answers, wherever in a transaction that is. It asks
+/// for its position before it does anything again.
+#[tokio::test(flavor = "multi_thread")]
+async fn c25_a_projector_that_is_cut_off_at_any_byte_projects_everything_once() {
+    let mut stack = Stack::start(StackOptions::empty()).await;
+    stack.run(Service::Api).await;
+    let wire = stack.proxy_postgres().await;
+    stack.run_all().await;
+    let buyers = stack.buyers(5, DOLLAR).await;
+    let mut orders = Vec::new();
+    for (cut_after, buyer) in [1, 20, 60, 130, 240].into_iter().zip(&buyers) {
+        let cuts = wire.hits(Hit::Cut);
+        let fatal = Wire { cut_after: Some(cut_after), ..Wire::default() };
+        wire.set(Faults { down: fatal, ..Faults::default() });
+        orders.push(stack.buy(buyer, 1).await);
+        let cut = async || (wire.hits(Hit::Cut) > cuts).then_some(());
+        eventually(&format!("it is cut off after {cut_after} bytes"), cut).await;
+        wire.heal();
+    }
     stack.audit(&orders).await;
 }
 

@@ -189,6 +189,7 @@ impl Worker {
                 Command::DeferMint(Deferral { reason: WaitReason::Unpaid, detail, retry_at })
             }
         };
+        failpoint("C22");
         item.record(&self.ledger, command).await
     }
 
