@@ -170,8 +170,8 @@ impl Node {
         let answer = match method {
             "anvil_reorg" => self.reorg(request).await.0,
             "eth_sendRawTransaction" => self.forward(upstream, request).await,
-            "eth_getTransactionByHash" => match self.withheld(request) {
-                Some(shown) => reply(request, shown),
+            "eth_getTransactionByHash" => match hash_in(request).and_then(|hash| self.withheld(hash)) {
+                Some(tx) => reply(request, tx.pending()),
                 None => upstream.ask(request).await,
             },
             _ => upstream.ask(request).await,
@@ -204,11 +204,9 @@ impl Node {
     }
 
     /// A transaction that is shown as pending and goes nowhere.
-    fn withheld(&self, request: &Value) -> Option<Value> {
-        let hash: B256 = request["params"][0].as_str()?.parse().ok()?;
+    fn withheld(&self, hash: B256) -> Option<Tx> {
         let is_standing = self.rules.lock().unwrap().is_standing(&Fault::Withhold);
-        let withheld = self.withheld.lock().unwrap();
-        withheld.get(&hash).filter(|_| is_standing).map(|tx| tx.pending().clone())
+        self.withheld.lock().unwrap().get(&hash).filter(|_| is_standing).cloned()
     }
 
     async fn reorg(&self, request: &Value) -> (Value, usize) {
@@ -247,8 +245,13 @@ impl Node {
     }
 
     async fn is_known(&self, tx: &Tx) -> bool {
-        self.first().result("eth_getTransactionByHash", json!([tx.hash])).await.is_some_and(|tx| !tx.is_null())
+        self.withheld(tx.hash).is_some()
+            || self.first().result("eth_getTransactionByHash", json!([tx.hash])).await.is_some_and(|tx| !tx.is_null())
     }
+}
+
+fn hash_in(request: &Value) -> Option<B256> {
+    request["params"][0].as_str()?.parse().ok()
 }
 
 /// A node that gives no answer is passed on as that.

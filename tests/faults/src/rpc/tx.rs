@@ -32,7 +32,7 @@ impl Tx {
     }
 
     /// As a node shows one that is in its pool.
-    pub(super) fn pending(&self) -> &Value {
-        &self.shown
+    pub(super) fn pending(self) -> Value {
+        self.shown
     }
 }

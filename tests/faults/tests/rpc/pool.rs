@@ -106,6 +106,22 @@ async fn f45_a_withheld_transaction_looks_pending_and_later_nonces_wait_behind_i
     setting.proxy.heal();
 }
 
+/// F33, F45: the pool that withholds one wants its tenth all the same.
+#[tokio::test]
+async fn f33_f45_a_withheld_transaction_is_replaced_at_the_price_of_one_that_waits() {
+    let setting = Setting::new().await;
+    setting.proxy.set(Rule::on(SEND, Fault::StrictPool));
+    let withheld = setting.proxy.set(Rule::on(SEND, Fault::Withhold).first(1));
+    let tip = 1_000_000_000;
+    let first = sign(0, FEE, tip);
+    setting.send(&first).await;
+    assert_eq!(setting.refusal(&first.raw).await, "already known");
+    assert_eq!(setting.refusal(&sign(0, FEE + 1, tip + 1).raw).await, "replacement transaction underpriced");
+    setting.send(&sign(0, FEE * 2, tip * 2)).await;
+    setting.mine(1).await;
+    assert_eq!((nonce(&setting).await, setting.proxy.hits(withheld)), (json!("0x1"), 1));
+}
+
 /// F32 and F30 of a transaction: refused though good, and accepted though nobody is told.
 #[tokio::test]
 async fn f30_f32_an_answer_to_a_transaction_says_nothing_of_what_became_of_it() {
