@@ -148,6 +148,22 @@ async fn f34_f35_a_view_that_comes_and_goes_confirms_nothing_early_and_drops_not
     stack.audit(&orders).await;
 }
 
+/// F32: said of a nonce that is not used.
+#[tokio::test(flavor = "multi_thread")]
+async fn f32_a_false_nonce_too_low_signs_no_payment_for_another_nonce() {
+    let (stack, node) = behind_a_provider(StackOptions::default()).await;
+    let buyers = stack.buyers(3, DOLLAR).await;
+    let false_words = node.set(Rule::on(SEND, Fault::nonce_too_low()).first(3));
+    let orders = buy(&stack, &buyers).await;
+    stack.until_ended(&orders).await;
+    assert_eq!(node.hits(false_words), 3);
+    for order in &orders {
+        assert_eq!(stack.history(order).await.len(), 5, "one submission each");
+    }
+    only_what_was_signed(&stack, &node).await;
+    stack.audit(&orders).await;
+}
+
 /// F43: accepted, and in no pool.
 #[tokio::test(flavor = "multi_thread")]
 async fn f43_what_the_provider_forgets_is_sent_again_with_the_same_bytes() {
@@ -158,8 +174,7 @@ async fn f43_what_the_provider_forgets_is_sent_again_with_the_same_bytes() {
     stack.until_ended(&orders).await;
     assert_eq!(node.hits(forgotten), 3);
     for order in &orders {
-        let names = stack.history(order).await.len();
-        assert_eq!(names, 5, "one submission each");
+        assert_eq!(stack.history(order).await.len(), 5, "one submission each");
     }
     only_what_was_signed(&stack, &node).await;
     stack.audit(&orders).await;
