@@ -1,0 +1,76 @@
+//! The paths that orders and lanes took (A11).
+
+use crate::books::{Books, Order};
+use crate::decode::event::Aggregate;
+use crate::legal::{Leads, NEW, Numbered};
+use crate::verdict::{Check, Verdict};
+use std::collections::BTreeMap;
+
+/// A11: every message is an event that we know, every order took a legal path, and numbers count without a gap.
+pub fn legal(books: &Books) -> Verdict {
+    let mut check = Check::new("A11", "every event is known, and every order took a legal path to one end");
+    for (seq, subject, why) in &books.unreadable {
+        check.that(false, || format!("sequence {seq} ({subject}): {why}"));
+    }
+    for (id, order) in &books.orders {
+        let fault = path(order);
+        check.that(fault.is_none(), || format!("{id}: {}", fault.unwrap_or_default()));
+    }
+    numbers(books, &mut check);
+    lanes(books, &mut check);
+    let parked = books.events.iter().filter(|event| matches!(event.of, Aggregate::Ops(_))).count();
+    if parked > 0 {
+        check.note(format!("{parked} messages are parked: a person must look"));
+    }
+    check.verdict("there is no event")
+}
+
+/// The first step of an order that may not be.
+fn path(order: &Order) -> Option<String> {
+    let (mut stage, mut before) = (NEW, NEW);
+    for event in &order.events {
+        if !event.kind.after.contains(&stage) {
+            let stage = if stage == NEW { "nothing" } else { stage };
+            return Some(format!("{} at sequence {} after {stage}", event.kind.name, event.seq));
+        }
+        (before, stage) = match event.kind.leads {
+            Leads::To(next) => (stage, next),
+            Leads::Back => (stage, before),
+        };
+    }
+    None
+}
+
+/// What is counted begins at 1 and leaves none out.
+fn numbers(books: &Books, check: &mut Check) {
+    let mut counts: BTreeMap<(&Aggregate, &str, u64), u64> = BTreeMap::new();
+    for event in &books.events {
+        let (of_nonce, n) = match (event.kind.numbered, event.numbers.as_slice()) {
+            (Numbered::Counted, [n]) => (0, *n),
+            (Numbered::NonceCounted, [nonce, n]) => (*nonce, *n),
+            _ => continue,
+        };
+        let count = counts.entry((&event.of, event.kind.name, of_nonce)).or_default();
+        *count = count.saturating_add(1);
+        check.equal(|| format!("number of {}", event.subject), n, *count);
+    }
+}
+
+/// Of a nonce, `signed` comes first; one of `settled` and `lost` ends it.
+fn lanes(books: &Books, check: &mut Check) {
+    let mut ended: BTreeMap<(&Aggregate, u64), Option<&str>> = BTreeMap::new();
+    for event in books.events.iter().filter(|event| matches!(event.of, Aggregate::Signer(_))) {
+        let (Some(nonce), false) = (event.numbers.first(), event.kind.name == "claimed") else { continue };
+        let at = (&event.of, *nonce);
+        let legal = match (event.kind.name, ended.get(&at)) {
+            ("signed", None) | ("replaced" | "settled" | "lost", Some(None)) => true,
+            // Settled by another transaction than ours: both say so.
+            ("settled", Some(Some(end))) => *end == "lost",
+            ("lost", Some(Some(end))) => *end == "settled",
+            _ => false,
+        };
+        check.that(legal, || format!("{} at sequence {}: out of order", event.subject, event.seq));
+        let end = matches!(event.kind.name, "settled" | "lost").then_some(event.kind.name);
+        ended.insert(at, end);
+    }
+}

@@ -1,0 +1,106 @@
+//! Which events there are, and which may follow which: a table, so that a new event is a new row.
+
+use crate::decode::event::Aggregate;
+
+/// How the name of an event is numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbered {
+    /// Not: it happens once.
+    Once,
+    /// `.<n>`, from 1, without a gap.
+    Counted,
+    /// `.<nonce>`: once a nonce.
+    Nonce,
+    /// `.<nonce>.<n>`: from 1 for each nonce.
+    NonceCounted,
+}
+
+/// Where an event leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// To this stage.
+    To(&'static str),
+    /// Back to where the order was before the event that led here.
+    Back,
+}
+
+/// One event.
+#[derive(Debug)]
+pub struct Kind {
+    /// First token of its subject.
+    pub aggregate: &'static str,
+    /// Its name in the subject, without numbers.
+    pub name: &'static str,
+    /// Its CloudEvents type between `io.paymint.` and `.v1`.
+    pub event_type: &'static str,
+    pub numbered: Numbered,
+    /// Stages after which it may come; `NEW` where nothing has happened yet.
+    pub after: &'static [&'static str],
+    pub leads: Leads,
+}
+
+/// Nothing has happened yet.
+pub const NEW: &str = "";
+
+/// Stages in which an order may rest for good; in any other somebody still owes it something.
+pub const ENDS: [&str; 3] = ["failed", "minted", "mint_parked"];
+
+const UNPAID: &[&str] = &["requested", "deferred", "settling"];
+const OWED: &[&str] = &["paid", "minting", "mint_deferred"];
+const CHARGED: &[&str] = &["paid", "minting", "mint_deferred", "mint_parked", "minted"];
+
+/// Aggregate, name, type, number, what it may come after, where it leads. `payment.reverted`: the settlement fell out of
+/// the chain; `payment.restored`: it is back. `replaced`: a further transaction for the same nonce with the same call
+/// data; `lost`: somebody else's transaction used the nonce.
+#[rustfmt::skip]
+pub static KINDS: &[Kind] = &[
+    order("payment.requested", Numbered::Once,    &[NEW],                     Leads::To("requested")),
+    order("payment.submitted", Numbered::Counted, &["requested", "deferred"], Leads::To("settling")),
+    order("payment.deferred",  Numbered::Counted, UNPAID,                     Leads::To("deferred")),
+    order("payment.confirmed", Numbered::Once,    UNPAID,                     Leads::To("paid")),
+    order("payment.failed",    Numbered::Once,    UNPAID,                     Leads::To("failed")),
+    order("payment.reverted",  Numbered::Counted, CHARGED,                    Leads::To("reverted")),
+    order("payment.restored",  Numbered::Counted, &["reverted"],              Leads::Back),
+    order("mint.submitted",    Numbered::Counted, &["paid", "mint_deferred"], Leads::To("minting")),
+    order("mint.deferred",     Numbered::Counted, OWED,                       Leads::To("mint_deferred")),
+    order("mint.parked",       Numbered::Counted, OWED,                       Leads::To("mint_parked")),
+    order("mint.confirmed",    Numbered::Once,    &["paid", "minting", "mint_deferred", "mint_parked"], Leads::To("minted")),
+    other("signers", "claimed",    "signer.claimed",   Numbered::Counted),
+    other("signers", "signed",     "signer.signed",    Numbered::Nonce),
+    other("signers", "settled",    "signer.settled",   Numbered::Nonce),
+    other("signers", "replaced",   "signer.replaced",  Numbered::NonceCounted),
+    other("signers", "lost",       "signer.lost",      Numbered::Nonce),
+    other("tokens",  "registered", "token.registered", Numbered::Once),
+    other("keys",    "bound",      "key.bound",        Numbered::Once),
+    other("ops",     "parked",     "ops.parked",       Numbered::Once),
+];
+
+const fn order(name: &'static str, numbered: Numbered, after: &'static [&'static str], leads: Leads) -> Kind {
+    Kind { aggregate: "orders", name, event_type: name, numbered, after, leads }
+}
+
+const fn other(aggregate: &'static str, name: &'static str, event_type: &'static str, numbered: Numbered) -> Kind {
+    Kind { aggregate, name, event_type, numbered, after: &[], leads: Leads::Back }
+}
+
+/// The row of an event of `of` with these tokens behind it, and its numbers.
+pub fn kind(of: &Aggregate, named: &[&str]) -> Option<(&'static Kind, Vec<u64>)> {
+    let aggregate = match of {
+        Aggregate::Order(_) => "orders",
+        Aggregate::Signer(_) => "signers",
+        Aggregate::Token(_) => "tokens",
+        Aggregate::Key(..) => "keys",
+        Aggregate::Ops(_) => "ops",
+    };
+    KINDS.iter().filter(|kind| kind.aggregate == aggregate).find_map(|kind| {
+        let words: Vec<&str> = kind.name.split('.').collect();
+        let numbers = named.strip_prefix(words.as_slice())?;
+        let wanted = match kind.numbered {
+            Numbered::Once => 0,
+            Numbered::Counted | Numbered::Nonce => 1,
+            Numbered::NonceCounted => 2,
+        };
+        let read: Option<Vec<u64>> = numbers.iter().map(|text| text.parse().ok()).collect();
+        read.filter(|read| read.len() == wanted).map(|read| (kind, read))
+    })
+}
