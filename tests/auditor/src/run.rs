@@ -90,11 +90,13 @@ pub struct Bounds {
     pub terminal_within_s: i64,
     /// Transactions of ours that may revert, percent (P8).
     pub reverted_max_percent: u64,
+    /// Memory, files and tasks that a process may have more after the load than before it, percent.
+    pub grown_max_percent: u64,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { quiet_ms: 10_000, wait_s: 300, terminal_within_s: 60, reverted_max_percent: 1 }
+        Self { quiet_ms: 10_000, wait_s: 300, terminal_within_s: 60, reverted_max_percent: 1, grown_max_percent: 10 }
     }
 }
 

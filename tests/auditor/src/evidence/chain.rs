@@ -17,7 +17,6 @@ const IN_FLIGHT: usize = 16;
 /// A block.
 #[derive(Clone, Debug)]
 pub struct Block {
-    pub number: u64,
     pub hash: B256,
     /// Unix seconds.
     pub time: u64,
@@ -27,7 +26,6 @@ pub struct Block {
 #[derive(Clone, Debug)]
 pub struct Tx {
     pub hash: B256,
-    pub block: u64,
     pub from: Address,
     pub to: Option<Address>,
     pub nonce: u64,
@@ -209,7 +207,7 @@ fn take(chain: &mut ChainEvidence, block: RpcBlock, receipts: Vec<RpcReceipt>) -
     if chain.blocks.last().is_some_and(|parent| parent.hash != block.parent_hash) {
         return Err(CannotAudit(format!("block {number} does not follow the one before it")));
     }
-    chain.blocks.push(Block { number, hash: block.hash, time: block.timestamp.to() });
+    chain.blocks.push(Block { hash: block.hash, time: block.timestamp.to() });
     if receipts.len() != block.transactions.len() {
         return Err(CannotAudit(format!("block {number} has another number of receipts than of transactions")));
     }
@@ -219,7 +217,6 @@ fn take(chain: &mut ChainEvidence, block: RpcBlock, receipts: Vec<RpcReceipt>) -
         }
         chain.txs.push(Tx {
             hash: tx.hash,
-            block: number,
             from: tx.from,
             to: tx.to,
             nonce: tx.nonce.to(),

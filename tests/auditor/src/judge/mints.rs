@@ -100,6 +100,7 @@ fn owed(evidence: &Evidence, books: &Books, mint: &Mint, check: &mut Check) {
     check.that((mint.token, mint.to, mint.amount) == should, || {
         format!("{} was minted as {:?} to {}, ordered were {:?}", mint.key, mint.amount, mint.to, should)
     });
+    check.equal(|| format!("price that {} was ordered at", mint.key), ordered.unit_price, terms.unit_price);
     if evidence.run.is_deep(mint.block, evidence.chain.head) {
         check.that(order.event("mint.confirmed").is_some(), || {
             format!("{} was minted in block {}, and the ledger does not say so", mint.key, mint.block)

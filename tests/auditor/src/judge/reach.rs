@@ -37,7 +37,7 @@ pub fn in_time(evidence: &Evidence, books: &Books) -> Verdict {
 /// From when an order's time counts.
 fn since(evidence: &Evidence, id: Uuid, order: &Order) -> DateTime<Utc> {
     let answered = evidence.journal.requests.iter().filter(|request| request.status() == Some(202));
-    let answered = answered.filter(|request| request.answered_id() == Some(id)).filter_map(|request| request.answered_at);
+    let answered = answered.filter(|request| request.answered_id() == Some(id)).map(|request| request.answered_at.unwrap_or(request.at));
     let requested = order.events.first().map(|event| event.time);
     let expired = order.event("payment.failed").and_then(|failed| {
         let window = matches!(failed.data.text("reason").as_deref(), Some("expired" | "unfunded_until_expired"));

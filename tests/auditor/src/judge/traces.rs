@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// A header in a log is its payment: this much of it is recognised, cut off at either end or not.
 const HEADER_PART: usize = 64;
 
-/// A16: no relayer's key, payment header or signature stands in a log; memory, files and tasks are back within a tenth.
+/// A16: no relayer's key, payment header or signature stands in a log; memory, files and tasks have come back down.
 pub fn hygiene(evidence: &Evidence) -> Verdict {
     let mut check = Check::new("A16", "no secret in a log, and nothing that grew has stayed");
     logs(evidence, &mut check);
@@ -64,6 +64,7 @@ fn resources(evidence: &Evidence, check: &mut Check) {
     if processes.is_empty() {
         check.note("no samples of resources were given");
     }
+    let limit = evidence.run.bounds.grown_max_percent;
     for process in processes {
         let of = |phase| samples.iter().rfind(|sample| sample.process == process && sample.phase == phase);
         let (Some(before), Some(after)) = (of(Phase::Baseline), of(Phase::After)) else {
@@ -74,7 +75,7 @@ fn resources(evidence: &Evidence, check: &mut Check) {
             [("bytes of memory", |s| s.rss_bytes), ("open files", |s| s.fds), ("tasks", |s| s.tasks)];
         for (what, of) in kinds {
             let (before, after) = (of(before), of(after));
-            check.that(after.saturating_mul(10) <= before.saturating_mul(11), || {
+            check.that(after.saturating_mul(100) <= before.saturating_mul(limit.saturating_add(100)), || {
                 format!("{process} has {after} {what}, it began with {before}")
             });
         }
