@@ -4,6 +4,7 @@ use crate::load::{Journal, address_of};
 use harness::{LocalChain, Stack};
 use serde_json::{Value, json};
 use standalone::accounts::{MINTER_KEYS, SENDER_KEYS};
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
@@ -13,6 +14,9 @@ pub const CONFIRMATIONS: u64 = 2;
 
 /// A process that rests has fifteen files open, so that three connections kept for later are a fifth.
 const GROWN_MAX_PERCENT: u64 = 50;
+
+/// Between two blocks while somebody waits for them.
+const BLOCK_TIME: Duration = Duration::from_millis(40);
 
 /// Checks that have something to look at in this run: all but deployments.
 const REQUIRED: &str = "A01,A02,A03,A04,A05,A06,A07,A08,A09,A10,A11,A12,A14,A15,A16,A17";
@@ -132,18 +136,21 @@ impl Bench {
         said
     }
 
-    /// Blocks come while `doing` goes on; the chain stands still otherwise.
+    /// Blocks come while `doing` goes on; the chain stands still before and after, with no block on its way.
     pub async fn mining<T>(&self, doing: impl Future<Output = T>) -> T {
+        let done = Cell::new(false);
         let miner = async {
-            loop {
+            while !done.get() {
                 self.chain.mine(1).await;
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(BLOCK_TIME).await;
             }
         };
-        tokio::select! {
-            done = doing => done,
-            () = miner => unreachable!("mining goes on"),
-        }
+        let doing = async {
+            let result = doing.await;
+            done.set(true);
+            result
+        };
+        tokio::join!(doing, miner).0
     }
 
     /// How often the program has run, and for how long in all.

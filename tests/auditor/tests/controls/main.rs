@@ -96,6 +96,7 @@ async fn on_the_chain(stack: &Stack, load: &Load, bench: &mut Bench) {
             other => unreachable!("{other}"),
         }
         bench.red(control, id, word).await;
+        eprintln!("{control}: found by {id}");
         Tamper { stack, bench }.undo(snapshot).await;
     }
 }
