@@ -30,12 +30,24 @@ impl Doctored {
         }
         let answer = self.stream.ask("STREAM.CREATE.LEDGER", config).await;
         assert!(answer["error"].is_null(), "{answer}");
-        for (entry, seq) in entries.iter().zip(1_u64..) {
-            let (subject, headers) = (entry.subject.clone(), headers(&entry.headers));
-            let ack = self.client.request_with_headers(subject, headers, entry.payload.clone().into()).await.unwrap();
-            let ack: Value = serde_json::from_slice(&ack.payload).unwrap();
-            assert_eq!(ack["seq"], seq, "{ack}");
+        for entry in entries {
+            self.add(&entry.subject, &entry.headers, &entry.payload).await;
         }
+        assert_eq!(self.stream.last_seq().await, u64::try_from(entries.len()).unwrap());
+    }
+
+    /// One more message, with its headers as they were stored: what they expect is so here, too, and what was a batch is
+    /// one again.
+    pub async fn add(&self, subject: &str, stored: &str, payload: &[u8]) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in stored.lines().filter_map(|line| line.split_once(": ")) {
+            headers.append(name, value);
+        }
+        let sent = self.client.request_with_headers(subject.to_owned(), headers, payload.to_vec().into()).await;
+        let ack = sent.unwrap().payload;
+        // Of a batch only the last message is acknowledged with a sequence.
+        let stored = ack.is_empty() || serde_json::from_slice::<Value>(&ack).unwrap()["seq"].is_u64();
+        assert!(stored, "{subject}: {ack:?}");
     }
 
     /// The event is gone.
@@ -45,11 +57,21 @@ impl Doctored {
     }
 }
 
-/// Headers of a stored message that are its own, and no expectation of another stream's sequences.
-fn headers(stored: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in stored.lines().filter_map(|line| line.split_once(": ")) {
-        headers.append(name, value);
+/// Two neighbours that were stored alone, each the first of its own order: their sequence and what stands in the stream
+/// when the second is stored first. Who expects one of their sequences later expects the other's.
+pub fn swapped(entries: &[Entry]) -> (u64, Vec<Entry>) {
+    let alone = |entry: &Entry| entry.subject.ends_with(".payment.requested") && !entry.headers.contains("Nats-Batch");
+    let at = entries.windows(2).position(|pair| pair.iter().all(alone)).unwrap();
+    let mut entries = entries.to_vec();
+    entries.swap(at, at + 1);
+    let (one, other) = (at + 1, at + 2); // sequences begin at 1
+    let expects = |seq: usize| format!("Nats-Expected-Last-Subject-Sequence: {seq}\r\n");
+    for entry in &mut entries[at + 2..] {
+        if entry.headers.contains(&expects(one)) {
+            entry.headers = entry.headers.replace(&expects(one), &expects(other));
+        } else {
+            entry.headers = entry.headers.replace(&expects(other), &expects(one));
+        }
     }
-    headers
+    (u64::try_from(one).unwrap(), entries)
 }
