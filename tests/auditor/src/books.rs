@@ -9,6 +9,7 @@ use crate::evidence::journal::Journal;
 use crate::evidence::stream::StreamEvidence;
 use crate::run::Run;
 use alloy_primitives::{Address, B256, U256};
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -29,7 +30,9 @@ pub fn accounts(run: &Run, stream: &StreamEvidence, journal: &Journal) -> Accoun
             (Aggregate::Token(token), _) => {
                 found.tokens.insert(*token);
             }
-            (Aggregate::Order(_), "payment.requested") => found.payers.extend(event.data.get::<Address>("authorization.from")),
+            (Aggregate::Order(_), "payment.requested") => {
+                found.payers.extend(event.data.get::<Address>("authorization.from"))
+            }
             _ => {}
         }
     }
@@ -123,11 +126,16 @@ pub struct Books {
     /// Authorizations that were used without a transfer of their own, by payment key.
     pub used_alone: BTreeMap<B256, Log>,
     pub mints: Vec<Mint>,
+    /// Purchases of the journal, as indices, by payment key.
+    pub asked: BTreeMap<B256, Vec<usize>>,
+    /// When the first 202 was answered, by the id that it named.
+    pub accepted_at: BTreeMap<Uuid, DateTime<Utc>>,
 }
 
 impl Books {
     pub fn of(evidence: &Evidence) -> Self {
         let mut books = Self::default();
+        books.enter_journal(evidence);
         for message in &evidence.stream.found {
             match read(message) {
                 Ok(event) => books.enter(event),
@@ -137,6 +145,19 @@ impl Books {
         books.enter_asset(evidence);
         books.enter_mints(evidence);
         books
+    }
+
+    fn enter_journal(&mut self, evidence: &Evidence) {
+        for (at, request) in evidence.journal.requests.iter().enumerate().filter(|(_, asks)| asks.token.is_some()) {
+            if let Some(sent) = &request.sent {
+                let key = payment_key(evidence.chain.id, evidence.run.asset, sent.from, sent.nonce);
+                self.asked.entry(key).or_default().push(at);
+            }
+            if let (Some(202), Some(id)) = (request.status, request.answered_id) {
+                let at = request.answered_at.unwrap_or(request.at);
+                self.accepted_at.entry(id).and_modify(|first| *first = at.min(*first)).or_insert(at);
+            }
+        }
     }
 
     fn enter(&mut self, event: Event) {

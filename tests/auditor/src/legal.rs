@@ -1,6 +1,6 @@
 //! Which events there are, and which may follow which: a table, so that a new event is a new row.
 
-use crate::decode::event::Aggregate;
+use crate::decode::event::{Aggregate, Event};
 
 /// How the name of an event is numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,22 @@ const fn order(name: &'static str, numbered: Numbered, after: &'static [&'static
 
 const fn other(aggregate: &'static str, name: &'static str, event_type: &'static str, numbered: Numbered) -> Kind {
     Kind { aggregate, name, event_type, numbered, after: &[], leads: Leads::Back }
+}
+
+/// The stage that an order is in after these events, or the first step that may not be.
+pub fn walk<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<&'static str, String> {
+    let (mut stage, mut before) = (NEW, NEW);
+    for event in events {
+        if !event.kind.after.contains(&stage) {
+            let stage = if stage == NEW { "nothing" } else { stage };
+            return Err(format!("{} at sequence {} after {stage}", event.kind.name, event.seq));
+        }
+        (before, stage) = match event.kind.leads {
+            Leads::To(next) => (stage, next),
+            Leads::Back => (stage, before),
+        };
+    }
+    Ok(stage)
 }
 
 /// The row of an event of `of` with these tokens behind it, and its numbers.

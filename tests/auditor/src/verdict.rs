@@ -121,7 +121,10 @@ mod tests {
     #[test]
     fn nothing_looked_at_is_not_green_and_where_required_it_is_red() {
         let verdict = Check::new("A16", "hygiene").verdict("no logs were given");
-        assert_eq!((verdict.outcome, verdict.notes.as_slice()), (Outcome::NotApplicable, &["no logs were given".to_owned()][..]));
+        assert_eq!(
+            (verdict.outcome, verdict.notes.as_slice()),
+            (Outcome::NotApplicable, &["no logs were given".to_owned()][..])
+        );
         assert_eq!(verdict.required().outcome, Outcome::Red);
         let mut check = Check::new("A16", "hygiene");
         check.that(true, String::new);

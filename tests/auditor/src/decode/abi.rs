@@ -114,7 +114,12 @@ mod tests {
             (TOTAL_SUPPLY, "totalSupply()"),
             (BALANCE_OF, "balanceOf(address)"),
         ] {
-            assert_eq!(selector, keccak256(signature)[..4], "{signature} is {}", hex::encode(&keccak256(signature)[..4]));
+            assert_eq!(
+                selector,
+                keccak256(signature)[..4],
+                "{signature} is {}",
+                hex::encode(&keccak256(signature)[..4])
+            );
         }
     }
 

@@ -95,10 +95,9 @@ mod tests {
     /// The example of schemas/: key and id of one payment.
     #[test]
     fn the_example_has_its_key_and_its_id() {
-        let example: Value = serde_json::from_str(include_str!(
-            "../../../../schemas/io.paymint.payment.requested.v1.example.json"
-        ))
-        .unwrap();
+        let example: Value =
+            serde_json::from_str(include_str!("../../../../schemas/io.paymint.payment.requested.v1.example.json"))
+                .unwrap();
         let (data, auth) = (&example["data"], &example["data"]["authorization"]);
         let parse = |value: &Value| value.as_str().unwrap().parse::<Address>().unwrap();
         let nonce = auth["nonce"].as_str().unwrap().parse().unwrap();

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, Bytes, U64, U256, hex};
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Requests under way.
 const IN_FLIGHT: usize = 16;
@@ -129,67 +129,84 @@ struct RpcLog {
     log_index: U64,
 }
 
-/// Reads it all. Balances are those at the head that was taken at the beginning; what comes meanwhile is left out.
+/// Reads it all. Balances are asked for right after the last block was read, because a node may keep few old states.
 ///
 /// # Errors
 /// A call fails; the blocks are no chain, or not the same any more at the end: a reorganisation, read again.
 pub async fn read(run: &Run, rpc: &Rpc, whom: Accounts) -> Result<ChainEvidence, CannotAudit> {
-    let id = rpc.call::<U64>("eth_chainId", json!([])).await?.to();
-    let head = rpc.call::<U64>("eth_blockNumber", json!([])).await?.to::<u64>();
-    // Balances first: a node may keep few old states.
-    let at = format!("{head:#x}");
-    let asset_decimals = word(rpc, run.asset, abi::DECIMALS.to_vec(), &at).await?;
-    let pages: Vec<_> = futures_util::stream::iter(0..=head)
-        .map(|number| page(rpc, number))
-        .buffered(IN_FLIGHT)
-        .try_collect()
-        .await?;
     let mut chain = ChainEvidence {
-        id,
-        head,
+        id: rpc.call::<U64>("eth_chainId", json!([])).await?.to(),
+        head: 0,
         blocks: Vec::new(),
         txs: Vec::new(),
         logs: Vec::new(),
-        asset_decimals,
+        asset_decimals: U256::ZERO,
         asset: BTreeMap::new(),
         wei: BTreeMap::new(),
         nonces: BTreeMap::new(),
         tokens: BTreeMap::new(),
     };
-    for (block, receipts) in pages {
-        take(&mut chain, block, receipts)?;
+    let mut next = 0;
+    // The first turn takes all but what comes meanwhile, the second takes that.
+    for _ in 0..2 {
+        chain.head = rpc.call::<U64>("eth_blockNumber", json!([])).await?.to();
+        let pages = futures_util::stream::iter(next..=chain.head).map(|number| page(rpc, number)).buffered(IN_FLIGHT);
+        for (block, receipts) in pages.try_collect::<Vec<_>>().await? {
+            take(&mut chain, block, receipts)?;
+        }
+        next = chain.head.saturating_add(1);
     }
     let mut tokens = whom.tokens;
     tokens.extend(abi::created(&chain.logs, run.factory));
     let mut holders = whom.payers;
     holders.extend(chain.logs.iter().filter(|log| tokens.contains(&log.address)).filter_map(abi::minted_to));
-    for account in holders.iter().chain(&tokens).chain(run.genesis.asset.keys()) {
-        chain.asset.insert(*account, word(rpc, run.asset, abi::balance_of(*account), &at).await?);
+    accounts(run, rpc, &mut chain, &tokens, &holders).await?;
+    let last = chain.blocks.last().map(|block| block.hash);
+    let (again, _) = page(rpc, chain.head).await?;
+    if last != Some(again.hash) {
+        return Err(CannotAudit(format!("the chain was reorganised at {} while it was read", chain.head)));
     }
+    Ok(chain)
+}
+
+/// What everybody has at the head.
+async fn accounts(
+    run: &Run,
+    rpc: &Rpc,
+    chain: &mut ChainEvidence,
+    tokens: &BTreeSet<Address>,
+    holders: &BTreeSet<Address>,
+) -> Result<(), CannotAudit> {
+    let at = format!("{:#x}", chain.head);
+    chain.asset_decimals = word(rpc, run.asset, abi::DECIMALS.to_vec(), &at).await?;
+    chain.asset = balances(rpc, run.asset, holders.union(tokens).copied(), &at).await?;
     for relayer in &run.relayers {
         chain.wei.insert(*relayer, rpc.call("eth_getBalance", json!([relayer, at])).await?);
         let nonce = rpc.call::<U64>("eth_getTransactionCount", json!([relayer, at])).await?;
         chain.nonces.insert(*relayer, nonce.to());
     }
     for token in tokens {
-        let mut state = TokenState {
-            unit: word(rpc, token, abi::UNIT.to_vec(), &at).await?,
-            price: word(rpc, token, abi::PRICE.to_vec(), &at).await?,
-            asset: word(rpc, token, abi::ASSET.to_vec(), &at).await?,
-            supply: word(rpc, token, abi::TOTAL_SUPPLY.to_vec(), &at).await?,
-            balances: BTreeMap::new(),
+        let state = TokenState {
+            unit: word(rpc, *token, abi::UNIT.to_vec(), &at).await?,
+            price: word(rpc, *token, abi::PRICE.to_vec(), &at).await?,
+            asset: word(rpc, *token, abi::ASSET.to_vec(), &at).await?,
+            supply: word(rpc, *token, abi::TOTAL_SUPPLY.to_vec(), &at).await?,
+            balances: balances(rpc, *token, holders.iter().copied(), &at).await?,
         };
-        for holder in &holders {
-            state.balances.insert(*holder, word(rpc, token, abi::balance_of(*holder), &at).await?);
-        }
-        chain.tokens.insert(token, state);
+        chain.tokens.insert(*token, state);
     }
-    let last = chain.blocks.last().map(|block| block.hash);
-    let (again, _) = page(rpc, head).await?;
-    if last != Some(again.hash) {
-        return Err(CannotAudit(format!("the chain was reorganised at {head} while it was read")));
-    }
-    Ok(chain)
+    Ok(())
+}
+
+async fn balances(
+    rpc: &Rpc,
+    of: Address,
+    accounts: impl Iterator<Item = Address>,
+    at: &str,
+) -> Result<BTreeMap<Address, U256>, CannotAudit> {
+    let each = futures_util::stream::iter(accounts)
+        .map(|account| async move { Ok((account, word(rpc, of, abi::balance_of(account), at).await?)) });
+    each.buffered(IN_FLIGHT).try_collect().await
 }
 
 async fn page(rpc: &Rpc, number: u64) -> Result<(RpcBlock, Vec<RpcReceipt>), CannotAudit> {

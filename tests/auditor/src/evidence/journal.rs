@@ -1,7 +1,8 @@
 //! The load generator's journal: JSON lines, described in the README beside the crate.
 
 use crate::CannotAudit;
-use crate::decode::x402::{Sent, decode};
+use crate::decode::x402::{Sent, decode, key_text};
+use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
@@ -48,12 +49,11 @@ pub struct Header {
     pub value: String,
 }
 
-/// An answer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Answer {
-    pub status: u16,
-    pub body: String,
+struct Answer {
+    status: u16,
+    body: String,
 }
 
 /// One request, its payment decoded.
@@ -62,48 +62,25 @@ pub struct Request {
     /// Line of the journal, from 1.
     pub line: usize,
     pub at: DateTime<Utc>,
-    pub method: String,
-    pub path: String,
+    /// The token that it asks to buy units of, and how many; none where it is no purchase, or not one that can be read.
+    pub token: Option<Address>,
+    pub quantity: Option<u64>,
     pub payment: Option<Header>,
     /// What the header says; none where there is none, or nobody can read it.
     pub sent: Option<Sent>,
+    /// Its text, without quotes.
     pub idempotency_key: Option<String>,
-    pub body: String,
     pub answered_at: Option<DateTime<Utc>>,
     /// None: unknown.
-    pub answer: Option<Answer>,
+    pub status: Option<u16>,
+    /// `paymentQueueId` of the answer, whatever its status.
+    pub answered_id: Option<Uuid>,
 }
 
 impl Request {
-    /// Whether it asks to buy.
-    pub fn is_purchase(&self) -> bool {
-        self.method == "POST" && self.path.starts_with("/api/mint/")
-    }
-
-    /// `quantity` of the body.
-    pub fn quantity(&self) -> Option<u64> {
-        serde_json::from_str::<Value>(&self.body).ok()?["quantity"].as_u64()
-    }
-
-    /// The token of the path, as written.
-    pub fn token(&self) -> Option<&str> {
-        self.path.strip_prefix("/api/mint/").map(|rest| rest.split('?').next().unwrap_or(rest))
-    }
-
-    /// `paymentQueueId` of the answer, whatever its status.
-    pub fn answered_id(&self) -> Option<Uuid> {
-        let body: Value = serde_json::from_str(&self.answer.as_ref()?.body).ok()?;
-        body["paymentQueueId"].as_str()?.parse().ok()
-    }
-
-    /// The status that was answered.
-    pub fn status(&self) -> Option<u16> {
-        self.answer.as_ref().map(|answer| answer.status)
-    }
-
     /// Nobody knows what became of it: no answer, or one that does not say (5xx).
     pub fn is_unknown(&self) -> bool {
-        self.status().is_none_or(|status| status >= 500)
+        self.status.is_none_or(|status| status >= 500)
     }
 }
 
@@ -128,8 +105,8 @@ pub struct Observation {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Filter {
     Payment(Uuid),
-    Payer(alloy_primitives::Address),
-    Token(alloy_primitives::Address),
+    Payer(Address),
+    Token(Address),
     Everything,
 }
 
@@ -181,8 +158,7 @@ impl Journal {
     /// # Errors
     /// Unreadable, or a line that is not as described: a journal that is guessed at proves nothing.
     pub fn read(path: &Path) -> Result<Self, CannotAudit> {
-        let text =
-            std::fs::read_to_string(path).map_err(|e| CannotAudit(format!("{}: {e}", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|e| CannotAudit(format!("{}: {e}", path.display())))?;
         Self::parse(&text).map_err(|why| CannotAudit(format!("{}: {why}", path.display())))
     }
 
@@ -206,16 +182,19 @@ impl Journal {
 
 fn request(number: usize, line: RequestLine) -> Request {
     let sent = line.payment.as_ref().and_then(|header| decode(&header.name, &header.value));
+    let path = line.path.split('?').next().filter(|_| line.method == "POST");
+    let body = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let answered = line.answer.as_ref().map(|answer| body(&answer.body)).unwrap_or_default();
     Request {
         line: number,
         at: line.at,
-        method: line.method,
-        path: line.path,
+        token: path.and_then(|path| path.strip_prefix("/api/mint/")?.parse().ok()),
+        quantity: body(&line.body)["quantity"].as_u64(),
         payment: line.payment,
         sent,
-        idempotency_key: line.idempotency_key,
-        body: line.body,
+        idempotency_key: line.idempotency_key.map(|value| key_text(&value).to_owned()),
         answered_at: line.answered_at,
-        answer: line.answer,
+        status: line.answer.map(|answer| answer.status),
+        answered_id: answered["paymentQueueId"].as_str().and_then(|id| id.parse().ok()),
     }
 }

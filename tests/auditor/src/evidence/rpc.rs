@@ -28,8 +28,7 @@ impl Rpc {
         let fail = |why: String| CannotAudit(format!("{method} {params}: {why}"));
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let sent = self.client.post(&self.url).timeout(TIMEOUT).json(&body).send().await;
-        let mut answer: Value =
-            sent.map_err(|e| fail(e.to_string()))?.json().await.map_err(|e| fail(e.to_string()))?;
+        let mut answer: Value = sent.map_err(|e| fail(e.to_string()))?.json().await.map_err(|e| fail(e.to_string()))?;
         if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
             return Err(fail(error.to_string()));
         }

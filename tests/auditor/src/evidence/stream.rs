@@ -71,11 +71,8 @@ impl Ledger {
         let info = self.info().await?;
         let created = info["created"].as_str().and_then(|text| text.parse().ok());
         let last_seq = number(&info["state"], "last_seq")?;
-        let found: Vec<Option<Message>> = futures_util::stream::iter(1..=last_seq)
-            .map(|seq| self.at(seq))
-            .buffered(IN_FLIGHT)
-            .try_collect()
-            .await?;
+        let found: Vec<Option<Message>> =
+            futures_util::stream::iter(1..=last_seq).map(|seq| self.at(seq)).buffered(IN_FLIGHT).try_collect().await?;
         Ok(StreamEvidence {
             created: created.ok_or_else(|| CannotAudit("STREAM.INFO: no creation time".to_owned()))?,
             first_seq: number(&info["state"], "first_seq")?,

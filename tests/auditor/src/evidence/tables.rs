@@ -69,7 +69,8 @@ impl Database {
         let mut moment = self.0.begin_with(moment).await.map_err(failed)?;
         sqlx::query("SET LOCAL TIME ZONE 'UTC'").execute(&mut *moment).await.map_err(failed)?;
         let schema = ident(&run.schema)?;
-        let copy = format!("SELECT seq, subject, headers, payload, recorded_at, hash FROM {schema}.ledger ORDER BY seq");
+        let copy =
+            format!("SELECT seq, subject, headers, payload, recorded_at, hash FROM {schema}.ledger ORDER BY seq");
         let copy = sqlx::query(AssertSqlSafe(copy)).fetch_all(&mut *moment).await.map_err(failed)?;
         let position = format!("SELECT incarnation, seq, hash FROM {schema}.projections");
         let position = sqlx::query(AssertSqlSafe(position)).fetch_optional(&mut *moment).await.map_err(failed)?;
@@ -93,8 +94,7 @@ async fn models(db: &mut PgConnection, schema: &str) -> Result<Models, CannotAud
         let query = format!(
             "SELECT (SELECT jsonb_object_agg(key, value) FROM jsonb_each_text(to_jsonb(r)))::text FROM {schema}.{table} r"
         );
-        let rows: Vec<String> =
-            sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut *db).await.map_err(failed)?;
+        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut *db).await.map_err(failed)?;
         let rows = rows.iter().map(|row| serde_json::from_str::<Row>(row)).collect::<Result<Vec<_>, _>>();
         models.insert(table.to_owned(), rows.map_err(|e| CannotAudit(format!("{table}: {e}")))?);
     }
@@ -113,11 +113,7 @@ fn copy_row(row: &PgRow) -> Result<CopyRow, CannotAudit> {
 }
 
 fn position_row(row: &PgRow) -> Result<Position, CannotAudit> {
-    Ok(Position {
-        incarnation: row.try_get("incarnation").map_err(failed)?,
-        seq: seq(row, "seq")?,
-        hash: hash(row)?,
-    })
+    Ok(Position { incarnation: row.try_get("incarnation").map_err(failed)?, seq: seq(row, "seq")?, hash: hash(row)? })
 }
 
 fn seq(row: &PgRow, name: &str) -> Result<u64, CannotAudit> {

@@ -21,7 +21,10 @@ pub fn stream(evidence: &Evidence) -> Verdict {
     };
     let same_stream = micros(stream.created) == position.incarnation;
     check.that(same_stream, || {
-        format!("incarnation: the stream was created at {}, copied was that of {}", stream.created, position.incarnation)
+        format!(
+            "incarnation: the stream was created at {}, copied was that of {}",
+            stream.created, position.incarnation
+        )
     });
     let found: BTreeMap<u64, _> = stream.found.iter().map(|message| (message.seq, message)).collect();
     let copied: BTreeMap<u64, &CopyRow> = tables.copy.iter().map(|row| (row.seq, row)).collect();

@@ -4,7 +4,7 @@ use crate::books::Books;
 use crate::decode::event::{Aggregate, Event};
 use crate::evidence::tables::{MODELS, Models, Row};
 use chrono::{DateTime, SubsecRound, Utc};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Width of a row of `pace`, seconds.
 const PACE_S: i64 = 10;
@@ -14,9 +14,26 @@ const STAGES: [&str; 9] =
 
 /// Columns of a payment that are empty until an event fills them.
 const LATER: [&str; 20] = [
-    "reason", "detail", "retry_at", "settle_signer", "settle_nonce", "settle_tx_hash", "settle_block_number",
-    "settle_block_hash", "settle_log_index", "paid_by", "failed_block_number", "failed_block_hash", "failed_tx_hash",
-    "mint_signer", "mint_nonce", "mint_tx_hash", "mint_block_number", "mint_block_hash", "paid_at", "minted_at",
+    "reason",
+    "detail",
+    "retry_at",
+    "settle_signer",
+    "settle_nonce",
+    "settle_tx_hash",
+    "settle_block_number",
+    "settle_block_hash",
+    "settle_log_index",
+    "paid_by",
+    "failed_block_number",
+    "failed_block_hash",
+    "failed_tx_hash",
+    "mint_signer",
+    "mint_nonce",
+    "mint_tx_hash",
+    "mint_block_number",
+    "mint_block_hash",
+    "paid_at",
+    "minted_at",
 ];
 
 const COUNTERS: [(&str, &str); 5] = [
@@ -33,7 +50,9 @@ struct Fold {
     payments: BTreeMap<String, Row>,
     tokens: BTreeMap<String, Row>,
     pace: BTreeMap<i64, [u128; 4]>,
+    /// In the order of their first orders.
     payers: Vec<Row>,
+    known: BTreeSet<String>,
     batches: BTreeMap<(String, u64), Row>,
     set_aside: Vec<Row>,
     /// Events that no rule here knows.
@@ -146,9 +165,18 @@ impl Fold {
         let data = &event.data;
         let mut row = Row::new();
         for (column, field) in [
-            ("token", "token"), ("chain_id", "chainId"), ("asset", "asset"), ("name", "name"), ("symbol", "symbol"),
-            ("unit", "unit"), ("max_units", "maxUnits"), ("unit_price", "unitPrice"), ("creator", "creator"),
-            ("payment_key", "paymentKey"), ("config_hash", "configHash"), ("block_number", "block.number"),
+            ("token", "token"),
+            ("chain_id", "chainId"),
+            ("asset", "asset"),
+            ("name", "name"),
+            ("symbol", "symbol"),
+            ("unit", "unit"),
+            ("max_units", "maxUnits"),
+            ("unit_price", "unitPrice"),
+            ("creator", "creator"),
+            ("payment_key", "paymentKey"),
+            ("config_hash", "configHash"),
+            ("block_number", "block.number"),
             ("block_hash", "block.hash"),
         ] {
             set(&mut row, column, data.text(field));
@@ -211,8 +239,8 @@ impl Fold {
     }
 
     fn payers(&mut self, payer: &str, seq: u64) {
-        let payer = Some(payer.replacen("0x", "\\x", 1));
-        if self.payers.iter().all(|row| row.get("payer") != Some(&payer)) {
+        if self.known.insert(payer.to_owned()) {
+            let payer = Some(payer.replacen("0x", "\\x", 1));
             let nth = self.payers.len().saturating_add(1);
             let columns = [("payer", payer), ("nth", Some(nth.to_string())), ("first_seq", Some(seq.to_string()))];
             self.payers.push(columns.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
@@ -224,10 +252,17 @@ fn requested(id: &str, event: &Event, at: DateTime<Utc>) -> Row {
     let data = &event.data;
     let mut row: Row = LATER.iter().map(|column| ((*column).to_owned(), None)).collect();
     for (column, field) in [
-        ("payment_key", "paymentKey"), ("chain_id", "chainId"), ("asset", "asset"), ("payer", "authorization.from"),
-        ("token", "purchase.token"), ("quantity", "purchase.quantity"), ("unit_price", "purchase.unitPrice"),
-        ("value", "authorization.value"), ("nonce", "authorization.nonce"),
-        ("valid_after", "authorization.validAfter"), ("valid_before", "authorization.validBefore"),
+        ("payment_key", "paymentKey"),
+        ("chain_id", "chainId"),
+        ("asset", "asset"),
+        ("payer", "authorization.from"),
+        ("token", "purchase.token"),
+        ("quantity", "purchase.quantity"),
+        ("unit_price", "purchase.unitPrice"),
+        ("value", "authorization.value"),
+        ("nonce", "authorization.nonce"),
+        ("valid_after", "authorization.validAfter"),
+        ("valid_before", "authorization.validBefore"),
     ] {
         set(&mut row, column, data.text(field));
     }

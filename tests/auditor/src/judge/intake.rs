@@ -2,17 +2,18 @@
 
 use crate::books::{Books, Ordered};
 use crate::decode::event::Aggregate;
-use crate::decode::x402::{key_digest, key_text, payment_id, payment_key};
+use crate::decode::x402::{key_digest, payment_id, payment_key};
 use crate::evidence::Evidence;
 use crate::evidence::journal::Request;
 use crate::verdict::{Check, Verdict};
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
+use std::collections::BTreeSet;
 
 /// A06: every 202 names an order that is in the ledger, word for word what was sent.
 pub fn acknowledged(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A06", "every 202 is in the ledger, as it was sent");
-    let requests = &evidence.journal.requests;
-    for request in requests.iter().filter(|request| request.is_purchase() && request.status() == Some(202)) {
+    let purchases = evidence.journal.requests.iter().filter(|request| request.token.is_some());
+    for request in purchases.filter(|request| request.status == Some(202)) {
         let fault = fault(evidence, books, request);
         check.that(fault.is_none(), || format!("line {}: {}", request.line, fault.unwrap_or_default()));
     }
@@ -20,7 +21,7 @@ pub fn acknowledged(evidence: &Evidence, books: &Books) -> Verdict {
 }
 
 fn fault(evidence: &Evidence, books: &Books, request: &Request) -> Option<String> {
-    let Some(id) = request.answered_id() else { return Some("202 without an id".to_owned()) };
+    let Some(id) = request.answered_id else { return Some("202 without an id".to_owned()) };
     let Some(ordered) = books.orders.get(&id).and_then(|order| order.ordered.as_ref()) else {
         return Some(format!("{id} was answered with 202 and is not in the ledger"));
     };
@@ -38,21 +39,19 @@ fn fault(evidence: &Evidence, books: &Books, request: &Request) -> Option<String
 /// The same payer, and the same idempotency key in header or extension.
 fn share_key(one: &Request, other: &Request) -> bool {
     let (Some(sent), Some(other_sent)) = (&one.sent, &other.sent) else { return false };
-    let header = |request: &Request| request.idempotency_key.as_deref().map(|text| key_text(text).to_owned());
-    let same = |one: Option<String>, other: Option<String>| one.is_some() && one == other;
+    let same = |one: &Option<String>, other: &Option<String>| one.is_some() && one == other;
     sent.from == other_sent.from
-        && (same(header(one), header(other)) || same(sent.identifier.clone(), other_sent.identifier.clone()))
+        && (same(&one.idempotency_key, &other.idempotency_key) || same(&sent.identifier, &other_sent.identifier))
 }
 
 /// Whether this request, as sent, is this order.
 fn asks_for(request: &Request, ordered: &Ordered) -> bool {
     let Some(sent) = &request.sent else { return false };
-    let token = request.token().and_then(|token| token.parse::<Address>().ok());
     (sent.from, sent.to, sent.value, sent.nonce) == (ordered.from, ordered.to, ordered.value, ordered.nonce)
         && (sent.valid_after, sent.valid_before) == (ordered.valid_after, ordered.valid_before)
         && sent.signature == ordered.signature
-        && token == Some(ordered.token)
-        && request.quantity().map(U256::from) == Some(ordered.quantity)
+        && request.token == Some(ordered.token)
+        && request.quantity.map(U256::from) == Some(ordered.quantity)
 }
 
 /// A07: every order, and every key that names one, was sent by the load generator and not refused.
@@ -65,23 +64,28 @@ pub fn phantoms(evidence: &Evidence, books: &Books) -> Verdict {
         };
         let key = payment_key(evidence.chain.id, evidence.run.asset, ordered.from, ordered.nonce);
         check.that(key == ordered.key && payment_id(key) == *id, || format!("{id} does not follow from its payment"));
-        let mut asked = evidence.journal.requests.iter().filter(|request| asks_for(request, ordered)).peekable();
-        let any = asked.peek().is_some();
-        let taken = asked.any(|request| request.is_unknown() || request.status() == Some(202));
+        let asked = books.asked.get(&key).into_iter().flatten().filter_map(|at| evidence.journal.requests.get(*at));
+        let asked: Vec<&Request> = asked.filter(|request| asks_for(request, ordered)).collect();
+        let any = !asked.is_empty();
+        let taken = asked.iter().any(|request| request.is_unknown() || request.status == Some(202));
         check.that(taken, || match any {
             true => format!("{id} is in the ledger, and every time that it was sent it was refused"),
             false => format!("{id} is in the ledger, and nobody sent it"),
         });
     }
+    let mut keys: BTreeSet<(Address, B256)> = BTreeSet::new();
+    for (request, sent) in
+        evidence.journal.requests.iter().filter_map(|request| Some((request, request.sent.as_ref()?)))
+    {
+        let header = request.idempotency_key.as_deref().map(|text| key_digest("idempotency-key", text));
+        let extension = sent.identifier.as_deref().map(|text| key_digest("payment-identifier", text));
+        keys.extend(header.into_iter().chain(extension).map(|digest| (sent.from, digest)));
+    }
     for event in &books.events {
-        let Aggregate::Key(payer, digest) = &event.of else { continue };
-        let named = evidence.journal.requests.iter().any(|request| {
-            let Some(sent) = request.sent.as_ref().filter(|sent| sent.from == *payer) else { return false };
-            let header = request.idempotency_key.as_deref().map(|text| key_digest("idempotency-key", key_text(text)));
-            let extension = sent.identifier.as_deref().map(|text| key_digest("payment-identifier", text));
-            header == Some(*digest) || extension == Some(*digest)
-        });
-        check.that(named, || format!("{} is in the ledger, and nobody sent that key", event.subject));
+        if let Aggregate::Key(payer, digest) = &event.of {
+            let named = keys.contains(&(*payer, *digest));
+            check.that(named, || format!("{} is in the ledger, and nobody sent that key", event.subject));
+        }
     }
     check.verdict("there is no order")
 }

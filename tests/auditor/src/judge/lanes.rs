@@ -22,7 +22,8 @@ pub fn relayers(evidence: &Evidence, books: &Books) -> Verdict {
     for relayer in &relayers {
         let txs: Vec<&Tx> = evidence.chain.txs.iter().filter(|tx| tx.from == *relayer).collect();
         sent = sent.saturating_add(u64::try_from(txs.len()).unwrap_or(u64::MAX));
-        reverted = reverted.saturating_add(u64::try_from(txs.iter().filter(|tx| !tx.succeeded).count()).unwrap_or(u64::MAX));
+        reverted =
+            reverted.saturating_add(u64::try_from(txs.iter().filter(|tx| !tx.succeeded).count()).unwrap_or(u64::MAX));
         one(evidence, books, *relayer, &txs, &mut check);
     }
     if sent > 0 {
@@ -80,7 +81,9 @@ fn signed(evidence: &Evidence, books: &Books, events: &[&Event], check: &mut Che
             check.that(false, || format!("{} has no transaction that can be read", event.subject));
             continue;
         };
-        check.that(event.data.get::<B256>("txHash") == Some(raw.hash), || format!("{}: txHash is of other bytes", event.subject));
+        check.that(event.data.get::<B256>("txHash") == Some(raw.hash), || {
+            format!("{}: txHash is of other bytes", event.subject)
+        });
         let ours = raw.to == evidence.run.settlement || books.tokens.contains_key(&raw.to);
         let fits = raw.nonce == U256::from(nonce) && raw.chain_id == U256::from(evidence.chain.id);
         check.that(ours && fits && raw.value.is_zero(), || {

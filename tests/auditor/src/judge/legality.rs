@@ -1,8 +1,8 @@
 //! The paths that orders and lanes took (A11).
 
-use crate::books::{Books, Order};
+use crate::books::Books;
 use crate::decode::event::Aggregate;
-use crate::legal::{Leads, NEW, Numbered};
+use crate::legal::{Numbered, walk};
 use crate::verdict::{Check, Verdict};
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ pub fn legal(books: &Books) -> Verdict {
         check.that(false, || format!("sequence {seq} ({subject}): {why}"));
     }
     for (id, order) in &books.orders {
-        let fault = path(order);
-        check.that(fault.is_none(), || format!("{id}: {}", fault.unwrap_or_default()));
+        let walked = walk(&order.events);
+        check.that(walked.is_ok(), || format!("{id}: {}", walked.err().unwrap_or_default()));
     }
     numbers(books, &mut check);
     lanes(books, &mut check);
@@ -23,22 +23,6 @@ pub fn legal(books: &Books) -> Verdict {
         check.note(format!("{parked} messages are parked: a person must look"));
     }
     check.verdict("there is no event")
-}
-
-/// The first step of an order that may not be.
-fn path(order: &Order) -> Option<String> {
-    let (mut stage, mut before) = (NEW, NEW);
-    for event in &order.events {
-        if !event.kind.after.contains(&stage) {
-            let stage = if stage == NEW { "nothing" } else { stage };
-            return Some(format!("{} at sequence {} after {stage}", event.kind.name, event.seq));
-        }
-        (before, stage) = match event.kind.leads {
-            Leads::To(next) => (stage, next),
-            Leads::Back => (stage, before),
-        };
-    }
-    None
 }
 
 /// What is counted begins at 1 and leaves none out.

@@ -2,7 +2,7 @@
 
 use crate::books::Books;
 use crate::decode::abi::{Said, said};
-use crate::decode::x402::{key_text, payment_key};
+use crate::decode::x402::payment_key;
 use crate::evidence::Evidence;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::{Address, B256, U256};
@@ -47,10 +47,10 @@ pub fn charged_twice(evidence: &Evidence, books: &Books) -> Verdict {
 /// Payment keys of what was sent under one idempotency key, by payer and key.
 fn named_purchases(evidence: &Evidence) -> BTreeMap<(Address, String), BTreeSet<B256>> {
     let mut named: BTreeMap<(Address, String), BTreeSet<B256>> = BTreeMap::new();
-    for request in evidence.journal.requests.iter().filter(|request| request.is_purchase()) {
+    for request in evidence.journal.requests.iter().filter(|request| request.token.is_some()) {
         let Some(sent) = &request.sent else { continue };
         let key = payment_key(evidence.chain.id, evidence.run.asset, sent.from, sent.nonce);
-        let header = request.idempotency_key.as_deref().map(|text| format!("header {}", key_text(text)));
+        let header = request.idempotency_key.as_deref().map(|text| format!("header {text}"));
         let identifier = sent.identifier.as_deref().map(|text| format!("extension {text}"));
         for name in header.into_iter().chain(identifier) {
             named.entry((sent.from, name)).or_default().insert(key);
@@ -68,8 +68,7 @@ pub fn conserved(evidence: &Evidence, books: &Books) -> Verdict {
         let start = evidence.run.genesis.asset.get(token).copied().unwrap_or_default().0;
         let end = evidence.chain.asset.get(token).copied().unwrap_or_default();
         let of_token = books.paid_to_tokens(evidence).map(|(_, pair)| pair);
-        let paid: U256 =
-            of_token.filter(|pair| pair.to == *token && pair.block > genesis).map(|pair| pair.value).sum();
+        let paid: U256 = of_token.filter(|pair| pair.to == *token && pair.block > genesis).map(|pair| pair.value).sum();
         let Moved { inward, outward } = moved.get(token).copied().unwrap_or_default();
         let said_out = let_out(evidence, *token);
         check.equal(|| format!("what {token} received, beside what the pairs brought"), inward, paid);

@@ -2,8 +2,7 @@
 
 use crate::books::{Books, Order};
 use crate::evidence::Evidence;
-use crate::legal::ENDS;
-use crate::legal::Leads;
+use crate::legal::{ENDS, Leads, NEW, walk};
 use crate::verdict::{Check, Verdict};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -14,19 +13,19 @@ pub fn in_time(evidence: &Evidence, books: &Books) -> Verdict {
     let bound = TimeDelta::seconds(evidence.run.bounds.terminal_within_s);
     let mut slowest = TimeDelta::zero();
     for (id, order) in &books.orders {
-        let ended = order.events.iter().find(|event| matches!(event.kind.leads, Leads::To(stage) if ENDS.contains(&stage)));
-        let rests = order.events.last().is_some_and(|event| match event.kind.leads {
-            Leads::To(stage) => ENDS.contains(&stage),
-            Leads::Back => true,
-        });
-        let Some(ended) = ended.filter(|_| rests) else {
+        let stage = walk(&order.events).unwrap_or(NEW);
+        let ended =
+            order.events.iter().find(|event| matches!(event.kind.leads, Leads::To(stage) if ENDS.contains(&stage)));
+        let Some(ended) = ended.filter(|_| ENDS.contains(&stage)) else {
             let last = order.events.last().map_or("nothing", |event| event.kind.name);
             check.that(false, || format!("{id} has not ended: its last event is {last}"));
             continue;
         };
-        let took = ended.time - since(evidence, *id, order);
+        let took = ended.time - since(evidence, books, *id, order);
         slowest = slowest.max(took);
-        check.that(took <= bound, || format!("{id} ended after {} s, {} are allowed", took.num_seconds(), bound.num_seconds()));
+        check.that(took <= bound, || {
+            format!("{id} ended after {} s, {} are allowed", took.num_seconds(), bound.num_seconds())
+        });
     }
     if !books.orders.is_empty() {
         check.note(format!("the slowest took {} ms", slowest.num_milliseconds()));
@@ -35,16 +34,14 @@ pub fn in_time(evidence: &Evidence, books: &Books) -> Verdict {
 }
 
 /// From when an order's time counts.
-fn since(evidence: &Evidence, id: Uuid, order: &Order) -> DateTime<Utc> {
-    let answered = evidence.journal.requests.iter().filter(|request| request.status() == Some(202));
-    let answered = answered.filter(|request| request.answered_id() == Some(id)).map(|request| request.answered_at.unwrap_or(request.at));
+fn since(evidence: &Evidence, books: &Books, id: Uuid, order: &Order) -> DateTime<Utc> {
     let requested = order.events.first().map(|event| event.time);
     let expired = order.event("payment.failed").and_then(|failed| {
         let window = matches!(failed.data.text("reason").as_deref(), Some("expired" | "unfunded_until_expired"));
         let ends: i64 = order.ordered.as_ref().filter(|_| window)?.valid_before.try_into().ok()?;
         DateTime::from_timestamp(ends, 0)
     });
-    let begun = answered.min().or(requested).unwrap_or_default();
+    let begun = books.accepted_at.get(&id).copied().or(requested).unwrap_or_default();
     [Some(begun), evidence.run.healed_at, expired].into_iter().flatten().max().unwrap_or_default()
 }
 
@@ -54,7 +51,9 @@ pub fn fired(evidence: &Evidence) -> Verdict {
     for fault in &evidence.run.faults {
         let counts = evidence.journal.fired.iter().filter(|fired| fired.name == fault.name);
         let fired = counts.fold(0_u64, |sum, fired| sum.saturating_add(fired.count));
-        check.that(fired >= fault.at_least, || format!("{} fired {fired} times, {} were planned", fault.name, fault.at_least));
+        check.that(fired >= fault.at_least, || {
+            format!("{} fired {fired} times, {} were planned", fault.name, fault.at_least)
+        });
     }
     check.verdict("no fault was planned")
 }

@@ -4,28 +4,34 @@ use crate::books::Books;
 use crate::decode::event::{Aggregate, Event};
 use crate::evidence::Evidence;
 use crate::evidence::journal::{Filter, Observation, Seen};
+use crate::evidence::tables::Row;
 use crate::legal::Leads;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::Address;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
+
+/// Rows of payments by id.
+type Rows<'a> = BTreeMap<&'a str, &'a Row>;
 
 /// A14: no client missed an event that was its own, or saw another one; what it saw last is what the rows show.
 pub fn streams(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A14", "event streams had no gap, and the last event is the state");
+    let rows = evidence.tables.live.get("payment_rows").into_iter().flatten();
+    let rows: Rows<'_> = rows.filter_map(|row| Some((text(row.get("id"))?, row))).collect();
     let mut clients: BTreeMap<&str, Vec<&Observation>> = BTreeMap::new();
     for seen in &evidence.journal.observations {
         clients.entry(&seen.client).or_default().push(seen);
     }
     for (client, mut connections) in clients {
         connections.sort_by_key(|seen| seen.connection);
-        let fault = fault(evidence, books, &connections);
+        let fault = fault(&rows, books, &connections);
         check.that(fault.is_none(), || format!("{client}: {}", fault.unwrap_or_default()));
     }
     check.verdict("no client of event streams was journalled")
 }
 
-fn fault(evidence: &Evidence, books: &Books, connections: &[&Observation]) -> Option<String> {
+fn fault(rows: &Rows<'_>, books: &Books, connections: &[&Observation]) -> Option<String> {
     let first = connections.first()?;
     if connections.iter().any(|seen| seen.filter != first.filter) {
         return Some("one client, two filters".to_owned());
@@ -63,27 +69,32 @@ fn fault(evidence: &Evidence, books: &Books, connections: &[&Observation]) -> Op
             Some(_) => {}
         }
     }
-    if let Some(strange) = by_seq.keys().find(|seq| own.iter().all(|event| event.seq != **seq)) {
+    let for_it: BTreeSet<u64> = own.iter().map(|event| event.seq).collect();
+    if let Some(strange) = by_seq.keys().find(|seq| !for_it.contains(seq)) {
         return Some(format!("saw {strange}, which is not for it"));
     }
-    if stayed { last(evidence, &own, &by_seq) } else { None }
+    if stayed { last(rows, &own, &by_seq) } else { None }
 }
 
 /// Who stayed to the end has seen the state that each row shows.
-fn last(evidence: &Evidence, own: &[&Event], seen: &BTreeMap<u64, &Seen>) -> Option<String> {
+fn last(rows: &Rows<'_>, own: &[&Event], seen: &BTreeMap<u64, &Seen>) -> Option<String> {
     let ends: BTreeMap<&Aggregate, &&Event> =
         own.iter().filter(|event| seen.contains_key(&event.seq)).map(|event| (&event.of, event)).collect();
     ends.into_iter().find_map(|(of, event)| {
         let Aggregate::Order(id) = of else { return None };
-        let rows = evidence.tables.live.get("payment_rows").into_iter().flatten();
-        let shown = rows.into_iter().find(|row| text(row.get("id")) == Some(id.to_string().as_str()))?;
+        let Some(shown) = rows.get(id.to_string().as_str()) else { return Some(format!("{id} has no row")) };
         let same_seq = text(shown.get("last_seq")) == Some(event.seq.to_string().as_str());
         let same_stage = match event.kind.leads {
             Leads::To(stage) => text(shown.get("stage")) == Some(stage),
             Leads::Back => true,
         };
         (!same_seq || !same_stage).then(|| {
-            format!("saw {} last of {id}, the row shows {:?} at {:?}", event.seq, shown.get("stage"), shown.get("last_seq"))
+            format!(
+                "saw {} last of {id}, the row shows {:?} at {:?}",
+                event.seq,
+                shown.get("stage"),
+                shown.get("last_seq")
+            )
         })
     })
 }

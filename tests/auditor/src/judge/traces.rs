@@ -1,11 +1,11 @@
 //! What the run left behind: no secret in a log, nothing that grew and stayed (A16).
 
 use crate::evidence::Evidence;
-use crate::evidence::journal::{Phase, Sample};
+use crate::evidence::journal::Phase;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::{Address, hex, keccak256};
 use secp256k1::{Secp256k1, SecretKey};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// A header in a log is its payment: this much of it is recognised, cut off at either end or not.
 const HEADER_PART: usize = 64;
@@ -22,15 +22,19 @@ fn logs(evidence: &Evidence, check: &mut Check) {
     if evidence.logs.is_empty() {
         return check.note("no logs were given");
     }
-    let sent = evidence.journal.requests.iter();
-    let headers: Vec<&str> = sent.clone().filter_map(|request| request.payment.as_ref()).map(|header| header.value.as_str()).collect();
-    let parts: BTreeSet<&str> = headers.iter().filter_map(|value| middle(value)).collect();
-    let signatures: BTreeSet<String> =
-        sent.filter_map(|request| request.sent.as_ref()).map(|sent| hex::encode(&sent.signature[..64])).collect();
+    let requests = || evidence.journal.requests.iter();
+    let headers = requests().filter_map(|request| middle(&request.payment.as_ref()?.value));
+    let headers: HashSet<&str> = headers.collect();
+    let signatures =
+        requests().filter_map(|request| request.sent.as_ref()).map(|sent| hex::encode(&sent.signature[..64]));
+    let signatures: HashSet<String> = signatures.collect();
     for log in &evidence.logs {
         let lower = log.text.to_lowercase();
-        check.that(parts.iter().all(|part| !log.text.contains(*part)), || format!("{} has a payment header", log.name));
-        check.that(signatures.iter().all(|hex| !lower.contains(hex)), || format!("{} has a payer's signature", log.name));
+        let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/');
+        let header = windows(&log.text, is_base64, HEADER_PART).any(|part| headers.contains(part));
+        check.that(!header, || format!("{} has a payment header", log.name));
+        let signature = windows(&lower, |c| c.is_ascii_hexdigit(), 128).any(|part| signatures.contains(part));
+        check.that(!signature, || format!("{} has a payer's signature", log.name));
         for relayer in keys(&lower).filter(|account| evidence.run.relayers.contains(account)) {
             check.that(false, || format!("{} has the key of {relayer}", log.name));
         }
@@ -41,6 +45,12 @@ fn logs(evidence: &Evidence, check: &mut Check) {
 fn middle(value: &str) -> Option<&str> {
     let from = value.len().checked_sub(HEADER_PART)? / 2;
     value.get(from..from.checked_add(HEADER_PART)?)
+}
+
+/// Every part of this length of every word.
+fn windows(text: &str, is_word: impl Fn(char) -> bool, length: usize) -> impl Iterator<Item = &str> {
+    let words = text.split(move |c| !is_word(c)).filter(move |word| word.len() >= length);
+    words.flat_map(move |word| (0..=word.len() - length).filter_map(move |at| word.get(at..at + length)))
 }
 
 /// Accounts of all words of 64 hex digits: most are hashes, and of nobody whom we know.
@@ -71,10 +81,11 @@ fn resources(evidence: &Evidence, check: &mut Check) {
             check.that(false, || format!("{process}: one sample of baseline and one of after are needed"));
             continue;
         };
-        let kinds: [(&str, fn(&Sample) -> u64); 3] =
-            [("bytes of memory", |s| s.rss_bytes), ("open files", |s| s.fds), ("tasks", |s| s.tasks)];
-        for (what, of) in kinds {
-            let (before, after) = (of(before), of(after));
+        for (what, before, after) in [
+            ("bytes of memory", before.rss_bytes, after.rss_bytes),
+            ("open files", before.fds, after.fds),
+            ("tasks", before.tasks, after.tasks),
+        ] {
             check.that(after.saturating_mul(100) <= before.saturating_mul(limit.saturating_add(100)), || {
                 format!("{process} has {after} {what}, it began with {before}")
             });

@@ -162,7 +162,8 @@ impl Bench {
 impl Said {
     /// What is wrong by this check.
     pub fn findings(&self, id: &str) -> Vec<String> {
-        let verdict = self.verdicts.iter().find(|verdict| verdict["id"] == id).unwrap_or_else(|| panic!("{}", self.text));
+        let verdict =
+            self.verdicts.iter().find(|verdict| verdict["id"] == id).unwrap_or_else(|| panic!("{}", self.text));
         verdict["findings"].as_array().unwrap().iter().map(|finding| finding.as_str().unwrap().to_owned()).collect()
     }
 

@@ -27,10 +27,18 @@ impl Journal {
     }
 
     /// Sends a purchase and notes it; `lost` as if its answer had never come.
-    async fn buy(&mut self, stack: &Stack, payment: &Payment, header: (&str, String), key: Option<&str>, lost: bool) -> Answer {
+    async fn buy(
+        &mut self,
+        stack: &Stack,
+        payment: &Payment,
+        header: (&str, String),
+        key: Option<&str>,
+        lost: bool,
+    ) -> Answer {
         let path = format!("/api/mint/{}", payment.terms.token);
         let body = json!({ "quantity": payment.quantity }).to_string();
-        let mut request = stack.http.post(stack.url(Service::Api, &path)).header(header.0, &header.1).body(body.clone());
+        let mut request =
+            stack.http.post(stack.url(Service::Api, &path)).header(header.0, &header.1).body(body.clone());
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
         }
@@ -43,7 +51,14 @@ impl Journal {
 }
 
 /// A line of the journal.
-pub fn request_line(at: DateTime<Utc>, path: &str, header: (&str, String), key: Option<&str>, body: &str, answer: Value) -> Value {
+pub fn request_line(
+    at: DateTime<Utc>,
+    path: &str,
+    header: (&str, String),
+    key: Option<&str>,
+    body: &str,
+    answer: Value,
+) -> Value {
     json!({
         "kind": "request", "at": at, "method": "POST", "path": path,
         "payment": { "name": header.0, "value": header.1 }, "idempotencyKey": key, "body": body,

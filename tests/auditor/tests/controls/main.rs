@@ -68,7 +68,9 @@ async fn on_the_chain(stack: &Stack, load: &Load, bench: &mut Bench) {
         let hand = Tamper { stack, bench };
         let snapshot = hand.remember().await;
         match control {
-            "a mint that nobody paid for" | "a mint that nobody ordered" => hand.mint(idle.address, &[key(&unsent)]).await,
+            "a mint that nobody paid for" | "a mint that nobody ordered" => {
+                hand.mint(idle.address, &[key(&unsent)]).await
+            }
             "one transfer for two nonces" => {
                 hand.one_transfer_for_two(idle.address, [nonce(&one), nonce(&other)], token.unit_price.0).await;
                 hand.mint(idle.address, &[key(&one), key(&other)]).await;
@@ -110,7 +112,13 @@ async fn in_the_tables(stack: &Stack, bench: &mut Bench) {
     for (control, does, undoes, id, word) in [
         ("an edited row", edited, undone, "A10", "mint_attempts is"),
         ("two events swapped in the copy", swapped, swapped, "A09", "sequence 20"),
-        ("a counter that counts wrong", "UPDATE stage_totals SET units = units + 1", "UPDATE stage_totals SET units = units - 1", "A10", "units is"),
+        (
+            "a counter that counts wrong",
+            "UPDATE stage_totals SET units = units + 1",
+            "UPDATE stage_totals SET units = units - 1",
+            "A10",
+            "units is",
+        ),
     ] {
         bench.green().await;
         for query in [&trigger("DISABLE"), does, &trigger("ENABLE")] {

@@ -13,7 +13,8 @@ const USED_SLOT: u64 = 4;
 
 /// Three logs, all of their topics and the last one's data from the call data: `(topic, topic, topic)`, the same again,
 /// and `(topic, topic, topic, word)`.
-const EMITTER: &str = "0x60403560203560003560006000a360a03560803560603560006000a3610120356000526101003560e03560c03560206000a300";
+const EMITTER: &str =
+    "0x60403560203560003560006000a360a03560803560603560006000a3610120356000526101003560e03560c03560206000a300";
 
 /// One hand on the chain.
 pub struct Tamper<'a> {
