@@ -8,6 +8,7 @@ mod crash_points;
 mod crowd;
 mod forged;
 mod gate;
+mod lanes;
 mod neighbours_away;
 mod only_lock;
 mod rebuilt;

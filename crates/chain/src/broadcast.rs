@@ -2,7 +2,6 @@
 
 use crate::connect::Chain;
 use crate::error::{ChainError, from_rpc};
-use alloy::primitives::B256;
 use alloy::providers::Provider;
 use domain::event::OpenTx;
 
@@ -36,15 +35,6 @@ impl Chain {
                 other => Broadcast::Transient(other.to_string()),
             },
         }
-    }
-
-    /// Whether the node knows the transaction, pending or mined. `false` decides nothing: another node may know it.
-    ///
-    /// # Errors
-    /// `Transient`.
-    pub async fn knows(&self, hash: B256) -> Result<bool, ChainError> {
-        let found = self.provider.get_transaction_by_hash(hash).await;
-        found.map(|tx| tx.is_some()).map_err(|e| from_rpc("eth_getTransactionByHash", e))
     }
 }
 

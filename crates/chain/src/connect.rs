@@ -138,12 +138,4 @@ impl Chain {
         request.gas = gas;
         self.provider.call(request).await.map_err(|e| from_rpc("eth_call", e))
     }
-
-    /// The account's nonce after the latest block.
-    ///
-    /// # Errors
-    /// `Transient`.
-    pub async fn nonce(&self, account: Address) -> Result<u64, ChainError> {
-        self.provider.get_transaction_count(account).await.map_err(|e| from_rpc("eth_getTransactionCount", e))
-    }
 }

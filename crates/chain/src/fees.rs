@@ -4,24 +4,13 @@ use crate::connect::Chain;
 use crate::error::{ChainError, from_rpc};
 use crate::head::Head;
 use alloy::providers::Provider;
+use domain::lane::{FEE_MAX_WEI, Fees};
 
 /// The tip is at least this: Base's own minimum base fee is 0.005 gwei, pools want a tip above zero.
 const TIP_MIN_WEI: u128 = 1_000_000;
 
 /// The tip is at most this, whatever a broken fee oracle answers (F51): 5 gwei.
 const TIP_MAX_WEI: u128 = 5_000_000_000;
-
-/// The fee cap is at most this: 200 gwei, far above any congestion seen on an L2.
-const FEE_MAX_WEI: u128 = 200_000_000_000;
-
-/// EIP-1559 fees, wei a gas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fees {
-    /// `maxFeePerGas`.
-    pub max_fee_wei: u128,
-    /// `maxPriorityFeePerGas`.
-    pub priority_fee_wei: u128,
-}
 
 impl Chain {
     /// Fees for a transaction that should survive six full blocks above `head`: twice the base fee (it grows 12.5 % a

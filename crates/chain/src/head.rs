@@ -51,7 +51,7 @@ impl Chain {
         Ok(canonical.block.hash == block.hash)
     }
 
-    async fn block(&self, which: BlockNumberOrTag) -> Result<Head, ChainError> {
+    pub(crate) async fn block(&self, which: BlockNumberOrTag) -> Result<Head, ChainError> {
         let operation = "eth_getBlockByNumber";
         let block = self.provider.get_block_by_number(which).await.map_err(|e| from_rpc(operation, e))?;
         let block = block.ok_or_else(|| null(operation))?;

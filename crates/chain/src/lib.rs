@@ -4,6 +4,7 @@
 //! No nonce filler and no watcher of the client library is used: they leak nonces, hang and ignore reorgs (D13).
 
 pub mod abi;
+mod account;
 mod batch_mint;
 mod broadcast;
 mod connect;
@@ -16,13 +17,14 @@ mod receipt;
 mod settle;
 mod sign;
 
+pub use account::Presence;
 pub use alloy::primitives::{Address, B256, Bytes, U256};
 pub use batch_mint::{MINT_BATCH_MAX, MintItem, MintResult};
 pub use broadcast::{Broadcast, classify};
 pub use connect::{Asset, Chain, ChainConfig};
+pub use domain::lane::Fees;
 pub use error::ChainError;
 pub use evidence::Evidence;
-pub use fees::Fees;
 pub use head::Head;
 pub use receipt::{Included, Inclusion};
 pub use settle::{SETTLE_BATCH_MAX, SettleResult, Simulated};

@@ -2,14 +2,14 @@
 
 use crate::connect::Chain;
 use crate::error::ChainError;
-use crate::fees::Fees;
-use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
-use alloy::eips::eip2718::Encodable2718;
+use alloy::consensus::{SignableTransaction, Transaction, TxEip1559, TxEnvelope};
+use alloy::eips::eip2718::{Decodable2718, Encodable2718};
 use alloy::primitives::{Address, Bytes, TxKind, U256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use domain::PaymentId;
 use domain::event::{OpenTx, Purpose};
+use domain::lane::Fees;
 use std::fmt;
 use std::str::FromStr;
 
@@ -87,5 +87,23 @@ impl Chain {
             priority_fee_wei: fees.priority_fee_wei,
             items: call.items,
         })
+    }
+
+    /// Signs the same call for the same nonce with other fees. Nothing is sent.
+    ///
+    /// # Errors
+    /// `Misconfigured` when the key cannot sign, or the bytes are no transaction of ours.
+    pub fn replace(&self, key: &Key, open: &OpenTx, fees: Fees) -> Result<OpenTx, ChainError> {
+        let bad = |why: &str| ChainError::Misconfigured(format!("the bytes for nonce {} are {why}", open.nonce));
+        let envelope = TxEnvelope::decode_2718(&mut open.raw_tx.as_ref()).map_err(|e| bad(&e.to_string()))?;
+        let input = envelope.input().clone();
+        let call = Call {
+            purpose: open.purpose,
+            target: open.target,
+            input,
+            gas_limit: open.gas_limit,
+            items: open.items.clone(),
+        };
+        self.sign(key, open.nonce, fees, call)
     }
 }

@@ -9,7 +9,7 @@ pub use order::{
     Deferral, FailureReason, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure, PaymentProof, Submission,
     WaitReason,
 };
-pub use signer::{Claimed, OpenTx, Purpose, Settled, SignerEvent};
+pub use signer::{Claimed, Lost, OpenTx, Purpose, Settled, SignerEvent};
 
 use crate::idempotency::{IdempotencyKey, KeyEvent};
 use crate::ids::PaymentId;

@@ -1,7 +1,7 @@
 //! Example facts, one of each: for tests, documents, `schemas/` and demos alike.
 
 use crate::event::{
-    Claimed, Deferral, Event, FailureReason, Minted, OpenTx, OpsEvent, OrderEvent, PaidBy, ParkReason, Parked,
+    Claimed, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent, PaidBy, ParkReason, Parked,
     ParkedMessage, PaymentFailure, PaymentProof, Purpose, Settled, SignerEvent, Submission, TokenEvent, WaitReason,
 };
 use crate::idempotency::{IdempotencyKey, KeyBound, KeyEvent, KeySource};
@@ -103,6 +103,22 @@ pub fn open_tx(nonce: u64) -> OpenTx {
     }
 }
 
+/// The same at an eighth more.
+pub fn replacement(nonce: u64) -> OpenTx {
+    OpenTx {
+        tx_hash: B256::repeat_byte(nonce.to_le_bytes()[0]),
+        raw_tx: Bytes::from_static(&[0x02, 0xf9]),
+        max_fee_wei: 2_250_000_000,
+        priority_fee_wei: 1_125_000_000,
+        ..open_tx(nonce)
+    }
+}
+
+/// Nonce `nonce` was used elsewhere.
+pub fn lost(nonce: u64) -> Lost {
+    Lost { nonce, account_nonce: nonce + 1, block: block(44) }
+}
+
 /// Nonce `nonce` is used.
 pub fn settled(nonce: u64) -> Settled {
     Settled {
@@ -162,7 +178,9 @@ pub fn all() -> Vec<Event> {
         order(OrderEvent::PaymentDeferred(1, deferral())),
         signer(SignerEvent::Signed(open_tx(7))),
         order(OrderEvent::PaymentSubmitted(1, submission(7))),
+        signer(SignerEvent::Replaced(1, replacement(7))),
         signer(SignerEvent::Settled(settled(7))),
+        signer(SignerEvent::Lost(lost(8))),
         order(OrderEvent::PaymentConfirmed(proof())),
         order(OrderEvent::PaymentFailed(failure())),
         order(OrderEvent::MintDeferred(1, deferral())),

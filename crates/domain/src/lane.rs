@@ -1,6 +1,15 @@
 //! A signer lane: one key, its nonces in order, what is signed and not yet settled. Pure; `lanes` does the I/O.
 //!
-//! The fence of a nonce is the ledger: `signed.<nonce>` can be written once. This fold only says which nonce is next.
+//! The fence of a nonce is the ledger: `signed.<nonce>` and `replaced.<nonce>.<n>` can be written once. The fold says which
+//! nonce is next and what is under way, [`tend`] what to do about it.
+
+mod fees;
+mod tend;
+#[cfg(test)]
+mod tests;
+
+pub use fees::{FEE_MAX_WEI, Fees};
+pub use tend::{CALL_GAS, Look, Rest, STUCK_BLOCKS, Seen, Step, tend};
 
 use crate::event::{Claimed, OpenTx, Purpose, SignerEvent};
 use std::collections::BTreeMap;
@@ -15,7 +24,52 @@ pub struct Lane {
     /// The nonce to sign for next.
     pub next_nonce: u64,
     /// Signed and not settled, by nonce.
-    pub open: BTreeMap<u64, OpenTx>,
+    pub open: BTreeMap<u64, Open>,
+}
+
+/// A nonce under way: every transaction that was signed for it. They make the same call, and any of them may be mined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    first: OpenTx,
+    replacements: Vec<OpenTx>,
+}
+
+impl Open {
+    /// Signed once.
+    pub fn new(first: OpenTx) -> Self {
+        Self { first, replacements: Vec::new() }
+    }
+
+    /// The one to broadcast: that with the highest fees.
+    pub fn latest(&self) -> &OpenTx {
+        self.replacements.last().unwrap_or(&self.first)
+    }
+
+    /// All of them, the latest first.
+    pub fn attempts(&self) -> impl Iterator<Item = &OpenTx> {
+        self.replacements.iter().rev().chain([&self.first])
+    }
+
+    /// The number of the next replacement.
+    pub fn next_replacement(&self) -> u32 {
+        u32::try_from(self.replacements.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    fn replace(&mut self, n: u32, tx: &OpenTx) -> Result<(), ImpossibleLane> {
+        if n != self.next_replacement() {
+            return Err(ImpossibleLane::ReplacedOutOfTurn {
+                nonce: tx.nonce,
+                expected: self.next_replacement(),
+                found: n,
+            });
+        }
+        let call = |tx: &OpenTx| (tx.purpose, tx.target, tx.gas_limit, tx.items.clone());
+        if call(tx) != call(&self.first) {
+            return Err(ImpossibleLane::AnotherCall(tx.nonce));
+        }
+        self.replacements.push(tx.clone());
+        Ok(())
+    }
 }
 
 /// A past that no decider could have written: the lane stops, others go on.
@@ -35,6 +89,22 @@ pub enum ImpossibleLane {
     /// The greatest number was signed for, which no account can use (EIP-2681).
     #[error("nonce 18446744073709551615 was signed for, and no account has it")]
     NoNonceLeft,
+    /// A replacement's number.
+    #[error("replacement {found} of nonce {nonce} where {expected} was next")]
+    ReplacedOutOfTurn {
+        /// The nonce.
+        nonce: u64,
+        /// What was next.
+        expected: u32,
+        /// What was written.
+        found: u32,
+    },
+    /// A replacement does something else.
+    #[error("the replacement of nonce {0} makes another call")]
+    AnotherCall(u64),
+    /// A nonce that is not under way was replaced or lost.
+    #[error("nonce {0} is not under way")]
+    NotOpen(u64),
 }
 
 /// Folds one event. A fold may start at the latest claim: [`resume`].
@@ -42,29 +112,50 @@ pub enum ImpossibleLane {
 /// # Errors
 /// [`ImpossibleLane`]: somebody else wrote to this stream.
 pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, ImpossibleLane> {
-    match (lane, event) {
-        (None, SignerEvent::Claimed(claim)) if claim.open.is_empty() => Ok(Some(resume(claim, []))),
-        (None, _) => Err(ImpossibleLane::NotClaimed),
-        (Some(lane), SignerEvent::Claimed(claim)) => Ok(Some(Lane { epoch: claim.epoch, ..lane })),
-        (Some(mut lane), SignerEvent::Signed(tx)) => {
+    let Some(mut lane) = lane else {
+        return match event {
+            SignerEvent::Claimed(claim) if claim.open.is_empty() => Ok(Some(resume(claim, []))),
+            _ => Err(ImpossibleLane::NotClaimed),
+        };
+    };
+    match event {
+        SignerEvent::Claimed(claim) => lane.epoch = claim.epoch,
+        SignerEvent::Signed(tx) => {
             if tx.nonce != lane.next_nonce {
                 return Err(ImpossibleLane::NonceOutOfTurn { expected: lane.next_nonce, found: tx.nonce });
             }
             lane.next_nonce = tx.nonce.checked_add(1).ok_or(ImpossibleLane::NoNonceLeft)?;
-            lane.open.insert(tx.nonce, tx.clone());
-            Ok(Some(lane))
+            lane.open.insert(tx.nonce, Open::new(tx.clone()));
         }
-        (Some(mut lane), SignerEvent::Settled(settled)) => {
+        SignerEvent::Replaced(n, tx) => {
+            lane.open.get_mut(&tx.nonce).ok_or(ImpossibleLane::NotOpen(tx.nonce))?.replace(*n, tx)?;
+        }
+        SignerEvent::Lost(lost) if lost.nonce == lane.next_nonce && lost.account_nonce > lost.nonce => {
+            lane.next_nonce = lost.account_nonce;
+        }
+        SignerEvent::Lost(lost) => {
+            lane.open.remove(&lost.nonce).ok_or(ImpossibleLane::NotOpen(lost.nonce))?;
+        }
+        SignerEvent::Settled(settled) => {
             lane.open.remove(&settled.nonce);
-            Ok(Some(lane))
         }
     }
+    Ok(Some(lane))
 }
 
-/// The lane at a claim, given the transactions that were open then: what is written before it need not be read.
+/// The lane at a claim, given the transactions that were open then, for each nonce in the order in which they were
+/// signed: what is written before the claim need not be read.
 pub fn resume(claim: &Claimed, open: impl IntoIterator<Item = OpenTx>) -> Lane {
-    let open = open.into_iter().filter(|tx| claim.open.contains(&tx.nonce)).map(|tx| (tx.nonce, tx)).collect();
-    Lane { epoch: claim.epoch, purpose: claim.purpose, next_nonce: claim.next_nonce, open }
+    let mut under_way: BTreeMap<u64, Open> = BTreeMap::new();
+    for tx in open.into_iter().filter(|tx| claim.open.contains(&tx.nonce)) {
+        match under_way.get_mut(&tx.nonce) {
+            Some(open) => open.replacements.push(tx),
+            None => {
+                under_way.insert(tx.nonce, Open::new(tx));
+            }
+        }
+    }
+    Lane { epoch: claim.epoch, purpose: claim.purpose, next_nonce: claim.next_nonce, open: under_way }
 }
 
 /// The claim with which `instance` takes over `lane`, or opens it at the account's nonce on chain.
@@ -77,46 +168,5 @@ pub fn claim(lane: Option<&Lane>, purpose: Purpose, chain_id: u64, instance: &st
         instance: instance.to_owned(),
         next_nonce: lane.map_or(chain_nonce, |lane| lane.next_nonce),
         open: lane.map_or_else(Vec::new, |lane| lane.open.keys().copied().collect()),
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::examples;
-
-    #[test]
-    fn a_fold_from_the_latest_claim_equals_the_fold_of_everything() {
-        let mut all = None;
-        let first = SignerEvent::Claimed(claim(None, Purpose::Settle, 84532, "a", 7));
-        all = evolve(all, &first).unwrap();
-        for nonce in 7..10 {
-            all = evolve(all, &SignerEvent::Signed(examples::open_tx(nonce))).unwrap();
-        }
-        all = evolve(all, &SignerEvent::Settled(examples::settled(7))).unwrap();
-        let second = claim(all.as_ref(), Purpose::Settle, 84532, "b", 99);
-        let whole = evolve(all, &SignerEvent::Claimed(second.clone())).unwrap().unwrap();
-        assert_eq!(resume(&second, (7..10).map(examples::open_tx)), whole);
-        assert_eq!((whole.epoch, whole.next_nonce), (2, 10));
-        assert_eq!(whole.open.keys().copied().collect::<Vec<_>>(), [8, 9]);
-    }
-
-    #[test]
-    fn a_nonce_out_of_turn_stops_the_lane() {
-        let lane = evolve(None, &SignerEvent::Claimed(claim(None, Purpose::Mint, 1, "a", 0))).unwrap();
-        let skipped = evolve(lane, &SignerEvent::Signed(examples::open_tx(1)));
-        assert_eq!(skipped, Err(ImpossibleLane::NonceOutOfTurn { expected: 0, found: 1 }));
-        assert_eq!(evolve(None, &SignerEvent::Signed(examples::open_tx(0))), Err(ImpossibleLane::NotClaimed));
-    }
-
-    /// A promise of the fuzz target `log`, broken until it was written: both overflowed.
-    #[test]
-    fn b63_a_rogue_claim_at_the_end_of_the_numbers_stops_the_lane_and_panics_nowhere() {
-        let rogue = Claimed { epoch: u32::MAX, ..claim(None, Purpose::Settle, 1, "rogue", u64::MAX) };
-        let lane = evolve(None, &SignerEvent::Claimed(rogue)).unwrap();
-        assert_eq!(claim(lane.as_ref(), Purpose::Settle, 1, "next", 0).epoch, u32::MAX);
-        let signed = evolve(lane, &SignerEvent::Signed(examples::open_tx(u64::MAX)));
-        assert_eq!(signed, Err(ImpossibleLane::NoNonceLeft));
     }
 }

@@ -1,41 +1,38 @@
-//! One lane at work: claim, record, broadcast, tend.
+//! One lane at work: claim, record, broadcast. What is under way is looked after in `tend`.
 
 use crate::error::LaneError;
 use crate::item::Item;
+use crate::watch::Watch;
+use crate::window::Window;
 use chain::{Address, Broadcast, Call, Chain, Key};
-use domain::event::Submission;
-use domain::event::{OpenTx, Purpose};
-use domain::lane;
+use domain::event::{OpenTx, Purpose, Submission};
+use domain::lane::{self, Rest};
 use domain::order::Command;
 use domain::{Event, Lane, SignerEvent};
 use ledger::{Expected, Ledger, Loaded, NewEvent};
 use runtime::failpoint;
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// Signed and unsettled transactions of one lane. Nodes keep 16 per account in their pools; half of it leaves room.
-pub const IN_FLIGHT_MAX: usize = 8;
-
-/// A transaction that the node does not know is sent again at most this often.
-const TEND_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A lane in the hands of one worker.
 #[derive(Debug)]
 pub struct SignerLane {
-    ledger: Ledger,
-    chain: Chain,
-    key: Key,
-    folded: Loaded<Lane>,
-    lane: Lane,
-    tended: Instant,
+    pub(crate) ledger: Ledger,
+    pub(crate) chain: Chain,
+    pub(crate) key: Key,
+    pub(crate) folded: Loaded<Lane>,
+    pub(crate) lane: Lane,
+    pub(crate) window: Window,
+    pub(crate) watch: Watch,
+    pub(crate) rests: Option<Rest>,
+    /// Whether the account's money runs out, so that it is said once.
+    pub(crate) is_low: bool,
 }
 
 impl SignerLane {
     /// Takes the lane over: writes a claim with a snapshot (or finds the one that another instance wrote just now), then
-    /// sends again what is open and unknown to the node.
+    /// looks after what is open.
     ///
     /// # Errors
-    /// `Transient`: try again. `Broken`: the key is used elsewhere, or its history is not ours.
+    /// `Transient`: try again. `Broken`: the key has another purpose, or its history is not ours.
     pub async fn claim(
         ledger: Ledger,
         chain: Chain,
@@ -57,7 +54,8 @@ impl SignerLane {
             }
             if let Some(lane) = folded.state.clone() {
                 tracing::info!(%address, epoch = lane.epoch, next_nonce = lane.next_nonce, open = lane.open.len(), "lane claimed");
-                let mut lane = Self { ledger, chain, key, folded, lane, tended: Instant::now() };
+                let (window, watch) = (Window::default(), Watch::default());
+                let mut lane = Self { ledger, chain, key, folded, lane, window, watch, rests: None, is_low: false };
                 lane.tend_now().await?;
                 return Ok(lane);
             }
@@ -76,7 +74,12 @@ impl SignerLane {
 
     /// Whether another transaction may be signed.
     pub fn has_room(&self) -> bool {
-        self.in_flight() < IN_FLIGHT_MAX
+        self.rests.is_none() && self.in_flight() < self.window.size()
+    }
+
+    /// Why it signs nothing new, where it rests.
+    pub fn rests(&self) -> Option<Rest> {
+        self.rests
     }
 
     /// Signs `call` for the next nonce, appends it **in one atomic batch** with what `command` makes of each of `items`,
@@ -96,9 +99,7 @@ impl SignerLane {
         let fees = self.chain.fees(head).await?;
         let tx = self.chain.sign(&self.key, self.lane.next_nonce, fees, call)?;
         let submission = Submission { signer: self.address(), nonce: tx.nonce, tx_hash: tx.tx_hash };
-        let signed = Event::Signer(self.address(), SignerEvent::Signed(tx.clone()));
-        let mut events =
-            vec![NewEvent { event: signed, expected: Expected::Version(self.folded.version), trace: None }];
+        let mut events = vec![self.event(SignerEvent::Signed(tx.clone()))];
         for item in items {
             // No item is sent without its event in the same append.
             events.push(item.event(command(submission.clone())).ok_or(LaneError::Stale)?);
@@ -110,38 +111,11 @@ impl SignerLane {
         Ok(())
     }
 
-    /// Looks after what is signed and unsettled; does nothing when called again within half a second.
-    ///
-    /// # Errors
-    /// `Transient`: call it again.
-    pub async fn tend(&mut self) -> Result<(), LaneError> {
-        if self.tended.elapsed() < TEND_INTERVAL {
-            return Ok(());
-        }
-        self.tend_now().await
-    }
-
-    async fn tend_now(&mut self) -> Result<(), LaneError> {
-        self.tended = Instant::now();
-        self.refresh().await?;
-        if self.lane.open.is_empty() {
-            return Ok(());
-        }
-        let used = self.chain.nonce(self.address()).await?;
-        behind(&self.lane, used, self.address())?;
-        for tx in self.lane.open.values().filter(|tx| tx.nonce >= used) {
-            if !self.chain.knows(tx.tx_hash).await? {
-                tracing::warn!(signer = %self.address(), nonce = tx.nonce, tx = %tx.tx_hash, "the node lost a transaction: sent again");
-                self.broadcast(tx).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// The answer changes nothing that is written: known or not, the same bytes are sent again until they are settled.
-    async fn broadcast(&self, tx: &OpenTx) {
+    /// Whatever the answer, nothing that is written changes: the same bytes are sent again until they are settled.
+    pub(crate) async fn broadcast(&mut self, tx: &OpenTx) {
         let (signer, nonce, hash) = (self.address(), tx.nonce, tx.tx_hash);
-        match self.chain.broadcast(tx).await {
+        let answer = self.chain.broadcast(tx).await;
+        match &answer {
             Broadcast::Accepted => tracing::info!(%signer, nonce, tx = %hash, items = tx.items.len(), "broadcast"),
             Broadcast::Known | Broadcast::NonceTooLow => {
                 tracing::info!(%signer, nonce, tx = %hash, "broadcast: known already")
@@ -155,11 +129,20 @@ impl SignerLane {
                 tracing::error!(%signer, nonce, tx = %hash, why, "broadcast: an answer that is not known")
             }
         }
+        self.watch.answered(hash, &answer);
     }
 
-    async fn refresh(&mut self) -> Result<(), LaneError> {
+    /// An event of this lane, at the version that was read.
+    pub(crate) fn event(&self, event: SignerEvent) -> NewEvent {
+        let event = Event::Signer(self.address(), event);
+        NewEvent { event, expected: Expected::Version(self.folded.version), trace: None }
+    }
+
+    pub(crate) async fn refresh(&mut self) -> Result<(), LaneError> {
         let folded = self.ledger.refresh_lane(self.address(), self.folded.clone()).await?;
         if let Some(lane) = folded.state.clone() {
+            let ended = self.lane.open.keys().filter(|nonce| !lane.open.contains_key(nonce)).count();
+            self.window.ended(ended);
             self.lane = lane;
         }
         self.folded = folded;
@@ -167,30 +150,23 @@ impl SignerLane {
     }
 }
 
-/// A lane whose account has gone beyond its ledger is used by somebody else (F44): stop before signing anything.
 fn check(lane: Option<&Lane>, purpose: Purpose, chain_nonce: u64, address: Address) -> Result<(), LaneError> {
-    match lane {
-        Some(lane) if lane.purpose != purpose => {
-            Err(LaneError::Broken(format!("{address} is the key of another purpose: {:?}", lane.purpose)))
-        }
-        Some(lane) if chain_nonce > lane.next_nonce => Err(LaneError::Broken(format!(
-            "{address} has nonce {chain_nonce} on chain, but {} in the ledger: its key is used elsewhere",
-            lane.next_nonce
-        ))),
-        Some(lane) => behind(lane, chain_nonce, address),
-        None => Ok(()),
+    let Some(lane) = lane else { return Ok(()) };
+    if lane.purpose != purpose {
+        return Err(LaneError::Broken(format!("{address} is the key of another purpose: {:?}", lane.purpose)));
     }
+    // Every nonce below the lowest open one is settled. A chain that does not have them was reset, or the node lags.
+    let settled = lane.open.keys().next().copied().unwrap_or(lane.next_nonce);
+    if chain_nonce < settled {
+        return Err(behind(address, chain_nonce, settled));
+    }
+    Ok(())
 }
 
-/// Every nonce below the lowest open one is settled. A chain that does not have them was reset, or the node lags.
-fn behind(lane: &Lane, chain_nonce: u64, address: Address) -> Result<(), LaneError> {
-    let settled = lane.open.keys().next().copied().unwrap_or(lane.next_nonce);
-    if chain_nonce >= settled {
-        return Ok(());
-    }
-    Err(LaneError::Transient(format!(
+pub(crate) fn behind(address: Address, chain_nonce: u64, settled: u64) -> LaneError {
+    LaneError::Transient(format!(
         "{address} has nonce {chain_nonce} on chain, but {settled} are settled in the ledger: the node lags, or the chain was reset"
-    )))
+    ))
 }
 
 /// Crash points of docs/CATALOGUE.md, by purpose.

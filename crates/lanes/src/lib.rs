@@ -7,11 +7,14 @@
 mod error;
 mod item;
 mod lane;
+mod tend;
 mod terms;
+mod watch;
+mod window;
 mod work;
 
 pub use error::LaneError;
 pub use item::Item;
-pub use lane::{IN_FLIGHT_MAX, SignerLane};
+pub use lane::SignerLane;
 pub use terms::Terms;
 pub use work::{NEIGHBOUR_PAUSE, Work, work};

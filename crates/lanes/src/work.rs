@@ -1,7 +1,7 @@
 //! The loop that every lane's worker runs in.
 
 use crate::error::LaneError;
-use chain::Address;
+use crate::lane::SignerLane;
 use runtime::{CancellationToken, Fatal, Health};
 use std::time::Duration;
 
@@ -11,25 +11,32 @@ pub const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
 /// What a lane does, turn by turn. It may be killed at any line: what it began is in the ledger or did not happen.
 pub trait Work: Send {
     /// The lane.
-    fn address(&self) -> Address;
+    fn lane(&self) -> &SignerLane;
 
     /// One turn: look after the lane, then at most one batch.
     fn turn(&mut self) -> impl Future<Output = Result<(), LaneError>> + Send;
 }
 
-/// Takes turns until `stop`. A neighbour that does not answer is waited for, for ever, and shows in `/readyz`.
+/// Takes turns until `stop`. What keeps it from signing shows in `/readyz`: a neighbour that does not answer is waited
+/// for, for ever; a lane that cannot go on stands still, and others carry on.
 ///
 /// # Errors
-/// A lane that cannot go on ends the process.
-pub async fn work(mut lane: impl Work, health: Health, stop: CancellationToken) -> Result<(), Fatal> {
-    let name = format!("lane {}", lane.address());
+/// None.
+pub async fn work(mut worker: impl Work, health: Health, stop: CancellationToken) -> Result<(), Fatal> {
+    let signer = worker.lane().address();
+    let name = format!("lane {signer}");
     while !stop.is_cancelled() {
-        match lane.turn().await {
-            Ok(()) => health.good(&name),
-            Err(LaneError::Broken(why)) => return Err(why.into()),
-            Err(error) => {
+        match (worker.turn().await, worker.lane().rests()) {
+            (Ok(()), None) => health.good(&name),
+            (Ok(()), Some(why)) => health.bad(&name, why.to_string()),
+            (Err(LaneError::Broken(why)), _) => {
+                health.bad(&name, why.clone());
+                tracing::error!(%signer, why, "the lane stands still");
+                stop.cancelled().await;
+            }
+            (Err(error), _) => {
                 health.bad(&name, error.to_string());
-                tracing::warn!(signer = %lane.address(), %error, "the lane pauses");
+                tracing::warn!(%signer, %error, "the lane pauses");
                 tokio::time::sleep(NEIGHBOUR_PAUSE).await;
             }
         }

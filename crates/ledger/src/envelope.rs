@@ -13,7 +13,7 @@ use cloudevents::event::SpecVersion;
 use cloudevents::{AttributesReader, EventBuilder, EventBuilderV10};
 use domain::event::OpenTx;
 use domain::event::{
-    Claimed, Deferral, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Settled, Submission,
+    Claimed, Deferral, Lost, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Settled, Submission,
 };
 use domain::{
     Event, IdempotencyKey, KeyBound, KeyEvent, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent,
@@ -96,7 +96,8 @@ pub(crate) fn data(event: &Event) -> Result<Value, serde_json::Error> {
             OrderEvent::MintConfirmed(minted) => value(minted),
         },
         Event::Signer(_, SignerEvent::Claimed(claim)) => value(claim),
-        Event::Signer(_, SignerEvent::Signed(tx)) => value(tx),
+        Event::Signer(_, SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx)) => value(tx),
+        Event::Signer(_, SignerEvent::Lost(lost)) => value(lost),
         Event::Signer(_, SignerEvent::Settled(settled)) => value(settled),
         Event::Token(_, TokenEvent::Registered(terms)) => value(terms),
         Event::Key(_, KeyEvent::Bound(bound)) => value(bound),
@@ -171,8 +172,10 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
             };
             Ok(Event::Order(id, event))
         }
-        ["signers", address, name, _] => {
+        ["signers", address, name, _, rest @ ..] => {
             let event = match *name {
+                "replaced" => SignerEvent::Replaced(number(rest.first())?, parse::<OpenTx>(data)?),
+                "lost" => SignerEvent::Lost(parse::<Lost>(data)?),
                 "claimed" => SignerEvent::Claimed(parse::<Claimed>(data)?),
                 "signed" => SignerEvent::Signed(parse::<OpenTx>(data)?),
                 "settled" => SignerEvent::Settled(parse::<Settled>(data)?),

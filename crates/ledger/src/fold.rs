@@ -4,11 +4,12 @@ use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
 use crate::subjects::{
-    REGISTRATIONS, claims_filter, key_subject, order_filter, settled_subject, signed_subject, signer_filter,
-    token_subject,
+    REGISTRATIONS, claims_filter, key_subject, lost_subject, order_filter, replaced_filter, settled_subject,
+    signed_subject, signer_filter, token_subject,
 };
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
+use domain::event::OpenTx;
 use domain::{
     Event, IdempotencyKey, KeyEvent, Lane, Order, PaymentId, SignerEvent, TokenEvent, TokenTerms, lane, order,
 };
@@ -31,6 +32,15 @@ impl<T> Default for Loaded<T> {
     fn default() -> Self {
         Self { state: None, version: 0, trace: None, since: DateTime::UNIX_EPOCH }
     }
+}
+
+/// What the ledger says of a nonce, beside its first signature.
+#[derive(Clone, Debug)]
+pub enum Nonce {
+    /// Under way, with what replaced the first transaction, in order.
+    Open(Vec<OpenTx>),
+    /// Settled or lost. Either is appended together with the outcome of every item, so there is nothing left to decide.
+    Ended,
 }
 
 impl Ledger {
@@ -80,10 +90,16 @@ impl Ledger {
             return Err(corrupt(&recorded, "not a claim"));
         };
         let mut open = Vec::new();
-        let subjects: Vec<String> = claim.open.iter().map(|nonce| signed_subject(signer, *nonce)).collect();
+        let of = |nonce: &u64| [signed_subject(signer, *nonce), replaced_filter(signer, *nonce)];
+        let subjects: Vec<String> = claim.open.iter().flat_map(of).collect();
         for signed in self.last_per_subject(&subjects).await? {
             match &signed.event {
                 Ok(Event::Signer(_, SignerEvent::Signed(tx))) => open.push(tx.clone()),
+                // What was replaced since the claim is read below.
+                Ok(Event::Signer(_, SignerEvent::Replaced(_, tx))) if signed.seq < recorded.seq => {
+                    open.push(tx.clone())
+                }
+                Ok(Event::Signer(_, SignerEvent::Replaced(..))) => {}
                 _ => return Err(corrupt(&signed, "not a signed transaction")),
             }
         }
@@ -116,13 +132,21 @@ impl Ledger {
         Ok(lane)
     }
 
-    /// Whether the nonce is settled. Its event is appended together with the outcome of every item, so where it stands
-    /// there is nothing left to decide.
+    /// What became of the signature for a nonce.
     ///
     /// # Errors
-    /// `Transient` without an answer.
-    pub async fn is_settled(&self, signer: Address, nonce: u64) -> Result<bool, LedgerError> {
-        Ok(self.last(&settled_subject(signer, nonce)).await?.is_some())
+    /// `Corrupt` when an event cannot be read; `Transient` without an answer.
+    pub async fn nonce(&self, signer: Address, nonce: u64) -> Result<Nonce, LedgerError> {
+        let (settled, lost) = (settled_subject(signer, nonce), lost_subject(signer, nonce));
+        let mut replacements = Vec::new();
+        for recorded in self.last_per_subject(&[settled, lost, replaced_filter(signer, nonce)]).await? {
+            match &recorded.event {
+                Ok(Event::Signer(_, SignerEvent::Settled(_) | SignerEvent::Lost(_))) => return Ok(Nonce::Ended),
+                Ok(Event::Signer(_, SignerEvent::Replaced(_, tx))) => replacements.push(tx.clone()),
+                _ => return Err(corrupt(&recorded, "not an event of a nonce")),
+            }
+        }
+        Ok(Nonce::Open(replacements))
     }
 
     /// Every registration of a token, by sequence.

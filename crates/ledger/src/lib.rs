@@ -28,7 +28,7 @@ pub use connect::{Lag, Ledger, LedgerConfig};
 pub use consume::{Delivery, Inbox, PROGRESS_INTERVAL};
 pub use envelope::{Recorded, Undecodable, decode, encode};
 pub use error::{AppendError, ConnectError, LedgerError};
-pub use fold::Loaded;
+pub use fold::{Loaded, Nonce};
 pub use group_commit::GroupCommit;
 pub use monitor::Storage;
 pub use provision::provision;

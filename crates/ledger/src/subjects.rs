@@ -33,6 +33,8 @@ pub fn subject(event: &Event) -> String {
             match event {
                 SignerEvent::Claimed(claim) => format!("{prefix}.claimed.{}", claim.epoch),
                 SignerEvent::Signed(tx) => format!("{prefix}.signed.{}", tx.nonce),
+                SignerEvent::Replaced(n, tx) => format!("{prefix}.replaced.{}.{n}", tx.nonce),
+                SignerEvent::Lost(lost) => format!("{prefix}.lost.{}", lost.nonce),
                 SignerEvent::Settled(settled) => format!("{prefix}.settled.{}", settled.nonce),
             }
         }
@@ -48,6 +50,8 @@ pub fn event_type(event: &Event) -> String {
         Event::Order(_, event) => event.name(),
         Event::Signer(_, SignerEvent::Claimed(_)) => "signer.claimed",
         Event::Signer(_, SignerEvent::Signed(_)) => "signer.signed",
+        Event::Signer(_, SignerEvent::Replaced(..)) => "signer.replaced",
+        Event::Signer(_, SignerEvent::Lost(_)) => "signer.lost",
         Event::Signer(_, SignerEvent::Settled(_)) => "signer.settled",
         Event::Token(_, TokenEvent::Registered(_)) => "token.registered",
         Event::Key(_, KeyEvent::Bound(_)) => "key.bound",
@@ -86,9 +90,19 @@ pub(crate) fn signed_subject(address: Address, nonce: u64) -> String {
     format!("{}.signed.{nonce}", signer_prefix(address))
 }
 
-/// The one end of a nonce.
+/// All replacements of the signature for a nonce.
+pub(crate) fn replaced_filter(address: Address, nonce: u64) -> String {
+    format!("{}.replaced.{nonce}.*", signer_prefix(address))
+}
+
+/// The end of a nonce, by a transaction of ours.
 pub(crate) fn settled_subject(address: Address, nonce: u64) -> String {
     format!("{}.settled.{nonce}", signer_prefix(address))
+}
+
+/// The end of a nonce, by somebody else's.
+pub(crate) fn lost_subject(address: Address, nonce: u64) -> String {
+    format!("{}.lost.{nonce}", signer_prefix(address))
 }
 
 /// The one event of a token.

@@ -39,7 +39,7 @@ async fn everything_comes_once_and_in_order_across_a_kill_of_the_server() {
     let mut written = fill(&ops, 1..60).await;
     let mut news = reader.read_from(1).await.unwrap();
     assert_eq!(subjects(&mut news, written.len()).await, written);
-    let later = subjects(&mut news, 7);
+    let later = subjects(&mut news, 9);
     let (later, more) = tokio::join!(later, async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         house.nats.kill();

@@ -5,7 +5,7 @@ use crate::ledger::{address, fixed, seq_from, seq_to};
 use crate::project::{Stamp, time};
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
-use domain::event::{OpenTx, Purpose, Settled, SignerEvent};
+use domain::event::{Lost, OpenTx, Purpose, Settled, SignerEvent};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -18,7 +18,7 @@ pub enum BatchStatus {
     Processing,
     /// In a block, N deep.
     Completed,
-    /// It reverted as a whole, or another transaction used its nonce. Its orders go on.
+    /// It reverted as a whole, or somebody else used its nonce. Its orders go on.
     Failed,
 }
 
@@ -40,26 +40,43 @@ pub struct MintBatch {
 #[derive(Debug, Default)]
 pub(crate) struct MintBatches {
     signed: Vec<(Address, OpenTx, Stamp)>,
-    settled: Vec<(Address, Settled, Stamp)>,
+    ended: Vec<(Address, Ended, Stamp)>,
+}
+
+/// The end of a nonce.
+#[derive(Debug)]
+struct Ended {
+    nonce: u64,
+    /// None where it was lost.
+    tx_hash: Option<B256>,
+    block: u64,
+    succeeded: bool,
 }
 
 impl MintBatches {
-    /// Takes what concerns mints. Of `settled` nobody knows yet whose it is.
+    /// Takes what concerns mints. Of an end nobody knows yet whose it is. A replacement shows when it is settled.
     pub(crate) fn note(&mut self, signer: Address, event: &SignerEvent, at: Stamp) {
         match event {
             SignerEvent::Signed(tx) if tx.purpose == Purpose::Mint => self.signed.push((signer, tx.clone(), at)),
-            SignerEvent::Settled(settled) => self.settled.push((signer, settled.clone(), at)),
-            SignerEvent::Signed(_) | SignerEvent::Claimed(_) => {}
+            SignerEvent::Settled(Settled { nonce, tx_hash, block, succeeded, .. }) => {
+                let (tx_hash, block) = (Some(*tx_hash), block.number);
+                self.ended.push((signer, Ended { nonce: *nonce, tx_hash, block, succeeded: *succeeded }, at));
+            }
+            SignerEvent::Lost(Lost { nonce, block, .. }) => {
+                let ended = Ended { nonce: *nonce, tx_hash: None, block: block.number, succeeded: false };
+                self.ended.push((signer, ended, at));
+            }
+            SignerEvent::Signed(_) | SignerEvent::Claimed(_) | SignerEvent::Replaced(..) => {}
         }
     }
 
-    /// Writes it down. First what was signed, then what was settled: a nonce is signed for before it is used.
+    /// Writes it down. First what was signed, then what ended: a nonce is signed for before it is used.
     pub(crate) async fn write(&self, db: &mut PgConnection) -> Result<(), StoreError> {
         if !self.signed.is_empty() {
             self.write_signed(db).await?;
         }
-        if !self.settled.is_empty() {
-            self.write_settled(db).await?;
+        if !self.ended.is_empty() {
+            self.write_ended(db).await?;
         }
         Ok(())
     }
@@ -87,24 +104,25 @@ impl MintBatches {
         Ok(())
     }
 
-    async fn write_settled(&self, db: &mut PgConnection) -> Result<(), StoreError> {
-        let settled = &self.settled;
+    async fn write_ended(&self, db: &mut PgConnection) -> Result<(), StoreError> {
+        let ended = &self.ended;
         sqlx::query(
-            "UPDATE mint_batches b SET settled_at = s.at, block_number = s.block, \
-             status = CASE WHEN s.succeeded AND s.tx_hash = b.tx_hash THEN 'completed' ELSE 'failed' END \
+            "UPDATE mint_batches b SET settled_at = e.at, block_number = e.block, \
+             tx_hash = COALESCE(e.tx_hash, b.tx_hash), \
+             status = CASE WHEN e.succeeded THEN 'completed' ELSE 'failed' END \
              FROM UNNEST($1::bytea[], $2::text[]::numeric[], $3::bytea[], $4::text[]::numeric[], $5::bool[], \
-                         $6::timestamptz[]) AS s(signer, nonce, tx_hash, block, succeeded, at) \
-             WHERE b.signer = s.signer AND b.nonce = s.nonce AND b.status = 'processing'",
+                         $6::timestamptz[]) AS e(signer, nonce, tx_hash, block, succeeded, at) \
+             WHERE b.signer = e.signer AND b.nonce = e.nonce AND b.status = 'processing'",
         )
-        .bind(settled.iter().map(|(signer, ..)| signer.to_vec()).collect::<Vec<_>>())
-        .bind(settled.iter().map(|(_, settled, _)| settled.nonce.to_string()).collect::<Vec<_>>())
-        .bind(settled.iter().map(|(_, settled, _)| settled.tx_hash.to_vec()).collect::<Vec<_>>())
-        .bind(settled.iter().map(|(_, settled, _)| settled.block.number.to_string()).collect::<Vec<_>>())
-        .bind(settled.iter().map(|(_, settled, _)| settled.succeeded).collect::<Vec<_>>())
-        .bind(settled.iter().map(|(_, _, at)| time(at.recorded_at)).collect::<Vec<_>>())
+        .bind(ended.iter().map(|(signer, ..)| signer.to_vec()).collect::<Vec<_>>())
+        .bind(ended.iter().map(|(_, ended, _)| ended.nonce.to_string()).collect::<Vec<_>>())
+        .bind(ended.iter().map(|(_, ended, _)| ended.tx_hash.map(|hash| hash.to_vec())).collect::<Vec<_>>())
+        .bind(ended.iter().map(|(_, ended, _)| ended.block.to_string()).collect::<Vec<_>>())
+        .bind(ended.iter().map(|(_, ended, _)| ended.succeeded).collect::<Vec<_>>())
+        .bind(ended.iter().map(|(_, _, at)| time(at.recorded_at)).collect::<Vec<_>>())
         .execute(db)
         .await
-        .map_err(StoreError::of("settling mint transactions"))?;
+        .map_err(StoreError::of("ending mint transactions"))?;
         Ok(())
     }
 }

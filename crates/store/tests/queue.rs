@@ -230,6 +230,7 @@ async fn a_mint_transaction_is_shown_from_its_signature_to_its_block() {
         settled(11, |settled| settled.block.number = u64::MAX),
         settled(12, |settled| settled.succeeded = false),
         settled(9, |settled| settled.tx_hash = B256::repeat_byte(9)),
+        Event::Signer(examples::SIGNER, SignerEvent::Lost(examples::lost(8))),
     ]);
     let story = entries(1, events);
     let middle = database.store.apply(&story[..15], &start).await.unwrap();
@@ -243,12 +244,13 @@ async fn a_mint_transaction_is_shown_from_its_signature_to_its_block() {
         (13, 4, Processing, None),
         (12, 1, Failed, Some(41)),
         (11, 2, Completed, Some(u64::MAX)),
-        (9, 3, Failed, Some(41)),
-        (8, 3, Processing, None),
+        (9, 3, Completed, Some(41)),
+        (8, 3, Failed, Some(44)),
     ];
     assert_eq!((batches.len(), found), (10, expected.into()));
     let completed = &batches[2];
     assert_eq!((completed.tx_hash, completed.token), (B256::with_last_byte(11), examples::TOKEN));
+    assert_eq!(batches[3].tx_hash, B256::repeat_byte(9), "the replacement that was mined");
     let micros = |seconds| chrono::SubsecRound::trunc_subsecs(at(seconds), 6);
     assert_eq!((completed.signed_at, completed.settled_at), (micros(11), Some(micros(15))));
 

@@ -43,8 +43,8 @@ async fn command(
     if result == Some(MintResult::Minted) {
         return Ok(Some(minted(mined.tx.tx_hash, mined.included.block)));
     }
-    // The others say why it was skipped here, which matters only while it waits for this very transaction.
-    if !matches!(&order.stage, Stage::Minting(_, submission) if submission.tx_hash == mined.tx.tx_hash) {
+    // The others say why it was skipped here, which matters only while it waits for this very nonce.
+    if !matches!(&order.stage, Stage::Minting(_, to) if to.is_for(mined.signer, mined.tx.nonce)) {
         return Ok(None);
     }
     let park = |reason, detail: &str| Some(Command::ParkMint(Parked { reason, detail: detail.to_owned() }));

@@ -69,7 +69,7 @@ async fn refused(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head)
 
 /// Back to the sender, unless another transaction has it by now.
 fn retry(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> Option<Command> {
-    let here = matches!(&order.stage, Stage::Settling(submission) if submission.tx_hash == mined.tx.tx_hash);
+    let here = matches!(&order.stage, Stage::Settling(to) if to.is_for(mined.signer, mined.tx.nonce));
     here.then(|| {
         let detail = format!("not charged by {} in block {}", mined.tx.tx_hash, mined.included.block.number);
         Command::Defer(Deferral { reason, detail, retry_at: Utc::now() + desk.retry })

@@ -3,12 +3,12 @@
 use crate::desk::{Desk, Mined, Verdict, answer};
 use crate::heads::Heads;
 use crate::{Undecided, mints, payments};
-use chain::{Address, Chain, Inclusion};
+use chain::{Address, Chain, Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
 use domain::order::decide;
 use domain::{Event, OpsEvent, SignerEvent};
-use ledger::{Delivery, Expected, Inbox, Ledger, NewEvent, PROGRESS_INTERVAL, Recorded};
+use ledger::{Delivery, Expected, Inbox, Ledger, NewEvent, Nonce, PROGRESS_INTERVAL, Recorded};
 use runtime::{CancellationToken, Fatal, failpoint};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,11 +96,12 @@ async fn hold(mut desk: Desk, inbox: Inbox, delivery: Delivery, stop: Cancellati
 impl Desk {
     /// Decides every item of `tx`, or nothing. Called twice, the second time finds it written.
     async fn decide(&self, signer: Address, tx: &OpenTx, message: &Recorded) -> Result<(), Undecided> {
-        if self.ledger.is_settled(signer, tx.nonce).await? {
-            return Ok(());
-        }
+        let replacements = match self.ledger.nonce(signer, tx.nonce).await? {
+            Nonce::Ended => return Ok(()),
+            Nonce::Open(replacements) => replacements,
+        };
         let Some(head) = *self.heads.borrow() else { return Err(Undecided::NotDeepYet) };
-        let Inclusion::Included(included) = self.chain.inclusion(tx.tx_hash).await? else {
+        let Some((tx, included)) = self.mined(replacements.iter().rev().chain([tx])).await? else {
             return Err(Undecided::NotDeepYet);
         };
         failpoint("C12");
@@ -120,6 +121,19 @@ impl Desk {
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
         tracing::info!(%signer, nonce, tx = %hash, items, block = included.block.number, "transaction decided");
         Ok(())
+    }
+
+    /// The one of a nonce's transactions that is in a block.
+    async fn mined<'a>(
+        &self,
+        attempts: impl Iterator<Item = &'a OpenTx>,
+    ) -> Result<Option<(&'a OpenTx, Box<Included>)>, Undecided> {
+        for tx in attempts {
+            if let Inclusion::Included(included) = self.chain.inclusion(tx.tx_hash).await? {
+                return Ok(Some((tx, included)));
+            }
+        }
+        Ok(None)
     }
 }
 

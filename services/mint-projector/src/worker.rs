@@ -34,8 +34,8 @@ pub struct Worker {
 }
 
 impl Work for Worker {
-    fn address(&self) -> Address {
-        self.lane.address()
+    fn lane(&self) -> &SignerLane {
+        &self.lane
     }
 
     async fn turn(&mut self) -> Result<(), LaneError> {

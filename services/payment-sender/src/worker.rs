@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::recheck::recheck;
-use chain::{Address, Call, Chain, Key, SETTLE_BATCH_MAX, Simulated};
+use chain::{Call, Chain, Key, SETTLE_BATCH_MAX, Simulated};
 use chrono::Utc;
 use domain::event::Purpose;
 use domain::event::{Deferral, WaitReason};
@@ -43,8 +43,8 @@ enum Next {
 }
 
 impl Work for Worker {
-    fn address(&self) -> Address {
-        self.lane.address()
+    fn lane(&self) -> &SignerLane {
+        &self.lane
     }
 
     async fn turn(&mut self) -> Result<(), LaneError> {

@@ -64,7 +64,7 @@ pub struct Step {
 pub struct History {
     orders: HashMap<PaymentId, [Option<DateTime<Utc>>; STEPS.len()]>,
     signed: HashMap<(Address, u64), (Purpose, usize)>,
-    /// `payment.deferred`, `payment.failed`, `mint.deferred`, `mint.parked`, `ops.parked`: none, where all is well.
+    /// `payment.deferred`, `payment.failed`, `mint.deferred`, `mint.parked`, `ops.parked`, replaced and lost nonces: none, where all is well.
     pub detours: usize,
     /// Settlements.
     pub settle: Batches,
@@ -125,6 +125,7 @@ impl History {
                 batches.gas += settled.gas_used;
             }
             Event::Ops(_) => self.detours += 1,
+            Event::Signer(_, SignerEvent::Replaced(..) | SignerEvent::Lost(_)) => self.detours += 1,
             Event::Signer(_, SignerEvent::Claimed(_)) | Event::Token(..) | Event::Key(..) => {}
         }
         Ok(())

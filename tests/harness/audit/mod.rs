@@ -90,13 +90,14 @@ impl Stack {
     }
 }
 
-/// `signed` without `settled`.
+/// `signed` without `settled` or `lost`.
 fn open_transactions(entries: &[Entry]) -> BTreeSet<String> {
     let named = |name: &str| -> BTreeSet<String> {
         let subjects = entries.iter().map(|entry| &entry.subject).filter(|subject| subject.starts_with("signers."));
         subjects.filter(|subject| subject.contains(name)).map(|subject| subject.replace(name, ".")).collect()
     };
-    named(".signed.").difference(&named(".settled.")).cloned().collect()
+    let ended: BTreeSet<String> = named(".settled.").union(&named(".lost.")).cloned().collect();
+    named(".signed.").difference(&ended).cloned().collect()
 }
 
 /// Compares, and says what is wrong.

@@ -121,23 +121,39 @@ async fn minted_once(stack: &Stack, token: Address, entries: &[Entry], orders: &
     }
 }
 
-/// A12: what a lane sent is what the ledger says it signed, one transaction a nonce, none reverted.
+/// A12: what a lane sent is what the ledger says it signed: of the transactions for a nonce one is in a block and has
+/// succeeded, and none where the nonce was lost to somebody else; no nonce is left out.
 async fn lanes(stack: &Stack, entries: &[Entry], found: &mut Vec<String>) {
-    let mut signed: BTreeMap<Address, u64> = BTreeMap::new();
+    let mut signed: BTreeMap<(Address, u64), Vec<B256>> = BTreeMap::new();
+    let mut used: BTreeMap<Address, BTreeSet<u64>> = BTreeMap::new();
+    let mut lost: BTreeSet<(Address, u64)> = BTreeSet::new();
     for entry in entries {
         let parts: Vec<&str> = entry.subject.split('.').collect();
-        let ["signers", signer, "signed", nonce] = parts.as_slice() else { continue };
+        let ["signers", signer, kind @ ("signed" | "replaced" | "lost"), nonce, ..] = parts.as_slice() else {
+            continue;
+        };
         let (signer, nonce): (Address, u64) = (signer.parse().unwrap(), nonce.parse().unwrap());
-        let next = signed.entry(signer).or_default();
-        expect(found, &format!("A12 nonces of {signer} in order"), nonce, *next);
-        *next += 1;
-        let hash: B256 = entry.text("txHash").parse().unwrap();
-        match stack.chain.receipt(hash).await {
-            Some(receipt) => expect(found, &format!("A12 {hash} succeeded"), receipt.status(), true),
-            None => found.push(format!("A12 nonce {nonce} of {signer} is signed, and {hash} is in no block")),
+        let used = used.entry(signer).or_default();
+        if *kind != "lost" {
+            used.insert(nonce);
+            signed.entry((signer, nonce)).or_default().push(entry.text("txHash").parse().unwrap());
+        } else if signed.contains_key(&(signer, nonce)) {
+            lost.insert((signer, nonce));
+        } else {
+            used.extend(nonce..entry.body["data"]["accountNonce"].as_u64().unwrap());
         }
     }
-    for (signer, sent) in signed {
-        expect(found, &format!("A12 transactions of {signer}"), stack.chain.nonce(signer).await, sent);
+    for ((signer, nonce), hashes) in signed {
+        let mut mined = Vec::new();
+        for hash in hashes {
+            mined.extend(stack.chain.receipt(hash).await.map(|receipt| receipt.status()));
+        }
+        let should = if lost.contains(&(signer, nonce)) { vec![] } else { vec![true] };
+        expect(found, &format!("A12 outcomes of nonce {nonce} of {signer}"), mined, should);
+    }
+    for (signer, used) in used {
+        let count = used.len() as u64;
+        expect(found, &format!("A12 nonces of {signer}"), used, (0..count).collect());
+        expect(found, &format!("A12 transactions of {signer}"), stack.chain.nonce(signer).await, count);
     }
 }

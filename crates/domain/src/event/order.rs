@@ -38,8 +38,15 @@ pub struct Submission {
     pub signer: Address,
     /// The lane's nonce.
     pub nonce: u64,
-    /// Hash of the signed bytes.
+    /// Hash of the signed bytes. They may have been replaced since, at the same nonce.
     pub tx_hash: B256,
+}
+
+impl Submission {
+    /// Whether it is this nonce of this lane: whichever of the transactions that were signed for it.
+    pub fn is_for(&self, signer: Address, nonce: u64) -> bool {
+        (self.signer, self.nonce) == (signer, nonce)
+    }
 }
 
 /// Why something waits. Stable codes; the database and the page show them.

@@ -12,6 +12,10 @@ pub enum SignerEvent {
     Claimed(Claimed),
     /// A transaction for the next nonce, before it is broadcast.
     Signed(OpenTx),
+    /// The same call for the same nonce at higher fees, before it is broadcast. Counted from 1 by nonce.
+    Replaced(u32, OpenTx),
+    /// Somebody else used the nonce: nothing that was signed for it can be mined any more.
+    Lost(Lost),
     /// The nonce is used, N blocks deep.
     Settled(Settled),
 }
@@ -68,6 +72,18 @@ pub struct Claimed {
     pub next_nonce: u64,
     /// Nonces that are signed and not yet settled; their bytes are in `signed.<nonce>`.
     pub open: Vec<u64>,
+}
+
+/// A nonce was used by a transaction that is not ours: the key is used elsewhere (F44).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lost {
+    /// The nonce.
+    pub nonce: u64,
+    /// The account's nonce at `block`: greater than `nonce`.
+    pub account_nonce: u64,
+    /// A final block.
+    pub block: BlockRef,
 }
 
 /// A nonce is used for good.

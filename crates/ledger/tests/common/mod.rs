@@ -14,7 +14,18 @@ use tokio::sync::mpsc;
 /// Users of services, and the events that each of them writes. Nobody writes any other.
 pub const WRITES: [(&str, &[&str]); 5] = [
     ("api", &["payment.requested", "key.bound"]),
-    ("payment-sender", &["payment.submitted", "payment.deferred", "signer.claimed", "signer.signed", "ops.parked"]),
+    (
+        "payment-sender",
+        &[
+            "payment.submitted",
+            "payment.deferred",
+            "signer.claimed",
+            "signer.signed",
+            "signer.replaced",
+            "signer.lost",
+            "ops.parked",
+        ],
+    ),
     (
         "confirmer",
         &[
@@ -37,6 +48,8 @@ pub const WRITES: [(&str, &[&str]); 5] = [
             "mint.confirmed",
             "signer.claimed",
             "signer.signed",
+            "signer.replaced",
+            "signer.lost",
             "ops.parked",
         ],
     ),

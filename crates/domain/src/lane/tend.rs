@@ -1,0 +1,135 @@
+//! What to do about a lane, given a look at the chain. Total: every state and every look has an answer.
+
+use super::{Fees, Lane, Open};
+use crate::event::OpenTx;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A transaction that is first in line, and still not mined after so many blocks, offers too little.
+pub const STUCK_BLOCKS: u64 = 8;
+
+/// Gas that a lane must be able to pay before it signs: a settlement of a hundred has a limit of 6,720,000.
+pub const CALL_GAS: u128 = 7_000_000;
+
+/// What a node says of a lane and its account. Heights and nonces are those of one moment, more or less.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Base fee of the latest block, wei a gas.
+    pub base_fee_wei: u128,
+    /// What a new transaction offers now.
+    pub market: Fees,
+    /// The account's nonce after the latest block: everything below is used.
+    pub nonce: u64,
+    /// The same after the last final block: what is used there stays used.
+    pub final_nonce: u64,
+    /// The account's money, wei.
+    pub balance_wei: u128,
+    /// Of every open nonce. What is left out is taken for unknown.
+    pub seen: BTreeMap<u64, Seen>,
+}
+
+/// What a node says of an open nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// One of its transactions is in a block.
+    Mined,
+    /// The latest one waits in the pool, for so many blocks now.
+    Pooled(u64),
+    /// The node has none of them.
+    Unknown,
+    /// The node has none of them, and refused the latest one for its fees.
+    Underpriced,
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Broadcast the latest bytes of this nonce again.
+    Resend(u64),
+    /// Sign the same call for the same nonce with these fees, write it down, broadcast it.
+    Replace(u64, Fees),
+    /// Write down that somebody else used this nonce: what it carried is free again.
+    Lose(u64),
+    /// Write down that somebody else used the nonces from the next one up to this one.
+    Skip(u64),
+    /// Sign nothing new, and say why.
+    Rest(Rest),
+}
+
+/// Why a lane signs nothing new. What is open is looked after all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rest {
+    /// The account has fewer nonces than the ledger has settled: the node lags, or the chain was reset.
+    Behind,
+    /// A nonce was used by somebody else. Healed when that is final.
+    Foreign,
+    /// The account could not pay for what is open and one more call.
+    Funds,
+    /// What is open cannot be mined below the fee cap.
+    FeeCap,
+}
+
+/// What to do about `lane`. The same look again gives the same steps.
+pub fn tend(lane: &Lane, look: &Look) -> Vec<Step> {
+    if look.nonce < lane.open.keys().next().copied().unwrap_or(lane.next_nonce) {
+        return vec![Step::Rest(Rest::Behind)];
+    }
+    let mut steps: Vec<Step> = lane.open.iter().filter_map(|(nonce, open)| about(*nonce, open, look)).collect();
+    if look.final_nonce > lane.next_nonce {
+        steps.push(Step::Skip(look.final_nonce));
+    } else if look.nonce > lane.next_nonce {
+        steps.push(Step::Rest(Rest::Foreign));
+    }
+    if look.balance_wei < due(lane, look) {
+        steps.push(Step::Rest(Rest::Funds));
+    }
+    steps
+}
+
+fn about(nonce: u64, open: &Open, look: &Look) -> Option<Step> {
+    let seen = look.seen.get(&nonce).copied().unwrap_or(Seen::Unknown);
+    let used = nonce < look.nonce;
+    match seen {
+        // The confirmer settles it.
+        Seen::Mined => None,
+        // A nonce that is used and waits: the node contradicts itself, which decides nothing.
+        Seen::Pooled(_) if used => None,
+        Seen::Unknown | Seen::Underpriced if nonce < look.final_nonce => Some(Step::Lose(nonce)),
+        Seen::Unknown | Seen::Underpriced if used => Some(Step::Rest(Rest::Foreign)),
+        Seen::Unknown => Some(Step::Resend(nonce)),
+        Seen::Underpriced => Some(replace(nonce, open.latest(), look)),
+        Seen::Pooled(blocks) => {
+            let first_in_line = nonce == look.nonce;
+            let priced_out = open.latest().max_fee_wei < look.base_fee_wei;
+            (priced_out || (first_in_line && blocks >= STUCK_BLOCKS)).then(|| replace(nonce, open.latest(), look))
+        }
+    }
+}
+
+fn replace(nonce: u64, latest: &OpenTx, look: &Look) -> Step {
+    let fees = Fees { max_fee_wei: latest.max_fee_wei, priority_fee_wei: latest.priority_fee_wei };
+    match fees.bumped(look.market) {
+        Some(fees) => Step::Replace(nonce, fees),
+        None => Step::Rest(Rest::FeeCap),
+    }
+}
+
+impl fmt::Display for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Behind => "the chain has fewer nonces than are settled: the node lags, or the chain was reset",
+            Self::Foreign => "a nonce was used by somebody else who has this key; it goes on when that is final",
+            Self::Funds => "the account cannot pay for what is open and one more call",
+            Self::FeeCap => "what is open cannot be mined below the fee cap",
+        })
+    }
+}
+
+/// The most that everything open and one more call may cost, wei.
+fn due(lane: &Lane, look: &Look) -> u128 {
+    let open = lane.open.range(look.nonce..).map(|(_, open)| {
+        let tx = open.latest();
+        tx.max_fee_wei.saturating_mul(u128::from(tx.gas_limit))
+    });
+    open.fold(look.market.max_fee_wei.saturating_mul(CALL_GAS), u128::saturating_add)
+}

@@ -1,0 +1,194 @@
+//! Looking after what is under way: look at the chain, ask the decider, do what it says, one step after the other.
+//!
+//! Every step that changes something is in the ledger before it is done, at the version of the lane that was read: of two
+//! workers with the same key one is refused, and what the other does is the same bytes.
+
+use crate::error::LaneError;
+use crate::item::Item;
+use crate::lane::{SignerLane, behind};
+use chain::{Head, Presence};
+use chrono::Utc;
+use domain::event::{Deferral, Lost, OpenTx, Purpose, WaitReason};
+use domain::lane::{CALL_GAS, Fees, Look, Open, Rest, Seen, Step, tend};
+use domain::order::Command;
+use domain::{BlockRef, SignerEvent, Stage};
+use runtime::failpoint;
+use std::collections::BTreeMap;
+
+/// An account that can pay for fewer calls than this is shown to people, while it still works (F48).
+const LOW_CALLS: u128 = 50;
+
+impl SignerLane {
+    /// Looks after what is signed and unsettled; does nothing when called again at once.
+    ///
+    /// # Errors
+    /// `Transient`, `Stale`: call it again.
+    pub async fn tend(&mut self) -> Result<(), LaneError> {
+        if !self.watch.is_time() {
+            return Ok(());
+        }
+        let head = self.chain.head().await?;
+        if self.watch.has_news(head) {
+            return self.tend_at(head).await;
+        }
+        // What the confirmer has settled since makes room.
+        self.refresh().await
+    }
+
+    pub(crate) async fn tend_now(&mut self) -> Result<(), LaneError> {
+        let head = self.chain.head().await?;
+        self.tend_at(head).await
+    }
+
+    async fn tend_at(&mut self, head: Head) -> Result<(), LaneError> {
+        self.refresh().await?;
+        self.watch.keep(&self.lane);
+        let mut look = self.look(head).await?;
+        let mut steps = tend(&self.lane, &look);
+        let mut final_block = None;
+        if steps.contains(&Step::Rest(Rest::Foreign)) {
+            // Asked only now: it takes a state that is some minutes old.
+            let (block, nonce) = self.chain.final_nonce(self.address()).await?;
+            look.final_nonce = nonce;
+            steps = tend(&self.lane, &look);
+            final_block = Some(block);
+        }
+        self.rest(&steps, &look)?;
+        for step in steps {
+            match step {
+                Step::Resend(nonce) => self.resend(nonce).await,
+                Step::Replace(nonce, fees) => self.replace(nonce, fees).await?,
+                Step::Lose(nonce) => self.lose(nonce, look.final_nonce, final_block).await?,
+                Step::Skip(to) => self.skip(to, final_block).await?,
+                Step::Rest(_) => {}
+            }
+        }
+        self.watch.looked(head);
+        Ok(())
+    }
+
+    async fn look(&mut self, head: Head) -> Result<Look, LaneError> {
+        let address = self.address();
+        // The nonce first: what is mined after it was read is seen as mined, and not as used by somebody else.
+        let nonce = self.chain.nonce(address).await?;
+        let mut seen = BTreeMap::new();
+        for (nonce, open) in self.lane.open.clone() {
+            seen.insert(nonce, self.seen(&open, head).await?);
+        }
+        Ok(Look {
+            base_fee_wei: head.base_fee_wei,
+            market: self.chain.fees(head).await?,
+            nonce,
+            final_nonce: 0,
+            balance_wei: self.chain.gas_money(address).await?,
+            seen,
+        })
+    }
+
+    async fn seen(&mut self, open: &Open, head: Head) -> Result<Seen, LaneError> {
+        let latest = open.latest().tx_hash;
+        let mut found = Presence::Unknown;
+        for tx in open.attempts() {
+            match self.chain.presence(tx.tx_hash).await? {
+                Presence::Mined => return Ok(Seen::Mined),
+                Presence::Pooled if tx.tx_hash == latest => found = Presence::Pooled,
+                Presence::Pooled | Presence::Unknown => {}
+            }
+        }
+        Ok(match found {
+            Presence::Pooled => Seen::Pooled(self.watch.waits(latest, head)),
+            _ if self.watch.is_underpriced(latest) => Seen::Underpriced,
+            _ => Seen::Unknown,
+        })
+    }
+
+    /// Says why the lane rests when it begins to, and that it goes on when it does.
+    fn rest(&mut self, steps: &[Step], look: &Look) -> Result<(), LaneError> {
+        let signer = self.address();
+        let rests = steps.iter().find_map(|step| if let Step::Rest(why) = step { Some(*why) } else { None });
+        if rests != self.rests {
+            match rests {
+                Some(why) => tracing::error!(%signer, %why, "the lane rests"),
+                None => tracing::info!(%signer, "the lane goes on"),
+            }
+        }
+        self.rests = rests;
+        let is_low = look.balance_wei < look.market.max_fee_wei.saturating_mul(CALL_GAS * LOW_CALLS);
+        if is_low && !self.is_low {
+            tracing::error!(%signer, balance_wei = look.balance_wei, "the account pays for fewer than {LOW_CALLS} more calls");
+        }
+        self.is_low = is_low;
+        if rests == Some(Rest::Behind) {
+            let settled = self.lane.open.keys().next().copied().unwrap_or(self.lane.next_nonce);
+            return Err(behind(signer, look.nonce, settled));
+        }
+        Ok(())
+    }
+
+    async fn resend(&mut self, nonce: u64) {
+        let Some(tx) = self.lane.open.get(&nonce).map(|open| open.latest().clone()) else { return };
+        tracing::warn!(signer = %self.address(), nonce, tx = %tx.tx_hash, "the node lost a transaction: sent again");
+        self.window.shrink();
+        self.broadcast(&tx).await;
+    }
+
+    /// The new bytes are in the ledger before they are sent (C11).
+    async fn replace(&mut self, nonce: u64, fees: Fees) -> Result<(), LaneError> {
+        let Some(open) = self.lane.open.get(&nonce) else { return Ok(()) };
+        let tx = self.chain.replace(&self.key, open.latest(), fees)?;
+        let replaced = self.event(SignerEvent::Replaced(open.next_replacement(), tx.clone()));
+        self.ledger.append(&[replaced]).await?;
+        failpoint("C11");
+        tracing::warn!(signer = %self.address(), nonce, tx = %tx.tx_hash, max_fee_wei = fees.max_fee_wei, "replaced at higher fees");
+        self.window.shrink();
+        self.broadcast(&tx).await;
+        self.refresh().await
+    }
+
+    /// Frees what the nonce carried, in the same append.
+    async fn lose(&mut self, nonce: u64, account_nonce: u64, block: Option<BlockRef>) -> Result<(), LaneError> {
+        let (Some(block), Some(open)) = (block, self.lane.open.get(&nonce)) else { return Ok(()) };
+        let tx = open.latest().clone();
+        tracing::error!(signer = %self.address(), nonce, "the nonce was used by somebody else who has this key");
+        let mut events = vec![self.event(SignerEvent::Lost(Lost { nonce, account_nonce, block }))];
+        for item in self.carried(&tx).await? {
+            events.extend(item.event(self.freed(&tx)));
+        }
+        self.ledger.append(&events).await?;
+        self.refresh().await
+    }
+
+    async fn skip(&mut self, to: u64, block: Option<BlockRef>) -> Result<(), LaneError> {
+        let Some(block) = block else { return Ok(()) };
+        let nonce = self.lane.next_nonce;
+        tracing::error!(signer = %self.address(), nonce, to, "nonces were used by somebody else who has this key");
+        let lost = self.event(SignerEvent::Lost(Lost { nonce, account_nonce: to, block }));
+        self.ledger.append(&[lost]).await?;
+        self.refresh().await
+    }
+
+    /// The orders that wait for this nonce.
+    async fn carried(&self, tx: &OpenTx) -> Result<Vec<Item>, LaneError> {
+        let mut carried = Vec::with_capacity(tx.items.len());
+        for (id, loaded) in self.ledger.load_orders(&tx.items).await? {
+            let Some(item) = Item::of(id, loaded?) else { continue };
+            let here = match &item.order.stage {
+                Stage::Settling(to) | Stage::Minting(_, to) => to.is_for(self.address(), tx.nonce),
+                _ => false,
+            };
+            if here {
+                carried.push(item);
+            }
+        }
+        Ok(carried)
+    }
+
+    fn freed(&self, tx: &OpenTx) -> Command {
+        let detail = format!("nonce {} of {} was used by another transaction", tx.nonce, self.address());
+        let why = Deferral { reason: WaitReason::NotAttempted, detail, retry_at: Utc::now() };
+        match tx.purpose {
+            Purpose::Settle => Command::Defer(why),
+            Purpose::Mint => Command::DeferMint(why),
+        }
+    }
+}

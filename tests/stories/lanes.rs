@@ -1,0 +1,153 @@
+//! Lanes in trouble: fees that are too low, a key that is used elsewhere, an account without money. Time is lost, and
+//! nothing else.
+
+use alloy_primitives::{Address, B256, Bytes};
+use harness::{DOLLAR, Entry, Order, Service, Stack, StackOptions, eventually};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use standalone::accounts::SENDER_KEYS;
+
+/// The lanes that settle.
+fn lanes() -> Vec<Address> {
+    SENDER_KEYS.iter().map(|key| key.parse::<chain::Key>().unwrap().address()).collect()
+}
+
+fn subject(lane: Address, rest: &str) -> String {
+    format!("signers.{}.{rest}", format!("{lane:x}").trim_start_matches("0x"))
+}
+
+/// An order that is signed, and waits in the pool of a chain that stands still. Answers with lane, nonce and hash.
+async fn pooled(stack: &Stack, order: &Order) -> (Address, u64, B256) {
+    let submitted = stack.until(order, "payment.submitted.1").await;
+    let data = &submitted.body["data"];
+    let hash = submitted.text("txHash").parse().unwrap();
+    eventually("the transaction is sent", async || stack.chain.knows(hash).await.then_some(())).await;
+    (data["signer"].as_str().unwrap().parse().unwrap(), data["nonce"].as_u64().unwrap(), hash)
+}
+
+/// Sends something else with a nonce of a lane's own key, as whoever has stolen it would.
+async fn steal(stack: &Stack, lane: Address, nonce: u64) {
+    assert_eq!(stack.chain.nonce(lane).await, nonce);
+    stack.chain.send(lane, Address::repeat_byte(0x77), Bytes::new()).await;
+}
+
+/// Waits until the sender has logged this.
+async fn until_said(stack: &Stack, words: &str) {
+    eventually(words, async || stack.said(Service::PaymentSender).contains(words).then_some(())).await;
+}
+
+/// An event of the ledger, as soon as it is there.
+async fn event(stack: &Stack, subject: &str) -> Entry {
+    eventually(subject, async || stack.stream.on(subject).await).await
+}
+
+/// The hash of the latest transaction for a nonce that was replaced.
+async fn last_replacement(stack: &Stack, lane: Address, nonce: u64) -> String {
+    let mut last = None;
+    for n in 1.. {
+        match stack.stream.on(&subject(lane, &format!("replaced.{nonce}.{n}"))).await {
+            Some(entry) => last = Some(entry.text("txHash").to_owned()),
+            None => break,
+        }
+    }
+    last.unwrap()
+}
+
+/// F42, F43: anvil forgets what the base fee has priced out, as pools do sooner or later.
+#[tokio::test(flavor = "multi_thread")]
+async fn f42_f43_a_transaction_that_a_fee_spike_prices_out_is_replaced_at_its_nonce_and_written_down_first() {
+    let stack = Stack::start(StackOptions::default()).await;
+    let buyer = stack.buyer(DOLLAR).await;
+    stack.chain.halt().await;
+    let order = stack.buy(&buyer, 2).await;
+    let (lane, nonce, first) = pooled(&stack, &order).await;
+
+    spike(&stack).await;
+    let replaced = event(&stack, &subject(lane, &format!("replaced.{nonce}.1"))).await;
+    let second: B256 = replaced.text("txHash").parse().unwrap();
+    assert_ne!(second, first);
+    eventually("the replacement is sent", async || stack.chain.knows(second).await.then_some(())).await;
+    stack.chain.resume().await;
+
+    let confirmed = stack.until(&order, "payment.confirmed").await;
+    let last = last_replacement(&stack, lane, nonce).await;
+    assert_eq!(confirmed.text("txHash"), last, "the one that was mined proves the payment");
+    stack.audit(&[order]).await;
+}
+
+/// C11: dead between the replacement's event and its broadcast.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_sender_killed_with_a_replacement_written_and_not_sent_sends_it_when_it_comes_back() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let buyer = stack.buyer(DOLLAR).await;
+    stack.kill(Service::PaymentSender);
+    stack.run_with(Service::PaymentSender, &[("PAYMINT_KILL_AT", "C11")]).await;
+    stack.chain.halt().await;
+    let order = stack.buy(&buyer, 2).await;
+    let (lane, nonce, _) = pooled(&stack, &order).await;
+    spike(&stack).await;
+    stack.until_killed(Service::PaymentSender, "C11").await;
+    let replaced = event(&stack, &subject(lane, &format!("replaced.{nonce}.1"))).await;
+    let hash: B256 = replaced.text("txHash").parse().unwrap();
+    assert!(!stack.chain.knows(hash).await, "not sent before the death");
+
+    stack.run(Service::PaymentSender).await;
+    eventually("the same bytes are sent", async || stack.chain.knows(hash).await.then_some(())).await;
+    stack.chain.resume().await;
+    stack.audit(&[order]).await;
+}
+
+/// A base fee a hundred times what the pooled transaction offers, for the next block and, slowly falling, after it.
+async fn spike(stack: &Stack) {
+    stack.chain.rpc("anvil_setNextBlockBaseFeePerGas", json!(["0x1bf08eb000"])).await; // 120 gwei
+    stack.chain.mine(1).await;
+}
+
+/// F44: somebody else has the key and used the nonce of a transaction of ours. Nothing is decided before that is final;
+/// then the payment goes out with another nonce, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn f44_a_nonce_that_somebody_else_used_is_given_up_when_that_is_final_and_its_payments_are_settled_once() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let buyer = stack.buyer(DOLLAR).await;
+    stack.chain.halt().await;
+    let order = stack.buy(&buyer, 2).await;
+    let (lane, nonce, hash) = pooled(&stack, &order).await;
+    stack.process(Service::PaymentSender).signal(Signal::SIGSTOP);
+    stack.chain.drop_from_pool(hash).await;
+    steal(&stack, lane, nonce).await;
+    stack.chain.mine(1).await;
+    stack.process(Service::PaymentSender).signal(Signal::SIGCONT);
+
+    until_said(&stack, "was used by somebody else").await;
+    assert!(stack.stream.on(&subject(lane, &format!("lost.{nonce}"))).await.is_none(), "nothing before it is final");
+    // anvil calls final what is 64 blocks deep.
+    stack.chain.mine(70).await;
+    event(&stack, &subject(lane, &format!("lost.{nonce}"))).await;
+    stack.until(&order, "payment.deferred.1").await;
+    stack.chain.resume().await;
+    let again = stack.until(&order, "payment.submitted.2").await;
+    assert_ne!(again.text("txHash").parse(), Ok(hash));
+    stack.audit(&[order]).await;
+}
+
+/// F48: the lane without money rests and is shown, the other carries on; with money it goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn f48_a_lane_without_gas_money_rests_while_the_other_carries_on() {
+    let stack = Stack::start(StackOptions::default()).await;
+    let [poor, rich] = lanes()[..] else { panic!("two lanes settle") };
+    let money = stack.chain.rpc("eth_getBalance", json!([poor, "latest"])).await;
+    stack.chain.rpc("anvil_setBalance", json!([poor, "0x0"])).await;
+    until_said(&stack, "cannot pay for what is open").await;
+    let buyers = stack.buyers(6, DOLLAR).await;
+    let mut orders = Vec::new();
+    for buyer in &buyers {
+        let order = stack.buy(buyer, 1).await;
+        let submitted = stack.until(&order, "payment.submitted.1").await;
+        let signer: Address = submitted.text("signer").parse().unwrap();
+        assert_eq!(signer, rich, "the lane without money signs nothing");
+        orders.push(order);
+    }
+    stack.chain.rpc("anvil_setBalance", json!([poor, money])).await;
+    until_said(&stack, "the lane goes on").await;
+    stack.audit(&orders).await;
+}
