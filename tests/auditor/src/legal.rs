@@ -120,3 +120,69 @@ pub fn kind(of: &Aggregate, named: &[&str]) -> Option<(&'static Kind, Vec<u64>)>
         read.filter(|read| read.len() == wanted).map(|read| (kind, read))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::event::Data;
+    use serde_json::Value;
+    use uuid::Uuid;
+
+    /// Events of these names, in this order.
+    fn walked(names: &str) -> Result<&'static str, String> {
+        let of = Aggregate::Order(Uuid::nil());
+        let events: Vec<Event> = (1..)
+            .zip(names.split_whitespace())
+            .map(|(seq, name)| {
+                let kind = KINDS.iter().find(|kind| kind.name == name).unwrap();
+                let (data, time) = (Data(Value::Null), Default::default());
+                Event { seq, subject: String::new(), kind, of: of.clone(), numbers: Vec::new(), data, time }
+            })
+            .collect();
+        walk(&events)
+    }
+
+    #[test]
+    fn a11_paths_end_where_they_may_and_break_where_they_may_not() {
+        let paid = "payment.requested payment.submitted payment.confirmed";
+        for (path, end) in [
+            ("payment.requested", Ok("requested")),
+            ("payment.requested payment.failed", Ok("failed")),
+            ("payment.requested payment.deferred payment.submitted payment.deferred payment.confirmed", Ok("paid")),
+            (&format!("{paid} mint.submitted mint.confirmed"), Ok("minted")),
+            (&format!("{paid} mint.submitted mint.deferred mint.submitted mint.parked mint.confirmed"), Ok("minted")),
+            (&format!("{paid} mint.submitted payment.reverted"), Ok("reverted")),
+            (&format!("{paid} mint.submitted payment.reverted payment.restored"), Ok("minting")),
+            (&format!("{paid} mint.submitted mint.confirmed payment.reverted payment.restored"), Ok("minted")),
+            ("payment.submitted", Err(1)),
+            ("payment.requested payment.requested", Err(2)),
+            ("payment.requested payment.submitted payment.submitted", Err(3)),
+            ("payment.requested mint.submitted", Err(2)),
+            ("payment.requested payment.failed payment.confirmed", Err(3)),
+            (&format!("{paid} payment.failed"), Err(4)),
+            (&format!("{paid} mint.submitted mint.submitted"), Err(5)),
+            (&format!("{paid} mint.submitted mint.confirmed mint.confirmed"), Err(6)),
+            (&format!("{paid} payment.reverted mint.submitted"), Err(5)),
+            (&format!("{paid} payment.restored"), Err(4)),
+        ] {
+            match (walked(path), end) {
+                (Ok(stage), Ok(end)) => assert_eq!(stage, end, "{path}"),
+                (Err(why), Err(at)) => assert!(why.contains(&format!("sequence {at} ")), "{path}: {why}"),
+                (walked, _) => panic!("{path}: {walked:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_type_of_schemas_has_a_row() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas");
+        let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let types: Vec<String> = names
+            .filter_map(|name| Some(name.strip_prefix("io.paymint.")?.strip_suffix(".v1.json")?.to_owned()))
+            .collect();
+        assert!(types.len() >= 15, "{types:?}");
+        for event_type in types {
+            assert!(KINDS.iter().any(|kind| kind.event_type == event_type), "{event_type} has no row in KINDS");
+        }
+    }
+}

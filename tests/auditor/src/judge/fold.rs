@@ -220,15 +220,17 @@ impl Fold {
                 ];
                 self.batches.insert(key, row.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
             }
-            ("settled", _) => {
+            ("settled" | "lost", _) => {
                 let Some(row) = self.batches.get_mut(&key) else { return };
-                let same = row.get("tx_hash").cloned().flatten() == bytes(data.text("txHash"));
-                let completed = same && data.get("succeeded") == Some(true);
+                // Of several transactions for the nonce, the one that was mined.
+                if let Some(mined) = bytes(data.text("txHash")) {
+                    set(row, "tx_hash", Some(mined));
+                }
+                let completed = data.get("succeeded") == Some(true);
                 set(row, "status", Some(if completed { "completed" } else { "failed" }.to_owned()));
                 set(row, "settled_at", Some(time(at)));
                 set(row, "block_number", data.text("block.number"));
             }
-            ("replaced" | "lost", _) => self.strange.push(event.subject.clone()),
             _ => {}
         }
     }

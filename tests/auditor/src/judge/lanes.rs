@@ -46,18 +46,26 @@ fn one(evidence: &Evidence, books: &Books, relayer: Address, txs: &[&Tx], check:
 
     let events: Vec<&Event> = books.events.iter().filter(|event| event.of == Aggregate::Signer(relayer)).collect();
     let signed = signed(evidence, books, &events, check);
-    let lost: BTreeMap<u64, &Event> = nonces(&events, "lost").collect();
+    let lost = lost(evidence, &events, &signed, check);
     for tx in &since {
         let known = signed.get(&tx.nonce).is_some_and(|raws| raws.iter().any(|raw| raw.hash == tx.hash));
-        let foreign = lost.get(&tx.nonce).is_some_and(|event| names(event, tx.hash));
-        check.that(known || foreign, || {
-            format!("{} of {relayer}, nonce {}, is not in the ledger: sent by somebody else", tx.hash, tx.nonce)
+        check.that(known != lost.contains(&tx.nonce), || match known {
+            true => format!("nonce {} of {relayer} is lost, says the ledger, and {} is our own", tx.nonce, tx.hash),
+            false => {
+                format!("{} of {relayer}, nonce {}, is not in the ledger: sent by somebody else", tx.hash, tx.nonce)
+            }
         });
         check.that(tx.value.is_zero(), || format!("{} of {relayer} sent {} wei", tx.hash, tx.value));
         if let Some(raw) = signed.get(&tx.nonce).into_iter().flatten().find(|raw| raw.hash == tx.hash) {
             let same = (Some(raw.to), raw.input.as_slice(), raw.value) == (tx.to, tx.input.as_ref(), tx.value);
             check.that(same, || format!("{} does on chain what its bytes in the ledger do not say", tx.hash));
         }
+    }
+    if !lost.is_empty() {
+        check.note(format!(
+            "{relayer} lost {} nonces to somebody else, as the ledger says: its key is used elsewhere",
+            lost.len()
+        ));
     }
     for nonce in signed.keys() {
         check.that(since.iter().any(|tx| tx.nonce == *nonce), || {
@@ -99,12 +107,19 @@ fn signed(evidence: &Evidence, books: &Books, events: &[&Event], check: &mut Che
     signed
 }
 
-fn nonces<'a>(events: &'a [&'a Event], name: &'a str) -> impl Iterator<Item = (u64, &'a Event)> {
-    let named = events.iter().filter(move |event| event.kind.name == name);
-    named.filter_map(|event| Some((event.numbers.first().copied()?, *event)))
-}
-
-/// Whether a `lost` event names this transaction, or none.
-fn names(event: &Event, hash: B256) -> bool {
-    event.data.get::<B256>("txHash").is_none_or(|named| named == hash)
+/// Nonces that somebody else used, as the ledger says: one that was signed for, or all from the next one to the
+/// account's nonce.
+fn lost(evidence: &Evidence, events: &[&Event], signed: &BTreeMap<u64, Vec<Raw>>, check: &mut Check) -> BTreeSet<u64> {
+    let mut lost = BTreeSet::new();
+    for event in events.iter().filter(|event| event.kind.name == "lost") {
+        let (nonce, up_to) = (event.numbers.first().copied(), event.data.get::<u64>("accountNonce"));
+        let block = event.data.get("block.number").and_then(|number| evidence.chain.block(number));
+        let proven = block.is_some_and(|block| event.data.get("block.hash") == Some(block.hash));
+        let Some((nonce, up_to)) = nonce.zip(up_to).filter(|(nonce, up_to)| proven && nonce < up_to) else {
+            check.that(false, || format!("{} proves nothing", event.subject));
+            continue;
+        };
+        lost.extend(if signed.contains_key(&nonce) { nonce..nonce.saturating_add(1) } else { nonce..up_to });
+    }
+    lost
 }

@@ -40,21 +40,19 @@ fn numbers(books: &Books, check: &mut Check) {
     }
 }
 
-/// Of a nonce, `signed` comes first; one of `settled` and `lost` ends it.
+/// Of a nonce, `signed` comes first and one of `settled` and `lost` last. A nonce that somebody else used before it was
+/// signed for is lost at once.
 fn lanes(books: &Books, check: &mut Check) {
-    let mut ended: BTreeMap<(&Aggregate, u64), Option<&str>> = BTreeMap::new();
+    let mut open: BTreeMap<(&Aggregate, u64), bool> = BTreeMap::new();
     for event in books.events.iter().filter(|event| matches!(event.of, Aggregate::Signer(_))) {
         let (Some(nonce), false) = (event.numbers.first(), event.kind.name == "claimed") else { continue };
-        let at = (&event.of, *nonce);
-        let legal = match (event.kind.name, ended.get(&at)) {
-            ("signed", None) | ("replaced" | "settled" | "lost", Some(None)) => true,
-            // Settled by another transaction than ours: both say so.
-            ("settled", Some(Some(end))) => *end == "lost",
-            ("lost", Some(Some(end))) => *end == "settled",
-            _ => false,
+        let state = open.get(&(&event.of, *nonce)).copied();
+        let legal = match event.kind.name {
+            "signed" => state.is_none(),
+            "lost" => state != Some(false),
+            _ => state == Some(true),
         };
         check.that(legal, || format!("{} at sequence {}: out of order", event.subject, event.seq));
-        let end = matches!(event.kind.name, "settled" | "lost").then_some(event.kind.name);
-        ended.insert(at, end);
+        open.insert((&event.of, *nonce), !matches!(event.kind.name, "settled" | "lost"));
     }
 }

@@ -1,9 +1,10 @@
 //! Who was charged (A02), and that no money appeared or went (A03).
 
-use crate::books::Books;
+use crate::books::{Books, Order};
 use crate::decode::abi::{Said, said};
 use crate::decode::x402::payment_key;
 use crate::evidence::Evidence;
+use crate::legal::walk;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::{Address, B256, U256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,10 @@ pub fn charged_twice(evidence: &Evidence, books: &Books) -> Verdict {
         let charged = keys.iter().filter(|key| books.pairs.contains_key(*key)).count();
         check.that(charged <= 1, || format!("{payer} was charged {charged} times under the key {name:?}"));
     }
+    for (id, order) in &books.orders {
+        let fault = confirmed(books, order);
+        check.that(fault.is_none(), || format!("{id}: {}", fault.unwrap_or_default()));
+    }
     let moved = moved(evidence);
     let genesis = evidence.run.genesis.block;
     let mut own: BTreeMap<Address, U256> = BTreeMap::new();
@@ -42,6 +47,23 @@ pub fn charged_twice(evidence: &Evidence, books: &Books) -> Verdict {
         });
     }
     check.verdict("nobody could pay")
+}
+
+/// Why what the ledger says of a charge is not what stands on the chain.
+fn confirmed(books: &Books, order: &Order) -> Option<String> {
+    let (event, ordered) = (order.event("payment.confirmed")?, order.ordered.as_ref()?);
+    if walk(&order.events) == Ok("reverted") {
+        return None;
+    }
+    let Some(pair) = books.pairs.get(&ordered.key).and_then(|pairs| pairs.first()) else {
+        return Some("charged, says the ledger, and no pair did it".to_owned());
+    };
+    let same = (pair.to, pair.value) == (ordered.to, ordered.value)
+        && event.data.get("txHash") == Some(pair.tx)
+        && event.data.get("block.number") == Some(pair.block)
+        && event.data.get("logIndex") == Some(pair.index);
+    let restored = order.event("payment.restored").is_some();
+    (!same && !restored).then(|| format!("charged otherwise than the ledger says, in {}", pair.tx))
 }
 
 /// Payment keys of what was sent under one idempotency key, by payer and key.

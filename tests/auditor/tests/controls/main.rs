@@ -208,6 +208,7 @@ async fn in_the_stream(stack: &Stack, load: &Load, bench: &mut Bench) {
         ("an event that is not in the copy", "A09", format!("sequence {} is missing in the copy", last + 1)),
         ("an event of a type that nobody knows", "A11", "unknown event type payment.blessed".to_owned()),
         ("an event after the end", "A11", "payment.confirmed at sequence".to_owned()),
+        ("a charge that only the ledger knows", "A02", "no pair did it".to_owned()),
     ] {
         doctored.hold(if control == "two swapped events" { &swapped } else { &entries }).await;
         let add = async |name: &str| {
@@ -217,7 +218,7 @@ async fn in_the_stream(stack: &Stack, load: &Load, bench: &mut Bench) {
         match control {
             "a deleted event" => doctored.delete(25).await,
             "an event that is not in the copy" | "an event of a type that nobody knows" => add("payment.blessed").await,
-            "an event after the end" => add("payment.confirmed").await,
+            "an event after the end" | "a charge that only the ledger knows" => add("payment.confirmed").await,
             _ => {}
         }
         let said = bench.red(control, id, &word).await;

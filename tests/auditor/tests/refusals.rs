@@ -1,0 +1,60 @@
+//! What cannot be audited is said to be so, by exit code 2: it is neither green nor red.
+#![allow(clippy::unwrap_used)]
+
+use serde_json::{Value, json};
+use std::process::Command;
+
+/// A run at servers that do not exist.
+fn run() -> Value {
+    let nobody = "0x0000000000000000000000000000000000000001";
+    json!({
+        "journal": "journal.jsonl", "rpcUrl": "http://127.0.0.1:1", "natsUrl": "nats://127.0.0.1:1",
+        "databaseUrl": "postgres://127.0.0.1:1/paymint", "asset": nobody, "settlement": nobody, "factory": nobody,
+        "relayers": [], "confirmations": 1, "genesis": { "block": 0 },
+    })
+}
+
+#[test]
+fn what_cannot_be_audited_is_neither_green_nor_red() {
+    let dir = tempfile::tempdir().unwrap();
+    for (journal, run, word) in [
+        ("", json!({ "journal": "journal.jsonl" }), "missing field"),
+        (
+            "",
+            {
+                let mut run = run();
+                run["unknown"] = json!(1);
+                run
+            },
+            "unknown field",
+        ),
+        (
+            "",
+            {
+                let mut run = run();
+                run["journal"] = json!("nowhere");
+                run
+            },
+            "nowhere",
+        ),
+        (
+            "",
+            {
+                let mut run = run();
+                run["genesis"]["asset"] = json!({ "0x0000000000000000000000000000000000000001": "1e6" });
+                run
+            },
+            "decimal",
+        ),
+        ("{\"kind\":\"request\"}\n", run(), "line 1"),
+        ("\n{\"kind\":\"fired\",\"name\":\"C07\",\"count\":1}\n{\"kind\":\"rumour\"}\n", run(), "line 3"),
+        ("", run(), "NATS"),
+    ] {
+        std::fs::write(dir.path().join("journal.jsonl"), journal).unwrap();
+        std::fs::write(dir.path().join("run.json"), run.to_string()).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_auditor")).arg(dir.path().join("run.json")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{word}: {said}");
+        assert!(said.contains("could not audit") && said.contains(word), "{word}: {said}");
+    }
+}
