@@ -32,6 +32,23 @@ pub struct Bench {
     spent: Duration,
 }
 
+/// Blocks come while `doing` goes on; the chain stands still before and after, with no block on its way.
+pub async fn mining<T>(chain: &LocalChain, doing: impl Future<Output = T>) -> T {
+    let done = Cell::new(false);
+    let miner = async {
+        while !done.get() {
+            chain.mine(1).await;
+            tokio::time::sleep(BLOCK_TIME).await;
+        }
+    };
+    let doing = async {
+        let result = doing.await;
+        done.set(true);
+        result
+    };
+    tokio::join!(doing, miner).0
+}
+
 /// What the auditor said.
 pub struct Said {
     pub code: Option<i32>,
@@ -136,21 +153,9 @@ impl Bench {
         said
     }
 
-    /// Blocks come while `doing` goes on; the chain stands still before and after, with no block on its way.
+    /// See [`mining`].
     pub async fn mining<T>(&self, doing: impl Future<Output = T>) -> T {
-        let done = Cell::new(false);
-        let miner = async {
-            while !done.get() {
-                self.chain.mine(1).await;
-                tokio::time::sleep(BLOCK_TIME).await;
-            }
-        };
-        let doing = async {
-            let result = doing.await;
-            done.set(true);
-            result
-        };
-        tokio::join!(doing, miner).0
+        mining(&self.chain, doing).await
     }
 
     /// How often the program has run, and for how long in all.

@@ -1,9 +1,12 @@
 //! A small load with everything that can happen to a purchase, and its journal.
 
+use crate::bench::mining;
+use crate::trouble;
 use alloy_primitives::{Address, hex};
 use chrono::{DateTime, SubsecRound, Utc};
 use harness::{Answer, Buyer, Frames, Instance, Order, Outcome, Payment, Service, Stack};
 use serde_json::{Value, json};
+use standalone::accounts::OWNER;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,7 +30,7 @@ impl Journal {
     }
 
     /// Sends a purchase and notes it; `lost` as if its answer had never come.
-    async fn buy(
+    pub async fn buy(
         &mut self,
         stack: &Stack,
         payment: &Payment,
@@ -76,7 +79,7 @@ pub struct Load {
 }
 
 /// People buy: both generations of headers, keys, repetitions, answers that are lost, payments that are refused or
-/// cancelled. In the middle of it payment-sender is killed.
+/// cancelled. In the middle of it payment-sender is killed; then one nonce is replaced and one is lost.
 pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     let mut journal = Journal::default();
     let token = stack.shop.token.clone();
@@ -126,11 +129,13 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     assert!((400..500).contains(&answer.status), "{answer:?}");
     let cancelled = buyers[4].pay(&token, 1);
     let call = buyers[4].cancellation(&token, cancelled.transfer.authorization.nonce);
-    stack.chain.transact(standalone::accounts::OWNER, token.asset, call).await;
+    stack.chain.halt().await;
+    mining(&stack.chain, stack.chain.transact(OWNER, token.asset, call)).await;
     let answer = journal.buy(stack, &cancelled, cancelled.v2(), None, false).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     orders.push(Order::of(&cancelled).ends(Outcome::Failed("cancelled")));
-    stack.until_quiet(&orders).await;
+    trouble::replaced(stack, &mut journal, &buyers[1], &mut orders).await;
+    trouble::lost(stack, &mut journal, &buyers[2], &mut orders).await;
     for (name, filter, frames) in listeners {
         journal.0.push(heard(name, filter, frames).await);
     }

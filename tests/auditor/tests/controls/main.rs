@@ -6,6 +6,7 @@ mod bench;
 mod doctored;
 mod load;
 mod tamper;
+mod trouble;
 
 use bench::Bench;
 use doctored::Doctored;
@@ -27,7 +28,6 @@ async fn the_auditor_is_green_on_a_good_run_and_red_on_every_control() {
     for service in Service::ALL {
         stack.terminate(service).await;
     }
-    stack.chain.halt().await;
     let mut bench = Bench::new(&stack, genesis, load.journal.clone());
     bench.green().await;
     eprintln!("green after {} s", begun.elapsed().as_secs());
