@@ -60,6 +60,8 @@ async fn on_the_chain(stack: &Stack, load: &Load, bench: &mut Bench) {
         ("a nonce paid elsewhere", "A01", "was paid elsewhere"),
         ("a charge that owes nothing", "A05", "no order knows of it"),
         ("money that no payment brought", "A03", "beside what the pairs brought"),
+        ("money that left a token", "A03", "what has left"),
+        ("money that left a payer without a pair", "A02", "its pairs say that it paid"),
         ("a token with other decimals", "A04", "base units of a unit"),
         ("a relayer's transaction that is not ours", "A12", "sent by somebody else"),
         ("failed, then charged late", "A08", "charged all the same"),
@@ -89,6 +91,8 @@ async fn on_the_chain(stack: &Stack, load: &Load, bench: &mut Bench) {
             }
             "a charge that owes nothing" => hand.submit(&unsent).await,
             "money that no payment brought" => hand.gift(token.token).await,
+            "money that left a token" => hand.spend(token.token).await,
+            "money that left a payer without a pair" => hand.spend(idle.address).await,
             "a token with other decimals" => hand.other_decimals().await,
             "a relayer's transaction that is not ours" => hand.foreign(load::address_of(MINTER_KEYS[1])).await,
             "failed, then charged late" => {

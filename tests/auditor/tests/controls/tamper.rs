@@ -58,6 +58,18 @@ impl Tamper<'_> {
         self.transact(OWNER, self.stack.shop.asset, gift).await;
     }
 
+    /// `account` sends a cent of the asset away, whoever holds its key.
+    pub async fn spend(&self, account: Address) {
+        for (method, params) in [
+            ("anvil_impersonateAccount", json!([account])),
+            ("anvil_setBalance", json!([account, "0xde0b6b3a7640000"])),
+        ] {
+            self.stack.chain.rpc(method, params).await;
+        }
+        let spend = UsdcDouble::transferCall { to: OWNER, value: U256::from(DOLLAR / 100) }.abi_encode();
+        self.transact(account, self.stack.shop.asset, spend).await;
+    }
+
     /// Somebody submits a payment that the API may never have seen.
     pub async fn submit(&self, payment: &Payment) {
         self.transact(OWNER, self.stack.shop.asset, payment.transfer.call().to_vec()).await;
