@@ -58,3 +58,20 @@ fn what_cannot_be_audited_is_neither_green_nor_red() {
         assert!(said.contains("could not audit") && said.contains(word), "{word}: {said}");
     }
 }
+
+/// What it shares with the product, it could not find wrong.
+#[test]
+fn no_crate_of_this_workspace_is_linked() {
+    let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let workspace = read("../../Cargo.toml");
+    let ours: Vec<&str> =
+        workspace.lines().filter_map(|line| line.split_once(" = { path = ").map(|(name, _)| name)).collect();
+    assert!(ours.contains(&"domain") && ours.contains(&"system-tests"), "{ours:?}");
+    let own = read("Cargo.toml");
+    let linked = own.split("\n[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    let names: Vec<&str> =
+        linked.lines().filter_map(|line| line.split(['.', ' ']).next()).filter(|name| !name.is_empty()).collect();
+    assert!(names.contains(&"sqlx"), "{names:?}");
+    let shared: Vec<&&str> = names.iter().filter(|name| ours.contains(name)).collect();
+    assert!(shared.is_empty(), "{shared:?}");
+}

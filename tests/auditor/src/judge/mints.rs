@@ -97,7 +97,9 @@ fn owed(evidence: &Evidence, books: &Books, mint: &Mint, check: &mut Check) {
     let Some(order) = books.by_key.get(&mint.key).and_then(|id| books.orders.get(id)) else {
         return check.that(false, || format!("{} was minted in {}, and nobody ordered it", mint.key, mint.tx));
     };
-    let (Some(ordered), Some(terms)) = (&order.ordered, books.tokens.get(&mint.token)) else { return };
+    let (Some(ordered), Some(terms)) = (&order.ordered, books.tokens.get(&mint.token)) else {
+        return check.that(false, || format!("{} was minted by {}, which is not registered", mint.key, mint.token));
+    };
     let should = (ordered.token, ordered.from, Some(ordered.quantity.saturating_mul(terms.unit)));
     check.that((mint.token, mint.to, mint.amount) == should, || {
         format!("{} was minted as {:?} to {}, ordered were {:?}", mint.key, mint.amount, mint.to, should)

@@ -99,6 +99,7 @@ impl Bench {
             "rpcUrl": stack.servers.anvil.rpc_url(),
             "natsUrl": stack.servers.nats.url(),
             "databaseUrl": stack.servers.postgres.url(),
+            "rebuiltSchema": "rebuilt",
             "asset": stack.shop.asset,
             "settlement": stack.shop.settlement,
             "factory": stack.shop.factory,

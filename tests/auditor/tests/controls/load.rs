@@ -136,6 +136,8 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     orders.push(Order::of(&cancelled).ends(Outcome::Failed("cancelled")));
     trouble::replaced(stack, &mut journal, &buyers[1], &mut orders).await;
     trouble::lost(stack, &mut journal, &buyers[2], &mut orders).await;
+    let chain = stack.chain.clone();
+    mining(&chain, stack.rebuilt_read_models_equal_the_live_ones(&orders)).await;
     for (name, filter, frames) in listeners {
         journal.0.push(heard(name, filter, frames).await);
     }

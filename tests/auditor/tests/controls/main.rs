@@ -114,6 +114,13 @@ async fn in_the_tables(stack: &Stack, bench: &mut Bench) {
     let edited = "UPDATE payments SET mint_attempts = mint_attempts + 1 WHERE stage = 'minted'";
     let undone = "UPDATE payments SET mint_attempts = mint_attempts - 1 WHERE stage = 'minted'";
     for (control, does, undoes, id, word) in [
+        (
+            "a rebuild that differs",
+            "UPDATE rebuilt.tokens SET units_paid = units_paid + 1",
+            "UPDATE rebuilt.tokens SET units_paid = units_paid - 1",
+            "A10",
+            "rebuilt token_rows",
+        ),
         ("an edited row", edited, undone, "A10", "mint_attempts is"),
         ("two events swapped in the copy", swapped, swapped, "A09", "sequence 20"),
         (
