@@ -2,10 +2,11 @@
 //! nothing else.
 
 use alloy_primitives::{Address, B256, Bytes};
-use harness::{DOLLAR, Entry, Order, Service, Stack, StackOptions, eventually};
+use harness::{DOLLAR, Entry, Instance, Order, Service, Stack, StackOptions, eventually};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use standalone::accounts::SENDER_KEYS;
+use std::time::{Duration, Instant};
 
 /// The lanes that settle.
 fn lanes() -> Vec<Address> {
@@ -150,4 +151,42 @@ async fn f48_a_lane_without_gas_money_rests_while_the_other_carries_on() {
     stack.chain.rpc("anvil_setBalance", json!([poor, money])).await;
     until_said(&stack, "the lane goes on").await;
     stack.audit(&orders).await;
+}
+
+/// F52, F53: of two senders with the same keys one works a lane. Killed, its lanes are taken over within five seconds;
+/// asked to leave, it hands them over at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn f53_lanes_of_a_dead_sender_are_taken_over_within_five_seconds_and_of_one_that_leaves_at_once() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let (first, second) = (Instance(Service::PaymentSender, 0), Instance(Service::PaymentSender, 1));
+    claimed(&stack, 1).await;
+    stack.run(second).await;
+    let buyers = stack.buyers(3, DOLLAR).await;
+    let mut orders = vec![stack.buy(&buyers[0], 1).await];
+    stack.until_ended(&orders).await;
+    for lane in lanes() {
+        assert!(stack.stream.on(&subject(lane, "claimed.2")).await.is_none(), "who waits for a lease claims nothing");
+    }
+
+    let begun = Instant::now();
+    stack.kill(first);
+    claimed(&stack, 2).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "taken over after {:?}", begun.elapsed());
+    orders.push(stack.buy(&buyers[1], 1).await);
+    stack.until_ended(&orders).await;
+
+    stack.run(first).await;
+    let begun = Instant::now();
+    stack.process(second).signal(Signal::SIGTERM);
+    claimed(&stack, 3).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "handed over after {:?}", begun.elapsed());
+    orders.push(stack.buy(&buyers[2], 1).await);
+    stack.audit(&orders).await;
+}
+
+/// Every lane that settles has this epoch.
+async fn claimed(stack: &Stack, epoch: u32) {
+    for lane in lanes() {
+        event(stack, &subject(lane, &format!("claimed.{epoch}"))).await;
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! The only bytes ever broadcast are in the ledger first, with their nonce. Who restarts, or wakes up as a zombie, can
 //! only repeat them: `signed.<nonce>` is written once, and every append names the version of the lane it has read.
-//! No lock is held across a call to a node, and none is shared between lanes.
+//! No lock is held across a call to a node, and none is shared between lanes. Of several instances with a key, one works
+//! the lane at a time, by a lease: that saves work, and nothing depends on it.
 
 mod error;
 mod item;
@@ -17,4 +18,4 @@ pub use error::LaneError;
 pub use item::Item;
 pub use lane::SignerLane;
 pub use terms::Terms;
-pub use work::{NEIGHBOUR_PAUSE, Work, work};
+pub use work::{NEIGHBOUR_PAUSE, Work, hold};

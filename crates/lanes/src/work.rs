@@ -1,12 +1,18 @@
-//! The loop that every lane's worker runs in.
+//! The loop that every lane runs in: wait for its lease, claim it, work it.
 
 use crate::error::LaneError;
 use crate::lane::SignerLane;
+use chain::Address;
+use ledger::{Held, Lease, RENEW_INTERVAL};
 use runtime::{CancellationToken, Fatal, Health};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// After a neighbour's fault the lane, and the messages that it had in hand, pause this long.
 pub const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between two looks at a lease that somebody else has.
+const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What a lane does, turn by turn. It may be killed at any line: what it began is in the ledger or did not happen.
 pub trait Work: Send {
@@ -17,29 +23,116 @@ pub trait Work: Send {
     fn turn(&mut self) -> impl Future<Output = Result<(), LaneError>> + Send;
 }
 
-/// Takes turns until `stop`. What keeps it from signing shows in `/readyz`: a neighbour that does not answer is waited
-/// for, for ever; a lane that cannot go on stands still, and others carry on.
+/// Works a lane for as long as this instance has its lease, waits for the lease while another has it, until `stop`.
+/// `claim` makes a worker of it. A neighbour that does not answer is waited for, for ever; what keeps a lane from signing
+/// shows in `/readyz`, and other lanes carry on.
 ///
 /// # Errors
-/// None.
-pub async fn work(mut worker: impl Work, health: Health, stop: CancellationToken) -> Result<(), Fatal> {
-    let signer = worker.lane().address();
+/// A lane that `claim` says cannot be worked, by a mistake in the configuration or an impossible past.
+pub async fn hold<W: Work, C: Future<Output = Result<W, LaneError>>>(
+    signer: Address,
+    lease: Lease,
+    claim: impl Fn() -> C,
+    health: Health,
+    stop: CancellationToken,
+) -> Result<(), Fatal> {
     let name = format!("lane {signer}");
     while !stop.is_cancelled() {
-        match (worker.turn().await, worker.lane().rests()) {
-            (Ok(()), None) => health.good(&name),
-            (Ok(()), Some(why)) => health.bad(&name, why.to_string()),
-            (Err(LaneError::Broken(why)), _) => {
-                health.bad(&name, why.clone());
-                tracing::error!(%signer, why, "the lane stands still");
-                stop.cancelled().await;
+        let Some(held) = standby(&lease, &name, &health, &stop).await else { return Ok(()) };
+        let lost = stop.child_token();
+        let renewing = tokio::spawn(renew(held, lost.clone()));
+        let broken = match claim().await {
+            Ok(worker) => {
+                work(worker, &name, &health, &lost).await;
+                None
             }
-            (Err(error), _) => {
-                health.bad(&name, error.to_string());
-                tracing::warn!(%signer, %error, "the lane pauses");
-                tokio::time::sleep(NEIGHBOUR_PAUSE).await;
+            Err(LaneError::Broken(why)) => Some(why),
+            Err(error) => {
+                pause(&name, &health, &error, &lost).await;
+                None
             }
+        };
+        release(renewing, lost).await;
+        if let Some(why) = broken {
+            return Err(format!("the lane stops: {why}").into());
         }
     }
     Ok(())
+}
+
+/// Waits for the lease. None: `stop` came first.
+async fn standby(lease: &Lease, name: &str, health: &Health, stop: &CancellationToken) -> Option<Held> {
+    loop {
+        match lease.take().await {
+            Ok(Some(held)) => return Some(held),
+            Ok(None) => health.good(name),
+            Err(error) => {
+                health.bad(name, error.to_string());
+                tracing::warn!(lane = name, %error, "no lease to be had");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(STANDBY_INTERVAL) => {}
+        }
+    }
+}
+
+/// Renews until `lost` is cancelled, or cancels it because somebody else has the lease. Answers with the lease, to be
+/// given back.
+async fn renew(mut held: Held, lost: CancellationToken) -> Option<Held> {
+    loop {
+        tokio::select! {
+            () = lost.cancelled() => return Some(held),
+            () = tokio::time::sleep(RENEW_INTERVAL) => {}
+        }
+        match held.renew().await {
+            Ok(true) => {}
+            Ok(false) => {
+                lost.cancel();
+                return None;
+            }
+            // Nobody can take it from a ledger that does not answer, and who does when it answers again is told apart.
+            Err(error) => tracing::warn!(%error, "the lease is not renewed"),
+        }
+    }
+}
+
+/// Gives the lease back, so that nobody waits until it expires.
+async fn release(renewing: JoinHandle<Option<Held>>, lost: CancellationToken) {
+    lost.cancel();
+    match renewing.await {
+        Ok(Some(held)) => {
+            if let Err(error) = held.release().await {
+                tracing::warn!(%error, "the lease is not given back: it expires");
+            }
+        }
+        Ok(None) => tracing::warn!("another instance works the lane now"),
+        Err(error) => tracing::error!(%error, "renewing the lease"),
+    }
+}
+
+/// Takes turns until `stop`.
+async fn work(mut worker: impl Work, name: &str, health: &Health, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        match (worker.turn().await, worker.lane().rests()) {
+            (Ok(()), None) => health.good(name),
+            (Ok(()), Some(why)) => health.bad(name, why.to_string()),
+            (Err(LaneError::Broken(why)), _) => {
+                health.bad(name, why.clone());
+                tracing::error!(lane = name, why, "the lane stands still");
+                stop.cancelled().await;
+            }
+            (Err(error), _) => pause(name, health, &error, stop).await,
+        }
+    }
+}
+
+async fn pause(name: &str, health: &Health, error: &LaneError, stop: &CancellationToken) {
+    health.bad(name, error.to_string());
+    tracing::warn!(lane = name, %error, "the lane pauses");
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(NEIGHBOUR_PAUSE) => {}
+    }
 }

@@ -3,7 +3,25 @@
 use crate::error::ConnectError;
 use serde_json::Value;
 
-const STREAM_JSON: &str = include_str!("../../../nats/streams/LEDGER.json");
+/// A definition as compiled in.
+#[derive(Clone, Copy)]
+pub(crate) struct Text {
+    pub name: &'static str,
+    json: &'static str,
+}
+
+impl Text {
+    /// Compiled in and read by a test, so that this cannot fail at run time.
+    pub(crate) fn read(self) -> Definition {
+        definition(self.json)
+    }
+}
+
+/// Every event.
+pub(crate) const LEDGER: Text = Text { name: "LEDGER", json: include_str!("../../../nats/streams/LEDGER.json") };
+/// Who works which lane.
+pub(crate) const LEASES: Text = Text { name: "LEASES", json: include_str!("../../../nats/streams/LEASES.json") };
+
 pub(crate) const CONSUMERS: [(&str, &str); 6] = [
     ("payment-sender", include_str!("../../../nats/consumers/payment-sender.json")),
     ("payment-sender-deferred", include_str!("../../../nats/consumers/payment-sender-deferred.json")),
@@ -23,7 +41,7 @@ pub(crate) struct Definition {
 
 /// The stream as `nats/streams` defines it.
 pub(crate) fn stream() -> Definition {
-    definition(STREAM_JSON)
+    LEDGER.read()
 }
 
 /// The definitions are compiled in and read by a test, so that this cannot fail at run time.
@@ -78,6 +96,9 @@ mod tests {
     #[test]
     fn every_definition_reads() {
         assert_eq!(stream().config["name"], STREAM);
+        for stream in [LEDGER, LEASES] {
+            assert_eq!(stream.read().config["name"], stream.name);
+        }
         for (name, text) in CONSUMERS {
             assert_eq!(definition(text).config["durable_name"], name);
         }

@@ -1,29 +1,23 @@
 //! Applies the definitions of `nats/`: raw JSON, sent as it is, so that a typing error is refused and not dropped.
 //! Services never create anything; `ops` and the standalone installation do.
 
-use crate::client::{OWN_API, connect_client, request, stream_info};
-use crate::definitions::{CONSUMERS, REPLICAS, compare, definition, stream};
+use crate::client::{OWN_API, connect_client, request};
+use crate::definitions::{CONSUMERS, LEASES, LEDGER, REPLICAS, Text, compare, definition};
 use crate::error::ConnectError;
 use crate::subjects::STREAM;
+use async_nats::Client;
 use serde_json::{Value, json};
 
-/// Creates or updates the stream and its consumers at `url`, as a user of the
-/// ledger's account, then reads them back. Running it again changes nothing.
+/// Creates or updates the streams and the ledger's consumers at `url`, as a user of the ledger's account, then reads them
+/// back. Running it again changes nothing.
 ///
 /// # Errors
 /// [`ConnectError`]: unreachable, an immutable change, or a definition that did not take effect.
 pub async fn provision(url: &str) -> Result<(), ConnectError> {
     let client = connect_client(url).await?;
-    let mut wanted = stream();
-    let current = request(&client, OWN_API, &format!("STREAM.INFO.{STREAM}"), Value::Null).await?;
-    let verb = if current.get("error").is_some() { "CREATE" } else { "UPDATE" };
-    if let Some(replicas) = current.pointer("/config/num_replicas")
-        && replicas.as_u64() > wanted.config[REPLICAS].as_u64()
-    {
-        wanted.config[REPLICAS] = replicas.clone();
+    for definition in [LEDGER, LEASES] {
+        provision_stream(&client, definition).await?;
     }
-    accepted(request(&client, OWN_API, &format!("STREAM.{verb}.{STREAM}"), wanted.config.clone()).await?)?;
-    compare("the stream LEDGER", &wanted, &stream_info(&client, OWN_API).await?.config)?;
     for (name, text) in CONSUMERS {
         let wanted = definition(text);
         let body = json!({ "stream_name": STREAM, "config": wanted.config, "action": "" });
@@ -31,6 +25,21 @@ pub async fn provision(url: &str) -> Result<(), ConnectError> {
         compare(&format!("the consumer {name}"), &wanted, answer.get("config").unwrap_or(&Value::Null))?;
     }
     Ok(())
+}
+
+async fn provision_stream(client: &Client, definition: Text) -> Result<(), ConnectError> {
+    let Text { name, .. } = definition;
+    let mut wanted = definition.read();
+    let current = request(client, OWN_API, &format!("STREAM.INFO.{name}"), Value::Null).await?;
+    let verb = if current.get("error").is_some() { "CREATE" } else { "UPDATE" };
+    if let Some(replicas) = current.pointer("/config/num_replicas")
+        && replicas.as_u64() > wanted.config[REPLICAS].as_u64()
+    {
+        wanted.config[REPLICAS] = replicas.clone();
+    }
+    accepted(request(client, OWN_API, &format!("STREAM.{verb}.{name}"), wanted.config.clone()).await?)?;
+    let found = request(client, OWN_API, &format!("STREAM.INFO.{name}"), Value::Null).await?;
+    compare(&format!("the stream {name}"), &wanted, found.get("config").unwrap_or(&Value::Null))
 }
 
 fn accepted(answer: Value) -> Result<Value, ConnectError> {

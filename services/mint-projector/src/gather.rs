@@ -3,9 +3,11 @@
 use crate::config::Config;
 use chain::{Address, MINT_BATCH_MAX};
 use domain::{Order, PaymentId, Purchase};
-use ledger::{Delivery, Inbox, Ledger, LedgerError, Loaded, PROGRESS_INTERVAL};
+use ledger::{Delivery, Inbox, Ledger, LedgerError, Loaded, PROGRESS_INTERVAL, hand_back};
 use runtime::{CancellationToken, Fatal};
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -59,11 +61,38 @@ impl Batch {
 /// A free lane's question for the next batch.
 pub type Ask = oneshot::Sender<Batch>;
 
+/// How many lanes this process works. An instance that stands by gathers nothing: what it held, nobody else would mint.
+#[derive(Clone, Debug, Default)]
+pub struct Working(Arc<AtomicUsize>);
+
+/// One lane is worked for as long as this lives.
+#[derive(Debug)]
+pub struct OnDuty(Arc<AtomicUsize>);
+
+impl Working {
+    /// A lane is worked.
+    pub fn begin(&self) -> OnDuty {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OnDuty(self.0.clone())
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Drop for OnDuty {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Gathers until `stop`. What is in hand then comes again after `ack_wait`.
 pub async fn run(
     config: Config,
     ledger: Ledger,
     mut asked: mpsc::Receiver<Ask>,
+    working: Working,
     stop: CancellationToken,
 ) -> Result<(), Fatal> {
     let confirmed = ledger.inbox("mint-projector").await?;
@@ -71,6 +100,12 @@ pub async fn run(
     let mut gathering: HashMap<Address, Batch> = HashMap::new();
     let mut reported = Instant::now();
     while !stop.is_cancelled() {
+        if working.is_none() {
+            let in_hand = gathering.drain().flat_map(|(_, batch)| batch.deliveries).collect();
+            hand_back(in_hand, Duration::ZERO).await;
+            tokio::time::sleep(TURN).await;
+            continue;
+        }
         let in_hand: usize = gathering.values().map(|batch| batch.deliveries.len()).sum();
         let room = IN_HAND_MAX.saturating_sub(in_hand);
         if let Err(error) = fetch(&ledger, &confirmed, &deferred, room, &mut gathering).await {

@@ -12,11 +12,13 @@ mod worker;
 pub use config::Config;
 
 use chain::Chain;
+use domain::event::Purpose;
+use gather::Working;
 use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use worker::Worker;
+use worker::{Station, Worker};
 
 /// CloudEvents source of what this service writes.
 const SOURCE: &str = "/paymint/mint-projector";
@@ -33,10 +35,17 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let (ask, asked) = mpsc::channel(config.keys.len().max(1));
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
+    let working = Working::default();
+    let station = Station { config: config.clone(), ledger: ledger.clone(), chain, ask, working: working.clone() };
     for key in config.keys.clone() {
-        let worker = Worker::start(&config, key, ledger.clone(), chain.clone(), ask.clone()).await?;
-        tasks.spawn(lanes::work(worker, health.clone(), stop.clone()));
+        let signer = key.address();
+        let lease = ledger.lease(Purpose::Mint, signer, &config.instance).await?;
+        let claim = {
+            let station = station.clone();
+            move || Worker::claim(station.clone(), key.clone())
+        };
+        tasks.spawn(lanes::hold(signer, lease, claim, health.clone(), stop.clone()));
     }
-    tasks.spawn(gather::run(config, ledger, asked, stop.clone()));
+    tasks.spawn(gather::run(config, ledger, asked, working, stop.clone()));
     runtime::join(tasks, stop).await
 }

@@ -1,7 +1,7 @@
 //! One mint lane's worker: ask for a batch, verify, simulate, record, broadcast.
 
 use crate::config::Config;
-use crate::gather::{Ask, Batch};
+use crate::gather::{Ask, Batch, OnDuty, Working};
 use crate::verify::{Receipts, Verdict};
 use chain::{Address, Chain, Key, MintItem, MintResult};
 use chrono::Utc;
@@ -11,7 +11,7 @@ use domain::order::Command;
 use domain::{Order, PaymentId, Purchase, Stage, TokenTerms};
 use lanes::{Item, LaneError, NEIGHBOUR_PAUSE, SignerLane, Terms, Work};
 use ledger::{Delivery, Ledger, Loaded, hand_back, keep};
-use runtime::{Fatal, failpoint};
+use runtime::failpoint;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -22,15 +22,24 @@ const IDLE: Duration = Duration::from_millis(500);
 /// Times that a lost race is run again before the messages are handed back.
 const RACES_MAX: usize = 5;
 
+/// What all lanes of this process work with.
+#[derive(Clone)]
+pub struct Station {
+    pub config: Config,
+    pub ledger: Ledger,
+    pub chain: Chain,
+    /// How a lane asks for the next batch.
+    pub ask: mpsc::Sender<Ask>,
+    pub working: Working,
+}
+
 /// A mint lane at work.
 pub struct Worker {
     lane: SignerLane,
-    ledger: Ledger,
-    chain: Chain,
+    station: Station,
     terms: Terms,
-    retry: Duration,
-    ask: mpsc::Sender<Ask>,
     answer: Option<oneshot::Receiver<Batch>>,
+    _on_duty: OnDuty,
 }
 
 impl Work for Worker {
@@ -57,23 +66,19 @@ impl Work for Worker {
 }
 
 impl Worker {
-    /// Claims the lane of `key`; the worker will `ask` for batches.
-    pub async fn start(
-        config: &Config,
-        key: Key,
-        ledger: Ledger,
-        chain: Chain,
-        ask: mpsc::Sender<Ask>,
-    ) -> Result<Self, Fatal> {
+    /// Claims the lane of `key`.
+    pub async fn claim(station: Station, key: Key) -> Result<Self, LaneError> {
+        let Station { config, ledger, chain, .. } = &station;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Mint, &config.instance).await?;
-        Ok(Self { lane, ledger, chain, terms: Terms::default(), retry: config.retry, ask, answer: None })
+        let on_duty = station.working.begin();
+        Ok(Self { lane, station, terms: Terms::default(), answer: None, _on_duty: on_duty })
     }
 
     /// Asks once and waits for the answer, over as many turns as it takes.
     async fn next_batch(&mut self) -> Option<Batch> {
         if self.answer.is_none() {
             let (ask, answer) = oneshot::channel();
-            self.ask.send(ask).await.ok()?;
+            self.station.ask.send(ask).await.ok()?;
             self.answer = Some(answer);
         }
         let batch = self.answer.as_mut()?.await.ok();
@@ -91,8 +96,8 @@ impl Worker {
             match keep(&deliveries, self.mint(token, &deliveries, orders.take())).await {
                 Ok(()) => {
                     failpoint("C10");
-                    let retry = self.retry;
-                    return Ok(self.ledger.answer(deliveries, |_| retry).await?);
+                    let retry = self.station.config.retry;
+                    return Ok(self.station.ledger.answer(deliveries, |_| retry).await?);
                 }
                 Err(LaneError::Stale) => {}
                 Err(error) => {
@@ -113,11 +118,11 @@ impl Worker {
         orders: Option<HashMap<PaymentId, Loaded<Order>>>,
     ) -> Result<(), LaneError> {
         let owed = owed(deliveries, self.loaded(deliveries, orders).await?);
-        let Some(terms) = self.terms.of(&self.ledger, token).await? else {
+        let Some(terms) = self.terms.of(&self.station.ledger, token).await? else {
             let why =
                 Parked { reason: ParkReason::Inconsistent, detail: format!("the token {token} is not registered") };
             for item in &owed {
-                item.record(&self.ledger, Command::ParkMint(why.clone())).await?;
+                item.record(&self.station.ledger, Command::ParkMint(why.clone())).await?;
             }
             return Ok(());
         };
@@ -125,8 +130,8 @@ impl Worker {
         if paid.is_empty() {
             return Ok(());
         }
-        let call = self.chain.mint_call(token, &entries(&paid));
-        let simulated = self.chain.simulate_mint(self.lane.address(), &call).await?;
+        let call = self.station.chain.mint_call(token, &entries(&paid));
+        let simulated = self.station.chain.simulate_mint(self.lane.address(), &call).await?;
         let mut good = Vec::with_capacity(paid.len());
         for (item, result) in paid.into_iter().zip(simulated) {
             match result {
@@ -137,7 +142,7 @@ impl Worker {
         if good.is_empty() {
             return Ok(());
         }
-        let call = self.chain.mint_call(token, &entries(&good));
+        let call = self.station.chain.mint_call(token, &entries(&good));
         self.lane.send(call, &good, Command::SubmitMint).await
     }
 
@@ -150,7 +155,7 @@ impl Worker {
             return Ok(orders);
         }
         let ids: Vec<PaymentId> = deliveries.iter().filter_map(|delivery| Some(delivery.order()?.0)).collect();
-        let loaded = self.ledger.load_orders(&ids).await?;
+        let loaded = self.station.ledger.load_orders(&ids).await?;
         Ok(loaded.into_iter().filter_map(|(id, order)| Some((id, order.ok()?))).collect())
     }
 
@@ -160,10 +165,10 @@ impl Worker {
         let mut paid = Vec::with_capacity(owed.len());
         for item in owed {
             let Some(proof) = item.order.stage.proof() else { continue };
-            match receipts.verify(&self.chain, &item.order.request, proof, terms).await? {
+            match receipts.verify(&self.station.chain, &item.order.request, proof, terms).await? {
                 Verdict::Paid => paid.push(item),
                 Verdict::NotSeen => tracing::warn!(payment = %item.id, "the node does not show the payment now"),
-                Verdict::Wrong(why) => item.record(&self.ledger, Command::ParkMint(why)).await?,
+                Verdict::Wrong(why) => item.record(&self.station.ledger, Command::ParkMint(why)).await?,
             }
         }
         Ok(paid)
@@ -185,19 +190,21 @@ impl Worker {
             MintResult::Refused(code) => park(ParkReason::Unexplained, &format!("the contract answers {code}")),
             MintResult::Minted | MintResult::Unpaid => {
                 let detail = "the token has not received enough for it".to_owned();
-                let retry_at = Utc::now() + self.retry;
+                let retry_at = Utc::now() + self.station.config.retry;
                 Command::DeferMint(Deferral { reason: WaitReason::Unpaid, detail, retry_at })
             }
         };
-        item.record(&self.ledger, command).await
+        item.record(&self.station.ledger, command).await
     }
 
     /// The mint that the contract remembers, and whether it is deep enough.
     async fn minted_before(&self, item: &Item, token: Address) -> Result<Option<(Minted, bool)>, LaneError> {
         let request = &item.order.request;
         let Purchase::Mint { quantity, .. } = request.purchase;
-        let Some((tx_hash, block)) = self.chain.find_mint(token, request.payment_key).await? else { return Ok(None) };
-        let deep = self.chain.is_confirmed(block, self.chain.head().await?).await?;
+        let Some((tx_hash, block)) = self.station.chain.find_mint(token, request.payment_key).await? else {
+            return Ok(None);
+        };
+        let deep = self.station.chain.is_confirmed(block, self.station.chain.head().await?).await?;
         Ok(Some((Minted { tx_hash, block, to: request.payer(), quantity }, deep)))
     }
 }

@@ -10,10 +10,11 @@ mod worker;
 pub use config::Config;
 
 use chain::Chain;
+use domain::event::Purpose;
 use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::task::JoinSet;
-use worker::Worker;
+use worker::{Station, Worker};
 
 /// CloudEvents source of what this service writes.
 const SOURCE: &str = "/paymint/payment-sender";
@@ -28,9 +29,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let health = Health::default();
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
-    for key in config.keys.clone() {
-        let worker = Worker::start(&config, key, ledger.clone(), chain.clone()).await?;
-        tasks.spawn(lanes::work(worker, health.clone(), stop.clone()));
+    let station = Station::bind(config, ledger, chain).await?;
+    for key in station.config.keys.clone() {
+        let signer = key.address();
+        let lease = station.ledger.lease(Purpose::Settle, signer, &station.config.instance).await?;
+        let claim = {
+            let station = station.clone();
+            move || Worker::claim(station.clone(), key.clone())
+        };
+        tasks.spawn(lanes::hold(signer, lease, claim, health.clone(), stop.clone()));
     }
     runtime::join(tasks, stop).await
 }

@@ -9,8 +9,8 @@ use domain::event::{Deferral, WaitReason};
 use domain::order::Command;
 use domain::{Order, OrderEvent, PaymentId, Purchase, Stage};
 use lanes::{Item, LaneError, NEIGHBOUR_PAUSE, SignerLane, Terms, Work};
-use ledger::{Delivery, Inbox, Ledger, Loaded, hand_back, keep};
-use runtime::{Fatal, failpoint};
+use ledger::{ConnectError, Delivery, Inbox, Ledger, Loaded, hand_back, keep};
+use runtime::failpoint;
 use std::time::Duration;
 
 /// Waits for a first message this long, then looks after the lane.
@@ -22,15 +22,30 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Times that a lost race is run again before the messages are handed back.
 const RACES_MAX: usize = 5;
 
-/// A settlement lane at work.
-pub struct Worker {
-    lane: SignerLane,
-    ledger: Ledger,
+/// What all lanes of this process work with.
+#[derive(Clone)]
+pub struct Station {
+    pub config: Config,
+    pub ledger: Ledger,
     chain: Chain,
     requested: Inbox,
     deferred: Inbox,
+}
+
+impl Station {
+    /// Binds to the consumers: one that is not as `nats/` defines it ends the start, also of an instance that stands by.
+    pub async fn bind(config: Config, ledger: Ledger, chain: Chain) -> Result<Self, ConnectError> {
+        let requested = ledger.inbox("payment-sender").await?;
+        let deferred = ledger.inbox("payment-sender-deferred").await?;
+        Ok(Self { config, ledger, chain, requested, deferred })
+    }
+}
+
+/// A settlement lane at work.
+pub struct Worker {
+    lane: SignerLane,
+    station: Station,
     terms: Terms,
-    config: Config,
 }
 
 /// What is to be done with a message now.
@@ -53,10 +68,10 @@ impl Work for Worker {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
         }
-        let mut batch = self.requested.fetch(SETTLE_BATCH_MAX, IDLE, self.linger()).await?;
+        let mut batch = self.station.requested.fetch(SETTLE_BATCH_MAX, IDLE, self.linger()).await?;
         let room = SETTLE_BATCH_MAX.saturating_sub(batch.len());
         if room > 0 {
-            batch.extend(self.deferred.take(room).await?);
+            batch.extend(self.station.deferred.take(room).await?);
         }
         if batch.is_empty() {
             return Ok(());
@@ -67,20 +82,18 @@ impl Work for Worker {
 }
 
 impl Worker {
-    /// Claims the lane of `key` and binds to the consumers.
-    pub async fn start(config: &Config, key: Key, ledger: Ledger, chain: Chain) -> Result<Self, Fatal> {
+    /// Claims the lane of `key`.
+    pub async fn claim(station: Station, key: Key) -> Result<Self, LaneError> {
+        let Station { config, ledger, chain, .. } = &station;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Settle, &config.instance).await?;
-        let requested = ledger.inbox("payment-sender").await?;
-        let deferred = ledger.inbox("payment-sender-deferred").await?;
-        let (terms, config) = (Terms::default(), config.clone());
-        Ok(Self { lane, ledger, chain, requested, deferred, terms, config })
+        Ok(Self { lane, station, terms: Terms::default() })
     }
 
     /// How long the first payment of a batch waits for company: the longer, the more of the lane's transactions wait for
     /// a block, since what is sent behind them gains little and costs a transaction. A lane without any waits `linger`.
     fn linger(&self) -> Duration {
         let waiting = u32::try_from(self.lane.in_flight()).unwrap_or(u32::MAX);
-        self.config.linger.saturating_mul(waiting.saturating_add(1))
+        self.station.config.linger.saturating_mul(waiting.saturating_add(1))
     }
 
     /// Called once or ten times for one message, it sends one payment: who finds it in a transaction leaves it alone.
@@ -94,8 +107,12 @@ impl Worker {
             match keep(&waiting, self.send(items)).await {
                 Ok(()) => {
                     failpoint("C10");
-                    let retry = self.config.retry;
-                    return Ok(self.ledger.answer(waiting, |delivery| backoff(retry, delivery.deliveries)).await?);
+                    let retry = self.station.config.retry;
+                    return Ok(self
+                        .station
+                        .ledger
+                        .answer(waiting, |delivery| backoff(retry, delivery.deliveries))
+                        .await?);
                 }
                 Err(LaneError::Stale) => open = waiting,
                 Err(error) => {
@@ -111,7 +128,7 @@ impl Worker {
     /// Answers what needs no sending; keeps what does.
     async fn sort(&mut self, batch: Vec<Delivery>) -> Result<(Vec<Item>, Vec<Delivery>), LaneError> {
         let ids: Vec<PaymentId> = batch.iter().filter_map(|delivery| Some(delivery.order()?.0)).collect();
-        let loaded = match self.ledger.load_orders(&ids).await {
+        let loaded = match self.station.ledger.load_orders(&ids).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 hand_back(batch, NEIGHBOUR_PAUSE).await;
@@ -138,7 +155,7 @@ impl Worker {
                 }
                 Next::Done => delivery.ack().await,
                 Next::Later(delay) => delivery.nak(delay).await,
-                Next::SetAside(why) => self.requested.set_aside(delivery, &why).await?,
+                Next::SetAside(why) => self.station.requested.set_aside(delivery, &why).await?,
             }
         }
         Ok((items, waiting))
@@ -155,10 +172,10 @@ impl Worker {
             return Ok(Next::Later(wait.min(RETRY_MAX)));
         }
         let Purchase::Mint { token, .. } = item.order.request.purchase;
-        let Some(terms) = self.terms.of(&self.ledger, token).await? else {
+        let Some(terms) = self.terms.of(&self.station.ledger, token).await? else {
             return Ok(Next::SetAside(format!("the token {token} is not registered")));
         };
-        let chain = self.chain.config();
+        let chain = self.station.chain.config();
         if let Err(forged) = recheck(&item.order.request, &terms, &chain.asset, chain.chain_id) {
             return Ok(Next::SetAside(format!("not sent: {forged:?}")));
         }
@@ -169,7 +186,7 @@ impl Worker {
     async fn send(&mut self, items: Vec<Item>) -> Result<(), LaneError> {
         let requests: Vec<_> = items.iter().map(|item| &item.order.request).collect();
         let call = self.call(&items);
-        let simulated = self.chain.simulate_settle(self.lane.address(), &call, &requests).await?;
+        let simulated = self.station.chain.simulate_settle(self.lane.address(), &call, &requests).await?;
         let mut good = Vec::with_capacity(items.len());
         for (item, outcome) in items.into_iter().zip(simulated) {
             match outcome {
@@ -186,13 +203,13 @@ impl Worker {
 
     fn call(&self, items: &[Item]) -> Call {
         let requests: Vec<_> = items.iter().map(|item| &item.order.request).collect();
-        self.chain.settle_call(self.config.settlement, &requests)
+        self.station.chain.settle_call(self.station.config.settlement, &requests)
     }
 
     /// Not now, with the reason where everybody sees it. The same reason twice is written once.
     async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), LaneError> {
-        let retry_at = Utc::now() + backoff(self.config.retry, item.order.counts.deferred);
-        item.record(&self.ledger, Command::Defer(Deferral { reason, detail, retry_at })).await
+        let retry_at = Utc::now() + backoff(self.station.config.retry, item.order.counts.deferred);
+        item.record(&self.station.ledger, Command::Defer(Deferral { reason, detail, retry_at })).await
     }
 }
 

@@ -146,9 +146,9 @@ fn s19_services_send_what_the_server_lets_them() {
         else {
             continue;
         };
-        let Some((_, accounts)) = rest.split_once("accounts: [").filter(|_| !subject.starts_with("$JS.")) else {
-            continue;
-        };
+        // Neither requests to JetStream nor leases are events.
+        let is_event = !subject.starts_with("$JS.") && !subject.starts_with("leases.");
+        let Some((_, accounts)) = rest.split_once("accounts: [").filter(|_| is_event) else { continue };
         for account in accounts.split(']').next().unwrap().split(", ") {
             allowed.insert((account.to_lowercase().replace('_', "-"), subject.to_owned(), None));
         }
