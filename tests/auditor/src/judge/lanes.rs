@@ -55,6 +55,15 @@ fn one(evidence: &Evidence, books: &Books, relayer: Address, txs: &[&Tx], check:
                 format!("{} of {relayer}, nonce {}, is not in the ledger: sent by somebody else", tx.hash, tx.nonce)
             }
         });
+        if known {
+            let settled = events.iter().find(|event| event.kind.name == "settled" && event.numbers == [tx.nonce]);
+            let says = |event: &&&Event| {
+                event.data.get("txHash") == Some(tx.hash) && event.data.get("succeeded") == Some(tx.succeeded)
+            };
+            check.that(settled.is_some_and(|event| says(&event)), || {
+                format!("{} of {relayer}, nonce {}, is in a block, and the ledger does not say so", tx.hash, tx.nonce)
+            });
+        }
         check.that(tx.value.is_zero(), || format!("{} of {relayer} sent {} wei", tx.hash, tx.value));
         if let Some(raw) = signed.get(&tx.nonce).into_iter().flatten().find(|raw| raw.hash == tx.hash) {
             let same = (Some(raw.to), raw.input.as_slice(), raw.value) == (tx.to, tx.input.as_ref(), tx.value);

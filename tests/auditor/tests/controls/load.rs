@@ -8,7 +8,10 @@ use harness::{Answer, Buyer, Frames, Instance, Order, Outcome, Payment, Service,
 use serde_json::{Value, json};
 use standalone::accounts::OWNER;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// Purchases of the crowd.
 const ORDERS: usize = 30;
@@ -89,7 +92,7 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     ];
     let mut listeners = Vec::new();
     for (name, filter, query) in clients {
-        listeners.push((name, filter, listen(stack, &query).await));
+        listeners.push(Listener::open(stack, name, filter, query).await);
     }
     let mut orders = Vec::new();
     for n in 0..ORDERS {
@@ -138,31 +141,53 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     trouble::lost(stack, &mut journal, &buyers[2], &mut orders).await;
     let chain = stack.chain.clone();
     mining(&chain, stack.rebuilt_read_models_equal_the_live_ones(&orders)).await;
-    for (name, filter, frames) in listeners {
-        journal.0.push(heard(name, filter, frames).await);
+    let first = orders[0].id;
+    let filter = json!({ "payment": first });
+    listeners.push(Listener::open(stack, "of-a-payment", filter, format!("?payment={first}")).await);
+    for listener in listeners {
+        journal.0.push(listener.heard().await);
     }
-    let first = &orders[0].id;
-    let frames = listen(stack, &format!("?payment={first}")).await;
-    journal.0.push(heard("of-a-payment", json!({ "payment": first }), frames).await);
     Load { journal, cancelled, idle: buyers[5].clone() }
 }
 
-async fn listen(stack: &Stack, query: &str) -> Frames {
-    let url = stack.url(Service::Api, &format!("/api/events{query}"));
-    Frames::of(stack.http.get(url).send().await.unwrap())
+/// A client of an event stream, which reads all the time.
+struct Listener {
+    name: &'static str,
+    filter: Value,
+    ended: Arc<AtomicBool>,
+    events: JoinHandle<Vec<Value>>,
 }
 
-/// Everything that a client has heard, as a line of the journal.
-async fn heard(client: &str, filter: Value, mut frames: Frames) -> Value {
-    let mut events = Vec::new();
-    while let Some(frame) = frames.try_next(SILENCE).await {
-        events.push(json!({ "id": frame.id, "event": frame.event, "data": frame.data }));
+impl Listener {
+    async fn open(stack: &Stack, name: &'static str, filter: Value, query: String) -> Self {
+        let url = stack.url(Service::Api, &format!("/api/events{query}"));
+        let mut frames = Frames::of(stack.http.get(url).send().await.unwrap());
+        let ended = Arc::new(AtomicBool::new(false));
+        let all = Arc::clone(&ended);
+        let events = tokio::spawn(async move {
+            let mut events = Vec::new();
+            loop {
+                let over = all.load(Ordering::Relaxed);
+                match frames.try_next(SILENCE).await {
+                    Some(frame) => events.push(json!({ "id": frame.id, "event": frame.event, "data": frame.data })),
+                    None if over || !frames.is_quiet() => return events,
+                    None => {}
+                }
+            }
+        });
+        Self { name, filter, ended, events }
     }
-    assert!(!events.is_empty());
-    json!({
-        "kind": "sse", "client": client, "connection": 1, "filter": filter, "lastEventId": null, "events": events,
-        "untilQuiet": true,
-    })
+
+    /// Everything that it has heard once the load is over, as a line of the journal.
+    async fn heard(self) -> Value {
+        self.ended.store(true, Ordering::Relaxed);
+        let events = self.events.await.unwrap();
+        assert!(!events.is_empty(), "{} has heard nothing", self.name);
+        json!({
+            "kind": "sse", "client": self.name, "connection": 1, "filter": self.filter, "lastEventId": null,
+            "events": events, "untilQuiet": true,
+        })
+    }
 }
 
 /// What every service uses now, as lines of the journal.
