@@ -65,6 +65,40 @@ impl LocalChain {
         self.rpc("anvil_setCode", json!([account, code])).await;
     }
 
+    /// From now on `token` reverts whenever a list in a call names `recipient`: in a transaction only, where `mined_only` (a
+    /// simulation offers no gas price), else always. So could a token that somebody else wrote. The arguments of this one
+    /// begin at byte 45 of its code and must stay there, so what it does now stands behind them.
+    pub async fn poison(&self, token: Address, recipient: Address, mined_only: bool) {
+        let code: Bytes = self.provider.get_code_at(token).await.unwrap();
+        let implementation = code.iter().position(|byte| *byte == 0x73).unwrap() + 1;
+        // What looks like a PUSH32 at the end of the arguments swallows 32 bytes of what follows.
+        let entry = u16::try_from(code.len() + 32).unwrap();
+        let label = |offset: u16| [&[0x61][..], &(entry + offset).to_be_bytes()].concat();
+        let priced: [u8; 4] = if mined_only { [0x3a, 0x15, 0x15, 0x16] } else { [0x5b; 4] };
+        let behind = [
+            &[0x5b, 0x60, 132][..],
+            // 3: for i = 132, the first element of a list; i < calldatasize; i += 32
+            &[&[0x5b, 0x36, 0x81, 0x10, 0x15][..], &label(55), &[0x57]].concat(),
+            // if calldata[i] == recipient (and gasprice != 0) revert
+            &[&[0x80, 0x35, 0x73][..], recipient.as_slice(), &[0x14], &priced, &label(51), &[0x57]].concat(),
+            &[&[0x60, 32, 0x01][..], &label(3), &[0x56]].concat(),
+            // 51
+            &[0x5b, 0x5f, 0x5f, 0xfd],
+            // 55: delegate to the implementation, and answer as it does
+            &[0x5b, 0x36, 0x5f, 0x5f, 0x37, 0x5f, 0x5f, 0x36, 0x5f, 0x73],
+            &code[implementation..implementation + 20],
+            &[&[0x5a, 0xf4, 0x3d, 0x5f, 0x5f, 0x3e][..], &label(98), &[0x57, 0x3d, 0x5f, 0xfd]].concat(),
+            // 98
+            &[0x5b, 0x3d, 0x5f, 0xf3],
+        ]
+        .concat();
+        let mut poisoned = [label(0), vec![0x56], vec![0; 41]].concat();
+        poisoned.extend_from_slice(&code[45..]);
+        poisoned.extend([0; 32]);
+        poisoned.extend(behind);
+        self.rpc("anvil_setCode", json!([token, Bytes::from(poisoned)])).await;
+    }
+
     /// In the pool or in a block.
     pub async fn knows(&self, hash: B256) -> bool {
         !self.rpc("eth_getTransactionByHash", json!([hash])).await.is_null()

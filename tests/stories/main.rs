@@ -11,6 +11,7 @@ mod gate;
 mod lanes;
 mod neighbours_away;
 mod only_lock;
+mod poison;
 mod rebuilt;
 mod redelivered;
 mod reorganised;

@@ -8,7 +8,7 @@ use crate::sign::Call;
 use alloy::primitives::{Address, B256, Bytes};
 use alloy::providers::Provider;
 use alloy::rpc::types::Filter;
-use alloy::sol_types::{SolCall, SolEvent};
+use alloy::sol_types::{SolCall, SolError, SolEvent};
 use domain::event::Purpose;
 use domain::{BlockRef, PaymentId, PaymentKey, Quantity};
 
@@ -81,10 +81,16 @@ impl Chain {
     /// What would become of `call` on the latest block, item by item, as `signer` would send it.
     ///
     /// # Errors
-    /// `Transient`; `Refused` when the contract itself reverts: the signer is not a minter, most likely.
+    /// `Transient`, also while `signer` is not a minter; `Refused` when the contract reverts as a whole, which ours does for
+    /// no item: who sends several tries them apart.
     pub async fn simulate_mint(&self, signer: Address, call: &Call) -> Result<Vec<MintResult>, ChainError> {
-        let answer = self.call(Some(signer), call.target, call.input.clone(), Some(call.gas_limit)).await?;
         let transient = |cause: String| ChainError::Transient { operation: "batchMint", cause };
+        let answer = match self.call(Some(signer), call.target, call.input.clone(), Some(call.gas_limit)).await {
+            Err(ChainError::Refused { data: Some(data), .. }) if data.starts_with(&MintToken::NotMinter::SELECTOR) => {
+                return Err(transient(format!("{signer} is no minter of the factory of {}", call.target)));
+            }
+            answer => answer?,
+        };
         let results = MintToken::batchMintCall::abi_decode_returns(&answer).map_err(|e| transient(e.to_string()))?;
         if results.len() != call.items.len() {
             return Err(transient("another number of results than of items".to_owned()));

@@ -31,13 +31,31 @@ pub enum ChainError {
     Misconfigured(String),
 }
 
+impl ChainError {
+    /// Whether the call was executed and failed: the contract's word. Anything else that is refused is about the node.
+    pub fn is_failed_call(&self) -> bool {
+        match self {
+            Self::Refused { message, .. } => is_failed_call(message),
+            Self::Transient { .. } | Self::Misconfigured(_) => false,
+        }
+    }
+}
+
+/// The words of geth (core/vm/errors.go) and anvil for a call that was executed and failed.
+fn is_failed_call(message: &str) -> bool {
+    let text = message.to_lowercase();
+    ["revert", "out of gas", "invalid opcode", "invalid jump", "stack underflow", "stack limit", "evm error"]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
 /// Codes with which providers say "not now": rate limit, and internal errors of a load balancer.
 const RETRY_CODES: [i64; 4] = [429, -32005, -32016, -32603];
 
 /// Translates the client's error, once.
 pub(crate) fn from_rpc(operation: &'static str, error: RpcError<TransportErrorKind>) -> ChainError {
     match error {
-        RpcError::ErrorResp(answer) if !RETRY_CODES.contains(&answer.code) || answer.message.contains("revert") => {
+        RpcError::ErrorResp(answer) if !RETRY_CODES.contains(&answer.code) || is_failed_call(&answer.message) => {
             let data = answer.as_revert_data();
             ChainError::Refused { operation, code: answer.code, message: answer.message.to_string(), data }
         }

@@ -308,5 +308,8 @@ impl OrderEvent {
     }
 }
 
+mod group;
 #[cfg(test)]
 mod tests;
+
+pub use group::MintGroup;

@@ -12,6 +12,9 @@ use ledger::Loaded;
 /// Tries of a mint that the chain refuses without a reason that passes; then a person looks (C22).
 const TRIES_MAX: u32 = 5;
 
+/// Set back so often, a mint that reverts in a transaction of its own is tried no more (C22).
+const TRIES_ALONE_MAX: u32 = 1;
+
 /// One verdict per item that this transaction says something of.
 pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>) -> Result<Vec<Verdict>, Undecided> {
     let orders = desk.orders(mined.tx).await?;
@@ -58,14 +61,16 @@ async fn command(
         Some(MintResult::OverCap) => park(ParkReason::OverCap, "the token's cap is reached"),
         Some(MintResult::BadRecipient) => park(ParkReason::BadRecipient, "the token refuses the recipient"),
         Some(MintResult::Refused(code)) => park(ParkReason::Unexplained, &format!("the contract answers {code}")),
-        Some(MintResult::Unpaid) => again(desk, mined, order, WaitReason::Unpaid),
-        None => again(desk, mined, order, WaitReason::NotAttempted),
+        Some(MintResult::Unpaid) => again(desk, mined, order, WaitReason::Unpaid, TRIES_MAX),
+        // It reverted as a whole. The next try is with half of these; alone, it is this one's own fault.
+        None if mined.tx.items.len() > 1 => again(desk, mined, order, WaitReason::NotAttempted, u32::MAX),
+        None => again(desk, mined, order, WaitReason::NotAttempted, TRIES_ALONE_MAX),
     })
 }
 
-fn again(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> Option<Command> {
+fn again(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason, tries_max: u32) -> Option<Command> {
     let detail = format!("skipped by {} in block {}", mined.tx.tx_hash, mined.included.block.number);
-    if order.counts.mint_deferred >= TRIES_MAX {
+    if order.counts.mint_deferred >= tries_max {
         return Some(Command::ParkMint(Parked { reason: ParkReason::Unexplained, detail }));
     }
     Some(Command::DeferMint(Deferral { reason, detail, retry_at: Utc::now() + desk.retry }))

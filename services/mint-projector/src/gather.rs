@@ -1,7 +1,8 @@
-//! Gathering: confirmed payments by token, until a batch is full or its oldest has waited long enough.
+//! Gathering: confirmed payments by token and group, until a batch is full or its oldest has waited long enough.
 
 use crate::config::Config;
 use chain::{Address, MINT_BATCH_MAX};
+use domain::order::MintGroup;
 use domain::{Order, PaymentId, Purchase};
 use ledger::{Delivery, Inbox, Ledger, LedgerError, Loaded, PROGRESS_INTERVAL, hand_back};
 use runtime::{CancellationToken, Fatal};
@@ -20,6 +21,9 @@ const TURN: Duration = Duration::from_millis(50);
 
 /// After a neighbour's fault.
 const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
+
+/// What shares a transaction: a token, and those of its orders that may be minted together.
+type Together = (Address, MintGroup);
 
 /// Messages that owe a mint of one token.
 #[derive(Debug)]
@@ -97,7 +101,7 @@ pub async fn run(
 ) -> Result<(), Fatal> {
     let confirmed = ledger.inbox("mint-projector").await?;
     let deferred = ledger.inbox("mint-projector-deferred").await?;
-    let mut gathering: HashMap<Address, Batch> = HashMap::new();
+    let mut gathering: HashMap<Together, Batch> = HashMap::new();
     let mut reported = Instant::now();
     while !stop.is_cancelled() {
         if working.is_none() {
@@ -128,7 +132,7 @@ async fn fetch(
     confirmed: &Inbox,
     deferred: &Inbox,
     room: usize,
-    gathering: &mut HashMap<Address, Batch>,
+    gathering: &mut HashMap<Together, Batch>,
 ) -> Result<(), LedgerError> {
     if room == 0 {
         tokio::time::sleep(TURN).await;
@@ -144,12 +148,14 @@ async fn fetch(
     for delivery in found {
         let found = delivery.order().and_then(|(id, _)| Some((id, loaded.remove(&id)?)));
         match found {
-            Some((id, Ok(order))) => match order.state.as_ref().map(|order| &order.request.purchase) {
-                Some(&Purchase::Mint { token, .. }) => {
-                    gathering.entry(token).or_insert_with(|| Batch::new(token)).add(id, order, delivery);
+            Some((id, Ok(order))) => {
+                match order.state.as_ref().map(|order| (&order.request.purchase, order.mint_group())) {
+                    Some((&Purchase::Mint { token, .. }, group)) => {
+                        gathering.entry((token, group)).or_insert_with(|| Batch::new(token)).add(id, order, delivery);
+                    }
+                    None => delivery.nak(NEIGHBOUR_PAUSE).await,
                 }
-                None => delivery.nak(NEIGHBOUR_PAUSE).await,
-            },
+            }
             Some((_, Err(corrupt))) => confirmed.set_aside(delivery, &corrupt.to_string()).await?,
             None => delivery.nak(NEIGHBOUR_PAUSE).await,
         }
@@ -158,13 +164,13 @@ async fn fetch(
 }
 
 /// Hands full and ripe batches, oldest first, to the lanes that ask. When none does they stay here and grow.
-fn hand_over(gathering: &mut HashMap<Address, Batch>, asked: &mut mpsc::Receiver<Ask>, max_wait: Duration) {
+fn hand_over(gathering: &mut HashMap<Together, Batch>, asked: &mut mpsc::Receiver<Ask>, max_wait: Duration) {
     let ripe = |batch: &Batch| batch.deliveries.len() >= MINT_BATCH_MAX || batch.oldest.elapsed() >= max_wait;
-    let mut tokens: Vec<(Instant, Address)> =
-        gathering.values().filter(|batch| ripe(batch)).map(|batch| (batch.oldest, batch.token)).collect();
-    tokens.sort_unstable();
-    for (_, token) in tokens {
-        let Some(mut batch) = gathering.remove(&token) else { continue };
+    let mut groups: Vec<(Instant, Together)> =
+        gathering.iter().filter(|(_, batch)| ripe(batch)).map(|(together, batch)| (batch.oldest, *together)).collect();
+    groups.sort_unstable();
+    for (_, together) in groups {
+        let Some(mut batch) = gathering.remove(&together) else { continue };
         let rest = batch.split_off(MINT_BATCH_MAX);
         let unasked = loop {
             let Ok(ask) = asked.try_recv() else { break Some(batch) };
@@ -183,7 +189,7 @@ fn hand_over(gathering: &mut HashMap<Address, Batch>, asked: &mut mpsc::Receiver
             }
         };
         if !left.deliveries.is_empty() {
-            gathering.insert(token, left);
+            gathering.insert(together, left);
         }
         if !all_taken {
             return;

@@ -130,20 +130,46 @@ impl Worker {
         if paid.is_empty() {
             return Ok(());
         }
-        let call = self.station.chain.mint_call(token, &entries(&paid));
-        let simulated = self.station.chain.simulate_mint(self.lane.address(), &call).await?;
-        let mut good = Vec::with_capacity(paid.len());
-        for (item, result) in paid.into_iter().zip(simulated) {
-            match result {
-                MintResult::Minted => good.push(item),
-                other => self.skip(&item, token, other).await?,
-            }
-        }
+        let good = self.mintable(token, paid).await?;
         if good.is_empty() {
             return Ok(());
         }
         let call = self.station.chain.mint_call(token, &entries(&good));
         self.lane.send(call, &good, Command::SubmitMint).await
+    }
+
+    /// Those that would be minted now. What the simulation skips is said of each; where it reverts as a whole, halves are
+    /// tried, until what spoils it stands alone and is parked (C22).
+    async fn mintable(&self, token: Address, paid: Vec<Item>) -> Result<Vec<Item>, LaneError> {
+        let mut good = Vec::with_capacity(paid.len());
+        let mut groups = vec![paid];
+        while let Some(mut group) = groups.pop() {
+            let call = self.station.chain.mint_call(token, &entries(&group));
+            match self.station.chain.simulate_mint(self.lane.address(), &call).await {
+                Ok(results) => {
+                    for (item, result) in group.into_iter().zip(results) {
+                        match result {
+                            MintResult::Minted => good.push(item),
+                            other => self.skip(&item, token, other).await?,
+                        }
+                    }
+                }
+                Err(fails) if fails.is_failed_call() => match group.as_slice() {
+                    [] => {}
+                    [alone] => {
+                        let detail = fails.to_string().chars().take(200).collect();
+                        let why = Parked { reason: ParkReason::Unexplained, detail };
+                        alone.record(&self.station.ledger, Command::ParkMint(why)).await?;
+                    }
+                    [_, _, ..] => {
+                        let half = group.split_off(group.len() / 2);
+                        groups.extend([half, group]);
+                    }
+                },
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Ok(good)
     }
 
     async fn loaded(

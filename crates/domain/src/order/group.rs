@@ -1,0 +1,61 @@
+//! Who is minted together: a batch that fails as a whole is divided until what spoils it stands alone.
+
+use super::Order;
+
+/// Depth at which a group cannot be told apart further: orders whose keys share so many bits do not exist.
+const DEPTH_MAX: u32 = 64;
+
+/// Orders of one token that may share a mint transaction. All that were never set back are one group. Each time that a
+/// mint is set back it goes to one of two halves of its group, by the next bit of its payment key: the halves are
+/// disjoint, whoever divides gets the same ones, and nothing needs to be remembered but how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MintGroup {
+    depth: u32,
+    bits: u64,
+}
+
+impl Order {
+    /// The group in which this order's mint is tried next.
+    pub fn mint_group(&self) -> MintGroup {
+        let depth = self.counts.mint_deferred.min(DEPTH_MAX);
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.request.payment_key.0[..8]);
+        let bits = u64::from_be_bytes(first).checked_shr(u64::BITS - depth).unwrap_or(0);
+        MintGroup { depth, bits }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::PaymentKey;
+    use crate::examples;
+    use crate::order::{Counts, Order, Stage};
+    use alloy_primitives::B256;
+    use std::collections::BTreeSet;
+
+    fn order(first: u8, mint_deferred: u32) -> Order {
+        let mut request = examples::request();
+        let mut key = B256::with_last_byte(7);
+        key[0] = first;
+        request.payment_key = PaymentKey(key);
+        let counts = Counts { mint_deferred, ..Counts::default() };
+        Order { request, counts, stage: Stage::Requested }
+    }
+
+    #[test]
+    fn c19_c20_a_group_is_divided_into_disjoint_halves_until_each_stands_alone() {
+        for depth in 0..=8 {
+            let groups: BTreeSet<_> = (0..=u8::MAX).map(|first| order(first, depth).mint_group()).collect();
+            assert_eq!(groups.len(), 1 << depth);
+            for first in (0..=u8::MAX).filter(|_| depth < 8) {
+                let halves = [order(first, depth + 1), order(first ^ (0x80 >> depth), depth + 1)]
+                    .map(|order| order.mint_group());
+                assert_eq!(order(first, depth).mint_group(), order(first ^ (0x80 >> depth), depth).mint_group());
+                assert_ne!(halves[0], halves[1]);
+            }
+        }
+        assert_ne!(order(0, 1).mint_group(), order(0, 2).mint_group(), "never beside one that failed less often");
+        assert_eq!(order(1, 64).mint_group(), order(1, u32::MAX).mint_group());
+    }
+}
