@@ -1,7 +1,10 @@
 //! What cannot be audited is said to be so, by exit code 2: it is neither green nor red.
 #![allow(clippy::unwrap_used)]
 
+use neighbours::{Nats, Tools};
 use serde_json::{Value, json};
+use standalone::users;
+use std::path::Path;
 use std::process::Command;
 
 /// A run at servers that do not exist.
@@ -56,6 +59,39 @@ fn what_cannot_be_audited_is_neither_green_nor_red() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{word}: {said}");
         assert!(said.contains("could not audit") && said.contains(word), "{word}: {said}");
+    }
+}
+
+/// Exit code and words of the auditor for this run, whose journal is empty.
+fn audit(dir: &Path, run: &Value) -> (Option<i32>, String) {
+    std::fs::write(dir.join("journal.jsonl"), "").unwrap();
+    std::fs::write(dir.join("run.json"), run.to_string()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_auditor")).arg(dir.join("run.json")).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// There is no PostgreSQL in this test: whoever gets to ask it has read the ledger before.
+#[tokio::test]
+async fn the_ledger_is_read_as_the_user_in_the_url_and_the_password_is_never_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = users::options(&dir.path().join("nats")).unwrap();
+    let nats = Nats::start(&Tools::locate().unwrap(), options).await.unwrap();
+    let ops = users::url(&nats, users::OPS);
+    ledger::provision(&ops).await.unwrap();
+    let reader = users::url(&nats, "read-projector");
+    let password = ops.split([':', '@']).nth(2).unwrap();
+    for (url, api, word) in [
+        (ops.clone(), "$JS.API", "PostgreSQL"),
+        (reader.clone(), "LEDGER.API", "PostgreSQL"),
+        (reader, "$JS.API", "STREAM.INFO"),
+        (nats.url(), "$JS.API", "NATS: "),
+        (ops.replace("//ops:", "//api:"), "LEDGER.API", "NATS: "),
+    ] {
+        let mut run = run();
+        (run["natsUrl"], run["natsApi"]) = (json!(url), json!(api));
+        let (code, said) = audit(dir.path(), &run);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(word) && !said.contains(password), "{word}: {said}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The raw stream, message by message, by direct get.
 
 use crate::CannotAudit;
+use async_nats::{ConnectOptions, ServerAddr};
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
@@ -46,9 +47,22 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Connects as the user in the URL, which the client itself would ignore, and looks whether the stream is there.
+    /// Answers come under `_INBOX_<user>`: that is where a user of ours may listen.
     pub async fn connect(url: &str, api: &str) -> Result<Self, CannotAudit> {
-        let client = async_nats::connect(url).await.map_err(|e| CannotAudit(format!("NATS: {e}")))?;
-        Ok(Self { client, api: api.to_owned() })
+        let fail = |why: String| CannotAudit(format!("NATS: {why}"));
+        let server: ServerAddr =
+            url.parse().map_err(|_| fail("natsUrl is no nats://user:password@host:port".into()))?;
+        let options = match (server.username(), server.password()) {
+            (Some(user), Some(password)) => ConnectOptions::with_user_and_password(user.into(), password.into())
+                .custom_inbox_prefix(format!("_INBOX_{user}")),
+            _ => ConnectOptions::new(),
+        };
+        let bare = format!("nats://{}:{}", server.host(), server.port());
+        let client = options.connect(bare).await.map_err(|e| fail(e.to_string()))?;
+        let ledger = Self { client, api: api.to_owned() };
+        ledger.last_seq().await?;
+        Ok(ledger)
     }
 
     /// The last sequence.
