@@ -14,24 +14,60 @@ use uuid::Uuid;
 /// Rows of payments by id.
 type Rows<'a> = BTreeMap<&'a str, &'a Row>;
 
+/// Events of orders by what a client may listen to, each by sequence.
+#[derive(Default)]
+struct Topics<'a> {
+    payments: BTreeMap<Uuid, Vec<&'a Event>>,
+    payers: BTreeMap<Address, Vec<&'a Event>>,
+    tokens: BTreeMap<Address, Vec<&'a Event>>,
+    everything: Vec<&'a Event>,
+}
+
+impl<'a> Topics<'a> {
+    fn of_all(books: &'a Books) -> Self {
+        let mut topics = Self::default();
+        for event in &books.events {
+            let Aggregate::Order(id) = &event.of else { continue };
+            topics.payments.entry(*id).or_default().push(event);
+            topics.everything.push(event);
+            if let Some(ordered) = books.orders.get(id).and_then(|order| order.ordered.as_ref()) {
+                topics.payers.entry(ordered.from).or_default().push(event);
+                topics.tokens.entry(ordered.token).or_default().push(event);
+            }
+        }
+        topics
+    }
+
+    fn of(&self, filter: &Filter) -> &[&'a Event] {
+        let found = match filter {
+            Filter::Payment(id) => self.payments.get(id),
+            Filter::Payer(payer) => self.payers.get(payer),
+            Filter::Token(token) => self.tokens.get(token),
+            Filter::Everything => Some(&self.everything),
+        };
+        found.map_or(&[], Vec::as_slice)
+    }
+}
+
 /// A14: no client missed an event that was its own, or saw another one; what it saw last is what the rows show.
 pub fn streams(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A14", "event streams had no gap, and the last event is the state");
     let rows = evidence.tables.live.get("payment_rows").into_iter().flatten();
     let rows: Rows<'_> = rows.filter_map(|row| Some((text(row.get("id"))?, row))).collect();
+    let topics = Topics::of_all(books);
     let mut clients: BTreeMap<&str, Vec<&Observation>> = BTreeMap::new();
     for seen in &evidence.journal.observations {
         clients.entry(&seen.client).or_default().push(seen);
     }
     for (client, mut connections) in clients {
         connections.sort_by_key(|seen| seen.connection);
-        let fault = fault(&rows, books, &connections);
+        let fault = fault(&rows, &topics, &connections);
         check.that(fault.is_none(), || format!("{client}: {}", fault.unwrap_or_default()));
     }
     check.verdict("no client of event streams was journalled")
 }
 
-fn fault(rows: &Rows<'_>, books: &Books, connections: &[&Observation]) -> Option<String> {
+fn fault(rows: &Rows<'_>, topics: &Topics<'_>, connections: &[&Observation]) -> Option<String> {
     let first = connections.first()?;
     if connections.iter().any(|seen| seen.filter != first.filter) {
         return Some("one client, two filters".to_owned());
@@ -52,7 +88,7 @@ fn fault(rows: &Rows<'_>, books: &Books, connections: &[&Observation]) -> Option
             }
         }
     }
-    let own: Vec<&Event> = books.events.iter().filter(|event| concerns(books, &first.filter, event)).collect();
+    let own = topics.of(&first.filter);
     let from = match &first.filter {
         // Of one payment a stream holds every event from the first on.
         Filter::Payment(_) => first.last_event_id.map_or(1, |last| last.saturating_add(1)),
@@ -73,7 +109,7 @@ fn fault(rows: &Rows<'_>, books: &Books, connections: &[&Observation]) -> Option
     if let Some(strange) = by_seq.keys().find(|seq| !for_it.contains(seq)) {
         return Some(format!("saw {strange}, which is not for it"));
     }
-    if stayed { last(rows, &own, &by_seq) } else { None }
+    if stayed { last(rows, own, &by_seq) } else { None }
 }
 
 /// Who stayed to the end has seen the state that each row shows.
@@ -101,16 +137,4 @@ fn last(rows: &Rows<'_>, own: &[&Event], seen: &BTreeMap<u64, &Seen>) -> Option<
 
 fn text(value: Option<&Option<String>>) -> Option<&str> {
     value?.as_deref()
-}
-
-fn concerns(books: &Books, filter: &Filter, event: &Event) -> bool {
-    let Aggregate::Order(id) = &event.of else { return false };
-    let ordered = |id: &Uuid| books.orders.get(id).and_then(|order| order.ordered.as_ref());
-    let is = |wanted: &Address, of: fn(&crate::books::Ordered) -> Address| ordered(id).map(of).as_ref() == Some(wanted);
-    match filter {
-        Filter::Payment(wanted) => wanted == id,
-        Filter::Payer(payer) => is(payer, |ordered| ordered.from),
-        Filter::Token(token) => is(token, |ordered| ordered.token),
-        Filter::Everything => true,
-    }
 }
