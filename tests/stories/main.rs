@@ -12,6 +12,7 @@ mod lanes;
 mod neighbours_away;
 mod only_lock;
 mod poison;
+mod providers;
 mod rebuilt;
 mod redelivered;
 mod reorganised;

@@ -1,13 +1,13 @@
 //! `MintToken.batchMint`: call, simulation, and the result byte of each item.
 
 use crate::abi::MintToken;
-use crate::connect::Chain;
-use crate::error::{ChainError, from_rpc};
+use crate::connect::{Chain, request};
+use crate::error::ChainError;
 use crate::receipt::Included;
+use crate::rpc::{Answer, Node};
 use crate::sign::Call;
 use alloy::primitives::{Address, B256, Bytes};
-use alloy::providers::Provider;
-use alloy::rpc::types::Filter;
+use alloy::rpc::types::{Filter, Log, TransactionRequest};
 use alloy::sol_types::{SolCall, SolError, SolEvent};
 use domain::event::Purpose;
 use domain::{BlockRef, PaymentId, PaymentKey, Quantity};
@@ -78,28 +78,28 @@ impl Chain {
         }
     }
 
-    /// What would become of `call` on the latest block, item by item, as `signer` would send it.
+    /// What would become of `call` on the latest block, item by item, as `signer` would send it. That not all
+    /// of it would be minted has consequences, so with several providers two must say so.
     ///
     /// # Errors
     /// `Transient`, also while `signer` is not a minter; `Refused` when the contract reverts as a whole, which ours does for
     /// no item: who sends several tries them apart.
     pub async fn simulate_mint(&self, signer: Address, call: &Call) -> Result<Vec<MintResult>, ChainError> {
-        let transient = |cause: String| ChainError::Transient { operation: "batchMint", cause };
-        let answer = match self.call(Some(signer), call.target, call.input.clone(), Some(call.gas_limit)).await {
-            Err(ChainError::Refused { data: Some(data), .. }) if data.starts_with(&MintToken::NotMinter::SELECTOR) => {
-                return Err(transient(format!("{signer} is no minter of the factory of {}", call.target)));
-            }
-            answer => answer?,
+        let request = request(Some(signer), call.target, call.input.clone(), Some(call.gas_limit));
+        let simulate = |node: Node| {
+            let (request, count) = (request.clone(), call.items.len());
+            async move { simulate(&node, &request, count).await }
         };
-        let results = MintToken::batchMintCall::abi_decode_returns(&answer).map_err(|e| transient(e.to_string()))?;
-        if results.len() != call.items.len() {
-            return Err(transient("another number of results than of items".to_owned()));
+        let mut simulated = self.nodes.one("batchMint", simulate).await?;
+        if !simulated.is_good() && !self.nodes.alone() {
+            simulated = self.nodes.agreed("batchMint", simulate).await?;
         }
-        Ok(results.iter().map(|code| MintResult::of(*code)).collect())
+        match simulated {
+            Simulation::Each(results) => Ok(results),
+            Simulation::Whole(refused) => Err(refused),
+        }
     }
-}
 
-impl Chain {
     /// The transaction of the token's that minted `key`, if one did: for the rare case that the contract says "already".
     ///
     /// # Errors
@@ -109,15 +109,69 @@ impl Chain {
             .address(token)
             .event_signature(MintToken::MintBatch::SIGNATURE_HASH)
             .from_block(self.config.start_block);
-        let logs = self.provider.get_logs(&filter).await.map_err(|e| from_rpc("eth_getLogs", e))?;
-        Ok(logs.iter().find_map(|log| {
-            let batch = MintToken::MintBatch::decode_log_data(log.data()).ok()?;
-            let index = batch.paymentKeys.iter().position(|found| *found == key.0)?;
-            let minted = batch.results.get(index).copied().map(MintResult::of) == Some(MintResult::Minted);
-            let block = BlockRef { number: log.block_number?, hash: log.block_hash? };
-            minted.then_some((log.transaction_hash?, block))
-        }))
+        let search = |node: Node| {
+            let filter = filter.clone();
+            async move { Ok(node.logs(&filter).await?.iter().find_map(|log| minted_in(log, key))) }
+        };
+        self.nodes.agreed("eth_getLogs", search).await
     }
+}
+
+/// What one node says of a mint.
+#[derive(Clone, Debug)]
+enum Simulation {
+    Each(Vec<MintResult>),
+    /// The call was executed and failed.
+    Whole(ChainError),
+}
+
+impl Simulation {
+    fn is_good(&self) -> bool {
+        matches!(self, Self::Each(results) if results.iter().all(|result| *result == MintResult::Minted))
+    }
+}
+
+/// Each node has its own words for a failed call: they are no part of what is agreed on.
+impl PartialEq for Simulation {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Each(own), Self::Each(others)) => own == others,
+            (Self::Whole(_), Self::Whole(_)) => true,
+            (Self::Each(_), Self::Whole(_)) | (Self::Whole(_), Self::Each(_)) => false,
+        }
+    }
+}
+
+/// Two simulations on two latest blocks may differ without a lie.
+impl Answer for Simulation {
+    fn may_lag(&self) -> bool {
+        true
+    }
+}
+
+async fn simulate(node: &Node, request: &TransactionRequest, count: usize) -> Result<Simulation, ChainError> {
+    let transient = |cause: String| ChainError::Transient { operation: "batchMint", cause };
+    let answer = match node.call(request).await {
+        Err(ChainError::Refused { data: Some(data), .. }) if data.starts_with(&MintToken::NotMinter::SELECTOR) => {
+            return Err(transient("the signer is no minter of the token's factory".to_owned()));
+        }
+        Err(refused) if refused.is_failed_call() => return Ok(Simulation::Whole(refused)),
+        answer => answer?,
+    };
+    let results = MintToken::batchMintCall::abi_decode_returns(&answer).map_err(|e| transient(e.to_string()))?;
+    if results.len() != count {
+        return Err(transient("another number of results than of items".to_owned()));
+    }
+    Ok(Simulation::Each(results.iter().map(|code| MintResult::of(*code)).collect()))
+}
+
+/// Where `log` says that it minted `key`.
+fn minted_in(log: &Log, key: PaymentKey) -> Option<(B256, BlockRef)> {
+    let batch = MintToken::MintBatch::decode_log_data(log.data()).ok()?;
+    let index = batch.paymentKeys.iter().position(|found| *found == key.0)?;
+    let minted = batch.results.get(index).copied().map(MintResult::of) == Some(MintResult::Minted);
+    let block = BlockRef { number: log.block_number?, hash: log.block_hash? };
+    minted.then_some((log.transaction_hash?, block))
 }
 
 impl Included {

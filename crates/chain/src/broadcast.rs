@@ -1,8 +1,8 @@
 //! Broadcast: hand the bytes that are in the ledger to a node, and say what its answer means.
 
 use crate::connect::Chain;
-use crate::error::{ChainError, from_rpc};
-use alloy::providers::Provider;
+use crate::error::ChainError;
+use crate::rpc::Node;
 use domain::event::OpenTx;
 
 /// What a node said to a signed transaction. Only `Accepted` and `Known` say that it is in that node's pool.
@@ -25,17 +25,36 @@ pub enum Broadcast {
 }
 
 impl Chain {
-    /// Hands a signed transaction to the node. Whatever the answer, it may be in the pool, and sending the same bytes
-    /// again is always safe.
+    /// Hands a signed transaction to every provider; the best answer counts, and the first that takes it ends the wait.
+    /// Whatever the answer, it may be in the pool, and sending the same bytes again is always safe.
     pub async fn broadcast(&self, tx: &OpenTx) -> Broadcast {
-        match self.provider.send_raw_transaction(&tx.raw_tx).await {
-            Ok(_) => Broadcast::Accepted,
-            Err(e) => match from_rpc("eth_sendRawTransaction", e) {
-                ChainError::Refused { message, .. } => classify(&message),
-                other => Broadcast::Transient(other.to_string()),
-            },
-        }
+        let hand_over = |node: Node| {
+            let raw = tx.raw_tx.clone();
+            async move {
+                match node.send(&raw).await {
+                    Ok(_) => Broadcast::Accepted,
+                    Err(ChainError::Refused { message, .. }) => classify(&message),
+                    Err(other) => Broadcast::Transient(other.to_string()),
+                }
+            }
+        };
+        let answers = self.nodes.everyone(hand_over, |answer| *answer == Broadcast::Accepted).await;
+        best(answers).unwrap_or_else(|| Broadcast::Transient("no provider answers".to_owned()))
     }
+}
+
+/// The answer that says most. In a pool is in a pool, whoever else says what; a fee or an empty account can be acted on;
+/// "nonce too low" may be false, and only a receipt decides (F32).
+fn best(answers: Vec<Broadcast>) -> Option<Broadcast> {
+    answers.into_iter().min_by_key(|answer| match answer {
+        Broadcast::Accepted => 0,
+        Broadcast::Known => 1,
+        Broadcast::Underpriced => 2,
+        Broadcast::Funds => 3,
+        Broadcast::NonceTooLow => 4,
+        Broadcast::Unknown(_) => 5,
+        Broadcast::Transient(_) => 6,
+    })
 }
 
 /// Translates a node's refusal. Sources: geth core/txpool/errors.go and core/error.go, anvil 1.7.1's own wording.
@@ -82,6 +101,25 @@ mod tests {
         ];
         for (message, expected) in cases {
             assert_eq!(classify(message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn f32_of_several_answers_the_one_that_says_most_counts() {
+        use Broadcast::{Accepted, Funds, Known, NonceTooLow, Transient, Underpriced};
+        let down = || Transient("down".to_owned());
+        let cases = [
+            (vec![], None),
+            (vec![down(), Accepted], Some(Accepted)),
+            (vec![NonceTooLow, Accepted], Some(Accepted)),
+            (vec![NonceTooLow, Known], Some(Known)),
+            (vec![NonceTooLow, Underpriced], Some(Underpriced)),
+            (vec![Funds, Known], Some(Known)),
+            (vec![down(), NonceTooLow], Some(NonceTooLow)),
+            (vec![down(), down()], Some(down())),
+        ];
+        for (answers, expected) in cases {
+            assert_eq!(best(answers.clone()), expected, "{answers:?}");
         }
     }
 }

@@ -1,20 +1,18 @@
 //! A connection to a chain that is what the configuration says it is.
 
-use crate::abi::UsdcDouble;
-use crate::error::{ChainError, from_rpc};
-use alloy::network::{Ethereum, TransactionBuilder};
+use crate::error::{ChainError, null};
+use crate::rpc::{Node, Providers, RpcUrl, Terms};
+use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, Bytes};
-use alloy::providers::{Provider, RootProvider};
-use alloy::rpc::client::RpcClient;
 use alloy::rpc::types::TransactionRequest;
-use alloy::sol_types::{Eip712Domain, SolCall};
+use alloy::sol_types::Eip712Domain;
 use runtime::{ConfigError, Env};
 use std::borrow::Cow;
 use std::num::NonZeroU64;
-use std::time::Duration;
 
-/// A node stalls while it executes a block (measured: 1.1 s p99 under load). A time-out is never "not sent".
-const RPC_TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls a second to one provider. 64 transactions in a confirmer's hand, three calls each, twice a second are 400; paid
+/// plans begin at about as much.
+const RPC_RATE: u32 = 500;
 
 /// The asset that is paid in, with its EIP-712 domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +28,10 @@ pub struct Asset {
 /// Which chain, and how deep is deep enough.
 #[derive(Clone, Debug)]
 pub struct ChainConfig {
-    /// HTTP JSON-RPC.
-    pub rpc_url: String,
+    /// HTTP JSON-RPC of one provider or several. With several, two must agree on what settles money.
+    pub rpc_urls: Vec<RpcUrl>,
+    /// Calls a second to each provider, and as many at once; 0 is no limit.
+    pub rpc_rate: u32,
     /// EIP-155 id; the node must agree.
     pub chain_id: u64,
     /// What is paid in.
@@ -43,13 +43,15 @@ pub struct ChainConfig {
 }
 
 impl ChainConfig {
-    /// Reads `RPC_URL`, `CHAIN_ID`, `ASSET_ADDRESS`, `ASSET_NAME`, `ASSET_VERSION`, `CONFIRMATIONS`, `START_BLOCK`.
+    /// Reads `RPC_URL`, `RPC_RATE`, `CHAIN_ID`, `ASSET_ADDRESS`, `ASSET_NAME`, `ASSET_VERSION`, `CONFIRMATIONS`,
+    /// `START_BLOCK`.
     ///
     /// # Errors
     /// Names the variable and its shape.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
-            rpc_url: env.text("RPC_URL", "http://127.0.0.1:8545")?,
+            rpc_urls: env.list("RPC_URL", "http://127.0.0.1:8545 , one URL or several separated by commas")?,
+            rpc_rate: env.parse_or("RPC_RATE", "a number of calls a second such as 500", RPC_RATE)?,
             chain_id: env.parse("CHAIN_ID", "84532")?,
             asset: Asset {
                 address: env.parse("ASSET_ADDRESS", "0x036CbD53842c5426634e7929541eC2318f3dCF7e")?,
@@ -67,57 +69,22 @@ impl ChainConfig {
 /// A chain. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Chain {
-    pub(crate) provider: RootProvider<Ethereum>,
+    pub(crate) nodes: Providers,
     pub(crate) config: ChainConfig,
 }
 
 impl Chain {
-    /// Connects and checks the chain id and the asset's EIP-712 domain (F37).
+    /// Connects and checks chain id and the asset's EIP-712 domain at every provider (F37). One that does not answer is
+    /// checked when it comes back, before it is used.
     ///
     /// # Errors
-    /// `Misconfigured` names the variable; `Transient` when the node does not answer.
+    /// `Misconfigured` names the variable and the provider's host; `Transient` when no provider answers.
     pub async fn connect(config: ChainConfig) -> Result<Self, ChainError> {
-        let bad = |text: String| ChainError::Misconfigured(text);
-        let url =
-            config.rpc_url.parse().map_err(|e| bad(format!("RPC_URL: {e}; it looks like http://127.0.0.1:8545")))?;
-        let http = reqwest::Client::builder()
-            .timeout(RPC_TIMEOUT)
-            .build()
-            .map_err(|e| bad(format!("RPC_URL: no HTTP client: {e}")))?;
-        let provider = RootProvider::new(RpcClient::builder().http_with_client(http, url));
-        let chain = Self { provider, config };
-        chain.check().await?;
-        Ok(chain)
-    }
-
-    async fn check(&self) -> Result<(), ChainError> {
-        let found = self.provider.get_chain_id().await.map_err(|e| from_rpc("eth_chainId", e))?;
-        if found != self.config.chain_id {
-            let wanted = self.config.chain_id;
-            return Err(ChainError::Misconfigured(format!("CHAIN_ID is {wanted}, but RPC_URL leads to chain {found}")));
-        }
-        let asset = &self.config.asset;
-        let answer =
-            self.call(None, asset.address, UsdcDouble::DOMAIN_SEPARATORCall {}.abi_encode().into(), None).await?;
-        if answer.as_ref() != self.domain().separator().as_slice() {
-            return Err(ChainError::Misconfigured(format!(
-                "ASSET_ADDRESS, ASSET_NAME, ASSET_VERSION: the contract at {} does not sign as {:?} version {:?}",
-                asset.address, asset.name, asset.version
-            )));
-        }
-        Ok(())
-    }
-
-    /// The asset's EIP-712 domain.
-    fn domain(&self) -> Eip712Domain {
-        let asset = &self.config.asset;
-        Eip712Domain {
-            name: Some(Cow::Owned(asset.name.clone())),
-            version: Some(Cow::Owned(asset.version.clone())),
-            chain_id: Some(alloy::primitives::U256::from(self.config.chain_id)),
-            verifying_contract: Some(asset.address),
-            salt: None,
-        }
+        let (chain_id, asset) = (config.chain_id, config.asset.clone());
+        let separator = domain(&asset, chain_id).separator();
+        let nodes =
+            Providers::connect(&config.rpc_urls, config.rpc_rate, &Terms { chain_id, asset, separator }).await?;
+        Ok(Self { nodes, config })
     }
 
     /// As configured.
@@ -125,7 +92,24 @@ impl Chain {
         &self.config
     }
 
-    /// `eth_call` on the latest block.
+    /// Whether every provider that answers calls itself an anvil: a development chain, where keys may lie about.
+    ///
+    /// # Errors
+    /// `Transient` when none answers.
+    pub async fn is_development(&self) -> Result<bool, ChainError> {
+        let mut anvils = None;
+        let mut last = null("web3_clientVersion");
+        for version in self.nodes.everyone(|node: Node| async move { node.version().await }, |_| false).await {
+            match version {
+                Ok(version) => anvils = Some(anvils != Some(false) && version.to_lowercase().contains("anvil")),
+                Err(ChainError::Refused { .. } | ChainError::Misconfigured(_)) => anvils = Some(false),
+                Err(transient @ ChainError::Transient { .. }) => last = transient,
+            }
+        }
+        anvils.ok_or(last)
+    }
+
+    /// `eth_call` on the latest block of one node.
     pub(crate) async fn call(
         &self,
         from: Option<Address>,
@@ -133,9 +117,30 @@ impl Chain {
         input: Bytes,
         gas: Option<u64>,
     ) -> Result<Bytes, ChainError> {
-        let mut request = TransactionRequest::default().with_to(to).with_input(input);
-        request.from = from;
-        request.gas = gas;
-        self.provider.call(request).await.map_err(|e| from_rpc("eth_call", e))
+        let request = request(from, to, input, gas);
+        let call = |node: Node| {
+            let request = request.clone();
+            async move { node.call(&request).await }
+        };
+        self.nodes.one("eth_call", call).await
     }
+}
+
+/// The asset's EIP-712 domain.
+fn domain(asset: &Asset, chain_id: u64) -> Eip712Domain {
+    Eip712Domain {
+        name: Some(Cow::Owned(asset.name.clone())),
+        version: Some(Cow::Owned(asset.version.clone())),
+        chain_id: Some(alloy::primitives::U256::from(chain_id)),
+        verifying_contract: Some(asset.address),
+        salt: None,
+    }
+}
+
+/// A call, for `eth_call`.
+pub(crate) fn request(from: Option<Address>, to: Address, input: Bytes, gas: Option<u64>) -> TransactionRequest {
+    let mut request = TransactionRequest::default().with_to(to).with_input(input);
+    request.from = from;
+    request.gas = gas;
+    request
 }

@@ -3,8 +3,7 @@
 //! Transactions go out from anvil's unlocked accounts, so no key is involved; every step may be repeated.
 
 use crate::abi::{MintToken, Settlement, TokenFactory, UsdcDouble};
-use crate::error::{ChainError, from_rpc};
-use crate::head::null;
+use crate::error::{ChainError, from_rpc, null};
 use alloy::network::{Ethereum, TransactionBuilder};
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::providers::{Provider, RootProvider};

@@ -1,12 +1,14 @@
 //! What can go wrong between us and a node. None of it says anything about what is on the chain.
 
 use alloy::primitives::Bytes;
+use alloy::rpc::json_rpc::ErrorPayload;
 use alloy::transports::{RpcError, TransportErrorKind};
 
 /// An answer that is no answer, or a refusal.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ChainError {
-    /// No usable answer: unreachable, rate limited, time-out, HTML, truncated, null. Decides nothing; ask again.
+    /// No usable answer: unreachable, rate limited, time-out, HTML, truncated, null; or two providers that do not agree.
+    /// Decides nothing; ask again.
     #[error("{operation}: the node gave no usable answer: {cause}")]
     Transient {
         /// The RPC method.
@@ -42,7 +44,7 @@ impl ChainError {
 }
 
 /// The words of geth (core/vm/errors.go) and anvil for a call that was executed and failed.
-fn is_failed_call(message: &str) -> bool {
+pub(crate) fn is_failed_call(message: &str) -> bool {
     let text = message.to_lowercase();
     ["revert", "out of gas", "invalid opcode", "invalid jump", "stack underflow", "stack limit", "evm error"]
         .iter()
@@ -52,12 +54,22 @@ fn is_failed_call(message: &str) -> bool {
 /// Codes with which providers say "not now": rate limit, and internal errors of a load balancer.
 const RETRY_CODES: [i64; 4] = [429, -32005, -32016, -32603];
 
-/// Translates the client's error, once.
+/// A node's refusal, with the revert data that it may hold.
+pub(crate) fn refused(operation: &'static str, answer: &ErrorPayload) -> ChainError {
+    let data = answer.as_revert_data();
+    ChainError::Refused { operation, code: answer.code, message: answer.message.to_string(), data }
+}
+
+/// Null where the method owes something.
+pub(crate) fn null(operation: &'static str) -> ChainError {
+    ChainError::Transient { operation, cause: "null".to_owned() }
+}
+
+/// Translates the error of the library's own client, which the development chain is set up with.
 pub(crate) fn from_rpc(operation: &'static str, error: RpcError<TransportErrorKind>) -> ChainError {
     match error {
         RpcError::ErrorResp(answer) if !RETRY_CODES.contains(&answer.code) || is_failed_call(&answer.message) => {
-            let data = answer.as_revert_data();
-            ChainError::Refused { operation, code: answer.code, message: answer.message.to_string(), data }
+            refused(operation, &answer)
         }
         other => ChainError::Transient { operation, cause: clip(&other.to_string()) },
     }

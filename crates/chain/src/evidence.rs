@@ -2,12 +2,12 @@
 //! state, never a receipt's status alone.
 
 use crate::abi::UsdcDouble;
-use crate::connect::Chain;
-use crate::error::{ChainError, from_rpc};
+use crate::connect::{Chain, request};
+use crate::error::ChainError;
 use crate::head::Head;
-use crate::receipt::{Included, Inclusion};
+use crate::receipt::Included;
+use crate::rpc::{Answer, Node};
 use alloy::primitives::{Address, B256, U256};
-use alloy::providers::Provider;
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::{SolCall, SolEvent};
 use domain::{Authorization, BlockRef};
@@ -41,51 +41,75 @@ pub enum Evidence {
 }
 
 impl Chain {
-    /// Looks for what became of `auth` in blocks up to `confirmed`.
+    /// Looks for what became of `auth` in blocks up to `confirmed`. With several providers each looks for itself, and
+    /// what two of them find counts.
     ///
     /// # Errors
     /// `Transient`: nothing is known.
     pub async fn evidence(&self, auth: &Authorization, confirmed: Head) -> Result<Evidence, ChainError> {
-        let asset = self.config.asset.address;
-        let filter = Filter::new()
-            .address(asset)
-            .event_signature(vec![
-                UsdcDouble::AuthorizationUsed::SIGNATURE_HASH,
-                UsdcDouble::AuthorizationCanceled::SIGNATURE_HASH,
-            ])
-            .topic1(auth.from)
-            .topic2(auth.nonce)
-            .from_block(self.config.start_block)
-            .to_block(confirmed.block.number);
-        let logs = self.provider.get_logs(&filter).await.map_err(|e| from_rpc("eth_getLogs", e))?;
-        // A nonce is used or cancelled once, so the first log is the only one.
-        if let Some(log) = logs.first() {
-            let Some(tx_hash) = log.transaction_hash else { return Ok(Evidence::NotDeepYet) };
-            let Inclusion::Included(included) = self.inclusion(tx_hash).await? else {
-                return Ok(Evidence::NotDeepYet);
-            };
-            if !self.is_confirmed(included.block, self.head().await?).await? {
-                return Ok(Evidence::NotDeepYet);
-            }
-            let cancelled = log.topic0() == Some(&UsdcDouble::AuthorizationCanceled::SIGNATURE_HASH);
-            return Ok(match included.payment_log(asset, auth) {
-                _ if cancelled => Evidence::Cancelled { tx_hash },
-                Some(log_index) => Evidence::Paid { tx_hash, block: included.block, log_index },
-                None => Evidence::UsedElsewhere { tx_hash },
-            });
-        }
-        if self.authorization_state(auth.from, auth.nonce).await? {
-            return Ok(Evidence::NotDeepYet);
-        }
-        Ok(Evidence::Unused)
+        let (asset, start) = (self.config.asset.address, self.config.start_block);
+        let look = |node: Node| {
+            let auth = auth.clone();
+            async move { look(&node, asset, start, &auth, confirmed.block).await }
+        };
+        self.nodes.agreed("eth_getLogs", look).await
     }
+}
 
-    /// The latest state of the nonce. A nonce is never un-used, so `false` now is `false` in every ancestor.
-    async fn authorization_state(&self, from: Address, nonce: B256) -> Result<bool, ChainError> {
-        let input = UsdcDouble::authorizationStateCall { authorizer: from, nonce }.abi_encode();
-        let answer = self.call(None, self.config.asset.address, input.into(), None).await?;
-        UsdcDouble::authorizationStateCall::abi_decode_returns(&answer)
-            .map_err(|e| ChainError::Transient { operation: "authorizationState", cause: e.to_string() })
+/// One node's whole word.
+async fn look(
+    node: &Node,
+    asset: Address,
+    start: u64,
+    auth: &Authorization,
+    confirmed: BlockRef,
+) -> Result<Evidence, ChainError> {
+    let operation = "eth_getLogs";
+    // What a node does not have it cannot have searched: its finding nothing would be no proof (F34, F35).
+    if !node.has(confirmed).await? {
+        let cause = format!("the node does not have block {}", confirmed.number);
+        return Err(ChainError::Transient { operation, cause });
+    }
+    let filter = Filter::new()
+        .address(asset)
+        .event_signature(vec![
+            UsdcDouble::AuthorizationUsed::SIGNATURE_HASH,
+            UsdcDouble::AuthorizationCanceled::SIGNATURE_HASH,
+        ])
+        .topic1(auth.from)
+        .topic2(auth.nonce)
+        .from_block(start)
+        .to_block(confirmed.number);
+    let logs = node.logs(&filter).await?;
+    // A nonce is used or cancelled once, so the first log is the only one.
+    let Some(log) = logs.first() else {
+        let used = authorization_state(node, asset, auth).await?;
+        return Ok(if used { Evidence::NotDeepYet } else { Evidence::Unused });
+    };
+    let Some(tx_hash) = log.transaction_hash else { return Ok(Evidence::NotDeepYet) };
+    let Some(included) = node.receipt(tx_hash).await? else { return Ok(Evidence::NotDeepYet) };
+    if included.block.number > confirmed.number || !node.has(included.block).await? {
+        return Ok(Evidence::NotDeepYet);
+    }
+    let cancelled = log.topic0() == Some(&UsdcDouble::AuthorizationCanceled::SIGNATURE_HASH);
+    Ok(match included.payment_log(asset, auth) {
+        _ if cancelled => Evidence::Cancelled { tx_hash },
+        Some(log_index) => Evidence::Paid { tx_hash, block: included.block, log_index },
+        None => Evidence::UsedElsewhere { tx_hash },
+    })
+}
+
+/// The latest state of the nonce. A nonce is never un-used, so `false` now is `false` in every ancestor.
+async fn authorization_state(node: &Node, asset: Address, auth: &Authorization) -> Result<bool, ChainError> {
+    let call = UsdcDouble::authorizationStateCall { authorizer: auth.from, nonce: auth.nonce };
+    let answer = node.call(&request(None, asset, call.abi_encode().into(), None)).await?;
+    UsdcDouble::authorizationStateCall::abi_decode_returns(&answer)
+        .map_err(|e| ChainError::Transient { operation: "authorizationState", cause: e.to_string() })
+}
+
+impl Answer for Evidence {
+    fn may_lag(&self) -> bool {
+        *self == Self::NotDeepYet
     }
 }
 

@@ -1,9 +1,8 @@
 //! Fees: enough to be included soon, never more than the cap.
 
 use crate::connect::Chain;
-use crate::error::{ChainError, from_rpc};
+use crate::error::ChainError;
 use crate::head::Head;
-use alloy::providers::Provider;
 use domain::lane::{FEE_MAX_WEI, Fees};
 
 /// The tip is at least this: Base's own minimum base fee is 0.005 gwei, pools want a tip above zero.
@@ -20,7 +19,7 @@ impl Chain {
     /// `Transient`.
     pub async fn fees(&self, head: Head) -> Result<Fees, ChainError> {
         let operation = "eth_maxPriorityFeePerGas";
-        let tip = self.provider.get_max_priority_fee_per_gas().await.map_err(|e| from_rpc(operation, e))?;
+        let tip = self.nodes.one(operation, |node| async move { node.tip().await }).await?;
         Ok(clamp(head.base_fee_wei, tip))
     }
 }

@@ -1,10 +1,12 @@
 //! The head, and how deep a block is. Decisions are pinned to hashes; a height alone survives no reorg.
 
 use crate::connect::Chain;
-use crate::error::{ChainError, from_rpc};
+use crate::error::{ChainError, null};
+use crate::rpc::{Node, reached_by_two};
 use alloy::eips::BlockNumberOrTag;
-use alloy::providers::Provider;
 use domain::BlockRef;
+
+const OPERATION: &str = "eth_getBlockByNumber";
 
 /// A block header's part that is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +20,27 @@ pub struct Head {
 }
 
 impl Chain {
-    /// The latest block.
+    /// The latest block; with several providers the highest that two have reached, so that nobody alone makes a block
+    /// look deep.
     ///
     /// # Errors
     /// `Transient`.
     pub async fn head(&self) -> Result<Head, ChainError> {
-        self.block(BlockNumberOrTag::Latest).await
+        if self.nodes.alone() {
+            return self.nodes.one(OPERATION, |node| async move { node.head().await }).await;
+        }
+        let ask = |node: Node| async move { (node.head().await, node) };
+        let cause = "fewer than two providers answer".to_owned();
+        let mut last = ChainError::Transient { operation: OPERATION, cause };
+        let mut known = Vec::new();
+        // All have spoken before anybody is held against the others.
+        for (head, node) in self.nodes.everyone(ask, |_| false).await {
+            match head.and_then(|head| node.up_to_date(head)) {
+                Ok(head) => known.push(head),
+                Err(error) => last = error,
+            }
+        }
+        reached_by_two(known, |head| head.block.number).ok_or(last)
     }
 
     /// The highest block that is deep enough to decide on, given the head.
@@ -32,9 +49,9 @@ impl Chain {
     /// `Transient`; also while the chain is shorter than N.
     pub async fn confirmed(&self, head: Head) -> Result<Head, ChainError> {
         match head.block.number.checked_sub(self.config.confirmations - 1) {
-            Some(number) if number == head.block.number => Ok(head),
-            Some(number) => self.block(BlockNumberOrTag::Number(number)).await,
-            None => Err(null("eth_getBlockByNumber")),
+            Some(number) if number == head.block.number && self.nodes.alone() => Ok(head),
+            Some(number) => self.block(number).await,
+            None => Err(null(OPERATION)),
         }
     }
 
@@ -47,22 +64,13 @@ impl Chain {
         if !deep {
             return Ok(false);
         }
-        let canonical = self.block(BlockNumberOrTag::Number(block.number)).await?;
-        Ok(canonical.block.hash == block.hash)
+        Ok(self.block(block.number).await?.block.hash == block.hash)
     }
 
-    pub(crate) async fn block(&self, which: BlockNumberOrTag) -> Result<Head, ChainError> {
-        let operation = "eth_getBlockByNumber";
-        let block = self.provider.get_block_by_number(which).await.map_err(|e| from_rpc(operation, e))?;
-        let block = block.ok_or_else(|| null(operation))?;
-        Ok(Head {
-            block: BlockRef { number: block.header.number, hash: block.header.hash },
-            time: block.header.timestamp,
-            base_fee_wei: block.header.base_fee_per_gas.map_or(0, u128::from),
-        })
+    /// The block at a height that was reached.
+    async fn block(&self, number: u64) -> Result<Head, ChainError> {
+        let number = BlockNumberOrTag::Number(number);
+        let block = self.nodes.agreed(OPERATION, |node| async move { node.block(number).await }).await?;
+        block.ok_or_else(|| null(OPERATION))
     }
-}
-
-pub(crate) fn null(operation: &'static str) -> ChainError {
-    ChainError::Transient { operation, cause: "null".to_owned() }
 }

@@ -1,6 +1,6 @@
 //! The chain: signing, broadcast, fees, receipts and logs, each foreign answer translated once into an enum of ours.
 //!
-//! Only this crate sees an RPC provider. Refuses to know: the ledger, queues, what an order is allowed to do.
+//! Only this crate sees an RPC provider, and of it only the module `rpc`. Refuses to know: the ledger, queues, what an order is allowed to do.
 //! No nonce filler and no watcher of the client library is used: they leak nonces, hang and ignore reorgs (D13).
 
 pub mod abi;
@@ -13,7 +13,9 @@ mod error;
 mod evidence;
 mod fees;
 mod head;
+mod keys;
 mod receipt;
+mod rpc;
 mod settle;
 mod sign;
 
@@ -26,6 +28,8 @@ pub use domain::lane::Fees;
 pub use error::ChainError;
 pub use evidence::Evidence;
 pub use head::Head;
+pub use keys::KeySource;
 pub use receipt::{Included, Inclusion};
+pub use rpc::RpcUrl;
 pub use settle::{SETTLE_BATCH_MAX, SettleResult, Simulated};
 pub use sign::{Call, Key};

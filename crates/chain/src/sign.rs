@@ -11,6 +11,7 @@ use domain::PaymentId;
 use domain::event::{OpenTx, Purpose};
 use domain::lane::Fees;
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 /// A lane's key. Never printed.
@@ -21,6 +22,11 @@ impl Key {
     /// The account.
     pub fn address(&self) -> Address {
         self.0.address()
+    }
+
+    /// Opens an Ethereum V3 keystore file. The error repeats neither key nor password.
+    pub(crate) fn decrypt(file: &Path, password: &str) -> Result<Self, String> {
+        PrivateKeySigner::decrypt_keystore(file, password).map(Self).map_err(|e| e.to_string())
     }
 }
 

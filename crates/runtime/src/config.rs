@@ -1,6 +1,7 @@
 //! Configuration: environment variables only. An error names the variable and what it should look like.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -27,9 +28,15 @@ pub enum ConfigError {
     },
 }
 
-/// A set of variables: the process's own, or one that a test made.
-#[derive(Clone, Debug, Default)]
+/// A set of variables: the process's own, or one that a test made. Printed, it is their names: values may be secrets.
+#[derive(Clone, Default)]
 pub struct Env(HashMap<String, String>);
+
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Env {
     /// The process's environment. What is not UTF-8 counts as not set.
@@ -64,7 +71,7 @@ impl Env {
     /// [`ConfigError`] with the variable and its shape.
     pub fn parse<T: FromStr>(&self, variable: &str, shape: &str) -> Result<T, ConfigError>
     where
-        T::Err: std::fmt::Display,
+        T::Err: fmt::Display,
     {
         let text = self.text(variable, shape)?;
         text.parse().map_err(|e: T::Err| ConfigError::Invalid {
@@ -80,7 +87,7 @@ impl Env {
     /// [`ConfigError::Invalid`].
     pub fn parse_or<T: FromStr>(&self, variable: &str, shape: &str, default: T) -> Result<T, ConfigError>
     where
-        T::Err: std::fmt::Display,
+        T::Err: fmt::Display,
     {
         match self.parse(variable, shape) {
             Err(ConfigError::Missing { .. }) => Ok(default),
@@ -94,7 +101,7 @@ impl Env {
     /// [`ConfigError::Invalid`].
     pub fn optional<T: FromStr>(&self, variable: &str, shape: &str) -> Result<Option<T>, ConfigError>
     where
-        T::Err: std::fmt::Display,
+        T::Err: fmt::Display,
     {
         match self.parse(variable, shape) {
             Err(ConfigError::Missing { .. }) => Ok(None),
@@ -108,7 +115,7 @@ impl Env {
     /// [`ConfigError`] when there is none, or one does not parse.
     pub fn list<T: FromStr>(&self, variable: &str, shape: &str) -> Result<Vec<T>, ConfigError>
     where
-        T::Err: std::fmt::Display,
+        T::Err: fmt::Display,
     {
         let text = self.text(variable, shape)?;
         text.split(',')
@@ -146,5 +153,6 @@ mod tests {
         assert!(env.text("EMPTY", "something").is_err());
         assert_eq!(env.parse_or("ABSENT", "4021", 7_u16), Ok(7));
         assert!(env.parse_or("PORT", "4021", 7_u16).is_err());
+        assert!(!format!("{env:?}").contains("eighty"), "values may be secrets");
     }
 }

@@ -1,6 +1,6 @@
 //! Configuration of mint-projector, from the environment.
 
-use chain::{ChainConfig, Key};
+use chain::{ChainConfig, KeySource};
 use ledger::LedgerConfig;
 use runtime::{ConfigError, Env};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ pub struct Config {
     /// The chain.
     pub chain: ChainConfig,
     /// One lane each; every one must be a minter of the token factory.
-    pub keys: Vec<Key>,
+    pub keys: KeySource,
     /// A batch goes when its oldest payment has waited this long, or when it is full.
     pub max_wait: Duration,
     /// First wait before a mint that would be skipped is tried again.
@@ -34,7 +34,7 @@ impl Config {
         Ok(Self {
             ledger: LedgerConfig::from_env(env)?,
             chain: ChainConfig::from_env(env)?,
-            keys: env.list("MINTER_KEYS", "0x… , one or more private keys separated by commas")?,
+            keys: KeySource::from_env(env, "MINTER")?,
             max_wait: env.millis_or("MINT_MAX_WAIT_MS", Duration::from_secs(2))?,
             retry: env.millis_or("MINT_RETRY_MS", Duration::from_secs(2))?,
             health: env.optional("HEALTH_ADDR", "127.0.0.1:8103")?,

@@ -32,12 +32,13 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let chain = Chain::connect(config.chain.clone()).await?;
     let health = Health::default();
     // A lane asks when it is free, so a batch is either being gathered or being minted, and grows meanwhile.
-    let (ask, asked) = mpsc::channel(config.keys.len().max(1));
+    let (ask, asked) = mpsc::channel(config.keys.count().max(1));
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
+    let keys = config.keys.open(&chain).await?;
     let working = Working::default();
     let station = Station { config: config.clone(), ledger: ledger.clone(), chain, ask, working: working.clone() };
-    for key in config.keys.clone() {
+    for key in keys {
         let signer = key.address();
         let lease = ledger.lease(Purpose::Mint, signer, &config.instance).await?;
         let claim = {

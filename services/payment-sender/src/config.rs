@@ -1,6 +1,6 @@
 //! Configuration of payment-sender, from the environment.
 
-use chain::{Address, ChainConfig, Key};
+use chain::{Address, ChainConfig, KeySource};
 use ledger::LedgerConfig;
 use runtime::{ConfigError, Env};
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ pub struct Config {
     /// The settlement contract.
     pub settlement: Address,
     /// One lane each.
-    pub keys: Vec<Key>,
+    pub keys: KeySource,
     /// How long the first payment of a batch waits for company.
     pub linger: Duration,
     /// First wait before a payment that would fail is tried again; doubled each time.
@@ -37,7 +37,7 @@ impl Config {
             ledger: LedgerConfig::from_env(env)?,
             chain: ChainConfig::from_env(env)?,
             settlement: env.parse("SETTLEMENT_ADDRESS", "0x5FbDB2315678afecb367f032d93F642f64180aa3")?,
-            keys: env.list("SENDER_KEYS", "0x… , two or more private keys separated by commas")?,
+            keys: KeySource::from_env(env, "SENDER")?,
             linger: env.millis_or("SENDER_LINGER_MS", Duration::from_millis(100))?,
             retry: env.millis_or("SENDER_RETRY_MS", Duration::from_secs(2))?,
             health: env.optional("HEALTH_ADDR", "127.0.0.1:8101")?,

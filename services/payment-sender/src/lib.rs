@@ -29,8 +29,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let health = Health::default();
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
+    let keys = config.keys.open(&chain).await?;
     let station = Station::bind(config, ledger, chain).await?;
-    for key in station.config.keys.clone() {
+    for key in keys {
         let signer = key.address();
         let lease = station.ledger.lease(Purpose::Settle, signer, &station.config.instance).await?;
         let claim = {

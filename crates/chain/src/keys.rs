@@ -1,0 +1,114 @@
+//! Where a service's keys come from: keystore files, or on a development chain the environment itself. No key, password
+//! or path of a URL is ever printed.
+
+use crate::connect::Chain;
+use crate::error::ChainError;
+use crate::sign::Key;
+use runtime::{ConfigError, Env};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+const PASSWORD_FILE: &str = "KEYSTORE_PASSWORD_FILE";
+
+/// The keys of a service, not opened yet.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// In the environment: for development chains.
+    Plain {
+        /// The variable, for errors.
+        variable: String,
+        /// The keys.
+        keys: Vec<Key>,
+    },
+    /// Ethereum V3 keystore files.
+    Keystores {
+        /// The variable, for errors.
+        variable: String,
+        /// One key each.
+        files: Vec<PathBuf>,
+        /// A line for each file, or one for all.
+        password_file: PathBuf,
+    },
+}
+
+impl KeySource {
+    /// Reads `<role>_KEYSTORES` with `KEYSTORE_PASSWORD_FILE`, or `<role>_KEYS`: exactly one of the two must be set.
+    ///
+    /// # Errors
+    /// Names the variable and its shape.
+    pub fn from_env(env: &Env, role: &str) -> Result<Self, ConfigError> {
+        let (plain, variable) = (format!("{role}_KEYS"), format!("{role}_KEYSTORES"));
+        let shape = format!("keys/lane-1.json,keys/lane-2.json ; on a development chain {plain} does instead");
+        match (env.optional::<String>(&plain, "")?, env.optional::<String>(&variable, "")?) {
+            (Some(_), Some(_)) => {
+                let why = format!("{plain} is set too, and only one of the two may be");
+                Err(ConfigError::Invalid { variable, shape, why })
+            }
+            (Some(_), None) => {
+                let keys = env.list(&plain, "0x… , one or more private keys separated by commas")?;
+                Ok(Self::Plain { variable: plain, keys })
+            }
+            (None, Some(_)) => Ok(Self::Keystores {
+                files: env.list(&variable, &shape)?,
+                password_file: env.parse(PASSWORD_FILE, "keys/password, a file that only its owner may read")?,
+                variable,
+            }),
+            (None, None) => Err(ConfigError::Missing { variable, shape }),
+        }
+    }
+
+    /// How many keys there are: one lane each.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Plain { keys, .. } => keys.len(),
+            Self::Keystores { files, .. } => files.len(),
+        }
+    }
+
+    /// Opens the keys. Takes about a second a file: that is what makes guessing passwords expensive.
+    ///
+    /// # Errors
+    /// `Misconfigured` names the variable and the file; `Transient` when the node does not say whether it is an anvil.
+    pub async fn open(&self, chain: &Chain) -> Result<Vec<Key>, ChainError> {
+        match self {
+            Self::Plain { keys, .. } if chain.is_development().await? => Ok(keys.clone()),
+            Self::Plain { variable, .. } => Err(ChainError::Misconfigured(format!(
+                "{variable} holds plain private keys, and the node behind RPC_URL is no anvil: \
+                 use {variable}TORES with {PASSWORD_FILE}"
+            ))),
+            Self::Keystores { variable, files, password_file } => {
+                let (variable, files, password_file) = (variable.clone(), files.clone(), password_file.clone());
+                let opened = tokio::task::spawn_blocking(move || {
+                    let passwords = passwords(&password_file, files.len())?;
+                    let pairs = files.iter().zip(passwords.iter().cycle());
+                    pairs.map(|(file, password)| decrypt(&variable, file, password)).collect()
+                });
+                opened.await.map_err(|e| ChainError::Misconfigured(format!("the keystores were not opened: {e}")))?
+            }
+        }
+    }
+}
+
+/// One password for all files, or one for each, in their order.
+fn passwords(file: &Path, files: usize) -> Result<Vec<String>, ChainError> {
+    let bad = |why: String| ChainError::Misconfigured(format!("{PASSWORD_FILE}: {}: {why}", file.display()));
+    let mode = fs::metadata(file).map_err(|e| bad(e.to_string()))?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err(bad(format!("everybody may use it (mode {:o}): `chmod 600` it", mode & 0o777)));
+    }
+    let text = fs::read_to_string(file).map_err(|e| bad(e.to_string()))?;
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    match lines.len() {
+        0 => Err(bad("it is empty".to_owned())),
+        count if count == 1 || count == files => Ok(lines),
+        count => Err(bad(format!("{count} lines for {files} keystores; it holds one password a line, or one for all"))),
+    }
+}
+
+fn decrypt(variable: &str, file: &Path, password: &str) -> Result<Key, ChainError> {
+    let bad = |why: String| ChainError::Misconfigured(format!("{variable}: {}: {why}", file.display()));
+    fs::File::open(file).map_err(|e| bad(e.to_string()))?;
+    Key::decrypt(file, password)
+        .map_err(|e| bad(format!("no Ethereum V3 keystore, or {PASSWORD_FILE} holds another password ({e})")))
+}

@@ -1,0 +1,177 @@
+//! JSON-RPC over HTTP: one question, one answer, and each way of going wrong told apart (F31). Nothing is sent twice.
+
+use crate::error::{clip, is_failed_call};
+use crate::rpc::url::RpcUrl;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+/// Bytes of an answer. A receipt of a hundred payments has 130 kB, a search for logs is narrow; more is an attack or a
+/// mistake, and 32 calls at once may hold as much each.
+const BODY_MAX: usize = 8 * 1024 * 1024;
+
+/// JSON-RPC codes with which providers say "not now": limits of a plan, and internal errors of a load balancer.
+const BUSY_CODES: [i64; 3] = [-32005, -32016, -32603];
+
+/// An error of the protocol: the node understood and says no.
+pub(crate) type Refusal = alloy::rpc::json_rpc::ErrorPayload;
+
+/// Why there is no usable answer. Whatever was asked may have happened all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    #[error("no answer within {} ms", .0.as_millis())]
+    Late(Duration),
+    /// 429, with the time that it asks for.
+    #[error("too many requests")]
+    Limited(Option<Duration>),
+    #[error("HTTP {0}")]
+    Status(u16),
+    #[error("more than {BODY_MAX} bytes")]
+    TooLarge,
+    #[error("the answer breaks off")]
+    Truncated,
+    #[error("not JSON-RPC: {0}")]
+    NotJson(String),
+    #[error("the answer to another question")]
+    WrongId,
+    #[error("not what the method answers: {0}")]
+    Shape(String),
+    #[error("not now: {0}")]
+    Busy(String),
+}
+
+#[derive(Serialize)]
+struct Question<'a, P> {
+    jsonrpc: &'static str,
+    id: u64,
+    method: &'a str,
+    params: P,
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(default)]
+    error: Option<Refusal>,
+}
+
+/// `null` is a result, and something else than none.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(value).map(Some)
+}
+
+/// Asks once. The inner error is the node's own refusal.
+pub(crate) async fn ask<P: Serialize>(
+    http: &reqwest::Client,
+    url: &RpcUrl,
+    id: u64,
+    method: &str,
+    params: P,
+) -> Result<Result<Box<RawValue>, Refusal>, Fault> {
+    let question = Question { jsonrpc: "2.0", id, method, params };
+    let body = serde_json::to_vec(&question).map_err(|e| Fault::Shape(e.to_string()))?;
+    let request = http.post(url.get().clone()).header(CONTENT_TYPE, "application/json").body(body);
+    // Without its URL: the error would print the API key in it.
+    let mut response = request.send().await.map_err(|e| Fault::Unreachable(causes(&e.without_url())))?;
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| Fault::Truncated)? {
+        if body.len().saturating_add(chunk.len()) > BODY_MAX {
+            return Err(Fault::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    read(status, retry_after.as_deref(), &body, id)
+}
+
+/// The whole chain of causes: "error sending request" alone says nothing.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    clip(&text)
+}
+
+/// What an answer is.
+fn read(status: u16, retry_after: Option<&str>, body: &[u8], id: u64) -> Result<Result<Box<RawValue>, Refusal>, Fault> {
+    if status == 429 {
+        // Seconds; the other form, a date, is rare and read as "some time".
+        return Err(Fault::Limited(retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs)));
+    }
+    let answer = match serde_json::from_slice::<Answer<'_>>(body) {
+        _ if (300..400).contains(&status) || status >= 500 => return Err(Fault::Status(status)),
+        Ok(answer) => answer,
+        Err(_) if status >= 400 => return Err(Fault::Status(status)),
+        Err(error) if error.is_eof() => return Err(Fault::Truncated),
+        Err(_) => return Err(Fault::NotJson(clip(&String::from_utf8_lossy(body)))),
+    };
+    if let Some(error) = &answer.error {
+        match error.code {
+            429 => return Err(Fault::Limited(None)),
+            code if BUSY_CODES.contains(&code) && !is_failed_call(&error.message) => {
+                return Err(Fault::Busy(clip(&format!("{} ({code})", error.message))));
+            }
+            _ => {}
+        }
+    }
+    if answer.id.map(RawValue::get) != Some(id.to_string().as_str()) {
+        return Err(Fault::WrongId);
+    }
+    match (answer.error, answer.result) {
+        (Some(error), _) => Ok(Err(error)),
+        (None, Some(result)) => Ok(Ok(result.to_owned())),
+        (None, None) => Err(Fault::NotJson("neither result nor error".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f29_f31_every_kind_of_answer_has_its_name() {
+        let html = "<html>502 Bad Gateway</html>";
+        type Expected = Result<Result<&'static str, i64>, Fault>;
+        let cases: [(u16, Option<&str>, &str, Expected); 19] = [
+            (200, None, r#"{"jsonrpc":"2.0","id":7,"result":"0x1"}"#, Ok(Ok("\"0x1\""))),
+            (200, None, r#"{"jsonrpc":"2.0","id":7,"result":null}"#, Ok(Ok("null"))),
+            (200, None, r#"{"jsonrpc":"2.0","id":7,"error":{"code":3,"message":"execution reverted"}}"#, Ok(Err(3))),
+            (400, None, r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32602,"message":"invalid"}}"#, Ok(Err(-32602))),
+            (200, None, r#"{"id":7,"error":{"code":-32603,"message":"execution reverted"}}"#, Ok(Err(-32603))),
+            (200, None, r#"{"jsonrpc":"2.0","id":8,"result":"0x1"}"#, Err(Fault::WrongId)),
+            (200, None, r#"{"jsonrpc":"2.0","id":"7","result":"0x1"}"#, Err(Fault::WrongId)),
+            (200, None, r#"{"jsonrpc":"2.0","result":"0x1"}"#, Err(Fault::WrongId)),
+            (200, None, r#"{"jsonrpc":"2.0","id":7}"#, Err(Fault::NotJson("neither result nor error".to_owned()))),
+            (200, None, r#"{"jsonrpc":"2.0","id":7,"result":"0x"#, Err(Fault::Truncated)),
+            (200, None, "", Err(Fault::Truncated)),
+            (200, None, html, Err(Fault::NotJson(html.to_owned()))),
+            (502, None, html, Err(Fault::Status(502))),
+            (503, Some("3"), r#"{"jsonrpc":"2.0","id":7,"result":null}"#, Err(Fault::Status(503))),
+            (307, None, "", Err(Fault::Status(307))),
+            (429, Some("3"), "", Err(Fault::Limited(Some(Duration::from_secs(3))))),
+            (429, None, html, Err(Fault::Limited(None))),
+            (200, None, r#"{"id":null,"error":{"code":429,"message":"slow down"}}"#, Err(Fault::Limited(None))),
+            (
+                200,
+                None,
+                r#"{"id":7,"error":{"code":-32005,"message":"limit"}}"#,
+                Err(Fault::Busy("limit (-32005)".to_owned())),
+            ),
+        ];
+        for (status, retry_after, body, expected) in cases {
+            let found = read(status, retry_after, body.as_bytes(), 7);
+            let found = found.map(|answer| answer.map(|raw| raw.get().to_owned()).map_err(|refusal| refusal.code));
+            assert_eq!(found, expected.map(|answer| answer.map(str::to_owned)), "{status} {body}");
+        }
+    }
+}
