@@ -21,6 +21,7 @@ mod payment;
 mod paymint;
 mod ports;
 mod process;
+mod proxies;
 mod servers;
 mod stack;
 mod stock;

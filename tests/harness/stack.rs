@@ -34,7 +34,7 @@ impl From<Service> for Instance {
 /// A Paymint. Everything ends when it is dropped.
 pub struct Stack {
     pub(crate) processes: BTreeMap<Instance, Process>,
-    env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
     pub(crate) api: Vec<SocketAddr>,
     pub servers: Servers,
     pub shop: Shop,

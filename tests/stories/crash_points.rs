@@ -2,8 +2,10 @@
 //!
 //! A row is one death. That it was one is asserted: the process ended by SIGKILL, which nothing else here sends.
 
+use crate::rebuilt::rare_token;
 use futures_util::future::join_all;
-use harness::{Buyer, DOLLAR, Order, Service, Stack, StackOptions};
+use harness::{Buyer, DOLLAR, Order, Outcome, Service, Stack, StackOptions};
+use nix::sys::signal::Signal;
 
 /// Payers who buy at once while a service is about to die.
 const PAYERS: usize = 3;
@@ -71,6 +73,50 @@ async fn c15_a_confirmer_killed_while_it_judges_a_waiting_payment_fails_nothing(
     stack.run(Service::Confirmer).await;
     stack.fund(&buyer, DOLLAR).await;
     stack.audit(&[order]).await;
+}
+
+/// C22: a mint that can never be is parked once, and nobody waits behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn c22_a_mint_projector_killed_before_it_parks_a_mint_parks_it_once() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let rare = rare_token(&stack).await;
+    let buyers = stack.buyers(3, DOLLAR).await;
+    let last_ones = stack.accept(&buyers[0].pay(&rare, 6)).await;
+    stack.until_ended(std::slice::from_ref(&last_ones)).await;
+    stack.kill(Service::MintProjector);
+    stack.run_with(Service::MintProjector, &[("PAYMINT_KILL_AT", "C22")]).await;
+    let too_many = stack.accept(&buyers[1].pay(&rare, 6)).await.ends(Outcome::Parked("over_cap"));
+    let few = stack.accept(&buyers[2].pay(&rare, 4)).await;
+    stack.until_killed(Service::MintProjector, "C22").await;
+    assert!(stack.stream.on(&too_many.subject("mint.parked.1")).await.is_none());
+    stack.run(Service::MintProjector).await;
+    stack.audit(&[last_ones, too_many, few]).await;
+}
+
+/// C30, but for the loss of power: what was not synced, the system keeps for a process that is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn c30_everything_but_the_chain_is_killed_at_once_and_nothing_that_was_accepted_is_lost() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let buyers = stack.buyers(3 * PAYERS, DOLLAR).await;
+    let mut orders = Vec::new();
+    let stages = ["payment.requested", "payment.submitted.1", "mint.submitted.1"];
+    for (stage, buyers) in stages.into_iter().zip(buyers.chunks(PAYERS)) {
+        orders.extend(join_all(buyers.iter().map(|buyer| stack.buy(buyer, 2))).await);
+        stack.until(orders.last().unwrap(), stage).await;
+        for service in Service::ALL {
+            stack.process(service).signal(Signal::SIGKILL);
+        }
+        stack.servers.nats.kill();
+        stack.servers.postgres.kill();
+        stack.servers.nats.restart().await.unwrap();
+        stack.servers.postgres.restart().await.unwrap();
+        for service in Service::ALL {
+            stack.until_killed(service, stage).await;
+            stack.run(service).await;
+        }
+    }
+    went_straight(&stack, &orders).await;
+    stack.audit(&orders).await;
 }
 
 /// One row per point: the service dies there in the middle of several purchases, and its successor ends them.

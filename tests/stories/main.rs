@@ -4,6 +4,7 @@
 
 mod auditor;
 mod bad_among_good;
+mod bad_wires;
 mod crash_points;
 mod crowd;
 mod forged;
@@ -22,6 +23,7 @@ mod standalone_stays;
 mod streams_resume;
 mod third_party;
 mod two_instances;
+mod unreliable_node;
 mod waiting;
 mod waits;
 mod whole_path;

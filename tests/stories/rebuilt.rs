@@ -2,7 +2,7 @@
 
 use chain::dev::{DevChain, NewToken};
 use domain::{PaymentKey, TokenTerms};
-use harness::{Bill, Buyer, DOLLAR, Outcome, Service, Stack, StackOptions};
+use harness::{Bill, Buyer, DOLLAR, Instance, Outcome, Service, Stack, StackOptions};
 use ledger::Ledger;
 use standalone::accounts::OWNER;
 use standalone::{Shop, shop};
@@ -50,8 +50,32 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
     assert!(stack.process(Service::ReadProjector).is_running());
 }
 
+/// A rebuild is killed behind its first commit, and run again. Nobody notices: the tables that serve are others.
+#[tokio::test(flavor = "multi_thread")]
+async fn c26_a_rebuild_that_is_killed_half_way_disturbs_nobody_and_is_run_again() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let buyers = stack.buyers(4, DOLLAR).await;
+    let mut orders = vec![stack.buy(&buyers[0], 3).await, stack.buy(&buyers[1], 3).await];
+    stack.until_quiet(&orders).await;
+    let rebuild = Instance(Service::ReadProjector, 1);
+    for buyer in &buyers[2..] {
+        stack.run_with(rebuild, &[("DATABASE_SCHEMA", "rebuilt"), ("PAYMINT_KILL_AT", "C24")]).await;
+        stack.until_killed(rebuild, "C24").await;
+        let half_way = stack.projected("rebuilt").await;
+        assert!(half_way > 0);
+        let order = stack.buy(buyer, 3).await;
+        stack.until(&order, "mint.confirmed").await;
+        let shown = async || (stack.status(order.id).await["state"] == "minted").then_some(());
+        harness::eventually("the live tables show it", shown).await;
+        assert!(stack.stream.last_seq().await > half_way, "there is more to be read");
+        orders.push(order);
+    }
+    stack.rebuilt_read_models_equal_the_live_ones(&orders).await;
+    stack.audit(&orders).await;
+}
+
 /// Ten units and no more.
-async fn rare_token(stack: &Stack) -> TokenTerms {
+pub async fn rare_token(stack: &Stack) -> TokenTerms {
     let config = NewToken { max_units: 10, symbol: "RARE".to_owned(), ..shop::demo_token() };
     let chain = DevChain::connect(&stack.servers.anvil.rpc_url()).await.unwrap();
     let key = PaymentKey(alloy_primitives::B256::repeat_byte(1));

@@ -12,8 +12,9 @@ use std::time::Duration;
 /// A request that is not answered within this has an unknown outcome. R3 leader failover stalls 5.5 to 6.5 s.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A half-open connection is noticed after two missed pings (F06).
-const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// A half-open connection is given up when two pings are unanswered and a third is due (async-nats 0.51): after 9 s, before
+/// the api gives up an append (F06).
+const PING_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Where an account finds its own JetStream.
 pub(crate) const OWN_API: &str = "$JS.API";

@@ -92,7 +92,7 @@ impl Ledger {
         loop {
             let answer = tokio::time::timeout(REQUEST_TIMEOUT, answers.next())
                 .await
-                .map_err(|e| transient(&e))?
+                .map_err(|_| LedgerError::Transient("no answer to a direct get".to_owned()))?
                 .ok_or_else(|| LedgerError::Transient("the connection closed".to_owned()))?;
             match answer.status.filter(|_| !is_stored(&answer)).map(|status| status.as_u16()) {
                 None => found.push(from_direct(answer, single)?),

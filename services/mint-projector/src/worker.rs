@@ -220,6 +220,7 @@ impl Worker {
                 Command::DeferMint(Deferral { reason: WaitReason::Unpaid, detail, retry_at })
             }
         };
+        failpoint("C22");
         item.record(&self.station.ledger, command).await
     }
 

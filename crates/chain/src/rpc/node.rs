@@ -6,7 +6,7 @@ use crate::head::Head;
 use crate::receipt::{Included, included};
 use crate::rpc::provider::Provider;
 use alloy::eips::{BlockId, BlockNumberOrTag};
-use alloy::primitives::{Address, B256, Bytes, U64, U128, U256};
+use alloy::primitives::{Address, B256, Bytes, U64, U256};
 use alloy::rpc::types::{Filter, Header, Log, TransactionReceipt, TransactionRequest};
 use domain::BlockRef;
 use serde::de::DeserializeOwned;
@@ -119,8 +119,9 @@ impl Node {
 
     /// The tip that it suggests, wei a gas.
     pub(crate) async fn tip(&self) -> Result<u128, ChainError> {
-        let tip: U128 = self.ask("eth_maxPriorityFeePerGas", ()).await?;
-        Ok(tip.to())
+        // Read whole: more than 128 bits is a broken oracle's, not no answer, for which the lane would wait (F51).
+        let tip: U256 = self.ask("eth_maxPriorityFeePerGas", ()).await?;
+        Ok(tip.saturating_to())
     }
 
     /// What it calls itself.

@@ -1,0 +1,65 @@
+//! Faults of the answer: the node has done as it was asked.
+
+use super::{Fault, Lie, Node, Reply, RuleId};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+
+/// The hash of no block.
+const NOWHERE: &str = "0x00000000000000000000000000000000000000000000000000000000000000ff";
+
+impl Node {
+    /// What the client gets instead; none where the rule leaves this answer alone, or has nothing to change in it.
+    pub(super) fn after(&self, id: RuleId, fault: &Fault, answer: &Value) -> Option<Reply> {
+        if !applies(fault, &answer["result"]) {
+            return None;
+        }
+        let mut rules = self.rules.lock().unwrap();
+        let chance = rules.strike(id)?;
+        rules.hit(id);
+        drop(rules);
+        let mut answer = answer.clone();
+        Some(match fault {
+            Fault::DropResponse => Reply::Nothing,
+            Fault::Truncated => Reply::Half(answer),
+            other => {
+                change(other, &mut answer, chance);
+                Reply::Json(answer)
+            }
+        })
+    }
+}
+
+/// Whether there is something to be changed in this result.
+fn applies(fault: &Fault, result: &Value) -> bool {
+    match fault {
+        Fault::Null | Fault::LyingReceipt(_) => !result.is_null(),
+        Fault::LogGap => result.as_array().is_some_and(|logs| !logs.is_empty()),
+        _ => true,
+    }
+}
+
+fn change(fault: &Fault, answer: &mut Value, mut chance: StdRng) {
+    let result = &mut answer["result"];
+    match fault {
+        Fault::Null => *result = Value::Null,
+        Fault::WrongId => {
+            let id = answer["id"].as_u64().unwrap_or_default();
+            answer["id"] = json!(id + 1_000);
+        }
+        Fault::LyingReceipt(Lie::Status) => {
+            let was = result["status"] == "0x1";
+            result["status"] = json!(if was { "0x0" } else { "0x1" });
+        }
+        Fault::LyingReceipt(Lie::NoLogs) => result["logs"] = json!([]),
+        Fault::LyingReceipt(Lie::BlockHash) => result["blockHash"] = json!(NOWHERE),
+        Fault::LogGap => {
+            if let Some(logs) = result.as_array_mut() {
+                let gone = chance.random_range(0..logs.len());
+                let mut nth = 0..;
+                logs.retain(|_| nth.next() != Some(gone) && chance.random_ratio(1, 2));
+            }
+        }
+        _ => {}
+    }
+}
