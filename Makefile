@@ -4,10 +4,10 @@ SHELL := /bin/sh
 CARGO ?= cargo
 PAYMINT := $(CARGO) run --quiet -p standalone --bin paymint --
 
-.PHONY: help demo run test bench fuzz lint fmt check contracts schemas openapi schemathesis tools clean
+.PHONY: help demo run test auditor-controls bench fuzz lint fmt check contracts schemas openapi schemathesis tools clean
 
 help: ## print the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## one real purchase on local servers, with its timeline; then everything stops
 	@echo "building paymint (minutes the first time, seconds afterwards)"
@@ -22,6 +22,10 @@ test: tools ## every test, on real nats-server, PostgreSQL and anvil
 	$(CARGO) build --workspace --exclude bench
 	$(CARGO) test --workspace --exclude bench
 	contracts/test.sh
+
+auditor-controls: tools ## the auditor on a good run, and on one with each wrong that it must find
+	$(CARGO) build --workspace --exclude bench
+	$(CARGO) test -p auditor
 
 # `make bench intake` is `make bench BENCH=intake`: what follows bench is for the bench, and no target of its own.
 # Options need the long form, because make would take them for its own: make bench BENCH="intake --quick".

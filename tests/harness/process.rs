@@ -64,6 +64,11 @@ impl Process {
         Self { child, log: log.to_owned(), log_from }
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

@@ -1,0 +1,271 @@
+//! What follows from the evidence by arithmetic alone, and more than one judge wants: orders, pairs, mints, tokens.
+
+use crate::decode::abi::{Said, said};
+use crate::decode::event::{Aggregate, Event, read};
+use crate::decode::x402::payment_key;
+use crate::evidence::Evidence;
+use crate::evidence::chain::Log;
+use crate::evidence::journal::Journal;
+use crate::evidence::stream::StreamEvidence;
+use crate::run::Run;
+use alloy_primitives::{Address, B256, U256};
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// Whose balances are looked up.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts {
+    pub payers: BTreeSet<Address>,
+    pub tokens: BTreeSet<Address>,
+}
+
+/// Everybody who signed anything, and every token that is sold.
+pub fn accounts(run: &Run, stream: &StreamEvidence, journal: &Journal) -> Accounts {
+    let mut found = Accounts::default();
+    found.payers.extend(run.genesis.asset.keys());
+    found.payers.extend(journal.requests.iter().filter_map(|request| request.sent.as_ref()).map(|sent| sent.from));
+    for event in stream.found.iter().filter_map(|message| read(message).ok()) {
+        match (&event.of, event.kind.name) {
+            (Aggregate::Token(token), _) => {
+                found.tokens.insert(*token);
+            }
+            (Aggregate::Order(_), "payment.requested") => {
+                found.payers.extend(event.data.get::<Address>("authorization.from"))
+            }
+            _ => {}
+        }
+    }
+    let tokens = found.tokens.clone();
+    found.payers.retain(|payer| !tokens.contains(payer));
+    found
+}
+
+/// Proof of payment (D9): `AuthorizationUsed`, and as the very next log of the receipt `Transfer` from the same account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    pub from: Address,
+    pub nonce: B256,
+    pub to: Address,
+    pub value: U256,
+    pub block: u64,
+    pub tx: B256,
+    /// Of `AuthorizationUsed`.
+    pub index: u64,
+}
+
+/// A key that a token has minted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mint {
+    pub token: Address,
+    pub key: B256,
+    pub to: Address,
+    /// Base units; none where the token told of no transfer.
+    pub amount: Option<U256>,
+    pub block: u64,
+    pub tx: B256,
+    /// Of `MintBatch`.
+    pub index: u64,
+}
+
+/// What was asked for, as the ledger has it.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    pub key: B256,
+    pub from: Address,
+    pub to: Address,
+    pub value: U256,
+    pub valid_after: U256,
+    pub valid_before: U256,
+    pub nonce: B256,
+    pub signature: Vec<u8>,
+    pub token: Address,
+    pub quantity: U256,
+    pub unit_price: U256,
+}
+
+/// One order and all of its events.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    pub ordered: Option<Ordered>,
+    /// By sequence.
+    pub events: Vec<Event>,
+}
+
+impl Order {
+    /// Its event of this name, the last where there are several.
+    pub fn event(&self, name: &str) -> Option<&Event> {
+        self.events.iter().rev().find(|event| event.kind.name == name)
+    }
+}
+
+/// Terms of a token as registered.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    pub unit: U256,
+    pub unit_price: U256,
+}
+
+/// Everything that is derived.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    /// Every event that can be read, by sequence.
+    pub events: Vec<Event>,
+    /// Sequence, subject and fault of every message that cannot.
+    pub unreadable: Vec<(u64, String, String)>,
+    pub orders: BTreeMap<Uuid, Order>,
+    /// By payment key.
+    pub by_key: BTreeMap<B256, Uuid>,
+    pub tokens: BTreeMap<Address, Terms>,
+    /// Pairs that moved money, by payment key.
+    pub pairs: BTreeMap<B256, Vec<Pair>>,
+    /// Pairs that moved nothing: from an account to itself.
+    pub to_self: BTreeMap<B256, Pair>,
+    /// Authorizations that were cancelled, by payment key.
+    pub cancelled: BTreeMap<B256, Log>,
+    /// Authorizations that were used without a transfer of their own, by payment key.
+    pub used_alone: BTreeMap<B256, Log>,
+    pub mints: Vec<Mint>,
+    /// Purchases of the journal, as indices, by payment key.
+    pub asked: BTreeMap<B256, Vec<usize>>,
+    /// When the first 202 was answered, by the id that it named.
+    pub accepted_at: BTreeMap<Uuid, DateTime<Utc>>,
+}
+
+impl Books {
+    pub fn of(evidence: &Evidence) -> Self {
+        let mut books = Self::default();
+        books.enter_journal(evidence);
+        for message in &evidence.stream.found {
+            match read(message) {
+                Ok(event) => books.enter(event),
+                Err(why) => books.unreadable.push((message.seq, message.subject.clone(), why)),
+            }
+        }
+        books.enter_asset(evidence);
+        books.enter_mints(evidence);
+        books
+    }
+
+    fn enter_journal(&mut self, evidence: &Evidence) {
+        for (at, request) in evidence.journal.requests.iter().enumerate().filter(|(_, asks)| asks.token.is_some()) {
+            if let Some(sent) = &request.sent {
+                let key = payment_key(evidence.chain.id, evidence.run.asset, sent.from, sent.nonce);
+                self.asked.entry(key).or_default().push(at);
+            }
+            if let (Some(202), Some(id)) = (request.status, request.answered_id) {
+                let at = request.answered_at.unwrap_or(request.at);
+                self.accepted_at.entry(id).and_modify(|first| *first = at.min(*first)).or_insert(at);
+            }
+        }
+    }
+
+    fn enter(&mut self, event: Event) {
+        self.events.push(event.clone());
+        match &event.of {
+            Aggregate::Order(id) => {
+                let order = self.orders.entry(*id).or_default();
+                if event.kind.name == "payment.requested" {
+                    order.ordered = ordered(&event);
+                    self.by_key.extend(order.ordered.as_ref().map(|ordered| (ordered.key, *id)));
+                }
+                order.events.push(event);
+            }
+            Aggregate::Token(token) => {
+                let terms = (event.data.decimal("unit"), event.data.decimal("unitPrice"));
+                if let (Some(unit), Some(unit_price)) = terms {
+                    self.tokens.insert(*token, Terms { unit, unit_price });
+                }
+            }
+            Aggregate::Signer(_) | Aggregate::Key(..) | Aggregate::Ops(_) => {}
+        }
+    }
+
+    fn enter_asset(&mut self, evidence: &Evidence) {
+        let (chain, asset) = (&evidence.chain, evidence.run.asset);
+        for (at, log) in chain.logs.iter().enumerate().filter(|(_, log)| log.address == asset) {
+            match said(log) {
+                Some(Said::Canceled { from, nonce }) => {
+                    self.cancelled.insert(payment_key(chain.id, asset, from, nonce), log.clone());
+                }
+                Some(Said::Used { from, nonce }) => {
+                    let key = payment_key(chain.id, asset, from, nonce);
+                    let next = chain.logs.get(at + 1).filter(|next| {
+                        (next.address, next.tx, next.index) == (asset, log.tx, log.index.saturating_add(1))
+                    });
+                    match next.and_then(said) {
+                        Some(Said::Transfer { from: payer, to, value }) if payer == from => {
+                            let (block, tx, index) = (log.block, log.tx, log.index);
+                            let pair = Pair { from, nonce, to, value, block, tx, index };
+                            if from == to {
+                                self.to_self.insert(key, pair);
+                            } else {
+                                self.pairs.entry(key).or_default().push(pair);
+                            }
+                        }
+                        _ => {
+                            self.used_alone.insert(key, log.clone());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Of every token that exists, registered or not. A batch tells its keys after the transfers that it made.
+    fn enter_mints(&mut self, evidence: &Evidence) {
+        let mut made: Vec<(Address, B256, Address, U256)> = Vec::new();
+        for log in evidence.chain.logs.iter().filter(|log| evidence.chain.tokens.contains_key(&log.address)) {
+            match said(log) {
+                Some(Said::Transfer { from: Address::ZERO, to, value }) => made.push((log.address, log.tx, to, value)),
+                Some(Said::MintBatch(items)) => {
+                    let mut transfers = made.extract_if(.., |(token, tx, ..)| (*token, *tx) == (log.address, log.tx));
+                    for (key, _) in items.into_iter().filter(|(_, result)| *result == 0) {
+                        let transfer = transfers.next();
+                        self.mints.push(Mint {
+                            token: log.address,
+                            key,
+                            to: transfer.map_or(Address::ZERO, |(_, _, to, _)| to),
+                            amount: transfer.map(|(_, _, _, value)| value),
+                            block: log.block,
+                            tx: log.tx,
+                            index: log.index,
+                        });
+                    }
+                    drop(transfers.collect::<Vec<_>>());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Pairs in favour of a token, with their keys.
+    pub fn paid_to_tokens<'a>(&'a self, evidence: &'a Evidence) -> impl Iterator<Item = (&'a B256, &'a Pair)> {
+        let of_tokens = |pair: &&Pair| evidence.chain.tokens.contains_key(&pair.to);
+        self.pairs.iter().flat_map(move |(key, pairs)| pairs.iter().filter(of_tokens).map(move |pair| (key, pair)))
+    }
+
+    /// Pairs that are proof of payment of this order: its authorization, to the letter.
+    pub fn paid(&self, ordered: &Ordered) -> usize {
+        let pairs = self.pairs.get(&ordered.key).map_or(&[][..], Vec::as_slice);
+        pairs.iter().filter(|pair| (pair.to, pair.value) == (ordered.to, ordered.value)).count()
+    }
+}
+
+fn ordered(event: &Event) -> Option<Ordered> {
+    let data = &event.data;
+    Some(Ordered {
+        key: data.get("paymentKey")?,
+        from: data.get("authorization.from")?,
+        to: data.get("authorization.to")?,
+        value: data.decimal("authorization.value")?,
+        valid_after: data.decimal("authorization.validAfter")?,
+        valid_before: data.decimal("authorization.validBefore")?,
+        nonce: data.get("authorization.nonce")?,
+        signature: data.bytes("signature")?.to_vec(),
+        token: data.get("purchase.token")?,
+        quantity: U256::from(data.get::<u64>("purchase.quantity")?),
+        unit_price: data.decimal("purchase.unitPrice")?,
+    })
+}

@@ -1,0 +1,6 @@
+//! Reading what others wrote, by our own hand.
+
+pub mod abi;
+pub mod event;
+pub mod tx;
+pub mod x402;

@@ -1,0 +1,54 @@
+//! What was found: one value, collected once, that the judges look at and nothing else.
+
+pub mod chain;
+pub mod journal;
+pub mod logs;
+pub mod quiet;
+mod rpc;
+pub mod stream;
+pub mod tables;
+
+use crate::CannotAudit;
+use crate::books;
+use crate::run::Run;
+use chain::ChainEvidence;
+use journal::Journal;
+use logs::LogFile;
+use rpc::Rpc;
+use stream::{Ledger, StreamEvidence};
+use tables::{Database, Tables};
+
+/// Everything that the judges know.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// What was to be audited.
+    pub run: Run,
+    /// What the load generator saw.
+    pub journal: Journal,
+    /// Blocks, transactions, logs; balances at the head.
+    pub chain: ChainEvidence,
+    /// Every stored message.
+    pub stream: StreamEvidence,
+    /// The copy and the read models.
+    pub tables: Tables,
+    /// What the processes wrote.
+    pub logs: Vec<LogFile>,
+}
+
+/// Waits until the run is over, then reads everything.
+///
+/// # Errors
+/// Whatever cannot be read, or did not come to rest in time: then nothing is said about the run.
+pub async fn collect(run: Run) -> Result<Evidence, CannotAudit> {
+    let journal = Journal::read(&run.journal)?;
+    let logs = run.logs.as_deref().map_or_else(|| Ok(Vec::new()), logs::read)?;
+    let rpc = Rpc::new(&run.rpc_url);
+    let ledger = Ledger::connect(&run.nats_url, &run.nats_api).await?;
+    let mut database = Database::connect(&run.database_url).await?;
+    quiet::wait(&run, &rpc, &ledger, &mut database).await?;
+    let stream = ledger.read_all().await?;
+    let tables = database.read(&run).await?;
+    let whom = books::accounts(&run, &stream, &journal);
+    let chain = chain::read(&run, &rpc, whom).await?;
+    Ok(Evidence { run, journal, chain, stream, tables, logs })
+}

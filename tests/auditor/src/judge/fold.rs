@@ -1,0 +1,363 @@
+//! The read models as the events make them, column by column as in migrations/: our own fold.
+
+use crate::books::Books;
+use crate::decode::event::{Aggregate, Event};
+use crate::evidence::tables::{MODELS, Models, Row};
+use chrono::{DateTime, SubsecRound, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Width of a row of `pace`, seconds.
+const PACE_S: i64 = 10;
+
+const STAGES: [&str; 9] =
+    ["requested", "deferred", "settling", "failed", "paid", "minting", "mint_deferred", "mint_parked", "minted"];
+
+/// Columns of a payment that are empty until an event fills them.
+const LATER: [&str; 20] = [
+    "reason",
+    "detail",
+    "retry_at",
+    "settle_signer",
+    "settle_nonce",
+    "settle_tx_hash",
+    "settle_block_number",
+    "settle_block_hash",
+    "settle_log_index",
+    "paid_by",
+    "failed_block_number",
+    "failed_block_hash",
+    "failed_tx_hash",
+    "mint_signer",
+    "mint_nonce",
+    "mint_tx_hash",
+    "mint_block_number",
+    "mint_block_hash",
+    "paid_at",
+    "minted_at",
+];
+
+const COUNTERS: [(&str, &str); 5] = [
+    ("payment.submitted", "payment_attempts"),
+    ("payment.deferred", "payment_deferrals"),
+    ("mint.submitted", "mint_attempts"),
+    ("mint.deferred", "mint_deferrals"),
+    ("mint.parked", "mint_parkings"),
+];
+
+/// Rows under way.
+#[derive(Debug, Default)]
+struct Fold {
+    payments: BTreeMap<String, Row>,
+    tokens: BTreeMap<String, Row>,
+    pace: BTreeMap<i64, [u128; 4]>,
+    /// In the order of their first orders.
+    payers: Vec<Row>,
+    known: BTreeSet<String>,
+    batches: BTreeMap<(String, u64), Row>,
+    set_aside: Vec<Row>,
+    /// Events that no rule here knows.
+    strange: Vec<String>,
+}
+
+/// The read models, and the events that this fold has no rule for. `recorded_at` gives the time of an event as the copy
+/// has it: a stream that was refilled has other times.
+pub fn fold(books: &Books, recorded_at: impl Fn(&Event) -> DateTime<Utc>) -> (Models, Vec<String>) {
+    let mut fold = Fold::default();
+    for event in &books.events {
+        let at = recorded_at(event).trunc_subsecs(6);
+        match &event.of {
+            Aggregate::Order(id) => fold.order(&id.to_string(), event, at),
+            Aggregate::Token(_) => fold.token(event, at),
+            Aggregate::Signer(signer) => fold.batch(&format!("{signer:#x}"), event, at),
+            Aggregate::Ops(_) => fold.set_aside.push(aside(event.seq, "parked_message")),
+            Aggregate::Key(..) => {}
+        }
+    }
+    fold.set_aside.extend(books.unreadable.iter().map(|(seq, ..)| aside(*seq, "undecodable")));
+    let totals = totals(&fold.payments);
+    let pace = fold.pace.iter().map(|(at, counts)| pace(*at, counts)).collect();
+    let tables = [
+        fold.payments.into_values().collect(),
+        fold.tokens.into_values().collect(),
+        fold.set_aside,
+        totals,
+        pace,
+        fold.payers,
+        fold.batches.into_values().collect(),
+    ];
+    (MODELS.map(str::to_owned).into_iter().zip(tables).collect(), fold.strange)
+}
+
+impl Fold {
+    fn order(&mut self, id: &str, event: &Event, at: DateTime<Utc>) {
+        if event.kind.name == "payment.requested" {
+            let row = requested(id, event, at);
+            let payer = row.get("payer").cloned().flatten().unwrap_or_default();
+            self.pace_at(at)[0] += 1;
+            self.payers(&payer, event.seq);
+            self.payments.insert(id.to_owned(), row);
+            return;
+        }
+        let Some(row) = self.payments.get_mut(id) else {
+            return self.set_aside.push(aside(event.seq, "impossible"));
+        };
+        let data = &event.data;
+        for column in ["reason", "detail", "retry_at"] {
+            set(row, column, None);
+        }
+        if let Some((_, counter)) = COUNTERS.iter().find(|(name, _)| *name == event.kind.name) {
+            set(row, counter, event.numbers.first().map(ToString::to_string));
+        }
+        let block = |row: &mut Row, prefix: &str| {
+            set(row, &format!("{prefix}_block_number"), data.text("block.number"));
+            set(row, &format!("{prefix}_block_hash"), data.text("block.hash"));
+        };
+        let stage = match event.kind.name {
+            "payment.submitted" => submitted(row, "settle", event, "settling"),
+            "payment.deferred" => waits(row, event, "deferred"),
+            "payment.failed" => {
+                block(row, "failed");
+                set(row, "failed_tx_hash", data.text("txHash"));
+                waits(row, event, "failed")
+            }
+            "payment.confirmed" => {
+                done(row, "settle", event);
+                block(row, "settle");
+                set(row, "settle_log_index", data.text("logIndex"));
+                set(row, "paid_by", data.text("paidBy"));
+                set(row, "paid_at", Some(time(at)));
+                set(row, "paid_seq", Some(event.seq.to_string()));
+                "paid"
+            }
+            "mint.submitted" => submitted(row, "mint", event, "minting"),
+            "mint.deferred" => waits(row, event, "mint_deferred"),
+            "mint.parked" => waits(row, event, "mint_parked"),
+            "mint.confirmed" => {
+                done(row, "mint", event);
+                block(row, "mint");
+                set(row, "minted_at", Some(time(at)));
+                "minted"
+            }
+            _ => return self.strange.push(event.subject.clone()),
+        };
+        set(row, "stage", Some(stage.to_owned()));
+        set(row, "status", Some(status(stage).to_owned()));
+        set(row, "updated_at", Some(time(at)));
+        set(row, "last_seq", Some(event.seq.to_string()));
+        let quantity = number(row, "quantity");
+        let token = row.get("token").cloned().flatten().unwrap_or_default();
+        match stage {
+            "paid" => {
+                self.pace_at(at)[1] += 1;
+                self.units(&token, "units_paid", quantity, event.seq);
+            }
+            "minted" => {
+                let pace = self.pace_at(at);
+                pace[2] += 1;
+                pace[3] += quantity;
+                self.units(&token, "units_minted", quantity, event.seq);
+            }
+            _ => {}
+        }
+    }
+
+    fn token(&mut self, event: &Event, at: DateTime<Utc>) {
+        let data = &event.data;
+        let mut row = Row::new();
+        for (column, field) in [
+            ("token", "token"),
+            ("chain_id", "chainId"),
+            ("asset", "asset"),
+            ("name", "name"),
+            ("symbol", "symbol"),
+            ("unit", "unit"),
+            ("max_units", "maxUnits"),
+            ("unit_price", "unitPrice"),
+            ("creator", "creator"),
+            ("payment_key", "paymentKey"),
+            ("config_hash", "configHash"),
+            ("block_number", "block.number"),
+            ("block_hash", "block.hash"),
+        ] {
+            set(&mut row, column, data.text(field));
+        }
+        for column in ["units_paid", "units_minted"] {
+            set(&mut row, column, Some("0".to_owned()));
+        }
+        set(&mut row, "registered_at", Some(time(at)));
+        set(&mut row, "registered_seq", Some(event.seq.to_string()));
+        set(&mut row, "last_seq", Some(event.seq.to_string()));
+        self.tokens.insert(data.text("token").unwrap_or_default(), row);
+    }
+
+    fn units(&mut self, token: &str, column: &str, quantity: u128, seq: u64) {
+        if let Some(row) = self.tokens.get_mut(token) {
+            let sum = number(row, column).saturating_add(quantity);
+            set(row, column, Some(sum.to_string()));
+            set(row, "last_seq", Some(seq.to_string()));
+        }
+    }
+
+    /// Mint transactions from the lanes' events. bytea is shown as `\x...`.
+    fn batch(&mut self, signer: &str, event: &Event, at: DateTime<Utc>) {
+        let (data, bytes) = (&event.data, |text: Option<String>| text.map(|text| text.replacen("0x", "\\x", 1)));
+        let Some(nonce) = event.numbers.first().copied() else { return };
+        let key = (signer.to_owned(), nonce);
+        match (event.kind.name, data.text("purpose").as_deref()) {
+            ("signed", Some("mint")) => {
+                let items = data.get::<Vec<String>>("items").unwrap_or_default().len();
+                let row = [
+                    ("signed_seq", Some(event.seq.to_string())),
+                    ("signer", bytes(Some(signer.to_owned()))),
+                    ("nonce", Some(nonce.to_string())),
+                    ("tx_hash", bytes(data.text("txHash"))),
+                    ("token", bytes(data.text("target"))),
+                    ("mint_count", Some(items.to_string())),
+                    ("status", Some("processing".to_owned())),
+                    ("signed_at", Some(time(at))),
+                    ("settled_at", None),
+                    ("block_number", None),
+                ];
+                self.batches.insert(key, row.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+            }
+            ("settled" | "lost", _) => {
+                let Some(row) = self.batches.get_mut(&key) else { return };
+                // Of several transactions for the nonce, the one that was mined.
+                if let Some(mined) = bytes(data.text("txHash")) {
+                    set(row, "tx_hash", Some(mined));
+                }
+                let completed = data.get("succeeded") == Some(true);
+                set(row, "status", Some(if completed { "completed" } else { "failed" }.to_owned()));
+                set(row, "settled_at", Some(time(at)));
+                set(row, "block_number", data.text("block.number"));
+            }
+            _ => {}
+        }
+    }
+
+    fn pace_at(&mut self, at: DateTime<Utc>) -> &mut [u128; 4] {
+        let seconds = at.timestamp();
+        self.pace.entry(seconds - seconds.rem_euclid(PACE_S)).or_default()
+    }
+
+    fn payers(&mut self, payer: &str, seq: u64) {
+        if self.known.insert(payer.to_owned()) {
+            let payer = Some(payer.replacen("0x", "\\x", 1));
+            let nth = self.payers.len().saturating_add(1);
+            let columns = [("payer", payer), ("nth", Some(nth.to_string())), ("first_seq", Some(seq.to_string()))];
+            self.payers.push(columns.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+        }
+    }
+}
+
+fn requested(id: &str, event: &Event, at: DateTime<Utc>) -> Row {
+    let data = &event.data;
+    let mut row: Row = LATER.iter().map(|column| ((*column).to_owned(), None)).collect();
+    for (column, field) in [
+        ("payment_key", "paymentKey"),
+        ("chain_id", "chainId"),
+        ("asset", "asset"),
+        ("payer", "authorization.from"),
+        ("token", "purchase.token"),
+        ("quantity", "purchase.quantity"),
+        ("unit_price", "purchase.unitPrice"),
+        ("value", "authorization.value"),
+        ("nonce", "authorization.nonce"),
+        ("valid_after", "authorization.validAfter"),
+        ("valid_before", "authorization.validBefore"),
+    ] {
+        set(&mut row, column, data.text(field));
+    }
+    for (_, counter) in COUNTERS {
+        set(&mut row, counter, Some("0".to_owned()));
+    }
+    set(&mut row, "id", Some(id.to_owned()));
+    set(&mut row, "stage", Some("requested".to_owned()));
+    set(&mut row, "status", Some("pending".to_owned()));
+    set(&mut row, "paid_seq", None);
+    for column in ["requested_at", "updated_at"] {
+        set(&mut row, column, Some(time(at)));
+    }
+    for column in ["requested_seq", "last_seq"] {
+        set(&mut row, column, Some(event.seq.to_string()));
+    }
+    row
+}
+
+fn submitted(row: &mut Row, prefix: &str, event: &Event, stage: &'static str) -> &'static str {
+    for (column, field) in [("signer", "signer"), ("nonce", "nonce"), ("tx_hash", "txHash")] {
+        set(row, &format!("{prefix}_{column}"), event.data.text(field));
+    }
+    stage
+}
+
+/// The transaction that did it; signer and nonce stay only if it is the one that was submitted last.
+fn done(row: &mut Row, prefix: &str, event: &Event) {
+    let (hash, tx) = (event.data.text("txHash"), format!("{prefix}_tx_hash"));
+    if row.get(&tx).cloned().flatten() != hash {
+        set(row, &format!("{prefix}_signer"), None);
+        set(row, &format!("{prefix}_nonce"), None);
+    }
+    set(row, &tx, hash);
+}
+
+fn waits(row: &mut Row, event: &Event, stage: &'static str) -> &'static str {
+    set(row, "reason", event.data.text("reason"));
+    set(row, "detail", event.data.get("detail"));
+    set(row, "retry_at", event.data.get::<DateTime<Utc>>("retryAt").map(|at| time(at.trunc_subsecs(6))));
+    stage
+}
+
+fn status(stage: &str) -> &'static str {
+    match stage {
+        "requested" | "deferred" => "pending",
+        "settling" => "sent",
+        "failed" => "failed",
+        _ => "completed",
+    }
+}
+
+fn totals(payments: &BTreeMap<String, Row>) -> Vec<Row> {
+    let total = |stage: &str| {
+        let of_stage: Vec<&Row> =
+            payments.values().filter(|row| row.get("stage").and_then(Option::as_deref) == Some(stage)).collect();
+        let sum = |column: &str| of_stage.iter().map(|row| number(row, column)).sum::<u128>().to_string();
+        let columns = [
+            ("stage", stage.to_owned()),
+            ("orders", of_stage.len().to_string()),
+            ("units", sum("quantity")),
+            ("value", sum("value")),
+        ];
+        columns.into_iter().map(|(name, value)| (name.to_owned(), Some(value))).collect()
+    };
+    STAGES.iter().map(|stage| total(stage)).collect()
+}
+
+fn pace(at: i64, [requested, paid, minted, units]: &[u128; 4]) -> Row {
+    let columns = [
+        ("begins_at", DateTime::from_timestamp(at, 0).map(time)),
+        ("requested", Some(requested.to_string())),
+        ("paid", Some(paid.to_string())),
+        ("minted", Some(minted.to_string())),
+        ("units_minted", Some(units.to_string())),
+    ];
+    columns.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Sequence and kind; the reason is for people, and the service's own.
+fn aside(seq: u64, kind: &str) -> Row {
+    Row::from([("seq".to_owned(), Some(seq.to_string())), ("kind".to_owned(), Some(kind.to_owned()))])
+}
+
+fn set(row: &mut Row, column: &str, value: Option<String>) {
+    row.insert(column.to_owned(), value);
+}
+
+fn number(row: &Row, column: &str) -> u128 {
+    row.get(column).and_then(Option::as_deref).and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// One spelling of a time, with microseconds.
+pub fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}

@@ -1,0 +1,58 @@
+//! The paths that orders and lanes took (A11).
+
+use crate::books::Books;
+use crate::decode::event::Aggregate;
+use crate::legal::{Numbered, walk};
+use crate::verdict::{Check, Verdict};
+use std::collections::BTreeMap;
+
+/// A11: every message is an event that we know, every order took a legal path, and numbers count without a gap.
+pub fn legal(books: &Books) -> Verdict {
+    let mut check = Check::new("A11", "every event is known, and every order took a legal path to one end");
+    for (seq, subject, why) in &books.unreadable {
+        check.that(false, || format!("sequence {seq} ({subject}): {why}"));
+    }
+    for (id, order) in &books.orders {
+        let walked = walk(&order.events);
+        check.that(walked.is_ok(), || format!("{id}: {}", walked.err().unwrap_or_default()));
+    }
+    numbers(books, &mut check);
+    lanes(books, &mut check);
+    let parked = books.events.iter().filter(|event| matches!(event.of, Aggregate::Ops(_))).count();
+    if parked > 0 {
+        check.note(format!("{parked} messages are parked: a person must look"));
+    }
+    check.verdict("there is no event")
+}
+
+/// What is counted begins at 1 and leaves none out.
+fn numbers(books: &Books, check: &mut Check) {
+    let mut counts: BTreeMap<(&Aggregate, &str, u64), u64> = BTreeMap::new();
+    for event in &books.events {
+        let (of_nonce, n) = match (event.kind.numbered, event.numbers.as_slice()) {
+            (Numbered::Counted, [n]) => (0, *n),
+            (Numbered::NonceCounted, [nonce, n]) => (*nonce, *n),
+            _ => continue,
+        };
+        let count = counts.entry((&event.of, event.kind.name, of_nonce)).or_default();
+        *count = count.saturating_add(1);
+        check.equal(|| format!("number of {}", event.subject), n, *count);
+    }
+}
+
+/// Of a nonce, `signed` comes first and one of `settled` and `lost` last. A nonce that somebody else used before it was
+/// signed for is lost at once.
+fn lanes(books: &Books, check: &mut Check) {
+    let mut open: BTreeMap<(&Aggregate, u64), bool> = BTreeMap::new();
+    for event in books.events.iter().filter(|event| matches!(event.of, Aggregate::Signer(_))) {
+        let (Some(nonce), false) = (event.numbers.first(), event.kind.name == "claimed") else { continue };
+        let state = open.get(&(&event.of, *nonce)).copied();
+        let legal = match event.kind.name {
+            "signed" => state.is_none(),
+            "lost" => state != Some(false),
+            _ => state == Some(true),
+        };
+        check.that(legal, || format!("{} at sequence {}: out of order", event.subject, event.seq));
+        open.insert((&event.of, *nonce), !matches!(event.kind.name, "settled" | "lost"));
+    }
+}

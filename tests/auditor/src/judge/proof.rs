@@ -1,0 +1,52 @@
+//! What failed: only on proof, and for ever (A08).
+
+use crate::books::{Books, Order};
+use crate::evidence::Evidence;
+use crate::verdict::{Check, Verdict};
+use alloy_primitives::{B256, U256};
+
+/// A08: every failure holds its proof (R2) at a deep block, and no money ever moved for it.
+pub fn failed_falsely(evidence: &Evidence, books: &Books) -> Verdict {
+    let mut check = Check::new("A08", "every failed payment is proven to be dead, and was never charged");
+    for (id, order) in books.orders.iter().filter(|(_, order)| order.event("payment.failed").is_some()) {
+        let fault = fault(evidence, books, order);
+        check.that(fault.is_none(), || format!("{id}: {}", fault.unwrap_or_default()));
+    }
+    check.verdict("no payment has failed")
+}
+
+fn fault(evidence: &Evidence, books: &Books, order: &Order) -> Option<String> {
+    let (event, ordered) = (order.event("payment.failed")?, order.ordered.as_ref());
+    let Some(ordered) = ordered else { return Some("failed, and nobody knows what".to_owned()) };
+    if books.paid(ordered) > 0 {
+        return Some("failed, and charged all the same".to_owned());
+    }
+    let (chain, data) = (&evidence.chain, &event.data);
+    let number: u64 = data.get("block.number").unwrap_or(u64::MAX);
+    let Some(block) = chain.block(number).filter(|block| data.get("block.hash") == Some(block.hash)) else {
+        return Some(format!("proven at block {number}, which is not on the chain"));
+    };
+    if !evidence.run.is_deep(number, chain.head) || data.get("blockTime") != Some(block.time) {
+        return Some(format!("proven at block {number}, which is not deep, or of another time"));
+    }
+    let proving = data.get::<B256>("txHash");
+    let used = books.pairs.get(&ordered.key).and_then(|pairs| pairs.first()).map(|pair| (pair.tx, pair.block));
+    let used = used.or_else(|| books.used_alone.get(&ordered.key).map(|log| (log.tx, log.block)));
+    let used = used.or_else(|| books.to_self.get(&ordered.key).map(|pair| (pair.tx, pair.block)));
+    let cancelled = books.cancelled.get(&ordered.key).map(|log| (log.tx, log.block));
+    let by = |found: Option<(B256, u64)>, what: &str| match found {
+        Some((tx, block)) if Some(tx) == proving && block <= number => None,
+        Some((tx, _)) => Some(format!("{what} by {tx}, the proof names {proving:?}")),
+        None => Some(format!("not {what} anywhere")),
+    };
+    match data.text("reason").as_deref() {
+        Some("expired" | "unfunded_until_expired") => {
+            let dead = U256::from(block.time) >= ordered.valid_before;
+            let untouched = [used, cancelled].into_iter().flatten().all(|(_, block)| block > number);
+            (!dead || !untouched).then(|| format!("at block {number} its window was open, or its nonce was used"))
+        }
+        Some("cancelled") => by(cancelled, "cancelled"),
+        Some("used_elsewhere") => by(used, "used elsewhere"),
+        other => Some(format!("failed for {other:?}, for which no proof is known")),
+    }
+}
