@@ -138,11 +138,13 @@ async fn lanes(stack: &Stack, entries: &[Entry], found: &mut Vec<String>) {
     let mut lost: BTreeSet<(Address, u64)> = BTreeSet::new();
     for entry in entries {
         let parts: Vec<&str> = entry.subject.split('.').collect();
-        let ["signers", signer, kind @ ("signed" | "replaced" | "lost"), nonce, ..] = parts.as_slice() else {
-            continue;
-        };
-        let (signer, nonce): (Address, u64) = (signer.parse().unwrap(), nonce.parse().unwrap());
+        let ["signers", signer, kind, number, ..] = parts.as_slice() else { continue };
+        let (signer, nonce): (Address, u64) = (signer.parse().unwrap(), number.parse().unwrap());
+        // Of a lane that was only claimed, nothing may be on the chain.
         let used = used.entry(signer).or_default();
+        if !["signed", "replaced", "lost"].contains(kind) {
+            continue;
+        }
         if *kind != "lost" {
             used.insert(nonce);
             signed.entry((signer, nonce)).or_default().push(entry.text("txHash").parse().unwrap());
