@@ -54,6 +54,11 @@ impl LocalChain {
         self.rpc("anvil_reorg", json!([depth, []])).await;
     }
 
+    /// The same, but each of `raw` is in the block of that number among the new ones, from 0.
+    pub async fn reorg_with(&self, depth: u64, raw: &[(&str, u64)]) {
+        self.rpc("anvil_reorg", json!([depth, raw])).await;
+    }
+
     /// The node forgets a transaction of its pool.
     pub async fn drop_from_pool(&self, hash: B256) {
         self.rpc("anvil_dropTransaction", json!([hash])).await;
@@ -123,6 +128,11 @@ impl LocalChain {
         let receipt = eventually("a receipt", async || self.receipt(hash).await).await;
         assert!(receipt.status(), "the transaction {hash} reverted");
         receipt
+    }
+
+    /// Number of the latest block.
+    pub async fn height(&self) -> u64 {
+        self.provider.get_block_number().await.unwrap()
     }
 
     pub async fn nonce(&self, account: Address) -> u64 {

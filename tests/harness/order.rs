@@ -14,6 +14,8 @@ pub enum Outcome {
     Failed(&'static str),
     /// Paid, and the mint waits for a person, for this reason.
     Parked(&'static str),
+    /// Minted, and never to be charged, for this reason: what only a reorganisation deeper than N can do.
+    Lost(&'static str),
     /// Not charged yet, for this reason.
     Waiting(&'static str),
 }
@@ -73,6 +75,11 @@ impl Order {
         Self { outcome, ..self }
     }
 
+    /// Has its units in the end.
+    pub fn is_minted(&self) -> bool {
+        matches!(self.outcome, Outcome::Minted | Outcome::Lost(_))
+    }
+
     /// Is paid by somebody else's transaction.
     pub fn paid_by_third_party(self) -> Self {
         Self { third_party: true, ..self }
@@ -87,7 +94,7 @@ impl Order {
     pub fn last_event(&self) -> &'static str {
         match self.outcome {
             Outcome::Minted => "mint.confirmed",
-            Outcome::Failed(_) => "payment.failed",
+            Outcome::Failed(_) | Outcome::Lost(_) => "payment.failed",
             Outcome::Parked(_) => "mint.parked.1",
             Outcome::Waiting(_) => "payment.deferred.1",
         }

@@ -5,8 +5,10 @@
 mod auditor;
 mod bad_among_good;
 mod bad_wires;
+mod chain_clock;
 mod crash_points;
 mod crowd;
+mod exposure;
 mod forged;
 mod gate;
 mod lanes;

@@ -1,46 +1,252 @@
-//! F38: blocks vanish from under a transaction that is not deep enough yet.
+//! Blocks vanish from under what is in them: before it is deep enough (F38, F39), and after it was counted on (F40, F41).
 
-use alloy_primitives::B256;
-use harness::{DOLLAR, Service, Stack, StackOptions, eventually};
+use alloy::sol_types::SolCall;
+use alloy_primitives::{B256, U256};
+use chain::abi::UsdcDouble;
+use harness::{DOLLAR, Instance, Order, Outcome, Service, Stack, StackOptions, eventually};
+use standalone::accounts::OWNER;
+use std::time::Duration;
 
 /// N: a transaction with two blocks on it is not confirmed, and `anvil_reorg` takes both away.
 const CONFIRMATIONS: u64 = 3;
 const DEPTH: u64 = CONFIRMATIONS - 1;
 
+/// A block is final when so many are on it (`AnvilOptions::slots_in_an_epoch`).
+const FINAL: u64 = 16;
+
+/// The confirmer looks at the head every 50 ms.
+const MANY_LOOKS: Duration = Duration::from_millis(500);
+
+fn options() -> StackOptions {
+    StackOptions { confirmations: CONFIRMATIONS, ..StackOptions::default() }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn f38_a_reorg_shallower_than_n_confirms_nothing_early_and_the_same_bytes_are_sent_again() {
-    let mut stack = Stack::start(StackOptions { confirmations: CONFIRMATIONS, ..StackOptions::default() }).await;
+    let mut stack = Stack::start(options()).await;
     let buyer = stack.buyer(DOLLAR).await;
     stack.chain.halt().await;
     let order = stack.buy(&buyer, 4).await;
 
-    let settlement = stack.until(&order, "payment.submitted.1").await.text("txHash").parse().unwrap();
-    let block = lost_and_included_again(&stack, settlement).await;
+    let settlement = sent(&stack, &order, "payment.submitted.1").await;
+    let block = lost_and_included_again(&stack, settlement, DEPTH).await;
     let confirmed = stack.until(&order, "payment.confirmed").await;
     assert_eq!(confirmed.text("txHash").parse(), Ok(settlement));
     assert_eq!(confirmed.body["data"]["block"]["hash"], block.to_string(), "confirmed where it is, not where it was");
 
-    let mint = stack.until(&order, "mint.submitted.1").await.text("txHash").parse().unwrap();
-    let block = lost_and_included_again(&stack, mint).await;
+    let mint = sent(&stack, &order, "mint.submitted.1").await;
+    let block = lost_and_included_again(&stack, mint, DEPTH).await;
     let minted = stack.until(&order, "mint.confirmed").await;
     assert_eq!(minted.text("txHash").parse(), Ok(mint));
     assert_eq!(minted.body["data"]["block"]["hash"], block.to_string());
 
     stack.audit(std::slice::from_ref(&order)).await;
-    let names: Vec<String> = stack.history(&order).await.into_iter().map(|entry| entry.subject).collect();
-    assert_eq!(names.len(), 5, "one submission each: {names:?}");
+    assert_eq!(names(&stack, &order).await.len(), 5, "one submission each, and nothing was taken back");
     for service in [Service::PaymentSender, Service::MintProjector] {
         assert!(stack.process(service).said().contains("the node lost a transaction"), "{service:?} sent it again");
     }
+    assert!(stack.said(Service::Confirmer).contains("the chain was reorganised"));
 }
 
-/// Includes the transaction one block short of N, reorganises, waits until the node has the same transaction again,
-/// and buries it under N blocks. Answers with the block that counts.
-async fn lost_and_included_again(stack: &Stack, hash: B256) -> B256 {
-    eventually("the transaction is sent", async || stack.chain.knows(hash).await.then_some(())).await;
+/// The transaction is in another block of the new chain: its depth is counted from there.
+#[tokio::test(flavor = "multi_thread")]
+async fn f39_a_transaction_that_a_reorg_puts_in_another_block_is_confirmed_n_deep_there() {
+    let stack = Stack::start(options()).await;
+    let buyer = stack.buyer(DOLLAR).await;
+    stack.chain.halt().await;
+    let order = stack.buy(&buyer, 4).await;
+    let settlement = sent(&stack, &order, "payment.submitted.1").await;
     stack.chain.mine(DEPTH).await;
+    let before = stack.chain.receipt(settlement).await.unwrap();
+    stack.chain.reorg_with(DEPTH, &[(&raw(&stack, settlement).await, DEPTH - 1)]).await;
+    let after = stack.chain.receipt(settlement).await.unwrap();
+    assert!(after.block_number > before.block_number, "it is in a later block now");
+    // One block more would have been enough where it was.
+    stack.chain.mine(1).await;
+    tokio::time::sleep(MANY_LOOKS).await;
+    assert!(stack.stream.on(&order.subject("payment.confirmed")).await.is_none());
+    stack.chain.mine(1).await;
+    let confirmed = stack.until(&order, "payment.confirmed").await;
+    assert_eq!(confirmed.body["data"]["block"]["hash"], after.block_hash.unwrap().to_string());
+    stack.chain.resume().await;
+    stack.audit(std::slice::from_ref(&order)).await;
+}
+
+/// The payment was counted on, its mint not begun: taken back, held, charged again, and minted once.
+#[tokio::test(flavor = "multi_thread")]
+async fn f40_p1b_a_payment_that_falls_out_before_its_mint_is_held_and_minted_once_it_is_back() {
+    let services = vec![Service::Api, Service::PaymentSender, Service::Confirmer, Service::ReadProjector];
+    let mut stack = Stack::start(StackOptions { services, ..options() }).await;
+    let buyers = stack.buyers(2, DOLLAR).await;
+    stack.chain.halt().await;
+    let orders = [stack.buy(&buyers[0], 4).await, stack.buy(&buyers[1], 3).await];
+    for order in &orders {
+        sent(&stack, order, "payment.submitted.1").await;
+    }
+    stack.chain.mine(CONFIRMATIONS + 1).await;
+    for order in &orders {
+        stack.until(order, "payment.confirmed").await;
+    }
+    let head = stack.chain.height().await;
+    stack.chain.reorg(CONFIRMATIONS + 1).await;
+    for order in &orders {
+        let reverted = stack.until(order, "payment.reverted.1").await;
+        let seen = reverted.body["data"]["head"]["number"].as_u64().unwrap();
+        assert!(seen <= head + 2, "noticed within two blocks");
+        let shown = async || Some(stack.status(order.id).await).filter(|status| status["state"] == "reverted");
+        assert_eq!(eventually("its payer is told", shown).await["status"], "pending");
+    }
+    // Payments are confirmed in the ledger, and not paid: whoever mints now finds nothing to mint.
+    stack.run(Service::MintProjector).await;
+    for order in &orders {
+        let settlement = sent(&stack, order, "payment.submitted.1").await;
+        eventually("its bytes are sent again", async || stack.chain.knows(settlement).await.then_some(())).await;
+    }
+    let answered = async || (stack.unanswered("mint-projector").await == 0).then_some(());
+    eventually("the minter has looked at both", answered).await;
+    stack.chain.resume().await;
+    for order in &orders {
+        let restored = stack.until(order, "payment.restored.1").await;
+        assert_eq!(restored.text("txHash").parse(), Ok(sent(&stack, order, "payment.submitted.1").await));
+        assert!(stack.until(order, "mint.submitted.1").await.seq > restored.seq, "held until it was back");
+    }
+    stack.audit(&orders).await;
+    assert!(stack.said(Service::Confirmer).contains("a confirmed transaction fell out of the chain"));
+    closed(&stack).await;
+}
+
+/// The mint was there, too. The contract mints a key once, whatever is sent again, in whatever order.
+#[tokio::test(flavor = "multi_thread")]
+async fn f40_p1b_a_payment_and_its_mint_that_fall_out_together_come_back_and_are_minted_once() {
+    let mut stack = Stack::start(options()).await;
+    // Two that watch write the same once (D16).
+    stack.run(Instance(Service::Confirmer, 1)).await;
+    let buyers = stack.buyers(2, DOLLAR).await;
+    stack.chain.halt().await;
+    let orders = [stack.buy(&buyers[0], 4).await, stack.buy(&buyers[1], 3).await];
+    for order in &orders {
+        sent(&stack, order, "payment.submitted.1").await;
+    }
+    let mut blocks = 0;
+    for order in &orders {
+        blocks += mine_until(&stack, order, "mint.confirmed").await;
+    }
+    assert!(blocks < FINAL, "nothing of it is final: {blocks}");
+    stack.chain.reorg(blocks).await;
+    for order in &orders {
+        stack.until(order, "payment.reverted.1").await;
+        stack.until(order, "mint.reverted.1").await;
+    }
+    // Whoever comes now goes on from what the ledger says.
+    for service in [Service::Confirmer, Service::PaymentSender, Service::MintProjector] {
+        stack.kill(service);
+        stack.run(service).await;
+    }
+    stack.chain.resume().await;
+    for order in &orders {
+        stack.until(order, "payment.restored.1").await;
+        stack.until(order, "mint.restored.1").await;
+    }
+    let orders: Vec<Order> = orders.into();
+    stack.audit(&orders).await;
+    closed(&stack).await;
+    stack.rebuilt_read_models_equal_the_live_ones(&orders).await;
+}
+
+/// The crafted worst: the payment is gone, its mint is not, because the token holds somebody else's money; and the payer
+/// has cancelled meanwhile. It is a loss, it is said, and it is made up for: then nobody else has lost anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn f41_p1b_a_mint_whose_payment_never_comes_back_is_lost_visibly_and_can_be_made_up_for() {
+    let services = vec![Service::Api, Service::Confirmer, Service::MintProjector, Service::ReadProjector];
+    let mut stack = Stack::start(StackOptions { services, ..options() }).await;
+    let terms = stack.shop.token.clone();
+    let buyers = stack.buyers(2, DOLLAR).await;
+    stack.chain.halt().await;
+    // Theirs is charged by a transaction that is not ours: it counts once it is final, and is not minted before.
+    let paying = buyers[1].pay(&terms, 5);
+    let theirs = stack.accept(&paying).await.paid_by_third_party();
+    stack.chain.send(OWNER, terms.asset, paying.transfer.call()).await;
+    stack.chain.mine(1).await;
+
+    stack.run(Service::PaymentSender).await;
+    let payment = buyers[0].pay(&terms, 4);
+    let ours = stack.accept(&payment).await;
+    let blocks = mine_until(&stack, &ours, "mint.confirmed").await;
+    let mint = raw(&stack, sent(&stack, &ours, "mint.submitted.1").await).await;
+    for service in [Service::PaymentSender, Service::MintProjector] {
+        stack.kill(service);
+    }
+    stack.chain.reorg_with(blocks, &[(&mint, 0)]).await;
+    stack.until(&ours, "payment.reverted.1").await;
+    stack.until(&ours, "mint.reverted.1").await;
+    stack.until(&ours, "mint.restored.1").await;
+    let cancelled = buyers[0].cancellation(&terms, payment.transfer.authorization.nonce);
+    stack.chain.send(OWNER, terms.asset, cancelled).await;
+    stack.chain.mine(1).await;
+
+    stack.run(Service::PaymentSender).await;
+    let settlement = sent(&stack, &ours, "payment.submitted.1").await;
+    eventually("its bytes are sent again", async || stack.chain.knows(settlement).await.then_some(())).await;
+    stack.chain.resume().await;
+    assert_eq!(stack.until(&ours, "payment.failed").await.text("reason"), "cancelled");
+    assert!(stack.said(Service::Confirmer).contains("LOST"));
+    let shown = async || Some(stack.status(ours.id).await).filter(|status| status["state"] == "lost");
+    assert_eq!(eventually("it is shown", shown).await["status"], "failed");
+
+    // The contract mints no more than the token was paid: somebody else waits, until the loss is made up for.
+    stack.run(Service::MintProjector).await;
+    stack.chain.mine(20).await;
+    assert_eq!(stack.until(&theirs, "mint.deferred.1").await.text("reason"), "unpaid");
+    let made_up = UsdcDouble::mintCall { to: terms.token, amount: U256::from(ours.value) }.abi_encode();
+    stack.chain.transact(OWNER, terms.asset, made_up.into()).await;
+    stack.until(&theirs, "mint.confirmed").await;
+    stack.audit(&[ours.ends(Outcome::Lost("cancelled")), theirs]).await;
+}
+
+/// Mines blocks one by one until the event is there; answers how many.
+async fn mine_until(stack: &Stack, order: &Order, event: &str) -> u64 {
+    let mut blocks = 0;
+    while stack.stream.on(&order.subject(event)).await.is_none() {
+        assert!(blocks < FINAL - 1, "{event} comes before its payment is final");
+        stack.chain.mine(1).await;
+        blocks += 1;
+        tokio::time::sleep(MANY_LOOKS).await;
+    }
+    blocks
+}
+
+/// Every used nonce is in a final block, and nobody watches any more.
+async fn closed(stack: &Stack) {
+    stack.chain.mine(FINAL + 4).await;
+    let closed = async || (stack.unanswered("confirmer-watch").await == 0).then_some(());
+    eventually("all of it is final, and closed", closed).await;
+}
+
+/// The transaction that an event of the order names.
+async fn sent(stack: &Stack, order: &Order, event: &str) -> B256 {
+    stack.until(order, event).await.text("txHash").parse().unwrap()
+}
+
+/// The bytes of a transaction, as the ledger has them.
+async fn raw(stack: &Stack, hash: B256) -> String {
+    let entries = stack.stream.all().await;
+    let signed =
+        entries.iter().find(|entry| entry.subject.contains(".signed.") && entry.text("txHash").parse() == Ok(hash));
+    signed.unwrap().text("rawTx").to_owned()
+}
+
+async fn names(stack: &Stack, order: &Order) -> Vec<String> {
+    stack.history(order).await.into_iter().map(|entry| entry.subject).collect()
+}
+
+/// Includes the transaction `depth` blocks deep, reorganises all of them away, waits until the node has the same
+/// transaction again, and buries it under N blocks. Answers with the block that counts.
+async fn lost_and_included_again(stack: &Stack, hash: B256, depth: u64) -> B256 {
+    eventually("the transaction is sent", async || stack.chain.knows(hash).await.then_some(())).await;
+    stack.chain.mine(depth).await;
+    tokio::time::sleep(MANY_LOOKS).await;
     let orphan = stack.chain.receipt(hash).await.unwrap().block_hash.unwrap();
-    stack.chain.reorg(DEPTH).await;
+    stack.chain.reorg(depth).await;
     assert!(stack.chain.receipt(hash).await.is_none(), "its block is gone");
     eventually("it is sent again", async || stack.chain.knows(hash).await.then_some(())).await;
     stack.chain.mine(CONFIRMATIONS).await;

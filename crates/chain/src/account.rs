@@ -36,7 +36,7 @@ impl Chain {
     /// # Errors
     /// `Transient`.
     pub async fn final_nonce(&self, account: Address) -> Result<(BlockRef, u64), ChainError> {
-        let block = self.final_block().await?;
+        let block = self.finalized().await?;
         let at = BlockId::hash_canonical(block.hash);
         let operation = "eth_getTransactionCount";
         let ask = move |node: Node| async move { node.nonce(account, at).await.map(Some) };
@@ -66,7 +66,11 @@ impl Chain {
         Ok(together(&self.nodes.two_or_more(operation, ask).await?))
     }
 
-    async fn final_block(&self) -> Result<BlockRef, ChainError> {
+    /// The latest block that is called final: what it, and all before it, hold is not taken back any more.
+    ///
+    /// # Errors
+    /// `Transient`; also where a node knows no such block.
+    pub async fn finalized(&self) -> Result<BlockRef, ChainError> {
         let operation = "eth_getBlockByNumber";
         let ask = move |node: Node| async move {
             let found = node.block(BlockNumberOrTag::Finalized).await?;

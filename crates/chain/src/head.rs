@@ -4,6 +4,7 @@ use crate::connect::Chain;
 use crate::error::{ChainError, null};
 use crate::rpc::{Node, reached_by_two};
 use alloy::eips::BlockNumberOrTag;
+use alloy::primitives::B256;
 use domain::BlockRef;
 
 const OPERATION: &str = "eth_getBlockByNumber";
@@ -13,6 +14,8 @@ const OPERATION: &str = "eth_getBlockByNumber";
 pub struct Head {
     /// Height and hash.
     pub block: BlockRef,
+    /// Hash of the block before it.
+    pub parent: B256,
     /// Unix seconds.
     pub time: u64,
     /// Wei a gas.
@@ -43,6 +46,15 @@ impl Chain {
         reached_by_two(known, |head| head.block.number).ok_or(last)
     }
 
+    /// The block at this height; none where the node's chain is not as high.
+    ///
+    /// # Errors
+    /// `Transient`.
+    pub async fn block_at(&self, number: u64) -> Result<Option<Head>, ChainError> {
+        let number = BlockNumberOrTag::Number(number);
+        self.nodes.agreed(OPERATION, |node| async move { node.block(number).await }).await
+    }
+
     /// The highest block that is deep enough to decide on, given the head.
     ///
     /// # Errors
@@ -69,8 +81,6 @@ impl Chain {
 
     /// The block at a height that was reached.
     async fn block(&self, number: u64) -> Result<Head, ChainError> {
-        let number = BlockNumberOrTag::Number(number);
-        let block = self.nodes.agreed(OPERATION, |node| async move { node.block(number).await }).await?;
-        block.ok_or_else(|| null(OPERATION))
+        self.block_at(number).await?.ok_or_else(|| null(OPERATION))
     }
 }

@@ -6,8 +6,8 @@ mod order;
 mod signer;
 
 pub use order::{
-    Deferral, FailureReason, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure, PaymentProof, Submission,
-    WaitReason,
+    Deferral, FailureReason, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure, PaymentProof, Reversal,
+    Submission, WaitReason,
 };
 pub use signer::{Claimed, Lost, OpenTx, Purpose, Settled, SignerEvent};
 

@@ -2,7 +2,8 @@
 
 use crate::event::{
     Claimed, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent, PaidBy, ParkReason, Parked,
-    ParkedMessage, PaymentFailure, PaymentProof, Purpose, Settled, SignerEvent, Submission, TokenEvent, WaitReason,
+    ParkedMessage, PaymentFailure, PaymentProof, Purpose, Reversal, Settled, SignerEvent, Submission, TokenEvent,
+    WaitReason,
 };
 use crate::idempotency::{IdempotencyKey, KeyBound, KeyEvent, KeySource};
 use crate::ids::{BlockRef, PaymentId, PaymentKey};
@@ -131,6 +132,22 @@ pub fn settled(nonce: u64) -> Settled {
     }
 }
 
+/// The block of nonce `nonce` is gone.
+pub fn reversal(nonce: u64) -> Reversal {
+    let Submission { signer, nonce, tx_hash } = submission(nonce);
+    Reversal { signer, nonce, tx_hash, block: block(41), head: block(52) }
+}
+
+/// The proof of payment, of nonce 7 of the example lane and then undone by [`reversal`].
+pub fn own_proof() -> PaymentProof {
+    PaymentProof { tx_hash: submission(7).tx_hash, ..proof() }
+}
+
+/// The same for the mint and nonce 8.
+pub fn own_mint() -> Minted {
+    Minted { tx_hash: submission(8).tx_hash, block: block(41), ..minted() }
+}
+
 /// The demo token.
 pub fn terms() -> TokenTerms {
     TokenTerms {
@@ -182,11 +199,17 @@ pub fn all() -> Vec<Event> {
         signer(SignerEvent::Settled(settled(7))),
         signer(SignerEvent::Lost(lost(8))),
         order(OrderEvent::PaymentConfirmed(proof())),
+        order(OrderEvent::PaymentReverted(1, reversal(7))),
+        signer(SignerEvent::Reverted(1, reversal(7))),
+        signer(SignerEvent::Resettled(1, settled(7))),
+        order(OrderEvent::PaymentRestored(1, own_proof())),
         order(OrderEvent::PaymentFailed(failure())),
         order(OrderEvent::MintDeferred(1, deferral())),
         order(OrderEvent::MintSubmitted(1, submission(8))),
         order(OrderEvent::MintParked(1, parked())),
         order(OrderEvent::MintConfirmed(minted())),
+        order(OrderEvent::MintReverted(1, reversal(8))),
+        order(OrderEvent::MintRestored(1, own_mint())),
         Event::Ops(OpsEvent::Parked(ParkedMessage {
             consumer: "payment-sender".to_owned(),
             sequence: 12,

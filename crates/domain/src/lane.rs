@@ -12,7 +12,7 @@ pub use fees::{FEE_MAX_WEI, Fees};
 pub use tend::{CALL_GAS, Look, Rest, STUCK_BLOCKS, Seen, Step, tend};
 
 use crate::event::{Claimed, OpenTx, Purpose, SignerEvent};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the events so far say of a lane. Built only by [`evolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Lane {
     pub next_nonce: u64,
     /// Signed and not settled, by nonce.
     pub open: BTreeMap<u64, Open>,
+    /// Open again after a reorganisation. Their bytes are in the ledger, and come with [`reopen`].
+    pub reopened: BTreeSet<u64>,
 }
 
 /// A nonce under way: every transaction that was signed for it. They make the same call, and any of them may be mined.
@@ -127,6 +129,8 @@ pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, I
             lane.next_nonce = tx.nonce.checked_add(1).ok_or(ImpossibleLane::NoNonceLeft)?;
             lane.open.insert(tx.nonce, Open::new(tx.clone()));
         }
+        // What is reopened is read whole, with all that replaced it.
+        SignerEvent::Replaced(_, tx) if lane.reopened.contains(&tx.nonce) => {}
         SignerEvent::Replaced(n, tx) => {
             lane.open.get_mut(&tx.nonce).ok_or(ImpossibleLane::NotOpen(tx.nonce))?.replace(*n, tx)?;
         }
@@ -134,10 +138,18 @@ pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, I
             lane.next_nonce = lost.account_nonce;
         }
         SignerEvent::Lost(lost) => {
-            lane.open.remove(&lost.nonce).ok_or(ImpossibleLane::NotOpen(lost.nonce))?;
+            if !lane.reopened.remove(&lost.nonce) {
+                lane.open.remove(&lost.nonce).ok_or(ImpossibleLane::NotOpen(lost.nonce))?;
+            }
         }
-        SignerEvent::Settled(settled) => {
+        SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled) => {
             lane.open.remove(&settled.nonce);
+            lane.reopened.remove(&settled.nonce);
+        }
+        SignerEvent::Reverted(_, reversal) => {
+            if reversal.nonce < lane.next_nonce && !lane.open.contains_key(&reversal.nonce) {
+                lane.reopened.insert(reversal.nonce);
+            }
         }
     }
     Ok(Some(lane))
@@ -146,8 +158,24 @@ pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, I
 /// The lane at a claim, given the transactions that were open then, for each nonce in the order in which they were
 /// signed: what is written before the claim need not be read.
 pub fn resume(claim: &Claimed, open: impl IntoIterator<Item = OpenTx>) -> Lane {
+    let open = under_way(open.into_iter().filter(|tx| claim.open.contains(&tx.nonce)));
+    let reopened = BTreeSet::new();
+    Lane { epoch: claim.epoch, purpose: claim.purpose, next_nonce: claim.next_nonce, open, reopened }
+}
+
+/// The bytes of nonces that are open again, for each in the order in which they were signed: from now on these are like
+/// any other open one.
+pub fn reopen(lane: &mut Lane, txs: impl IntoIterator<Item = OpenTx>) {
+    for (nonce, open) in under_way(txs) {
+        if lane.reopened.remove(&nonce) {
+            lane.open.insert(nonce, open);
+        }
+    }
+}
+
+fn under_way(txs: impl IntoIterator<Item = OpenTx>) -> BTreeMap<u64, Open> {
     let mut under_way: BTreeMap<u64, Open> = BTreeMap::new();
-    for tx in open.into_iter().filter(|tx| claim.open.contains(&tx.nonce)) {
+    for tx in txs {
         match under_way.get_mut(&tx.nonce) {
             Some(open) => open.replacements.push(tx),
             None => {
@@ -155,7 +183,7 @@ pub fn resume(claim: &Claimed, open: impl IntoIterator<Item = OpenTx>) -> Lane {
             }
         }
     }
-    Lane { epoch: claim.epoch, purpose: claim.purpose, next_nonce: claim.next_nonce, open: under_way }
+    under_way
 }
 
 /// The claim with which `instance` takes over `lane`, or opens it at the account's nonce on chain.
@@ -167,6 +195,6 @@ pub fn claim(lane: Option<&Lane>, purpose: Purpose, chain_id: u64, instance: &st
         chain_id,
         instance: instance.to_owned(),
         next_nonce: lane.map_or(chain_nonce, |lane| lane.next_nonce),
-        open: lane.map_or_else(Vec::new, |lane| lane.open.keys().copied().collect()),
+        open: lane.map_or_else(Vec::new, |lane| lane.open.keys().chain(&lane.reopened).copied().collect()),
     }
 }

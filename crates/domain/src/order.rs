@@ -3,7 +3,11 @@
 //! The order of the arms is the order of precedence, idempotence first. The table of every stage against every
 //! command is a test (`order/table.txt`) and stands in docs/ARCHITECTURE.md.
 
-use crate::event::{Deferral, Minted, OrderEvent, Parked, PaymentFailure, PaymentProof, Submission, WaitReason};
+mod names;
+
+use crate::event::{
+    Deferral, Minted, OrderEvent, Parked, PaymentFailure, PaymentProof, Reversal, Submission, WaitReason,
+};
 use crate::request::PaymentRequest;
 
 /// What the events so far say of one order. Built only by [`evolve`]; never stored.
@@ -15,6 +19,17 @@ pub struct Order {
     pub counts: Counts,
     /// Where it stands.
     pub stage: Stage,
+    /// A mint that was under way when its payment fell out of the chain: it stays what it is until the payment is back.
+    pub ahead: Option<Ahead>,
+}
+
+/// What of a mint is there without a payment, after a reorganisation deeper than N.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// In a transaction, which may mint or skip it.
+    Minting(Submission),
+    /// Minted: lost, should the payment never come back.
+    Minted(Minted),
 }
 
 /// Numbers of the repeating events; the next one carries one more.
@@ -30,9 +45,13 @@ pub struct Counts {
     pub mint_deferred: u32,
     /// `mint.parked.<n>`.
     pub mint_parked: u32,
+    /// `payment.reverted.<n>`.
+    pub reverted: u32,
+    /// `mint.reverted.<n>`.
+    pub mint_reverted: u32,
 }
 
-/// Where an order stands. `Failed` and `Minted` are final.
+/// Where an order stands. `Failed` and `Lost` are final, and so is `Minted` once its blocks are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stage {
     /// Accepted, nothing sent.
@@ -41,8 +60,12 @@ pub enum Stage {
     Deferred(Deferral),
     /// In a settlement transaction.
     Settling(Submission),
+    /// Was charged, and the block is gone: in a transaction again. Nothing is minted for it.
+    Reverted(Submission),
     /// Can never be charged.
     Failed(PaymentFailure),
+    /// Can never be charged, and is minted: the loss that the exposure cap bounds.
+    Lost(PaymentFailure, Minted),
     /// Charged; the mint is owed.
     Paid(PaymentProof),
     /// In a mint transaction.
@@ -68,6 +91,8 @@ pub enum Command {
     Confirm(PaymentProof),
     /// confirmer: provably never.
     Fail(PaymentFailure),
+    /// confirmer: this transaction, and what it charged, is no longer in the chain.
+    Revert(Reversal),
     /// mint-projector: it is in this signed transaction.
     SubmitMint(Submission),
     /// mint-projector, confirmer: not now.
@@ -76,6 +101,8 @@ pub enum Command {
     ParkMint(Parked),
     /// confirmer: the units are there.
     ConfirmMint(Minted),
+    /// confirmer: this transaction, and what it minted, is no longer in the chain.
+    RevertMint(Reversal),
 }
 
 /// Why a command is refused. Nothing is written.
@@ -112,8 +139,12 @@ pub struct ImpossiblePast {
 /// # Errors
 /// [`Rejection`], with nothing changed.
 pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEvent>, Rejection> {
-    use Command::{Confirm, ConfirmMint, Defer, DeferMint, Fail, ParkMint, Request, Submit, SubmitMint};
-    use Stage::{Deferred, Failed, MintDeferred, MintParked, Minted, Minting, Paid, Requested, Settling};
+    use Command::{
+        Confirm, ConfirmMint, Defer, DeferMint, Fail, ParkMint, Request, Revert, RevertMint, Submit, SubmitMint,
+    };
+    use Stage::{
+        Deferred, Failed, Lost, MintDeferred, MintParked, Minted, Minting, Paid, Requested, Reverted, Settling,
+    };
 
     let Some(order) = order else {
         return match command {
@@ -122,6 +153,7 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
         };
     };
     let next = order.counts.next();
+    let refused = |command: &Command| Rejection::OutOfOrder { command: command.name(), stage: order.stage.name() };
     match (&order.stage, command) {
         // Said already.
         (_, Request(request)) if request.same_order_as(&order.request) => Ok(None),
@@ -138,21 +170,44 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
         }
         (MintParked(_, known), ParkMint(new)) if known.reason == new.reason => Ok(None),
         (Paid(_) | Minting(..) | MintDeferred(..) | MintParked(..) | Minted(..), Confirm(_)) => Ok(None),
-        (Failed(_), Fail(_)) | (Minted(..), ConfirmMint(_)) => Ok(None),
+        (Failed(_) | Lost(..), Fail(_)) | (Minted(..) | Lost(..), ConfirmMint(_)) => Ok(None),
+
+        // A block is gone: what was counted on it is open again; what counts on another is as it was.
+        (stage, Revert(reversal)) => Ok(stage
+            .proof()
+            .is_some_and(|proof| (proof.tx_hash, proof.block) == (reversal.tx_hash, reversal.block))
+            .then_some(OrderEvent::PaymentReverted(next.reverted, reversal))),
+        (_, RevertMint(reversal)) => Ok(order
+            .minted()
+            .is_some_and(|minted| (minted.tx_hash, minted.block) == (reversal.tx_hash, reversal.block))
+            .then_some(OrderEvent::MintReverted(next.mint_reverted, reversal))),
 
         // One of the two proofs is false.
-        (Failed(_), Confirm(_)) => Err(Rejection::Contradiction),
+        (Failed(_) | Lost(..), Confirm(_)) => Err(Rejection::Contradiction),
         (Paid(_) | Minting(..) | MintDeferred(..) | MintParked(..) | Minted(..), Fail(_)) => {
             Err(Rejection::Contradiction)
         }
 
         // Forward.
         (Requested | Deferred(_), Submit(tx)) => Ok(Some(OrderEvent::PaymentSubmitted(next.submitted, tx))),
-        (Requested | Deferred(_) | Settling(_), Defer(why)) => {
+        (Requested | Deferred(_) | Settling(_) | Reverted(_), Defer(why)) => {
             Ok(Some(OrderEvent::PaymentDeferred(next.deferred, why)))
         }
-        (Requested | Deferred(_) | Settling(_), Confirm(proof)) => Ok(Some(OrderEvent::PaymentConfirmed(proof))),
-        (Requested | Deferred(_) | Settling(_), Fail(failure)) => Ok(Some(OrderEvent::PaymentFailed(failure))),
+        (Requested | Deferred(_) | Settling(_) | Reverted(_), Confirm(proof)) => {
+            Ok(Some(match order.counts.reverted {
+                0 => OrderEvent::PaymentConfirmed(proof),
+                n => OrderEvent::PaymentRestored(n, proof),
+            }))
+        }
+        // Whether it is failed or lost is not known before its mint is.
+        (Requested | Deferred(_) | Settling(_) | Reverted(_), command @ Fail(_))
+            if matches!(order.ahead, Some(Ahead::Minting(_))) =>
+        {
+            Err(refused(&command))
+        }
+        (Requested | Deferred(_) | Settling(_) | Reverted(_), Fail(failure)) => {
+            Ok(Some(OrderEvent::PaymentFailed(failure)))
+        }
         (Paid(_) | MintDeferred(..), SubmitMint(tx)) => Ok(Some(OrderEvent::MintSubmitted(next.mint_submitted, tx))),
         (Paid(_) | MintDeferred(..) | Minting(..), DeferMint(why)) => {
             Ok(Some(OrderEvent::MintDeferred(next.mint_deferred, why)))
@@ -161,10 +216,23 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
             Ok(Some(OrderEvent::MintParked(next.mint_parked, why)))
         }
         (Paid(_) | MintDeferred(..) | Minting(..) | MintParked(..), ConfirmMint(minted)) => {
-            Ok(Some(OrderEvent::MintConfirmed(minted)))
+            Ok(Some(order.confirmed_mint(minted)))
         }
 
-        (stage, command) => Err(Rejection::OutOfOrder { command: command.name(), stage: stage.name() }),
+        // A mint that went ahead of its payment: what becomes of its transaction is a fact all the same.
+        (Deferred(_) | Settling(_) | Reverted(_), command) if order.counts.reverted > 0 => {
+            match (&order.ahead, command) {
+                (Some(Ahead::Minted(_)), ConfirmMint(_)) => Ok(None),
+                (_, ConfirmMint(minted)) => Ok(Some(order.confirmed_mint(minted))),
+                (Some(Ahead::Minting(_)), DeferMint(why)) => {
+                    Ok(Some(OrderEvent::MintDeferred(next.mint_deferred, why)))
+                }
+                (Some(Ahead::Minting(_)), ParkMint(why)) => Ok(Some(OrderEvent::MintParked(next.mint_parked, why))),
+                (_, command) => Err(refused(&command)),
+            }
+        }
+
+        (_, command) => Err(refused(&command)),
     }
 }
 
@@ -174,47 +242,107 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
 /// [`ImpossiblePast`] on a past that [`decide`] could not have written.
 pub fn evolve(order: Option<Order>, event: &OrderEvent) -> Result<Option<Order>, ImpossiblePast> {
     use OrderEvent::{
-        MintConfirmed, MintDeferred, MintParked, MintSubmitted, PaymentConfirmed, PaymentDeferred, PaymentFailed,
-        PaymentRequested, PaymentSubmitted,
+        MintConfirmed, MintDeferred, MintParked, MintRestored, MintReverted, MintSubmitted, PaymentConfirmed,
+        PaymentDeferred, PaymentFailed, PaymentRequested, PaymentRestored, PaymentReverted, PaymentSubmitted,
     };
-    let Some(mut order) = order else {
+    let Some(order) = order else {
         return match event {
-            PaymentRequested(request) => {
-                Ok(Some(Order { request: (**request).clone(), counts: Counts::default(), stage: Stage::Requested }))
-            }
+            PaymentRequested(request) => Ok(Some(Order {
+                request: (**request).clone(),
+                counts: Counts::default(),
+                stage: Stage::Requested,
+                ahead: None,
+            })),
             other => Err(ImpossiblePast { event: other.name(), stage: "unknown" }),
         };
     };
-    let before = order.stage.name();
-    let unpaid = matches!(order.stage, Stage::Requested | Stage::Deferred(_) | Stage::Settling(_));
-    let proof = order.stage.proof().cloned();
-    let open = !matches!(order.stage, Stage::Minted(..));
+    let Order { request, counts: before, stage, ahead } = order;
+    let from = stage.name();
+    let unpaid = stage.is_unpaid();
+    let impossible = ImpossiblePast { event: event.name(), stage: from };
+    let proof = stage.proof().cloned();
+    let open = !matches!(stage, Stage::Minted(..));
     // A number out of turn: its writer did not read this past. The greatest would leave no next one.
-    let next = order.counts.next();
-    let (counts, stage) = match (event, proof) {
+    let next = before.next();
+    let mut counts = before;
+    let (stage, ahead) = match (event, proof) {
         (PaymentSubmitted(n, tx), None) if unpaid && *n == next.submitted => {
-            (Counts { submitted: *n, ..order.counts }, Stage::Settling(tx.clone()))
+            counts.submitted = *n;
+            (Stage::Settling(tx.clone()), ahead)
         }
         (PaymentDeferred(n, why), None) if unpaid && *n == next.deferred => {
-            (Counts { deferred: *n, ..order.counts }, Stage::Deferred(why.clone()))
+            counts.deferred = *n;
+            (Stage::Deferred(why.clone()), ahead)
         }
-        (PaymentConfirmed(proof), None) if unpaid => (order.counts, Stage::Paid(proof.clone())),
-        (PaymentFailed(failure), None) if unpaid => (order.counts, Stage::Failed(failure.clone())),
+        (PaymentConfirmed(proof), None) if unpaid && before.reverted == 0 => (Stage::Paid(proof.clone()), None),
+        (PaymentRestored(n, proof), None) if unpaid && *n == before.reverted && *n > 0 => {
+            let proof = proof.clone();
+            let stage = match ahead {
+                None => Stage::Paid(proof),
+                Some(Ahead::Minting(tx)) => Stage::Minting(proof, tx),
+                Some(Ahead::Minted(minted)) => Stage::Minted(proof, minted),
+            };
+            (stage, None)
+        }
+        (PaymentReverted(n, reversal), Some(_)) if *n == next.reverted => {
+            counts.reverted = *n;
+            let ahead = match stage {
+                Stage::Minting(_, tx) => Some(Ahead::Minting(tx)),
+                Stage::Minted(_, minted) => Some(Ahead::Minted(minted)),
+                _ => None,
+            };
+            (Stage::Reverted(reversal.submission()), ahead)
+        }
+        (PaymentFailed(failure), None) if unpaid => match ahead {
+            None => (Stage::Failed(failure.clone()), None),
+            Some(Ahead::Minted(minted)) => (Stage::Lost(failure.clone(), minted), None),
+            Some(Ahead::Minting(_)) => return Err(impossible),
+        },
         (MintSubmitted(n, tx), Some(proof)) if open && *n == next.mint_submitted => {
-            (Counts { mint_submitted: *n, ..order.counts }, Stage::Minting(proof, tx.clone()))
+            counts.mint_submitted = *n;
+            (Stage::Minting(proof, tx.clone()), None)
         }
-        (MintDeferred(n, why), Some(proof)) if open && *n == next.mint_deferred => {
-            (Counts { mint_deferred: *n, ..order.counts }, Stage::MintDeferred(proof, why.clone()))
+        (MintDeferred(n, why), proof) if *n == next.mint_deferred => {
+            counts.mint_deferred = *n;
+            match (proof, ahead) {
+                (Some(proof), _) if open => (Stage::MintDeferred(proof, why.clone()), None),
+                (None, Some(Ahead::Minting(_))) if unpaid => (stage, None),
+                _ => return Err(impossible),
+            }
         }
-        (MintParked(n, why), Some(proof)) if open && *n == next.mint_parked => {
-            (Counts { mint_parked: *n, ..order.counts }, Stage::MintParked(proof, why.clone()))
+        (MintParked(n, why), proof) if *n == next.mint_parked => {
+            counts.mint_parked = *n;
+            match (proof, ahead) {
+                (Some(proof), _) if open => (Stage::MintParked(proof, why.clone()), None),
+                (None, Some(Ahead::Minting(_))) if unpaid => (stage, None),
+                _ => return Err(impossible),
+            }
         }
-        (MintConfirmed(minted), Some(proof)) if open => (order.counts, Stage::Minted(proof, minted.clone())),
-        (event, _) => return Err(ImpossiblePast { event: event.name(), stage: before }),
+        (MintConfirmed(minted), proof) if before.mint_reverted == 0 => match (proof, &ahead) {
+            (Some(proof), _) if open => (Stage::Minted(proof, minted.clone()), None),
+            (None, None | Some(Ahead::Minting(_))) if unpaid && before.reverted > 0 => {
+                (stage, Some(Ahead::Minted(minted.clone())))
+            }
+            _ => return Err(impossible),
+        },
+        (MintRestored(n, minted), proof) if *n == before.mint_reverted && *n > 0 => match (proof, &ahead) {
+            (Some(proof), _) if open => (Stage::Minted(proof, minted.clone()), None),
+            (None, None | Some(Ahead::Minting(_))) if unpaid && before.reverted > 0 => {
+                (stage, Some(Ahead::Minted(minted.clone())))
+            }
+            _ => return Err(impossible),
+        },
+        (MintReverted(n, reversal), proof) if *n == next.mint_reverted => {
+            counts.mint_reverted = *n;
+            match (stage, proof, ahead) {
+                (Stage::Minted(..), Some(proof), _) => (Stage::Minting(proof, reversal.submission()), None),
+                (stage, None, Some(Ahead::Minted(_))) => (stage, Some(Ahead::Minting(reversal.submission()))),
+                _ => return Err(impossible),
+            }
+        }
+        _ => return Err(impossible),
     };
-    order.counts = counts;
-    order.stage = stage;
-    Ok(Some(order))
+    Ok(Some(Order { request, counts, stage, ahead }))
 }
 
 impl Order {
@@ -222,12 +350,35 @@ impl Order {
     /// other message of the order has had its effect and may be acknowledged.
     pub fn is_carried_by(&self, event: &OrderEvent) -> bool {
         match (&self.stage, event) {
-            (Stage::Requested, OrderEvent::PaymentRequested(_)) | (Stage::Paid(_), OrderEvent::PaymentConfirmed(_)) => {
-                true
-            }
+            (Stage::Requested, OrderEvent::PaymentRequested(_)) => true,
+            (Stage::Paid(_), OrderEvent::PaymentConfirmed(_)) => self.counts.reverted == 0,
+            (Stage::Paid(_), OrderEvent::PaymentRestored(n, _)) => *n == self.counts.reverted,
             (Stage::Deferred(_), OrderEvent::PaymentDeferred(n, _)) => *n == self.counts.deferred,
             (Stage::MintDeferred(..), OrderEvent::MintDeferred(n, _)) => *n == self.counts.mint_deferred,
             _ => false,
+        }
+    }
+
+    /// The mint that is counted on, whether or not its payment is.
+    pub const fn minted(&self) -> Option<&Minted> {
+        match (&self.stage, &self.ahead) {
+            (Stage::Minted(_, minted), _) | (_, Some(Ahead::Minted(minted))) => Some(minted),
+            _ => None,
+        }
+    }
+
+    /// The mint transaction that the order is in, whether or not its payment is counted on.
+    pub const fn minting(&self) -> Option<&Submission> {
+        match (&self.stage, &self.ahead) {
+            (Stage::Minting(_, tx), _) | (_, Some(Ahead::Minting(tx))) => Some(tx),
+            _ => None,
+        }
+    }
+
+    fn confirmed_mint(&self, minted: Minted) -> OrderEvent {
+        match self.counts.mint_reverted {
+            0 => OrderEvent::MintConfirmed(minted),
+            n => OrderEvent::MintRestored(n, minted),
         }
     }
 }
@@ -241,26 +392,13 @@ impl Counts {
             mint_submitted: self.mint_submitted.saturating_add(1),
             mint_deferred: self.mint_deferred.saturating_add(1),
             mint_parked: self.mint_parked.saturating_add(1),
+            reverted: self.reverted.saturating_add(1),
+            mint_reverted: self.mint_reverted.saturating_add(1),
         }
     }
 }
 
 impl Stage {
-    /// The stage's name: the fine state that the API shows.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Requested => "requested",
-            Self::Deferred(_) => "deferred",
-            Self::Settling(_) => "settling",
-            Self::Failed(_) => "failed",
-            Self::Paid(_) => "paid",
-            Self::Minting(..) => "minting",
-            Self::MintDeferred(..) => "mint_deferred",
-            Self::MintParked(..) => "mint_parked",
-            Self::Minted(..) => "minted",
-        }
-    }
-
     /// Proof of payment, once there is one.
     pub const fn proof(&self) -> Option<&PaymentProof> {
         match self {
@@ -269,42 +407,18 @@ impl Stage {
             | Self::MintDeferred(proof, _)
             | Self::MintParked(proof, _)
             | Self::Minted(proof, _) => Some(proof),
-            Self::Requested | Self::Deferred(_) | Self::Settling(_) | Self::Failed(_) => None,
+            Self::Requested
+            | Self::Deferred(_)
+            | Self::Settling(_)
+            | Self::Reverted(_)
+            | Self::Failed(_)
+            | Self::Lost(..) => None,
         }
     }
-}
 
-impl Command {
-    /// The command's name.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Request(_) => "request",
-            Self::Submit(_) => "submit",
-            Self::Defer(_) => "defer",
-            Self::Confirm(_) => "confirm",
-            Self::Fail(_) => "fail",
-            Self::SubmitMint(_) => "submit_mint",
-            Self::DeferMint(_) => "defer_mint",
-            Self::ParkMint(_) => "park_mint",
-            Self::ConfirmMint(_) => "confirm_mint",
-        }
-    }
-}
-
-impl OrderEvent {
-    /// The event's name, `payment.requested` and so on: last part of its type and of its subject.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::PaymentRequested(_) => "payment.requested",
-            Self::PaymentSubmitted(..) => "payment.submitted",
-            Self::PaymentDeferred(..) => "payment.deferred",
-            Self::PaymentConfirmed(_) => "payment.confirmed",
-            Self::PaymentFailed(_) => "payment.failed",
-            Self::MintSubmitted(..) => "mint.submitted",
-            Self::MintDeferred(..) => "mint.deferred",
-            Self::MintParked(..) => "mint.parked",
-            Self::MintConfirmed(_) => "mint.confirmed",
-        }
+    /// Whether the payment is neither proven nor dead.
+    pub const fn is_unpaid(&self) -> bool {
+        matches!(self, Self::Requested | Self::Deferred(_) | Self::Settling(_) | Self::Reverted(_))
     }
 }
 

@@ -172,8 +172,9 @@ impl SignerLane {
         let mut carried = Vec::with_capacity(tx.items.len());
         for (id, loaded) in self.ledger.load_orders(&tx.items).await? {
             let Some(item) = Item::of(id, loaded?) else { continue };
-            let here = match &item.order.stage {
-                Stage::Settling(to) | Stage::Minting(_, to) => to.is_for(self.address(), tx.nonce),
+            let here = match (&item.order.stage, tx.purpose) {
+                (Stage::Settling(to) | Stage::Reverted(to), Purpose::Settle) => to.is_for(self.address(), tx.nonce),
+                (_, Purpose::Mint) => item.order.minting().is_some_and(|to| to.is_for(self.address(), tx.nonce)),
                 _ => false,
             };
             if here {

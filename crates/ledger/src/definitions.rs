@@ -22,13 +22,15 @@ pub(crate) const LEDGER: Text = Text { name: "LEDGER", json: include_str!("../..
 /// Who works which lane.
 pub(crate) const LEASES: Text = Text { name: "LEASES", json: include_str!("../../../nats/streams/LEASES.json") };
 
-pub(crate) const CONSUMERS: [(&str, &str); 6] = [
+pub(crate) const CONSUMERS: [(&str, &str); 8] = [
     ("payment-sender", include_str!("../../../nats/consumers/payment-sender.json")),
     ("payment-sender-deferred", include_str!("../../../nats/consumers/payment-sender-deferred.json")),
     ("confirmer", include_str!("../../../nats/consumers/confirmer.json")),
     ("confirmer-deferred", include_str!("../../../nats/consumers/confirmer-deferred.json")),
+    ("confirmer-watch", include_str!("../../../nats/consumers/confirmer-watch.json")),
     ("mint-projector", include_str!("../../../nats/consumers/mint-projector.json")),
     ("mint-projector-deferred", include_str!("../../../nats/consumers/mint-projector-deferred.json")),
+    ("mint-projector-restored", include_str!("../../../nats/consumers/mint-projector-restored.json")),
 ];
 
 /// The one key in which an installation may go beyond its definition.

@@ -13,7 +13,7 @@ use cloudevents::event::SpecVersion;
 use cloudevents::{AttributesReader, EventBuilder, EventBuilderV10};
 use domain::event::OpenTx;
 use domain::event::{
-    Claimed, Deferral, Lost, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Settled, Submission,
+    Claimed, Deferral, Lost, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Reversal, Settled, Submission,
 };
 use domain::{
     Event, IdempotencyKey, KeyBound, KeyEvent, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent,
@@ -90,15 +90,17 @@ pub(crate) fn data(event: &Event) -> Result<Value, serde_json::Error> {
             OrderEvent::PaymentRequested(request) => value(request),
             OrderEvent::PaymentSubmitted(_, tx) | OrderEvent::MintSubmitted(_, tx) => value(tx),
             OrderEvent::PaymentDeferred(_, why) | OrderEvent::MintDeferred(_, why) => value(why),
-            OrderEvent::PaymentConfirmed(proof) => value(proof),
+            OrderEvent::PaymentConfirmed(proof) | OrderEvent::PaymentRestored(_, proof) => value(proof),
             OrderEvent::PaymentFailed(failure) => value(failure),
             OrderEvent::MintParked(_, why) => value(why),
-            OrderEvent::MintConfirmed(minted) => value(minted),
+            OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => value(minted),
+            OrderEvent::PaymentReverted(_, reversal) | OrderEvent::MintReverted(_, reversal) => value(reversal),
         },
         Event::Signer(_, SignerEvent::Claimed(claim)) => value(claim),
         Event::Signer(_, SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx)) => value(tx),
         Event::Signer(_, SignerEvent::Lost(lost)) => value(lost),
-        Event::Signer(_, SignerEvent::Settled(settled)) => value(settled),
+        Event::Signer(_, SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) => value(settled),
+        Event::Signer(_, SignerEvent::Reverted(_, reversal)) => value(reversal),
         Event::Token(_, TokenEvent::Registered(terms)) => value(terms),
         Event::Key(_, KeyEvent::Bound(bound)) => value(bound),
         Event::Ops(OpsEvent::Parked(parked)) => value(parked),
@@ -163,11 +165,15 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
                 ("payment", "submitted") => OrderEvent::PaymentSubmitted(n()?, parse::<Submission>(data)?),
                 ("payment", "deferred") => OrderEvent::PaymentDeferred(n()?, parse::<Deferral>(data)?),
                 ("payment", "confirmed") => OrderEvent::PaymentConfirmed(parse::<PaymentProof>(data)?),
+                ("payment", "reverted") => OrderEvent::PaymentReverted(n()?, parse::<Reversal>(data)?),
+                ("payment", "restored") => OrderEvent::PaymentRestored(n()?, parse::<PaymentProof>(data)?),
                 ("payment", "failed") => OrderEvent::PaymentFailed(parse::<PaymentFailure>(data)?),
                 ("mint", "submitted") => OrderEvent::MintSubmitted(n()?, parse::<Submission>(data)?),
                 ("mint", "deferred") => OrderEvent::MintDeferred(n()?, parse::<Deferral>(data)?),
                 ("mint", "parked") => OrderEvent::MintParked(n()?, parse::<Parked>(data)?),
                 ("mint", "confirmed") => OrderEvent::MintConfirmed(parse::<Minted>(data)?),
+                ("mint", "reverted") => OrderEvent::MintReverted(n()?, parse::<Reversal>(data)?),
+                ("mint", "restored") => OrderEvent::MintRestored(n()?, parse::<Minted>(data)?),
                 _ => return Err(Undecodable::UnknownType(ty.to_owned())),
             };
             Ok(Event::Order(id, event))
@@ -179,9 +185,15 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
                 "claimed" => SignerEvent::Claimed(parse::<Claimed>(data)?),
                 "signed" => SignerEvent::Signed(parse::<OpenTx>(data)?),
                 "settled" => SignerEvent::Settled(parse::<Settled>(data)?),
+                "reverted" => SignerEvent::Reverted(number(rest.first())?, parse::<Reversal>(data)?),
+                "resettled" => SignerEvent::Resettled(number(rest.first())?, parse::<Settled>(data)?),
                 _ => return Err(Undecodable::UnknownType(ty.to_owned())),
             };
-            Ok(Event::Signer(parse_address(address)?, event))
+            let address = parse_address(address)?;
+            if matches!(&event, SignerEvent::Reverted(_, reversal) if reversal.signer != address) {
+                return Err(Undecodable::Contradiction("the reversal is of another lane".to_owned()));
+            }
+            Ok(Event::Signer(address, event))
         }
         ["tokens", address, "registered"] => {
             let terms: TokenTerms = parse(data)?;

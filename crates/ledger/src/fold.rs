@@ -4,12 +4,12 @@ use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
 use crate::subjects::{
-    REGISTRATIONS, claims_filter, key_subject, lost_subject, order_filter, replaced_filter, settled_subject,
-    signed_subject, signer_filter, token_subject,
+    CLAIMS, REGISTRATIONS, after_settled_filters, claims_filter, key_subject, lost_subject, order_filter,
+    replaced_filter, settled_subject, signatures_filter, signed_subject, signer_filter, token_subject,
 };
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::event::OpenTx;
+use domain::event::{Claimed, OpenTx};
 use domain::{
     Event, IdempotencyKey, KeyEvent, Lane, Order, PaymentId, SignerEvent, TokenEvent, TokenTerms, lane, order,
 };
@@ -89,20 +89,8 @@ impl Ledger {
         let Ok(Event::Signer(_, SignerEvent::Claimed(claim))) = &recorded.event else {
             return Err(corrupt(&recorded, "not a claim"));
         };
-        let mut open = Vec::new();
-        let of = |nonce: &u64| [signed_subject(signer, *nonce), replaced_filter(signer, *nonce)];
-        let subjects: Vec<String> = claim.open.iter().flat_map(of).collect();
-        for signed in self.last_per_subject(&subjects).await? {
-            match &signed.event {
-                Ok(Event::Signer(_, SignerEvent::Signed(tx))) => open.push(tx.clone()),
-                // What was replaced since the claim is read below.
-                Ok(Event::Signer(_, SignerEvent::Replaced(_, tx))) if signed.seq < recorded.seq => {
-                    open.push(tx.clone())
-                }
-                Ok(Event::Signer(_, SignerEvent::Replaced(..))) => {}
-                _ => return Err(corrupt(&signed, "not a signed transaction")),
-            }
-        }
+        // What was replaced since the claim is read below.
+        let open = self.attempts(signer, &claim.open, recorded.seq).await?;
         let state = Some(lane::resume(claim, open));
         let lane = Loaded { state, version: recorded.seq, trace: None, since: recorded.recorded_at };
         self.refresh_lane(signer, lane).await
@@ -129,7 +117,94 @@ impl Ledger {
             lane.state = lane::evolve(lane.state, event).map_err(|e| corrupt(&recorded, &e.to_string()))?;
             lane.version = recorded.seq;
         }
+        if let Some(state) = lane.state.as_mut().filter(|state| !state.reopened.is_empty()) {
+            let nonces: Vec<u64> = state.reopened.iter().copied().collect();
+            lane::reopen(state, self.attempts(signer, &nonces, lane.version).await?);
+        }
         Ok(lane)
+    }
+
+    /// The transactions that were signed for these nonces of a lane, as far as there are any.
+    ///
+    /// # Errors
+    /// `Corrupt` when one cannot be read; `Transient` without an answer.
+    pub async fn signed(&self, signer: Address, nonces: &[u64]) -> Result<Vec<OpenTx>, LedgerError> {
+        let subjects: Vec<String> = nonces.iter().map(|nonce| signed_subject(signer, *nonce)).collect();
+        let stored = if subjects.is_empty() { vec![] } else { self.last_per_subject(&subjects).await? };
+        stored
+            .iter()
+            .map(|recorded| match &recorded.event {
+                Ok(Event::Signer(_, SignerEvent::Signed(tx))) => Ok(tx.clone()),
+                _ => Err(corrupt(recorded, "not a signed transaction")),
+            })
+            .collect()
+    }
+
+    /// Every transaction that was signed for these nonces of a lane up to sequence `until`: for each nonce the first, and
+    /// what replaced it, in order.
+    ///
+    /// # Errors
+    /// As [`Ledger::signed`].
+    pub async fn attempts(&self, signer: Address, nonces: &[u64], until: u64) -> Result<Vec<OpenTx>, LedgerError> {
+        let of = |nonce: &u64| [signed_subject(signer, *nonce), replaced_filter(signer, *nonce)];
+        let subjects: Vec<String> = nonces.iter().flat_map(of).collect();
+        let stored = if subjects.is_empty() { vec![] } else { self.last_per_subject(&subjects).await? };
+        stored
+            .iter()
+            .filter(|recorded| recorded.seq <= until)
+            .map(|recorded| match &recorded.event {
+                Ok(Event::Signer(_, SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx))) => Ok(tx.clone()),
+                _ => Err(corrupt(recorded, "not a signed transaction")),
+            })
+            .collect()
+    }
+
+    /// Claims of all lanes from sequence `from` on, each with its own sequence.
+    ///
+    /// # Errors
+    /// `Transient` without an answer.
+    pub async fn claims_from(&self, from: u64) -> Result<Vec<(Address, Claimed, u64)>, LedgerError> {
+        let claims = self.range(CLAIMS, from).await?;
+        Ok(claims
+            .into_iter()
+            .filter_map(|recorded| match recorded.event {
+                Ok(Event::Signer(signer, SignerEvent::Claimed(claim))) => Some((signer, claim, recorded.seq)),
+                // Whose lane that is refuses it: nobody can sign there.
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// The latest nonce that a lane has signed for.
+    ///
+    /// # Errors
+    /// `Corrupt` when the event cannot be read; `Transient` without an answer.
+    pub async fn last_signed(&self, signer: Address) -> Result<Option<u64>, LedgerError> {
+        match self.last(&signatures_filter(signer)).await? {
+            None => Ok(None),
+            Some(recorded) => match &recorded.event {
+                Ok(Event::Signer(_, SignerEvent::Signed(tx))) => Ok(Some(tx.nonce)),
+                _ => Err(corrupt(&recorded, "not a signed transaction")),
+            },
+        }
+    }
+
+    /// What became of a nonce: settled or lost, and since then perhaps reverted and resettled, time and again. By sequence; the
+    /// last one is what holds.
+    ///
+    /// # Errors
+    /// `Corrupt` when one cannot be read; `Transient` without an answer.
+    pub async fn ends_of(&self, signer: Address, nonce: u64) -> Result<Vec<SignerEvent>, LedgerError> {
+        let mut filters = vec![settled_subject(signer, nonce), lost_subject(signer, nonce)];
+        filters.extend(after_settled_filters(signer, nonce));
+        let stored = self.last_per_subject(&filters).await?;
+        stored
+            .into_iter()
+            .map(|recorded| match recorded.event {
+                Ok(Event::Signer(_, event)) => Ok(event),
+                _ => Err(corrupt(&recorded, "not the end of a nonce")),
+            })
+            .collect()
     }
 
     /// What became of the signature for a nonce.

@@ -21,7 +21,11 @@ pub fn subject(event: &Event) -> String {
                 | OrderEvent::PaymentDeferred(n, _)
                 | OrderEvent::MintSubmitted(n, _)
                 | OrderEvent::MintDeferred(n, _)
-                | OrderEvent::MintParked(n, _) => format!("{base}.{n}"),
+                | OrderEvent::MintParked(n, _)
+                | OrderEvent::PaymentReverted(n, _)
+                | OrderEvent::PaymentRestored(n, _)
+                | OrderEvent::MintReverted(n, _)
+                | OrderEvent::MintRestored(n, _) => format!("{base}.{n}"),
                 OrderEvent::PaymentRequested(_)
                 | OrderEvent::PaymentConfirmed(_)
                 | OrderEvent::PaymentFailed(_)
@@ -36,6 +40,8 @@ pub fn subject(event: &Event) -> String {
                 SignerEvent::Replaced(n, tx) => format!("{prefix}.replaced.{}.{n}", tx.nonce),
                 SignerEvent::Lost(lost) => format!("{prefix}.lost.{}", lost.nonce),
                 SignerEvent::Settled(settled) => format!("{prefix}.settled.{}", settled.nonce),
+                SignerEvent::Reverted(n, reversal) => format!("{prefix}.reverted.{}.{n}", reversal.nonce),
+                SignerEvent::Resettled(n, settled) => format!("{prefix}.resettled.{}.{n}", settled.nonce),
             }
         }
         Event::Token(address, TokenEvent::Registered(_)) => format!("tokens.{}.registered", hex(*address)),
@@ -53,6 +59,8 @@ pub fn event_type(event: &Event) -> String {
         Event::Signer(_, SignerEvent::Replaced(..)) => "signer.replaced",
         Event::Signer(_, SignerEvent::Lost(_)) => "signer.lost",
         Event::Signer(_, SignerEvent::Settled(_)) => "signer.settled",
+        Event::Signer(_, SignerEvent::Reverted(..)) => "signer.reverted",
+        Event::Signer(_, SignerEvent::Resettled(..)) => "signer.resettled",
         Event::Token(_, TokenEvent::Registered(_)) => "token.registered",
         Event::Key(_, KeyEvent::Bound(_)) => "key.bound",
         Event::Ops(OpsEvent::Parked(_)) => "ops.parked",
@@ -85,6 +93,14 @@ pub(crate) fn claims_filter(address: Address) -> String {
     format!("{}.claimed.*", signer_prefix(address))
 }
 
+/// Every claim of every lane.
+pub(crate) const CLAIMS: &str = "signers.*.claimed.*";
+
+/// Every signature of one lane.
+pub(crate) fn signatures_filter(address: Address) -> String {
+    format!("{}.signed.*", signer_prefix(address))
+}
+
 /// The one signature for a nonce.
 pub(crate) fn signed_subject(address: Address, nonce: u64) -> String {
     format!("{}.signed.{nonce}", signer_prefix(address))
@@ -98,6 +114,11 @@ pub(crate) fn replaced_filter(address: Address, nonce: u64) -> String {
 /// The end of a nonce, by a transaction of ours.
 pub(crate) fn settled_subject(address: Address, nonce: u64) -> String {
     format!("{}.settled.{nonce}", signer_prefix(address))
+}
+
+/// What became of a nonce after it was settled, time and again.
+pub(crate) fn after_settled_filters(address: Address, nonce: u64) -> [String; 2] {
+    ["reverted", "resettled"].map(|name| format!("{}.{name}.{nonce}.*", signer_prefix(address)))
 }
 
 /// The end of a nonce, by somebody else's.

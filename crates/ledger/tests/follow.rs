@@ -9,15 +9,16 @@ use futures_util::StreamExt;
 use ledger::{Ledger, Recorded, subject};
 use std::time::{Duration, Instant};
 
+fn others() -> Vec<Event> {
+    let of_interest = |event: &Event| matches!(event, Event::Signer(..)) || subject(event).contains(".mint.");
+    examples::all().into_iter().filter(of_interest).collect()
+}
+
 /// Sixty requests' worth of other events, so that there are several pages.
 async fn fill(ledger: &Ledger, lanes: std::ops::Range<u8>) -> Vec<String> {
     let mut subjects = Vec::new();
     for lane in lanes {
-        let events: Vec<Event> = examples::all()
-            .into_iter()
-            .filter(|event| matches!(event, Event::Signer(..)) || subject(event).contains(".mint."))
-            .map(|event| moved(event, lane))
-            .collect();
+        let events: Vec<Event> = others().into_iter().map(|event| moved(event, lane)).collect();
         subjects.extend(events.iter().map(subject));
         ledger.append(&events.into_iter().map(new).collect::<Vec<_>>()).await.unwrap();
     }
@@ -39,7 +40,7 @@ async fn everything_comes_once_and_in_order_across_a_kill_of_the_server() {
     let mut written = fill(&ops, 1..60).await;
     let mut news = reader.read_from(1).await.unwrap();
     assert_eq!(subjects(&mut news, written.len()).await, written);
-    let later = subjects(&mut news, 9);
+    let later = subjects(&mut news, others().len());
     let (later, more) = tokio::join!(later, async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         house.nats.kill();

@@ -3,8 +3,8 @@ SELECT count(*) FILTER (WHERE unpaid_since IS NOT NULL) AS unpaid_payers, min(un
        count(*) FILTER (WHERE unminted_since IS NOT NULL) AS unminted_payers, min(unminted_since) AS unminted_since,
        (SELECT coalesce(max(nth), 0) FROM payers) AS payers,
        now() AS read_at
-FROM (SELECT min(requested_at) FILTER (WHERE stage IN ('requested', 'deferred', 'settling')) AS unpaid_since,
+FROM (SELECT min(requested_at) FILTER (WHERE stage IN ('requested', 'deferred', 'settling', 'reverted')) AS unpaid_since,
              min(requested_at) FILTER (WHERE stage NOT IN ('minting', 'mint_parked')) AS unminted_since
       FROM payments
-      WHERE stage NOT IN ('failed', 'minted')
+      WHERE stage NOT IN ('failed', 'lost', 'minted')
       GROUP BY payer) AS by_payer

@@ -9,6 +9,7 @@ use domain::event::{Lost, OpenTx, Purpose, Settled, SignerEvent};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
+use std::collections::BTreeMap;
 
 /// Where a mint transaction stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +41,13 @@ pub struct MintBatch {
 #[derive(Debug, Default)]
 pub(crate) struct MintBatches {
     signed: Vec<(Address, OpenTx, Stamp)>,
-    ended: Vec<(Address, Ended, Stamp)>,
+    /// The last word on a nonce: none where the block that used it is gone.
+    ended: BTreeMap<(Address, u64), Option<(Ended, Stamp)>>,
 }
 
 /// The end of a nonce.
 #[derive(Debug)]
 struct Ended {
-    nonce: u64,
     /// None where it was lost.
     tx_hash: Option<B256>,
     block: u64,
@@ -58,13 +59,17 @@ impl MintBatches {
     pub(crate) fn note(&mut self, signer: Address, event: &SignerEvent, at: Stamp) {
         match event {
             SignerEvent::Signed(tx) if tx.purpose == Purpose::Mint => self.signed.push((signer, tx.clone(), at)),
-            SignerEvent::Settled(Settled { nonce, tx_hash, block, succeeded, .. }) => {
-                let (tx_hash, block) = (Some(*tx_hash), block.number);
-                self.ended.push((signer, Ended { nonce: *nonce, tx_hash, block, succeeded: *succeeded }, at));
+            SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled) => {
+                let Settled { nonce, tx_hash, block, succeeded, .. } = settled;
+                let ended = Ended { tx_hash: Some(*tx_hash), block: block.number, succeeded: *succeeded };
+                self.ended.insert((signer, *nonce), Some((ended, at)));
             }
             SignerEvent::Lost(Lost { nonce, block, .. }) => {
-                let ended = Ended { nonce: *nonce, tx_hash: None, block: block.number, succeeded: false };
-                self.ended.push((signer, ended, at));
+                let ended = Ended { tx_hash: None, block: block.number, succeeded: false };
+                self.ended.insert((signer, *nonce), Some((ended, at)));
+            }
+            SignerEvent::Reverted(_, reversal) => {
+                self.ended.insert((signer, reversal.nonce), None);
             }
             SignerEvent::Signed(_) | SignerEvent::Claimed(_) | SignerEvent::Replaced(..) => {}
         }
@@ -105,21 +110,21 @@ impl MintBatches {
     }
 
     async fn write_ended(&self, db: &mut PgConnection) -> Result<(), StoreError> {
-        let ended = &self.ended;
+        let ends = || self.ended.values().map(Option::as_ref);
         sqlx::query(
             "UPDATE mint_batches b SET settled_at = e.at, block_number = e.block, \
              tx_hash = COALESCE(e.tx_hash, b.tx_hash), \
-             status = CASE WHEN e.succeeded THEN 'completed' ELSE 'failed' END \
+             status = CASE WHEN e.at IS NULL THEN 'processing' WHEN e.succeeded THEN 'completed' ELSE 'failed' END \
              FROM UNNEST($1::bytea[], $2::text[]::numeric[], $3::bytea[], $4::text[]::numeric[], $5::bool[], \
                          $6::timestamptz[]) AS e(signer, nonce, tx_hash, block, succeeded, at) \
-             WHERE b.signer = e.signer AND b.nonce = e.nonce AND b.status = 'processing'",
+             WHERE b.signer = e.signer AND b.nonce = e.nonce",
         )
-        .bind(ended.iter().map(|(signer, ..)| signer.to_vec()).collect::<Vec<_>>())
-        .bind(ended.iter().map(|(_, ended, _)| ended.nonce.to_string()).collect::<Vec<_>>())
-        .bind(ended.iter().map(|(_, ended, _)| ended.tx_hash.map(|hash| hash.to_vec())).collect::<Vec<_>>())
-        .bind(ended.iter().map(|(_, ended, _)| ended.block.to_string()).collect::<Vec<_>>())
-        .bind(ended.iter().map(|(_, ended, _)| ended.succeeded).collect::<Vec<_>>())
-        .bind(ended.iter().map(|(_, _, at)| time(at.recorded_at)).collect::<Vec<_>>())
+        .bind(self.ended.keys().map(|(signer, _)| signer.to_vec()).collect::<Vec<_>>())
+        .bind(self.ended.keys().map(|(_, nonce)| nonce.to_string()).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.and_then(|(ended, _)| ended.tx_hash).map(|hash| hash.to_vec())).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|(ended, _)| ended.block.to_string())).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|(ended, _)| ended.succeeded)).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|(_, at)| time(at.recorded_at))).collect::<Vec<_>>())
         .execute(db)
         .await
         .map_err(StoreError::of("ending mint transactions"))?;

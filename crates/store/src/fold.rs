@@ -104,12 +104,14 @@ impl Rows {
         // A token that is not in the catalogue counts nothing: the API sells none of those.
         if let Some(token) = self.tokens.get_mut(&row.token) {
             let counted = match event {
-                OrderEvent::PaymentConfirmed(_) => Some(token.paid(row.quantity, at)),
-                OrderEvent::MintConfirmed(_) => Some(token.minted(row.quantity, at)),
+                OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => Some(token.paid(row.quantity, at)),
+                OrderEvent::PaymentReverted(..) => Some(token.unpaid(row.quantity, at)),
+                OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..) => Some(token.minted(row.quantity, at)),
+                OrderEvent::MintReverted(..) => Some(token.unminted(row.quantity, at)),
                 _ => None,
             };
             match counted {
-                Some(None) => return Err(format!("order {id}: more units than a token can have")),
+                Some(None) => return Err(format!("order {id}: more or fewer units than a token can have")),
                 Some(Some(())) => {
                     self.changed_tokens.insert(row.token);
                 }

@@ -18,8 +18,12 @@ pub enum StageName {
     Deferred,
     /// In a settlement transaction.
     Settling,
+    /// Was charged, and the block is gone: sent again.
+    Reverted,
     /// Can never be charged.
     Failed,
+    /// Can never be charged, and is minted.
+    Lost,
     /// Charged; the mint is owed.
     Paid,
     /// In a mint transaction.
@@ -29,6 +33,16 @@ pub enum StageName {
     /// The mint waits for a person.
     MintParked,
     /// Done.
+    Minted,
+}
+
+/// What of a mint is there while its payment is open again, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AheadName {
+    /// In a transaction.
+    Minting,
+    /// Minted.
     Minted,
 }
 
@@ -111,6 +125,9 @@ pub struct PaymentView {
     pub requested_seq: u64,
     pub paid_seq: Option<u64>,
     pub last_seq: u64,
+    pub payment_reversions: u32,
+    pub mint_reversions: u32,
+    pub ahead: Option<AheadName>,
 }
 
 /// The mint that a payment owes: the view `mints` of migrations/0002_payments.sql.
@@ -139,11 +156,13 @@ pub struct MintView {
 
 impl StageName {
     /// Every stage, in the order of an order's life.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Requested,
         Self::Deferred,
         Self::Settling,
+        Self::Reverted,
         Self::Failed,
+        Self::Lost,
         Self::Paid,
         Self::Minting,
         Self::MintDeferred,
@@ -157,7 +176,9 @@ impl StageName {
             Self::Requested => "requested",
             Self::Deferred => "deferred",
             Self::Settling => "settling",
+            Self::Reverted => "reverted",
             Self::Failed => "failed",
+            Self::Lost => "lost",
             Self::Paid => "paid",
             Self::Minting => "minting",
             Self::MintDeferred => "mint_deferred",
@@ -178,7 +199,9 @@ impl StageName {
             Stage::Requested => Self::Requested,
             Stage::Deferred(_) => Self::Deferred,
             Stage::Settling(_) => Self::Settling,
+            Stage::Reverted(_) => Self::Reverted,
             Stage::Failed(_) => Self::Failed,
+            Stage::Lost(..) => Self::Lost,
             Stage::Paid(_) => Self::Paid,
             Stage::Minting(..) => Self::Minting,
             Stage::MintDeferred(..) => Self::MintDeferred,
@@ -190,9 +213,9 @@ impl StageName {
     /// What the earlier frontends call it.
     pub const fn payment_status(self) -> PaymentStatus {
         match self {
-            Self::Requested | Self::Deferred => PaymentStatus::Pending,
+            Self::Requested | Self::Deferred | Self::Reverted => PaymentStatus::Pending,
             Self::Settling => PaymentStatus::Sent,
-            Self::Failed => PaymentStatus::Failed,
+            Self::Failed | Self::Lost => PaymentStatus::Failed,
             Self::Paid | Self::Minting | Self::MintDeferred | Self::MintParked | Self::Minted => {
                 PaymentStatus::Completed
             }
@@ -203,7 +226,7 @@ impl StageName {
     /// none and never will.
     pub const fn queue_status(self) -> MintStatus {
         match self {
-            Self::Failed => MintStatus::Failed,
+            Self::Failed | Self::Lost => MintStatus::Failed,
             _ => match self.mint_status() {
                 Some(status) => status,
                 None => MintStatus::Pending,
@@ -214,7 +237,7 @@ impl StageName {
     /// The same of the mint; `None` while nothing is owed.
     pub const fn mint_status(self) -> Option<MintStatus> {
         match self {
-            Self::Requested | Self::Deferred | Self::Settling | Self::Failed => None,
+            Self::Requested | Self::Deferred | Self::Settling | Self::Reverted | Self::Failed | Self::Lost => None,
             Self::Paid | Self::MintDeferred => Some(MintStatus::Pending),
             Self::Minting => Some(MintStatus::Processing),
             Self::Minted => Some(MintStatus::Completed),

@@ -1,13 +1,13 @@
 //! From an event to the row of its order. Pure, so that a rebuild gives the same rows.
 
-use crate::payment::{PaymentStatus, PaymentView, StageName};
+use crate::payment::{AheadName, PaymentStatus, PaymentView, StageName};
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, Utc};
 use domain::event::{
-    Deferral, FailureReason, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure, PaymentProof, Submission,
-    WaitReason,
+    Deferral, FailureReason, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure, PaymentProof, Reversal,
+    Submission, WaitReason,
 };
-use domain::order::{self, Counts, ImpossiblePast, Order, Stage};
+use domain::order::{self, Ahead, Counts, ImpossiblePast, Order, Stage};
 use domain::request::{Authorization, SignatureBytes};
 use domain::{BlockRef, PaymentId, PaymentRequest, Purchase};
 use serde::Serialize;
@@ -47,12 +47,20 @@ pub fn project(
     row.mint_attempts = order.counts.mint_submitted;
     row.mint_deferrals = order.counts.mint_deferred;
     row.mint_parkings = order.counts.mint_parked;
+    row.payment_reversions = order.counts.reverted;
+    row.mint_reversions = order.counts.mint_reverted;
+    row.ahead = order.ahead.as_ref().map(|ahead| match ahead {
+        Ahead::Minting(_) => AheadName::Minting,
+        Ahead::Minted(_) => AheadName::Minted,
+    });
     match event {
         OrderEvent::PaymentSubmitted(_, tx) => row.settling(tx),
-        OrderEvent::PaymentConfirmed(proof) => row.paid(proof, at),
+        OrderEvent::PaymentConfirmed(proof) | OrderEvent::PaymentRestored(_, proof) => row.paid(proof, at),
+        OrderEvent::PaymentReverted(_, reversal) => row.unpaid(reversal),
         OrderEvent::PaymentFailed(failure) => row.failed(failure),
         OrderEvent::MintSubmitted(_, tx) => row.minting(tx),
-        OrderEvent::MintConfirmed(minted) => row.minted(minted, at),
+        OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => row.minted(minted, at),
+        OrderEvent::MintReverted(_, reversal) => row.unminted(reversal),
         OrderEvent::PaymentRequested(_)
         | OrderEvent::PaymentDeferred(..)
         | OrderEvent::MintDeferred(..)
@@ -120,6 +128,9 @@ fn requested(id: PaymentId, request: &PaymentRequest, at: Stamp) -> PaymentView 
         requested_seq: at.seq,
         paid_seq: None,
         last_seq: at.seq,
+        payment_reversions: 0,
+        mint_reversions: 0,
+        ahead: None,
     }
 }
 
@@ -145,6 +156,17 @@ impl PaymentView {
         self.paid_seq = Some(at.seq);
     }
 
+    /// The block is gone: the transaction is open again, and the order out of the mint queue.
+    fn unpaid(&mut self, reversal: &Reversal) {
+        self.settling(&reversal.submission());
+        self.settle_block_number = None;
+        self.settle_block_hash = None;
+        self.settle_log_index = None;
+        self.paid_by = None;
+        self.paid_at = None;
+        self.paid_seq = None;
+    }
+
     fn failed(&mut self, failure: &PaymentFailure) {
         self.failed_block_number = Some(failure.block.number);
         self.failed_block_hash = Some(failure.block.hash);
@@ -166,6 +188,13 @@ impl PaymentView {
         self.mint_block_number = Some(minted.block.number);
         self.mint_block_hash = Some(minted.block.hash);
         self.minted_at = Some(at.recorded_at);
+    }
+
+    fn unminted(&mut self, reversal: &Reversal) {
+        self.minting(&reversal.submission());
+        self.mint_block_number = None;
+        self.mint_block_hash = None;
+        self.minted_at = None;
     }
 
     /// Whether this is the row of `request`: the same authorization for the same purchase.
@@ -197,30 +226,37 @@ impl PaymentView {
             mint_submitted: self.mint_attempts,
             mint_deferred: self.mint_deferrals,
             mint_parked: self.mint_parkings,
+            reverted: self.payment_reversions,
+            mint_reverted: self.mint_reversions,
         };
         let block = BlockRef { number: 0, hash: B256::ZERO };
         let tx = Submission { signer: Address::ZERO, nonce: 0, tx_hash: B256::ZERO };
         let proof = PaymentProof { tx_hash: B256::ZERO, block, log_index: 0, paid_by: PaidBy::Paymint };
         let detail = String::new();
         let why = Deferral { reason: WaitReason::Unexplained, detail: detail.clone(), retry_at: DateTime::UNIX_EPOCH };
+        let minted = Minted { tx_hash: B256::ZERO, block, to: self.payer, quantity: self.quantity };
+        let ahead = self.ahead.map(|ahead| match ahead {
+            AheadName::Minting => Ahead::Minting(tx.clone()),
+            AheadName::Minted => Ahead::Minted(minted.clone()),
+        });
+        let failure = |detail| {
+            let reason = FailureReason::Expired;
+            PaymentFailure { reason, detail, block, block_time: 0, tx_hash: None }
+        };
         let stage = match self.stage {
             StageName::Requested => Stage::Requested,
             StageName::Deferred => Stage::Deferred(why),
             StageName::Settling => Stage::Settling(tx),
-            StageName::Failed => {
-                let reason = FailureReason::Expired;
-                Stage::Failed(PaymentFailure { reason, detail, block, block_time: 0, tx_hash: None })
-            }
+            StageName::Reverted => Stage::Reverted(tx),
+            StageName::Failed => Stage::Failed(failure(detail)),
+            StageName::Lost => Stage::Lost(failure(detail), minted),
             StageName::Paid => Stage::Paid(proof),
             StageName::Minting => Stage::Minting(proof, tx),
             StageName::MintDeferred => Stage::MintDeferred(proof, why),
             StageName::MintParked => Stage::MintParked(proof, Parked { reason: ParkReason::Unexplained, detail }),
-            StageName::Minted => {
-                let minted = Minted { tx_hash: B256::ZERO, block, to: self.payer, quantity: self.quantity };
-                Stage::Minted(proof, minted)
-            }
+            StageName::Minted => Stage::Minted(proof, minted),
         };
-        Order { request, counts, stage }
+        Order { request, counts, stage, ahead }
     }
 }
 
@@ -230,11 +266,16 @@ fn waits_for(stage: &Stage) -> (Option<String>, Option<String>, Option<DateTime<
         Stage::Deferred(why) | Stage::MintDeferred(_, why) => {
             (Some(code(&why.reason)), Some(text(&why.detail)), Some(time(why.retry_at)))
         }
-        Stage::Failed(failure) => (Some(code(&failure.reason)), Some(text(&failure.detail)), None),
-        Stage::MintParked(_, why) => (Some(code(&why.reason)), Some(text(&why.detail)), None),
-        Stage::Requested | Stage::Settling(_) | Stage::Paid(_) | Stage::Minting(..) | Stage::Minted(..) => {
-            (None, None, None)
+        Stage::Failed(failure) | Stage::Lost(failure, _) => {
+            (Some(code(&failure.reason)), Some(text(&failure.detail)), None)
         }
+        Stage::MintParked(_, why) => (Some(code(&why.reason)), Some(text(&why.detail)), None),
+        Stage::Requested
+        | Stage::Settling(_)
+        | Stage::Reverted(_)
+        | Stage::Paid(_)
+        | Stage::Minting(..)
+        | Stage::Minted(..) => (None, None, None),
     }
 }
 

@@ -74,4 +74,18 @@ impl TokenView {
         self.last_seq = at.seq;
         Some(())
     }
+
+    /// The block in which `quantity` units were paid is gone. `None` where so many were not paid.
+    pub(crate) fn unpaid(&mut self, quantity: Quantity, at: Stamp) -> Option<()> {
+        self.units_paid = self.units_paid.checked_sub(u64::from(quantity.get()))?;
+        self.last_seq = at.seq;
+        Some(())
+    }
+
+    /// The same of units minted.
+    pub(crate) fn unminted(&mut self, quantity: Quantity, at: Stamp) -> Option<()> {
+        self.units_minted = self.units_minted.checked_sub(u64::from(quantity.get()))?;
+        self.last_seq = at.seq;
+        Some(())
+    }
 }

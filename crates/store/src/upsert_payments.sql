@@ -5,7 +5,7 @@ INSERT INTO payments AS known (
     mint_deferrals, mint_parkings, settle_signer, settle_nonce, settle_tx_hash, settle_block_number,
     settle_block_hash, settle_log_index, paid_by, failed_block_number, failed_block_hash, failed_tx_hash,
     mint_signer, mint_nonce, mint_tx_hash, mint_block_number, mint_block_hash, requested_at, paid_at, minted_at,
-    updated_at, requested_seq, paid_seq, last_seq)
+    updated_at, requested_seq, paid_seq, last_seq, payment_reversions, mint_reversions, ahead)
 SELECT
     id, bytes_of(payment_key), chain_id, bytes_of(asset), bytes_of(payer), bytes_of(token), quantity,
     unit_price::numeric, value::numeric, bytes_of(nonce), valid_after::numeric, valid_before::numeric, stage,
@@ -13,7 +13,8 @@ SELECT
     mint_parkings, bytes_of(settle_signer), settle_nonce, bytes_of(settle_tx_hash), settle_block_number,
     bytes_of(settle_block_hash), settle_log_index, paid_by, failed_block_number, bytes_of(failed_block_hash),
     bytes_of(failed_tx_hash), bytes_of(mint_signer), mint_nonce, bytes_of(mint_tx_hash), mint_block_number,
-    bytes_of(mint_block_hash), requested_at, paid_at, minted_at, updated_at, requested_seq, paid_seq, last_seq
+    bytes_of(mint_block_hash), requested_at, paid_at, minted_at, updated_at, requested_seq, paid_seq, last_seq,
+    payment_reversions, mint_reversions, ahead
 FROM json_populate_recordset(NULL::payment_rows, $1::json)
 ON CONFLICT (id) DO UPDATE SET
     stage = EXCLUDED.stage, status = EXCLUDED.status, reason = EXCLUDED.reason, detail = EXCLUDED.detail,
@@ -28,5 +29,6 @@ ON CONFLICT (id) DO UPDATE SET
     mint_signer = EXCLUDED.mint_signer, mint_nonce = EXCLUDED.mint_nonce, mint_tx_hash = EXCLUDED.mint_tx_hash,
     mint_block_number = EXCLUDED.mint_block_number, mint_block_hash = EXCLUDED.mint_block_hash,
     paid_at = EXCLUDED.paid_at, minted_at = EXCLUDED.minted_at, updated_at = EXCLUDED.updated_at,
-    paid_seq = EXCLUDED.paid_seq, last_seq = EXCLUDED.last_seq
+    paid_seq = EXCLUDED.paid_seq, last_seq = EXCLUDED.last_seq, payment_reversions = EXCLUDED.payment_reversions,
+    mint_reversions = EXCLUDED.mint_reversions, ahead = EXCLUDED.ahead
 WHERE known.last_seq < EXCLUDED.last_seq

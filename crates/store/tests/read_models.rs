@@ -32,10 +32,11 @@ fn busy_ledger() -> Vec<Entry> {
 
 fn endings() -> Vec<Vec<OrderEvent>> {
     use OrderEvent::{
-        MintConfirmed, MintDeferred, MintParked, MintSubmitted, PaymentConfirmed, PaymentDeferred, PaymentFailed,
-        PaymentSubmitted,
+        MintConfirmed, MintDeferred, MintParked, MintRestored, MintReverted, MintSubmitted, PaymentConfirmed,
+        PaymentDeferred, PaymentFailed, PaymentRestored, PaymentReverted, PaymentSubmitted,
     };
     let (tx, why, proof) = (examples::submission, examples::deferral, examples::proof);
+    let (gone, mint) = (examples::reversal, examples::minted);
     vec![
         vec![],
         vec![PaymentDeferred(1, why())],
@@ -52,6 +53,27 @@ fn endings() -> Vec<Vec<OrderEvent>> {
         vec![PaymentConfirmed(proof()), MintParked(1, examples::parked()), MintConfirmed(examples::minted())],
         // Impossible: paid after it failed.
         vec![PaymentFailed(examples::failure()), PaymentConfirmed(proof())],
+        vec![PaymentConfirmed(proof()), PaymentReverted(1, gone(7))],
+        vec![PaymentConfirmed(proof()), PaymentReverted(1, gone(7)), PaymentRestored(1, proof())],
+        vec![PaymentConfirmed(proof()), MintSubmitted(1, tx(8)), PaymentReverted(1, gone(7)), MintDeferred(1, why())],
+        vec![PaymentConfirmed(proof()), MintConfirmed(mint()), MintReverted(1, gone(8))],
+        // Payment and mint fall out of the chain, and come back in another order.
+        vec![
+            PaymentConfirmed(proof()),
+            MintConfirmed(mint()),
+            MintReverted(1, gone(8)),
+            PaymentReverted(1, gone(7)),
+            PaymentDeferred(1, why()),
+            MintRestored(1, mint()),
+            PaymentSubmitted(1, tx(9)),
+            PaymentRestored(1, proof()),
+        ],
+        vec![
+            PaymentConfirmed(proof()),
+            MintConfirmed(mint()),
+            PaymentReverted(1, gone(7)),
+            PaymentFailed(examples::failure()),
+        ],
     ]
 }
 
@@ -71,6 +93,12 @@ async fn every_stage_has_its_row_and_its_public_status() {
         (S::MintParked, P::Completed, Some(M::Failed), Some("over_cap")),
         (S::Minted, P::Completed, Some(M::Completed), None),
         (S::Failed, P::Failed, None, Some("expired")),
+        (S::Reverted, P::Pending, None, None),
+        (S::Paid, P::Completed, Some(M::Pending), None),
+        (S::Reverted, P::Pending, None, None),
+        (S::Minting, P::Completed, Some(M::Processing), None),
+        (S::Minted, P::Completed, Some(M::Completed), None),
+        (S::Lost, P::Failed, None, Some("expired")),
     ];
     for (n, (stage, status, mint, reason)) in expected.into_iter().enumerate() {
         let id = request(u8::try_from(100 + n).unwrap()).id();
@@ -137,7 +165,7 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
     let rows = database.store.dump_read_models().await.unwrap();
     assert_eq!(beside.dump_read_models().await.unwrap(), rows);
     let count = |table: &str| rows.iter().filter(|row| row.table == table).count();
-    assert_eq!((count("payments"), count("mints"), count("tokens"), count("set_aside")), (49, 44, 1, 1));
+    assert_eq!((count("payments"), count("mints"), count("tokens"), count("set_aside")), (55, 47, 1, 1));
 }
 
 /// B: one event must not stop the projection for ever, whatever its texts and numbers.

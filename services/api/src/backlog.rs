@@ -139,11 +139,16 @@ impl Backlog {
             OrderEvent::PaymentRequested(_) => Step::Requested,
             OrderEvent::PaymentDeferred(..) => Step::Deferred,
             OrderEvent::PaymentSubmitted(..) => Step::Settling,
-            OrderEvent::PaymentConfirmed(_) => Step::Paid,
-            OrderEvent::MintSubmitted(..) => Step::Minting,
+            // Its mint was there already, and may go its own way: to its payer it is done, as before.
+            OrderEvent::PaymentReverted(..) | OrderEvent::PaymentRestored(..) if before.is_none() => {
+                return self.finish(id);
+            }
+            OrderEvent::PaymentReverted(..) => Step::Settling,
+            OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => Step::Paid,
+            OrderEvent::MintSubmitted(..) | OrderEvent::MintReverted(..) => Step::Minting,
             OrderEvent::MintDeferred(..) | OrderEvent::MintParked(..) => Step::Held,
             OrderEvent::PaymentFailed(_) => return self.finish(id),
-            OrderEvent::MintConfirmed(_) => {
+            OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..) => {
                 self.finish(id);
                 if let Some(before) = before.filter(|before| before.step == Step::Minting) {
                     self.paid_to_minted.saw(at - before.since);

@@ -85,7 +85,9 @@ impl Circuit {
 fn sign(event: &OrderEvent) -> Sign {
     match event {
         // It passed the simulation: others can, too.
-        OrderEvent::PaymentSubmitted(..) | OrderEvent::PaymentConfirmed(_) => Sign::Good,
+        OrderEvent::PaymentSubmitted(..) | OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => {
+            Sign::Good
+        }
         OrderEvent::PaymentDeferred(_, why) => match why.reason {
             WaitReason::AssetPaused => Sign::Paused,
             // A payee on the blacklist stops everybody; a payer on it never makes a run.
@@ -98,7 +100,10 @@ fn sign(event: &OrderEvent) -> Sign {
             | WaitReason::Unpaid => Sign::None,
         },
         OrderEvent::PaymentRequested(_)
+        | OrderEvent::PaymentReverted(..)
         | OrderEvent::PaymentFailed(_)
+        | OrderEvent::MintReverted(..)
+        | OrderEvent::MintRestored(..)
         | OrderEvent::MintSubmitted(..)
         | OrderEvent::MintDeferred(..)
         | OrderEvent::MintParked(..)

@@ -190,11 +190,11 @@ fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, Open)> {
     let (step, seq) = match row.stage {
         StageName::Requested => (Step::Requested, row.requested_seq),
         StageName::Deferred => (Step::Deferred, row.requested_seq),
-        StageName::Settling => (Step::Settling, row.requested_seq),
+        StageName::Settling | StageName::Reverted => (Step::Settling, row.requested_seq),
         StageName::Paid => (Step::Paid, row.paid_seq?),
         StageName::Minting => (Step::Minting, row.paid_seq?),
         StageName::MintDeferred | StageName::MintParked => (Step::Held, row.paid_seq?),
-        StageName::Failed | StageName::Minted => return None,
+        StageName::Failed | StageName::Lost | StageName::Minted => return None,
     };
     Some((row.id, Open { payer: row.payer, token: row.token, step, seq, since: now }))
 }

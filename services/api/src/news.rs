@@ -83,23 +83,25 @@ impl News {
     }
 }
 
-/// Whether an order can have another event after this one.
+/// Whether an order can have another event after this one, unless the chain is reorganised deeper than N.
 pub(crate) fn is_last(event: &OrderEvent) -> bool {
-    matches!(event, OrderEvent::PaymentFailed(_) | OrderEvent::MintConfirmed(_))
+    matches!(event, OrderEvent::PaymentFailed(_) | OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..))
 }
 
-/// The stage of an order after `event`: each event leads to one.
+/// The stage of an order after `event`: each event leads to one. Only of a payment that is open again, or back, while its
+/// mint goes its own way, this is the stage of what the event speaks of; the status has both.
 fn stage_after(event: &OrderEvent) -> StageName {
     match event {
         OrderEvent::PaymentRequested(_) => StageName::Requested,
         OrderEvent::PaymentDeferred(..) => StageName::Deferred,
         OrderEvent::PaymentSubmitted(..) => StageName::Settling,
-        OrderEvent::PaymentConfirmed(_) => StageName::Paid,
+        OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => StageName::Paid,
+        OrderEvent::PaymentReverted(..) => StageName::Reverted,
         OrderEvent::PaymentFailed(_) => StageName::Failed,
-        OrderEvent::MintSubmitted(..) => StageName::Minting,
+        OrderEvent::MintSubmitted(..) | OrderEvent::MintReverted(..) => StageName::Minting,
         OrderEvent::MintDeferred(..) => StageName::MintDeferred,
         OrderEvent::MintParked(..) => StageName::MintParked,
-        OrderEvent::MintConfirmed(_) => StageName::Minted,
+        OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..) => StageName::Minted,
     }
 }
 
@@ -117,8 +119,12 @@ fn reason(event: &OrderEvent) -> (Option<String>, Option<&str>) {
         OrderEvent::PaymentRequested(_)
         | OrderEvent::PaymentSubmitted(..)
         | OrderEvent::PaymentConfirmed(_)
+        | OrderEvent::PaymentReverted(..)
+        | OrderEvent::PaymentRestored(..)
         | OrderEvent::MintSubmitted(..)
-        | OrderEvent::MintConfirmed(_) => (None, None),
+        | OrderEvent::MintConfirmed(_)
+        | OrderEvent::MintReverted(..)
+        | OrderEvent::MintRestored(..) => (None, None),
     }
 }
 
@@ -126,9 +132,10 @@ fn reason(event: &OrderEvent) -> (Option<String>, Option<&str>) {
 fn tx_hash(event: &OrderEvent) -> Option<B256> {
     match event {
         OrderEvent::PaymentSubmitted(_, tx) | OrderEvent::MintSubmitted(_, tx) => Some(tx.tx_hash),
-        OrderEvent::PaymentConfirmed(proof) => Some(proof.tx_hash),
+        OrderEvent::PaymentConfirmed(proof) | OrderEvent::PaymentRestored(_, proof) => Some(proof.tx_hash),
+        OrderEvent::PaymentReverted(_, reversal) | OrderEvent::MintReverted(_, reversal) => Some(reversal.tx_hash),
         OrderEvent::PaymentFailed(failure) => failure.tx_hash,
-        OrderEvent::MintConfirmed(minted) => Some(minted.tx_hash),
+        OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => Some(minted.tx_hash),
         OrderEvent::PaymentRequested(_)
         | OrderEvent::PaymentDeferred(..)
         | OrderEvent::MintDeferred(..)

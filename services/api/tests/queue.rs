@@ -162,8 +162,8 @@ async fn the_statistics_count_payments_and_mints_by_word_and_by_state() {
     let (mut queue, mut payments) =
         (rows.api.get("/api/queue/stats").await.json(), rows.api.get("/api/payment/stats").await.json());
     let states = json!({
-        "requested": 1, "deferred": 1, "settling": 1, "failed": 1, "paid": 1, "minting": 1, "mint_deferred": 0,
-        "mint_parked": 1, "minted": 1,
+        "requested": 1, "deferred": 1, "settling": 1, "reverted": 0, "failed": 1, "lost": 0, "paid": 1, "minting": 1,
+        "mint_deferred": 0, "mint_parked": 1, "minted": 1,
     });
     let waits_since = async |n: usize| json!(rows.store.payment(story.ids[n]).await.unwrap().unwrap().requested_at);
 

@@ -40,6 +40,30 @@ async fn a_status_right_after_the_202_is_never_404() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f40_a_purchase_that_falls_out_of_the_chain_is_shown_as_what_it_is() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let id = api.buy(10, 7).await.id();
+    let steps = [
+        (OrderEvent::PaymentConfirmed(examples::own_proof()), "completed", "paid", "pending"),
+        (OrderEvent::PaymentReverted(1, examples::reversal(7)), "pending", "reverted", "pending"),
+        (OrderEvent::PaymentRestored(1, examples::own_proof()), "completed", "paid", "pending"),
+        (OrderEvent::MintConfirmed(examples::own_mint()), "completed", "minted", "completed"),
+        (OrderEvent::MintReverted(1, examples::reversal(8)), "completed", "minting", "processing"),
+        (OrderEvent::MintRestored(1, examples::own_mint()), "completed", "minted", "completed"),
+        (OrderEvent::PaymentReverted(2, examples::reversal(7)), "pending", "reverted", "pending"),
+        (OrderEvent::PaymentFailed(examples::failure()), "failed", "lost", "failed"),
+    ];
+    for (event, status, state, mint) in steps {
+        let sequence = house.happens(id, event).await;
+        let (payment, queue) = (payment(&api, id).await, queue(&api, id).await);
+        assert_eq!((&payment["status"], &payment["state"]), (&json!(status), &json!(state)));
+        assert_eq!((&queue["status"], &queue["state"]), (&json!(mint), &json!(state)));
+        assert_eq!((&payment["sequence"], payment["result"].is_null()), (&json!(sequence), status != "completed"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_purchase_is_followed_to_its_end() {
     let house = House::start().await;
     let api = house.instance(&[]).await;

@@ -1,7 +1,7 @@
 //! Payments that wait: has somebody else paid them, or are they provably dead? The sender tries them; this decides them.
 
 use crate::Undecided;
-use crate::desk::{Desk, answer};
+use crate::desk::{Desk, alarm_if_lost, answer};
 use crate::heads::Heads;
 use crate::payments::judge;
 use chain::Chain;
@@ -67,10 +67,11 @@ async fn decide_one(desk: &Desk, id: PaymentId, event: &OrderEvent) -> Result<bo
     let confirmed = desk.chain.confirmed(head).await?;
     failpoint("C15");
     let Some(command) = judge(desk, order, confirmed).await? else { return Ok(false) };
-    if let Ok(Some(event)) = decide(Some(order), command) {
-        let event = Event::Order(id, event);
-        let new = NewEvent { event, expected: Expected::Version(loaded.version), trace: loaded.trace.clone() };
-        desk.ledger.append(&[new]).await?;
-    }
+    // Where nothing is to be written this message carries the order on.
+    let Ok(Some(event)) = decide(Some(order), command) else { return Ok(false) };
+    alarm_if_lost(id, Some(order), &event);
+    let event = Event::Order(id, event);
+    let new = NewEvent { event, expected: Expected::Version(loaded.version), trace: loaded.trace.clone() };
+    desk.ledger.append(&[new]).await?;
     Ok(true)
 }

@@ -4,8 +4,8 @@ use crate::Undecided;
 use crate::heads::Heads;
 use chain::{Address, B256, Chain, Included, Inclusion};
 use domain::event::OpenTx;
-use domain::order::Command;
-use domain::{Order, PaymentId};
+use domain::order::{Ahead, Command};
+use domain::{Order, OrderEvent, PaymentId};
 use ledger::{Ledger, LedgerError, Loaded};
 use std::time::Duration;
 
@@ -49,6 +49,16 @@ impl Desk {
             Inclusion::Included(included) => Ok(self.ledger.is_lane(included.from).await?),
             Inclusion::Missing => Ok(false),
         }
+    }
+}
+
+/// A payment that can never be charged, and whose mint stands: the loss that the exposure cap bounds (P1b).
+pub(crate) fn alarm_if_lost(id: PaymentId, order: Option<&Order>, event: &OrderEvent) {
+    if let (OrderEvent::PaymentFailed(failure), Some(Order { ahead: Some(Ahead::Minted(minted)), request, .. })) =
+        (event, order)
+    {
+        let (value, mint) = (request.authorization.value, minted.tx_hash);
+        tracing::error!(payment = %id, %value, %mint, why = failure.detail, "LOST: minted, and can never be charged");
     }
 }
 

@@ -1,19 +1,30 @@
-//! One poller of the head for the whole process; everybody else waits for its news.
+//! One poller of the head for the whole process; everybody else waits for its news. It follows the chain by parent
+//! hashes, so a reorganisation is noticed with the first head behind it, and its depth is known.
 
-use chain::{Chain, Head};
+use chain::{Chain, ChainError, Head};
+use domain::BlockRef;
 use runtime::{CancellationToken, Health};
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// Heads that are remembered: as deep as a reorganisation can be measured. Ten minutes at a block in two seconds.
+const TRAIL_MAX: usize = 300;
+
 /// News of the head; none before the first answer.
 pub type Heads = watch::Receiver<Option<Head>>;
+
+/// The heads that were seen, the latest at the back: every block is on the chain that leads to the last one.
+#[derive(Debug, Default)]
+struct Trail(VecDeque<BlockRef>);
 
 /// Polls until `stop`. A node that does not answer stops the news and decides nothing (F28).
 pub fn watch(chain: Chain, every: Duration, health: Health, stop: CancellationToken) -> Heads {
     let (news, heads) = watch::channel(None::<Head>);
     tokio::spawn(async move {
+        let mut trail = Trail::default();
         while !stop.is_cancelled() {
-            match chain.head().await {
+            match follow(&chain, &mut trail).await {
                 Ok(head) => {
                     health.good("chain");
                     news.send_if_modified(|last| {
@@ -28,4 +39,42 @@ pub fn watch(chain: Chain, every: Duration, health: Health, stop: CancellationTo
         }
     });
     heads
+}
+
+/// The head, with what is gone taken off the trail, and said.
+async fn follow(chain: &Chain, trail: &mut Trail) -> Result<Head, ChainError> {
+    let head = chain.head().await?;
+    let seen = trail.0.back().copied();
+    let extends = seen.is_none_or(|seen| seen.hash == head.block.hash || seen.hash == head.parent);
+    if !extends {
+        let mut gone = 0_u64;
+        // What the node does not have at all may be a node that lags: it takes nothing off.
+        while let Some(last) = trail.0.back().copied()
+            && last.number <= head.block.number
+            && chain.block_at(last.number).await?.is_some_and(|block| block.block.hash != last.hash)
+        {
+            trail.0.pop_back();
+            gone = seen.map_or(0, |seen| seen.number.saturating_sub(last.number)) + 1;
+        }
+        let confirmations = chain.config().confirmations;
+        match gone {
+            0 => {}
+            depth if depth < confirmations => {
+                tracing::warn!(head = head.block.number, depth, "the chain was reorganised")
+            }
+            depth => tracing::error!(
+                head = head.block.number,
+                depth,
+                confirmations,
+                "the chain was reorganised deeper than is counted on"
+            ),
+        }
+    }
+    if trail.0.back().is_none_or(|last| last.number < head.block.number) {
+        trail.0.push_back(head.block);
+        if trail.0.len() > TRAIL_MAX {
+            trail.0.pop_front();
+        }
+    }
+    Ok(head)
 }

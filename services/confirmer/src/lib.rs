@@ -1,7 +1,8 @@
 //! confirmer: decides what became of every signed transaction, item by item, once it is N blocks deep.
 //!
 //! It reads the chain and writes facts. A payment is confirmed on its log pair, whoever sent it, and failed only on
-//! proof; what neither holds for waits. Any number of instances may run: they write the same.
+//! proof; what neither holds for waits. What it decided on a block that falls out of the chain before it is final, it takes
+//! back and decides anew. Any number of instances may run: they write the same.
 
 mod config;
 mod deferred;
@@ -10,6 +11,7 @@ mod heads;
 mod mints;
 mod payments;
 mod signed;
+mod watch;
 
 pub use config::Config;
 
@@ -74,6 +76,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health, stop.clone()));
     tasks.spawn(signed::run(ledger.clone(), chain.clone(), heads.clone(), config.retry, stop.clone()));
+    tasks.spawn(watch::run(ledger.clone(), chain.clone(), heads.clone(), config.retry, stop.clone()));
     tasks.spawn(deferred::run(ledger, chain, heads, stop.clone()));
     runtime::join(tasks, stop).await
 }

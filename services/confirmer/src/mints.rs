@@ -6,7 +6,7 @@ use chain::MintResult;
 use chrono::Utc;
 use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
 use domain::order::Command;
-use domain::{Order, Purchase, Stage};
+use domain::{Order, Purchase};
 use ledger::Loaded;
 
 /// Tries of a mint that the chain refuses without a reason that passes; then a person looks (C22).
@@ -47,7 +47,7 @@ async fn command(
         return Ok(Some(minted(mined.tx.tx_hash, mined.included.block)));
     }
     // The others say why it was skipped here, which matters only while it waits for this very nonce.
-    if !matches!(&order.stage, Stage::Minting(_, to) if to.is_for(mined.signer, mined.tx.nonce)) {
+    if !order.minting().is_some_and(|to| to.is_for(mined.signer, mined.tx.nonce)) {
         return Ok(None);
     }
     let park = |reason, detail: &str| Some(Command::ParkMint(Parked { reason, detail: detail.to_owned() }));

@@ -5,7 +5,7 @@ use crate::desk::{Desk, Mined, Verdict};
 use chain::{Evidence, Head, SettleResult};
 use chrono::Utc;
 use domain::event::{Deferral, FailureReason, PaidBy, PaymentFailure, PaymentProof, WaitReason};
-use domain::order::Command;
+use domain::order::{Ahead, Command};
 use domain::{Order, Stage};
 use ledger::Loaded;
 
@@ -58,7 +58,7 @@ async fn paid(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) ->
 
 /// The call failed: being front-run means paid, a dead authorization means failed, anything else is tried again.
 async fn refused(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) -> Result<Option<Command>, Undecided> {
-    if !unpaid(order) {
+    if !order.stage.is_unpaid() {
         return Ok(None);
     }
     match judge(desk, order, confirmed).await? {
@@ -69,15 +69,12 @@ async fn refused(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head)
 
 /// Back to the sender, unless another transaction has it by now.
 fn retry(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> Option<Command> {
-    let here = matches!(&order.stage, Stage::Settling(to) if to.is_for(mined.signer, mined.tx.nonce));
+    let here =
+        matches!(&order.stage, Stage::Settling(to) | Stage::Reverted(to) if to.is_for(mined.signer, mined.tx.nonce));
     here.then(|| {
         let detail = format!("not charged by {} in block {}", mined.tx.tx_hash, mined.included.block.number);
         Command::Defer(Deferral { reason, detail, retry_at: Utc::now() + desk.retry })
     })
-}
-
-fn unpaid(order: &Order) -> bool {
-    matches!(order.stage, Stage::Requested | Stage::Deferred(_) | Stage::Settling(_))
 }
 
 /// What N-deep blocks say of an unpaid order: paid, provably dead, or nothing (none).
@@ -86,17 +83,29 @@ fn unpaid(order: &Order) -> bool {
 pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result<Option<Command>, Undecided> {
     let auth = &order.request.authorization;
     let fail = |reason, detail: &str, tx_hash| {
-        Some(Command::Fail(PaymentFailure {
-            reason,
-            detail: detail.to_owned(),
-            block: confirmed.block,
-            block_time: confirmed.time,
-            tx_hash,
-        }))
+        // Whether it is failed or lost, the transaction of its mint says first.
+        let is_known = !matches!(order.ahead, Some(Ahead::Minting(_)));
+        is_known.then(|| {
+            Command::Fail(PaymentFailure {
+                reason,
+                detail: detail.to_owned(),
+                block: confirmed.block,
+                block_time: confirmed.time,
+                tx_hash,
+            })
+        })
     };
     Ok(match desk.chain.evidence(auth, confirmed).await? {
         Evidence::Paid { tx_hash, block, log_index } => {
             let paid_by = if desk.is_ours(tx_hash).await? { PaidBy::Paymint } else { PaidBy::ThirdParty };
+            // Nobody sends the bytes of others again, and nobody watches them: they count once they are final.
+            if paid_by == PaidBy::ThirdParty && block.number > desk.chain.finalized().await?.number {
+                return Ok(Some(Command::Defer(Deferral {
+                    reason: WaitReason::AuthorizationUsedOrCancelled,
+                    detail: format!("paid by {tx_hash}, which is not ours and not final yet"),
+                    retry_at: Utc::now() + desk.retry,
+                })));
+            }
             Some(Command::Confirm(PaymentProof { tx_hash, block, log_index, paid_by }))
         }
         Evidence::Cancelled { tx_hash } => {

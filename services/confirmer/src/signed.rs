@@ -1,8 +1,8 @@
 //! Signed transactions: each is held until it is N blocks deep, then all of its items are decided in one atomic append.
 
-use crate::desk::{Desk, Mined, Verdict, answer};
+use crate::desk::{Desk, Mined, Verdict, alarm_if_lost, answer};
 use crate::heads::Heads;
-use crate::{Undecided, mints, payments};
+use crate::{Undecided, mints, payments, watch};
 use chain::{Address, Chain, Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
@@ -96,12 +96,23 @@ async fn hold(mut desk: Desk, inbox: Inbox, delivery: Delivery, stop: Cancellati
 impl Desk {
     /// Decides every item of `tx`, or nothing. Called twice, the second time finds it written.
     async fn decide(&self, signer: Address, tx: &OpenTx, message: &Recorded) -> Result<(), Undecided> {
-        let replacements = match self.ledger.nonce(signer, tx.nonce).await? {
+        let attempts = match self.ledger.nonce(signer, tx.nonce).await? {
             Nonce::Ended => return Ok(()),
-            Nonce::Open(replacements) => replacements,
+            Nonce::Open(replacements) => [vec![tx.clone()], replacements].concat(),
         };
+        self.conclude(signer, &attempts, message, None).await
+    }
+
+    /// The same of all that was signed for one nonce, in order, and `again` after the reversal of that number.
+    pub(crate) async fn conclude(
+        &self,
+        signer: Address,
+        attempts: &[OpenTx],
+        message: &Recorded,
+        again: Option<u32>,
+    ) -> Result<(), Undecided> {
         let Some(head) = *self.heads.borrow() else { return Err(Undecided::NotDeepYet) };
-        let Some((tx, included)) = self.mined(replacements.iter().rev().chain([tx])).await? else {
+        let Some((tx, included)) = self.mined(attempts.iter().rev()).await? else {
             return Err(Undecided::NotDeepYet);
         };
         failpoint("C12");
@@ -114,8 +125,8 @@ impl Desk {
             Purpose::Settle => payments::verdicts(self, &mined, confirmed).await?,
             Purpose::Mint => mints::verdicts(self, &mined).await?,
         };
-        let mut events = vec![settled(&mined)];
-        events.extend(written(verdicts, message));
+        let mut events = vec![settled(&mined, again)];
+        events.extend(written(verdicts, message, if again.is_some() { watch::DURABLE } else { DURABLE }));
         failpoint(before_publish(tx.purpose));
         self.ledger.append(&events).await?;
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
@@ -139,7 +150,7 @@ impl Desk {
 
 /// The events that make `verdicts` true; what is true already needs none. Where the chain and the ledger contradict each
 /// other, a person must look: the message is parked in the same append, and the other items go on.
-fn written(verdicts: Vec<Verdict>, message: &Recorded) -> Vec<NewEvent> {
+fn written(verdicts: Vec<Verdict>, message: &Recorded, durable: &str) -> Vec<NewEvent> {
     let mut events = Vec::with_capacity(verdicts.len());
     let mut contradictions = Vec::new();
     for Verdict { id, order, command } in verdicts {
@@ -148,11 +159,11 @@ fn written(verdicts: Vec<Verdict>, message: &Recorded) -> Vec<NewEvent> {
             Err(corrupt) => Err(corrupt.to_string()),
         };
         match (order, decided) {
-            (Ok(loaded), Ok(Some(event))) => events.push(NewEvent {
-                event: Event::Order(id, event),
-                expected: Expected::Version(loaded.version),
-                trace: loaded.trace,
-            }),
+            (Ok(loaded), Ok(Some(event))) => {
+                alarm_if_lost(id, loaded.state.as_ref(), &event);
+                let expected = Expected::Version(loaded.version);
+                events.push(NewEvent { event: Event::Order(id, event), expected, trace: loaded.trace });
+            }
             (_, Ok(_)) => {}
             (_, Err(why)) => {
                 tracing::error!(payment = %id, why, "the chain and the ledger disagree");
@@ -162,7 +173,7 @@ fn written(verdicts: Vec<Verdict>, message: &Recorded) -> Vec<NewEvent> {
     }
     if !contradictions.is_empty() {
         let parked = ParkedMessage {
-            consumer: DURABLE.to_owned(),
+            consumer: durable.to_owned(),
             sequence: message.seq,
             subject: message.subject.clone(),
             reason: contradictions.join("; ").chars().take(200).collect(),
@@ -174,7 +185,7 @@ fn written(verdicts: Vec<Verdict>, message: &Recorded) -> Vec<NewEvent> {
 }
 
 /// The nonce is used. Depends on no other event of the lane, so it is appended where it is absent.
-fn settled(mined: &Mined<'_>) -> NewEvent {
+fn settled(mined: &Mined<'_>, again: Option<u32>) -> NewEvent {
     let settled = Settled {
         nonce: mined.tx.nonce,
         tx_hash: mined.tx.tx_hash,
@@ -183,7 +194,11 @@ fn settled(mined: &Mined<'_>) -> NewEvent {
         gas_used: mined.included.gas_used,
         gas_price_wei: mined.included.gas_price_wei,
     };
-    let event = Event::Signer(mined.signer, SignerEvent::Settled(settled));
+    let event = match again {
+        None => SignerEvent::Settled(settled),
+        Some(n) => SignerEvent::Resettled(n, settled),
+    };
+    let event = Event::Signer(mined.signer, event);
     NewEvent { event, expected: Expected::Absent, trace: None }
 }
 

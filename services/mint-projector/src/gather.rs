@@ -101,6 +101,7 @@ pub async fn run(
 ) -> Result<(), Fatal> {
     let confirmed = ledger.inbox("mint-projector").await?;
     let deferred = ledger.inbox("mint-projector-deferred").await?;
+    let restored = ledger.inbox("mint-projector-restored").await?;
     let mut gathering: HashMap<Together, Batch> = HashMap::new();
     let mut reported = Instant::now();
     while !stop.is_cancelled() {
@@ -112,7 +113,7 @@ pub async fn run(
         }
         let in_hand: usize = gathering.values().map(|batch| batch.deliveries.len()).sum();
         let room = IN_HAND_MAX.saturating_sub(in_hand);
-        if let Err(error) = fetch(&ledger, &confirmed, &deferred, room, &mut gathering).await {
+        if let Err(error) = fetch(&ledger, [&confirmed, &deferred, &restored], room, &mut gathering).await {
             tracing::warn!(%error, "no confirmed payments to be had");
             tokio::time::sleep(NEIGHBOUR_PAUSE).await;
         }
@@ -129,8 +130,7 @@ pub async fn run(
 
 async fn fetch(
     ledger: &Ledger,
-    confirmed: &Inbox,
-    deferred: &Inbox,
+    [confirmed, deferred, restored]: [&Inbox; 3],
     room: usize,
     gathering: &mut HashMap<Together, Batch>,
 ) -> Result<(), LedgerError> {
@@ -140,6 +140,7 @@ async fn fetch(
     }
     let mut found = confirmed.fetch(room, TURN, Duration::ZERO).await?;
     found.extend(deferred.take(room).await?);
+    found.extend(restored.take(room).await?);
     let ids: Vec<PaymentId> = found.iter().filter_map(|delivery| Some(delivery.order()?.0)).collect();
     if ids.is_empty() {
         return Ok(());

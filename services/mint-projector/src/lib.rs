@@ -2,9 +2,10 @@
 //!
 //! Gathers per token until a batch is full or its oldest payment has waited long enough. Before it mints, it reads the
 //! payment's log pair from the chain itself: a forged event alone can never mint. The contract mints a payment key once,
-//! whatever happens here.
+//! whatever happens here. What is minted before its payment is final never exceeds the exposure cap.
 
 mod config;
+mod exposure;
 mod gather;
 mod verify;
 mod worker;
@@ -13,6 +14,7 @@ pub use config::Config;
 
 use chain::Chain;
 use domain::event::Purpose;
+use exposure::Exposure;
 use gather::Working;
 use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
@@ -37,7 +39,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
     let keys = config.keys.open(&chain).await?;
     let working = Working::default();
-    let station = Station { config: config.clone(), ledger: ledger.clone(), chain, ask, working: working.clone() };
+    let exposure = Exposure::new(ledger.clone(), chain.clone(), config.exposure_max, health.clone());
+    let station =
+        Station { config: config.clone(), ledger: ledger.clone(), chain, exposure, ask, working: working.clone() };
     for key in keys {
         let signer = key.address();
         let lease = ledger.lease(Purpose::Mint, signer, &config.instance).await?;

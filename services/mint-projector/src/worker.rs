@@ -1,6 +1,7 @@
 //! One mint lane's worker: ask for a batch, verify, simulate, record, broadcast.
 
 use crate::config::Config;
+use crate::exposure::Exposure;
 use crate::gather::{Ask, Batch, OnDuty, Working};
 use crate::verify::{Receipts, Verdict};
 use chain::{Address, Chain, Key, MintItem, MintResult};
@@ -28,6 +29,7 @@ pub struct Station {
     pub config: Config,
     pub ledger: Ledger,
     pub chain: Chain,
+    pub exposure: Exposure,
     /// How a lane asks for the next batch.
     pub ask: mpsc::Sender<Ask>,
     pub working: Working,
@@ -118,24 +120,38 @@ impl Worker {
         orders: Option<HashMap<PaymentId, Loaded<Order>>>,
     ) -> Result<(), LaneError> {
         let owed = owed(deliveries, self.loaded(deliveries, orders).await?);
+        let reservation = self.station.exposure.reserve(owed).await?;
+        let taken = reservation.taken();
+        let sent = self.mint_owed(token, reservation.items).await;
+        let in_ledger = sent.as_deref().unwrap_or_default();
+        self.station.exposure.release(&taken, in_ledger).await;
+        sent.map(|_| ())
+    }
+
+    /// Answers with the orders that are in the transaction.
+    async fn mint_owed(&mut self, token: Address, owed: Vec<Item>) -> Result<Vec<PaymentId>, LaneError> {
+        if owed.is_empty() {
+            return Ok(Vec::new());
+        }
         let Some(terms) = self.terms.of(&self.station.ledger, token).await? else {
             let why =
                 Parked { reason: ParkReason::Inconsistent, detail: format!("the token {token} is not registered") };
             for item in &owed {
                 item.record(&self.station.ledger, Command::ParkMint(why.clone())).await?;
             }
-            return Ok(());
+            return Ok(Vec::new());
         };
         let paid = self.paid(owed, &terms).await?;
         if paid.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let good = self.mintable(token, paid).await?;
         if good.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let call = self.station.chain.mint_call(token, &entries(&good));
-        self.lane.send(call, &good, Command::SubmitMint).await
+        self.lane.send(call, &good, Command::SubmitMint).await?;
+        Ok(good.iter().map(|item| item.id).collect())
     }
 
     /// Those that would be minted now. What the simulation skips is said of each; where it reverts as a whole, halves are

@@ -169,9 +169,13 @@ fn services_receive_what_their_consumers_deliver() {
     for entry in std::fs::read_dir(repository("nats/consumers")).unwrap() {
         let consumer: Value = serde_json::from_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap();
         let name = consumer["durable_name"].as_str().unwrap();
-        let service = name.trim_end_matches("-deferred").to_owned();
-        let filter = consumer["filter_subject"].as_str().unwrap().to_owned();
-        delivered.insert((service, filter, Some(name.to_owned())));
+        let variants = ["-deferred", "-watch", "-restored"];
+        let service = variants.iter().find_map(|variant| name.strip_suffix(variant)).unwrap_or(name);
+        let one = consumer.get("filter_subject").into_iter();
+        for filter in one.chain(consumer["filter_subjects"].as_array().into_iter().flatten()) {
+            let filter = filter.as_str().unwrap().to_owned();
+            delivered.insert((service.to_owned(), filter, Some(name.to_owned())));
+        }
     }
     assert_eq!(operations(&document(), "receive"), delivered);
 }

@@ -35,7 +35,7 @@ fn source(event_type: &str) -> &'static str {
         "mint" if event_type.contains("submitted") => "/paymint/mint-projector",
         "token" => "/paymint/standalone",
         "ops" => "/paymint/payment-sender",
-        "signer" if !event_type.contains("settled") => "/paymint/payment-sender",
+        "signer" if !event_type.contains("settled") && !event_type.contains("reverted") => "/paymint/payment-sender",
         _ => "/paymint/confirmer",
     }
 }

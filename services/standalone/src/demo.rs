@@ -111,8 +111,9 @@ fn print(recorded: &Recorded, posted: DateTime<Utc>) -> Result<bool, Fatal> {
     let Ok(Event::Order(_, event)) = &recorded.event else { return Ok(false) };
     let hash = match event {
         OrderEvent::PaymentSubmitted(_, tx) | OrderEvent::MintSubmitted(_, tx) => Some(tx.tx_hash),
-        OrderEvent::PaymentConfirmed(proof) => Some(proof.tx_hash),
-        OrderEvent::MintConfirmed(minted) => Some(minted.tx_hash),
+        OrderEvent::PaymentConfirmed(proof) | OrderEvent::PaymentRestored(_, proof) => Some(proof.tx_hash),
+        OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => Some(minted.tx_hash),
+        OrderEvent::PaymentReverted(_, reversal) | OrderEvent::MintReverted(_, reversal) => Some(reversal.tx_hash),
         OrderEvent::PaymentFailed(failure) => return Err(format!("the payment failed: {}", failure.detail).into()),
         OrderEvent::MintParked(_, why) => return Err(format!("the mint is parked: {}", why.detail).into()),
         OrderEvent::PaymentRequested(_) | OrderEvent::PaymentDeferred(..) | OrderEvent::MintDeferred(..) => None,

@@ -50,8 +50,9 @@ const OWED: &[&str] = &["paid", "minting", "mint_deferred"];
 const CHARGED: &[&str] = &["paid", "minting", "mint_deferred", "mint_parked", "minted"];
 
 /// Aggregate, name, type, number, what it may come after, where it leads. `payment.reverted`: the settlement fell out of
-/// the chain; `payment.restored`: it is back. `replaced`: a further transaction for the same nonce with the same call
-/// data; `lost`: somebody else's transaction used the nonce.
+/// the chain; `payment.restored`: it is back; `mint.…` the same of a mint. A payment that is open again and its mint go
+/// ways of their own, which a line of stages cannot say: the simplest are known here, others are reported. `replaced`: a
+/// further transaction for the same nonce with the same call data; `lost`: somebody else's transaction used the nonce.
 #[rustfmt::skip]
 pub static KINDS: &[Kind] = &[
     order("payment.requested", Numbered::Once,    &[NEW],                     Leads::To("requested")),
@@ -64,12 +65,16 @@ pub static KINDS: &[Kind] = &[
     order("mint.submitted",    Numbered::Counted, &["paid", "mint_deferred"], Leads::To("minting")),
     order("mint.deferred",     Numbered::Counted, OWED,                       Leads::To("mint_deferred")),
     order("mint.parked",       Numbered::Counted, OWED,                       Leads::To("mint_parked")),
+    order("mint.reverted",     Numbered::Counted, &["minted", "reverted"],    Leads::To("minting")),
+    order("mint.restored",     Numbered::Counted, &["paid", "minting", "mint_deferred", "mint_parked", "reverted"], Leads::To("minted")),
     order("mint.confirmed",    Numbered::Once,    &["paid", "minting", "mint_deferred", "mint_parked"], Leads::To("minted")),
     other("signers", "claimed",    "signer.claimed",   Numbered::Counted),
     other("signers", "signed",     "signer.signed",    Numbered::Nonce),
     other("signers", "settled",    "signer.settled",   Numbered::Nonce),
     other("signers", "replaced",   "signer.replaced",  Numbered::NonceCounted),
     other("signers", "lost",       "signer.lost",      Numbered::Nonce),
+    other("signers", "reverted",   "signer.reverted",  Numbered::NonceCounted),
+    other("signers", "resettled",  "signer.resettled", Numbered::NonceCounted),
     other("tokens",  "registered", "token.registered", Numbered::Once),
     other("keys",    "bound",      "key.bound",        Numbered::Once),
     other("ops",     "parked",     "ops.parked",       Numbered::Once),

@@ -103,7 +103,11 @@ impl History {
                     OrderEvent::PaymentDeferred(..)
                     | OrderEvent::PaymentFailed(_)
                     | OrderEvent::MintDeferred(..)
-                    | OrderEvent::MintParked(..) => {
+                    | OrderEvent::MintParked(..)
+                    | OrderEvent::PaymentReverted(..)
+                    | OrderEvent::PaymentRestored(..)
+                    | OrderEvent::MintReverted(..)
+                    | OrderEvent::MintRestored(..) => {
                         self.detours += 1;
                         return Ok(());
                     }
@@ -125,7 +129,13 @@ impl History {
                 batches.gas += settled.gas_used;
             }
             Event::Ops(_) => self.detours += 1,
-            Event::Signer(_, SignerEvent::Replaced(..) | SignerEvent::Lost(_)) => self.detours += 1,
+            Event::Signer(
+                _,
+                SignerEvent::Replaced(..)
+                | SignerEvent::Lost(_)
+                | SignerEvent::Reverted(..)
+                | SignerEvent::Resettled(..),
+            ) => self.detours += 1,
             Event::Signer(_, SignerEvent::Claimed(_)) | Event::Token(..) | Event::Key(..) => {}
         }
         Ok(())

@@ -63,61 +63,81 @@ fn schema(entry: &Entry, found: &mut Vec<String>) {
     expect(found, "the id is the subject", text(&entry.body, "id"), entry.subject.as_str());
 }
 
-/// One order's history: a legal path (A11), one end, the end that the story knows of.
-fn one(order: &Order, history: &[&Entry], found: &mut Vec<String>) {
-    let mut counts: HashMap<String, u32> = HashMap::new();
-    let mut before = "";
-    for entry in history {
-        let parts: Vec<&str> = entry.subject.split('.').skip(3).collect();
-        let name = parts[..2].join(".");
-        if let Some(n) = parts.get(2) {
-            let count = counts.entry(name.clone()).or_default();
-            *count += 1;
-            expect(found, &format!("A11 number of {}", entry.subject), *n, &count.to_string());
-        }
-        if !may_follow(before, &name) {
-            found.push(format!("A11 {}: {name} after {before:?}", order.id));
-        }
-        before = match name.as_str() {
-            "payment.requested" => "payment.requested",
-            "payment.submitted" => "payment.submitted",
-            "payment.deferred" => "payment.deferred",
-            "payment.confirmed" => "payment.confirmed",
-            "payment.failed" => "payment.failed",
-            "mint.submitted" => "mint.submitted",
-            "mint.deferred" => "mint.deferred",
-            "mint.parked" => "mint.parked",
-            "mint.confirmed" => "mint.confirmed",
-            _ => "?",
-        };
+/// How far an order's payment and its mint have come: each the name of its last event, without the context.
+#[derive(Clone, Debug, Default)]
+struct Path {
+    payment: String,
+    mint: String,
+    counts: HashMap<String, u32>,
+}
+
+impl Path {
+    fn count(&self, name: &str) -> u32 {
+        self.counts.get(name).copied().unwrap_or_default()
     }
-    let is = history.last().map(|entry| (before, text(&entry.body["data"], "reason")));
-    let should = match order.outcome {
-        Outcome::Minted => ("mint.confirmed", ""),
-        Outcome::Failed(reason) => ("payment.failed", reason),
-        Outcome::Parked(reason) => ("mint.parked", reason),
-        Outcome::Waiting(reason) => ("payment.deferred", reason),
-    };
-    expect(found, &format!("{} ends", order.id), is, Some(should));
-    let paid_by = history.iter().find_map(|entry| entry.body["data"]["paidBy"].as_str());
-    if let Some(paid_by) = paid_by {
-        let should = if order.third_party { "third_party" } else { "paymint" };
-        expect(found, &format!("D10 {} is paid by", order.id), paid_by, should);
+
+    /// A payment that fell out of the chain leaves its mint where it is, so the two go their own ways from then on.
+    fn may_go_on(&self, name: &str, n: Option<u32>) -> bool {
+        let payment = |names: &[&str]| names.contains(&self.payment.as_str());
+        let mint = |names: &[&str]| names.contains(&self.mint.as_str());
+        let is_paid = payment(&["confirmed", "restored"]);
+        let was_reverted = self.count("payment.reverted") > 0;
+        match name {
+            "payment.requested" => payment(&[""]),
+            "payment.submitted" => payment(&["requested", "deferred"]),
+            "payment.deferred" | "payment.failed" => payment(&["requested", "deferred", "submitted", "reverted"]),
+            "payment.confirmed" => payment(&["requested", "deferred", "submitted"]) && !was_reverted,
+            "payment.reverted" => is_paid,
+            "payment.restored" => {
+                payment(&["deferred", "submitted", "reverted"]) && n == Some(self.count("payment.reverted"))
+            }
+            "mint.submitted" => is_paid && (mint(&["", "deferred"]) || (was_reverted && mint(&["parked"]))),
+            "mint.deferred" | "mint.parked" if is_paid => mint(&["", "deferred", "submitted", "reverted"]),
+            "mint.deferred" | "mint.parked" => was_reverted && mint(&["submitted", "reverted"]),
+            "mint.confirmed" => (is_paid || was_reverted) && mint(&["", "submitted", "deferred", "parked"]),
+            "mint.reverted" => mint(&["confirmed", "restored"]),
+            "mint.restored" => {
+                mint(&["reverted", "submitted", "deferred", "parked"]) && n == Some(self.count("mint.reverted"))
+            }
+            _ => false,
+        }
     }
 }
 
-fn may_follow(before: &str, name: &str) -> bool {
-    match name {
-        "payment.requested" => before.is_empty(),
-        "payment.submitted" => matches!(before, "payment.requested" | "payment.deferred"),
-        "payment.deferred" | "payment.confirmed" | "payment.failed" => {
-            matches!(before, "payment.requested" | "payment.deferred" | "payment.submitted")
+/// One order's history: a legal path (A11), one end, the end that the story knows of.
+fn one(order: &Order, history: &[&Entry], found: &mut Vec<String>) {
+    let mut path = Path::default();
+    let mut reason = "";
+    for entry in history {
+        let parts: Vec<&str> = entry.subject.split('.').skip(3).collect();
+        let name = parts[..2].join(".");
+        let n: Option<u32> = parts.get(2).and_then(|n| n.parse().ok());
+        if !path.may_go_on(&name, n) {
+            found.push(format!("A11 {}: {name} after {path:?}", order.id));
         }
-        "mint.submitted" => matches!(before, "payment.confirmed" | "mint.deferred"),
-        "mint.deferred" | "mint.parked" => {
-            matches!(before, "payment.confirmed" | "mint.deferred" | "mint.submitted")
+        let count = path.counts.entry(name.clone()).or_default();
+        *count += 1;
+        // What comes back bears the number of what was taken back.
+        if let Some(n) = n.filter(|_| parts[1] != "restored") {
+            expect(found, &format!("A11 number of {}", entry.subject), n, *count);
         }
-        "mint.confirmed" => matches!(before, "payment.confirmed" | "mint.submitted" | "mint.deferred" | "mint.parked"),
-        _ => false,
+        let track = if parts[0] == "payment" { &mut path.payment } else { &mut path.mint };
+        parts[1].clone_into(track);
+        reason = text(&entry.body["data"], "reason");
+    }
+    let is = (path.payment.as_str(), path.mint.as_str(), reason);
+    let paid = matches!(is.0, "confirmed" | "restored");
+    let right = match order.outcome {
+        Outcome::Minted => paid && matches!(is.1, "confirmed" | "restored"),
+        Outcome::Failed(reason) => (is.0, is.2) == ("failed", reason) && !matches!(is.1, "confirmed" | "restored"),
+        Outcome::Lost(reason) => (is.0, is.2) == ("failed", reason) && matches!(is.1, "confirmed" | "restored"),
+        Outcome::Parked(reason) => paid && (is.1, is.2) == ("parked", reason),
+        Outcome::Waiting(reason) => (is.0, is.2) == ("deferred", reason),
+    };
+    expect(found, &format!("{} ends {is:?} as {:?}", order.id, order.outcome), right, true);
+    let paid_by = history.iter().rev().find_map(|entry| entry.body["data"]["paidBy"].as_str());
+    if let Some(paid_by) = paid_by {
+        let should = if order.third_party { "third_party" } else { "paymint" };
+        expect(found, &format!("D10 {} is paid by", order.id), paid_by, should);
     }
 }

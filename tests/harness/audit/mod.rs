@@ -90,14 +90,20 @@ impl Stack {
     }
 }
 
-/// `signed` without `settled` or `lost`.
-fn open_transactions(entries: &[Entry]) -> BTreeSet<String> {
-    let named = |name: &str| -> BTreeSet<String> {
-        let subjects = entries.iter().map(|entry| &entry.subject).filter(|subject| subject.starts_with("signers."));
-        subjects.filter(|subject| subject.contains(name)).map(|subject| subject.replace(name, ".")).collect()
-    };
-    let ended: BTreeSet<String> = named(".settled.").union(&named(".lost.")).cloned().collect();
-    named(".signed.").difference(&ended).cloned().collect()
+/// Nonces that were signed for, and of which the last word is not that they are used, by us or others.
+fn open_transactions(entries: &[Entry]) -> BTreeSet<(String, String)> {
+    let mut open = BTreeSet::new();
+    for entry in entries {
+        let parts: Vec<&str> = entry.subject.split('.').collect();
+        let ["signers", signer, name, nonce, ..] = parts.as_slice() else { continue };
+        let nonce = ((*signer).to_owned(), (*nonce).to_owned());
+        match *name {
+            "signed" | "reverted" => open.insert(nonce),
+            "settled" | "resettled" | "lost" => open.remove(&nonce),
+            _ => false,
+        };
+    }
+    open
 }
 
 /// Compares, and says what is wrong.

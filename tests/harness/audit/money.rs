@@ -25,7 +25,7 @@ pub(super) async fn check(stack: &Stack, entries: &[Entry], orders: &[Order], fo
     let pairs = pairs(&logs, found);
     let tokens = tokens(entries);
     charged_once(&pairs, orders, &tokens, found);
-    conserved(stack, &logs, &pairs, &tokens, found).await;
+    conserved(stack, &logs, &pairs, &tokens, orders, found).await;
     for token in &tokens {
         minted_once(stack, *token, entries, orders, found).await;
     }
@@ -70,8 +70,16 @@ fn charged_once(pairs: &[Pair], orders: &[Order], tokens: &BTreeSet<Address>, fo
     expect(found, "A07 charges in favour of tokens", charged, paid);
 }
 
-/// A03: balances are what the transfers say, nothing has left a token, and nothing came in but payments.
-async fn conserved(stack: &Stack, logs: &[Log], pairs: &[Pair], tokens: &BTreeSet<Address>, found: &mut Vec<String>) {
+/// A03: balances are what the transfers say, nothing has left a token, and nothing came in but payments, and what somebody
+/// made up for losses.
+async fn conserved(
+    stack: &Stack,
+    logs: &[Log],
+    pairs: &[Pair],
+    tokens: &BTreeSet<Address>,
+    orders: &[Order],
+    found: &mut Vec<String>,
+) {
     let mut balances: BTreeMap<Address, U256> = BTreeMap::new();
     for transfer in logs.iter().filter_map(|log| UsdcDouble::Transfer::decode_log_data(log.data()).ok()) {
         *balances.entry(transfer.to).or_default() += transfer.value;
@@ -85,8 +93,10 @@ async fn conserved(stack: &Stack, logs: &[Log], pairs: &[Pair], tokens: &BTreeSe
     }
     for token in tokens {
         let paid: U256 = pairs.iter().filter(|pair| pair.to == *token).map(|pair| pair.value).sum();
+        let lost = orders.iter().filter(|order| order.token == *token && matches!(order.outcome, Outcome::Lost(_)));
+        let made_up: U256 = lost.map(|order| U256::from(order.value)).sum();
         let holds = balances.get(token).copied().unwrap_or_default();
-        expect(found, &format!("A03 escrow of {token}"), holds, paid);
+        expect(found, &format!("A03 escrow of {token}"), holds, paid + made_up);
     }
 }
 
@@ -96,8 +106,7 @@ async fn minted_once(stack: &Stack, token: Address, entries: &[Entry], orders: &
         .iter()
         .find(|entry| entry.subject.starts_with("tokens.") && text(&entry.body["data"], "token").parse() == Ok(token));
     let unit: U256 = registered.map(|entry| entry.text("unit").parse().unwrap()).unwrap_or_default();
-    let minted: Vec<&Order> =
-        orders.iter().filter(|order| order.token == token && order.outcome == Outcome::Minted).collect();
+    let minted: Vec<&Order> = orders.iter().filter(|order| order.token == token && order.is_minted()).collect();
     let logs = stack.chain.logs_of(token).await;
     let mut keys: Vec<B256> = Vec::new();
     for batch in logs.iter().filter_map(|log| MintToken::MintBatch::decode_log_data(log.data()).ok()) {

@@ -70,52 +70,89 @@ fn fold(entries: &[Entry]) -> BTreeMap<String, Value> {
         let (name, data) = (rest[..2].join("."), &entry.body["data"]);
         let row = payments.entry((*id).to_owned()).or_insert_with(|| json!({}));
         row["last_seq"] = json!(entry.seq);
+        let (reason, is_paid) = (row["reason"].take(), row["status"] == "completed");
         row["reason"] = data.get("reason").cloned().unwrap_or(Value::Null);
         let count: u64 = rest.get(2).map_or(0, |n| n.parse().unwrap());
         let (stage, status) = match name.as_str() {
             "payment.requested" => {
                 requested(row, entry);
-                ("requested", "pending")
+                ("requested".to_owned(), "pending")
             }
             "payment.submitted" => {
                 row["payment_attempts"] = json!(count);
-                ("settling", "sent")
+                ("settling".to_owned(), "sent")
             }
             "payment.deferred" => {
                 row["payment_deferrals"] = json!(count);
-                ("deferred", "pending")
+                ("deferred".to_owned(), "pending")
             }
-            "payment.failed" => ("failed", "failed"),
-            "payment.confirmed" => {
+            "payment.failed" if row["ahead"] == "minted" => {
+                row["ahead"] = Value::Null;
+                ("lost".to_owned(), "failed")
+            }
+            "payment.failed" => ("failed".to_owned(), "failed"),
+            "payment.confirmed" | "payment.restored" => {
                 row["paid_seq"] = json!(entry.seq);
                 row["paid_by"] = data["paidBy"].clone();
                 row["settle_tx_hash"] = data["txHash"].clone();
                 row["settle_block_hash"] = data["block"]["hash"].clone();
-                ("paid", "completed")
+                let ahead = row["ahead"].take();
+                (ahead.as_str().unwrap_or("paid").to_owned(), "completed")
             }
-            "mint.submitted" => {
-                row["mint_attempts"] = json!(count);
-                ("minting", "completed")
+            "payment.reverted" => {
+                row["payment_reversions"] = json!(count);
+                let stage = &row["stage"];
+                row["ahead"] = if stage == "minting" || stage == "minted" { stage.clone() } else { Value::Null };
+                for gone in ["paid_seq", "paid_by", "settle_block_hash"] {
+                    row[gone] = Value::Null;
+                }
+                ("reverted".to_owned(), "pending")
             }
-            "mint.deferred" => {
-                row["mint_deferrals"] = json!(count);
-                ("mint_deferred", "completed")
+            _ => {
+                let stage = minting(row, &name, data, count);
+                if is_paid {
+                    (stage.to_owned(), "completed")
+                } else {
+                    // The payment stays where it is, and so does why it waits.
+                    row["ahead"] = if stage.starts_with("mint_") { Value::Null } else { json!(stage) };
+                    row["reason"] = reason;
+                    continue;
+                }
             }
-            "mint.parked" => {
-                row["mint_parkings"] = json!(count);
-                ("mint_parked", "completed")
-            }
-            "mint.confirmed" => {
-                row["mint_tx_hash"] = data["txHash"].clone();
-                row["mint_block_hash"] = data["block"]["hash"].clone();
-                ("minted", "completed")
-            }
-            other => (other, "?"),
         };
         row["stage"] = json!(stage);
         row["status"] = json!(status);
     }
     payments
+}
+
+/// An event of the mint, and the stage that it leads to.
+fn minting(row: &mut Value, name: &str, data: &Value, count: u64) -> &'static str {
+    match name {
+        "mint.submitted" => {
+            row["mint_attempts"] = json!(count);
+            "minting"
+        }
+        "mint.deferred" => {
+            row["mint_deferrals"] = json!(count);
+            "mint_deferred"
+        }
+        "mint.parked" => {
+            row["mint_parkings"] = json!(count);
+            "mint_parked"
+        }
+        "mint.confirmed" | "mint.restored" => {
+            row["mint_tx_hash"] = data["txHash"].clone();
+            row["mint_block_hash"] = data["block"]["hash"].clone();
+            "minted"
+        }
+        "mint.reverted" => {
+            row["mint_reversions"] = json!(count);
+            row["mint_block_hash"] = Value::Null;
+            "minting"
+        }
+        _ => "?",
+    }
 }
 
 fn requested(row: &mut Value, entry: &Entry) {
@@ -127,7 +164,8 @@ fn requested(row: &mut Value, entry: &Entry) {
     row["nonce"] = data["authorization"]["nonce"].clone();
     row["token"] = json!(text(&data["purchase"], "token"));
     row["quantity"] = data["purchase"]["quantity"].clone();
-    for counter in ["payment_attempts", "payment_deferrals", "mint_attempts", "mint_deferrals", "mint_parkings"] {
+    let counters = ["payment_attempts", "payment_deferrals", "payment_reversions"];
+    for counter in counters.into_iter().chain(["mint_attempts", "mint_deferrals", "mint_parkings", "mint_reversions"]) {
         row[counter] = json!(0);
     }
 }

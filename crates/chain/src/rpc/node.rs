@@ -56,6 +56,7 @@ impl Node {
         let header: Option<Header> = self.ask("eth_getBlockByNumber", (which, false)).await?;
         Ok(header.map(|header| Head {
             block: BlockRef { number: header.number, hash: header.hash },
+            parent: header.parent_hash,
             time: header.timestamp,
             base_fee_wei: header.base_fee_per_gas.map_or(0, u128::from),
         }))

@@ -18,6 +18,10 @@ pub enum OrderEvent {
     PaymentDeferred(u32, Deferral),
     /// The transfer is N blocks deep.
     PaymentConfirmed(PaymentProof),
+    /// The block that was counted on is no longer in the chain: open again, and nothing is minted for it.
+    PaymentReverted(u32, Reversal),
+    /// The transfer is N blocks deep again, perhaps elsewhere. The number is that of the reversal.
+    PaymentRestored(u32, PaymentProof),
     /// Can never be charged, by proof.
     PaymentFailed(PaymentFailure),
     /// Signed into a mint transaction.
@@ -28,6 +32,10 @@ pub enum OrderEvent {
     MintParked(u32, Parked),
     /// The units are N blocks deep.
     MintConfirmed(Minted),
+    /// The block that held the units is no longer in the chain: their transaction is open again.
+    MintReverted(u32, Reversal),
+    /// The units are N blocks deep again. The number is that of the reversal.
+    MintRestored(u32, Minted),
 }
 
 /// Where a payment or a mint was sent: a transaction that is in its signer's stream.
@@ -40,6 +48,29 @@ pub struct Submission {
     pub nonce: u64,
     /// Hash of the signed bytes. They may have been replaced since, at the same nonce.
     pub tx_hash: B256,
+}
+
+/// A transaction that was N blocks deep fell out of the chain. The same bytes are sent again: it is open, not failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reversal {
+    /// The lane whose transaction it is.
+    pub signer: Address,
+    /// The lane's nonce.
+    pub nonce: u64,
+    /// The transaction.
+    pub tx_hash: B256,
+    /// The block that held it, and that the chain no longer has.
+    pub block: BlockRef,
+    /// The head at which that was seen, with another block N deep at that height.
+    pub head: BlockRef,
+}
+
+impl Reversal {
+    /// The transaction, as an order names it that is in it.
+    pub fn submission(&self) -> Submission {
+        Submission { signer: self.signer, nonce: self.nonce, tx_hash: self.tx_hash }
+    }
 }
 
 impl Submission {

@@ -1,5 +1,6 @@
 //! What happens in a signer's lane.
 
+use super::order::Reversal;
 use crate::ids::{BlockRef, PaymentId};
 use crate::money::decimal_string_u128;
 use alloy_primitives::{Address, B256, Bytes};
@@ -18,6 +19,10 @@ pub enum SignerEvent {
     Lost(Lost),
     /// The nonce is used, N blocks deep.
     Settled(Settled),
+    /// The block that used it is no longer in the chain: the nonce is open again, and so are its bytes.
+    Reverted(u32, Reversal),
+    /// The nonce is used again, N blocks deep. The number is that of the reversal.
+    Resettled(u32, Settled),
 }
 
 /// What a lane's transactions do.

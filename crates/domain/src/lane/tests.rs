@@ -152,3 +152,31 @@ fn f33_a_replacement_offers_an_eighth_more_on_both_or_the_market_if_that_is_more
         assert_eq!(last.bumped(market), expected, "{last:?} {market:?}");
     }
 }
+
+#[test]
+fn f40_a_reverted_nonce_is_open_again_until_it_is_resettled_also_across_a_claim() {
+    let reverted = |n| SignerEvent::Reverted(n, examples::reversal(7));
+    let signed = [7, 8].map(|nonce| SignerEvent::Signed(open_tx(nonce)));
+    let rest = [SignerEvent::Replaced(1, replacement(7)), SignerEvent::Settled(examples::settled(7))];
+    let settled =
+        folded(claimed(7), signed.into_iter().chain(rest).chain([SignerEvent::Settled(examples::settled(8))]));
+    let mut lane = folded(settled, [reverted(1), reverted(1)]).unwrap();
+    assert_eq!((lane.open.len(), lane.reopened.iter().copied().collect::<Vec<_>>()), (0, vec![7]));
+    let next = claim(Some(&lane), Purpose::Settle, 84532, "b", 7);
+    assert_eq!(next.open, [7]);
+
+    // Replaced before anybody read its bytes: these come whole.
+    lane = folded(Some(lane), [SignerEvent::Replaced(2, replacement(7))]).unwrap();
+    reopen(&mut lane, [open_tx(7), replacement(7), replacement(7), open_tx(8)]);
+    assert_eq!(lane.open.keys().copied().collect::<Vec<_>>(), [7], "8 was not reopened");
+    assert_eq!((lane.open[&7].attempts().count(), lane.open[&7].next_replacement()), (3, 3));
+    let lane = evolve(Some(lane), &SignerEvent::Claimed(next.clone())).unwrap().unwrap();
+    assert_eq!(resume(&next, [open_tx(7), replacement(7), replacement(7)]), lane);
+    let again = folded(Some(lane), [SignerEvent::Resettled(1, examples::settled(7))]).unwrap();
+    assert!(again.open.is_empty() && again.reopened.is_empty());
+
+    let block = examples::settled(0).block;
+    let lost = SignerEvent::Lost(Lost { nonce: 7, account_nonce: 8, block });
+    let lane = folded(Some(again), [reverted(2), lost]).unwrap();
+    assert!(lane.open.is_empty() && lane.reopened.is_empty(), "somebody else used it in the new chain");
+}

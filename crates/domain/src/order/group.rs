@@ -40,7 +40,7 @@ mod tests {
         key[0] = first;
         request.payment_key = PaymentKey(key);
         let counts = Counts { mint_deferred, ..Counts::default() };
-        Order { request, counts, stage: Stage::Requested }
+        Order { request, counts, stage: Stage::Requested, ahead: None }
     }
 
     #[test]

@@ -11,17 +11,49 @@ fn stages() -> Vec<Option<Order>> {
         vec![request(), Command::Defer(examples::deferral())],
         vec![request(), Command::Submit(examples::submission(1))],
         vec![request(), Command::Fail(examples::failure())],
-        vec![request(), Command::Confirm(examples::proof())],
-        vec![request(), Command::Confirm(examples::proof()), Command::SubmitMint(examples::submission(2))],
-        vec![request(), Command::Confirm(examples::proof()), Command::DeferMint(examples::deferral())],
-        vec![request(), Command::Confirm(examples::proof()), Command::ParkMint(examples::parked())],
-        vec![request(), Command::Confirm(examples::proof()), Command::ConfirmMint(examples::minted())],
+        vec![request(), paid()],
+        vec![request(), paid(), Command::SubmitMint(examples::submission(2))],
+        vec![request(), paid(), Command::DeferMint(examples::deferral())],
+        vec![request(), paid(), Command::ParkMint(examples::parked())],
+        vec![request(), paid(), Command::ConfirmMint(examples::own_mint())],
+        vec![request(), paid(), revert()],
+        vec![request(), paid(), Command::SubmitMint(examples::submission(8)), revert()],
+        vec![request(), paid(), Command::ConfirmMint(examples::own_mint()), revert()],
+        vec![
+            request(),
+            paid(),
+            Command::ConfirmMint(examples::own_mint()),
+            revert(),
+            Command::Fail(examples::failure()),
+        ],
     ];
     paths.into_iter().map(|commands| commands.into_iter().fold(None, |order, command| step(order, command).0)).collect()
 }
 
 fn request() -> Command {
     Command::Request(Box::new(examples::request()))
+}
+
+fn paid() -> Command {
+    Command::Confirm(examples::own_proof())
+}
+
+/// What [`paid`] counts on is gone.
+fn revert() -> Command {
+    Command::Revert(examples::reversal(7))
+}
+
+fn revert_mint() -> Command {
+    Command::RevertMint(examples::reversal(8))
+}
+
+/// The stage, and what of its mint went ahead.
+fn row(order: Option<&Order>) -> String {
+    let ahead = order.and_then(|order| order.ahead.as_ref()).map(|ahead| match ahead {
+        Ahead::Minting(_) => ", minting",
+        Ahead::Minted(_) => ", minted",
+    });
+    format!("{}{}", order.map_or("(none)", |order| order.stage.name()), ahead.unwrap_or_default())
 }
 
 /// News that was not said before: other submissions, other reasons.
@@ -39,10 +71,12 @@ fn commands() -> Vec<Command> {
         Command::Defer(why.clone()),
         Command::Confirm(examples::proof()),
         Command::Fail(examples::failure()),
+        revert(),
         Command::SubmitMint(examples::submission(9)),
         Command::DeferMint(why),
         Command::ParkMint(parked),
         Command::ConfirmMint(examples::minted()),
+        revert_mint(),
     ]
 }
 
@@ -58,12 +92,11 @@ fn step(order: Option<Order>, command: Command) -> (Option<Order>, Result<Option
 #[test]
 fn every_stage_answers_every_command_as_the_table_says() {
     let mut table = String::from(
-        "| stage | request | request, other order | submit | defer | confirm | fail | submit mint | defer mint | park mint | confirm mint |\n",
+        "| stage | request | request, other order | submit | defer | confirm | fail | revert | submit mint | defer mint | park mint | confirm mint | revert mint |\n",
     );
-    table += "|---|---|---|---|---|---|---|---|---|---|---|\n";
+    table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     for order in stages() {
-        let stage = order.as_ref().map_or("(none)", |order| order.stage.name());
-        table += &format!("| {stage} |");
+        table += &format!("| {} |", row(order.as_ref()));
         for command in commands() {
             let (_, answer) = step(order.clone(), command);
             let cell = match answer {
@@ -87,7 +120,10 @@ fn what_is_said_twice_is_written_once() {
             let (after, first) = step(Some(order.clone()), command.clone());
             if let Ok(Some(_)) = first {
                 let (again, second) = step(after.clone(), command.clone());
-                assert_eq!(second, Ok(None), "{} in {}", command.name(), order.stage.name());
+                // A mint that goes ahead is deferred or parked once: then it is owed, and nothing waits for the reason.
+                let owed = after.as_ref().is_some_and(|after| after.stage.is_unpaid() && after.ahead.is_none());
+                let once = matches!(command, Command::DeferMint(_) | Command::ParkMint(_)) && owed;
+                assert!(second == Ok(None) || (once && second.is_err()), "{} in {}", command.name(), row(Some(&order)));
                 assert_eq!(again, after);
             }
         }
@@ -97,7 +133,7 @@ fn what_is_said_twice_is_written_once() {
 #[test]
 fn an_order_is_never_both_paid_and_failed() {
     for order in stages().into_iter().flatten() {
-        let failed = matches!(order.stage, Stage::Failed(_));
+        let failed = matches!(order.stage, Stage::Failed(_) | Stage::Lost(..));
         let confirm = step(Some(order.clone()), Command::Confirm(examples::proof())).1;
         let fail = step(Some(order.clone()), Command::Fail(examples::failure())).1;
         assert!(!(failed && matches!(confirm, Ok(Some(_)))));
@@ -138,12 +174,16 @@ fn an_unfunded_payment_whose_window_closes_stays_unfunded() {
 /// other number was believed.
 #[test]
 fn b63_a_number_out_of_turn_is_an_impossible_past() {
-    let events: [fn(u32) -> OrderEvent; 5] = [
+    let events: [fn(u32) -> OrderEvent; 9] = [
         |n| OrderEvent::PaymentSubmitted(n, examples::submission(1)),
         |n| OrderEvent::PaymentDeferred(n, examples::deferral()),
         |n| OrderEvent::MintSubmitted(n, examples::submission(2)),
         |n| OrderEvent::MintDeferred(n, examples::deferral()),
         |n| OrderEvent::MintParked(n, examples::parked()),
+        |n| OrderEvent::PaymentReverted(n, examples::reversal(7)),
+        |n| OrderEvent::PaymentRestored(n, examples::own_proof()),
+        |n| OrderEvent::MintReverted(n, examples::reversal(8)),
+        |n| OrderEvent::MintRestored(n, examples::own_mint()),
     ];
     let mut fitted = 0;
     for order in stages().into_iter().flatten() {
@@ -157,4 +197,71 @@ fn b63_a_number_out_of_turn_is_an_impossible_past() {
         }
     }
     assert!(fitted > 10, "{fitted}");
+}
+
+/// Every way in which a payment can be lost and come back, beside every way of its mint, thousands of them: nothing is
+/// written twice, nothing is minted while the payment is open, and what was minted is neither forgotten nor minted again.
+#[test]
+fn f40_whatever_falls_out_of_the_chain_an_order_is_minted_only_while_it_is_paid() {
+    let mut tried = 0;
+    let mut commands = commands();
+    commands.extend([paid(), Command::SubmitMint(examples::submission(8)), Command::ConfirmMint(examples::own_mint())]);
+    let mut walk = vec![(step(None, request()).0, Vec::new(), 0_u32)];
+    while let Some((order, written, depth)) = walk.pop() {
+        tried += 1;
+        let known = order.as_ref().unwrap();
+        for command in &commands {
+            let (after, answer) = step(order.clone(), command.clone());
+            let Ok(Some(event)) = answer else { continue };
+            let now = after.as_ref().unwrap();
+            let mut written: Vec<String> = written.clone();
+            let name = match &event {
+                OrderEvent::PaymentSubmitted(n, _)
+                | OrderEvent::PaymentDeferred(n, _)
+                | OrderEvent::PaymentReverted(n, _)
+                | OrderEvent::PaymentRestored(n, _)
+                | OrderEvent::MintSubmitted(n, _)
+                | OrderEvent::MintDeferred(n, _)
+                | OrderEvent::MintParked(n, _)
+                | OrderEvent::MintReverted(n, _)
+                | OrderEvent::MintRestored(n, _) => format!("{}.{n}", event.name()),
+                OrderEvent::PaymentRequested(_)
+                | OrderEvent::PaymentConfirmed(_)
+                | OrderEvent::PaymentFailed(_)
+                | OrderEvent::MintConfirmed(_) => event.name().to_owned(),
+            };
+            assert!(!written.contains(&name), "{name} twice: {written:?}");
+            written.push(name);
+            if matches!(event, OrderEvent::MintSubmitted(..)) {
+                assert!(known.stage.proof().is_some() && known.minted().is_none(), "{written:?}");
+            }
+            if known.minted().is_some() && !matches!(event, OrderEvent::MintReverted(..)) {
+                let lost = matches!(now.stage, Stage::Lost(..));
+                assert!(now.minted() == known.minted() || lost, "{written:?}");
+            }
+            if depth < 8 {
+                walk.push((after, written, depth + 1));
+            }
+        }
+    }
+    assert!(tried > 10_000, "{tried}");
+}
+
+#[test]
+fn f40_a_payment_that_comes_back_finds_its_mint_as_it_left_it() {
+    let after =
+        |commands: Vec<Command>| commands.into_iter().fold(None, |order, command| step(order, command).0).unwrap();
+    let submitted = Command::SubmitMint(examples::submission(8));
+    let back = after(vec![request(), paid(), submitted.clone(), revert(), paid()]);
+    assert!(matches!(&back.stage, Stage::Minting(proof, tx) if proof == &examples::own_proof() && tx.nonce == 8));
+    let skipped = vec![request(), paid(), submitted, revert(), Command::DeferMint(examples::deferral()), paid()];
+    let back = after(skipped);
+    assert!(matches!(back.stage, Stage::Paid(_)), "owed again");
+    assert!(back.is_carried_by(&OrderEvent::PaymentRestored(1, examples::own_proof())));
+    assert!(!back.is_carried_by(&OrderEvent::PaymentConfirmed(examples::own_proof())));
+    let minted = vec![request(), paid(), Command::ConfirmMint(examples::own_mint()), revert(), revert_mint(), paid()];
+    let back = after(minted);
+    assert!(matches!(&back.stage, Stage::Minting(_, tx) if tx.nonce == 8), "its transaction is open again");
+    let (_, again) = step(Some(back), Command::ConfirmMint(examples::own_mint()));
+    assert!(matches!(again, Ok(Some(OrderEvent::MintRestored(1, _)))));
 }

@@ -2,7 +2,8 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use alloy_primitives::{Address, B256};
-use domain::{Event, IdempotencyKey, OpsEvent, PaymentId, PaymentKey, examples};
+use domain::event::Reversal;
+use domain::{Event, IdempotencyKey, OpsEvent, PaymentId, PaymentKey, SignerEvent, examples};
 use ledger::{Expected, Ledger, LedgerConfig, NewEvent, event_type};
 use neighbours::{Nats, NatsOptions, Tools};
 use std::io::{BufRead, BufReader, Write};
@@ -32,10 +33,16 @@ pub const WRITES: [(&str, &[&str]); 5] = [
             "payment.confirmed",
             "payment.failed",
             "payment.deferred",
+            "payment.reverted",
+            "payment.restored",
             "mint.confirmed",
             "mint.deferred",
             "mint.parked",
+            "mint.reverted",
+            "mint.restored",
             "signer.settled",
+            "signer.reverted",
+            "signer.resettled",
             "ops.parked",
         ],
     ),
@@ -46,6 +53,7 @@ pub const WRITES: [(&str, &[&str]); 5] = [
             "mint.deferred",
             "mint.parked",
             "mint.confirmed",
+            "mint.restored",
             "signer.claimed",
             "signer.signed",
             "signer.replaced",
@@ -151,6 +159,10 @@ pub fn moved(event: Event, to: u8) -> Event {
     match event {
         Event::Order(id, event) if event.name() == "payment.requested" => Event::Order(id, event),
         Event::Order(_, event) => Event::Order(PaymentId::of(PaymentKey(B256::repeat_byte(to))), event),
+        Event::Signer(_, SignerEvent::Reverted(n, reversal)) => {
+            let signer = Address::repeat_byte(to);
+            Event::Signer(signer, SignerEvent::Reverted(n, Reversal { signer, ..reversal }))
+        }
         Event::Signer(_, event) => Event::Signer(Address::repeat_byte(to), event),
         Event::Ops(OpsEvent::Parked(mut parked)) => {
             parked.sequence += u64::from(to);

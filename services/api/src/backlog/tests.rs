@@ -79,6 +79,23 @@ fn an_order_moves_up_and_the_wait_is_what_it_took_others() {
 }
 
 #[test]
+fn f40_what_falls_out_of_the_chain_waits_again_and_what_is_done_stays_done() {
+    let reverted = OrderEvent::PaymentReverted(1, examples::reversal(7));
+    let restored = OrderEvent::PaymentRestored(1, examples::own_proof());
+    let mut story = Story::new(10);
+    for event in [requested(), submitted(), confirmed(), reverted.clone()] {
+        story.tell(0, 1, &event);
+    }
+    assert_eq!(story.place(0, 1).map(|(position, _)| position), Some(0), "in its transaction again");
+    story.tell(0, 1, &restored);
+    assert_eq!(story.place(0, 1).map(|(position, _)| position), Some(1), "it waits for its mint again");
+    for event in [minting(), minted(), reverted, restored] {
+        story.tell(0, 1, &event);
+    }
+    assert_eq!(story.place(0, 1), None);
+}
+
+#[test]
 fn what_waits_for_something_else_than_its_turn_has_no_place() {
     let mut story = Story::new(10);
     for event in [OrderEvent::PaymentDeferred(1, examples::deferral()), OrderEvent::MintParked(1, examples::parked())] {

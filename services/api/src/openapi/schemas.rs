@@ -105,7 +105,8 @@ schema! {
 schema! {
     /// The fine state of an order, from the request to the mint.
     State = one_of(names!(
-        store::StageName: Requested, Deferred, Settling, Failed, Paid, Minting, MintDeferred, MintParked, Minted
+        store::StageName: Requested, Deferred, Settling, Reverted, Failed, Lost, Paid, Minting, MintDeferred,
+        MintParked, Minted
     ))
 }
 schema! {

@@ -9,11 +9,23 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Width of a row of `pace`, seconds.
 const PACE_S: i64 = 10;
 
-const STAGES: [&str; 9] =
-    ["requested", "deferred", "settling", "failed", "paid", "minting", "mint_deferred", "mint_parked", "minted"];
+const STAGES: [&str; 11] = [
+    "requested",
+    "deferred",
+    "settling",
+    "reverted",
+    "failed",
+    "lost",
+    "paid",
+    "minting",
+    "mint_deferred",
+    "mint_parked",
+    "minted",
+];
 
 /// Columns of a payment that are empty until an event fills them.
-const LATER: [&str; 20] = [
+const LATER: [&str; 21] = [
+    "ahead",
     "reason",
     "detail",
     "retry_at",
@@ -36,7 +48,9 @@ const LATER: [&str; 20] = [
     "minted_at",
 ];
 
-const COUNTERS: [(&str, &str); 5] = [
+const COUNTERS: [(&str, &str); 7] = [
+    ("payment.reverted", "payment_reversions"),
+    ("mint.reverted", "mint_reversions"),
     ("payment.submitted", "payment_attempts"),
     ("payment.deferred", "payment_deferrals"),
     ("mint.submitted", "mint_attempts"),

@@ -50,9 +50,11 @@ fn lanes(books: &Books, check: &mut Check) {
         let legal = match event.kind.name {
             "signed" => state.is_none(),
             "lost" => state != Some(false),
+            // Its block is no longer in the chain.
+            "reverted" => state == Some(false),
             _ => state == Some(true),
         };
         check.that(legal, || format!("{} at sequence {}: out of order", event.subject, event.seq));
-        open.insert((&event.of, *nonce), !matches!(event.kind.name, "settled" | "lost"));
+        open.insert((&event.of, *nonce), !matches!(event.kind.name, "settled" | "resettled" | "lost"));
     }
 }

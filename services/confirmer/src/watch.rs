@@ -1,0 +1,289 @@
+//! After N: every used nonce is watched until its block is final. One whose block falls out of the chain is taken back,
+//! with all that was decided on it, and decided anew where its transaction is included next.
+//!
+//! What is watched is carried by the ledger's messages, which are set back and come again; the copy of it in memory is
+//! there so that a reorganisation is noticed with the head, and not when the message happens to come.
+
+use crate::Undecided;
+use crate::desk::{Desk, answer};
+use crate::heads::Heads;
+use chain::{Address, B256, Chain, Head};
+use domain::event::{OpenTx, Purpose, Reversal, Settled};
+use domain::order::{Command, decide};
+use domain::{BlockRef, Event, SignerEvent};
+use ledger::{Delivery, Expected, Inbox, Ledger, NewEvent, Recorded};
+use runtime::{CancellationToken, Fatal};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+/// The durable consumer of used nonces.
+pub(crate) const DURABLE: &str = "confirmer-watch";
+
+/// Messages looked at in one turn.
+const BATCH_MAX: usize = 256;
+
+/// Waits for messages at most this long: the head is looked at as often.
+const TURN: Duration = Duration::from_millis(200);
+
+/// Between two looks at a block that is not final. On Base it is after 15 to 20 minutes, so thousands wait.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Between two looks at a nonce that is open again.
+const LOOK_OPEN: Duration = Duration::from_millis(500);
+
+/// After a neighbour's fault.
+const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a look at one nonce comes to.
+enum Look {
+    /// Nothing more can happen to it, or a later message carries it on.
+    Closed,
+    /// In its block, which is not final.
+    Watched,
+    /// Its block is gone, and its transaction is not deep enough anywhere else.
+    Open,
+}
+
+struct Watch {
+    desk: Desk,
+    view: View,
+    /// Nonces by the block that used them, whose message was looked at.
+    watched: BTreeMap<(u64, B256), BTreeSet<(Address, u64)>>,
+}
+
+/// The chain that leads to one head.
+struct View {
+    head: Head,
+    /// None where the node does not say: nothing is closed then, and what is gone is taken back all the same.
+    finalized: Option<u64>,
+    hashes: HashMap<u64, B256>,
+}
+
+/// Watches until `stop`.
+pub async fn run(
+    ledger: Ledger,
+    chain: Chain,
+    heads: Heads,
+    retry: Duration,
+    stop: CancellationToken,
+) -> Result<(), Fatal> {
+    let inbox = ledger.inbox(DURABLE).await?;
+    let desk = Desk { ledger, chain, heads, retry };
+    let mut watch: Option<Watch> = None;
+    while !stop.is_cancelled() {
+        let head = *desk.heads.borrow();
+        let turn = match (&mut watch, head) {
+            (_, None) => {
+                tokio::time::sleep(TURN).await;
+                continue;
+            }
+            (Some(watch), Some(head)) => watch.turn(&inbox, head).await,
+            (none, Some(head)) => {
+                let view = View::of(&desk.chain, head).await;
+                *none = Some(Watch { desk: desk.clone(), view, watched: BTreeMap::new() });
+                Ok(())
+            }
+        };
+        if let Err(error) = turn {
+            tracing::warn!(%error, "used nonces are not watched now");
+            tokio::time::sleep(NEIGHBOUR_PAUSE).await;
+        }
+    }
+    Ok(())
+}
+
+impl Watch {
+    /// The head first, then the messages that are there.
+    async fn turn(&mut self, inbox: &Inbox, head: Head) -> Result<(), Undecided> {
+        if self.view.head.block.hash != head.block.hash {
+            self.view = View::of(&self.desk.chain, head).await;
+            if let Err(error) = self.take_back_what_is_gone().await {
+                // Not seen to the end: the next turn begins anew.
+                self.view.head.block.hash = B256::ZERO;
+                return Err(error);
+            }
+        }
+        for delivery in inbox.fetch(BATCH_MAX, TURN, Duration::ZERO).await? {
+            self.handle(inbox, delivery).await;
+        }
+        Ok(())
+    }
+
+    /// From the highest block down to the first that still stands: what is below leads to it.
+    async fn take_back_what_is_gone(&mut self) -> Result<(), Undecided> {
+        let blocks: Vec<(u64, B256)> = self.watched.keys().rev().copied().collect();
+        for key in blocks {
+            let block = BlockRef { number: key.0, hash: key.1 };
+            match self.view.stands(&self.desk.chain, block).await? {
+                Some(true) => return Ok(()),
+                None => continue,
+                Some(false) => {}
+            }
+            let mut left = BTreeSet::new();
+            for (signer, nonce) in self.watched.get(&key).cloned().unwrap_or_default() {
+                if !self.is_taken_back(signer, nonce, block).await? {
+                    left.insert((signer, nonce));
+                }
+            }
+            if left.is_empty() {
+                self.watched.remove(&key);
+            } else {
+                self.watched.insert(key, left);
+            }
+        }
+        Ok(())
+    }
+
+    /// False: not yet, look again at the next head. Another instance may have been faster.
+    async fn is_taken_back(&self, signer: Address, nonce: u64, block: BlockRef) -> Result<bool, Undecided> {
+        let ends = self.desk.ledger.ends_of(signer, nonce).await?;
+        match ends.last() {
+            Some(SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) if settled.block == block => {
+                match self.take_back(signer, settled, &ends).await {
+                    Ok(()) => Ok(true),
+                    Err(Undecided::Stale | Undecided::NotDeepYet) => Ok(false),
+                    Err(other) => Err(other),
+                }
+            }
+            _ => Ok(true),
+        }
+    }
+
+    async fn handle(&mut self, inbox: &Inbox, delivery: Delivery) {
+        let (Event::Signer(signer, SignerEvent::Settled(settled))
+        | Event::Signer(signer, SignerEvent::Resettled(_, settled))) = delivery.event.clone()
+        else {
+            return answer(inbox.set_aside(delivery, "not a used nonce").await);
+        };
+        match self.look(signer, &settled, &delivery.recorded).await {
+            Ok(Look::Closed) => delivery.ack().await,
+            Ok(Look::Watched) => delivery.nak(LOOK).await,
+            Ok(Look::Open) | Err(Undecided::NotDeepYet | Undecided::Stale) => delivery.nak(LOOK_OPEN).await,
+            Err(Undecided::Neighbour(error)) => {
+                tracing::warn!(%signer, nonce = settled.nonce, error, "not watched now");
+                delivery.nak(NEIGHBOUR_PAUSE).await;
+            }
+            Err(Undecided::Corrupt(why)) => answer(inbox.set_aside(delivery, &why).await),
+        }
+    }
+
+    async fn look(&mut self, signer: Address, settled: &Settled, message: &Recorded) -> Result<Look, Undecided> {
+        let (key, nonce) = ((settled.block.number, settled.block.hash), (signer, settled.nonce));
+        let stands = self.view.stands(&self.desk.chain, settled.block).await?;
+        let is_final = self.view.finalized.is_some_and(|finalized| settled.block.number <= finalized);
+        let is_known = self.watched.get(&key).is_some_and(|nonces| nonces.contains(&nonce));
+        match stands {
+            // A chain that is not as high takes nothing back: the node lags.
+            None => return Ok(Look::Watched),
+            Some(true) if is_known && !is_final => return Ok(Look::Watched),
+            Some(_) => {}
+        }
+        let ends = self.desk.ledger.ends_of(signer, settled.nonce).await?;
+        let look = match (ends.last(), stands) {
+            // Somebody else used the nonce where it was open again: what it carried was freed with that.
+            (Some(SignerEvent::Lost(_)), _) => Look::Closed,
+            (Some(SignerEvent::Settled(last) | SignerEvent::Resettled(_, last)), _) if last != settled => Look::Closed,
+            (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), Some(true)) if is_final => Look::Closed,
+            (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), Some(true)) => Look::Watched,
+            (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), _) => {
+                self.take_back(signer, settled, &ends).await?;
+                Look::Open
+            }
+            (Some(SignerEvent::Reverted(n, _)), _) => {
+                let attempts = self.desk.ledger.attempts(signer, &[settled.nonce], u64::MAX).await?;
+                self.desk.conclude(signer, &attempts, message, Some(*n)).await?;
+                Look::Closed
+            }
+            _ => return Err(Undecided::Corrupt("a used nonce without its end".to_owned())),
+        };
+        match look {
+            Look::Watched => {
+                self.watched.entry(key).or_default().insert(nonce);
+            }
+            Look::Closed | Look::Open => {
+                if let Some(nonces) = self.watched.get_mut(&key) {
+                    nonces.remove(&nonce);
+                }
+                self.watched.retain(|_, nonces| !nonces.is_empty());
+            }
+        }
+        Ok(look)
+    }
+
+    /// Takes back what counted on `settled`, once another block is N deep in its place: the nonce and every order that
+    /// it confirmed, in one append.
+    async fn take_back(&self, signer: Address, settled: &Settled, ends: &[SignerEvent]) -> Result<(), Undecided> {
+        let head = self.view.head;
+        let confirmations = self.desk.chain.config().confirmations;
+        if settled.block.number.saturating_add(confirmations - 1) > head.block.number {
+            return Err(Undecided::NotDeepYet);
+        }
+        let tx = self.signed(signer, settled.nonce).await?;
+        let reversal =
+            Reversal { signer, nonce: settled.nonce, tx_hash: settled.tx_hash, block: settled.block, head: head.block };
+        let before = ends.iter().filter(|end| matches!(end, SignerEvent::Reverted(..))).count();
+        let n = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);
+        let event = Event::Signer(signer, SignerEvent::Reverted(n, reversal.clone()));
+        let mut events = vec![NewEvent { event, expected: Expected::Absent, trace: None }];
+        for (id, loaded) in self.desk.orders(&tx).await? {
+            let loaded = match loaded {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    tracing::error!(payment = %id, %error, "not taken back: its past is impossible");
+                    continue;
+                }
+            };
+            let command = match tx.purpose {
+                Purpose::Settle => Command::Revert(reversal.clone()),
+                Purpose::Mint => Command::RevertMint(reversal.clone()),
+            };
+            if let Ok(Some(event)) = decide(loaded.state.as_ref(), command) {
+                let expected = Expected::Version(loaded.version);
+                events.push(NewEvent { event: Event::Order(id, event), expected, trace: loaded.trace });
+            }
+        }
+        self.desk.ledger.append(&events).await?;
+        tracing::error!(
+            %signer,
+            nonce = settled.nonce,
+            tx = %settled.tx_hash,
+            block = settled.block.number,
+            head = head.block.number,
+            purpose = ?tx.purpose,
+            orders = events.len() - 1,
+            "a confirmed transaction fell out of the chain: taken back, sent again"
+        );
+        Ok(())
+    }
+
+    async fn signed(&self, signer: Address, nonce: u64) -> Result<OpenTx, Undecided> {
+        let signed = self.desk.ledger.signed(signer, &[nonce]).await?;
+        signed.into_iter().next().ok_or_else(|| Undecided::Corrupt(format!("nonce {nonce} was used and never signed")))
+    }
+}
+
+impl View {
+    async fn of(chain: &Chain, head: Head) -> Self {
+        let finalized = match chain.finalized().await {
+            Ok(finalized) => Some(finalized.number),
+            Err(error) => {
+                tracing::warn!(%error, "which block is final is not known");
+                None
+            }
+        };
+        Self { head, finalized, hashes: HashMap::from([(head.block.number, head.block.hash)]) }
+    }
+
+    /// Whether the chain has this block; none where it is not as high.
+    async fn stands(&mut self, chain: &Chain, block: BlockRef) -> Result<Option<bool>, Undecided> {
+        if block.number > self.head.block.number {
+            return Ok(None);
+        }
+        if let Some(hash) = self.hashes.get(&block.number) {
+            return Ok(Some(*hash == block.hash));
+        }
+        let Some(found) = chain.block_at(block.number).await? else { return Ok(None) };
+        self.hashes.insert(block.number, found.block.hash);
+        Ok(Some(found.block.hash == block.hash))
+    }
+}

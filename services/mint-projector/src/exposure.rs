@@ -1,0 +1,267 @@
+//! The exposure cap (P1b): the value of units that are minted, or in a mint transaction, while their payments are not
+//! final. A reorganisation deeper than N can make Paymint lose that much and no more.
+//!
+//! What is exposed is read from the ledger: the transactions of every mint lane, whosever it is. Nothing of it is kept;
+//! a start reads each lane backwards to the first transaction in a final block, because everything before that is final.
+//! Lanes of this process never exceed the cap together. Of another process a batch may be missed that it signs in the
+//! same milliseconds.
+
+use chain::{Address, Chain};
+use domain::event::{OpenTx, Purpose};
+use domain::{BlockRef, Order, PaymentId, SignerEvent, Stage, Usdc};
+use lanes::{Item, LaneError};
+use ledger::{Ledger, LedgerError, Loaded};
+use runtime::Health;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Nonces of a lane that are read in one request.
+const NONCES_AT_ONCE: u64 = 16;
+
+/// The cap and what counts against it, for all lanes of this process.
+#[derive(Clone)]
+pub struct Exposure {
+    ledger: Ledger,
+    chain: Chain,
+    max: Usdc,
+    health: Health,
+    state: Arc<Mutex<State>>,
+}
+
+/// What is under way. A payment counts once, however often its mint is tried.
+#[derive(Default)]
+struct State {
+    /// Of each mint lane, the first nonce that was not read.
+    lanes: HashMap<Address, u64>,
+    /// Claims are read up to here.
+    claims: u64,
+    exposed: HashMap<PaymentId, Exposed>,
+    finalized: u64,
+    waiting: bool,
+}
+
+/// A payment that is not final, and whose units are minted or being minted.
+#[derive(Clone, Copy, Debug)]
+struct Exposed {
+    value: Usdc,
+    /// Where it was charged; none while that is taken back.
+    block: Option<BlockRef>,
+}
+
+/// Room under the cap, taken.
+pub struct Reservation {
+    /// What may be minted, in the order given.
+    pub items: Vec<Item>,
+    taken: Vec<PaymentId>,
+}
+
+impl Exposure {
+    /// Nothing is read before the first batch.
+    pub fn new(ledger: Ledger, chain: Chain, max: Usdc, health: Health) -> Self {
+        Self { ledger, chain, max, health, state: Arc::default() }
+    }
+
+    /// Takes room for as many of `items` as there is. The rest waits, and its messages come again: as blocks become final
+    /// there is room, and what is paid for in a final block needs none.
+    ///
+    /// # Errors
+    /// `Transient`: nothing is taken, and nothing may be minted.
+    pub async fn reserve(&self, items: Vec<Item>) -> Result<Reservation, LaneError> {
+        let mut state = self.state.lock().await;
+        self.catch_up(&mut state).await?;
+        let mut total = state.total();
+        let (mut fitting, mut taken, mut waiting) = (Vec::with_capacity(items.len()), Vec::new(), 0_usize);
+        for item in items {
+            let Some(proof) = item.order.stage.proof() else { continue };
+            let value = item.order.request.authorization.value;
+            let is_free = proof.block.number <= state.finalized || state.exposed.contains_key(&item.id);
+            let with_it = u128::from(value.0).saturating_add(total);
+            if is_free {
+                fitting.push(item);
+            } else if with_it <= u128::from(self.max.0) {
+                total = with_it;
+                state.exposed.insert(item.id, Exposed { value, block: Some(proof.block) });
+                taken.push(item.id);
+                fitting.push(item);
+            } else {
+                waiting += 1;
+            }
+        }
+        self.tell(&mut state, total, waiting);
+        Ok(Reservation { items: fitting, taken })
+    }
+
+    /// Gives back what was taken for orders that were not `sent`. What was sent in doubt is found in the ledger.
+    pub async fn release(&self, reservation: &[PaymentId], sent: &[PaymentId]) {
+        let mut state = self.state.lock().await;
+        for id in reservation.iter().filter(|id| !sent.contains(id)) {
+            state.exposed.remove(id);
+        }
+    }
+
+    /// Says it when minting stops at the cap, and when it goes on.
+    fn tell(&self, state: &mut State, total: u128, waiting: usize) {
+        let (exposed, max) = (Usdc(u64::try_from(total).unwrap_or(u64::MAX)), self.max);
+        if waiting > 0 {
+            let why =
+                format!("{exposed} of {max} are minted and not final: at least {waiting} mints wait for finality");
+            if !state.waiting {
+                tracing::warn!(%exposed, %max, waiting, "minting stops at the exposure cap until blocks are final");
+            }
+            self.health.bad("exposure", why);
+        } else {
+            if state.waiting {
+                tracing::info!(%exposed, %max, "minting goes on below the exposure cap");
+            }
+            self.health.good("exposure");
+        }
+        state.waiting = waiting > 0;
+    }
+
+    /// Reads what was signed since the last look, by whomever, and leaves out what has become final.
+    async fn catch_up(&self, state: &mut State) -> Result<(), LaneError> {
+        let finalized = self.chain.finalized().await?.number;
+        for (lane, claim, seq) in self.ledger.claims_from(state.claims + 1).await.map_err(transient)? {
+            state.claims = state.claims.max(seq);
+            if claim.purpose == Purpose::Mint && !state.lanes.contains_key(&lane) {
+                let next = self.read_back(state, lane, claim.next_nonce, finalized).await?;
+                state.lanes.insert(lane, next.unwrap_or(claim.next_nonce));
+            }
+        }
+        for (lane, next) in state.lanes.clone() {
+            let next = self.read_on(state, lane, next).await?;
+            state.lanes.insert(lane, next);
+        }
+        if finalized != state.finalized {
+            self.leave_out(state, finalized).await?;
+            state.finalized = finalized;
+        }
+        Ok(())
+    }
+
+    /// Everything that the lane signed for from `next` on; answers with the nonce after it. There are gaps where somebody
+    /// else used the key.
+    async fn read_on(&self, state: &mut State, lane: Address, mut next: u64) -> Result<u64, LaneError> {
+        let latest = self.ledger.last_signed(lane).await.map_err(transient)?;
+        while latest.is_some_and(|latest| latest >= next) {
+            let after = next.saturating_add(NONCES_AT_ONCE);
+            let nonces: Vec<u64> = (next..after).collect();
+            let signed = self.ledger.signed(lane, &nonces).await.map_err(transient)?;
+            self.add(state, &signed).await?;
+            // What is signed meanwhile is behind the latest, or read twice.
+            next = latest.map_or(after, |latest| after.min(latest.saturating_add(1)));
+        }
+        Ok(next)
+    }
+
+    /// The lane's transactions from the latest back to the first that is used in a final block; answers with the nonce
+    /// after the latest. Nonces are used in order, so whatever was paid for before that one is final.
+    async fn read_back(
+        &self,
+        state: &mut State,
+        lane: Address,
+        first: u64,
+        finalized: u64,
+    ) -> Result<Option<u64>, LaneError> {
+        let Some(latest) = self.ledger.last_signed(lane).await.map_err(transient)? else { return Ok(None) };
+        for nonce in (first..=latest).rev() {
+            let ends = self.ledger.ends_of(lane, nonce).await.map_err(transient)?;
+            let used = match ends.last() {
+                Some(SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) => Some(settled.block),
+                Some(SignerEvent::Lost(lost)) => Some(lost.block),
+                _ => None,
+            };
+            if used.is_some_and(|block| block.number <= finalized) {
+                break;
+            }
+            let signed = self.ledger.signed(lane, &[nonce]).await.map_err(transient)?;
+            self.add(state, &signed).await?;
+        }
+        Ok(Some(latest.saturating_add(1)))
+    }
+
+    async fn add(&self, state: &mut State, signed: &[OpenTx]) -> Result<(), LaneError> {
+        let items = signed.iter().flat_map(|tx| tx.items.iter().copied());
+        let ids: Vec<PaymentId> = items.filter(|id| !state.exposed.contains_key(id)).collect();
+        for (id, order) in self.orders(&ids).await? {
+            state.exposed.insert(id, Exposed::of(&order));
+        }
+        Ok(())
+    }
+
+    /// Leaves out what is charged in a final block. Where that block is not the one that was counted on, the order says
+    /// where its payment is now; while it is nowhere, its units are exposed.
+    async fn leave_out(&self, state: &mut State, finalized: u64) -> Result<(), LaneError> {
+        let mut hashes = HashMap::new();
+        let mut moved = Vec::new();
+        let mut closed = Vec::new();
+        for (id, exposed) in &state.exposed {
+            match exposed.block {
+                None => moved.push(*id),
+                Some(block) if block.number <= finalized => {
+                    let found = match hashes.entry(block.number) {
+                        Entry::Occupied(known) => *known.get(),
+                        Entry::Vacant(unread) => {
+                            *unread.insert(self.chain.block_at(block.number).await?.map(|found| found.block.hash))
+                        }
+                    };
+                    if found == Some(block.hash) { closed.push(*id) } else { moved.push(*id) }
+                }
+                Some(_) => {}
+            }
+        }
+        for id in closed {
+            state.exposed.remove(&id);
+        }
+        for (id, order) in self.orders(&moved).await? {
+            // What is lost is lost: it is no longer at risk.
+            if matches!(order.stage, Stage::Lost(..) | Stage::Failed(_)) {
+                state.exposed.remove(&id);
+            } else {
+                state.exposed.insert(id, Exposed::of(&order));
+            }
+        }
+        Ok(())
+    }
+
+    async fn orders(&self, ids: &[PaymentId]) -> Result<Vec<(PaymentId, Order)>, LaneError> {
+        let loaded = self.ledger.load_orders(ids).await.map_err(transient)?;
+        Ok(loaded
+            .into_iter()
+            .filter_map(|(id, loaded)| match loaded {
+                Ok(Loaded { state, .. }) => Some((id, state?)),
+                Err(error) => {
+                    tracing::error!(payment = %id, %error, "what it exposes is not known");
+                    None
+                }
+            })
+            .collect())
+    }
+}
+
+impl Reservation {
+    /// Orders for which room was taken: to be given back, unless they are sent.
+    pub fn taken(&self) -> Vec<PaymentId> {
+        self.taken.clone()
+    }
+}
+
+impl State {
+    /// Sum of 64-bit values: it fits.
+    fn total(&self) -> u128 {
+        self.exposed.values().map(|exposed| u128::from(exposed.value.0)).sum()
+    }
+}
+
+impl Exposed {
+    fn of(order: &Order) -> Self {
+        Self { value: order.request.authorization.value, block: order.stage.proof().map(|proof| proof.block) }
+    }
+}
+
+/// A lane that cannot be read stops minting until a person has looked, and ends no process.
+fn transient(error: LedgerError) -> LaneError {
+    LaneError::Transient(format!("what is exposed is not known: {error}"))
+}
