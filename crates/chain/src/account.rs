@@ -7,6 +7,9 @@ use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::primitives::{Address, B256};
 use domain::BlockRef;
 
+/// Blocks that are searched for who used a nonce: an hour and more of a chain with blocks every two seconds.
+pub const SEARCH_BLOCKS: u64 = 2_000;
+
 /// What the nodes have of a transaction. `Unknown` decides nothing: another node may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
@@ -42,6 +45,17 @@ impl Chain {
         let ask = move |node: Node| async move { node.nonce(account, at).await.map(Some) };
         let nonce = self.nodes.agreed(operation, ask).await?;
         Ok((block, nonce.ok_or_else(|| null(operation))?))
+    }
+
+    /// The transaction with which `account` used `nonce`, in the last [`SEARCH_BLOCKS`] up to `block`; with several
+    /// providers as two say. None proves nothing: it may be in an older one.
+    ///
+    /// # Errors
+    /// `Transient`.
+    pub async fn user(&self, account: Address, nonce: u64, block: BlockRef) -> Result<Option<B256>, ChainError> {
+        let (from, to) = (block.number, block.number.saturating_sub(SEARCH_BLOCKS));
+        let ask = move |node: Node| async move { node.user(account, nonce, from, to).await };
+        self.nodes.agreed("eth_getBlockByNumber", ask).await
     }
 
     /// The account's money after the latest block, wei; what exceeds 128 bits is left out.

@@ -105,7 +105,12 @@ impl SignerLane {
     /// Says why the lane rests when it begins to, and that it goes on when it does.
     fn rest(&mut self, steps: &[Step], look: &Look) -> Result<(), LaneError> {
         let signer = self.address();
-        let rests = steps.iter().find_map(|step| if let Step::Rest(why) = step { Some(*why) } else { None });
+        let rests = steps.iter().find_map(|step| match step {
+            Step::Rest(why) => Some(*why),
+            // Until it is written down.
+            Step::Lose(_) | Step::Skip(_) => Some(Rest::Foreign),
+            Step::Resend(_) | Step::Replace(..) => None,
+        });
         if rests != self.rests {
             match rests {
                 Some(why) => tracing::error!(%signer, %why, "the lane rests"),
@@ -145,10 +150,15 @@ impl SignerLane {
         self.refresh().await
     }
 
-    /// Frees what the nonce carried, in the same append.
+    /// Frees what the nonce carried, in the same append. That a node does not have our transactions proves nothing (F35);
+    /// the one that used the nonce in their place does.
     async fn lose(&mut self, nonce: u64, account_nonce: u64, block: Option<BlockRef>) -> Result<(), LaneError> {
         let (Some(block), Some(open)) = (block, self.lane.open.get(&nonce)) else { return Ok(()) };
         let tx = open.latest().clone();
+        match self.chain.user(self.address(), nonce, block).await? {
+            Some(user) if open.attempts().all(|tx| tx.tx_hash != user) => {}
+            Some(_) | None => return Ok(()),
+        }
         tracing::error!(signer = %self.address(), nonce, "the nonce was used by somebody else who has this key");
         let mut events = vec![self.event(SignerEvent::Lost(Lost { nonce, account_nonce, block }))];
         for item in self.carried(&tx).await? {
@@ -161,6 +171,10 @@ impl SignerLane {
     async fn skip(&mut self, to: u64, block: Option<BlockRef>) -> Result<(), LaneError> {
         let Some(block) = block else { return Ok(()) };
         let nonce = self.lane.next_nonce;
+        // A nonce on the chain that nobody has used is a node's mistake; what is signed behind it would wait for ever.
+        if self.chain.user(self.address(), to.saturating_sub(1), block).await?.is_none() {
+            return Ok(());
+        }
         tracing::error!(signer = %self.address(), nonce, to, "nonces were used by somebody else who has this key");
         let lost = self.event(SignerEvent::Lost(Lost { nonce, account_nonce: to, block }));
         self.ledger.append(&[lost]).await?;

@@ -22,6 +22,19 @@ struct Place {
     block_hash: Option<B256>,
 }
 
+/// Of a block, whose transactions are in it.
+#[derive(Deserialize)]
+struct Content {
+    transactions: Vec<Sent>,
+}
+
+#[derive(Deserialize)]
+struct Sent {
+    hash: B256,
+    from: Address,
+    nonce: U64,
+}
+
 /// A provider, and how long each call to it may take.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
@@ -116,6 +129,30 @@ impl Node {
             Some(Place { block_hash: Some(_) }) => Presence::Mined,
             Some(Place { block_hash: None }) => Presence::Pooled,
         })
+    }
+
+    /// The transaction with which `account` used `nonce`, searched from block `from` down to `to`; none where it is in none
+    /// of them.
+    pub(crate) async fn user(
+        &self,
+        account: Address,
+        nonce: u64,
+        from: u64,
+        to: u64,
+    ) -> Result<Option<B256>, ChainError> {
+        let operation = "eth_getBlockByNumber";
+        for number in (to..=from).rev() {
+            let block: Option<Content> = self.ask(operation, (BlockNumberOrTag::Number(number), true)).await?;
+            let block = block.ok_or_else(|| null(operation))?;
+            let own = block.transactions.iter().filter(|tx| tx.from == account);
+            match own.min_by_key(|tx| tx.nonce.abs_diff(U64::from(nonce))) {
+                Some(tx) if tx.nonce.to::<u64>() == nonce => return Ok(Some(tx.hash)),
+                // Nonces are used in order: it is in no block below.
+                Some(tx) if tx.nonce.to::<u64>() < nonce => return Ok(None),
+                Some(_) | None => {}
+            }
+        }
+        Ok(None)
     }
 
     /// The tip that it suggests, wei a gas.
