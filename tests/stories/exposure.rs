@@ -21,7 +21,9 @@ async fn p1b_minting_stops_at_the_exposure_cap_across_a_restart_and_goes_on_with
     let orders: Vec<Order> =
         join_all(buyers.iter().zip(quantities).map(|(buyer, quantity)| stack.buy(buyer, quantity))).await;
     for order in &orders {
-        stack.until(order, "payment.submitted.1").await;
+        let hash = stack.until(order, "payment.submitted.1").await.text("txHash").parse().unwrap();
+        // The event comes before the broadcast.
+        eventually("the transaction is sent", async || stack.chain.knows(hash).await.then_some(())).await;
     }
     stack.chain.mine(1).await;
     for order in &orders {
