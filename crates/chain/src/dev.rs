@@ -15,6 +15,9 @@ use std::time::Duration;
 /// USDC on Base Sepolia. The double stands at its address, because stock clients refuse assets that they do not know.
 pub const BASE_SEPOLIA_USDC: Address = alloy::primitives::address!("036CbD53842c5426634e7929541eC2318f3dCF7e");
 
+/// More than deploying the factory takes, less than the 16,777,216 of a transaction (EIP-7825).
+const GAS: u64 = 12_000_000;
+
 /// A block may take two seconds, a busy machine longer.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -187,7 +190,8 @@ impl DevChain {
         to: Option<Address>,
         input: Bytes,
     ) -> Result<TransactionReceipt, ChainError> {
-        let mut request = TransactionRequest::default().with_from(from).with_input(input);
+        // Not estimated: where anvil cannot, it takes the block's limit, which is more than a transaction may use.
+        let mut request = TransactionRequest::default().with_from(from).with_input(input).with_gas_limit(GAS);
         request.to = to.map(Into::into);
         if to.is_none() {
             request = request.into_create();
