@@ -185,7 +185,15 @@ impl SignerLane {
     async fn carried(&self, tx: &OpenTx) -> Result<Vec<Item>, LaneError> {
         let mut carried = Vec::with_capacity(tx.items.len());
         for (id, loaded) in self.ledger.load_orders(&tx.items).await? {
-            let Some(item) = Item::of(id, loaded?) else { continue };
+            let loaded = match loaded {
+                Ok(loaded) => loaded,
+                // It holds up nobody else; whoever carries it on sets it aside.
+                Err(error) => {
+                    tracing::error!(payment = %id, %error, "not freed: its past is impossible");
+                    continue;
+                }
+            };
+            let Some(item) = Item::of(id, loaded) else { continue };
             let here = match (&item.order.stage, tx.purpose) {
                 (Stage::Settling(to) | Stage::Reverted(to), Purpose::Settle) => to.is_for(self.address(), tx.nonce),
                 (_, Purpose::Mint) => item.order.minting().is_some_and(|to| to.is_for(self.address(), tx.nonce)),
