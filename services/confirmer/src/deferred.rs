@@ -2,12 +2,10 @@
 
 use crate::Undecided;
 use crate::desk::{Desk, alarm_if_lost, answer};
-use crate::heads::Heads;
 use crate::payments::judge;
-use chain::Chain;
 use domain::order::decide;
 use domain::{Event, OrderEvent, PaymentId};
-use ledger::{Delivery, Expected, Inbox, Ledger, NewEvent};
+use ledger::{Delivery, Expected, Inbox, NewEvent};
 use runtime::{CancellationToken, Fatal, failpoint};
 use std::time::Duration;
 
@@ -21,9 +19,8 @@ const LOOK_FIRST: Duration = Duration::from_millis(500);
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
 /// Looks at waiting payments until `stop`.
-pub async fn run(ledger: Ledger, chain: Chain, heads: Heads, stop: CancellationToken) -> Result<(), Fatal> {
-    let inbox = ledger.inbox("confirmer-deferred").await?;
-    let desk = Desk { ledger, chain, heads, retry: LOOK_FIRST };
+pub async fn run(desk: Desk, stop: CancellationToken) -> Result<(), Fatal> {
+    let inbox = desk.ledger.inbox("confirmer-deferred").await?;
     while !stop.is_cancelled() {
         match inbox.fetch(BATCH_MAX, Duration::from_millis(500), Duration::ZERO).await {
             Ok(batch) => {

@@ -16,6 +16,7 @@ mod watch;
 pub use config::Config;
 
 use chain::{Chain, ChainError};
+use desk::Desk;
 use ledger::{AppendError, Ledger, LedgerError};
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::task::JoinSet;
@@ -73,10 +74,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let chain = Chain::connect(config.chain.clone()).await?;
     let health = Health::default();
     let heads = heads::watch(chain.clone(), config.poll, health.clone(), stop.clone());
+    let desk = Desk { ledger, chain, heads, retry: config.retry };
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health, stop.clone()));
-    tasks.spawn(signed::run(ledger.clone(), chain.clone(), heads.clone(), config.retry, stop.clone()));
-    tasks.spawn(watch::run(ledger.clone(), chain.clone(), heads.clone(), config.retry, stop.clone()));
-    tasks.spawn(deferred::run(ledger, chain, heads, stop.clone()));
+    tasks.spawn(signed::run(desk.clone(), stop.clone()));
+    tasks.spawn(watch::run(desk.clone(), stop.clone()));
+    tasks.spawn(deferred::run(desk, stop.clone()));
     runtime::join(tasks, stop).await
 }

@@ -1,14 +1,13 @@
 //! Signed transactions: each is held until it is N blocks deep, then all of its items are decided in one atomic append.
 
 use crate::desk::{Desk, Mined, Verdict, alarm_if_lost, answer};
-use crate::heads::Heads;
 use crate::{Undecided, mints, payments, watch};
-use chain::{Address, Chain, Included, Inclusion};
+use chain::{Address, Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
 use domain::order::decide;
 use domain::{Event, OpsEvent, SignerEvent};
-use ledger::{Delivery, Expected, Inbox, Ledger, NewEvent, Nonce, PROGRESS_INTERVAL, Recorded};
+use ledger::{Delivery, Expected, Inbox, NewEvent, Nonce, PROGRESS_INTERVAL, Recorded};
 use runtime::{CancellationToken, Fatal, failpoint};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,15 +24,8 @@ const IN_HAND_MAX: usize = 64;
 const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes signed transactions in hand until `stop`.
-pub async fn run(
-    ledger: Ledger,
-    chain: Chain,
-    heads: Heads,
-    retry: Duration,
-    stop: CancellationToken,
-) -> Result<(), Fatal> {
-    let inbox = ledger.inbox(DURABLE).await?;
-    let desk = Desk { ledger, chain, heads, retry };
+pub async fn run(desk: Desk, stop: CancellationToken) -> Result<(), Fatal> {
+    let inbox = desk.ledger.inbox(DURABLE).await?;
     let places = Arc::new(Semaphore::new(IN_HAND_MAX));
     let mut hands = JoinSet::new();
     while !stop.is_cancelled() {

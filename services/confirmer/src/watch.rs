@@ -6,12 +6,11 @@
 
 use crate::Undecided;
 use crate::desk::{Desk, answer};
-use crate::heads::Heads;
 use chain::{Address, B256, Chain, Head};
 use domain::event::{OpenTx, Purpose, Reversal, Settled};
 use domain::order::{Command, decide};
 use domain::{BlockRef, Event, SignerEvent};
-use ledger::{Delivery, Expected, Inbox, Ledger, NewEvent, Recorded};
+use ledger::{Delivery, Expected, Inbox, NewEvent, Recorded};
 use runtime::{CancellationToken, Fatal};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -60,15 +59,8 @@ struct View {
 }
 
 /// Watches until `stop`.
-pub async fn run(
-    ledger: Ledger,
-    chain: Chain,
-    heads: Heads,
-    retry: Duration,
-    stop: CancellationToken,
-) -> Result<(), Fatal> {
-    let inbox = ledger.inbox(DURABLE).await?;
-    let desk = Desk { ledger, chain, heads, retry };
+pub async fn run(desk: Desk, stop: CancellationToken) -> Result<(), Fatal> {
+    let inbox = desk.ledger.inbox(DURABLE).await?;
     let mut watch: Option<Watch> = None;
     while !stop.is_cancelled() {
         let head = *desk.heads.borrow();
