@@ -93,7 +93,8 @@ impl Exposure {
         Ok(Reservation { items: fitting, taken })
     }
 
-    /// Gives back what was taken for orders that were not `sent`. What was sent in doubt is found in the ledger.
+    /// Gives back what was taken for orders that were not `sent`, as is known. What was sent in doubt is not given back:
+    /// another lane may have read it from the ledger meanwhile, and would not read it again.
     pub async fn release(&self, reservation: &[PaymentId], sent: &[PaymentId]) {
         let mut state = self.state.lock().await;
         for id in reservation.iter().filter(|id| !sent.contains(id)) {

@@ -123,8 +123,12 @@ impl Worker {
         let reservation = self.station.exposure.reserve(owed).await?;
         let taken = reservation.taken();
         let sent = self.mint_owed(token, reservation.items).await;
-        let in_ledger = sent.as_deref().unwrap_or_default();
-        self.station.exposure.release(&taken, in_ledger).await;
+        match &sent {
+            Ok(in_ledger) => self.station.exposure.release(&taken, in_ledger).await,
+            Err(LaneError::Stale) => self.station.exposure.release(&taken, &[]).await,
+            // It may be in the ledger: it counts until its payment is final, and may be tried again meanwhile.
+            Err(LaneError::Transient(_) | LaneError::Broken(_)) => {}
+        }
         sent.map(|_| ())
     }
 
