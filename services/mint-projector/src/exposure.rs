@@ -48,6 +48,8 @@ struct Exposed {
     value: Usdc,
     /// Where it was charged; none while that is taken back.
     block: Option<BlockRef>,
+    /// A mint of it was read from the ledger. Else it is only intended here.
+    signed: bool,
 }
 
 /// Room under the cap, taken.
@@ -82,7 +84,7 @@ impl Exposure {
                 fitting.push(item);
             } else if with_it <= u128::from(self.max.0) {
                 total = with_it;
-                state.exposed.insert(item.id, Exposed { value, block: Some(proof.block) });
+                state.exposed.insert(item.id, Exposed { value, block: Some(proof.block), signed: false });
                 taken.push(item.id);
                 fitting.push(item);
             } else {
@@ -93,12 +95,15 @@ impl Exposure {
         Ok(Reservation { items: fitting, taken })
     }
 
-    /// Gives back what was taken for orders that were not `sent`, as is known. What was sent in doubt is not given back:
-    /// another lane may have read it from the ledger meanwhile, and would not read it again.
+    /// Gives back what was taken for orders that were not `sent`. Not for what was sent in doubt: it may be in the ledger,
+    /// or come there yet.
     pub async fn release(&self, reservation: &[PaymentId], sent: &[PaymentId]) {
         let mut state = self.state.lock().await;
         for id in reservation.iter().filter(|id| !sent.contains(id)) {
-            state.exposed.remove(id);
+            // Another instance may have signed it in the meantime.
+            if state.exposed.get(id).is_some_and(|exposed| !exposed.signed) {
+                state.exposed.remove(id);
+            }
         }
     }
 
@@ -184,9 +189,14 @@ impl Exposure {
     }
 
     async fn add(&self, state: &mut State, signed: &[OpenTx]) -> Result<(), LaneError> {
-        let items = signed.iter().flat_map(|tx| tx.items.iter().copied());
-        let ids: Vec<PaymentId> = items.filter(|id| !state.exposed.contains_key(id)).collect();
-        for (id, order) in self.orders(&ids).await? {
+        let mut unknown = Vec::new();
+        for id in signed.iter().flat_map(|tx| &tx.items) {
+            match state.exposed.get_mut(id) {
+                Some(exposed) => exposed.signed = true,
+                None => unknown.push(*id),
+            }
+        }
+        for (id, order) in self.orders(&unknown).await? {
             state.exposed.insert(id, Exposed::of(&order));
         }
         Ok(())
@@ -258,7 +268,11 @@ impl State {
 
 impl Exposed {
     fn of(order: &Order) -> Self {
-        Self { value: order.request.authorization.value, block: order.stage.proof().map(|proof| proof.block) }
+        Self {
+            value: order.request.authorization.value,
+            block: order.stage.proof().map(|proof| proof.block),
+            signed: true,
+        }
     }
 }
 
