@@ -62,6 +62,7 @@ async fn f28_one_that_hangs_costs_part_of_a_calls_time_a_few_times_and_takes_nob
     let [hangs, good] = local.proxies().await;
     let chain = connect(&[&hangs, &good]).await;
     hangs.rule(|_, _| Act::Late(Duration::from_secs(60)));
+    hangs.calls();
     let start = Instant::now();
     let calls = (0..64).map(|_| chain.gas_money(ACCOUNT));
     for answer in futures_util::future::join_all(calls).await {
@@ -71,7 +72,9 @@ async fn f28_one_that_hangs_costs_part_of_a_calls_time_a_few_times_and_takes_nob
     let rested = Instant::now();
     chain.gas_money(ACCOUNT).await.unwrap();
     assert!(rested.elapsed() < Duration::from_secs(1), "it rests: {:?}", rested.elapsed());
-    assert!(hangs.most_under_way() <= 32 && good.most_under_way() <= 32, "bounded");
+    // Of those who waited for a place, some may get one between the first failure and the third, which begins the rest.
+    assert!(hangs.calls().len() <= 32 + 2, "bounded");
+    assert!(good.most_under_way() <= 32, "bounded");
 }
 
 #[tokio::test]
