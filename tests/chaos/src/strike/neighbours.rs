@@ -1,0 +1,134 @@
+//! What happens to nats-server and PostgreSQL, and on the way to them.
+
+use crate::blow::{NatsFault, PostgresFault};
+use crate::house::House;
+use crate::plan::Step;
+use faults::{Faults, Hit, TcpProxy, Wire};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::time::{Duration, Instant};
+
+/// Between two cuts.
+const BETWEEN_CUTS: Duration = Duration::from_millis(600);
+
+pub async fn nats(house: &House, step: &Step, fault: NatsFault) -> u64 {
+    let wire = &house.nats;
+    match fault {
+        NatsFault::F01Away | NatsFault::F02Killed => {
+            house.stack.lock().await.servers.nats.kill();
+            tokio::time::sleep(step.lasts).await;
+            house.stack.lock().await.servers.nats.restart().await.unwrap();
+            1
+        }
+        NatsFault::F03Frozen => {
+            // Nobody may restart meanwhile what does not hear its signals.
+            let mut stack = house.stack.lock().await;
+            let Some(pid) = stack.servers.nats.pid() else { return 0 };
+            let pid = Pid::from_raw(pid.cast_signed());
+            kill(pid, Signal::SIGSTOP).unwrap();
+            tokio::time::sleep(step.lasts).await;
+            kill(pid, Signal::SIGCONT).unwrap();
+            1
+        }
+        NatsFault::F04Slow => {
+            let delay = Duration::from_millis(50 + step.roll(450));
+            let slow = Wire { delay, ..Wire::default() };
+            stand(wire, step, Faults { up: slow, down: slow, ..Faults::default() }, Hit::Delayed).await
+        }
+        NatsFault::F05AnswersCut => cuts(wire, step).await,
+        NatsFault::F06HalfOpen => stand(wire, step, Faults { hold: true, ..Faults::default() }, Hit::Held).await,
+        NatsFault::F18Cut => {
+            let before = wire.hits(Hit::Cut);
+            let begun = Instant::now();
+            while begun.elapsed() < step.lasts {
+                wire.cut();
+                tokio::time::sleep(BETWEEN_CUTS).await;
+            }
+            wire.hits(Hit::Cut) - before
+        }
+    }
+}
+
+pub async fn postgres(house: &House, step: &Step, fault: PostgresFault) -> u64 {
+    match fault {
+        PostgresFault::C25AnswersCut => cuts(&house.postgres, step).await,
+        PostgresFault::F21Away => {
+            house.stack.lock().await.servers.postgres.kill();
+            tokio::time::sleep(step.lasts).await;
+            house.stack.lock().await.servers.postgres.restart().await.unwrap();
+            1
+        }
+        PostgresFault::F22ReadOnly => {
+            let set = async |on: &str| {
+                let sql = format!("ALTER DATABASE paymint SET default_transaction_read_only = {on}");
+                let done = execute(house, &["SET default_transaction_read_only = off", &sql]).await;
+                done && execute(house, &[TERMINATE]).await
+            };
+            let struck = set("on").await;
+            tokio::time::sleep(step.lasts).await;
+            while !set("off").await {
+                tokio::time::sleep(BETWEEN_CUTS).await;
+            }
+            u64::from(struck)
+        }
+        PostgresFault::F23Locked => {
+            let seconds = step.lasts.as_millis();
+            let sleep = format!("SELECT pg_sleep({seconds} / 1000.0)");
+            let lock = "LOCK TABLE payments IN ACCESS EXCLUSIVE MODE";
+            u64::from(execute(house, &["BEGIN", lock, &sleep, "ROLLBACK"]).await)
+        }
+        PostgresFault::F26Terminated => {
+            let begun = Instant::now();
+            let mut struck = 0;
+            while begun.elapsed() < step.lasts {
+                struck += u64::from(execute(house, &[TERMINATE]).await);
+                tokio::time::sleep(BETWEEN_CUTS / 2).await;
+            }
+            struck
+        }
+    }
+}
+
+/// Everybody else's session ends, wherever it is.
+const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                         WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+
+/// On a connection of its own, past the proxy; false where the server was away.
+async fn execute(house: &House, statements: &[&str]) -> bool {
+    let url = house.stack.lock().await.servers.postgres.url();
+    let done: sqlx::Result<()> = async {
+        let mut connection = PgConnection::connect(&url).await?;
+        for statement in statements {
+            sqlx::raw_sql(AssertSqlSafe((*statement).to_owned())).execute(&mut connection).await?;
+        }
+        connection.close().await
+    }
+    .await;
+    done.is_ok()
+}
+
+/// The fault stands for the step's time.
+async fn stand(wire: &TcpProxy, step: &Step, faults: Faults, hit: Hit) -> u64 {
+    let before = wire.hits(hit);
+    wire.set(faults);
+    tokio::time::sleep(step.lasts).await;
+    wire.heal();
+    wire.hits(hit) - before
+}
+
+/// Connections are cut in the middle of an answer, after some bytes, again and again.
+async fn cuts(wire: &TcpProxy, step: &Step) -> u64 {
+    let before = wire.hits(Hit::Cut);
+    let begun = Instant::now();
+    let mut bytes = usize::try_from(1 + step.roll(200)).unwrap();
+    while begun.elapsed() < step.lasts {
+        let fatal = Wire { cut_after: Some(bytes), ..Wire::default() };
+        wire.set(Faults { down: fatal, ..Faults::default() });
+        tokio::time::sleep(BETWEEN_CUTS).await;
+        wire.heal();
+        tokio::time::sleep(BETWEEN_CUTS).await;
+        bytes = bytes * 7 % 1_021;
+    }
+    wire.hits(Hit::Cut) - before
+}
