@@ -32,6 +32,9 @@ const WAITS_MAX: Duration = Duration::from_secs(3);
 /// Payments of the penniless and the careless are good for so long.
 const SHORT_S: u64 = 25;
 
+/// Purchases after which every process has what it needs once.
+const WARM: usize = 40;
+
 /// Between two orders when all that were asked for are made, but not everything has gone wrong yet.
 const TRICKLE: Duration = Duration::from_millis(300);
 
@@ -111,15 +114,21 @@ impl Load {
         Self { house, buyers, seed, accepted: Arc::default(), refused: Arc::default(), unknown: Arc::default() }
     }
 
-    /// `count` purchases from number `first` on, evenly over `time`, then a trickle until `over`. Returns when the last
-    /// client has its answer, or has given up.
-    pub async fn run(&self, first: usize, count: usize, time: Duration, over: &AtomicBool) -> Sold {
+    /// Plain purchases, after which every process is warm.
+    pub async fn warm_up(&self) {
+        let plain: JoinSet<()> = (0..WARM).map(|nth| self.purchase(nth, Some(Manner::Plain))).collect();
+        plain.join_all().await;
+    }
+
+    /// `count` purchases, evenly over `time`, then a trickle until `over`. Returns when the last client has its answer,
+    /// or has given up.
+    pub async fn run(&self, count: usize, time: Duration, over: &AtomicBool) -> Sold {
         let pause = time / u32::try_from(count.max(1)).unwrap();
         let begun = Instant::now();
         let mut purchases = JoinSet::new();
         let mut made = 0;
         while made < count || !over.load(Ordering::Relaxed) {
-            purchases.spawn(self.purchase(first + made));
+            purchases.spawn(self.purchase(WARM + made, None));
             made += 1;
             let due = if made <= count { pause * u32::try_from(made).unwrap() } else { begun.elapsed() + TRICKLE };
             tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
@@ -136,16 +145,16 @@ impl Load {
         }
     }
 
-    /// The whole of the `nth` purchase, by the manners that the seed gives it.
-    fn purchase(&self, nth: usize) -> impl Future<Output = ()> + Send + use<> {
+    /// The whole of the `nth` purchase, by the manners that the seed gives it where none are named.
+    fn purchase(&self, nth: usize, manner: Option<Manner>) -> impl Future<Output = ()> + Send + use<> {
         let mut rng = StdRng::seed_from_u64(self.seed ^ (u64::try_from(nth).unwrap() << 20));
         let mut left = rng.random_range(0..100_u8);
-        let manner = MANNERS.iter().find(|(_, share)| {
+        let drawn = MANNERS.iter().find(|(_, share)| {
             let is_it = left < *share;
             left = left.saturating_sub(*share);
             is_it
         });
-        let manner = manner.map_or(Manner::Plain, |(manner, _)| *manner);
+        let manner = manner.or(drawn.map(|(drawn, _)| *drawn)).unwrap_or(Manner::Plain);
         let client = Client {
             house: self.house.clone(),
             first: rng.random_range(0..2),

@@ -39,6 +39,9 @@ struct Args {
     /// Over which they are spread, and into which the blows must fit; four hold every blow once.
     #[arg(long, default_value_t = 4)]
     minutes: u64,
+    /// These blows alone, such as `F40,C14`, again and again until the minutes are full: to look into one of them.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Folder of everything that a run leaves.
     #[arg(long, default_value = "target/chaos")]
     out: PathBuf,
@@ -69,10 +72,11 @@ fn main() -> ExitCode {
         let folder = args.out.join(format!("seed-{seed}"));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
-        let ask = Ask { seed, orders: args.orders, time: Duration::from_secs(60 * args.minutes) };
+        let time = Duration::from_secs(60 * args.minutes);
+        let ask = Ask { seed, orders: args.orders, time, only: args.only.clone() };
         // A runtime of its own for each, so that nothing of a run outlives it.
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let report = runtime.block_on(run::run(ask, &folder));
+        let report = runtime.block_on(run::run(&ask, &folder));
         runtime.shutdown_timeout(Duration::from_secs(5));
         println!("{}\n", report.text());
         if report.green {

@@ -39,14 +39,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Every blow once, in the seed's order; of each track as many as fit into `time`.
-    pub fn of(seed: u64, time: Duration) -> Self {
+    /// Every blow once, in the seed's order; of each track as many as fit into `time`. Where some are named, those alone,
+    /// again and again.
+    pub fn of(seed: u64, time: Duration, only: &[String]) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut track = |track| {
-            let mut blows: Vec<Blow> = ALL.iter().copied().filter(|blow| blow.track() == track).collect();
+            let is_wanted = |blow: &Blow| only.is_empty() || only.contains(&blow.to_string());
+            let mut blows: Vec<Blow> =
+                ALL.into_iter().filter(|blow| blow.track() == track && is_wanted(blow)).collect();
             blows.shuffle(&mut rng);
+            let rounds = if only.is_empty() { blows.len() } else { usize::MAX };
             let mut left = time;
-            let steps = blows.into_iter().map(|blow| {
+            let steps = blows.into_iter().cycle().take(rounds).map(|blow| {
                 let (least, most) = blow.lasts_ms();
                 let lasts = Duration::from_millis(rng.random_range(least..=most));
                 let pause = Duration::from_millis(rng.random_range(PAUSE_MS));
@@ -74,17 +78,17 @@ mod tests {
     #[test]
     fn a_seed_is_a_plan_and_another_seed_is_another() {
         let minutes = Duration::from_secs(600);
-        assert_eq!(Plan::of(7, minutes), Plan::of(7, minutes));
-        assert_ne!(Plan::of(7, minutes), Plan::of(8, minutes));
+        assert_eq!(Plan::of(7, minutes, &[]), Plan::of(7, minutes, &[]));
+        assert_ne!(Plan::of(7, minutes, &[]), Plan::of(8, minutes, &[]));
     }
 
     #[test]
     fn a_run_of_four_minutes_has_every_blow_and_a_short_one_has_some_of_both_tracks() {
         for seed in 0..50 {
-            let whole = Plan::of(seed, Duration::from_secs(240));
+            let whole = Plan::of(seed, Duration::from_secs(240), &[]);
             let names: BTreeSet<String> = whole.steps().map(|step| step.blow.to_string()).collect();
             assert_eq!(names.len(), ALL.len(), "seed {seed}");
-            let short = Plan::of(seed, Duration::from_secs(60));
+            let short = Plan::of(seed, Duration::from_secs(60), &[]);
             assert!(short.processes.len() >= 5 && short.neighbours.len() >= 5, "seed {seed}");
         }
     }

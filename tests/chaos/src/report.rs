@@ -46,7 +46,7 @@ pub struct Report {
 impl Report {
     #[allow(clippy::too_many_arguments)] // it is the sum of a run
     pub fn new(
-        ask: Ask,
+        ask: &Ask,
         sold: Sold,
         dealt: &[Dealt],
         ledger: &[Entry],

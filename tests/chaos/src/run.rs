@@ -14,24 +14,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Purchases after which every process is warm.
-const WARM: usize = 40;
-
-/// How long they take.
-const WARMING: Duration = Duration::from_secs(5);
-
 /// What is asked of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ask {
     pub seed: u64,
     pub orders: usize,
     pub time: Duration,
+    /// Names of blows; none: all.
+    pub only: Vec<String>,
 }
 
 /// Runs it in `folder`, which holds all that was seen when this returns.
-pub async fn run(ask: Ask, folder: &Path) -> Report {
+pub async fn run(ask: &Ask, folder: &Path) -> Report {
     let begun = Instant::now();
-    let plan = Plan::of(ask.seed, ask.time);
+    let plan = Plan::of(ask.seed, ask.time, &ask.only);
     std::fs::write(folder.join("plan.txt"), format!("{plan:#?}\n")).unwrap();
     let house = Arc::new(House::start(ask.seed, &folder.join("journal.jsonl")).await);
     let buyers = Arc::new(house.stack.lock().await.buyers(PAYERS, WEALTH).await);
@@ -42,7 +38,7 @@ pub async fn run(ask: Ask, folder: &Path) -> Report {
     };
     let listeners: Vec<Listener> = listeners(&house, &buyers);
     let load = Load::new(house.clone(), buyers.clone(), ask.seed);
-    load.run(0, WARM, WARMING, &AtomicBool::new(true)).await;
+    load.warm_up().await;
     closing::until_ended(&house).await;
     let samples = house.stack.lock().await.samples(&everyone(), "baseline");
     samples.iter().for_each(|sample| house.journal.line(sample));
@@ -54,7 +50,7 @@ pub async fn run(ask: Ask, folder: &Path) -> Report {
         over.store(true, Ordering::Relaxed);
         [dealt.0, dealt.1].concat()
     };
-    let (sold, dealt) = tokio::join!(load.run(WARM, ask.orders, ask.time, &over), trouble);
+    let (sold, dealt) = tokio::join!(load.run(ask.orders, ask.time, &over), trouble);
     let disturbed = disturbed.elapsed();
     let closed = closing::close(&house, listeners, supervisor).await;
     let run = closing::Run { genesis, plan: &plan, folder, healed_at: closed.healed_at };
