@@ -85,7 +85,7 @@ fn main() -> ExitCode {
             println!(
                 "what it left is in {}; `make chaos SEED={seed} ORDERS={}` repeats it",
                 folder.display(),
-                ask.orders
+                args.orders
             );
         }
         let mut file = OpenOptions::new().create(true).append(true).open(&campaign).unwrap();
