@@ -1,8 +1,8 @@
 //! confirmer: decides what became of every signed transaction, item by item, once it is N blocks deep.
 //!
 //! It reads the chain and writes facts. A payment is confirmed on its log pair, whoever sent it, and failed only on
-//! proof; what neither holds for waits. What it decided on a block that falls out of the chain before it is final, it takes
-//! back and decides anew. Any number of instances may run: they write the same.
+//! proof at a final block; what neither holds for waits. What it decided on a block that falls out of the chain before it
+//! is final, it takes back and decides anew. Any number of instances may run: they write the same.
 
 mod config;
 mod deferred;
