@@ -45,7 +45,14 @@ impl Follower {
     /// Knows nothing until [`Follower::follow`].
     pub(crate) fn new(ledger: Ledger, catalogue: Arc<Catalogue>, settle_rate: u32) -> Self {
         let backlog = Mutex::new(Backlog::new(settle_rate));
-        Self { ledger, catalogue, hub: Arc::default(), backlog, seeded: AtomicBool::new(false), circuit: Mutex::default() }
+        Self {
+            ledger,
+            catalogue,
+            hub: Arc::default(),
+            backlog,
+            seeded: AtomicBool::new(false),
+            circuit: Mutex::default(),
+        }
     }
 
     /// Where an order stands in line.

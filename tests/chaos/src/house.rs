@@ -80,7 +80,11 @@ impl House {
             rare,
             journal: Journal::create(journal),
             // A client gives up before it has waited for ever.
-            http: reqwest::Client::builder().timeout(Duration::from_secs(12)).build().unwrap(),
+            http: reqwest::Client::builder()
+                .timeout(Duration::from_secs(12))
+                .pool_idle_timeout(Duration::from_secs(3))
+                .build()
+                .unwrap(),
             urls: [0, 1].map(|nth| stack.url(Instance(Service::Api, nth), "")),
             stack: Mutex::new(stack),
             armed: Data::default(),

@@ -49,6 +49,7 @@ async fn strike(house: &House, step: &Step) {
         Blow::C30Everything => processes::everything(house, step).await,
         Blow::F52Zombie(service) => processes::zombie(house, step, service).await,
         Blow::F53Rolling => processes::rolling(house, step).await,
+        Blow::F55Starved => processes::starved(step).await,
         Blow::Nats(fault) => neighbours::nats(house, step, fault).await,
         Blow::Postgres(fault) => neighbours::postgres(house, step, fault).await,
         Blow::Node(fault) => node::strike(house, step, fault).await,
