@@ -58,7 +58,7 @@ pub fn both(service: Service) -> [Instance; 2] {
 
 impl House {
     /// Starts everything.
-    pub async fn start(seed: u64, journal: &Path) -> Self {
+    pub async fn start(seed: u64, folder: &Path) -> Self {
         let options = StackOptions { block_time: BLOCK_TIME, confirmations: CONFIRMATIONS, ..StackOptions::empty() };
         // Two of everything look at the head through two providers, on few cores; orders that expire do so soon.
         let mut stack = Stack::start(options.with("HEAD_POLL_MS", 250).with("MIN_WINDOW_S", 5)).await;
@@ -78,7 +78,7 @@ impl House {
             chain: stack.chain.clone(),
             token: stack.shop.token.clone(),
             rare,
-            journal: Journal::create(journal),
+            journal: Journal::create(folder),
             // A client gives up before it has waited for ever.
             http: reqwest::Client::builder()
                 .timeout(Duration::from_secs(12))

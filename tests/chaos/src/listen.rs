@@ -47,12 +47,15 @@ async fn listen(house: Arc<House>, name: String, filter: Value, query: String, o
         }
         let response = match request.send().await {
             Ok(response) if response.status() == 200 => response,
-            Ok(_) | Err(_) => {
+            refused => {
+                let why = refused.map_or_else(|e| e.to_string(), |response| response.status().to_string());
+                house.journal.note(&format!("{name} is not heard at {url}: {why}"));
                 tokio::time::sleep(RECONNECT).await;
                 continue;
             }
         };
         connection += 1;
+        house.journal.note(&format!("{name} listens at {url} after {last:?}: connection {connection}"));
         let asked_from = last;
         let mut frames = Frames::of(response);
         let mut events = Vec::new();
@@ -68,6 +71,7 @@ async fn listen(house: Arc<House>, name: String, filter: Value, query: String, o
                 None => {}
             }
         };
+        house.journal.note(&format!("{name} has left {url} after {last:?}"));
         house.journal.line(&json!({
             "kind": "sse", "client": name, "connection": connection, "filter": filter, "lastEventId": asked_from,
             "events": events, "untilQuiet": until_quiet,

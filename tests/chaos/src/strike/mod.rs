@@ -33,7 +33,9 @@ pub async fn deal(house: &House, steps: &[Step], begun: Instant) -> Vec<Dealt> {
         tokio::time::sleep(step.pause).await;
         let at = now();
         println!("{:>6.1} s  {}", begun.elapsed().as_secs_f32(), step.blow);
+        house.journal.note(&format!("{} begins", step.blow));
         strike(house, step).await;
+        house.journal.note(&format!("{} is over", step.blow));
         dealt.push(Dealt { blow: step.blow, at, healed: now() });
     }
     dealt
