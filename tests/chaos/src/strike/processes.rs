@@ -53,8 +53,23 @@ pub async fn rebuild(house: &House, step: &Step) -> u64 {
     let kill_at = format!("C24:{}", 1 + step.roll(4));
     let environment = [("DATABASE_SCHEMA", "rebuilt"), ("PAYMINT_KILL_AT", kill_at.as_str())];
     house.stack.lock().await.spawn(REBUILD, &environment);
-    let died = until(async || !house.stack.lock().await.process(REBUILD).is_running()).await;
-    u64::from(died && house.stack.lock().await.process(REBUILD).was_killed())
+    let died = until(async || {
+        let mut stack = house.stack.lock().await;
+        if stack.process(REBUILD).is_running() {
+            return false;
+        }
+        let died = stack.process(REBUILD).was_killed();
+        if !died {
+            // While a neighbour is away it does not even start.
+            stack.spawn(REBUILD, &environment);
+        }
+        died
+    })
+    .await;
+    if !died {
+        house.stack.lock().await.kill(REBUILD);
+    }
+    u64::from(died)
 }
 
 /// Who listens goes on at the other instance.
