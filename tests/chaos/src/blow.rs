@@ -27,6 +27,8 @@ pub enum Blow {
     F52Zombie(Service),
     /// Each process is killed in turn.
     F53Rolling,
+    /// Nobody gets much of the processors.
+    F55Starved,
     Nats(NatsFault),
     Postgres(PostgresFault),
     Node(NodeFault),
@@ -41,6 +43,9 @@ pub enum NatsFault {
     F04Slow,
     F05AnswersCut,
     F06HalfOpen,
+    F07Full,
+    F09RequestsCut,
+    F17ConsumerGone,
     F18Cut,
 }
 
@@ -50,6 +55,8 @@ pub enum PostgresFault {
     F21Away,
     F22ReadOnly,
     F23Locked,
+    F24Exhausted,
+    F25OlderData,
     F26Terminated,
 }
 
@@ -65,6 +72,7 @@ pub enum NodeFault {
     F34Behind,
     F35Nulls,
     F36Lies,
+    F37OtherChain,
     F43Forgets,
     F45Withholds,
     F49Logs,
@@ -90,7 +98,7 @@ struct Row(Blow, &'static str, (u64, u64));
 const CRASH_MS: (u64, u64) = (2_000, 4_000);
 
 /// Every blow. What is missing here, and why: docs/RELIABILITY.md.
-const ROWS: [Row; 60] = [
+const ROWS: [Row; 67] = [
     Row(Blow::Crash(Api, "C01"), "C01", CRASH_MS),
     Row(Blow::Crash(Api, "C02"), "C02", CRASH_MS),
     Row(Blow::Crash(Api, "C03"), "C03", CRASH_MS),
@@ -118,17 +126,23 @@ const ROWS: [Row; 60] = [
     Row(Blow::F52Zombie(MintProjector), "F52 mint-projector", (5_000, 9_000)),
     Row(Blow::F52Zombie(Confirmer), "F52 confirmer", (5_000, 9_000)),
     Row(Blow::F53Rolling, "F53", (4_000, 6_000)),
+    Row(Blow::F55Starved, "F55", (3_000, 5_000)),
     Row(Blow::Nats(NatsFault::F01Away), "F01", (1_000, 5_000)),
     Row(Blow::Nats(NatsFault::F02Killed), "F02", (0, 0)),
     Row(Blow::Nats(NatsFault::F03Frozen), "F03", (2_000, 6_000)),
     Row(Blow::Nats(NatsFault::F04Slow), "F04", (3_000, 5_000)),
     Row(Blow::Nats(NatsFault::F05AnswersCut), "F05", (3_000, 5_000)),
     Row(Blow::Nats(NatsFault::F06HalfOpen), "F06", (10_000, 11_000)),
+    Row(Blow::Nats(NatsFault::F07Full), "F07", (1_000, 3_000)),
+    Row(Blow::Nats(NatsFault::F09RequestsCut), "F09", (3_000, 4_000)),
+    Row(Blow::Nats(NatsFault::F17ConsumerGone), "F17", (1_000, 3_000)),
     Row(Blow::Nats(NatsFault::F18Cut), "F18", (2_000, 3_000)),
     Row(Blow::Postgres(PostgresFault::C25AnswersCut), "C25", (2_000, 4_000)),
     Row(Blow::Postgres(PostgresFault::F21Away), "F21", (0, 4_000)),
     Row(Blow::Postgres(PostgresFault::F22ReadOnly), "F22", (2_000, 3_000)),
     Row(Blow::Postgres(PostgresFault::F23Locked), "F23", (2_000, 4_000)),
+    Row(Blow::Postgres(PostgresFault::F24Exhausted), "F24", (2_000, 3_000)),
+    Row(Blow::Postgres(PostgresFault::F25OlderData), "F25", (1_000, 3_000)),
     Row(Blow::Postgres(PostgresFault::F26Terminated), "F26", (2_000, 3_000)),
     Row(Blow::Node(NodeFault::F28Gone), "F28", (2_000, 5_000)),
     Row(Blow::Node(NodeFault::F29Limited), "F29", (2_000, 3_000)),
@@ -139,6 +153,7 @@ const ROWS: [Row; 60] = [
     Row(Blow::Node(NodeFault::F34Behind), "F34", (3_000, 5_000)),
     Row(Blow::Node(NodeFault::F35Nulls), "F35", (3_000, 5_000)),
     Row(Blow::Node(NodeFault::F36Lies), "F36", (3_000, 4_000)),
+    Row(Blow::Node(NodeFault::F37OtherChain), "F37", (2_000, 4_000)),
     Row(Blow::Node(NodeFault::F43Forgets), "F43", (2_000, 4_000)),
     Row(Blow::Node(NodeFault::F45Withholds), "F45", (4_000, 10_000)),
     Row(Blow::Node(NodeFault::F49Logs), "F49", (2_000, 4_000)),
@@ -174,7 +189,8 @@ impl Blow {
             | Self::C29Terminate
             | Self::C30Everything
             | Self::F52Zombie(_)
-            | Self::F53Rolling => Track::Processes,
+            | Self::F53Rolling
+            | Self::F55Starved => Track::Processes,
         }
     }
 

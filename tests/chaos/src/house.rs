@@ -58,7 +58,7 @@ pub fn both(service: Service) -> [Instance; 2] {
 
 impl House {
     /// Starts everything.
-    pub async fn start(seed: u64, journal: &Path) -> Self {
+    pub async fn start(seed: u64, folder: &Path) -> Self {
         let options = StackOptions { block_time: BLOCK_TIME, confirmations: CONFIRMATIONS, ..StackOptions::empty() };
         // Two of everything look at the head through two providers, on few cores; orders that expire do so soon.
         let mut stack = Stack::start(options.with("HEAD_POLL_MS", 250).with("MIN_WINDOW_S", 5)).await;
@@ -78,9 +78,13 @@ impl House {
             chain: stack.chain.clone(),
             token: stack.shop.token.clone(),
             rare,
-            journal: Journal::create(journal),
+            journal: Journal::create(folder),
             // A client gives up before it has waited for ever.
-            http: reqwest::Client::builder().timeout(Duration::from_secs(12)).build().unwrap(),
+            http: reqwest::Client::builder()
+                .timeout(Duration::from_secs(12))
+                .pool_idle_timeout(Duration::from_secs(3))
+                .build()
+                .unwrap(),
             urls: [0, 1].map(|nth| stack.url(Instance(Service::Api, nth), "")),
             stack: Mutex::new(stack),
             armed: Data::default(),

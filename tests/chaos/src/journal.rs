@@ -1,6 +1,6 @@
 //! What the load and its listeners saw, and what went wrong: JSON lines for the auditor, written as they happen.
 
-use harness::journal::fired_line;
+use harness::journal::{fired_line, now};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,12 +11,20 @@ use std::sync::Mutex;
 /// The journal of one run.
 pub struct Journal {
     file: Mutex<File>,
+    notes: Mutex<File>,
     fired: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Journal {
-    pub fn create(path: &Path) -> Self {
-        Self { file: Mutex::new(File::create(path).unwrap()), fired: Mutex::default() }
+    /// `journal.jsonl`, and `notes.txt` beside it, in `folder`.
+    pub fn create(folder: &Path) -> Self {
+        let file = |name| Mutex::new(File::create(folder.join(name)).unwrap());
+        Self { file: file("journal.jsonl"), notes: file("notes.txt"), fired: Mutex::default() }
+    }
+
+    /// For who looks into a red run; the auditor does not read it.
+    pub fn note(&self, what: &str) {
+        writeln!(self.notes.lock().unwrap(), "{} {what}", now().to_rfc3339()).unwrap();
     }
 
     pub fn line(&self, line: &Value) {

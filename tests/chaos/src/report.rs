@@ -3,6 +3,7 @@
 use crate::blow::{ALL, Blow, Track};
 use crate::closing::{Closed, Verdict};
 use crate::house::House;
+use crate::listen::Heard;
 use crate::load::Sold;
 use crate::run::Ask;
 use crate::strike::Dealt;
@@ -35,8 +36,8 @@ pub struct Report {
     pub ended_after_ms: u128,
     /// From a blow's end to the next event of who was struck, or of anybody, milliseconds, sorted.
     pub resumed_ms: Vec<i64>,
-    /// Connections of the four clients of event streams.
-    pub connections: usize,
+    /// The four clients of event streams.
+    pub heard: Heard,
     pub disturbed_s: u64,
     pub took_s: u64,
     /// The auditor's own words.
@@ -76,7 +77,7 @@ impl Report {
             fired: ALL.iter().map(|blow| (blow.to_string(), house.journal.count(&blow.to_string()))).collect(),
             ended_after_ms: closed.ended_after.as_millis(),
             resumed_ms,
-            connections: closed.connections,
+            heard: closed.heard,
             disturbed_s: disturbed.as_secs(),
             took_s: took.as_secs(),
             audit: verdict.text,
@@ -105,6 +106,11 @@ impl Report {
             middle(&self.resumed_ms),
             self.resumed_ms.last().copied().unwrap_or_default(),
             self.ended_after_ms
+        );
+        let Heard { connections, reloads } = self.heard;
+        let _ = writeln!(
+            text,
+            "four clients of event streams: {connections} connections, told to load anew {reloads} times"
         );
         for found in &self.found {
             let _ = writeln!(text, "found: {found}");

@@ -29,7 +29,7 @@ pub async fn run(ask: &Ask, folder: &Path) -> Report {
     let begun = Instant::now();
     let plan = Plan::of(ask.seed, ask.time, &ask.only);
     std::fs::write(folder.join("plan.txt"), format!("{plan:#?}\n")).unwrap();
-    let house = Arc::new(House::start(ask.seed, &folder.join("journal.jsonl")).await);
+    let house = Arc::new(House::start(ask.seed, folder).await);
     let buyers = Arc::new(house.stack.lock().await.buyers(PAYERS, WEALTH).await);
     let genesis = journal::genesis(&house.chain, house.token.asset, &buyers).await;
     let supervisor = {

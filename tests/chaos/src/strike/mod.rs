@@ -33,7 +33,9 @@ pub async fn deal(house: &House, steps: &[Step], begun: Instant) -> Vec<Dealt> {
         tokio::time::sleep(step.pause).await;
         let at = now();
         println!("{:>6.1} s  {}", begun.elapsed().as_secs_f32(), step.blow);
+        house.journal.note(&format!("{} begins", step.blow));
         strike(house, step).await;
+        house.journal.note(&format!("{} is over", step.blow));
         dealt.push(Dealt { blow: step.blow, at, healed: now() });
     }
     dealt
@@ -49,6 +51,7 @@ async fn strike(house: &House, step: &Step) {
         Blow::C30Everything => processes::everything(house, step).await,
         Blow::F52Zombie(service) => processes::zombie(house, step, service).await,
         Blow::F53Rolling => processes::rolling(house, step).await,
+        Blow::F55Starved => processes::starved(step).await,
         Blow::Nats(fault) => neighbours::nats(house, step, fault).await,
         Blow::Postgres(fault) => neighbours::postgres(house, step, fault).await,
         Blow::Node(fault) => node::strike(house, step, fault).await,

@@ -20,6 +20,8 @@ pub async fn strike(house: &House, step: &Step, fault: NodeFault) -> u64 {
             &house.nodes
         }
         NodeFault::F28Gone | NodeFault::F29Limited | NodeFault::F31Garbled if step.roll(3) == 0 => &house.nodes,
+        // The first is asked what only steers.
+        NodeFault::F51Fees => &house.nodes[..1],
         _ if step.roll(2) == 0 => &house.nodes[..1],
         _ => &house.nodes[1..],
     };
@@ -67,6 +69,10 @@ fn rules(step: &Step, fault: NodeFault) -> Vec<Rule> {
         NodeFault::F36Lies => {
             let lies = [Lie::Status, Lie::NoLogs, Lie::BlockHash];
             vec![Rule::on(RECEIPT, Fault::LyingReceipt(lies[usize::try_from(step.roll(3)).unwrap()])).percent(60)]
+        }
+        // It has to be away for a moment: who comes back is checked before it is used.
+        NodeFault::F37OtherChain => {
+            vec![Rule::on("eth_chainId", Fault::number("0x1")), Rule::on(ANY, Fault::DropRequest).first(12)]
         }
         NodeFault::F43Forgets => vec![Rule::on(SEND, Fault::Swallow).first(3)],
         NodeFault::F45Withholds => vec![Rule::on(SEND, Fault::Withhold).first(1)],

@@ -13,6 +13,9 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 /// Crash points that few orders pass: the first pass kills.
 const RARE: [&str; 3] = ["C11", "C15", "C22"];
 
+/// Nobody may come by while a neighbour is away: then it is armed again.
+const TRIES: usize = 3;
+
 /// Between two kills of a rolling one.
 const ROLL: Duration = Duration::from_millis(400);
 
@@ -24,19 +27,24 @@ pub async fn crash(house: &House, step: &Step, service: Service, point: &'static
     let name = step.blow.to_string();
     let pass = if RARE.contains(&point) { 1 } else { 1 + step.roll(3) };
     let before = house.journal.count(&name);
-    house.arm(service, &name, &format!("{point}:{pass}")).await;
     let mut looks = 0_u32;
-    until(async || {
-        // A replacement is made where a fee spike prices out what is pooled.
-        if point == "C11" && looks % 60 == 20 {
-            chain::spike(house).await;
+    for _ in 0..TRIES {
+        house.arm(service, &name, &format!("{point}:{pass}")).await;
+        let died = until(async || {
+            // A replacement is made where a fee spike prices out what is pooled.
+            if point == "C11" && looks % 60 == 20 {
+                chain::spike(house).await;
+            }
+            looks += 1;
+            house.journal.count(&name) > before
+        })
+        .await;
+        tokio::time::sleep(step.lasts / 4).await;
+        house.disarm(service).await;
+        if died {
+            break;
         }
-        looks += 1;
-        house.journal.count(&name) > before
-    })
-    .await;
-    tokio::time::sleep(step.lasts / 4).await;
-    house.disarm(service).await;
+    }
     0
 }
 
@@ -45,8 +53,23 @@ pub async fn rebuild(house: &House, step: &Step) -> u64 {
     let kill_at = format!("C24:{}", 1 + step.roll(4));
     let environment = [("DATABASE_SCHEMA", "rebuilt"), ("PAYMINT_KILL_AT", kill_at.as_str())];
     house.stack.lock().await.spawn(REBUILD, &environment);
-    let died = until(async || !house.stack.lock().await.process(REBUILD).is_running()).await;
-    u64::from(died && house.stack.lock().await.process(REBUILD).was_killed())
+    let died = until(async || {
+        let mut stack = house.stack.lock().await;
+        if stack.process(REBUILD).is_running() {
+            return false;
+        }
+        let died = stack.process(REBUILD).was_killed();
+        if !died {
+            // While a neighbour is away it does not even start.
+            stack.spawn(REBUILD, &environment);
+        }
+        died
+    })
+    .await;
+    if !died {
+        house.stack.lock().await.kill(REBUILD);
+    }
+    u64::from(died)
 }
 
 /// Who listens goes on at the other instance.
@@ -107,6 +130,21 @@ pub async fn zombie(house: &House, step: &Step, service: Service) -> u64 {
     let mut stack = house.stack.lock().await;
     stack.process(instance).signal(Signal::SIGCONT);
     u64::from(stack.process(instance).pid() == pid)
+}
+
+/// Twice as many as there are processors spin beside everything.
+pub async fn starved(step: &Step) -> u64 {
+    let until = std::time::Instant::now() + step.lasts;
+    let spinners = 2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    for _ in 0..spinners {
+        std::thread::spawn(move || {
+            while std::time::Instant::now() < until {
+                std::hint::spin_loop();
+            }
+        });
+    }
+    tokio::time::sleep(step.lasts).await;
+    1
 }
 
 /// Each in turn, again and again.
