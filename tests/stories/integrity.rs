@@ -239,7 +239,7 @@ async fn f02_a_server_that_is_killed_again_and_again_raises_no_alarm() {
 /// A stop that somebody wrote is obeyed by all, and ends when a person says so: then what has waited is paid and minted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_is_obeyed_until_a_person_resumes_it() {
-    let mut stack = Stack::start(StackOptions::default()).await;
+    let stack = Stack::start(StackOptions::default()).await;
     let buyers = stack.buyers(2, DOLLAR).await;
     let payer = Buyer::new();
     let mut orders = vec![stack.buy(&buyers[0], 2).await, stack.buy(&payer, 2).await];

@@ -138,7 +138,10 @@ impl Server {
         let stop = api.stop.clone();
         let mut tasks = JoinSet::new();
         let watch = api.ledger.clone().watch(Health::default(), stop.clone());
-        tasks.spawn(async move { Ok(watch.await) });
+        tasks.spawn(async move {
+            watch.await;
+            Ok(())
+        });
         let (one, two, three) = (Arc::clone(&api), Arc::clone(&api), Arc::clone(&api));
         tasks.spawn(async move {
             one.follower.follow(&one.records, one.stop.clone()).await;

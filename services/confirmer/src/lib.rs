@@ -81,7 +81,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let desk = Desk { ledger, chain, heads, retry: config.retry };
     let mut tasks = JoinSet::new();
     let guard = desk.ledger.clone().guard(health.clone(), stop.clone());
-    tasks.spawn(async move { Ok(guard.await) });
+    tasks.spawn(async move {
+        guard.await;
+        Ok(())
+    });
     tasks.spawn(serve_health(config.health, health, stop.clone()));
     tasks.spawn(signed::run(desk.clone(), stop.clone()));
     tasks.spawn(watch::run(desk.clone(), stop.clone()));

@@ -33,9 +33,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health_addr, health.clone(), stop.clone()));
     let guard = ledger.clone().guard(health.clone(), stop.clone());
-    tasks.spawn(async move { Ok(guard.await) });
+    tasks.spawn(async move {
+        guard.await;
+        Ok(())
+    });
     let (scrubbed, copy, token) = (ledger.clone(), store.clone(), stop.clone());
-    tasks.spawn(async move { Ok(scrub::run(&scrubbed, &copy, &token).await) });
+    tasks.spawn(async move {
+        scrub::run(&scrubbed, &copy, &token).await;
+        Ok(())
+    });
     let token = stop.clone();
     tasks.spawn(async move { Ok(project(&ledger, &store, &health, &token).await?) });
     runtime::join(tasks, stop).await
