@@ -21,9 +21,18 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Installations at a time: two cores carry two.
 static PLACES: Semaphore = Semaphore::const_new(2);
 
+/// Processes of one service at a time: two, and one more for what a story does beside them.
+const INSTANCES_MAX: usize = 3;
+
 /// One process of a service; a service alone means its first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instance(pub Service, pub usize);
+
+impl std::fmt::Display for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.0.name(), self.1)
+    }
+}
 
 impl From<Service> for Instance {
     fn from(service: Service) -> Self {
@@ -65,9 +74,9 @@ impl Stack {
             () = mine_fast(&chain) => unreachable!("mining goes on"),
         };
         let first = Service::ALL.map(Instance::from);
-        let (ports, claims) = free_ports(2 + first.len());
+        let (ports, claims) = free_ports(INSTANCES_MAX + first.len());
         let mut addresses = ports.into_iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let api: Vec<SocketAddr> = addresses.by_ref().take(2).collect();
+        let api: Vec<SocketAddr> = addresses.by_ref().take(INSTANCES_MAX).collect();
         let env = environment(&servers, &shop, api[0], &options);
         let mut stack = Self {
             processes: BTreeMap::new(),
@@ -108,10 +117,9 @@ impl Stack {
 
     /// Starts a process and waits for nothing.
     pub fn spawn(&mut self, instance: impl Into<Instance>, more: &[(&str, &str)]) {
-        let instance = instance.into();
-        let Instance(service, nth) = instance;
+        let instance @ Instance(service, nth) = instance.into();
         let health = self.health.get(&instance).map(ToString::to_string);
-        let (addr, name) = (self.api[nth].to_string(), format!("{}-{nth}", service.name()));
+        let (addr, name) = (self.api[nth].to_string(), instance.to_string());
         let log = self.dir.path().join(format!("{name}.log"));
         let own = [("API_ADDR", addr.as_str()), ("INSTANCE", name.as_str())];
         let base = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
