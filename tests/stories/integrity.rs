@@ -2,7 +2,7 @@
 //! seconds, and named; nothing is signed, decided or taken any more, also by who is started again; everything can be read.
 
 use domain::examples;
-use harness::{Buyer, DOLLAR, Order, Service, Stack, StackOptions, eventually};
+use harness::{Buyer, DOLLAR, Order, Paymint, Service, Stack, StackOptions, Stream, eventually};
 use ledger::{Damage, Ledger};
 use runtime::{CancellationToken, Health};
 use serde_json::Value;
@@ -214,6 +214,42 @@ async fn f16_an_older_copy_of_the_store_stops_payouts_and_keeps_reads() {
     struck(Strike::Restored, &["truncated"]).await;
 }
 
+/// In one process, with a user of the ledger for each service: nobody ends, and nobody is kept from starting.
+#[tokio::test(flavor = "multi_thread")]
+async fn f13_paymint_run_stays_and_reads_when_its_ledger_is_made_anew() {
+    let paymint = Paymint::new().await;
+    let (mut process, endpoints) = paymint.start().await;
+    let text = |name: &str| endpoints[name].as_str().unwrap().to_owned();
+    let buy = format!("{}/api/mint/{}", text("api"), endpoints["tokens"][0].as_str().unwrap());
+    let order = harness::buy_with(harness::Client::V2, &buy, &text("demoKey"), 2).await.id();
+    let get = async |path: &str| -> Option<Value> {
+        let answer = reqwest::get(format!("{}{path}", text("api"))).await.ok()?;
+        serde_json::from_str(&answer.text().await.ok()?).ok()
+    };
+    let status = format!("/api/payment/{order}");
+    let minted = async || get(&status).await.filter(|shown| shown["state"] == "minted");
+    eventually("it is minted, and in the rows", minted).await;
+
+    let ops = Stream::at(&text("nats")).await;
+    let answer = ops.ask("STREAM.DELETE.LEDGER", Value::Null).await;
+    assert_eq!(answer["success"], true, "{answer}");
+    ledger::provision(&text("nats")).await.unwrap();
+    let broken = async || get("/readyz").await.filter(|said| said["orders"] == "ledger_broken");
+    let begun = Instant::now();
+    eventually("the api takes no order", broken).await;
+    eventually("it is written down", async || ops.on("ops.stopped.1").await).await;
+    assert!(begun.elapsed() < FOUND_WITHIN, "found after {:?}", begun.elapsed());
+    tokio::time::sleep(QUIET).await;
+    for _ in 0..2 {
+        assert!(process.is_running(), "{}", process.said());
+        assert_eq!(get(&status).await.unwrap()["state"], "minted");
+        eventually("the api takes no order", broken).await;
+        process.terminate().await;
+        process = paymint.start().await.0;
+    }
+    assert!(ops.on("ops.stopped.2").await.is_none());
+}
+
 /// What is not damage: a server that is killed again and again while everybody works.
 #[tokio::test(flavor = "multi_thread")]
 async fn f02_a_server_that_is_killed_again_and_again_raises_no_alarm() {
@@ -224,6 +260,7 @@ async fn f02_a_server_that_is_killed_again_and_again_raises_no_alarm() {
         for buyer in buyers {
             orders.push(stack.buy(buyer, 1).await);
         }
+        stack.until(&orders[orders.len() - 1], "payment.submitted.1").await;
         stack.servers.nats.kill();
         stack.servers.nats.restart().await.unwrap();
         eventually("orders are taken", async || (stack.get("/readyz").await.json["orders"] == "taken").then_some(()))

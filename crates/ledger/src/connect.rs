@@ -62,7 +62,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Connects and passes the gate: server version, durable acks, the stream as `nats/` defines it. A damaged ledger
-    /// passes, because it can be read: [`Ledger::stopped`] says so from the first moment. `source` is the CloudEvents source of what this process writes, `/paymint/api`.
+    /// passes, because it can be read: [`Ledger::stopped`] says so. `source` is the CloudEvents source of what this process writes, `/paymint/api`.
     ///
     /// # Errors
     /// [`ConnectError`] says what to change. Nothing was written.
@@ -75,7 +75,7 @@ impl Ledger {
         let nothing = Seen { created: incarnation, messages: 0, last: 0, last_at: incarnation };
         let integrity = Integrity::new(nothing);
         let ledger = Self { client, jetstream, api, source, integrity, monitor, incarnation };
-        ledger.first_look().await.map_err(|e| ConnectError::Other(e.to_string()))?;
+        ledger.first_look().await;
         Ok(ledger)
     }
 

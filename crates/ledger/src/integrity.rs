@@ -140,6 +140,13 @@ impl Ledger {
         Ok(Some(*n))
     }
 
+    /// So that a stop that stands is known from the start. Where it fails, the first append looks again.
+    pub(crate) async fn first_look(&self) {
+        if let Err(error) = self.look().await {
+            tracing::warn!(%error, "the ledger is looked at again before the first append");
+        }
+    }
+
     /// Looks once.
     ///
     /// # Errors
@@ -172,12 +179,6 @@ impl Ledger {
 
     fn connects(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::Relaxed)
-    }
-
-    /// As long as its requests take.
-    pub(crate) async fn first_look(&self) -> Result<(), LedgerError> {
-        let mut memory = self.integrity.memory.lock().await;
-        self.look_with(&mut memory).await
     }
 
     async fn look_with(&self, memory: &mut Memory) -> Result<(), LedgerError> {
