@@ -78,6 +78,8 @@ pub static KINDS: &[Kind] = &[
     other("tokens",  "registered", "token.registered", Numbered::Once),
     other("keys",    "bound",      "key.bound",        Numbered::Once),
     other("ops",     "parked",     "ops.parked",       Numbered::Once),
+    other("ops",     "stopped",    "ops.stopped",      Numbered::Counted),
+    other("ops",     "resumed",    "ops.resumed",      Numbered::Counted),
 ];
 
 const fn order(name: &'static str, numbered: Numbered, after: &'static [&'static str], leads: Leads) -> Kind {

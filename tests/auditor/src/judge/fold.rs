@@ -83,8 +83,10 @@ pub fn fold(books: &Books, recorded_at: impl Fn(&Event) -> DateTime<Utc>) -> (Mo
             Aggregate::Order(id) => fold.order(&id.to_string(), event, at),
             Aggregate::Token(_) => fold.token(event, at),
             Aggregate::Signer(signer) => fold.batch(&format!("{signer:#x}"), event, at),
-            Aggregate::Ops(_) => fold.set_aside.push(aside(event.seq, "parked_message")),
-            Aggregate::Key(..) => {}
+            Aggregate::Ops(_) if event.kind.name == "parked" => {
+                fold.set_aside.push(aside(event.seq, "parked_message"));
+            }
+            Aggregate::Ops(_) | Aggregate::Key(..) => {}
         }
     }
     fold.set_aside.extend(books.unreadable.iter().map(|(seq, ..)| aside(*seq, "undecodable")));

@@ -18,9 +18,15 @@ pub fn legal(books: &Books) -> Verdict {
     }
     numbers(books, &mut check);
     lanes(books, &mut check);
-    let parked = books.events.iter().filter(|event| matches!(event.of, Aggregate::Ops(_))).count();
+    let said = |name: &str| {
+        books.events.iter().filter(|event| matches!(event.of, Aggregate::Ops(_)) && event.kind.name == name).count()
+    };
+    let (parked, stopped) = (said("parked"), said("stopped"));
     if parked > 0 {
         check.note(format!("{parked} messages are parked: a person must look"));
+    }
+    if stopped > 0 {
+        check.note(format!("payouts were stopped {stopped} times: the ledger was not what it had been"));
     }
     check.verdict("there is no event")
 }
