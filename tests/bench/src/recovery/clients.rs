@@ -59,6 +59,8 @@ pub struct Served {
 pub struct Clients {
     counter: Arc<Counter>,
     stop: CancellationToken,
+    /// Nobody waits for the end any more.
+    dropped: CancellationToken,
     work: JoinHandle<Result<(), Fatal>>,
 }
 
@@ -75,15 +77,20 @@ impl Clients {
     pub fn begin(apis: Vec<SocketAddr>, sale: Sale, rhythm: Rhythm) -> Self {
         let idle = apis.iter().map(|_| Mutex::default()).collect();
         let counter = Arc::new(Counter { apis, idle, served: Mutex::default() });
-        let stop = CancellationToken::new();
+        let (stop, dropped) = (CancellationToken::new(), CancellationToken::new());
         let work = tokio::task::spawn_blocking({
-            let (counter, stop) = (counter.clone(), stop.clone());
+            let (counter, stop, dropped) = (counter.clone(), stop.clone(), dropped.clone());
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(all(counter, sale, rhythm, stop))
+                runtime.block_on(async {
+                    tokio::select! {
+                        done = all(counter, sale, rhythm, stop) => done,
+                        () = dropped.cancelled() => Ok(()),
+                    }
+                })
             }
         });
-        Self { counter, stop, work }
+        Self { counter, stop, dropped, work }
     }
 
     /// The first 202 of this api from then on.
@@ -97,10 +104,17 @@ impl Clients {
     ///
     /// # Errors
     /// The clock is before 1970.
-    pub async fn end(self) -> Result<Served, Fatal> {
+    pub async fn end(mut self) -> Result<Served, Fatal> {
         self.stop.cancel();
-        self.work.await??;
+        (&mut self.work).await??;
         Ok(lock(&self.counter.served).clone())
+    }
+}
+
+impl Drop for Clients {
+    /// The thread ends: this process could not otherwise.
+    fn drop(&mut self) {
+        self.dropped.cancel();
     }
 }
 

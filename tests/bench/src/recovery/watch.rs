@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 /// Between two looks at what was read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// What has not happened by then never will.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// An event that shows that somebody works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
