@@ -4,7 +4,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 PAYMINT := $(CARGO) run --quiet -p standalone --bin paymint --
 
-.PHONY: help demo run test auditor-controls bench fuzz lint fmt check contracts schemas openapi schemathesis tools clean
+.PHONY: help demo run test auditor-controls chaos bench fuzz lint fmt check contracts schemas openapi schemathesis tools clean
 
 help: ## print the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ test: tools ## every test, on real nats-server, PostgreSQL and anvil
 auditor-controls: tools ## the auditor on a good run, and on one with each wrong that it must find
 	$(CARGO) build --workspace --exclude bench
 	$(CARGO) test -p auditor
+
+chaos: tools ## load, seeded faults, auditor: SEED=7 or 1..20, ORDERS=2000, MINUTES=4; tests/chaos/README.md
+	$(CARGO) build --workspace --exclude bench
+	target/debug/chaos --seed $(or $(SEED),1) --orders $(or $(ORDERS),2000) --minutes $(or $(MINUTES),4)
 
 # `make bench intake` is `make bench BENCH=intake`: what follows bench is for the bench, and no target of its own.
 # Options need the long form, because make would take them for its own: make bench BENCH="intake --quick".

@@ -73,6 +73,7 @@ impl Frames {
 
     /// The next event; `None` when the server ends the stream, or dies, or nothing comes for `patience`.
     pub async fn try_next(&mut self, patience: Duration) -> Option<Frame> {
+        self.quiet = false;
         while self.ready.is_empty() {
             match tokio::time::timeout(patience, self.bytes.next()).await {
                 Ok(Some(Ok(chunk))) => self.read(chunk),

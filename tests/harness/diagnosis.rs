@@ -1,6 +1,6 @@
 //! What a failed story shows of its stack.
 
-use crate::stack::{Instance, Stack};
+use crate::stack::Stack;
 use crate::stream::Stream;
 use std::time::Duration;
 
@@ -30,11 +30,11 @@ impl Stack {
             }
         });
         let _ = told.join(); // a ledger that cannot be read is no reason to say nothing else
-        for (Instance(service, nth), process) in &self.processes {
+        for (instance, process) in &self.processes {
             let said = process.said();
             let lines: Vec<&str> = said.lines().collect();
             let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
-            eprintln!("---- {}-{nth}\n{tail}", service.name());
+            eprintln!("---- {instance}\n{tail}");
         }
     }
 }

@@ -14,6 +14,7 @@ mod binaries;
 mod buyer;
 mod chain;
 mod diagnosis;
+pub mod journal;
 mod options;
 mod order;
 mod payers;
@@ -30,6 +31,7 @@ mod watch;
 mod wire;
 
 pub use answers::{Answer, Frame, Frames};
+pub use binaries::binary;
 pub use buyer::Buyer;
 pub use chain::LocalChain;
 pub use options::StackOptions;

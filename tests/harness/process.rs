@@ -98,6 +98,11 @@ impl Process {
         }
     }
 
+    /// Whether it has ended, by SIGKILL.
+    pub fn was_killed(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some_and(was_killed)
+    }
+
     /// SIGTERM, then how it ended and how long that took.
     pub async fn terminate(&mut self) -> (ExitStatus, Duration) {
         let begun = Instant::now();

@@ -21,9 +21,18 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Installations at a time: two cores carry two.
 static PLACES: Semaphore = Semaphore::const_new(2);
 
+/// Processes of one service at a time: two, and one more for what a story does beside them.
+const INSTANCES_MAX: usize = 3;
+
 /// One process of a service; a service alone means its first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instance(pub Service, pub usize);
+
+impl std::fmt::Display for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.0.name(), self.1)
+    }
+}
 
 impl From<Service> for Instance {
     fn from(service: Service) -> Self {
@@ -63,7 +72,7 @@ impl Stack {
             shop = Shop::open(&servers, |_| {}) => shop.unwrap(),
             () = mine_fast(&chain) => unreachable!("mining goes on"),
         };
-        let (api, ports) = free_ports(2);
+        let (api, ports) = free_ports(INSTANCES_MAX);
         let api: Vec<SocketAddr> = api.into_iter().map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect();
         let env = environment(&servers, &shop, api[0], &options);
         let mut stack = Self {
@@ -104,14 +113,14 @@ impl Stack {
 
     /// Starts a process and waits for nothing.
     pub fn spawn(&mut self, instance: impl Into<Instance>, more: &[(&str, &str)]) {
-        let Instance(service, nth) = instance.into();
-        let (addr, name) = (self.api[nth].to_string(), format!("{}-{nth}", service.name()));
+        let instance @ Instance(service, nth) = instance.into();
+        let (addr, name) = (self.api[nth].to_string(), instance.to_string());
         let log = self.dir.path().join(format!("{name}.log"));
         let own = [("API_ADDR", addr.as_str()), ("INSTANCE", name.as_str())];
         let base = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let env: BTreeMap<&str, &str> = base.chain(own).chain(more.iter().copied()).collect();
         let process = Process::start(service.name(), &[], env.into_iter(), &log);
-        self.processes.insert(Instance(service, nth), process);
+        self.processes.insert(instance, process);
     }
 
     /// Changes a variable for every process that is started from now on.

@@ -38,9 +38,17 @@ impl Stream {
 
     /// One request to the JetStream API, with whatever it answers.
     pub async fn ask(&self, api: &str, body: Value) -> Value {
+        self.try_ask(api, body).await.unwrap_or_else(|e| panic!("{api}: {e}"))
+    }
+
+    /// The same of a server that may be away.
+    ///
+    /// # Errors
+    /// No answer: it may have happened all the same.
+    pub async fn try_ask(&self, api: &str, body: Value) -> Result<Value, async_nats::RequestError> {
         let payload = if body.is_null() { String::new() } else { body.to_string() };
-        let answer = self.client.request(format!("$JS.API.{api}"), payload.into()).await;
-        serde_json::from_slice(&answer.unwrap_or_else(|e| panic!("{api}: {e}")).payload).unwrap()
+        let answer = self.client.request(format!("$JS.API.{api}"), payload.into()).await?;
+        Ok(serde_json::from_slice(&answer.payload).unwrap())
     }
 
     /// As anybody with access would publish.

@@ -7,13 +7,13 @@ use crate::line::{Line, Mean, whole_seconds};
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::{OrderEvent, PaymentId};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// Before anything has been seen: an order in a transaction is minted after so long, more or less.
 const GUESS: Duration = Duration::from_secs(10);
 
-/// Orders that are done and still known by their id, 40 bytes each: those of a minute at full load.
+/// Orders that are done and whose parties are still known, 100 bytes each: those of a minute at full load.
 const DONE_KEPT: usize = 65_536;
 
 /// Where an order stands that is not done.
@@ -73,9 +73,9 @@ pub(crate) struct Backlog {
     /// Last sequence that was folded.
     position: u64,
     orders: HashMap<PaymentId, Open>,
-    /// The latest that are done, oldest first, and the same to look up.
+    /// The latest that are done, oldest first, and who paid for which token. A reorganisation tells of many of them again.
     done: VecDeque<PaymentId>,
-    done_ids: HashSet<PaymentId>,
+    done_parties: HashMap<PaymentId, (Address, Address)>,
     /// Unpaid orders by payer.
     payers: HashMap<Address, usize>,
     settle: Line,
@@ -91,7 +91,7 @@ impl Backlog {
             position: 0,
             orders: HashMap::new(),
             done: VecDeque::new(),
-            done_ids: HashSet::new(),
+            done_parties: HashMap::new(),
             payers: HashMap::new(),
             settle: Line::new(settle_rate),
             mint: Line::new(settle_rate),
@@ -120,7 +120,8 @@ impl Backlog {
 
     /// Who pays for which token, if the order is known here.
     pub(crate) fn known(&self, id: PaymentId) -> Option<(Address, Address)> {
-        self.orders.get(&id).filter(|order| order.step != Step::Reserved).map(|order| (order.payer, order.token))
+        let open = self.orders.get(&id).filter(|order| order.step != Step::Reserved);
+        open.map(|order| (order.payer, order.token)).or_else(|| self.done_parties.get(&id).copied())
     }
 
     /// Folds one event of an order of `payer`.
@@ -141,15 +142,15 @@ impl Backlog {
             OrderEvent::PaymentSubmitted(..) => Step::Settling,
             // Its mint was there already, and may go its own way: to its payer it is done, as before.
             OrderEvent::PaymentReverted(..) | OrderEvent::PaymentRestored(..) if before.is_none() => {
-                return self.finish(id);
+                return self.finish(id, (payer, token));
             }
             OrderEvent::PaymentReverted(..) => Step::Settling,
             OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => Step::Paid,
             OrderEvent::MintSubmitted(..) | OrderEvent::MintReverted(..) => Step::Minting,
             OrderEvent::MintDeferred(..) | OrderEvent::MintParked(..) => Step::Held,
-            OrderEvent::PaymentFailed(_) => return self.finish(id),
+            OrderEvent::PaymentFailed(_) => return self.finish(id, (payer, token)),
             OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..) => {
-                self.finish(id);
+                self.finish(id, (payer, token));
                 if let Some(before) = before.filter(|before| before.step == Step::Minting) {
                     self.paid_to_minted.saw(at - before.since);
                 }
@@ -236,17 +237,19 @@ impl Backlog {
 
     /// Whether the order is, or lately was, in the ledger. False says nothing: it may have been done long ago.
     pub(crate) fn has_seen(&self, id: PaymentId) -> bool {
-        self.orders.get(&id).is_some_and(|order| order.step != Step::Reserved) || self.done_ids.contains(&id)
+        self.orders.get(&id).is_some_and(|order| order.step != Step::Reserved) || self.done_parties.contains_key(&id)
     }
 
-    fn finish(&mut self, id: PaymentId) {
+    fn finish(&mut self, id: PaymentId, parties: (Address, Address)) {
+        if self.done_parties.insert(id, parties).is_some() {
+            return;
+        }
         if self.done.len() == DONE_KEPT
             && let Some(oldest) = self.done.pop_front()
         {
-            self.done_ids.remove(&oldest);
+            self.done_parties.remove(&oldest);
         }
         self.done.push_back(id);
-        self.done_ids.insert(id);
     }
 
     fn put(&mut self, id: PaymentId, order: Open) {

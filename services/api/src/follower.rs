@@ -12,6 +12,7 @@ use domain::{Event, OrderEvent, PaymentId, Purchase};
 use futures_util::StreamExt;
 use ledger::{Ledger, LedgerError, Recorded};
 use runtime::CancellationToken;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use store::{OpenOrder, StageName};
@@ -35,6 +36,8 @@ pub(crate) struct Follower {
     catalogue: Arc<Catalogue>,
     pub(crate) hub: Arc<Hub>,
     backlog: Mutex<Backlog>,
+    /// The backlog was taken from the read models.
+    seeded: AtomicBool,
     circuit: Mutex<Circuit>,
 }
 
@@ -42,7 +45,14 @@ impl Follower {
     /// Knows nothing until [`Follower::follow`].
     pub(crate) fn new(ledger: Ledger, catalogue: Arc<Catalogue>, settle_rate: u32) -> Self {
         let backlog = Mutex::new(Backlog::new(settle_rate));
-        Self { ledger, catalogue, hub: Arc::default(), backlog, circuit: Mutex::default() }
+        Self {
+            ledger,
+            catalogue,
+            hub: Arc::default(),
+            backlog,
+            seeded: AtomicBool::new(false),
+            circuit: Mutex::default(),
+        }
     }
 
     /// Where an order stands in line.
@@ -71,15 +81,21 @@ impl Follower {
         }
     }
 
-    /// From the news that are kept for clients who come back, to the ledger's end, and on.
+    /// From where reading broke off, or else from the news that are kept for clients who come back; to the ledger's end,
+    /// and on.
     async fn read(&self, records: &Records) -> Result<(), LedgerError> {
-        let (_, end) = self.ledger.state().await?;
-        let after = end.saturating_sub(KEPT as u64);
-        self.hub.restart(after);
-        // What is registered from now on is among the news.
-        self.catalogue.load().await?;
-        self.backlog(|backlog| backlog.reset(after, []));
-        let mut seed_at = Some(Instant::now());
+        let (created, end) = self.ledger.state().await?;
+        // The same ledger, and no shorter: what is known stays known, and open streams stay open.
+        let goes_on = self.hub.is_live() && created == self.ledger.incarnation() && self.hub.last() <= end;
+        let after = if goes_on { self.hub.last() } else { end.saturating_sub(KEPT as u64) };
+        if !goes_on {
+            self.hub.restart(after);
+            // What is registered from now on is among the news.
+            self.catalogue.load().await?;
+            self.backlog(|backlog| backlog.reset(after, []));
+            self.seeded.store(false, Ordering::Relaxed);
+        }
+        let mut seed_at = (!self.seeded.load(Ordering::Relaxed)).then(Instant::now);
         let mut news = self.ledger.follow_from(EVERYTHING, after + 1);
         if after == end {
             self.hub.live();
@@ -105,7 +121,8 @@ impl Follower {
                 }
             }
             if seed_at.is_some_and(|at| at <= Instant::now()) {
-                seed_at = if self.seed(records).await? { None } else { Some(Instant::now() + SEED_INTERVAL) };
+                self.seeded.store(self.seed(records).await?, Ordering::Relaxed);
+                seed_at = (!self.seeded.load(Ordering::Relaxed)).then(|| Instant::now() + SEED_INTERVAL);
             }
         }
     }

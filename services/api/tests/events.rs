@@ -111,6 +111,29 @@ async fn f02_news_arrive_after_the_ledger_was_restarted() {
     assert_eq!(reader.next().await.unwrap().id, sequence);
 }
 
+/// Longer than anybody waits for an answer of the ledger: reading breaks off, and goes on where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn f01_a14_streams_stay_open_while_the_ledger_is_away_for_long_and_miss_nothing() {
+    let mut house = House::start().await;
+    let api = house.instance(&[]).await;
+    let id = api.buy(10, 7).await.id();
+    let mut readers = Vec::new();
+    for query in [format!("?payment={id}"), format!("?token={}", examples::TOKEN)] {
+        readers.push(Reader::of(&api, &query, Some(0)).await);
+    }
+    for reader in &mut readers {
+        reader.next().await.unwrap();
+    }
+    house.nats.kill();
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    house.nats.restart().await.unwrap();
+    eventually("the ledger answers", async || house.ledger.state().await.is_ok()).await;
+    let sequence = house.happens(id, steps().remove(1)).await;
+    for reader in &mut readers {
+        assert_eq!(reader.next().await.unwrap().id, sequence);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn b49_a_position_that_is_none_gets_reset_and_the_whole_history() {
     let house = House::start().await;

@@ -1,9 +1,8 @@
 //! The auditor as a program, on one run that is tampered with.
 
-use crate::load::{Journal, address_of};
-use harness::{LocalChain, Stack};
+use crate::load::Journal;
+use harness::{LocalChain, Stack, journal};
 use serde_json::{Value, json};
-use standalone::accounts::{MINTER_KEYS, SENDER_KEYS};
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -56,33 +55,6 @@ pub struct Said {
     verdicts: Vec<Value>,
 }
 
-/// Accounts of the chain before the load.
-pub async fn genesis(stack: &Stack, accounts: &[harness::Buyer]) -> Value {
-    let block = quantity(&stack.chain.rpc("eth_blockNumber", json!([])).await);
-    let mut asset = serde_json::Map::new();
-    for buyer in accounts {
-        let balance = stack.chain.usdc_of(stack.shop.asset, buyer.address).await;
-        asset.insert(buyer.address.to_string(), json!(balance.to_string()));
-    }
-    let (mut wei, mut nonces) = (serde_json::Map::new(), serde_json::Map::new());
-    for relayer in relayers() {
-        let balance = stack.chain.rpc("eth_getBalance", json!([relayer, "latest"])).await;
-        let balance: alloy_primitives::U256 = serde_json::from_value(balance).unwrap();
-        wei.insert(relayer.clone(), json!(balance.to_string()));
-        nonces.insert(relayer.clone(), json!(stack.chain.nonce(relayer.parse().unwrap()).await));
-    }
-    json!({ "block": block, "asset": asset, "wei": wei, "nonces": nonces })
-}
-
-/// Every key that sends for Paymint.
-pub fn relayers() -> Vec<String> {
-    SENDER_KEYS.iter().chain(&MINTER_KEYS).map(|key| address_of(key).to_string()).collect()
-}
-
-fn quantity(value: &Value) -> u64 {
-    u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
-}
-
 impl Bench {
     pub fn new(stack: &Stack, genesis: Value, journal: Journal) -> Self {
         let dir = stack.dir.path().join("audit");
@@ -103,7 +75,7 @@ impl Bench {
             "asset": stack.shop.asset,
             "settlement": stack.shop.settlement,
             "factory": stack.shop.factory,
-            "relayers": relayers(),
+            "relayers": journal::relayers(),
             "confirmations": CONFIRMATIONS,
             "genesis": genesis,
             "faults": [{ "name": "kill payment-sender", "atLeast": 1 }],

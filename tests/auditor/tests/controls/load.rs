@@ -2,8 +2,8 @@
 
 use crate::bench::mining;
 use crate::trouble;
-use alloy_primitives::{Address, hex};
-use chrono::{DateTime, SubsecRound, Utc};
+use alloy_primitives::hex;
+use harness::journal::{fired_line, now, request_line};
 use harness::{Answer, Buyer, Frames, Instance, Order, Outcome, Payment, Service, Stack};
 use serde_json::{Value, json};
 use standalone::accounts::OWNER;
@@ -51,25 +51,9 @@ impl Journal {
         let at = now();
         let answer = Answer::of(request.send().await.unwrap()).await.unwrap();
         let told = json!({ "status": answer.status, "body": answer.text });
-        self.0.push(request_line(at, &path, header, key, &body, if lost { Value::Null } else { told }));
+        self.0.push(request_line(at, &path, (header.0, &header.1), key, &body, if lost { Value::Null } else { told }));
         answer
     }
-}
-
-/// A line of the journal.
-pub fn request_line(
-    at: DateTime<Utc>,
-    path: &str,
-    header: (&str, String),
-    key: Option<&str>,
-    body: &str,
-    answer: Value,
-) -> Value {
-    json!({
-        "kind": "request", "at": at, "method": "POST", "path": path,
-        "payment": { "name": header.0, "value": header.1 }, "idempotencyKey": key, "body": body,
-        "answeredAt": if answer.is_null() { Value::Null } else { json!(now()) }, "answer": answer,
-    })
 }
 
 /// What the load leaves for the controls.
@@ -94,6 +78,7 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     for (name, filter, query) in clients {
         listeners.push(Listener::open(stack, name, filter, query).await);
     }
+    let processes = Service::ALL.map(Instance::from);
     let mut orders = Vec::new();
     for n in 0..ORDERS {
         let payment = buyers[n % 5].pay(&token, u32::try_from(1 + n % 3).unwrap());
@@ -110,7 +95,7 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
         if n == WARM {
             // What every process needs once, it has by now.
             stack.until_quiet(&orders).await;
-            journal.0.extend(samples(stack, "baseline"));
+            journal.0.extend(stack.samples(&processes, "baseline"));
         }
         if n == 8 {
             // The application starts over: a new authorization under the old key.
@@ -119,11 +104,11 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
             assert_eq!((same.status, same.id()), (202, answer.id()), "{same:?}");
             stack.kill(Service::PaymentSender);
             stack.run(Service::PaymentSender).await;
-            journal.0.push(json!({ "kind": "fired", "name": "kill payment-sender", "count": 1 }));
+            journal.0.push(fired_line("kill payment-sender", 1));
         }
     }
     stack.until_quiet(&orders).await;
-    journal.0.extend(samples(stack, "after"));
+    journal.0.extend(stack.samples(&processes, "after"));
     // For another price than it is signed for: refused.
     let cheap = buyers[0].pay(&token, 1);
     let (name, value) = cheap.v2();
@@ -190,40 +175,11 @@ impl Listener {
     }
 }
 
-/// What every service uses now, as lines of the journal.
-fn samples(stack: &mut Stack, phase: &str) -> Vec<Value> {
-    Service::ALL
-        .iter()
-        .map(|service| {
-            let pid = stack.process(Instance(*service, 0)).pid();
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-            let field = |name: &str| -> u64 {
-                let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-                line.split_whitespace().next().unwrap().parse().unwrap()
-            };
-            let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-            json!({
-                "kind": "resource", "process": service.name(), "phase": phase,
-                "rssBytes": field("VmRSS:") * 1024, "fds": fds, "tasks": field("Threads:"),
-            })
-        })
-        .collect()
-}
-
-/// The address of a private key.
-pub fn address_of(key: &str) -> Address {
-    Buyer::with_key(key).address
-}
-
 /// A line of the journal that says 202 for a payment that was never sent.
 pub fn never_sent(payment: &Payment) -> Value {
     let (name, value) = payment.v2();
     let answer = json!({ "paymentQueueId": payment.id() }).to_string();
     let body = json!({ "quantity": payment.quantity }).to_string();
     let path = format!("/api/mint/{}", hex::encode_prefixed(payment.terms.token));
-    request_line(now(), &path, (name, value), None, &body, json!({ "status": 202, "body": answer }))
-}
-
-fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(6)
+    request_line(now(), &path, (name, &value), None, &body, json!({ "status": 202, "body": answer }))
 }

@@ -10,10 +10,10 @@ mod trouble;
 
 use bench::Bench;
 use doctored::Doctored;
-use harness::{Bill, DOLLAR, Entry, Payment, Service, Stack, StackOptions};
+use harness::{Bill, DOLLAR, Entry, Payment, Service, Stack, StackOptions, journal};
 use load::Load;
 use serde_json::json;
-use standalone::accounts::{MINTER_KEYS, OWNER};
+use standalone::accounts::{MINTER_KEYS, MINTERS, OWNER};
 use std::time::Instant;
 use tamper::Tamper;
 
@@ -23,7 +23,7 @@ async fn the_auditor_is_green_on_a_good_run_and_red_on_every_control() {
     let options = StackOptions { confirmations: bench::CONFIRMATIONS, ..StackOptions::default() };
     let mut stack = Stack::start(options).await;
     let buyers = stack.buyers(6, 10 * DOLLAR).await;
-    let genesis = bench::genesis(&stack, &buyers).await;
+    let genesis = journal::genesis(&stack.chain, stack.shop.asset, &buyers).await;
     let load = load::run(&mut stack, &buyers).await;
     for service in Service::ALL {
         stack.terminate(service).await;
@@ -94,7 +94,7 @@ async fn on_the_chain(stack: &Stack, load: &Load, bench: &mut Bench) {
             "money that left a token" => hand.spend(token.token).await,
             "money that left a payer without a pair" => hand.spend(idle.address).await,
             "a token with other decimals" => hand.other_decimals().await,
-            "a relayer's transaction that is not ours" => hand.foreign(load::address_of(MINTER_KEYS[1])).await,
+            "a relayer's transaction that is not ours" => hand.foreign(MINTERS[1]).await,
             "failed, then charged late" => {
                 hand.forget(load.cancelled.transfer.authorization.from, nonce(&load.cancelled)).await;
                 hand.submit(&load.cancelled).await;

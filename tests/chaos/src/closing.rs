@@ -1,0 +1,170 @@
+//! The end of a run: everything is healed, everything ends, and the auditor reads it.
+
+use crate::house::{CONFIRMATIONS, House, everyone};
+use crate::listen::{Heard, Listener};
+use crate::plan::Plan;
+use crate::strike::{REBUILD, unpause};
+use chrono::{DateTime, Utc};
+use harness::journal::{now, relayers};
+use harness::{Entry, binary};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+use tokio::task::JoinHandle;
+
+/// What has not ended after this does not end: A15 then names it.
+const ENDS_WITHIN: Duration = Duration::from_secs(240);
+
+/// Few processes live through a run, and what they keep open or allocated for later differs: three times what they had
+/// when they were warm is found, which a run of some minutes can tell from what grows without end.
+const GROWN_MAX_PERCENT: u64 = 200;
+
+/// Transactions of ours that revert: the pause of USDC meets what is signed already.
+const REVERTED_MAX_PERCENT: u64 = 10;
+
+/// Checks that have something to look at in every run; A13 has no service yet.
+const REQUIRED: &str = "A01,A02,A03,A04,A05,A06,A07,A08,A09,A10,A11,A12,A14,A15,A16,A17";
+
+/// How it ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Closed {
+    pub healed_at: DateTime<Utc>,
+    /// From then on until every order had ended.
+    pub ended_after: Duration,
+    /// All clients of event streams together.
+    pub heard: Heard,
+}
+
+/// Waits until every order that the ledger has is at an end, and projected. False: some never were.
+pub async fn until_ended(house: &House) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < ENDS_WITHIN {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let stack = house.stack.lock().await;
+        let open = "SELECT count(*) FROM payments WHERE stage NOT IN ('minted', 'failed', 'mint_parked', 'lost')";
+        let open = sqlx::query_scalar::<_, i64>(AssertSqlSafe(open.to_owned())).fetch_one(&stack.tables).await;
+        if open.is_ok_and(|open| open == 0) && stack.projected("public").await == stack.stream.last_seq().await {
+            return true;
+        }
+    }
+    false
+}
+
+/// Heals everything, waits for every end, rebuilds the read models beside the live ones, and stops the services.
+pub async fn close(house: &House, listeners: Vec<Listener>, supervisor: JoinHandle<()>) -> Closed {
+    house.nats.heal();
+    house.postgres.heal();
+    house.nodes.iter().for_each(|node| node.heal());
+    unpause(house).await;
+    let (healed_at, healed) = (now(), Instant::now());
+    if !until_ended(house).await {
+        house.found(format!("orders were open {} s after everything was healed", ENDS_WITHIN.as_secs()));
+    }
+    let ended_after = healed.elapsed();
+    rebuild(house).await;
+    supervisor.abort();
+    let mut stack = house.stack.lock().await;
+    for sample in stack.samples(&everyone(), "after") {
+        house.journal.line(&sample);
+    }
+    drop(stack);
+    let mut heard = Heard::default();
+    for listener in listeners {
+        let Heard { connections, reloads } = listener.close().await;
+        heard = Heard { connections: heard.connections + connections, reloads: heard.reloads + reloads };
+    }
+    let mut stack = house.stack.lock().await;
+    for instance in everyone() {
+        let (status, took) = stack.terminate(instance).await;
+        if !status.success() || took > Duration::from_secs(10) {
+            house.found(format!("C29: {instance} ended with {status} after {} ms", took.as_millis()));
+        }
+    }
+    Closed { healed_at, ended_after, heard }
+}
+
+/// A10: the read models from sequence 1, beside the live ones.
+async fn rebuild(house: &House) {
+    let mut stack = house.stack.lock().await;
+    stack.spawn(REBUILD, &[("DATABASE_SCHEMA", "rebuilt")]);
+    let begun = Instant::now();
+    while stack.projected("rebuilt").await != stack.stream.last_seq().await {
+        if begun.elapsed() > ENDS_WITHIN {
+            house.found("a rebuild of the read models did not come to its end".to_owned());
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    stack.kill(REBUILD);
+}
+
+/// What the auditor is told beside the servers.
+pub struct Run<'a> {
+    pub genesis: Value,
+    pub plan: &'a Plan,
+    pub folder: &'a Path,
+    pub healed_at: DateTime<Utc>,
+}
+
+/// What it said.
+pub struct Verdict {
+    pub green: bool,
+    pub text: String,
+    /// Ids that are red.
+    pub red: Vec<String>,
+}
+
+/// Runs the auditor, a program of its own, over what is left.
+pub async fn audit(house: &House, run: Run<'_>) -> Verdict {
+    let stack = house.stack.lock().await;
+    let logs = run.folder.join("logs");
+    std::fs::create_dir_all(&logs).unwrap();
+    for entry in std::fs::read_dir(stack.dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            std::fs::copy(&path, logs.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let faults: Vec<Value> =
+        run.plan.steps().map(|step| json!({ "name": step.blow.to_string(), "atLeast": 1 })).collect();
+    let told = json!({
+        "journal": "journal.jsonl",
+        "logs": "logs",
+        "rpcUrl": stack.servers.anvil.rpc_url(),
+        "natsUrl": stack.servers.nats.url(),
+        "natsApi": "$JS.API",
+        "databaseUrl": stack.servers.postgres.url(),
+        "rebuiltSchema": "rebuilt",
+        "asset": stack.shop.asset,
+        "settlement": stack.shop.settlement,
+        "factory": stack.shop.factory,
+        "relayers": relayers(),
+        "confirmations": CONFIRMATIONS,
+        "genesis": run.genesis,
+        "healedAt": run.healed_at,
+        "faults": faults,
+        "bounds": {
+            "quietMs": 2_000, "waitS": 60, "terminalWithinS": 60,
+            "revertedMaxPercent": REVERTED_MAX_PERCENT, "grownMaxPercent": GROWN_MAX_PERCENT,
+        },
+    });
+    let (file, out) = (run.folder.join("run.json"), run.folder.join("verdicts.json"));
+    std::fs::write(&file, format!("{told:#}\n")).unwrap();
+    let mut program = Command::new(binary("auditor"));
+    let output = program.arg(&file).arg("--out").arg(&out).args(["--require", REQUIRED]).output().await.unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let said: Value = std::fs::read(&out).map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap());
+    let red = said["verdicts"].as_array().into_iter().flatten().filter(|verdict| verdict["outcome"] == "red");
+    let red = red.map(|verdict| verdict["id"].as_str().unwrap().to_owned()).collect();
+    Verdict { green: output.status.success(), text, red }
+}
+
+/// Every event, also as lines of `ledger.jsonl` in the folder.
+pub async fn ledger(house: &House, folder: &Path) -> Vec<Entry> {
+    let entries = house.stack.lock().await.stream.all().await;
+    let line = |entry: &Entry| format!("{} {} {} {}\n", entry.seq, entry.time, entry.subject, entry.body);
+    std::fs::write(folder.join("ledger.txt"), entries.iter().map(line).collect::<String>()).unwrap();
+    entries
+}

@@ -1,0 +1,176 @@
+//! One Paymint with two of every service, proxies before all its neighbours, and somebody who starts again what dies.
+
+use crate::journal::Journal;
+use crate::load::rare_token;
+use domain::TokenTerms;
+use faults::{RpcProxy, TcpProxy};
+use harness::{Instance, LocalChain, Service, Stack, StackOptions};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex as Data;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// N: shallow enough that a reorganisation of some blocks goes deeper.
+pub const CONFIRMATIONS: u64 = 3;
+
+/// anvil goes on with whole seconds after it was halted, so it begins with one.
+const BLOCK_TIME: Duration = Duration::from_secs(1);
+
+/// Between a process's death and its successor, as a supervisor of services has it.
+const RESTART: Duration = Duration::from_millis(200);
+
+/// One Paymint in trouble.
+pub struct House {
+    pub stack: Mutex<Stack>,
+    pub nats: TcpProxy,
+    pub postgres: TcpProxy,
+    pub nodes: [RpcProxy; 2],
+    pub chain: LocalChain,
+    pub token: TokenTerms,
+    pub rare: TokenTerms,
+    pub journal: Journal,
+    pub http: reqwest::Client,
+    /// Of the two instances of the api.
+    pub urls: [String; 2],
+    armed: Data<BTreeMap<Instance, Armed>>,
+    found: Data<Vec<String>>,
+}
+
+/// A process that is to die by its own hand.
+#[derive(Clone, Debug)]
+struct Armed {
+    /// As the journal names it.
+    name: String,
+    variable: String,
+}
+
+/// Two of every service.
+pub fn everyone() -> Vec<Instance> {
+    Service::ALL.iter().flat_map(|service| both(*service)).collect()
+}
+
+/// Both instances of a service.
+pub fn both(service: Service) -> [Instance; 2] {
+    [Instance(service, 0), Instance(service, 1)]
+}
+
+impl House {
+    /// Starts everything.
+    pub async fn start(seed: u64, folder: &Path) -> Self {
+        let options = StackOptions { block_time: BLOCK_TIME, confirmations: CONFIRMATIONS, ..StackOptions::empty() };
+        // Two of everything look at the head through two providers, on few cores; orders that expire do so soon.
+        let mut stack = Stack::start(options.with("HEAD_POLL_MS", 250).with("MIN_WINDOW_S", 5)).await;
+        let rare = rare_token(&stack).await;
+        let (nats, postgres) = (stack.proxy_nats().await, stack.proxy_postgres().await);
+        let url = stack.servers.anvil.rpc_url();
+        let nodes = [RpcProxy::before(&[&url], seed).await.unwrap(), RpcProxy::before(&[&url], !seed).await.unwrap()];
+        stack.set("RPC_URL", &format!("{},{}", nodes[0].url(), nodes[1].url()));
+        stack.run_all().await;
+        for instance in everyone().into_iter().filter(|instance| instance.1 == 1) {
+            stack.run(instance).await;
+        }
+        Self {
+            nats,
+            postgres,
+            nodes,
+            chain: stack.chain.clone(),
+            token: stack.shop.token.clone(),
+            rare,
+            journal: Journal::create(folder),
+            // A client gives up before it has waited for ever.
+            http: reqwest::Client::builder()
+                .timeout(Duration::from_secs(12))
+                .pool_idle_timeout(Duration::from_secs(3))
+                .build()
+                .unwrap(),
+            urls: [0, 1].map(|nth| stack.url(Instance(Service::Api, nth), "")),
+            stack: Mutex::new(stack),
+            armed: Data::default(),
+            found: Data::default(),
+        }
+    }
+
+    /// Starts again what has ended, for ever. Whoever died at a crash point is counted.
+    pub async fn supervise(&self) {
+        loop {
+            let mut dead = Vec::new();
+            {
+                let mut stack = self.stack.lock().await;
+                for instance in everyone() {
+                    if !stack.process(instance).is_running() {
+                        dead.push(instance);
+                    }
+                }
+            }
+            tokio::time::sleep(RESTART).await;
+            let mut stack = self.stack.lock().await;
+            for instance in dead {
+                if stack.process(instance).is_running() {
+                    continue;
+                }
+                if let Some(armed) = self.armed.lock().unwrap().remove(&instance) {
+                    // By itself: whoever else kills an armed process disarms it first. Without its neighbours a process
+                    // does not start, which is not the death that it was armed for.
+                    if stack.process(instance).was_killed() {
+                        self.journal.fired(&armed.name, 1);
+                    }
+                }
+                stack.spawn(instance, &[]);
+            }
+        }
+    }
+
+    /// Both instances of a service are killed and started again, to die where `variable` (`C07:2`) says.
+    pub async fn arm(&self, service: Service, name: &str, variable: &str) {
+        let mut stack = self.stack.lock().await;
+        for instance in both(service) {
+            let armed = Armed { name: name.to_owned(), variable: variable.to_owned() };
+            self.armed.lock().unwrap().remove(&instance);
+            stack.kill(instance);
+            stack.spawn(instance, &[("PAYMINT_KILL_AT", &armed.variable)]);
+            self.armed.lock().unwrap().insert(instance, armed);
+        }
+    }
+
+    /// Whoever of them still waits for its death gets another life.
+    pub async fn disarm(&self, service: Service) {
+        let mut stack = self.stack.lock().await;
+        for instance in both(service) {
+            if self.armed.lock().unwrap().remove(&instance).is_some() {
+                stack.kill(instance);
+                stack.spawn(instance, &[]);
+            }
+        }
+    }
+
+    /// SIGKILL; the supervisor starts it again.
+    pub async fn kill(&self, instance: Instance) {
+        self.forget(instance);
+        self.stack.lock().await.kill(instance);
+    }
+
+    /// It does not die at a crash point any more.
+    pub fn forget(&self, instance: Instance) {
+        self.armed.lock().unwrap().remove(&instance);
+    }
+
+    /// Something is wrong that the auditor does not look at.
+    pub fn found(&self, what: String) {
+        self.found.lock().unwrap().push(what);
+    }
+
+    pub fn all_found(&self) -> Vec<String> {
+        self.found.lock().unwrap().clone()
+    }
+
+    /// Asks the chain, past the proxies.
+    ///
+    /// # Errors
+    /// Its own.
+    pub async fn ask(&self, method: &'static str, params: Value) -> Result<Value, String> {
+        use alloy::providers::Provider;
+        self.chain.provider.raw_request(method.into(), params).await.map_err(|e| e.to_string())
+    }
+}

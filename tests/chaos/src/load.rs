@@ -1,0 +1,295 @@
+//! People who buy: at a steady pace, with everything that people do, and with the patience to ask again.
+
+use crate::house::House;
+use alloy_primitives::B256;
+use chain::dev::{DevChain, NewToken};
+use domain::{PaymentKey, TokenTerms};
+use harness::journal::{now, request_line};
+use harness::{Answer, Bill, Buyer, DOLLAR, Payment, Stack};
+use ledger::Ledger;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use standalone::accounts::OWNER;
+use standalone::{Shop, shop};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// Payers with money; each has a few orders under way at a time.
+pub const PAYERS: usize = 100;
+
+/// What each of them has: enough for every order of a long run.
+pub const WEALTH: u64 = 20 * DOLLAR;
+
+/// A client gives up after this, and never knows.
+const GIVES_UP: Duration = Duration::from_secs(60);
+
+/// The longest that a client waits although it is told to wait longer.
+const WAITS_MAX: Duration = Duration::from_secs(3);
+
+/// Payments of the penniless and the careless are good for so long.
+const SHORT_S: u64 = 25;
+
+/// Purchases after which every process has what it needs once.
+const WARM: usize = 40;
+
+/// Between two orders when all that were asked for are made, but not everything has gone wrong yet.
+const TRICKLE: Duration = Duration::from_millis(300);
+
+/// What people do, and how many in a hundred do it. The others simply buy.
+const MANNERS: [(Manner, u8); 10] = [
+    (Manner::SentTwice, 6),
+    (Manner::AnewUnderKey, 6),
+    (Manner::Penniless, 3),
+    (Manner::FundedLate, 4),
+    (Manner::Cancelled, 3),
+    (Manner::ThirdParty, 3),
+    (Manner::Rare, 4),
+    (Manner::Garbled, 2),
+    (Manner::WrongPrice, 2),
+    (Manner::FirstGeneration, 20),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// With a v2 header, and nothing else.
+    Plain,
+    /// With a v1 header.
+    FirstGeneration,
+    /// The same header to both instances at once.
+    SentTwice,
+    /// The whole purchase again, newly signed, under the same `Idempotency-Key`.
+    AnewUnderKey,
+    /// Without money, and none comes.
+    Penniless,
+    /// Without money, which comes later.
+    FundedLate,
+    /// Cancelled by its payer as soon as it is sent.
+    Cancelled,
+    /// Somebody else submits the authorization.
+    ThirdParty,
+    /// Of a token that is soon sold out.
+    Rare,
+    /// A header that nobody can read.
+    Garbled,
+    /// For another price than it is signed for.
+    WrongPrice,
+}
+
+/// A token of ten units: who comes later is charged, and its mint is parked.
+pub async fn rare_token(stack: &Stack) -> TokenTerms {
+    let config = NewToken { max_units: 10, symbol: "RARE".to_owned(), ..shop::demo_token() };
+    let chain = DevChain::connect(&stack.servers.anvil.rpc_url()).await.unwrap();
+    let key = PaymentKey(B256::repeat_byte(1));
+    let terms = chain.create_token(OWNER, stack.shop.factory, stack.shop.asset, key, config).await.unwrap();
+    let ledger = Ledger::connect(&Shop::ledger(&stack.servers), "/paymint/standalone").await.unwrap();
+    shop::register(&ledger, &terms).await.unwrap();
+    terms
+}
+
+/// What the load came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sold {
+    pub purchases: usize,
+    pub accepted: usize,
+    pub refused: usize,
+    /// Nobody answered in time.
+    pub unknown: usize,
+}
+
+/// The people, and what they do.
+pub struct Load {
+    house: Arc<House>,
+    buyers: Arc<Vec<Buyer>>,
+    seed: u64,
+    accepted: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
+    unknown: Arc<AtomicUsize>,
+}
+
+impl Load {
+    pub fn new(house: Arc<House>, buyers: Arc<Vec<Buyer>>, seed: u64) -> Self {
+        Self { house, buyers, seed, accepted: Arc::default(), refused: Arc::default(), unknown: Arc::default() }
+    }
+
+    /// Plain purchases, after which every process is warm.
+    pub async fn warm_up(&self) {
+        let plain: JoinSet<()> = (0..WARM).map(|nth| self.purchase(nth, Some(Manner::Plain))).collect();
+        plain.join_all().await;
+    }
+
+    /// `count` purchases, evenly over `time`, then a trickle until `over`. Returns when the last client has its answer,
+    /// or has given up.
+    pub async fn run(&self, count: usize, time: Duration, over: &AtomicBool) -> Sold {
+        let pause = time / u32::try_from(count.max(1)).unwrap();
+        let begun = Instant::now();
+        let mut purchases = JoinSet::new();
+        let mut made = 0;
+        while made < count || !over.load(Ordering::Relaxed) {
+            purchases.spawn(self.purchase(WARM + made, None));
+            made += 1;
+            let due = if made <= count { pause * u32::try_from(made).unwrap() } else { begun.elapsed() + TRICKLE };
+            tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
+        }
+        while let Some(done) = purchases.join_next().await {
+            done.unwrap();
+        }
+        let number = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        Sold {
+            purchases: made,
+            accepted: number(&self.accepted),
+            refused: number(&self.refused),
+            unknown: number(&self.unknown),
+        }
+    }
+
+    /// The whole of the `nth` purchase, by the manners that the seed gives it where none are named.
+    fn purchase(&self, nth: usize, manner: Option<Manner>) -> impl Future<Output = ()> + Send + use<> {
+        let mut rng = StdRng::seed_from_u64(self.seed ^ (u64::try_from(nth).unwrap() << 20));
+        let mut left = rng.random_range(0..100_u8);
+        let drawn = MANNERS.iter().find(|(_, share)| {
+            let is_it = left < *share;
+            left = left.saturating_sub(*share);
+            is_it
+        });
+        let manner = manner.or(drawn.map(|(drawn, _)| *drawn)).unwrap_or(Manner::Plain);
+        let client = Client {
+            house: self.house.clone(),
+            first: rng.random_range(0..2),
+            accepted: self.accepted.clone(),
+            refused: self.refused.clone(),
+            unknown: self.unknown.clone(),
+        };
+        let buyer = match manner {
+            Manner::Penniless | Manner::FundedLate => Buyer::new(),
+            _ => self.buyers[nth % self.buyers.len()].clone(),
+        };
+        let (quantity, patience) = (rng.random_range(1..4), Duration::from_millis(rng.random_range(500..6_000)));
+        async move { client.does(manner, &buyer, quantity, patience, nth).await }
+    }
+}
+
+/// One client of the api: it asks one instance, and the other when that does not answer.
+struct Client {
+    house: Arc<House>,
+    first: usize,
+    accepted: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
+    unknown: Arc<AtomicUsize>,
+}
+
+impl Client {
+    async fn does(&self, manner: Manner, buyer: &Buyer, quantity: u32, patience: Duration, nth: usize) {
+        let house = &self.house;
+        let bill = Bill::of(&house.token, quantity);
+        match manner {
+            Manner::Plain => self.insists(&buyer.sign(bill), None).await,
+            Manner::FirstGeneration => {
+                let payment = buyer.sign(bill);
+                self.sends(&payment, payment.v1(), None).await;
+            }
+            Manner::SentTwice => {
+                let payment = buyer.sign(bill);
+                let other = Self { first: 1 - self.first, ..self.clone() };
+                tokio::join!(self.insists(&payment, None), other.insists(&payment, None));
+            }
+            Manner::AnewUnderKey => {
+                let key = format!("purchase-{nth}");
+                self.insists(&buyer.sign(bill), Some(&key)).await;
+                tokio::time::sleep(patience).await;
+                self.insists(&buyer.pay(&house.token, quantity), Some(&key)).await;
+            }
+            Manner::Penniless => self.insists(&buyer.sign(bill.lasting(SHORT_S)), None).await,
+            Manner::FundedLate => {
+                self.insists(&buyer.sign(bill.lasting(2 * SHORT_S)), None).await;
+                tokio::time::sleep(patience).await;
+                let call = chain::abi::UsdcDouble::mintCall { to: buyer.address, amount: DOLLAR.try_into().unwrap() };
+                self.submits(alloy::sol_types::SolCall::abi_encode(&call).into()).await;
+            }
+            Manner::Cancelled => {
+                let payment = buyer.sign(bill);
+                self.insists(&payment, None).await;
+                tokio::time::sleep(patience / 8).await;
+                self.submits(buyer.cancellation(&house.token, payment.transfer.authorization.nonce)).await;
+            }
+            Manner::ThirdParty => {
+                let payment = buyer.sign(bill);
+                self.insists(&payment, None).await;
+                self.submits(payment.transfer.call()).await;
+            }
+            Manner::Rare => self.insists(&buyer.pay(&house.rare, 4), None).await,
+            Manner::Garbled => {
+                let payment = buyer.sign(bill);
+                let (name, value) = payment.v2();
+                self.sends(&payment, (name, value.chars().rev().collect()), None).await;
+            }
+            Manner::WrongPrice => {
+                let cheap = buyer.sign(bill);
+                let header = cheap.v2();
+                self.sends(&Payment { quantity: quantity + 1, ..cheap }, header, None).await;
+            }
+        }
+    }
+
+    async fn insists(&self, payment: &Payment, key: Option<&str>) {
+        self.sends(payment, payment.v2(), key).await;
+    }
+
+    /// Asks until somebody says yes or no; every try is a line of the journal.
+    async fn sends(&self, payment: &Payment, header: (&str, String), key: Option<&str>) {
+        let path = format!("/api/mint/{}", payment.terms.token);
+        let body = json!({ "quantity": payment.quantity }).to_string();
+        let begun = Instant::now();
+        let mut url = self.first;
+        while begun.elapsed() < GIVES_UP {
+            let mut request = self.house.http.post(format!("{}{path}", self.house.urls[url]));
+            request = request.header(header.0, &header.1).body(body.clone());
+            if let Some(key) = key {
+                request = request.header("Idempotency-Key", key);
+            }
+            let at = now();
+            let answer = match request.send().await {
+                Ok(response) => Answer::of(response).await.ok(),
+                Err(_) => None,
+            };
+            let told = answer.as_ref().map_or(Value::Null, |it| json!({ "status": it.status, "body": it.text }));
+            self.house.journal.line(&request_line(at, &path, (header.0, &header.1), key, &body, told));
+            let wait = match answer.as_ref().map(|answer| answer.status) {
+                Some(202) => return count(&self.accepted),
+                Some(429 | 503) => {
+                    let told = answer.and_then(|answer| answer.headers.get("retry-after")?.to_str().ok()?.parse().ok());
+                    Duration::from_secs(told.unwrap_or(1)).min(WAITS_MAX)
+                }
+                None | Some(500..) => Duration::from_millis(200),
+                Some(_) => return count(&self.refused),
+            };
+            tokio::time::sleep(wait).await;
+            url = 1 - url;
+        }
+        count(&self.unknown);
+    }
+
+    /// A call to USDC that anybody may make; whether it is ever mined is nobody's concern.
+    async fn submits(&self, input: alloy_primitives::Bytes) {
+        let call = json!([{ "from": OWNER, "to": self.house.token.asset, "input": input, "gas": "0xf4240" }]);
+        let _ = self.house.ask("eth_sendTransaction", call).await;
+    }
+}
+
+impl Clone for Client {
+    fn clone(&self) -> Self {
+        Self {
+            house: self.house.clone(),
+            first: self.first,
+            accepted: self.accepted.clone(),
+            refused: self.refused.clone(),
+            unknown: self.unknown.clone(),
+        }
+    }
+}
+
+fn count(counter: &AtomicUsize) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
