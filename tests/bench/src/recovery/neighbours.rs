@@ -32,8 +32,11 @@ enum Neighbour {
     Node,
 }
 
+/// Whether an event is of a kind.
+type IsOf = fn(Sign) -> bool;
+
 /// What everybody does, in the order of an order.
-const KINDS: [(&str, fn(Sign) -> bool); 4] = [
+const KINDS: [(&str, IsOf); 4] = [
     ("accepted", |sign| sign == Sign::Accepted),
     ("signed", |sign| matches!(sign, Sign::Signed(..))),
     ("settled", |sign| sign == Sign::Settled),
