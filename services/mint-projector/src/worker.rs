@@ -112,17 +112,20 @@ impl Worker {
         Ok(())
     }
 
-    /// `orders` as they were gathered; none: they are loaded now.
+    /// `orders` as they were gathered; none: they are loaded now. What the contract has minted already is judged by orders
+    /// that are loaded now: a message that comes again while its first delivery is in hand (the server was away, F02) has
+    /// been gathered with an order that another batch has moved since.
     async fn mint(
         &mut self,
         token: Address,
         deliveries: &[Delivery],
         orders: Option<HashMap<PaymentId, Loaded<Order>>>,
     ) -> Result<(), LaneError> {
+        let as_gathered = orders.is_some();
         let owed = owed(deliveries, self.loaded(deliveries, orders).await?);
         let reservation = self.station.exposure.reserve(owed).await?;
         let taken = reservation.taken();
-        let sent = self.mint_owed(token, reservation.items).await;
+        let sent = self.mint_owed(token, reservation.items, as_gathered).await;
         match &sent {
             Ok(in_ledger) => self.station.exposure.release(&taken, in_ledger).await,
             Err(LaneError::Stale) => self.station.exposure.release(&taken, &[]).await,
@@ -133,7 +136,12 @@ impl Worker {
     }
 
     /// Answers with the orders that are in the transaction.
-    async fn mint_owed(&mut self, token: Address, owed: Vec<Item>) -> Result<Vec<PaymentId>, LaneError> {
+    async fn mint_owed(
+        &mut self,
+        token: Address,
+        owed: Vec<Item>,
+        as_gathered: bool,
+    ) -> Result<Vec<PaymentId>, LaneError> {
         if owed.is_empty() {
             return Ok(Vec::new());
         }
@@ -149,7 +157,7 @@ impl Worker {
         if paid.is_empty() {
             return Ok(Vec::new());
         }
-        let good = self.mintable(token, paid).await?;
+        let good = self.mintable(token, paid, as_gathered).await?;
         if good.is_empty() {
             return Ok(Vec::new());
         }
@@ -160,13 +168,19 @@ impl Worker {
 
     /// Those that would be minted now. What the simulation skips is said of each; where it reverts as a whole, halves are
     /// tried, until what spoils it stands alone and is parked (C22).
-    async fn mintable(&self, token: Address, paid: Vec<Item>) -> Result<Vec<Item>, LaneError> {
+    ///
+    /// # Errors
+    /// `Stale`, of orders `as_gathered`: one of them is minted already, load them again.
+    async fn mintable(&self, token: Address, paid: Vec<Item>, as_gathered: bool) -> Result<Vec<Item>, LaneError> {
         let mut good = Vec::with_capacity(paid.len());
         let mut groups = vec![paid];
         while let Some(mut group) = groups.pop() {
             let call = self.station.chain.mint_call(token, &entries(&group));
             match self.station.chain.simulate_mint(self.lane.address(), &call).await {
                 Ok(results) => {
+                    if as_gathered && results.contains(&MintResult::AlreadyMinted) {
+                        return Err(LaneError::Stale);
+                    }
                     for (item, result) in group.into_iter().zip(results) {
                         match result {
                             MintResult::Minted => good.push(item),

@@ -55,7 +55,7 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     let lag = until_projected(&house, last).await?;
     let history = History::read(&house.ledger, last).await?;
     judge(&outcome, &history, report);
-    compare_with_chain(&house, &payers, outcome.hits.len(), report).await?;
+    compare_with_chain("end to end", &house, &payers, outcome.hits.len(), report).await?;
     figures(&outcome, &history, &raw, report);
     report.note(format!("end to end: the read models had the last event {} ms after it was seen", lag.as_millis()));
     report.usage("end to end", &usage, disk, sizes.e2e);
@@ -94,7 +94,16 @@ fn judge(outcome: &Outcome, history: &History, report: &mut Report) {
 }
 
 /// The chain's own word: the money is in the token's escrow, the units are with the payers.
-async fn compare_with_chain(house: &House, payers: &Payers, minted: usize, report: &mut Report) -> Result<(), Fatal> {
+///
+/// # Errors
+/// The node does not answer. What does not add up is a violation in the report.
+pub async fn compare_with_chain(
+    phase: &str,
+    house: &House,
+    payers: &Payers,
+    minted: usize,
+    report: &mut Report,
+) -> Result<(), Fatal> {
     let token = &house.shop.token;
     let escrow = house.chain.usdc_balance(token.asset, token.token).await?;
     let units = stream::iter(payers.addresses())
@@ -103,10 +112,10 @@ async fn compare_with_chain(house: &House, payers: &Payers, minted: usize, repor
         .try_fold(U256::ZERO, |sum, balance| async move { Ok(sum + balance) })
         .await?;
     if escrow != U256::from(minted) * U256::from(token.unit_price.0) {
-        report.violation(format!("end to end: {minted} minted, but {escrow} atomic USDC in escrow"));
+        report.violation(format!("{phase}: {minted} minted, but {escrow} atomic USDC in escrow"));
     }
     if units != U256::from(minted) * U256::from(token.unit) {
-        report.violation(format!("end to end: {minted} minted, but the payers hold {units} base units"));
+        report.violation(format!("{phase}: {minted} minted, but the payers hold {units} base units"));
     }
     Ok(())
 }

@@ -189,7 +189,7 @@ async fn gunner(mut connection: Connection, round: Arc<Round>) -> Outcome {
                 outcome.hits.push(index);
                 outcome.latencies.push(from.elapsed());
             }
-            Ok(answer) if is_not_now(&answer) => outcome.put_off.push(from.elapsed()),
+            Ok(answer) if come_back(&answer).is_some() => outcome.put_off.push(from.elapsed()),
             Ok(answer) => {
                 let body = String::from_utf8_lossy(answer.body).chars().take(200).collect::<String>();
                 outcome.failed += 1;
@@ -204,10 +204,10 @@ async fn gunner(mut connection: Connection, round: Arc<Round>) -> Outcome {
     }
 }
 
-/// 503 or 429 that says when to come back.
-fn is_not_now(answer: &Answer<'_>) -> bool {
-    matches!(answer.status, 503 | 429)
-        && header(answer.head, "retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok())
+/// When a 503 or 429 says to come back.
+pub fn come_back(answer: &Answer<'_>) -> Option<Duration> {
+    let seconds = header(answer.head, "retry-after").filter(|_| matches!(answer.status, 503 | 429))?;
+    seconds.parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()))
 }
 
 #[cfg(test)]
@@ -234,15 +234,16 @@ mod tests {
     #[test]
     fn not_now_is_a_503_or_429_that_says_when() {
         let cases = [
-            (503, "HTTP/1.1 503 x\r\nRetry-After: 3", true),
-            (429, "HTTP/1.1 429 x\r\nretry-after: 60", true),
-            (503, "HTTP/1.1 503 x\r\ncontent-length: 3", false),
-            (503, "HTTP/1.1 503 x\r\nretry-after: soon", false),
-            (500, "HTTP/1.1 500 x\r\nretry-after: 3", false),
-            (402, "HTTP/1.1 402 x\r\nretry-after: 3", false),
+            (503, "HTTP/1.1 503 x\r\nRetry-After: 3", Some(3)),
+            (429, "HTTP/1.1 429 x\r\nretry-after: 60", Some(60)),
+            (503, "HTTP/1.1 503 x\r\ncontent-length: 3", None),
+            (503, "HTTP/1.1 503 x\r\nretry-after: soon", None),
+            (500, "HTTP/1.1 500 x\r\nretry-after: 3", None),
+            (402, "HTTP/1.1 402 x\r\nretry-after: 3", None),
         ];
         for (status, head, expected) in cases {
-            assert_eq!(is_not_now(&Answer { status, head, body: b"" }), expected, "{head}");
+            let found = come_back(&Answer { status, head, body: b"" });
+            assert_eq!(found, expected.map(Duration::from_secs), "{head}");
         }
     }
 

@@ -30,6 +30,7 @@ mod offer;
 mod payers;
 mod process;
 mod raw;
+mod recovery;
 mod report;
 mod sizes;
 
@@ -64,6 +65,8 @@ enum What {
     Peer,
     /// From the POST to the confirmed mint, all services on.
     E2e,
+    /// How soon work goes on after a process or a server was away, and how much of it while processes are killed.
+    Recovery,
     /// Gas of settlements and mints, from receipts.
     Gas,
     /// All of it.
@@ -101,10 +104,13 @@ async fn measure(arguments: &Arguments) -> Result<ExitCode, Fatal> {
         What::Events => intake::events::run(&sizes, &mut report).await?,
         What::Overload => intake::overload::run(&sizes, &mut report).await?,
         What::Peer => intake::peer::run(&sizes, &mut report).await?,
-        What::Intake | What::E2e | What::Gas | What::All => {}
+        What::Intake | What::E2e | What::Recovery | What::Gas | What::All => {}
     }
     if wants(What::E2e) {
         e2e::run(&sizes, &mut report).await?;
+    }
+    if wants(What::Recovery) {
+        recovery::run(&sizes, &mut report).await?;
     }
     report.print();
     let file = report.write()?;

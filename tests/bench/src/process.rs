@@ -46,8 +46,8 @@ pub fn tethered() -> Option<Tethered> {
     }
 }
 
-/// A command that becomes `program` and ends when this process ends, however that comes about. What it writes goes to
-/// `log`; a caller that wants its standard output takes it back.
+/// A command that becomes `program` and ends when this process ends, however that comes about. What it writes is appended
+/// to `log`; a caller that wants its standard output takes it back.
 ///
 /// # Errors
 /// The log cannot be written.
@@ -58,7 +58,7 @@ pub fn tether(program: &Path, log: &Path) -> Result<Command, Fatal> {
         .arg(std::process::id().to_string())
         .arg(program)
         .stdin(std::process::Stdio::null())
-        .stdout(File::create(log)?)
+        .stdout(File::options().create(true).append(true).open(log)?)
         .stderr(File::options().append(true).open(log)?)
         .kill_on_drop(true);
     Ok(command)
@@ -102,12 +102,23 @@ pub struct Memory {
     pub peak_kib: u64,
 }
 
+/// One running process of a service.
+struct Running {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+    /// Where it answers `/readyz`; the api answers everything there.
+    address: SocketAddr,
+    environment: BTreeMap<&'static str, String>,
+}
+
 /// Running services.
-pub struct Services(Vec<(&'static str, Child, PathBuf)>);
+pub struct Services(Vec<Running>);
 
 impl Services {
     /// Starts the programs of these names beside this one, each with its own part of `environment`, and waits until
-    /// each says that it is ready. Their logs go to `logs`.
+    /// each says that it is ready. A name that comes again is another instance. The first api listens at `api`. Logs go to
+    /// `logs`.
     ///
     /// # Errors
     /// The first that does not become ready, with the end of its log; the others are stopped then.
@@ -117,34 +128,72 @@ impl Services {
         api: SocketAddr,
         logs: &Path,
     ) -> Result<Self, Fatal> {
-        let me = std::env::current_exe()?;
         let mut started = Self(Vec::new());
-        let mut ready = Vec::new();
-        for name in names {
-            let health = if *name == "api" { api } else { free_address()? };
-            let log = logs.join(format!("{name}.log"));
-            let mut command = tether(&me.with_file_name(name), &log)?;
-            command
-                .envs(services::of(name, environment))
-                .env("HEALTH_ADDR", health.to_string())
-                .env("INSTANCE", format!("bench-{name}"));
-            started.0.push((name, command.spawn()?, log));
-            ready.push(health);
+        for (at, name) in names.iter().enumerate() {
+            let nth = names[..at].iter().filter(|other| *other == name).count();
+            let instance = if nth == 0 { (*name).to_owned() } else { format!("{name}-{nth}") };
+            let address = if *name == "api" && nth == 0 { api } else { free_address()? };
+            let mut environment = services::of(name, environment);
+            environment.insert(if *name == "api" { "API_ADDR" } else { "HEALTH_ADDR" }, address.to_string());
+            environment.insert("INSTANCE", format!("bench-{instance}"));
+            let log = logs.join(format!("{instance}.log"));
+            File::create(&log)?;
+            let child = spawn(name, &environment, &log)?;
+            started.0.push(Running { name, child, log, address, environment });
         }
-        for (at, address) in ready.into_iter().enumerate() {
-            let waited = tokio::time::timeout(READY_TIMEOUT, async {
-                while !is_ready(address).await && started.check().is_ok() {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            });
-            let late = waited.await.is_err();
-            started.check()?;
-            if late {
-                let (name, _, log) = &started.0[at];
-                return Err(format!("{name} did not become ready: {}", tail(log)).into());
-            }
+        for at in 0..names.len() {
+            started.until_ready(at).await?;
         }
         Ok(started)
+    }
+
+    async fn until_ready(&mut self, at: usize) -> Result<(), Fatal> {
+        let address = self.0[at].address;
+        let waited = tokio::time::timeout(READY_TIMEOUT, async {
+            while !is_ready(address).await && self.check().is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let late = waited.await.is_err();
+        self.check()?;
+        if late {
+            let Running { name, log, .. } = &self.0[at];
+            return Err(format!("{name} did not become ready: {}", tail(log)).into());
+        }
+        Ok(())
+    }
+
+    /// How many processes these are; the others name one by its place, from 0.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Which service it is.
+    pub fn name(&self, at: usize) -> &'static str {
+        self.0[at].name
+    }
+
+    /// Where the apis among them listen.
+    pub fn apis(&self) -> Vec<SocketAddr> {
+        self.0.iter().filter(|running| running.name == "api").map(|running| running.address).collect()
+    }
+
+    /// Kills one, as a crash would. It is gone when this returns.
+    ///
+    /// # Errors
+    /// It had ended already.
+    pub async fn kill(&mut self, at: usize) -> Result<(), Fatal> {
+        Ok(self.0[at].child.kill().await?)
+    }
+
+    /// Starts one that was killed again, as it was started before, and waits for nothing.
+    ///
+    /// # Errors
+    /// The program is gone.
+    pub fn start_again(&mut self, at: usize) -> Result<(), Fatal> {
+        let Running { name, child, log, environment, .. } = &mut self.0[at];
+        *child = spawn(name, environment, log)?;
+        Ok(())
     }
 
     /// Every one of them still runs.
@@ -152,7 +201,7 @@ impl Services {
     /// # Errors
     /// The first that does not, with the end of its log.
     pub fn check(&mut self) -> Result<(), Fatal> {
-        for (name, child, log) in &mut self.0 {
+        for Running { name, child, log, .. } in &mut self.0 {
             if let Some(status) = child.try_wait()? {
                 return Err(format!("{name} ended ({status}): {}", tail(log)).into());
             }
@@ -165,7 +214,7 @@ impl Services {
     /// # Errors
     /// One is gone.
     pub fn memory(&self) -> Result<Vec<Memory>, Fatal> {
-        let weigh = |(service, child, _): &(&'static str, Child, PathBuf)| {
+        let weigh = |Running { name: service, child, .. }: &Running| {
             let pid = child.id().ok_or_else(|| format!("{service} has ended"))?;
             let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
             let kib = |name: &str| {
@@ -192,12 +241,12 @@ impl Services {
     /// # Errors
     /// One that does not end in time, or not well.
     pub async fn stop(mut self) -> Result<(), Fatal> {
-        for (_, child, _) in &self.0 {
+        for Running { child, .. } in &self.0 {
             if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
                 kill(Pid::from_raw(pid), Signal::SIGTERM)?;
             }
         }
-        for (name, child, log) in &mut self.0 {
+        for Running { name, child, log, .. } in &mut self.0 {
             let status = tokio::time::timeout(STOP_TIMEOUT, child.wait()).await;
             let status = status.map_err(|_| format!("{name} did not stop within {} s", STOP_TIMEOUT.as_secs()))??;
             if !status.success() {
@@ -206,6 +255,11 @@ impl Services {
         }
         Ok(())
     }
+}
+
+fn spawn(name: &str, environment: &BTreeMap<&'static str, String>, log: &Path) -> Result<Child, Fatal> {
+    let program = std::env::current_exe()?.with_file_name(name);
+    Ok(tether(&program, log)?.envs(environment).spawn()?)
 }
 
 /// An address on this machine that nobody listens on now.

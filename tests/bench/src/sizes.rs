@@ -29,6 +29,10 @@ pub struct Sizes {
     pub peer: usize,
     /// Payments from the POST to the mint.
     pub e2e: usize,
+    /// Kills of each service.
+    pub kills: usize,
+    /// How long processes are killed one after the other, and how long they are not, to compare.
+    pub rolling: Duration,
     /// Payers among whom they are divided.
     pub payers: usize,
 }
@@ -51,6 +55,8 @@ impl Sizes {
         overload: Duration::from_secs(120),
         peer: 2_000,
         e2e: 5_000,
+        kills: 5,
+        rolling: Duration::from_secs(60),
         payers: 1_000,
     };
 
@@ -68,6 +74,8 @@ impl Sizes {
         overload: Duration::from_secs(20),
         peer: 300,
         e2e: 500,
+        kills: 2,
+        rolling: Duration::from_secs(15),
         payers: 100,
     };
 }

@@ -198,6 +198,7 @@ impl Peer {
         let logs = target_dir()?.join("bench-logs/peer");
         std::fs::create_dir_all(&logs)?;
         let log = logs.join("server.log");
+        std::fs::File::create(&log)?;
         let mut command = tether(Path::new("node"), &log)?;
         command
             .arg(Path::new(PEER).join("server.mjs"))
