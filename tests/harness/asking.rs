@@ -22,6 +22,15 @@ impl Stack {
         Answer::of(response).await.unwrap()
     }
 
+    /// What the first process of a service, other than the api, says is in its way; null while it says nothing.
+    pub async fn in_the_way_of(&self, service: Service) -> Value {
+        let url = format!("http://{}/readyz", self.health[&service.into()]);
+        match self.http.get(url).send().await {
+            Ok(answer) => Answer::of(answer).await.map_or(Value::Null, |answer| answer.json),
+            Err(_) => Value::Null,
+        }
+    }
+
     /// Asks for `quantity` units of `terms` with this payment header.
     ///
     /// # Errors

@@ -45,6 +45,7 @@ pub struct Stack {
     pub(crate) processes: BTreeMap<Instance, Process>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) api: Vec<SocketAddr>,
+    pub(crate) health: BTreeMap<Instance, SocketAddr>,
     pub servers: Servers,
     pub shop: Shop,
     pub chain: LocalChain,
@@ -72,13 +73,16 @@ impl Stack {
             shop = Shop::open(&servers, |_| {}) => shop.unwrap(),
             () = mine_fast(&chain) => unreachable!("mining goes on"),
         };
-        let (api, ports) = free_ports(INSTANCES_MAX);
-        let api: Vec<SocketAddr> = api.into_iter().map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect();
+        let first = Service::ALL.map(Instance::from);
+        let (ports, claims) = free_ports(INSTANCES_MAX + first.len());
+        let mut addresses = ports.into_iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let api: Vec<SocketAddr> = addresses.by_ref().take(INSTANCES_MAX).collect();
         let env = environment(&servers, &shop, api[0], &options);
         let mut stack = Self {
             processes: BTreeMap::new(),
             env,
             api,
+            health: first.into_iter().zip(addresses).collect(),
             stream: Stream::at(&servers.nats.url()).await,
             tables: PgPool::connect(&servers.postgres.url()).await.unwrap(),
             servers,
@@ -86,7 +90,7 @@ impl Stack {
             chain,
             http: reqwest::Client::new(),
             dir,
-            _ports: ports,
+            _ports: claims,
             _place: place,
         };
         for service in options.services {
@@ -114,11 +118,13 @@ impl Stack {
     /// Starts a process and waits for nothing.
     pub fn spawn(&mut self, instance: impl Into<Instance>, more: &[(&str, &str)]) {
         let instance @ Instance(service, nth) = instance.into();
+        let health = self.health.get(&instance).map(ToString::to_string);
         let (addr, name) = (self.api[nth].to_string(), instance.to_string());
         let log = self.dir.path().join(format!("{name}.log"));
         let own = [("API_ADDR", addr.as_str()), ("INSTANCE", name.as_str())];
         let base = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let env: BTreeMap<&str, &str> = base.chain(own).chain(more.iter().copied()).collect();
+        let health = health.iter().map(|address| ("HEALTH_ADDR", address.as_str()));
+        let env: BTreeMap<&str, &str> = base.chain(own).chain(health).chain(more.iter().copied()).collect();
         let process = Process::start(service.name(), &[], env.into_iter(), &log);
         self.processes.insert(instance, process);
     }

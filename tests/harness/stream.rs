@@ -32,8 +32,19 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// As whom the URL names: `nats://ops:password@127.0.0.1:4222`.
     pub async fn at(url: &str) -> Self {
-        Self { client: async_nats::connect(url).await.unwrap() }
+        let (options, url) =
+            match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
+                Some((scheme, (user, server))) => {
+                    let (user, password) = user.split_once(':').unwrap();
+                    let options =
+                        async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
+                    (options, format!("{scheme}://{server}"))
+                }
+                None => (async_nats::ConnectOptions::new(), url.to_owned()),
+            };
+        Self { client: options.connect(url).await.unwrap() }
     }
 
     /// One request to the JetStream API, with whatever it answers.

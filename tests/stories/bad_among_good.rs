@@ -88,6 +88,8 @@ async fn what_goes_bad_between_signature_and_block_fails_alone_and_the_unfunded_
     stack.run(Service::PaymentSender).await;
     harness::eventually("the same bytes are sent again", async || stack.chain.knows(hash).await.then_some(())).await;
     stack.chain.resume().await;
+    // What is dead is failed once that is final.
+    stack.chain.mine(20).await;
 
     let deferred = stack.until(&orders[5], "payment.deferred.1").await;
     assert_eq!(deferred.text("reason"), "unexplained", "the contract says only that it failed");

@@ -21,6 +21,7 @@ async fn f46_while_the_chain_halts_nothing_fails_and_everything_is_decided_when_
         assert_eq!(names, 2, "its window is over by our clock, and nothing is decided");
     }
     stack.chain.resume().await;
+    stack.chain.mine(20).await;
     proven(&stack, &short).await;
     stack.audit(&[short.ends(Outcome::Failed("expired")), long]).await;
 }
@@ -40,7 +41,7 @@ async fn f47_a_jump_of_the_chains_clock_fails_what_it_expires_with_proof_and_not
     stack.audit(&[hours.ends(Outcome::Failed("expired")), day]).await;
 }
 
-/// It failed, and the block that it names is past its window.
+/// It failed, and the final block that it names is past its window.
 async fn proven(stack: &Stack, order: &Order) {
     let failed = stack.until(order, "payment.failed").await;
     let requested = stack.until(order, "payment.requested").await;

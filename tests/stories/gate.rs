@@ -1,8 +1,8 @@
 //! A service that could not keep what it promises does not start, and says what to change.
 
-use harness::{DOLLAR, Service, Stack, StackOptions};
+use harness::{Service, Stack, StackOptions};
 use neighbours::{Nats, NatsOptions, Tools};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Services that talk to a node.
 const ON_CHAIN: [Service; 3] = [Service::PaymentSender, Service::Confirmer, Service::MintProjector];
@@ -66,24 +66,4 @@ async fn f37_on_another_chain_or_with_another_signing_domain_no_lane_starts() {
         assert!(said.contains("does not sign as \"USDC\" version \"1\""), "{service:?}: {said}");
     }
     assert_eq!(stack.stream.last_seq().await, before, "nobody wrote");
-}
-
-/// F13: sequences of another stream mean something else.
-#[tokio::test(flavor = "multi_thread")]
-async fn f13_a_projector_does_not_go_on_in_a_stream_that_was_created_anew() {
-    let mut stack = Stack::start(StackOptions::default()).await;
-    let buyer = stack.buyer(DOLLAR).await;
-    let order = stack.buy(&buyer, 1).await;
-    stack.audit(&[order]).await;
-    for service in Service::ALL {
-        stack.kill(service);
-    }
-    let answer = stack.stream.ask("STREAM.DELETE.LEDGER", Value::Null).await;
-    assert_eq!(answer["success"], true, "{answer}");
-    ledger::provision(&stack.servers.nats.url()).await.unwrap();
-    let projected = stack.projected("public").await;
-    let said = stack.refusal(Service::ReadProjector, &[]).await;
-    assert!(said.contains("the ledger was created at"), "{said}");
-    assert!(said.contains("rebuild from sequence 1 into another schema"), "{said}");
-    assert_eq!(stack.projected("public").await, projected, "the rows are left as they were");
 }

@@ -11,6 +11,7 @@ mod crowd;
 mod exposure;
 mod forged;
 mod gate;
+mod integrity;
 mod lanes;
 mod neighbours_away;
 mod only_lock;

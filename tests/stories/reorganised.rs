@@ -3,7 +3,7 @@
 use alloy::sol_types::SolCall;
 use alloy_primitives::{B256, U256};
 use chain::abi::UsdcDouble;
-use harness::{DOLLAR, Instance, Order, Outcome, Service, Stack, StackOptions, eventually};
+use harness::{Bill, DOLLAR, Instance, Order, Outcome, Service, Stack, StackOptions, eventually};
 use standalone::accounts::OWNER;
 use std::time::Duration;
 
@@ -188,6 +188,8 @@ async fn f41_p1b_a_mint_whose_payment_never_comes_back_is_lost_visibly_and_can_b
     let settlement = sent(&stack, &ours, "payment.submitted.1").await;
     eventually("its bytes are sent again", async || stack.chain.knows(settlement).await.then_some(())).await;
     stack.chain.resume().await;
+    // Lost is said once it is final, as failed is.
+    stack.chain.mine(FINAL + 1).await;
     assert_eq!(stack.until(&ours, "payment.failed").await.text("reason"), "cancelled");
     assert!(stack.said(Service::Confirmer).contains("LOST"));
     let shown = async || Some(stack.status(ours.id).await).filter(|status| status["state"] == "lost");
@@ -201,6 +203,68 @@ async fn f41_p1b_a_mint_whose_payment_never_comes_back_is_lost_visibly_and_can_b
     stack.chain.transact(OWNER, terms.asset, made_up.into()).await;
     stack.until(&theirs, "mint.confirmed").await;
     stack.audit(&[ours.ends(Outcome::Lost("cancelled")), theirs]).await;
+}
+
+/// Failed is never taken back, so what is dead N deep only waits: a reorganisation takes the cancellation away, and the
+/// block past the window, and both payments are charged after all.
+#[tokio::test(flavor = "multi_thread")]
+async fn f40_r2_what_is_dead_n_deep_and_not_final_waits_and_is_minted_when_a_reorg_revives_it() {
+    let stack = Stack::start(options()).await;
+    let (orders, death) = dead(&stack).await;
+    stack.chain.mine(CONFIRMATIONS + 1).await;
+    wait_unfailed(&stack, &orders).await;
+    stack.chain.reorg(stack.chain.height().await - death + 1).await;
+    stack.chain.resume().await;
+    stack.audit(&orders).await;
+}
+
+/// The same up to the last block before the final one, and with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn r2_a08_what_is_dead_is_failed_with_the_final_block_and_not_one_before() {
+    let stack = Stack::start(options()).await;
+    let (orders, death) = dead(&stack).await;
+    stack.chain.mine(FINAL - 1).await;
+    wait_unfailed(&stack, &orders).await;
+    stack.chain.mine(1).await;
+    for (order, reason) in orders.iter().zip(["expired", "cancelled"]) {
+        let failed = stack.until(order, "payment.failed").await;
+        assert_eq!((failed.text("reason"), &failed.body["data"]["block"]["number"]), (reason, &death.into()));
+    }
+    let [expired, cancelled] = orders;
+    let orders = [expired.ends(Outcome::Failed("expired")), cancelled.ends(Outcome::Failed("cancelled"))];
+    stack.chain.resume().await;
+    stack.audit(&orders).await;
+}
+
+/// Two payments that die in the block of the answered number, the latest of a halted chain: one expires in its own
+/// transaction, the other was cancelled before anybody tried it.
+async fn dead(stack: &Stack) -> ([Order; 2], u64) {
+    let terms = stack.shop.token.clone();
+    let buyers = stack.buyers(2, DOLLAR).await;
+    stack.chain.halt().await;
+    let expired = stack.accept(&buyers[0].sign(Bill::of(&terms, 4).lasting(300))).await;
+    let settlement = sent(stack, &expired, "payment.submitted.1").await;
+    eventually("it is sent", async || stack.chain.knows(settlement).await.then_some(())).await;
+    let payment = buyers[1].sign(Bill::of(&terms, 3).lasting(20_000));
+    let cancellation = buyers[1].cancellation(&terms, payment.transfer.authorization.nonce);
+    stack.chain.send(OWNER, terms.asset, cancellation).await;
+    stack.chain.pass_time(400).await;
+    let death = stack.chain.height().await;
+    assert_eq!(stack.chain.receipt(settlement).await.unwrap().block_number, Some(death));
+    ([expired, stack.accept(&payment).await], death)
+}
+
+/// The payments wait, each with its reason; looked at several times they are neither failed nor tried with gas.
+async fn wait_unfailed(stack: &Stack, orders: &[Order; 2]) {
+    for (order, reason) in orders.iter().zip(["authorization_expired", "authorization_used_or_cancelled"]) {
+        assert_eq!(stack.until(order, "payment.deferred.1").await.text("reason"), reason);
+    }
+    let looks = async || stack.stream.consumer("confirmer-deferred").await["delivered"]["consumer_seq"].as_u64();
+    let before = looks().await.unwrap();
+    eventually("both are looked at again", async || (looks().await >= Some(before + 4)).then_some(())).await;
+    let [expired, cancelled] = orders;
+    assert_eq!(names(stack, expired).await.len(), 3, "requested, submitted once, deferred once");
+    assert_eq!(names(stack, cancelled).await.len(), 2, "requested, deferred once");
 }
 
 /// Mines blocks one by one until the event is there; answers how many.

@@ -12,7 +12,7 @@ use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::{SolCall, SolEvent};
 use domain::{Authorization, BlockRef};
 
-/// What N-deep blocks say of an authorization.
+/// What blocks up to a given one say of an authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// The pair stands there, whoever sent it.
@@ -28,29 +28,33 @@ pub enum Evidence {
     Cancelled {
         /// The transaction.
         tx_hash: B256,
+        /// Its block.
+        block: BlockRef,
     },
     /// The nonce paid for something else.
     UsedElsewhere {
         /// The transaction.
         tx_hash: B256,
+        /// Its block.
+        block: BlockRef,
     },
-    /// Nothing used it up to the confirmed block, and the latest state agrees.
+    /// Nothing used it up to that block, and the latest state agrees.
     Unused,
     /// Used or cancelled, but not deep enough to say which.
     NotDeepYet,
 }
 
 impl Chain {
-    /// Looks for what became of `auth` in blocks up to `confirmed`. With several providers each looks for itself, and
+    /// Looks for what became of `auth` in blocks up to `last`. With several providers each looks for itself, and
     /// what two of them find counts.
     ///
     /// # Errors
     /// `Transient`: nothing is known.
-    pub async fn evidence(&self, auth: &Authorization, confirmed: Head) -> Result<Evidence, ChainError> {
+    pub async fn evidence(&self, auth: &Authorization, last: Head) -> Result<Evidence, ChainError> {
         let (asset, start) = (self.config.asset.address, self.config.start_block);
         let look = |node: Node| {
             let auth = auth.clone();
-            async move { look(&node, asset, start, &auth, confirmed.block).await }
+            async move { look(&node, asset, start, &auth, last.block).await }
         };
         self.nodes.agreed("eth_getLogs", look).await
     }
@@ -62,12 +66,12 @@ async fn look(
     asset: Address,
     start: u64,
     auth: &Authorization,
-    confirmed: BlockRef,
+    last: BlockRef,
 ) -> Result<Evidence, ChainError> {
     let operation = "eth_getLogs";
     // What a node does not have it cannot have searched: its finding nothing would be no proof (F34, F35).
-    if !node.has(confirmed).await? {
-        let cause = format!("the node does not have block {}", confirmed.number);
+    if !node.has(last).await? {
+        let cause = format!("the node does not have block {}", last.number);
         return Err(ChainError::Transient { operation, cause });
     }
     let filter = Filter::new()
@@ -79,7 +83,7 @@ async fn look(
         .topic1(auth.from)
         .topic2(auth.nonce)
         .from_block(start)
-        .to_block(confirmed.number);
+        .to_block(last.number);
     let logs = node.logs(&filter).await?;
     // A nonce is used or cancelled once, so the first log is the only one.
     let Some(log) = logs.first() else {
@@ -88,14 +92,15 @@ async fn look(
     };
     let Some(tx_hash) = log.transaction_hash else { return Ok(Evidence::NotDeepYet) };
     let Some(included) = node.receipt(tx_hash).await? else { return Ok(Evidence::NotDeepYet) };
-    if included.block.number > confirmed.number || !node.has(included.block).await? {
+    if included.block.number > last.number || !node.has(included.block).await? {
         return Ok(Evidence::NotDeepYet);
     }
     let cancelled = log.topic0() == Some(&UsdcDouble::AuthorizationCanceled::SIGNATURE_HASH);
+    let block = included.block;
     Ok(match included.payment_log(asset, auth) {
-        _ if cancelled => Evidence::Cancelled { tx_hash },
-        Some(log_index) => Evidence::Paid { tx_hash, block: included.block, log_index },
-        None => Evidence::UsedElsewhere { tx_hash },
+        _ if cancelled => Evidence::Cancelled { tx_hash, block },
+        Some(log_index) => Evidence::Paid { tx_hash, block, log_index },
+        None => Evidence::UsedElsewhere { tx_hash, block },
     })
 }
 

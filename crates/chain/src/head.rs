@@ -67,6 +67,14 @@ impl Chain {
         }
     }
 
+    /// The latest final block, with its time: a height that two providers call final, and the block that two say is there.
+    ///
+    /// # Errors
+    /// `Transient`; also where a node knows no final block.
+    pub async fn final_head(&self) -> Result<Head, ChainError> {
+        self.block(self.finalized().await?.number).await
+    }
+
     /// Whether `block` is deep enough under `head`, and on the chain that leads to it.
     ///
     /// # Errors

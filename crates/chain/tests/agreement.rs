@@ -231,3 +231,32 @@ async fn f36_one_node_alone_skips_no_mint() {
     liar.pass();
     assert_eq!(chain.simulate_mint(ACCOUNT, &call).await.unwrap(), [MintResult::Unpaid]);
 }
+
+/// A failure is said of the final head (R2): nobody alone makes a block final, or gives it another time.
+#[tokio::test]
+async fn f36_r2_one_node_makes_no_block_final_and_gives_it_no_other_time() {
+    let local = Local::start().await;
+    local.mine(20).await;
+    let [one, liar] = local.proxies().await;
+    let chain = connect(&[&one, &liar]).await;
+    let (head, last) = (chain.head().await.unwrap(), chain.final_head().await.unwrap());
+    assert_eq!(last.block.number + 16, head.block.number);
+    let (number, hash) = (format!("{:#x}", head.block.number), head.block.hash);
+    liar.rule(move |method, params| match (method, params[0].as_str()) {
+        ("eth_getBlockByNumber", Some("finalized")) => {
+            let number = number.clone();
+            Act::Change(Box::new(move |answer| {
+                answer["result"]["number"] = json!(number);
+                answer["result"]["hash"] = json!(hash);
+            }))
+        }
+        _ => Act::Pass,
+    });
+    assert_eq!(connect(&[&liar]).await.finalized().await.unwrap(), head.block, "believed alone");
+    assert_eq!(chain.final_head().await.unwrap(), last);
+    liar.rule(|method, _| match method {
+        "eth_getBlockByNumber" => Act::Change(Box::new(|answer| answer["result"]["timestamp"] = json!("0xffffffff"))),
+        _ => Act::Pass,
+    });
+    transient(chain.final_head().await);
+}

@@ -2,9 +2,11 @@
 //!
 //! These structs are the `data` of the CloudEvents in the ledger; `schemas/` holds one JSON Schema for each.
 
+mod ops;
 mod order;
 mod signer;
 
+pub use ops::{DamageKind, OpsEvent, ParkedMessage, Resumed, Stopped, Stops};
 pub use order::{
     Deferral, FailureReason, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure, PaymentProof, Reversal,
     Submission, WaitReason,
@@ -15,7 +17,6 @@ use crate::idempotency::{IdempotencyKey, KeyEvent};
 use crate::ids::PaymentId;
 use crate::token::TokenTerms;
 use alloy_primitives::Address;
-use serde::{Deserialize, Serialize};
 
 /// An event and the stream it belongs to.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,25 +38,4 @@ pub enum Event {
 pub enum TokenEvent {
     /// It is deployed and may be sold.
     Registered(Box<TokenTerms>),
-}
-
-/// What operators must see.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OpsEvent {
-    /// A message that a consumer can never handle: set aside, others go on.
-    Parked(ParkedMessage),
-}
-
-/// A message set aside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ParkedMessage {
-    /// The durable consumer that gave up.
-    pub consumer: String,
-    /// Sequence of the message in the ledger.
-    pub sequence: u64,
-    /// Its subject.
-    pub subject: String,
-    /// Why, at most 200 characters.
-    pub reason: String,
 }

@@ -1,9 +1,9 @@
 //! Example facts, one of each: for tests, documents, `schemas/` and demos alike.
 
 use crate::event::{
-    Claimed, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent, PaidBy, ParkReason, Parked,
-    ParkedMessage, PaymentFailure, PaymentProof, Purpose, Reversal, Settled, SignerEvent, Submission, TokenEvent,
-    WaitReason,
+    Claimed, DamageKind, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent, PaidBy,
+    ParkReason, Parked, ParkedMessage, PaymentFailure, PaymentProof, Purpose, Resumed, Reversal, Settled, SignerEvent,
+    Stopped, Submission, TokenEvent, WaitReason,
 };
 use crate::idempotency::{IdempotencyKey, KeyBound, KeyEvent, KeySource};
 use crate::ids::{BlockRef, PaymentId, PaymentKey};
@@ -175,6 +175,22 @@ fn block(number: u64) -> BlockRef {
     BlockRef { number, hash: B256::with_last_byte(number.to_le_bytes()[0]) }
 }
 
+/// A tail that was lost.
+pub fn stopped() -> Stopped {
+    Stopped {
+        damage: DamageKind::Truncated,
+        incarnation: DateTime::from_timestamp(1_799_900_000, 0).unwrap_or_default(),
+        sequence: 900,
+        detail: "the ledger ends at sequence 900, but sequence 950 was read from it or acknowledged: events are lost"
+            .to_owned(),
+    }
+}
+
+/// A person who has looked.
+pub fn resumed() -> Resumed {
+    Resumed { by: "ops".to_owned(), detail: "the store of the day was restored; the audit is green".to_owned() }
+}
+
 /// One event of every type, in a possible order.
 pub fn all() -> Vec<Event> {
     let id = request().id();
@@ -210,6 +226,8 @@ pub fn all() -> Vec<Event> {
         order(OrderEvent::MintConfirmed(minted())),
         order(OrderEvent::MintReverted(1, reversal(8))),
         order(OrderEvent::MintRestored(1, own_mint())),
+        Event::Ops(OpsEvent::Stopped(1, stopped())),
+        Event::Ops(OpsEvent::Resumed(1, resumed())),
         Event::Ops(OpsEvent::Parked(ParkedMessage {
             consumer: "payment-sender".to_owned(),
             sequence: 12,

@@ -30,7 +30,9 @@ impl From<AppendError> for LaneError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::WrongVersion => Self::Stale,
-            AppendError::Unknown(_) | AppendError::Refused(_) => Self::Transient(error.to_string()),
+            AppendError::Unknown(_) | AppendError::Refused(_) | AppendError::Stopped(_) => {
+                Self::Transient(error.to_string())
+            }
         }
     }
 }

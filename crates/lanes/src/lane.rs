@@ -96,6 +96,10 @@ impl SignerLane {
     ) -> Result<(), LaneError> {
         self.refresh().await?;
         let head = self.chain.head().await?;
+        // The append would be refused; what is not written is not even signed.
+        if let Some(why) = self.ledger.stopped() {
+            return Err(LaneError::Transient(why.to_string()));
+        }
         let fees = self.chain.fees(head).await?;
         let tx = self.chain.sign(&self.key, self.lane.next_nonce, fees, call)?;
         let submission = Submission { signer: self.address(), nonce: tx.nonce, tx_hash: tx.tx_hash };

@@ -3,7 +3,7 @@
 use crate::error::LaneError;
 use crate::lane::SignerLane;
 use chain::Address;
-use ledger::{Held, Lease, RENEW_INTERVAL};
+use ledger::{Held, Lease, Ledger, RENEW_INTERVAL};
 use runtime::{CancellationToken, Fatal, Health};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -38,6 +38,7 @@ pub async fn hold<W: Work, C: Future<Output = Result<W, LaneError>>>(
 ) -> Result<(), Fatal> {
     let name = format!("lane {signer}");
     while !stop.is_cancelled() {
+        stand_still(lease.ledger(), &name, &health, &stop).await;
         let Some(held) = standby(&lease, &name, &health, &stop).await else { return Ok(()) };
         let lost = stop.child_token();
         let renewing = tokio::spawn(renew(held, lost.clone()));
@@ -112,9 +113,23 @@ async fn release(renewing: JoinHandle<Option<Held>>, lost: CancellationToken) {
     }
 }
 
+/// While the ledger is damaged, or payouts are stopped, nothing is claimed, signed or sent again: what is signed already
+/// is in the ledger, or was.
+async fn stand_still(ledger: &Ledger, name: &str, health: &Health, stop: &CancellationToken) {
+    if let Some(why) = ledger.stopped() {
+        health.bad(name, format!("stands still: {why}"));
+        tracing::error!(lane = name, %why, "the lane stands still");
+        ledger.until_whole(stop).await;
+    }
+}
+
 /// Takes turns until `stop`.
 async fn work(mut worker: impl Work, name: &str, health: &Health, stop: &CancellationToken) {
     while !stop.is_cancelled() {
+        if worker.lane().ledger.stopped().is_some() {
+            stand_still(&worker.lane().ledger.clone(), name, health, stop).await;
+            continue;
+        }
         match (worker.turn().await, worker.lane().rests()) {
             (Ok(()), None) => health.good(name),
             (Ok(()), Some(why)) => health.bad(name, why.to_string()),

@@ -65,6 +65,18 @@ impl Ledger {
     /// # Errors
     /// See [`AppendError`]; after `Unknown`, the same call is safe and is the only right one.
     pub async fn append(&self, events: &[NewEvent]) -> Result<Vec<u64>, AppendError> {
+        self.check().await?;
+        self.write(events).await
+    }
+
+    /// The same, whatever the ledger has become: for what says that.
+    pub(crate) async fn write(&self, events: &[NewEvent]) -> Result<Vec<u64>, AppendError> {
+        let sequences = self.written(events).await?;
+        self.integrity.knows(sequences.last().copied().unwrap_or_default());
+        Ok(sequences)
+    }
+
+    async fn written(&self, events: &[NewEvent]) -> Result<Vec<u64>, AppendError> {
         let messages = self.outgoing(events)?;
         let mut doubt = String::from("nothing to append");
         for attempt in 0..ATTEMPTS {

@@ -39,7 +39,9 @@ pub(crate) struct StreamInfo {
 /// The part of a stream's state that is used.
 #[derive(Debug, Deserialize)]
 pub(crate) struct StreamState {
+    pub messages: u64,
     pub last_seq: u64,
+    pub last_ts: DateTime<Utc>,
 }
 
 /// Connects to any of the comma-separated URLs, as their user; reconnects for ever afterwards.

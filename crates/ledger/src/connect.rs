@@ -1,8 +1,10 @@
 //! A connection to the ledger that has passed the start-up gate.
 
 use crate::client::{connect_client, find_api, request, stream_info};
+use crate::damage::Seen;
 use crate::error::{ConnectError, LedgerError};
 use crate::gate;
+use crate::integrity::Integrity;
 use crate::monitor::{Monitor, Storage};
 use crate::subjects::STREAM;
 use async_nats::jetstream;
@@ -10,6 +12,7 @@ use chrono::{DateTime, Utc};
 use runtime::{ConfigError, Env};
 use serde::Deserialize;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Where the ledger is.
 #[derive(Clone, Debug)]
@@ -52,13 +55,14 @@ pub struct Ledger {
     /// What subjects of the JetStream API begin with: the account of the user decides.
     pub(crate) api: &'static str,
     pub(crate) source: &'static str,
+    pub(crate) integrity: Arc<Integrity>,
     monitor: Monitor,
     incarnation: DateTime<Utc>,
 }
 
 impl Ledger {
-    /// Connects and passes the gate: server version, durable acks, the stream as `nats/` defines it.
-    /// `source` is the CloudEvents source of what this process writes, `/paymint/api`.
+    /// Connects and passes the gate: server version, durable acks, the stream as `nats/` defines it. A damaged ledger
+    /// passes, because it can be read: [`Ledger::stopped`] says so. `source` is the CloudEvents source of what this process writes, `/paymint/api`.
     ///
     /// # Errors
     /// [`ConnectError`] says what to change. Nothing was written.
@@ -68,7 +72,11 @@ impl Ledger {
         let jetstream = jetstream::with_prefix(client.clone(), api);
         let monitor = Monitor::new(&config.monitor_url)?;
         let incarnation = gate::pass(&client, api, &monitor).await?;
-        Ok(Self { client, jetstream, api, source, monitor, incarnation })
+        let nothing = Seen { created: incarnation, messages: 0, last: 0, last_at: incarnation };
+        let integrity = Integrity::new(nothing);
+        let ledger = Self { client, jetstream, api, source, integrity, monitor, incarnation };
+        ledger.first_look().await;
+        Ok(ledger)
     }
 
     /// When the stream was created. Another value than yesterday's is another ledger: positions do not carry over (F13).

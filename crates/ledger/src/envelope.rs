@@ -13,7 +13,8 @@ use cloudevents::event::SpecVersion;
 use cloudevents::{AttributesReader, EventBuilder, EventBuilderV10};
 use domain::event::OpenTx;
 use domain::event::{
-    Claimed, Deferral, Lost, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Reversal, Settled, Submission,
+    Claimed, Deferral, Lost, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Resumed, Reversal, Settled,
+    Stopped, Submission,
 };
 use domain::{
     Event, IdempotencyKey, KeyBound, KeyEvent, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent,
@@ -104,6 +105,8 @@ pub(crate) fn data(event: &Event) -> Result<Value, serde_json::Error> {
         Event::Token(_, TokenEvent::Registered(terms)) => value(terms),
         Event::Key(_, KeyEvent::Bound(bound)) => value(bound),
         Event::Ops(OpsEvent::Parked(parked)) => value(parked),
+        Event::Ops(OpsEvent::Stopped(_, why)) => value(why),
+        Event::Ops(OpsEvent::Resumed(_, why)) => value(why),
     }
 }
 
@@ -208,6 +211,8 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
             let key = IdempotencyKey { payer: parse_address(payer)?, digest };
             Ok(Event::Key(key, KeyEvent::Bound(parse::<KeyBound>(data)?)))
         }
+        ["ops", "stopped", n] => Ok(Event::Ops(OpsEvent::Stopped(number(Some(n))?, parse::<Stopped>(data)?))),
+        ["ops", "resumed", n] => Ok(Event::Ops(OpsEvent::Resumed(number(Some(n))?, parse::<Resumed>(data)?))),
         ["ops", "parked", _] => Ok(Event::Ops(OpsEvent::Parked(parse::<ParkedMessage>(data)?))),
         _ => Err(Undecodable::UnknownType(ty.to_owned())),
     }

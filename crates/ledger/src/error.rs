@@ -23,6 +23,9 @@ pub enum AppendError {
     /// The server will not take it: full, or not permitted. Nothing is stored.
     #[error("the ledger refuses the append: {0}")]
     Refused(String),
+    /// The ledger is not what it was, or a stop stands in it: nothing is sent until a person has looked.
+    #[error("nothing is appended: {0}")]
+    Stopped(String),
 }
 
 /// Why a service does not start.

@@ -92,9 +92,9 @@ async fn commit(ledger: &Ledger, batch: Vec<Waiting>) {
             }
         }
         // Whatever the reason, also an unknown outcome: who was written finds that again, by its content.
-        Err(AppendError::WrongVersion | AppendError::Unknown(_) | AppendError::Refused(_)) => {
-            alone(ledger, batch).await;
-        }
+        Err(
+            AppendError::WrongVersion | AppendError::Unknown(_) | AppendError::Refused(_) | AppendError::Stopped(_),
+        ) => alone(ledger, batch).await,
     }
 }
 

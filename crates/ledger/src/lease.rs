@@ -59,6 +59,11 @@ impl Ledger {
 }
 
 impl Lease {
+    /// The ledger whose lanes these are.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Takes it where it is free, or this holder's already; none where somebody else has it.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The ledger: one JetStream stream that holds every event, and the only place where something becomes true.
 //!
 //! Owns: subjects, the CloudEvents envelope, append with an expected version, group commit, reading and folding,
-//! durable consumers, the start-up gate, provisioning from `nats/`.
+//! durable consumers, the start-up gate, whether the ledger still is what it was, provisioning from `nats/`.
 //! Refuses to know: payment rules (they are [`domain`]'s), chains, databases, HTTP.
 
 mod address;
@@ -10,6 +10,7 @@ mod append;
 mod client;
 mod connect;
 mod consume;
+mod damage;
 mod definitions;
 mod envelope;
 mod error;
@@ -17,6 +18,7 @@ mod fold;
 mod follow;
 mod gate;
 mod group_commit;
+mod integrity;
 mod lease;
 mod monitor;
 mod provision;
@@ -27,6 +29,7 @@ pub use answer::{hand_back, keep};
 pub use append::{Expected, NewEvent};
 pub use connect::{Lag, Ledger, LedgerConfig};
 pub use consume::{Delivery, Inbox, PROGRESS_INTERVAL};
+pub use damage::Damage;
 pub use envelope::{Recorded, Undecodable, decode, encode};
 pub use error::{AppendError, ConnectError, LedgerError};
 pub use fold::{Loaded, Nonce};

@@ -62,6 +62,28 @@ impl Ledger {
         self.direct_get(json!({ "seq": from, "next_by_subj": filter, "batch": RANGE_MAX })).await
     }
 
+    /// The messages from sequence `from` on, at most `count`.
+    pub(crate) async fn few(&self, from: u64, count: u64) -> Result<Vec<Recorded>, LedgerError> {
+        self.direct_get(json!({ "seq": from, "next_by_subj": ">", "batch": count })).await
+    }
+
+    /// The messages from sequence `from` to `to`, both included, as far as they are there. The caller bounds the range:
+    /// all of it is in memory.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transient`] without an answer.
+    pub async fn between(&self, from: u64, to: u64) -> Result<Vec<Recorded>, LedgerError> {
+        let mut found: Vec<Recorded> = Vec::new();
+        let mut next = from;
+        while next <= to {
+            let page = self.page(">", next).await?;
+            let Some(last) = page.last().map(|last| last.seq) else { break };
+            next = last + 1;
+            found.extend(page.into_iter().filter(|recorded| recorded.seq <= to));
+        }
+        Ok(found)
+    }
+
     /// The message at `seq`, if there is one.
     ///
     /// # Errors
@@ -95,7 +117,11 @@ impl Ledger {
                 .map_err(|_| LedgerError::Transient("no answer to a direct get".to_owned()))?
                 .ok_or_else(|| LedgerError::Transient("the connection closed".to_owned()))?;
             match answer.status.filter(|_| !is_stored(&answer)).map(|status| status.as_u16()) {
-                None => found.push(from_direct(answer, single)?),
+                None => {
+                    let recorded = from_direct(answer, single)?;
+                    self.integrity.knows(recorded.seq);
+                    found.push(recorded);
+                }
                 Some(204 | 404) => break,
                 Some(413) => return Ok(Answers::TooMany),
                 Some(status) => return Err(LedgerError::Transient(format!("direct get answers {status}"))),

@@ -47,6 +47,8 @@ pub fn subject(event: &Event) -> String {
         Event::Token(address, TokenEvent::Registered(_)) => format!("tokens.{}.registered", hex(*address)),
         Event::Key(key, KeyEvent::Bound(_)) => key_subject(*key),
         Event::Ops(OpsEvent::Parked(parked)) => format!("ops.parked.{}-{}", parked.consumer, parked.sequence),
+        Event::Ops(OpsEvent::Stopped(n, _)) => format!("ops.stopped.{n}"),
+        Event::Ops(OpsEvent::Resumed(n, _)) => format!("ops.resumed.{n}"),
     }
 }
 
@@ -64,6 +66,8 @@ pub fn event_type(event: &Event) -> String {
         Event::Token(_, TokenEvent::Registered(_)) => "token.registered",
         Event::Key(_, KeyEvent::Bound(_)) => "key.bound",
         Event::Ops(OpsEvent::Parked(_)) => "ops.parked",
+        Event::Ops(OpsEvent::Stopped(..)) => "ops.stopped",
+        Event::Ops(OpsEvent::Resumed(..)) => "ops.resumed",
     };
     format!("io.paymint.{name}.v1")
 }
@@ -75,8 +79,12 @@ pub(crate) fn aggregate(event: &Event) -> String {
         Event::Signer(address, _) | Event::Token(address, _) => hex(*address),
         Event::Key(key, _) => format!("{}.{}", hex(key.payer), hex(key.digest)),
         Event::Ops(OpsEvent::Parked(parked)) => format!("{}-{}", parked.consumer, parked.sequence),
+        Event::Ops(OpsEvent::Stopped(n, _) | OpsEvent::Resumed(n, _)) => n.to_string(),
     }
 }
+
+/// Every stop of the payouts, and every end of one.
+pub(crate) const STOPS: [&str; 2] = ["ops.stopped.*", "ops.resumed.*"];
 
 /// Everything of one order: the filter that every writer of orders sends, byte for byte.
 pub(crate) fn order_filter(id: PaymentId) -> String {

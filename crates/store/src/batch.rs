@@ -41,17 +41,26 @@ pub struct MintBatch {
 #[derive(Debug, Default)]
 pub(crate) struct MintBatches {
     signed: Vec<(Address, OpenTx, Stamp)>,
-    /// The last word on a nonce: none where the block that used it is gone.
-    ended: BTreeMap<(Address, u64), Option<(Ended, Stamp)>>,
+    /// The last word on a nonce.
+    words: BTreeMap<(Address, u64), Word>,
+}
+
+/// What stands of a nonce.
+#[derive(Debug)]
+struct Word {
+    /// The transaction that used it, as far as a batch of events tells, be it taken back since: a rebuild reads other
+    /// batches, and must come to the same row.
+    tx_hash: Option<B256>,
+    /// None where the block that used it is gone.
+    ended: Option<Ended>,
 }
 
 /// The end of a nonce.
 #[derive(Debug)]
 struct Ended {
-    /// None where it was lost.
-    tx_hash: Option<B256>,
     block: u64,
     succeeded: bool,
+    at: Stamp,
 }
 
 impl MintBatches {
@@ -61,15 +70,17 @@ impl MintBatches {
             SignerEvent::Signed(tx) if tx.purpose == Purpose::Mint => self.signed.push((signer, tx.clone(), at)),
             SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled) => {
                 let Settled { nonce, tx_hash, block, succeeded, .. } = settled;
-                let ended = Ended { tx_hash: Some(*tx_hash), block: block.number, succeeded: *succeeded };
-                self.ended.insert((signer, *nonce), Some((ended, at)));
+                let ended = Some(Ended { block: block.number, succeeded: *succeeded, at });
+                self.words.insert((signer, *nonce), Word { tx_hash: Some(*tx_hash), ended });
             }
             SignerEvent::Lost(Lost { nonce, block, .. }) => {
-                let ended = Ended { tx_hash: None, block: block.number, succeeded: false };
-                self.ended.insert((signer, *nonce), Some((ended, at)));
+                let tx_hash = self.words.get(&(signer, *nonce)).and_then(|word| word.tx_hash);
+                let ended = Some(Ended { block: block.number, succeeded: false, at });
+                self.words.insert((signer, *nonce), Word { tx_hash, ended });
             }
             SignerEvent::Reverted(_, reversal) => {
-                self.ended.insert((signer, reversal.nonce), None);
+                let word = Word { tx_hash: Some(reversal.tx_hash), ended: None };
+                self.words.insert((signer, reversal.nonce), word);
             }
             SignerEvent::Signed(_) | SignerEvent::Claimed(_) | SignerEvent::Replaced(..) => {}
         }
@@ -80,7 +91,7 @@ impl MintBatches {
         if !self.signed.is_empty() {
             self.write_signed(db).await?;
         }
-        if !self.ended.is_empty() {
+        if !self.words.is_empty() {
             self.write_ended(db).await?;
         }
         Ok(())
@@ -110,7 +121,7 @@ impl MintBatches {
     }
 
     async fn write_ended(&self, db: &mut PgConnection) -> Result<(), StoreError> {
-        let ends = || self.ended.values().map(Option::as_ref);
+        let ends = || self.words.values().map(|word| word.ended.as_ref());
         sqlx::query(
             "UPDATE mint_batches b SET settled_at = e.at, block_number = e.block, \
              tx_hash = COALESCE(e.tx_hash, b.tx_hash), \
@@ -119,12 +130,12 @@ impl MintBatches {
                          $6::timestamptz[]) AS e(signer, nonce, tx_hash, block, succeeded, at) \
              WHERE b.signer = e.signer AND b.nonce = e.nonce",
         )
-        .bind(self.ended.keys().map(|(signer, _)| signer.to_vec()).collect::<Vec<_>>())
-        .bind(self.ended.keys().map(|(_, nonce)| nonce.to_string()).collect::<Vec<_>>())
-        .bind(ends().map(|end| end.and_then(|(ended, _)| ended.tx_hash).map(|hash| hash.to_vec())).collect::<Vec<_>>())
-        .bind(ends().map(|end| end.map(|(ended, _)| ended.block.to_string())).collect::<Vec<_>>())
-        .bind(ends().map(|end| end.map(|(ended, _)| ended.succeeded)).collect::<Vec<_>>())
-        .bind(ends().map(|end| end.map(|(_, at)| time(at.recorded_at))).collect::<Vec<_>>())
+        .bind(self.words.keys().map(|(signer, _)| signer.to_vec()).collect::<Vec<_>>())
+        .bind(self.words.keys().map(|(_, nonce)| nonce.to_string()).collect::<Vec<_>>())
+        .bind(self.words.values().map(|word| word.tx_hash.map(|hash| hash.to_vec())).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|ended| ended.block.to_string())).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|ended| ended.succeeded)).collect::<Vec<_>>())
+        .bind(ends().map(|end| end.map(|ended| time(ended.at.recorded_at))).collect::<Vec<_>>())
         .execute(db)
         .await
         .map_err(StoreError::of("ending mint transactions"))?;

@@ -90,8 +90,8 @@ impl Rows {
                 self.mint_batches.note(*signer, event, at);
                 Ok(())
             }
-            // A key concerns only who writes it.
-            Ok(Event::Key(..)) => Ok(()),
+            // A key concerns only who writes it; a stop, who obeys it.
+            Ok(Event::Key(..) | Event::Ops(OpsEvent::Stopped(..) | OpsEvent::Resumed(..))) => Ok(()),
         };
         if let Err((kind, reason)) = refused {
             let recorded_at = time(entry.recorded_at);

@@ -50,6 +50,9 @@ impl LedgerRow {
     }
 }
 
+/// Where the chain of the copy begins: what stands before its first row.
+pub const CHAIN_START: B256 = B256::ZERO;
+
 /// Hash of the chain that stands at `before`, after `entry`.
 pub fn chain_hash(before: B256, entry: &Entry) -> B256 {
     link(before, entry.seq, entry.subject.as_bytes(), entry.headers.as_deref(), &entry.payload)
@@ -106,6 +109,22 @@ impl Store {
         .await
         .and_then(|rows| rows.iter().map(ledger_row).collect())
         .map_err(StoreError::of(OPERATION))
+    }
+
+    /// Hashes of the chain from sequence `from` to `to`, both included, in order; of the one before the first, too, where
+    /// there is one. The caller bounds the range.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn chain_between(&self, from: u64, to: u64) -> Result<Vec<(u64, B256)>, StoreError> {
+        const OPERATION: &str = "reading the copy's hashes";
+        let rows = sqlx::query("SELECT seq, hash FROM ledger WHERE seq BETWEEN $1 AND $2 ORDER BY seq")
+            .bind(seq_to(from.saturating_sub(1))?)
+            .bind(seq_to(to)?)
+            .fetch_all(&self.pool)
+            .await;
+        let pair = |row: &PgRow| Ok((seq_from(row.try_get("seq")?)?, fixed(row.try_get("hash")?)?));
+        rows.and_then(|rows| rows.iter().map(pair).collect()).map_err(StoreError::of(OPERATION))
     }
 
     /// The last `count` rows, in order.

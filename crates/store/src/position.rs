@@ -2,7 +2,7 @@
 
 use crate::connect::Store;
 use crate::error::StoreError;
-use crate::ledger::{Entry, chain_hash, fixed, seq_from, seq_to};
+use crate::ledger::{CHAIN_START, Entry, chain_hash, fixed, seq_from, seq_to};
 use alloy_primitives::B256;
 use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::Row;
@@ -49,7 +49,7 @@ impl Store {
         )
         .bind(projection)
         .bind(incarnation)
-        .bind(B256::ZERO.as_slice())
+        .bind(CHAIN_START.as_slice())
         .execute(&self.pool)
         .await
         .map_err(StoreError::of(OPERATION))?;
@@ -69,7 +69,7 @@ impl Store {
     /// [`StoreError::Diverged`] where it is not.
     pub async fn verify(&self, position: &Position, entry: &Entry) -> Result<(), StoreError> {
         let before = match seq_to(position.seq)? {
-            0 | 1 => B256::ZERO,
+            0 | 1 => CHAIN_START,
             seq => self.hash_at(seq - 1).await?,
         };
         if entry.seq != position.seq || chain_hash(before, entry) != position.hash {

@@ -41,7 +41,10 @@ pub fn project(
     };
     row.stage = StageName::of(&order.stage);
     row.status = row.stage.payment_status();
-    (row.reason, row.detail, row.retry_at) = waits_for(&order.stage);
+    // What becomes of a mint that went ahead of its payment leaves the payment, and why it waits, as it was.
+    if !(is_of_mint(event) && order.stage.is_unpaid()) {
+        (row.reason, row.detail, row.retry_at) = waits_for(&order.stage);
+    }
     row.payment_attempts = order.counts.submitted;
     row.payment_deferrals = order.counts.deferred;
     row.mint_attempts = order.counts.mint_submitted;
@@ -257,6 +260,24 @@ impl PaymentView {
             StageName::Minted => Stage::Minted(proof, minted),
         };
         Order { request, counts, stage, ahead }
+    }
+}
+
+const fn is_of_mint(event: &OrderEvent) -> bool {
+    match event {
+        OrderEvent::MintSubmitted(..)
+        | OrderEvent::MintDeferred(..)
+        | OrderEvent::MintParked(..)
+        | OrderEvent::MintConfirmed(_)
+        | OrderEvent::MintReverted(..)
+        | OrderEvent::MintRestored(..) => true,
+        OrderEvent::PaymentRequested(_)
+        | OrderEvent::PaymentSubmitted(..)
+        | OrderEvent::PaymentDeferred(..)
+        | OrderEvent::PaymentConfirmed(_)
+        | OrderEvent::PaymentReverted(..)
+        | OrderEvent::PaymentRestored(..)
+        | OrderEvent::PaymentFailed(_) => false,
     }
 }
 

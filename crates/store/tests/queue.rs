@@ -6,7 +6,7 @@ mod common;
 use alloy_primitives::{Address, B256};
 use chrono::Utc;
 use common::{Database, at, begin, database, entries, entry, minted_order, order, registered, request};
-use domain::event::{OpenTx, OrderEvent, Purpose, Settled, SignerEvent};
+use domain::event::{OpenTx, OrderEvent, Purpose, Reversal, Settled, SignerEvent};
 use domain::{Event, PaymentId, PaymentKey, PaymentRequest, examples};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
@@ -259,6 +259,44 @@ async fn a_mint_transaction_is_shown_from_its_signature_to_its_block() {
     let start = begin(&beside).await;
     beside.apply(&story, &start).await.unwrap();
     assert_eq!(beside.overview().await.unwrap().batches, batches, "signed and settled in one batch of events");
+}
+
+/// A replacement was mined and is taken back: the row shows it, however many events were read at once.
+#[tokio::test]
+async fn a10_f40_a_mint_transaction_whose_block_is_gone_is_the_same_row_event_by_event_and_rebuilt() {
+    let database = database().await;
+    let mined = B256::repeat_byte(9);
+    let gone = |nonce| {
+        let reversal = Reversal { tx_hash: mined, ..examples::reversal(nonce) };
+        Event::Signer(examples::SIGNER, SignerEvent::Reverted(1, reversal))
+    };
+    let story = entries(
+        1,
+        vec![
+            signed(Purpose::Mint, 1, 3),
+            signed(Purpose::Mint, 2, 3),
+            settled(1, |settled| settled.tx_hash = mined),
+            settled(2, |settled| settled.tx_hash = mined),
+            gone(1),
+            gone(2),
+            Event::Signer(examples::SIGNER, SignerEvent::Lost(examples::lost(2))),
+        ],
+    );
+    let mut position = begin(&database.store).await;
+    for entry in &story {
+        position = database.store.apply(std::slice::from_ref(entry), &position).await.unwrap().position;
+    }
+    let live = database.store.overview().await.unwrap().batches;
+    let found: Vec<_> =
+        live.iter().map(|b| (b.signed_seq, b.tx_hash, b.status, b.block_number, b.settled_at)).collect();
+    assert_eq!(found[1], (1, mined, BatchStatus::Processing, None, None));
+    assert_eq!((found[0].0, found[0].1, found[0].2), (2, mined, BatchStatus::Failed));
+
+    let beside = Store::connect_schema(&database.server.url(), "read_v2", CONNECTIONS).await.unwrap();
+    beside.migrate().await.unwrap();
+    let start = begin(&beside).await;
+    beside.apply(&story, &start).await.unwrap();
+    assert_eq!(beside.overview().await.unwrap().batches, live, "all of it in one batch of events");
 }
 
 /// The tables as of the file before, with rows in them: what was projected by then is counted by the new file.

@@ -74,6 +74,14 @@ fn endings() -> Vec<Vec<OrderEvent>> {
             PaymentReverted(1, gone(7)),
             PaymentFailed(examples::failure()),
         ],
+        // What becomes of the mint changes nothing about why the payment waits.
+        vec![
+            PaymentConfirmed(proof()),
+            MintSubmitted(1, tx(8)),
+            PaymentReverted(1, gone(7)),
+            PaymentDeferred(1, why()),
+            MintConfirmed(mint()),
+        ],
     ]
 }
 
@@ -99,11 +107,14 @@ async fn every_stage_has_its_row_and_its_public_status() {
         (S::Minting, P::Completed, Some(M::Processing), None),
         (S::Minted, P::Completed, Some(M::Completed), None),
         (S::Lost, P::Failed, None, Some("expired")),
+        (S::Deferred, P::Pending, None, Some("unfunded")),
     ];
     for (n, (stage, status, mint, reason)) in expected.into_iter().enumerate() {
         let id = request(u8::try_from(100 + n).unwrap()).id();
         let payment = database.store.payment(id).await.unwrap().unwrap();
         assert_eq!((payment.stage, payment.status, payment.reason.as_deref()), (stage, status, reason), "{n}");
+        let waits = matches!(stage, S::Deferred | S::MintDeferred);
+        assert_eq!(payment.retry_at, waits.then(|| examples::deferral().retry_at), "{n}");
         let row = database.store.mint(id).await.unwrap();
         assert_eq!(row, MintView::of(&payment), "{n}: the view and the function say the same");
         assert_eq!(row.map(|mint| mint.status), mint, "{n}");
@@ -165,7 +176,7 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
     let rows = database.store.dump_read_models().await.unwrap();
     assert_eq!(beside.dump_read_models().await.unwrap(), rows);
     let count = |table: &str| rows.iter().filter(|row| row.table == table).count();
-    assert_eq!((count("payments"), count("mints"), count("tokens"), count("set_aside")), (55, 47, 1, 1));
+    assert_eq!((count("payments"), count("mints"), count("tokens"), count("set_aside")), (56, 47, 1, 1));
 }
 
 /// B: one event must not stop the projection for ever, whatever its texts and numbers.

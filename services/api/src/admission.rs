@@ -45,7 +45,7 @@ struct Vitals {
     /// Orders that wait; unknown before the first look.
     lag: Option<u64>,
     full: bool,
-    /// Sticky: a ledger that lost something does not get well by itself.
+    /// It is damaged, or payouts are stopped.
     broken: bool,
 }
 
@@ -54,7 +54,7 @@ struct Vitals {
 pub(crate) enum Closed {
     /// The ledger does not answer.
     LedgerAway,
-    /// It is not the one that this process started with, or it is shorter than it was.
+    /// It is not what it was, or payouts are stopped: see [`Ledger::stopped`].
     LedgerBroken,
     /// Its storage is nearly full.
     LedgerFull,
@@ -87,6 +87,13 @@ impl Closed {
 pub(crate) struct Refusal {
     pub(crate) why: Closed,
     pub(crate) retry_after_s: u64,
+}
+
+impl Refusal {
+    /// By a ledger that is damaged. When a person will have looked is not known.
+    pub(crate) const fn broken() -> Self {
+        Self { why: Closed::LedgerBroken, retry_after_s: RETRY_AFTER_S.1 }
+    }
 }
 
 pub(crate) struct Admission {
@@ -164,31 +171,17 @@ impl Admission {
     }
 
     fn vitals(&self) -> Vitals {
-        *self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
+        let vitals = *self.vitals.lock().unwrap_or_else(PoisonError::into_inner);
+        Vitals { broken: self.ledger.stopped().is_some(), ..vitals }
     }
 
     async fn look(&self, storage: bool) {
         let lag = self.ledger.lag(CONSUMER).await;
-        // Before the ledger is asked for its end: what is read meanwhile may stand behind that.
-        let read = self.follower.hub.last();
-        let state = self.ledger.state().await;
         let full = if storage { Some(self.ledger.storage().await) } else { None };
         let mut vitals = self.vitals.lock().unwrap_or_else(PoisonError::into_inner);
         match lag {
             Ok(lag) => vitals.lag = Some(lag.pending + lag.held),
             Err(e) => tracing::debug!(error = %e, "the consumer's lag is not known"),
-        }
-        if let Ok((created, last)) = state
-            && (created != self.ledger.incarnation() || last < read)
-            && !vitals.broken
-        {
-            vitals.broken = true;
-            tracing::error!(
-                last,
-                read,
-                %created,
-                "the ledger is not the one that was here: no order is taken until this service is restarted"
-            );
         }
         match full {
             Some(Ok(storage)) => vitals.full = storage.used_percent() >= STORAGE_MAX_PERCENT,

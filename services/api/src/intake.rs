@@ -1,6 +1,6 @@
 //! From a checked request to an order in the ledger. No RPC, no SQL: one append, and a look back only on a conflict.
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Refusal};
 use crate::error::Problem;
 use crate::records::Records;
 use domain::order::{self, Command, Rejection};
@@ -102,6 +102,10 @@ impl Intake {
             }
             // Somebody wrote before us; what it was may not be seen yet.
             Ok(Err(AppendError::WrongVersion)) => self.known(incoming).await?.ok_or(Problem::LedgerAway),
+            Ok(Err(AppendError::Stopped(why))) => {
+                tracing::error!(%id, why, "order {id} is not written");
+                Err(Problem::NotAdmitted(Refusal::broken()))
+            }
             Ok(Err(e @ (AppendError::Unknown(_) | AppendError::Refused(_)))) => {
                 tracing::error!(%id, error = %e, "order {id} could not be written");
                 Err(Problem::LedgerAway)
@@ -168,6 +172,12 @@ impl Intake {
         for key in &incoming.keys {
             match self.ledger.append(&[incoming.bound(*key, id)]).await {
                 Ok(_) | Err(AppendError::WrongVersion) => {}
+                // It may name the order already, and then the order is answered.
+                Err(AppendError::Stopped(_)) => match self.ledger.bound_to(&[*key]).await {
+                    Ok(Some(named)) if named == id => {}
+                    Ok(_) => return Err(Problem::NotAdmitted(Refusal::broken())),
+                    Err(e) => return Err(unreadable(id, &e)),
+                },
                 Err(AppendError::Unknown(e) | AppendError::Refused(e)) => {
                     tracing::error!(%id, error = %e, "a key of order {id} could not be written");
                     return Err(Problem::LedgerAway);

@@ -41,7 +41,7 @@ use intake::Intake;
 use ledger::Ledger;
 use limits::Quotas;
 use records::Records;
-use runtime::{CancellationToken, Fatal};
+use runtime::{CancellationToken, Fatal, Health};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,6 +137,11 @@ impl Server {
         let Self { api, listener, .. } = self;
         let stop = api.stop.clone();
         let mut tasks = JoinSet::new();
+        let watch = api.ledger.clone().watch(Health::default(), stop.clone());
+        tasks.spawn(async move {
+            watch.await;
+            Ok(())
+        });
         let (one, two, three) = (Arc::clone(&api), Arc::clone(&api), Arc::clone(&api));
         tasks.spawn(async move {
             one.follower.follow(&one.records, one.stop.clone()).await;

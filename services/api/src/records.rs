@@ -46,6 +46,10 @@ impl Records {
             return Ok(Some(view));
         }
         let history = self.history(id).await?;
+        // What a damaged ledger lacks may have been in it: nobody is told that their order does not exist.
+        if history.is_empty() && self.ledger.stopped().is_some() {
+            return Err(Problem::LedgerAway);
+        }
         let view = fold(id, &history);
         if view.is_none() && !history.is_empty() { Err(Problem::OrderUnreadable(id)) } else { Ok(view) }
     }

@@ -61,7 +61,8 @@ const DECISIVE_HEADERS: [HeaderName; 8] = [
 #[derive(Serialize, ToSchema)]
 struct Readiness {
     ready: bool,
-    ledger: &'static str,
+    /// `ok`, `not connected`, or how it is damaged. A damaged ledger takes no order, and is read all the same.
+    ledger: String,
     catalogue: &'static str,
     /// What streams are resumed from.
     news: &'static str,
@@ -155,7 +156,11 @@ async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let readiness = Readiness {
         ready,
-        ledger: if ledger { "ok" } else { "not connected" },
+        ledger: match api.ledger.stopped() {
+            Some(why) => why.to_string(),
+            None if ledger => "ok".to_owned(),
+            None => "not connected".to_owned(),
+        },
         catalogue: if catalogue { "ok" } else { "being read" },
         news: if news { "ok" } else { "being read" },
         orders: match api.admission.open() {

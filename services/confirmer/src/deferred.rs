@@ -22,6 +22,7 @@ const LOOK_MAX: Duration = Duration::from_secs(10);
 pub async fn run(desk: Desk, stop: CancellationToken) -> Result<(), Fatal> {
     let inbox = desk.ledger.inbox("confirmer-deferred").await?;
     while !stop.is_cancelled() {
+        desk.ledger.until_whole(&stop).await;
         match inbox.fetch(BATCH_MAX, Duration::from_millis(500), Duration::ZERO).await {
             Ok(batch) => {
                 for delivery in batch {
@@ -44,7 +45,7 @@ async fn look(desk: &Desk, inbox: &Inbox, delivery: Delivery) {
     };
     match decide_one(desk, id, &event).await {
         Ok(true) => delivery.ack().await,
-        Ok(false) | Err(Undecided::NotDeepYet | Undecided::Stale) => delivery.nak(wait).await,
+        Ok(false) | Err(Undecided::NotDeepYet | Undecided::Stale | Undecided::Stopped(_)) => delivery.nak(wait).await,
         Err(Undecided::Neighbour(error)) => {
             tracing::warn!(payment = %id, error, "not decided");
             delivery.nak(wait).await;

@@ -1,8 +1,8 @@
 //! confirmer: decides what became of every signed transaction, item by item, once it is N blocks deep.
 //!
 //! It reads the chain and writes facts. A payment is confirmed on its log pair, whoever sent it, and failed only on
-//! proof; what neither holds for waits. What it decided on a block that falls out of the chain before it is final, it takes
-//! back and decides anew. Any number of instances may run: they write the same.
+//! proof at a final block; what neither holds for waits. What it decided on a block that falls out of the chain before it
+//! is final, it takes back and decides anew. Any number of instances may run: they write the same.
 
 mod config;
 mod deferred;
@@ -33,6 +33,9 @@ pub(crate) enum Undecided {
     /// Not deep enough: look again at the next head.
     #[error("not deep enough")]
     NotDeepYet,
+    /// The ledger is damaged: nothing is decided until a person has looked.
+    #[error("{0}")]
+    Stopped(String),
     /// Somebody wrote first: read again.
     #[error("somebody else wrote first")]
     Stale,
@@ -61,6 +64,7 @@ impl From<AppendError> for Undecided {
         match error {
             AppendError::WrongVersion => Self::Stale,
             AppendError::Unknown(_) | AppendError::Refused(_) => Self::Neighbour(error.to_string()),
+            AppendError::Stopped(why) => Self::Stopped(why),
         }
     }
 }
@@ -76,6 +80,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let heads = heads::watch(chain.clone(), config.poll, health.clone(), stop.clone());
     let desk = Desk { ledger, chain, heads, retry: config.retry };
     let mut tasks = JoinSet::new();
+    let guard = desk.ledger.clone().guard(health.clone(), stop.clone());
+    tasks.spawn(async move {
+        guard.await;
+        Ok(())
+    });
     tasks.spawn(serve_health(config.health, health, stop.clone()));
     tasks.spawn(signed::run(desk.clone(), stop.clone()));
     tasks.spawn(watch::run(desk.clone(), stop.clone()));

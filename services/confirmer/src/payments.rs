@@ -62,6 +62,8 @@ async fn refused(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head)
         return Ok(None);
     }
     match judge(desk, order, confirmed).await? {
+        // Another transaction has it by now, and says what it waits for.
+        Some(Command::Defer(_)) if !is_here(mined, order) => Ok(None),
         Some(command) => Ok(Some(command)),
         None => Ok(retry(desk, mined, order, WaitReason::Unexplained)),
     }
@@ -69,58 +71,129 @@ async fn refused(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head)
 
 /// Back to the sender, unless another transaction has it by now.
 fn retry(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> Option<Command> {
-    let here =
-        matches!(&order.stage, Stage::Settling(to) | Stage::Reverted(to) if to.is_for(mined.signer, mined.tx.nonce));
-    here.then(|| {
+    is_here(mined, order).then(|| {
         let detail = format!("not charged by {} in block {}", mined.tx.tx_hash, mined.included.block.number);
         Command::Defer(Deferral { reason, detail, retry_at: Utc::now() + desk.retry })
     })
 }
 
-/// What N-deep blocks say of an unpaid order: paid, provably dead, or nothing (none).
+/// Whether the order waits for this transaction.
+fn is_here(mined: &Mined<'_>, order: &Order) -> bool {
+    matches!(&order.stage, Stage::Settling(to) | Stage::Reverted(to) if to.is_for(mined.signer, mined.tx.nonce))
+}
+
+/// What the chain says of an unpaid order: paid, dead, to be waited for, or nothing (none).
 ///
-/// Fails only on proof (R2): cancelled, used for another transfer, or past its window and unused at a confirmed block.
+/// Paid by us is said N blocks deep, since it can be taken back. What nobody takes back is said of a final block: failed
+/// (R2, A08), and paid by others, whose bytes nobody sends again and nobody watches.
 pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result<Option<Command>, Undecided> {
     let auth = &order.request.authorization;
-    let fail = |reason, detail: &str, tx_hash| {
-        // Whether it is failed or lost, the transaction of its mint says first.
-        let is_known = !matches!(order.ahead, Some(Ahead::Minting(_)));
-        is_known.then(|| {
-            Command::Fail(PaymentFailure {
-                reason,
-                detail: detail.to_owned(),
-                block: confirmed.block,
-                block_time: confirmed.time,
-                tx_hash,
-            })
-        })
-    };
-    Ok(match desk.chain.evidence(auth, confirmed).await? {
+    let evidence = desk.chain.evidence(auth, confirmed).await?;
+    match evidence {
         Evidence::Paid { tx_hash, block, log_index } => {
             let paid_by = if desk.is_ours(tx_hash).await? { PaidBy::Paymint } else { PaidBy::ThirdParty };
-            // Nobody sends the bytes of others again, and nobody watches them: they count once they are final.
             if paid_by == PaidBy::ThirdParty && block.number > desk.chain.finalized().await?.number {
-                return Ok(Some(Command::Defer(Deferral {
-                    reason: WaitReason::AuthorizationUsedOrCancelled,
-                    detail: format!("paid by {tx_hash}, which is not ours and not final yet"),
-                    retry_at: Utc::now() + desk.retry,
-                })));
+                let detail = format!("paid by {tx_hash}, which is not ours and not final yet");
+                return Ok(wait(desk, order, WaitReason::AuthorizationUsedOrCancelled, detail));
             }
-            Some(Command::Confirm(PaymentProof { tx_hash, block, log_index, paid_by }))
-        }
-        Evidence::Cancelled { tx_hash } => {
-            fail(FailureReason::Cancelled, "the payer cancelled the authorization", Some(tx_hash))
-        }
-        Evidence::UsedElsewhere { tx_hash } => {
-            fail(FailureReason::UsedElsewhere, "the nonce paid for another transfer", Some(tx_hash))
+            return Ok(Some(Command::Confirm(PaymentProof { tx_hash, block, log_index, paid_by })));
         }
         Evidence::NotDeepYet => return Err(Undecided::NotDeepYet),
-        Evidence::Unused if confirmed.time >= auth.valid_before => match &order.stage {
+        Evidence::Cancelled { .. } | Evidence::UsedElsewhere { .. } | Evidence::Unused => {}
+    }
+    let Some(seen) = death(order, &evidence, confirmed) else { return Ok(None) };
+    let last = desk.chain.final_head().await?;
+    if death(order, &evidence, last).is_some()
+        && let Some(proven) = death(order, &desk.chain.evidence(auth, last).await?, last)
+        // Whether it is failed or lost, the transaction of its mint says first.
+        && !matches!(order.ahead, Some(Ahead::Minting(_)))
+    {
+        return Ok(Some(Command::Fail(proven)));
+    }
+    let reason = match seen.reason {
+        FailureReason::Expired | FailureReason::UnfundedUntilExpired => WaitReason::AuthorizationExpired,
+        FailureReason::Cancelled | FailureReason::UsedElsewhere => WaitReason::AuthorizationUsedOrCancelled,
+    };
+    Ok(wait(desk, order, reason, format!("{}: failed once that is final", seen.detail)))
+}
+
+/// Says why the order waits. One that waits already says so itself, and the sender's tries keep its reason true.
+fn wait(desk: &Desk, order: &Order, reason: WaitReason, detail: String) -> Option<Command> {
+    let waits = matches!(order.stage, Stage::Deferred(_));
+    (!waits).then(|| Command::Defer(Deferral { reason, detail, retry_at: Utc::now() + desk.retry }))
+}
+
+/// How `evidence` proves at the block `at` that the authorization can never be charged; none where it does not:
+/// cancelled or used for another transfer up to there, or past its window there and unused.
+fn death(order: &Order, evidence: &Evidence, at: Head) -> Option<PaymentFailure> {
+    let (reason, detail, tx_hash) = match evidence {
+        Evidence::Cancelled { tx_hash, block } if block.number <= at.block.number => {
+            (FailureReason::Cancelled, "the payer cancelled the authorization", Some(*tx_hash))
+        }
+        Evidence::UsedElsewhere { tx_hash, block } if block.number <= at.block.number => {
+            (FailureReason::UsedElsewhere, "the nonce paid for another transfer", Some(*tx_hash))
+        }
+        Evidence::Unused if at.time >= order.request.authorization.valid_before => match &order.stage {
             Stage::Deferred(why) if why.reason == WaitReason::Unfunded => {
-                fail(FailureReason::UnfundedUntilExpired, "the payer had no funds until the window closed", None)
+                (FailureReason::UnfundedUntilExpired, "the payer had no funds until the window closed", None)
             }
-            _ => fail(FailureReason::Expired, "the window closed before the payment could be settled", None),
+            _ => (FailureReason::Expired, "the window closed before the payment could be settled", None),
         },
-        Evidence::Unused => None,
-    })
+        Evidence::Cancelled { .. }
+        | Evidence::UsedElsewhere { .. }
+        | Evidence::Unused
+        | Evidence::Paid { .. }
+        | Evidence::NotDeepYet => return None,
+    };
+    Some(PaymentFailure { reason, detail: detail.to_owned(), block: at.block, block_time: at.time, tx_hash })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use chain::B256;
+    use domain::{BlockRef, OrderEvent, examples, order::evolve};
+
+    const CLOSES: u64 = 1_800_000_300;
+
+    fn order(events: &[OrderEvent]) -> Order {
+        let requested = OrderEvent::PaymentRequested(Box::new(examples::request()));
+        [&[requested], events].concat().iter().try_fold(None, evolve).unwrap().unwrap()
+    }
+
+    fn head(number: u64, time: u64) -> Head {
+        let block = BlockRef { number, hash: B256::with_last_byte(1) };
+        Head { block, parent: B256::ZERO, time, base_fee_wei: 1 }
+    }
+
+    /// R2: a proof holds at the block that it names, and at none before.
+    #[test]
+    fn r2_a_death_is_proven_by_the_block_that_holds_it_and_by_none_before() {
+        let (tx_hash, block) = (B256::with_last_byte(2), BlockRef { number: 50, hash: B256::with_last_byte(3) });
+        let cancelled = Evidence::Cancelled { tx_hash, block };
+        let elsewhere = Evidence::UsedElsewhere { tx_hash, block };
+        let paid = Evidence::Paid { tx_hash, block, log_index: 0 };
+        let (new, unfunded) = (order(&[]), order(&[OrderEvent::PaymentDeferred(1, examples::deferral())]));
+        let cases = [
+            (&new, &cancelled, head(49, CLOSES), None),
+            (&new, &cancelled, head(50, 0), Some(FailureReason::Cancelled)),
+            (&new, &elsewhere, head(49, CLOSES), None),
+            (&new, &elsewhere, head(50, 0), Some(FailureReason::UsedElsewhere)),
+            (&new, &Evidence::Unused, head(50, CLOSES - 1), None),
+            (&new, &Evidence::Unused, head(50, CLOSES), Some(FailureReason::Expired)),
+            (&unfunded, &Evidence::Unused, head(50, CLOSES - 1), None),
+            (&unfunded, &Evidence::Unused, head(50, CLOSES), Some(FailureReason::UnfundedUntilExpired)),
+            (&new, &Evidence::NotDeepYet, head(50, CLOSES), None),
+            (&new, &paid, head(50, CLOSES), None),
+        ];
+        for (order, evidence, at, reason) in cases {
+            let proof = death(order, evidence, at);
+            assert_eq!(proof.as_ref().map(|proof| proof.reason), reason, "{evidence:?} at {at:?}");
+            if let Some(proof) = proof {
+                assert_eq!((proof.block, proof.block_time), (at.block, at.time));
+                assert_eq!(proof.tx_hash.is_some(), *evidence != Evidence::Unused);
+            }
+        }
+    }
 }

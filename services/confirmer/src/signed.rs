@@ -29,6 +29,7 @@ pub async fn run(desk: Desk, stop: CancellationToken) -> Result<(), Fatal> {
     let places = Arc::new(Semaphore::new(IN_HAND_MAX));
     let mut hands = JoinSet::new();
     while !stop.is_cancelled() {
+        desk.ledger.until_whole(&stop).await;
         while hands.try_join_next().is_some() {}
         let room = places.available_permits();
         if room == 0 {
@@ -70,6 +71,7 @@ async fn hold(mut desk: Desk, inbox: Inbox, delivery: Delivery, stop: Cancellati
             }
             Err(Undecided::Stale) => continue,
             Err(Undecided::NotDeepYet) => {}
+            Err(Undecided::Stopped(_)) => return delivery.nak(NEIGHBOUR_PAUSE).await,
             Err(Undecided::Neighbour(error)) => {
                 tracing::warn!(%signer, nonce = tx.nonce, error, "not decided");
                 tokio::time::sleep(NEIGHBOUR_PAUSE).await;

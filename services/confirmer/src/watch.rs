@@ -63,6 +63,7 @@ pub async fn run(desk: Desk, stop: CancellationToken) -> Result<(), Fatal> {
     let inbox = desk.ledger.inbox(DURABLE).await?;
     let mut watch: Option<Watch> = None;
     while !stop.is_cancelled() {
+        desk.ledger.until_whole(&stop).await;
         let head = *desk.heads.borrow();
         let turn = match (&mut watch, head) {
             (_, None) => {
@@ -151,6 +152,7 @@ impl Watch {
             Ok(Look::Closed) => delivery.ack().await,
             Ok(Look::Watched) => delivery.nak(LOOK).await,
             Ok(Look::Open) | Err(Undecided::NotDeepYet | Undecided::Stale) => delivery.nak(LOOK_OPEN).await,
+            Err(Undecided::Stopped(_)) => delivery.nak(NEIGHBOUR_PAUSE).await,
             Err(Undecided::Neighbour(error)) => {
                 tracing::warn!(%signer, nonce = settled.nonce, error, "not watched now");
                 delivery.nak(NEIGHBOUR_PAUSE).await;

@@ -1,12 +1,14 @@
 //! read-projector: reads every event in order, without a filter, and keeps the read models and the second copy of the
 //! ledger in Postgres. The database is a neighbour that may lag or be rebuilt; no payment waits for it.
 //!
-//! It stops by itself, with a non-zero exit and a sentence, when the ledger is not the one it has read: a gap, another
-//! incarnation, another event at its position (D4, F13, F15). What a person does then is in docs/RUNBOOK.md.
+//! It goes no further when the ledger is not the one it has read: a gap, another incarnation, another event where it has
+//! copied one (D4, F13, F14, F15). It says so in `/readyz` and in the ledger, which stops all payouts, and keeps its rows for
+//! those who read. What a person does then is in docs/RUNBOOK.md.
 //! Of two instances one projects; the other stands by.
 
 mod config;
 mod projector;
+mod scrub;
 
 pub use config::Config;
 pub use projector::{ProjectorError, project};
@@ -19,7 +21,7 @@ use tokio::task::JoinSet;
 /// Runs until `stop`: connects, migrates, projects.
 ///
 /// # Errors
-/// A neighbour that cannot be used, or a ledger that is not the one that was projected.
+/// A neighbour that cannot be used.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let store = match &config.schema {
         Some(schema) => Store::connect_schema(&config.database_url, schema, CONNECTIONS).await?,
@@ -30,6 +32,16 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let health = Health::default();
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health_addr, health.clone(), stop.clone()));
+    let guard = ledger.clone().guard(health.clone(), stop.clone());
+    tasks.spawn(async move {
+        guard.await;
+        Ok(())
+    });
+    let (scrubbed, copy, token) = (ledger.clone(), store.clone(), stop.clone());
+    tasks.spawn(async move {
+        scrub::run(&scrubbed, &copy, &token).await;
+        Ok(())
+    });
     let token = stop.clone();
     tasks.spawn(async move { Ok(project(&ledger, &store, &health, &token).await?) });
     runtime::join(tasks, stop).await

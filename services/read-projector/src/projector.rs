@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
-use ledger::{Ledger, LedgerError, Recorded};
+use ledger::{Damage, Ledger, LedgerError, Recorded};
 use runtime::{CancellationToken, Health};
 use std::time::Duration;
 use store::{Applied, Entry, Position, READ_MODELS, Store, StoreError};
@@ -22,6 +22,8 @@ const FIRST_EVENT_TIMEOUT: Duration = Duration::from_secs(10);
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Who was fenced looks again after this whether the other one works.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(2);
+/// Damage must be found twice, this far apart.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// After a neighbour was away: from the first to the longest wait.
 const RETRY_WAITS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
@@ -36,10 +38,7 @@ pub enum ProjectorError {
     #[error("projecting stopped at the database")]
     Store(#[from] StoreError),
     /// The stream lost its tail (F15).
-    #[error(
-        "the ledger ends at sequence {last}, but sequence {projected} was read from it and copied: it has lost events; \
-         refill it from the copy before anything is written"
-    )]
+    #[error("the ledger ends at sequence {last}, but sequence {projected} was read from it and copied")]
     Rewound {
         /// Where the projection stands.
         projected: u64,
@@ -56,12 +55,35 @@ impl ProjectorError {
             Self::Rewound { .. } => false,
         }
     }
+
+    /// What this says of the ledger; none where it says nothing of it.
+    fn damage(&self) -> Option<Damage> {
+        match self {
+            Self::Store(StoreError::Gap { expected, .. }) => Some(Damage::Hole { sequence: *expected }),
+            Self::Store(StoreError::Diverged { seq }) => Some(Damage::Altered { sequence: *seq }),
+            Self::Store(StoreError::IncarnationChanged { stored, found }) => {
+                Some(Damage::Recreated { known: *stored, found: *found })
+            }
+            Self::Rewound { projected, last } => Some(Damage::Truncated { known: *projected, last: *last }),
+            Self::Store(
+                StoreError::Config(_)
+                | StoreError::Transient { .. }
+                | StoreError::NotBegun
+                | StoreError::Fenced { .. }
+                | StoreError::Corrupt { .. }
+                | StoreError::Refused { .. },
+            )
+            | Self::Ledger(_) => None,
+        }
+    }
 }
 
-/// Projects until `stop`. Neighbours that are away are waited for; another active projector is left to work.
+/// Projects until `stop`. Neighbours that are away are waited for; another active projector is left to work. Where the
+/// ledger is not the one that was read it goes no further, and stays: whoever reads the rows goes on reading them.
 ///
 /// # Errors
-/// [`ProjectorError`] that waiting does not help. Everything up to the position is applied, nothing after it.
+/// [`ProjectorError`] of the database that waiting does not help. Everything up to the position is applied, nothing after
+/// it.
 pub async fn project(
     ledger: &Ledger,
     store: &Store,
@@ -69,7 +91,13 @@ pub async fn project(
     stop: &CancellationToken,
 ) -> Result<(), ProjectorError> {
     let mut failures = 0_usize;
+    let mut suspected = None;
     while !stop.is_cancelled() {
+        if let Some(damage) = ledger.damage() {
+            health.bad("projection", damage.to_string());
+            stop.cancelled().await;
+            return Ok(());
+        }
         health.bad("projection", "not begun");
         let wait = match read_and_apply(ledger, store, health, stop, &mut failures).await {
             Ok(()) => return Ok(()),
@@ -87,7 +115,19 @@ pub async fn project(
                 health.bad("projection", format!("{error}: {cause}"));
                 wait
             }
-            Err(error) => return Err(error),
+            Err(error) => match error.damage() {
+                // Found twice, from the position on: a reader that skipped, or a replica that lags, is no damage.
+                Some(damage) if suspected.as_ref() == Some(&damage) => {
+                    ledger.report(damage);
+                    continue;
+                }
+                Some(damage) => {
+                    tracing::warn!(%error, "the ledger is looked at again");
+                    suspected = Some(damage);
+                    SECOND_LOOK
+                }
+                None => return Err(error),
+            },
         };
         let _ = timeout(wait, stop.cancelled()).await;
     }
@@ -126,6 +166,9 @@ async fn read_and_apply(
             () = stop.cancelled() => return Ok(()),
             batch = next_batch(&mut events) => batch?,
         };
+        if ledger.damage().is_some() {
+            return Err(LedgerError::Transient("the ledger is damaged".to_owned()).into());
+        }
         still_the_same(ledger, &position, incarnation, read.as_ref()).await?;
         if batch.is_empty() {
             continue;
@@ -206,7 +249,7 @@ fn taken(next: Option<Result<Recorded, LedgerError>>) -> Result<Recorded, Ledger
     next.unwrap_or_else(|| Err(LedgerError::Transient("the read ended".to_owned())))
 }
 
-fn entry(recorded: Recorded) -> Entry {
+pub(crate) fn entry(recorded: Recorded) -> Entry {
     Entry {
         seq: recorded.seq,
         subject: recorded.subject,

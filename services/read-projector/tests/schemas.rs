@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use chrono::{DateTime, Utc};
-use domain::event::{FailureReason, PaidBy, ParkReason, WaitReason};
+use domain::event::{DamageKind, FailureReason, PaidBy, ParkReason, WaitReason};
 use domain::{Event, examples};
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -34,6 +34,8 @@ fn source(event_type: &str) -> &'static str {
         "payment" if event_type.contains("submitted") => "/paymint/payment-sender",
         "mint" if event_type.contains("submitted") => "/paymint/mint-projector",
         "token" => "/paymint/standalone",
+        "ops" if event_type.contains("stopped") => "/paymint/read-projector",
+        "ops" if event_type.contains("resumed") => "/paymint/ops",
         "ops" => "/paymint/payment-sender",
         "signer" if !event_type.contains("settled") && !event_type.contains("reverted") => "/paymint/payment-sender",
         _ => "/paymint/confirmer",
@@ -155,6 +157,8 @@ fn every_reason_is_in_its_schema() {
     let parks = spelled!(ParkReason: OverCap, BadRecipient, AlreadyRefunded, MintedElsewhere, PaymentNotFound,
         Inconsistent, Unexplained);
     assert_eq!(codes("io.paymint.mint.parked.v1", "/properties/data/properties/reason/enum"), parks);
+    let damages = spelled!(DamageKind: Recreated, Truncated, Hole, Altered, ClockBackwards);
+    assert_eq!(codes("io.paymint.ops.stopped.v1", "/properties/data/properties/damage/enum"), damages);
     let paid_by = spelled!(PaidBy: Paymint, ThirdParty);
     assert_eq!(codes("io.paymint.payment.confirmed.v1", "/properties/data/properties/paidBy/enum"), paid_by);
 }

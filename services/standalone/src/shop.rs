@@ -79,6 +79,11 @@ pub async fn register(ledger: &Ledger, token: &TokenTerms) -> Result<(), Fatal> 
     match ledger.append(&[NewEvent { event, expected: Expected::Absent, trace: None }]).await {
         Ok(_) => Ok(()),
         Err(AppendError::WrongVersion) => Err(format!("{} is registered with other terms", token.token).into()),
+        // What is there can be read all the same.
+        Err(AppendError::Stopped(why)) => {
+            tracing::error!(token = %token.token, why, "not registered");
+            Ok(())
+        }
         Err(other) => Err(other.into()),
     }
 }

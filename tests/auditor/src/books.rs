@@ -7,6 +7,7 @@ use crate::evidence::Evidence;
 use crate::evidence::chain::Log;
 use crate::evidence::journal::Journal;
 use crate::evidence::stream::StreamEvidence;
+use crate::legal::{Path, State};
 use crate::run::Run;
 use alloy_primitives::{Address, B256, U256};
 use chrono::{DateTime, Utc};
@@ -90,12 +91,31 @@ pub struct Order {
     pub ordered: Option<Ordered>,
     /// By sequence.
     pub events: Vec<Event>,
+    /// Where they led.
+    pub path: Path,
+    /// The first that may not be.
+    pub wrong: Option<String>,
 }
 
 impl Order {
     /// Its event of this name, the last where there are several.
     pub fn event(&self, name: &str) -> Option<&Event> {
         self.events.iter().rev().find(|event| event.kind.name == name)
+    }
+
+    /// The proof that it is charged: the last, unless that was taken back.
+    pub fn charged(&self) -> Option<&Event> {
+        self.standing(["payment.confirmed", "payment.restored"], "payment.reverted")
+    }
+
+    /// The proof that it is minted, paid or not: the last, unless that was taken back.
+    pub fn minted(&self) -> Option<&Event> {
+        self.standing(["mint.confirmed", "mint.restored"], "mint.reverted")
+    }
+
+    fn standing(&self, proves: [&str; 2], takes_back: &str) -> Option<&Event> {
+        let speaks = |event: &&Event| event.kind.name == takes_back || proves.contains(&event.kind.name);
+        self.events.iter().rev().find(speaks).filter(|event| event.kind.name != takes_back)
     }
 }
 
@@ -114,6 +134,8 @@ pub struct Books {
     /// Sequence, subject and fault of every message that cannot.
     pub unreadable: Vec<(u64, String, String)>,
     pub orders: BTreeMap<Uuid, Order>,
+    /// Where the order was after its event of this sequence; none after one that may not be.
+    pub states: BTreeMap<u64, State>,
     /// By payment key.
     pub by_key: BTreeMap<B256, Uuid>,
     pub tokens: BTreeMap<Address, Terms>,
@@ -168,6 +190,14 @@ impl Books {
                 if event.kind.name == "payment.requested" {
                     order.ordered = ordered(&event);
                     self.by_key.extend(order.ordered.as_ref().map(|ordered| (ordered.key, *id)));
+                }
+                match order.path.step(&event) {
+                    Ok(state) => {
+                        self.states.insert(event.seq, state);
+                    }
+                    Err(why) => {
+                        order.wrong.get_or_insert(why);
+                    }
                 }
                 order.events.push(event);
             }

@@ -1,6 +1,7 @@
-//! Which events there are, and which may follow which: a table, so that a new event is a new row.
+//! Which events there are, and which may follow which: two tables, so that a new event is a new row in each.
 
 use crate::decode::event::{Aggregate, Event};
+use std::collections::BTreeMap;
 
 /// How the name of an event is numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,19 +10,12 @@ pub enum Numbered {
     Once,
     /// `.<n>`, from 1, without a gap.
     Counted,
+    /// `.<n>`, the number of the event that it answers: never more of them than of those.
+    Answers(&'static str),
     /// `.<nonce>`: once a nonce.
     Nonce,
     /// `.<nonce>.<n>`: from 1 for each nonce.
     NonceCounted,
-}
-
-/// Where an event leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leads {
-    /// To this stage.
-    To(&'static str),
-    /// Back to where the order was before the event that led here.
-    Back,
 }
 
 /// One event.
@@ -34,40 +28,26 @@ pub struct Kind {
     /// Its CloudEvents type between `io.paymint.` and `.v1`.
     pub event_type: &'static str,
     pub numbered: Numbered,
-    /// Stages after which it may come; `NEW` where nothing has happened yet.
-    pub after: &'static [&'static str],
-    pub leads: Leads,
 }
 
-/// Nothing has happened yet.
-pub const NEW: &str = "";
-
-/// Stages in which an order may rest for good; in any other somebody still owes it something.
-pub const ENDS: [&str; 3] = ["failed", "minted", "mint_parked"];
-
-const UNPAID: &[&str] = &["requested", "deferred", "settling"];
-const OWED: &[&str] = &["paid", "minting", "mint_deferred"];
-const CHARGED: &[&str] = &["paid", "minting", "mint_deferred", "mint_parked", "minted"];
-
-/// Aggregate, name, type, number, what it may come after, where it leads. `payment.reverted`: the settlement fell out of
-/// the chain; `payment.restored`: it is back; `mint.…` the same of a mint. A payment that is open again and its mint go
-/// ways of their own, which a line of stages cannot say: the simplest are known here, others are reported. `replaced`: a
-/// further transaction for the same nonce with the same call data; `lost`: somebody else's transaction used the nonce.
+/// Aggregate, name, type, number. `payment.reverted`: the settlement fell out of the chain; `payment.restored`: it is
+/// back; `mint.…` the same of a mint. `replaced`: a further transaction for the same nonce with the same call data;
+/// `lost`: somebody else's transaction used the nonce; `reverted` and `resettled`: its block is gone, and it is in another.
 #[rustfmt::skip]
 pub static KINDS: &[Kind] = &[
-    order("payment.requested", Numbered::Once,    &[NEW],                     Leads::To("requested")),
-    order("payment.submitted", Numbered::Counted, &["requested", "deferred"], Leads::To("settling")),
-    order("payment.deferred",  Numbered::Counted, UNPAID,                     Leads::To("deferred")),
-    order("payment.confirmed", Numbered::Once,    UNPAID,                     Leads::To("paid")),
-    order("payment.failed",    Numbered::Once,    UNPAID,                     Leads::To("failed")),
-    order("payment.reverted",  Numbered::Counted, CHARGED,                    Leads::To("reverted")),
-    order("payment.restored",  Numbered::Counted, &["reverted"],              Leads::Back),
-    order("mint.submitted",    Numbered::Counted, &["paid", "mint_deferred"], Leads::To("minting")),
-    order("mint.deferred",     Numbered::Counted, OWED,                       Leads::To("mint_deferred")),
-    order("mint.parked",       Numbered::Counted, OWED,                       Leads::To("mint_parked")),
-    order("mint.reverted",     Numbered::Counted, &["minted", "reverted"],    Leads::To("minting")),
-    order("mint.restored",     Numbered::Counted, &["paid", "minting", "mint_deferred", "mint_parked", "reverted"], Leads::To("minted")),
-    order("mint.confirmed",    Numbered::Once,    &["paid", "minting", "mint_deferred", "mint_parked"], Leads::To("minted")),
+    order("payment.requested", Numbered::Once),
+    order("payment.submitted", Numbered::Counted),
+    order("payment.deferred",  Numbered::Counted),
+    order("payment.confirmed", Numbered::Once),
+    order("payment.failed",    Numbered::Once),
+    order("payment.reverted",  Numbered::Counted),
+    order("payment.restored",  Numbered::Answers("payment.reverted")),
+    order("mint.submitted",    Numbered::Counted),
+    order("mint.deferred",     Numbered::Counted),
+    order("mint.parked",       Numbered::Counted),
+    order("mint.confirmed",    Numbered::Once),
+    order("mint.reverted",     Numbered::Counted),
+    order("mint.restored",     Numbered::Answers("mint.reverted")),
     other("signers", "claimed",    "signer.claimed",   Numbered::Counted),
     other("signers", "signed",     "signer.signed",    Numbered::Nonce),
     other("signers", "settled",    "signer.settled",   Numbered::Nonce),
@@ -78,30 +58,156 @@ pub static KINDS: &[Kind] = &[
     other("tokens",  "registered", "token.registered", Numbered::Once),
     other("keys",    "bound",      "key.bound",        Numbered::Once),
     other("ops",     "parked",     "ops.parked",       Numbered::Once),
+    other("ops",     "stopped",    "ops.stopped",      Numbered::Counted),
+    other("ops",     "resumed",    "ops.resumed",      Numbered::Counted),
 ];
 
-const fn order(name: &'static str, numbered: Numbered, after: &'static [&'static str], leads: Leads) -> Kind {
-    Kind { aggregate: "orders", name, event_type: name, numbered, after, leads }
+const fn order(name: &'static str, numbered: Numbered) -> Kind {
+    Kind { aggregate: "orders", name, event_type: name, numbered }
 }
 
 const fn other(aggregate: &'static str, name: &'static str, event_type: &'static str, numbered: Numbered) -> Kind {
-    Kind { aggregate, name, event_type, numbered, after: &[], leads: Leads::Back }
+    Kind { aggregate, name, event_type, numbered }
 }
 
-/// The stage that an order is in after these events, or the first step that may not be.
-pub fn walk<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<&'static str, String> {
-    let (mut stage, mut before) = (NEW, NEW);
-    for event in events {
-        if !event.kind.after.contains(&stage) {
-            let stage = if stage == NEW { "nothing" } else { stage };
-            return Err(format!("{} at sequence {} after {stage}", event.kind.name, event.seq));
+/// Where the payment of an order stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Payment {
+    /// Nothing has happened yet.
+    #[default]
+    New,
+    Requested,
+    Deferred,
+    Settling,
+    Reverted,
+    Paid,
+    Failed,
+}
+
+/// Where its mint stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mint {
+    /// Nothing was paid so far.
+    #[default]
+    NotYet,
+    /// In no transaction.
+    Owed,
+    Minting,
+    Deferred,
+    Parked,
+    Minted,
+}
+
+/// An order: its payment and its mint go their own ways once the payment has fallen out of the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    pub payment: Payment,
+    pub mint: Mint,
+}
+
+/// Stages in which an order may rest for good; in any other somebody still owes it something.
+const ENDS: [&str; 4] = ["failed", "lost", "minted", "mint_parked"];
+
+/// Neither proven nor dead.
+const OPEN: &[Payment] = &[Payment::Requested, Payment::Deferred, Payment::Settling, Payment::Reverted];
+const ALIVE: &[Payment] = &[Payment::Requested, Payment::Deferred, Payment::Settling, Payment::Reverted, Payment::Paid];
+const ANY: &[Mint] = &[Mint::NotYet, Mint::Owed, Mint::Minting, Mint::Deferred, Mint::Parked, Mint::Minted];
+const UNMINTED: &[Mint] = &[Mint::Owed, Mint::Minting, Mint::Deferred, Mint::Parked];
+
+/// An event, the payments and mints that it may follow, and what they are then; `None`: what they were.
+type Step = (&'static str, &'static [Payment], &'static [Mint], Option<Payment>, Option<Mint>);
+
+/// Which step an order may take: the first row that fits. A payment that falls out keeps a mint that is in a transaction
+/// or there; one that waited is simply owed again. A mint without its payment is settled by its transaction alone.
+#[rustfmt::skip]
+static STEPS: &[Step] = {
+    use Mint::{Minted, Minting, NotYet, Owed, Parked};
+    use Payment::{Deferred, Failed, New, Paid, Requested, Reverted, Settling};
+    &[
+        ("payment.requested", &[New],                 &[NotYet],                            Some(Requested), None),
+        ("payment.submitted", &[Requested, Deferred], ANY,                                  Some(Settling),  None),
+        ("payment.deferred",  OPEN,                   ANY,                                  Some(Deferred),  None),
+        ("payment.confirmed", OPEN,                   &[NotYet],                            Some(Paid),      Some(Owed)),
+        ("payment.failed",    OPEN,                   &[NotYet, Owed, Minted],              Some(Failed),    None),
+        ("payment.reverted",  &[Paid],                &[Minting, Minted],                   Some(Reverted),  None),
+        ("payment.reverted",  &[Paid],                UNMINTED,                             Some(Reverted),  Some(Owed)),
+        ("payment.restored",  OPEN,                   &[Owed, Minting, Minted],             Some(Paid),      None),
+        ("mint.submitted",    &[Paid],                &[Owed, Mint::Deferred],              None,            Some(Minting)),
+        ("mint.deferred",     &[Paid],                &[Owed, Mint::Deferred, Minting],     None,            Some(Mint::Deferred)),
+        ("mint.deferred",     OPEN,                   &[Minting],                           None,            Some(Owed)),
+        ("mint.parked",       &[Paid],                &[Owed, Mint::Deferred, Minting],     None,            Some(Parked)),
+        ("mint.parked",       OPEN,                   &[Minting],                           None,            Some(Owed)),
+        ("mint.confirmed",    ALIVE,                  UNMINTED,                             None,            Some(Minted)),
+        ("mint.reverted",     ALIVE,                  &[Minted],                            None,            Some(Minting)),
+        ("mint.restored",     ALIVE,                  UNMINTED,                             None,            Some(Minted)),
+    ]
+};
+
+impl State {
+    /// The one name that the order's row has.
+    pub const fn stage(self) -> &'static str {
+        match (self.payment, self.mint) {
+            (Payment::New, _) => "nothing",
+            (Payment::Requested, _) => "requested",
+            (Payment::Deferred, _) => "deferred",
+            (Payment::Settling, _) => "settling",
+            (Payment::Reverted, _) => "reverted",
+            (Payment::Failed, Mint::Minted) => "lost",
+            (Payment::Failed, _) => "failed",
+            (Payment::Paid, Mint::NotYet | Mint::Owed) => "paid",
+            (Payment::Paid, Mint::Minting) => "minting",
+            (Payment::Paid, Mint::Deferred) => "mint_deferred",
+            (Payment::Paid, Mint::Parked) => "mint_parked",
+            (Payment::Paid, Mint::Minted) => "minted",
         }
-        (before, stage) = match event.kind.leads {
-            Leads::To(next) => (stage, next),
-            Leads::Back => (stage, before),
-        };
     }
-    Ok(stage)
+
+    /// What of the mint is there while the payment is open.
+    pub fn ahead(self) -> Option<&'static str> {
+        match self.mint {
+            _ if !OPEN.contains(&self.payment) => None,
+            Mint::Minting => Some("minting"),
+            Mint::Minted => Some("minted"),
+            Mint::NotYet | Mint::Owed | Mint::Deferred | Mint::Parked => None,
+        }
+    }
+
+    /// Whether it may rest here for good.
+    pub fn is_end(self) -> bool {
+        ENDS.contains(&self.stage())
+    }
+}
+
+/// What an order has gone through so far.
+#[derive(Clone, Debug, Default)]
+pub struct Path {
+    pub state: State,
+    /// How often each event came.
+    said: BTreeMap<&'static str, u64>,
+}
+
+impl Path {
+    /// One event further. An event that may not come leaves everything as it was; the error says after what it came.
+    pub fn step(&mut self, event: &Event) -> Result<State, String> {
+        let said = |name: &str| self.said.get(name).copied().unwrap_or_default();
+        let in_turn = match event.kind.numbered {
+            Numbered::Once => said(event.kind.name) == 0,
+            Numbered::Answers(what) => said(event.kind.name) < said(what),
+            Numbered::Counted | Numbered::Nonce | Numbered::NonceCounted => true,
+        };
+        let State { payment, mint } = self.state;
+        let step = STEPS.iter().find(|(name, payments, mints, ..)| {
+            *name == event.kind.name && payments.contains(&payment) && mints.contains(&mint)
+        });
+        let Some((.., next_payment, next_mint)) = step.filter(|_| in_turn) else {
+            let ahead = self.state.ahead().map(|ahead| format!(", {ahead}")).unwrap_or_default();
+            return Err(format!("{} at sequence {} after {}{ahead}", event.kind.name, event.seq, self.state.stage()));
+        };
+        self.state = State { payment: next_payment.unwrap_or(payment), mint: next_mint.unwrap_or(mint) };
+        let count = self.said.entry(event.kind.name).or_default();
+        *count = count.saturating_add(1);
+        Ok(self.state)
+    }
 }
 
 /// The row of an event of `of` with these tokens behind it, and its numbers.
@@ -118,7 +224,7 @@ pub fn kind(of: &Aggregate, named: &[&str]) -> Option<(&'static Kind, Vec<u64>)>
         let numbers = named.strip_prefix(words.as_slice())?;
         let wanted = match kind.numbered {
             Numbered::Once => 0,
-            Numbered::Counted | Numbered::Nonce => 1,
+            Numbered::Counted | Numbered::Answers(_) | Numbered::Nonce => 1,
             Numbered::NonceCounted => 2,
         };
         let read: Option<Vec<u64>> = numbers.iter().map(|text| text.parse().ok()).collect();
@@ -133,18 +239,16 @@ mod tests {
     use serde_json::Value;
     use uuid::Uuid;
 
-    /// Events of these names, in this order.
-    fn walked(names: &str) -> Result<&'static str, String> {
-        let of = Aggregate::Order(Uuid::nil());
-        let events: Vec<Event> = (1..)
-            .zip(names.split_whitespace())
-            .map(|(seq, name)| {
-                let kind = KINDS.iter().find(|kind| kind.name == name).unwrap();
-                let (data, time) = (Data(Value::Null), Default::default());
-                Event { seq, subject: String::new(), kind, of: of.clone(), numbers: Vec::new(), data, time }
-            })
-            .collect();
-        walk(&events)
+    /// Events of these names, in this order, and where they end: the stage, and what of the mint is ahead.
+    fn walked(names: &str) -> Result<String, String> {
+        let mut path = Path::default();
+        for (seq, name) in (1..).zip(names.split_whitespace()) {
+            let kind = KINDS.iter().find(|kind| kind.name == name).unwrap();
+            let (of, data, time) = (Aggregate::Order(Uuid::nil()), Data(Value::Null), Default::default());
+            path.step(&Event { seq, subject: String::new(), kind, of, numbers: Vec::new(), data, time })?;
+        }
+        let ahead = path.state.ahead().map(|ahead| format!(", {ahead}"));
+        Ok(format!("{}{}", path.state.stage(), ahead.unwrap_or_default()))
     }
 
     #[test]
@@ -156,7 +260,7 @@ mod tests {
             ("payment.requested payment.deferred payment.submitted payment.deferred payment.confirmed", Ok("paid")),
             (&format!("{paid} mint.submitted mint.confirmed"), Ok("minted")),
             (&format!("{paid} mint.submitted mint.deferred mint.submitted mint.parked mint.confirmed"), Ok("minted")),
-            (&format!("{paid} mint.submitted payment.reverted"), Ok("reverted")),
+            (&format!("{paid} mint.submitted payment.reverted"), Ok("reverted, minting")),
             (&format!("{paid} mint.submitted payment.reverted payment.restored"), Ok("minting")),
             (&format!("{paid} mint.submitted mint.confirmed payment.reverted payment.restored"), Ok("minted")),
             ("payment.submitted", Err(1)),
@@ -170,11 +274,77 @@ mod tests {
             (&format!("{paid} payment.reverted mint.submitted"), Err(5)),
             (&format!("{paid} payment.restored"), Err(4)),
         ] {
-            match (walked(path), end) {
-                (Ok(stage), Ok(end)) => assert_eq!(stage, end, "{path}"),
-                (Err(why), Err(at)) => assert!(why.contains(&format!("sequence {at} ")), "{path}: {why}"),
-                (walked, _) => panic!("{path}: {walked:?}"),
-            }
+            held(path, end);
+        }
+    }
+
+    /// What a reorganisation deeper than N takes back, with the mint in every place where it can be.
+    #[test]
+    fn a11_a_payment_and_its_mint_are_taken_back_and_come_back_each_on_its_own() {
+        let paid = "payment.requested payment.submitted payment.confirmed";
+        let open = &format!("{paid} payment.reverted");
+        let minting = &format!("{paid} mint.submitted payment.reverted");
+        let minted = &format!("{paid} mint.submitted mint.confirmed payment.reverted");
+        for (path, end) in [
+            (open, Ok("reverted")),
+            (&format!("{open} payment.restored"), Ok("paid")),
+            (&format!("{open} payment.deferred payment.submitted"), Ok("settling")),
+            (&format!("{open} payment.deferred payment.submitted payment.restored mint.submitted"), Ok("minting")),
+            (&format!("{open} payment.failed"), Ok("failed")),
+            (&format!("{open} mint.confirmed"), Ok("reverted, minted")),
+            (&format!("{open} payment.restored payment.reverted payment.restored"), Ok("paid")),
+            (&format!("{minting} mint.confirmed"), Ok("reverted, minted")),
+            (&format!("{minting} mint.confirmed payment.restored"), Ok("minted")),
+            (&format!("{minting} mint.confirmed mint.reverted payment.restored mint.restored"), Ok("minted")),
+            (&format!("{minting} mint.deferred"), Ok("reverted")),
+            (&format!("{minting} mint.deferred payment.restored"), Ok("paid")),
+            (&format!("{minting} mint.parked payment.restored mint.parked"), Ok("mint_parked")),
+            (&format!("{minting} payment.deferred"), Ok("deferred, minting")),
+            (&format!("{minting} payment.deferred payment.submitted mint.confirmed"), Ok("settling, minted")),
+            (&format!("{minted} payment.failed"), Ok("lost")),
+            (&format!("{minted} mint.reverted"), Ok("reverted, minting")),
+            (&format!("{minted} mint.reverted mint.restored payment.restored"), Ok("minted")),
+            (&format!("{paid} mint.submitted mint.confirmed mint.reverted"), Ok("minting")),
+            (
+                &format!("{paid} mint.submitted mint.confirmed mint.reverted mint.deferred mint.submitted"),
+                Ok("minting"),
+            ),
+            (&format!("{paid} mint.submitted mint.confirmed mint.reverted mint.restored mint.reverted"), Ok("minting")),
+            // What waited for a person is owed again once the payment is back, and may be parked again.
+            (&format!("{paid} mint.parked payment.reverted payment.restored"), Ok("paid")),
+            (&format!("{paid} mint.parked payment.reverted payment.restored mint.parked"), Ok("mint_parked")),
+            (&format!("{paid} mint.deferred payment.reverted"), Ok("reverted")),
+            // Once confirmed, a payment or mint is restored, as often as it was taken back and no more.
+            (&format!("{open} payment.confirmed"), Err(5)),
+            (&format!("{open} payment.restored payment.restored"), Err(6)),
+            (&format!("{open} payment.reverted"), Err(5)),
+            (&format!("{open} mint.restored"), Err(5)),
+            (&format!("{open} mint.deferred"), Err(5)),
+            (&format!("{open} mint.parked"), Err(5)),
+            (&format!("{open} mint.reverted"), Err(5)),
+            (&format!("{open} payment.failed payment.restored"), Err(6)),
+            (&format!("{open} payment.failed mint.confirmed"), Err(6)),
+            // Failed or lost: not decided before the mint's transaction is.
+            (&format!("{minting} payment.failed"), Err(6)),
+            (&format!("{minting} mint.submitted"), Err(6)),
+            (&format!("{minted} mint.confirmed"), Err(7)),
+            (&format!("{minted} mint.deferred"), Err(7)),
+            (&format!("{minted} mint.reverted mint.confirmed"), Err(8)),
+            (&format!("{minted} payment.failed mint.reverted"), Err(8)),
+            (&format!("{minted} payment.failed payment.restored"), Err(8)),
+            (&format!("{paid} mint.submitted mint.confirmed mint.reverted mint.confirmed"), Err(7)),
+            (&format!("{paid} mint.submitted mint.confirmed mint.restored"), Err(6)),
+            (&format!("{paid} mint.submitted mint.restored"), Err(5)),
+        ] {
+            held(path, end);
+        }
+    }
+
+    fn held(path: &str, end: Result<&str, u64>) {
+        match (walked(path), end) {
+            (Ok(stage), Ok(end)) => assert_eq!(stage, end, "{path}"),
+            (Err(why), Err(at)) => assert!(why.contains(&format!("sequence {at} ")), "{path}: {why}"),
+            (walked, _) => panic!("{path}: {walked:?}"),
         }
     }
 

@@ -22,7 +22,7 @@ pub enum OrderEvent {
     PaymentReverted(u32, Reversal),
     /// The transfer is N blocks deep again, perhaps elsewhere. The number is that of the reversal.
     PaymentRestored(u32, PaymentProof),
-    /// Can never be charged, by proof.
+    /// Can never be charged, by proof at a final block: never taken back.
     PaymentFailed(PaymentFailure),
     /// Signed into a mint transaction.
     MintSubmitted(u32, Submission),
@@ -147,7 +147,7 @@ pub struct PaymentProof {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureReason {
-    /// A final block is past `validBefore` and the nonce is unused there.
+    /// The block is past `validBefore` and the nonce is unused there.
     Expired,
     /// The same, and the payer had no funds whenever it was tried.
     UnfundedUntilExpired,
@@ -165,7 +165,7 @@ pub struct PaymentFailure {
     pub reason: FailureReason,
     /// For people, at most 200 characters.
     pub detail: String,
-    /// The block at which it was proven.
+    /// The final block at which it was proven.
     pub block: BlockRef,
     /// Unix seconds of that block.
     pub block_time: u64,

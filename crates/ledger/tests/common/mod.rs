@@ -7,7 +7,7 @@ use domain::{Event, IdempotencyKey, OpsEvent, PaymentId, PaymentKey, SignerEvent
 use ledger::{Expected, Ledger, LedgerConfig, NewEvent, event_type};
 use neighbours::{Nats, NatsOptions, Tools};
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -25,6 +25,7 @@ pub const WRITES: [(&str, &[&str]); 5] = [
             "signer.replaced",
             "signer.lost",
             "ops.parked",
+            "ops.stopped",
         ],
     ),
     (
@@ -44,6 +45,7 @@ pub const WRITES: [(&str, &[&str]); 5] = [
             "signer.reverted",
             "signer.resettled",
             "ops.parked",
+            "ops.stopped",
         ],
     ),
     (
@@ -59,15 +61,16 @@ pub const WRITES: [(&str, &[&str]); 5] = [
             "signer.replaced",
             "signer.lost",
             "ops.parked",
+            "ops.stopped",
         ],
     ),
-    ("read-projector", &[]),
+    ("read-projector", &["ops.stopped"]),
 ];
 
 /// The ledger as the standalone installation has it.
 pub struct House {
     pub nats: Nats,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl House {
@@ -83,9 +86,14 @@ impl House {
             ..NatsOptions::default()
         };
         let nats = Nats::start(&Tools::locate().unwrap(), options).await.unwrap();
-        let house = Self { nats, _dir: dir };
+        let house = Self { nats, dir };
         ledger::provision(&house.url("ops")).await.unwrap();
         house
+    }
+
+    /// Where the server keeps its streams.
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
     }
 
     pub fn url(&self, user: &str) -> String {
@@ -145,7 +153,9 @@ impl House {
 pub fn written_by(user: &str) -> Vec<Event> {
     let (position, names) =
         (1_u8..).zip(WRITES).find(|(_, (name, _))| *name == user).map(|(n, (_, names))| (n, names)).unwrap();
+    // A stop would stop the others; it is tried by itself.
     let all = examples::all().into_iter().filter(|event| names.contains(&name(event).as_str()));
+    let all = all.filter(|event| name(event) != "ops.stopped");
     all.map(|event| moved(event, position)).collect()
 }
 
@@ -168,6 +178,8 @@ pub fn moved(event: Event, to: u8) -> Event {
             parked.sequence += u64::from(to);
             Event::Ops(OpsEvent::Parked(parked))
         }
+        Event::Ops(OpsEvent::Stopped(n, why)) => Event::Ops(OpsEvent::Stopped(n + u32::from(to), why)),
+        Event::Ops(OpsEvent::Resumed(n, why)) => Event::Ops(OpsEvent::Resumed(n + u32::from(to), why)),
         Event::Key(key, event) => Event::Key(IdempotencyKey { payer: Address::repeat_byte(to), ..key }, event),
         token @ Event::Token(..) => token,
     }

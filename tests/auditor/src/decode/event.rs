@@ -112,6 +112,7 @@ fn aggregate<'a>(tokens: &'a [&'a str]) -> Option<(Aggregate, &'a [&'a str])> {
             (Aggregate::Key(address(payer)?, digest.parse().ok()?), rest)
         }
         ["ops", "parked", what] => (Aggregate::Ops((*what).to_owned()), &tokens[1..2]),
+        ["ops", "stopped" | "resumed", _] => (Aggregate::Ops("payouts".to_owned()), &tokens[1..]),
         _ => return None,
     })
 }
@@ -121,7 +122,7 @@ fn aggregate_name(tokens: &[&str]) -> String {
     match tokens {
         ["orders", _, id, ..] => (*id).to_owned(),
         ["keys", payer, digest, ..] => format!("{payer}.{digest}"),
-        ["ops", "parked", what] => (*what).to_owned(),
+        ["ops", _, what] => (*what).to_owned(),
         [_, address, ..] => (*address).to_owned(),
         _ => String::new(),
     }

@@ -65,6 +65,8 @@ pub struct ChainEvidence {
     pub id: u64,
     /// Height of the last block.
     pub head: u64,
+    /// Height of the last block that the node calls final, at the end of the run; 0 while none is.
+    pub finalized: u64,
     /// By height, from 0, linked by hash.
     pub blocks: Vec<Block>,
     /// In order.
@@ -87,6 +89,11 @@ impl ChainEvidence {
     pub fn block(&self, number: u64) -> Option<&Block> {
         self.blocks.get(usize::try_from(number).ok()?)
     }
+}
+
+#[derive(Deserialize)]
+struct RpcHeader {
+    number: U64,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +144,7 @@ pub async fn read(run: &Run, rpc: &Rpc, whom: Accounts) -> Result<ChainEvidence,
     let mut chain = ChainEvidence {
         id: rpc.call::<U64>("eth_chainId", json!([])).await?.to(),
         head: 0,
+        finalized: 0,
         blocks: Vec::new(),
         txs: Vec::new(),
         logs: Vec::new(),
@@ -156,6 +164,8 @@ pub async fn read(run: &Run, rpc: &Rpc, whom: Accounts) -> Result<ChainEvidence,
         }
         next = chain.head.saturating_add(1);
     }
+    let finalized: Option<RpcHeader> = rpc.call("eth_getBlockByNumber", json!(["finalized", false])).await?;
+    chain.finalized = finalized.map_or(0, |block| block.number.to());
     let mut tokens = whom.tokens;
     tokens.extend(abi::created(&chain.logs, run.factory));
     let mut holders = whom.payers;

@@ -3,6 +3,7 @@
 use crate::books::Books;
 use crate::decode::event::{Aggregate, Event};
 use crate::evidence::tables::{MODELS, Models, Row};
+use crate::legal::State;
 use chrono::{DateTime, SubsecRound, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +49,13 @@ const LATER: [&str; 21] = [
     "minted_at",
 ];
 
+/// Columns that a proof of payment fills, and its reversal empties.
+const PAID: [&str; 6] =
+    ["settle_block_number", "settle_block_hash", "settle_log_index", "paid_by", "paid_at", "paid_seq"];
+
+/// The same of a mint.
+const MINTED: [&str; 3] = ["mint_block_number", "mint_block_hash", "minted_at"];
+
 const COUNTERS: [(&str, &str); 7] = [
     ("payment.reverted", "payment_reversions"),
     ("mint.reverted", "mint_reversions"),
@@ -80,11 +88,13 @@ pub fn fold(books: &Books, recorded_at: impl Fn(&Event) -> DateTime<Utc>) -> (Mo
     for event in &books.events {
         let at = recorded_at(event).trunc_subsecs(6);
         match &event.of {
-            Aggregate::Order(id) => fold.order(&id.to_string(), event, at),
+            Aggregate::Order(id) => fold.order(&id.to_string(), event, books.states.get(&event.seq).copied(), at),
             Aggregate::Token(_) => fold.token(event, at),
             Aggregate::Signer(signer) => fold.batch(&format!("{signer:#x}"), event, at),
-            Aggregate::Ops(_) => fold.set_aside.push(aside(event.seq, "parked_message")),
-            Aggregate::Key(..) => {}
+            Aggregate::Ops(_) if event.kind.name == "parked" => {
+                fold.set_aside.push(aside(event.seq, "parked_message"));
+            }
+            Aggregate::Ops(_) | Aggregate::Key(..) => {}
         }
     }
     fold.set_aside.extend(books.unreadable.iter().map(|(seq, ..)| aside(*seq, "undecodable")));
@@ -103,8 +113,8 @@ pub fn fold(books: &Books, recorded_at: impl Fn(&Event) -> DateTime<Utc>) -> (Mo
 }
 
 impl Fold {
-    fn order(&mut self, id: &str, event: &Event, at: DateTime<Utc>) {
-        if event.kind.name == "payment.requested" {
+    fn order(&mut self, id: &str, event: &Event, state: Option<State>, at: DateTime<Utc>) {
+        if event.kind.name == "payment.requested" && state.is_some() {
             let row = requested(id, event, at);
             let payer = row.get("payer").cloned().flatten().unwrap_or_default();
             self.pace_at(at)[0] += 1;
@@ -112,65 +122,53 @@ impl Fold {
             self.payments.insert(id.to_owned(), row);
             return;
         }
-        let Some(row) = self.payments.get_mut(id) else {
+        // What may not follow what was before changes nothing.
+        let (Some(row), Some(state)) = (self.payments.get_mut(id), state) else {
             return self.set_aside.push(aside(event.seq, "impossible"));
         };
-        let data = &event.data;
-        for column in ["reason", "detail", "retry_at"] {
-            set(row, column, None);
-        }
         if let Some((_, counter)) = COUNTERS.iter().find(|(name, _)| *name == event.kind.name) {
             set(row, counter, event.numbers.first().map(ToString::to_string));
         }
-        let block = |row: &mut Row, prefix: &str| {
-            set(row, &format!("{prefix}_block_number"), data.text("block.number"));
-            set(row, &format!("{prefix}_block_hash"), data.text("block.hash"));
-        };
-        let stage = match event.kind.name {
-            "payment.submitted" => submitted(row, "settle", event, "settling"),
-            "payment.deferred" => waits(row, event, "deferred"),
+        let stage = state.stage();
+        // Why a payment waits is why it waits, whatever becomes of a mint that went ahead of it.
+        if !(event.kind.name.starts_with("mint.") && status(stage) != "completed") {
+            waits(row, event);
+        }
+        match event.kind.name {
+            "payment.submitted" => submitted(row, "settle", event),
+            "mint.submitted" => submitted(row, "mint", event),
+            "payment.confirmed" | "payment.restored" => paid(row, event, at),
+            "payment.reverted" => taken_back(row, "settle", &PAID, event),
+            "mint.confirmed" | "mint.restored" => minted(row, event, at),
+            "mint.reverted" => taken_back(row, "mint", &MINTED, event),
             "payment.failed" => {
-                block(row, "failed");
-                set(row, "failed_tx_hash", data.text("txHash"));
-                waits(row, event, "failed")
+                block(row, "failed", event);
+                set(row, "failed_tx_hash", event.data.text("txHash"));
             }
-            "payment.confirmed" => {
-                done(row, "settle", event);
-                block(row, "settle");
-                set(row, "settle_log_index", data.text("logIndex"));
-                set(row, "paid_by", data.text("paidBy"));
-                set(row, "paid_at", Some(time(at)));
-                set(row, "paid_seq", Some(event.seq.to_string()));
-                "paid"
-            }
-            "mint.submitted" => submitted(row, "mint", event, "minting"),
-            "mint.deferred" => waits(row, event, "mint_deferred"),
-            "mint.parked" => waits(row, event, "mint_parked"),
-            "mint.confirmed" => {
-                done(row, "mint", event);
-                block(row, "mint");
-                set(row, "minted_at", Some(time(at)));
-                "minted"
-            }
+            "payment.deferred" | "mint.deferred" | "mint.parked" => {}
             _ => return self.strange.push(event.subject.clone()),
-        };
+        }
         set(row, "stage", Some(stage.to_owned()));
         set(row, "status", Some(status(stage).to_owned()));
+        set(row, "ahead", state.ahead().map(str::to_owned));
         set(row, "updated_at", Some(time(at)));
         set(row, "last_seq", Some(event.seq.to_string()));
         let quantity = number(row, "quantity");
         let token = row.get("token").cloned().flatten().unwrap_or_default();
-        match stage {
-            "paid" => {
+        match event.kind.name {
+            "payment.confirmed" | "payment.restored" => {
                 self.pace_at(at)[1] += 1;
-                self.units(&token, "units_paid", quantity, event.seq);
+                self.units(&token, "units_paid", event.seq, |units| units.saturating_add(quantity));
             }
-            "minted" => {
+            "mint.confirmed" | "mint.restored" => {
                 let pace = self.pace_at(at);
                 pace[2] += 1;
                 pace[3] += quantity;
-                self.units(&token, "units_minted", quantity, event.seq);
+                self.units(&token, "units_minted", event.seq, |units| units.saturating_add(quantity));
             }
+            // The pace is what happened when; that it was taken back later does not change it.
+            "payment.reverted" => self.units(&token, "units_paid", event.seq, |units| units.saturating_sub(quantity)),
+            "mint.reverted" => self.units(&token, "units_minted", event.seq, |units| units.saturating_sub(quantity)),
             _ => {}
         }
     }
@@ -204,10 +202,10 @@ impl Fold {
         self.tokens.insert(data.text("token").unwrap_or_default(), row);
     }
 
-    fn units(&mut self, token: &str, column: &str, quantity: u128, seq: u64) {
+    fn units(&mut self, token: &str, column: &str, seq: u64, change: impl FnOnce(u128) -> u128) {
         if let Some(row) = self.tokens.get_mut(token) {
-            let sum = number(row, column).saturating_add(quantity);
-            set(row, column, Some(sum.to_string()));
+            let units = change(number(row, column));
+            set(row, column, Some(units.to_string()));
             set(row, "last_seq", Some(seq.to_string()));
         }
     }
@@ -234,7 +232,14 @@ impl Fold {
                 ];
                 self.batches.insert(key, row.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
             }
-            ("settled" | "lost", _) => {
+            ("reverted", _) => {
+                let Some(row) = self.batches.get_mut(&key) else { return };
+                set(row, "tx_hash", bytes(data.text("txHash")));
+                set(row, "status", Some("processing".to_owned()));
+                set(row, "settled_at", None);
+                set(row, "block_number", None);
+            }
+            ("settled" | "resettled" | "lost", _) => {
                 let Some(row) = self.batches.get_mut(&key) else { return };
                 // Of several transactions for the nonce, the one that was mined.
                 if let Some(mined) = bytes(data.text("txHash")) {
@@ -298,14 +303,14 @@ fn requested(id: &str, event: &Event, at: DateTime<Utc>) -> Row {
     row
 }
 
-fn submitted(row: &mut Row, prefix: &str, event: &Event, stage: &'static str) -> &'static str {
+/// The transaction that it is in.
+fn submitted(row: &mut Row, prefix: &str, event: &Event) {
     for (column, field) in [("signer", "signer"), ("nonce", "nonce"), ("tx_hash", "txHash")] {
         set(row, &format!("{prefix}_{column}"), event.data.text(field));
     }
-    stage
 }
 
-/// The transaction that did it; signer and nonce stay only if it is the one that was submitted last.
+/// The transaction that did it, and its block; signer and nonce stay only if it is the one that was submitted last.
 fn done(row: &mut Row, prefix: &str, event: &Event) {
     let (hash, tx) = (event.data.text("txHash"), format!("{prefix}_tx_hash"));
     if row.get(&tx).cloned().flatten() != hash {
@@ -313,20 +318,47 @@ fn done(row: &mut Row, prefix: &str, event: &Event) {
         set(row, &format!("{prefix}_nonce"), None);
     }
     set(row, &tx, hash);
+    block(row, prefix, event);
 }
 
-fn waits(row: &mut Row, event: &Event, stage: &'static str) -> &'static str {
+fn block(row: &mut Row, prefix: &str, event: &Event) {
+    set(row, &format!("{prefix}_block_number"), event.data.text("block.number"));
+    set(row, &format!("{prefix}_block_hash"), event.data.text("block.hash"));
+}
+
+fn paid(row: &mut Row, event: &Event, at: DateTime<Utc>) {
+    done(row, "settle", event);
+    set(row, "settle_log_index", event.data.text("logIndex"));
+    set(row, "paid_by", event.data.text("paidBy"));
+    set(row, "paid_at", Some(time(at)));
+    set(row, "paid_seq", Some(event.seq.to_string()));
+}
+
+fn minted(row: &mut Row, event: &Event, at: DateTime<Utc>) {
+    done(row, "mint", event);
+    set(row, "minted_at", Some(time(at)));
+}
+
+/// The block is gone: its transaction is open again, and what it proved is not so.
+fn taken_back(row: &mut Row, prefix: &str, proved: &[&str], event: &Event) {
+    submitted(row, prefix, event);
+    for column in proved {
+        set(row, column, None);
+    }
+}
+
+/// Why it waits, has failed or is parked; of any other event nothing.
+fn waits(row: &mut Row, event: &Event) {
     set(row, "reason", event.data.text("reason"));
     set(row, "detail", event.data.get("detail"));
     set(row, "retry_at", event.data.get::<DateTime<Utc>>("retryAt").map(|at| time(at.trunc_subsecs(6))));
-    stage
 }
 
 fn status(stage: &str) -> &'static str {
     match stage {
-        "requested" | "deferred" => "pending",
+        "requested" | "deferred" | "reverted" => "pending",
         "settling" => "sent",
-        "failed" => "failed",
+        "failed" | "lost" => "failed",
         _ => "completed",
     }
 }

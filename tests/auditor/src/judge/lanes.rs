@@ -56,7 +56,9 @@ fn one(evidence: &Evidence, books: &Books, relayer: Address, txs: &[&Tx], check:
             }
         });
         if known {
-            let settled = events.iter().find(|event| event.kind.name == "settled" && event.numbers == [tx.nonce]);
+            let of_nonce = |event: &&&Event| event.numbers.first() == Some(&tx.nonce) && event.kind.name != "claimed";
+            let settled = events.iter().rev().find(of_nonce);
+            let settled = settled.filter(|event| matches!(event.kind.name, "settled" | "resettled"));
             let says = |event: &&&Event| {
                 event.data.get("txHash") == Some(tx.hash) && event.data.get("succeeded") == Some(tx.succeeded)
             };

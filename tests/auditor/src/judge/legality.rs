@@ -2,7 +2,7 @@
 
 use crate::books::Books;
 use crate::decode::event::Aggregate;
-use crate::legal::{Numbered, walk};
+use crate::legal::Numbered;
 use crate::verdict::{Check, Verdict};
 use std::collections::BTreeMap;
 
@@ -13,14 +13,19 @@ pub fn legal(books: &Books) -> Verdict {
         check.that(false, || format!("sequence {seq} ({subject}): {why}"));
     }
     for (id, order) in &books.orders {
-        let walked = walk(&order.events);
-        check.that(walked.is_ok(), || format!("{id}: {}", walked.err().unwrap_or_default()));
+        check.that(order.wrong.is_none(), || format!("{id}: {}", order.wrong.clone().unwrap_or_default()));
     }
     numbers(books, &mut check);
     lanes(books, &mut check);
-    let parked = books.events.iter().filter(|event| matches!(event.of, Aggregate::Ops(_))).count();
+    let said = |name: &str| {
+        books.events.iter().filter(|event| matches!(event.of, Aggregate::Ops(_)) && event.kind.name == name).count()
+    };
+    let (parked, stopped) = (said("parked"), said("stopped"));
     if parked > 0 {
         check.note(format!("{parked} messages are parked: a person must look"));
+    }
+    if stopped > 0 {
+        check.note(format!("payouts were stopped {stopped} times: the ledger was not what it had been"));
     }
     check.verdict("there is no event")
 }
@@ -30,7 +35,7 @@ fn numbers(books: &Books, check: &mut Check) {
     let mut counts: BTreeMap<(&Aggregate, &str, u64), u64> = BTreeMap::new();
     for event in &books.events {
         let (of_nonce, n) = match (event.kind.numbered, event.numbers.as_slice()) {
-            (Numbered::Counted, [n]) => (0, *n),
+            (Numbered::Counted | Numbered::Answers(_), [n]) => (0, *n),
             (Numbered::NonceCounted, [nonce, n]) => (*nonce, *n),
             _ => continue,
         };
@@ -41,20 +46,23 @@ fn numbers(books: &Books, check: &mut Check) {
 }
 
 /// Of a nonce, `signed` comes first and one of `settled` and `lost` last. A nonce that somebody else used before it was
-/// signed for is lost at once.
+/// signed for is lost at once. One whose block is gone is open again, and `resettled` or `lost` once more.
 fn lanes(books: &Books, check: &mut Check) {
-    let mut open: BTreeMap<(&Aggregate, u64), bool> = BTreeMap::new();
+    let mut nonces: BTreeMap<(&Aggregate, u64), (bool, bool)> = BTreeMap::new();
     for event in books.events.iter().filter(|event| matches!(event.of, Aggregate::Signer(_))) {
         let (Some(nonce), false) = (event.numbers.first(), event.kind.name == "claimed") else { continue };
-        let state = open.get(&(&event.of, *nonce)).copied();
+        let known = nonces.get(&(&event.of, *nonce)).copied();
+        let (open, settled) = known.unwrap_or_default();
         let legal = match event.kind.name {
-            "signed" => state.is_none(),
-            "lost" => state != Some(false),
-            // Its block is no longer in the chain.
-            "reverted" => state == Some(false),
-            _ => state == Some(true),
+            "signed" => known.is_none(),
+            "lost" => known.is_none() || open,
+            "settled" => open && !settled,
+            "reverted" => !open && settled,
+            "resettled" => open && settled,
+            _ => open,
         };
         check.that(legal, || format!("{} at sequence {}: out of order", event.subject, event.seq));
-        open.insert((&event.of, *nonce), !matches!(event.kind.name, "settled" | "resettled" | "lost"));
+        let ends = matches!(event.kind.name, "settled" | "resettled" | "lost");
+        nonces.insert((&event.of, *nonce), (!ends, settled || event.kind.name == "settled"));
     }
 }

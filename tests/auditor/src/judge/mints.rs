@@ -1,12 +1,14 @@
 //! What tokens minted: paid for (A01), once (A04), and never owed in vain (A05).
 
-use crate::books::{Books, Mint};
+use super::money::is_proof;
+use crate::books::{Books, Mint, Order, Pair};
 use crate::evidence::Evidence;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::{Address, B256, U256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A01: every minted key has exactly one pair that moved enough money to its token, no later than the mint.
+/// A01: every minted key has exactly one pair that moved enough money to its token, no later than the mint, unless it was
+/// there before, was taken back and came back later.
 pub fn unpaid(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A01", "every mint is paid for by exactly one canonical pair, in time");
     if !books.mints.is_empty() {
@@ -18,6 +20,11 @@ pub fn unpaid(evidence: &Evidence, books: &Books) -> Verdict {
         check.that(fault.is_none(), || {
             format!("{} was minted by {}: {}", mint.key, mint.token, fault.unwrap_or_default())
         });
+    }
+    let pair = |mint: &Mint| books.pairs.get(&mint.key).and_then(|pairs| pairs.first());
+    let early = books.mints.iter().filter(|mint| pair(mint).is_some_and(|pair| is_late(pair, mint))).count();
+    if early > 0 {
+        check.note(format!("{early} mints stand before their payments, which a reorganisation has moved"));
     }
     check.verdict("nothing was minted")
 }
@@ -37,7 +44,7 @@ fn fault(evidence: &Evidence, books: &Books, mint: &Mint) -> Option<String> {
         Some(format!("its nonce was paid elsewhere, to {} in {}", pair.to, pair.tx))
     } else if pair.value < price {
         Some(format!("{} was paid for {units} units, which cost {price}", pair.value))
-    } else if (pair.block, pair.index) > (mint.block, mint.index) {
+    } else if is_late(pair, mint) && !came_back(books, mint.key, pair) {
         Some(format!("it was minted in block {} and paid in block {}", mint.block, pair.block))
     } else if pair.from != mint.to {
         Some(format!("{} paid, and {} has the units", pair.from, mint.to))
@@ -46,6 +53,19 @@ fn fault(evidence: &Evidence, books: &Books, mint: &Mint) -> Option<String> {
     } else {
         None
     }
+}
+
+/// Whether the money came after the units.
+fn is_late(pair: &Pair, mint: &Mint) -> bool {
+    (pair.block, pair.index) > (mint.block, mint.index)
+}
+
+/// Whether the ledger says that this very pair is a payment which was taken back and is there again. Its mint was begun on
+/// the first proof; in which order a reorganisation includes both again is nobody's choice (ADR 16).
+fn came_back(books: &Books, key: B256, pair: &Pair) -> bool {
+    let order = books.by_key.get(&key).and_then(|id| books.orders.get(id));
+    let proof = order.and_then(Order::charged).filter(|event| event.kind.name == "payment.restored");
+    proof.is_some_and(|event| is_proof(event, pair))
 }
 
 /// Why there is none, as far as the chain tells.
@@ -85,7 +105,7 @@ pub fn minted_twice(evidence: &Evidence, books: &Books) -> Verdict {
     }
     let made: BTreeSet<(B256, B256)> = books.mints.iter().map(|mint| (mint.key, mint.tx)).collect();
     for (id, order) in &books.orders {
-        let Some((event, ordered)) = order.event("mint.confirmed").zip(order.ordered.as_ref()) else { continue };
+        let Some((event, ordered)) = order.minted().zip(order.ordered.as_ref()) else { continue };
         let tx = event.data.get::<B256>("txHash").unwrap_or_default();
         check.that(made.contains(&(ordered.key, tx)), || format!("{id} is minted, says the ledger, and {tx} did not"));
     }
@@ -106,7 +126,7 @@ fn owed(evidence: &Evidence, books: &Books, mint: &Mint, check: &mut Check) {
     });
     check.equal(|| format!("price that {} was ordered at", mint.key), ordered.unit_price, terms.unit_price);
     if evidence.run.is_deep(mint.block, evidence.chain.head) {
-        check.that(order.event("mint.confirmed").is_some(), || {
+        check.that(order.minted().is_some(), || {
             format!("{} was minted in block {}, and the ledger does not say so", mint.key, mint.block)
         });
     }
@@ -124,8 +144,8 @@ pub fn lost(evidence: &Evidence, books: &Books) -> Verdict {
             continue;
         }
         let id = books.by_key.get(key);
-        let ends = id.and_then(|id| books.orders.get(id)).and_then(|order| order.events.last());
-        let is_parked = ends.is_some_and(|event| event.kind.name == "mint.parked");
+        let order = id.and_then(|id| books.orders.get(id));
+        let is_parked = order.is_some_and(|order| order.path.state.stage() == "mint_parked");
         let is_listed = id.is_some_and(|id| listed.contains(id.to_string().as_str()));
         check.that(minted.contains(key) || (is_parked && is_listed), || match (id, is_parked) {
             (None, _) => format!("{} paid {} in {}, and no order knows of it", pair.from, pair.to, pair.tx),

@@ -1,10 +1,10 @@
 //! Who was charged (A02), and that no money appeared or went (A03).
 
-use crate::books::{Books, Order};
+use crate::books::{Books, Order, Pair};
 use crate::decode::abi::{Said, said};
+use crate::decode::event::Event;
 use crate::decode::x402::payment_key;
 use crate::evidence::Evidence;
-use crate::legal::walk;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::{Address, B256, U256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,19 +51,19 @@ pub fn charged_twice(evidence: &Evidence, books: &Books) -> Verdict {
 
 /// Why what the ledger says of a charge is not what stands on the chain.
 fn confirmed(books: &Books, order: &Order) -> Option<String> {
-    let (event, ordered) = (order.event("payment.confirmed")?, order.ordered.as_ref()?);
-    if walk(&order.events) == Ok("reverted") {
-        return None;
-    }
+    let (event, ordered) = (order.charged()?, order.ordered.as_ref()?);
     let Some(pair) = books.pairs.get(&ordered.key).and_then(|pairs| pairs.first()) else {
         return Some("charged, says the ledger, and no pair did it".to_owned());
     };
-    let same = (pair.to, pair.value) == (ordered.to, ordered.value)
-        && event.data.get("txHash") == Some(pair.tx)
+    let same = (pair.to, pair.value) == (ordered.to, ordered.value) && is_proof(event, pair);
+    (!same).then(|| format!("charged otherwise than the ledger says, in {}", pair.tx))
+}
+
+/// Whether this is the pair that a proof of payment names.
+pub fn is_proof(event: &Event, pair: &Pair) -> bool {
+    event.data.get("txHash") == Some(pair.tx)
         && event.data.get("block.number") == Some(pair.block)
-        && event.data.get("logIndex") == Some(pair.index);
-    let restored = order.event("payment.restored").is_some();
-    (!same && !restored).then(|| format!("charged otherwise than the ledger says, in {}", pair.tx))
+        && event.data.get("logIndex") == Some(pair.index)
 }
 
 /// Payment keys of what was sent under one idempotency key, by payer and key.

@@ -5,7 +5,8 @@ use crate::evidence::Evidence;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::{B256, U256};
 
-/// A08: every failure holds its proof (R2) at a deep block, and no money ever moved for it.
+/// A08: every failure holds its proof (R2) at a block that the chain calls final, for `failed` is never taken back; and no
+/// money ever moved for it.
 pub fn failed_falsely(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A08", "every failed payment is proven to be dead, and was never charged");
     for (id, order) in books.orders.iter().filter(|(_, order)| order.event("payment.failed").is_some()) {
@@ -26,8 +27,8 @@ fn fault(evidence: &Evidence, books: &Books, order: &Order) -> Option<String> {
     let Some(block) = chain.block(number).filter(|block| data.get("block.hash") == Some(block.hash)) else {
         return Some(format!("proven at block {number}, which is not on the chain"));
     };
-    if !evidence.run.is_deep(number, chain.head) || data.get("blockTime") != Some(block.time) {
-        return Some(format!("proven at block {number}, which is not deep, or of another time"));
+    if number > chain.finalized || data.get("blockTime") != Some(block.time) {
+        return Some(format!("proven at block {number}, which is not final, or of another time"));
     }
     let proving = data.get::<B256>("txHash");
     let used = books.pairs.get(&ordered.key).and_then(|pairs| pairs.first()).map(|pair| (pair.tx, pair.block));

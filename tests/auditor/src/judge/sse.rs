@@ -5,7 +5,7 @@ use crate::decode::event::{Aggregate, Event};
 use crate::evidence::Evidence;
 use crate::evidence::journal::{Filter, Observation, Seen};
 use crate::evidence::tables::Row;
-use crate::legal::Leads;
+use crate::legal::State;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::Address;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,13 +61,18 @@ pub fn streams(evidence: &Evidence, books: &Books) -> Verdict {
     }
     for (client, mut connections) in clients {
         connections.sort_by_key(|seen| seen.connection);
-        let fault = fault(&rows, &topics, &connections);
+        let fault = fault(&rows, &books.states, &topics, &connections);
         check.that(fault.is_none(), || format!("{client}: {}", fault.unwrap_or_default()));
     }
     check.verdict("no client of event streams was journalled")
 }
 
-fn fault(rows: &Rows<'_>, topics: &Topics<'_>, connections: &[&Observation]) -> Option<String> {
+fn fault(
+    rows: &Rows<'_>,
+    states: &BTreeMap<u64, State>,
+    topics: &Topics<'_>,
+    connections: &[&Observation],
+) -> Option<String> {
     let first = connections.first()?;
     if connections.iter().any(|seen| seen.filter != first.filter) {
         return Some("one client, two filters".to_owned());
@@ -109,21 +114,18 @@ fn fault(rows: &Rows<'_>, topics: &Topics<'_>, connections: &[&Observation]) -> 
     if let Some(strange) = by_seq.keys().find(|seq| !for_it.contains(seq)) {
         return Some(format!("saw {strange}, which is not for it"));
     }
-    if stayed { last(rows, own, &by_seq) } else { None }
+    if stayed { last(rows, states, own, &by_seq) } else { None }
 }
 
 /// Who stayed to the end has seen the state that each row shows.
-fn last(rows: &Rows<'_>, own: &[&Event], seen: &BTreeMap<u64, &Seen>) -> Option<String> {
+fn last(rows: &Rows<'_>, states: &BTreeMap<u64, State>, own: &[&Event], seen: &BTreeMap<u64, &Seen>) -> Option<String> {
     let ends: BTreeMap<&Aggregate, &&Event> =
         own.iter().filter(|event| seen.contains_key(&event.seq)).map(|event| (&event.of, event)).collect();
     ends.into_iter().find_map(|(of, event)| {
         let Aggregate::Order(id) = of else { return None };
         let Some(shown) = rows.get(id.to_string().as_str()) else { return Some(format!("{id} has no row")) };
         let same_seq = text(shown.get("last_seq")) == Some(event.seq.to_string().as_str());
-        let same_stage = match event.kind.leads {
-            Leads::To(stage) => text(shown.get("stage")) == Some(stage),
-            Leads::Back => true,
-        };
+        let same_stage = text(shown.get("stage")) == states.get(&event.seq).map(|state| state.stage());
         (!same_seq || !same_stage).then(|| {
             format!(
                 "saw {} last of {id}, the row shows {:?} at {:?}",

@@ -66,7 +66,8 @@ pub struct Load {
 }
 
 /// People buy: both generations of headers, keys, repetitions, answers that are lost, payments that are refused or
-/// cancelled. In the middle of it payment-sender is killed; then one nonce is replaced and one is lost.
+/// cancelled. In the middle of it payment-sender is killed; then one nonce is replaced, one order is taken back by a
+/// reorganisation, and one nonce is lost.
 pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     let mut journal = Journal::default();
     let token = stack.shop.token.clone();
@@ -123,6 +124,7 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     assert_eq!(answer.status, 202, "{answer:?}");
     orders.push(Order::of(&cancelled).ends(Outcome::Failed("cancelled")));
     trouble::replaced(stack, &mut journal, &buyers[1], &mut orders).await;
+    trouble::taken_back(stack, &mut journal, &buyers[3], &mut orders).await;
     trouble::lost(stack, &mut journal, &buyers[2], &mut orders).await;
     let chain = stack.chain.clone();
     mining(&chain, stack.rebuilt_read_models_equal_the_live_ones(&orders)).await;

@@ -122,6 +122,20 @@ async fn in_the_tables(stack: &Stack, bench: &mut Bench) {
             "rebuilt token_rows",
         ),
         ("an edited row", edited, undone, "A10", "mint_attempts is"),
+        (
+            "an order that came back, as if it had not been gone",
+            "UPDATE payments SET payment_reversions = 0 WHERE mint_reversions = 1",
+            "UPDATE payments SET payment_reversions = 1 WHERE mint_reversions = 1",
+            "A10",
+            "payment_reversions is",
+        ),
+        (
+            "a mint transaction that came back to another block",
+            "UPDATE mint_batches SET block_number = block_number + 1 WHERE status = 'completed'",
+            "UPDATE mint_batches SET block_number = block_number - 1 WHERE status = 'completed'",
+            "A10",
+            "block_number is",
+        ),
         ("two events swapped in the copy", swapped, swapped, "A09", "sequence 20"),
         (
             "a counter that counts wrong",

@@ -6,9 +6,13 @@ use alloy_primitives::{Address, B256, Bytes};
 use harness::{Buyer, Order, Service, Stack, eventually};
 use nix::sys::signal::Signal;
 use serde_json::json;
+use std::time::Duration;
 
 /// What anvil calls final is 64 blocks deep.
 const FINAL: u64 = 70;
+
+/// The confirmer looks at the head every 50 ms, so a handful of blocks is enough for a mint: none of them final.
+const MANY_LOOKS: Duration = Duration::from_millis(500);
 
 /// A base fee that no pooled transaction of ours offers: 120 gwei.
 const SPIKE: &str = "0x1bf08eb000";
@@ -23,6 +27,28 @@ async fn pooled(stack: &Stack, journal: &mut Journal, buyer: &Buyer, orders: &mu
     let hash = submitted.text("txHash").parse().unwrap();
     eventually("the transaction is sent", async || stack.chain.knows(hash).await.then_some(())).await;
     (submitted.text("signer").parse().unwrap(), submitted.body["data"]["nonce"].as_u64().unwrap(), hash)
+}
+
+/// A payment and its mint fall out of the chain after both were counted on, and come back (F40).
+pub async fn taken_back(stack: &Stack, journal: &mut Journal, buyer: &Buyer, orders: &mut Vec<Order>) {
+    pooled(stack, journal, buyer, orders).await;
+    let order = orders.last().unwrap();
+    let mut blocks = 0;
+    while stack.stream.on(&order.subject("mint.confirmed")).await.is_none() {
+        stack.chain.mine(1).await;
+        blocks += 1;
+        tokio::time::sleep(MANY_LOOKS).await;
+    }
+    stack.chain.reorg(blocks).await;
+    for event in ["payment.reverted.1", "mint.reverted.1"] {
+        stack.until(order, event).await;
+    }
+    mining(&stack.chain, async {
+        for event in ["payment.restored.1", "mint.restored.1"] {
+            stack.until(order, event).await;
+        }
+    })
+    .await;
 }
 
 async fn until_there(stack: &Stack, lane: Address, event: &str) {

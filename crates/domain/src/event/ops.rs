@@ -1,0 +1,126 @@
+//! What operators must see, and what they say.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What operators must see.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OpsEvent {
+    /// A message that a consumer can never handle: set aside, others go on.
+    Parked(ParkedMessage),
+    /// The ledger is not what it was: nobody signs, decides or takes an order from now on. Which stop, from 1.
+    Stopped(u32, Stopped),
+    /// A person has ended the stop of that number.
+    Resumed(u32, Resumed),
+}
+
+/// A message set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ParkedMessage {
+    /// The durable consumer that gave up.
+    pub consumer: String,
+    /// Sequence of the message in the ledger.
+    pub sequence: u64,
+    /// Its subject.
+    pub subject: String,
+    /// Why, at most 200 characters.
+    pub reason: String,
+}
+
+/// In which way a ledger is not what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DamageKind {
+    /// It was deleted and created again, or is another one (F13).
+    Recreated,
+    /// It ends before what was read of it, or acknowledged (F15, F16).
+    Truncated,
+    /// Events in its middle are missing (F14).
+    Hole,
+    /// Another event stands where one was read (F14, F15).
+    Altered,
+    /// An event is dated before its predecessor.
+    ClockBackwards,
+}
+
+/// Why payouts stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Stopped {
+    /// What was found.
+    pub damage: DamageKind,
+    /// Creation time of the ledger in which it was found.
+    pub incarnation: DateTime<Utc>,
+    /// Where, or the ledger's end then.
+    pub sequence: u64,
+    /// For people, at most 200 characters.
+    pub detail: String,
+}
+
+/// That payouts go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resumed {
+    /// Who says so.
+    pub by: String,
+    /// Why it is safe, at most 200 characters.
+    pub detail: String,
+}
+
+/// Stops and resumes so far, in the order of the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stops {
+    last: Option<(u32, Stopped)>,
+    resumed: bool,
+}
+
+impl Stops {
+    /// A stop stands until the resume of its number, which must come after it: nobody resumes ahead of time.
+    pub fn evolve(self, event: &OpsEvent) -> Self {
+        match event {
+            OpsEvent::Stopped(n, why) => Self { last: Some((*n, why.clone())), resumed: false },
+            OpsEvent::Resumed(n, _) => {
+                let resumed = self.resumed || self.last.as_ref().is_some_and(|(last, _)| last == n);
+                Self { resumed, ..self }
+            }
+            OpsEvent::Parked(_) => self,
+        }
+    }
+
+    /// The stop that stands.
+    pub fn standing(&self) -> Option<&(u32, Stopped)> {
+        self.last.as_ref().filter(|_| !self.resumed)
+    }
+
+    /// Number of the next stop.
+    pub fn next(&self) -> u32 {
+        self.last.as_ref().map_or(0, |(last, _)| *last).saturating_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples;
+
+    #[test]
+    fn a_stop_stands_until_it_is_resumed_itself() {
+        let stop = |n| OpsEvent::Stopped(n, examples::stopped());
+        let resume = |n| OpsEvent::Resumed(n, examples::resumed());
+        let cases: [(&str, &[OpsEvent], Option<u32>, u32); 7] = [
+            ("nothing", &[], None, 1),
+            ("a stop", &[stop(1)], Some(1), 2),
+            ("resumed", &[stop(1), resume(1)], None, 2),
+            ("stopped anew", &[stop(1), resume(1), stop(2)], Some(2), 3),
+            ("an old resume", &[stop(1), stop(2), resume(1)], Some(2), 3),
+            ("ahead of time", &[resume(1), resume(2), stop(1)], Some(1), 2),
+            ("another number", &[stop(1), resume(2)], Some(1), 2),
+        ];
+        for (name, events, standing, next) in cases {
+            let stops = events.iter().fold(Stops::default(), Stops::evolve);
+            assert_eq!(stops.standing().map(|(n, _)| *n), standing, "{name}");
+            assert_eq!(stops.next(), next, "{name}");
+        }
+    }
+}
