@@ -27,7 +27,7 @@ pub async fn run(stage: &mut Stage, clients: &Clients, times: usize, report: &mu
             stage.services.check()?;
         }
         took.sort_unstable_by(f64::total_cmp);
-        let (median, worst) = (took[took.len() / 2], took.last().copied().unwrap_or(f64::NAN));
+        let (median, worst) = (took[(took.len() - 1) / 2], took.last().copied().unwrap_or(f64::NAN));
         let what = format!("recovery: {} killed, to {}", stage.services.name(at), work(stage.services.name(at)));
         report
             .row(Row::new(what, worst, "s").at_most(TARGET_S).saying(format!("worst of {times}, median {median:.2}")));
