@@ -60,9 +60,18 @@ pub struct Reservation {
 }
 
 impl Exposure {
-    /// Nothing is read before the first batch.
+    /// Nothing is read yet.
     pub fn new(ledger: Ledger, chain: Chain, max: Usdc, health: Health) -> Self {
         Self { ledger, chain, max, health, state: Arc::default() }
+    }
+
+    /// Reads what is exposed while the first batch is still being gathered: a start has more to read than any batch later.
+    /// What fails is read again by the first batch.
+    pub async fn warm_up(&self) {
+        let mut state = self.state.lock().await;
+        if let Err(error) = self.catch_up(&mut state).await {
+            tracing::warn!(%error, "what is exposed is read again with the first batch");
+        }
     }
 
     /// Takes room for as many of `items` as there is. The rest waits, and its messages come again: as blocks become final

@@ -45,6 +45,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let keys = config.keys.open(&chain).await?;
     let working = Working::default();
     let exposure = Exposure::new(ledger.clone(), chain.clone(), config.exposure_max, health.clone());
+    let warming = exposure.clone();
+    tokio::spawn(async move { warming.warm_up().await });
     let station =
         Station { config: config.clone(), ledger: ledger.clone(), chain, exposure, ask, working: working.clone() };
     for key in keys {
