@@ -16,6 +16,11 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// the api gives up an append (F06).
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 
+/// Between tries to connect: doubled from the first to the last. The client's own grow to four seconds, which a server that
+/// has come back would wait for us (P3).
+const RECONNECT_FIRST: Duration = Duration::from_millis(10);
+const RECONNECT_MAX: Duration = Duration::from_millis(500);
+
 /// Where an account finds its own JetStream.
 pub(crate) const OWN_API: &str = "$JS.API";
 
@@ -51,10 +56,17 @@ pub(crate) async fn connect_client(url: &str) -> Result<Client, ConnectError> {
         .options()
         .ping_interval(PING_INTERVAL)
         .request_timeout(Some(REQUEST_TIMEOUT))
+        .reconnect_delay_callback(reconnect_delay)
         .event_callback(|event| async move { tell(&event) })
         .connect(address.servers.clone())
         .await
         .map_err(|e| ConnectError::Unreachable { url: address.to_string(), cause: e.to_string() })
+}
+
+/// Before the next try to connect: soon at first, and never so long that a server which is back waits for us.
+fn reconnect_delay(tries: usize) -> Duration {
+    let doubled = u32::try_from(tries).unwrap_or(u32::MAX).min(16);
+    RECONNECT_FIRST.saturating_mul(1 << doubled).min(RECONNECT_MAX)
 }
 
 /// A refused publish is a time-out for who waits for its acknowledgement: only the event says why, and that it is a
@@ -112,6 +124,12 @@ pub(crate) async fn stream_info(client: &Client, prefix: &str) -> Result<StreamI
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn p3_tries_to_connect_are_never_far_apart_however_many_there_were() {
+        let delays: Vec<u128> = [0, 1, 5, 6, 100, usize::MAX].map(|tries| reconnect_delay(tries).as_millis()).into();
+        assert_eq!(delays, [10, 20, 320, 500, 500, 500]);
+    }
 
     #[test]
     fn s19_a_refusal_is_told_with_its_subject() {

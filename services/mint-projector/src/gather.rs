@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use chain::{Address, MINT_BATCH_MAX};
+use chrono::Utc;
 use domain::order::MintGroup;
 use domain::{Order, PaymentId, Purchase};
 use ledger::{Delivery, Inbox, Ledger, LedgerError, Loaded, PROGRESS_INTERVAL, hand_back};
@@ -38,8 +39,18 @@ pub struct Batch {
 }
 
 impl Batch {
-    fn new(token: Address) -> Self {
-        Self { token, deliveries: Vec::new(), orders: HashMap::new(), oldest: Instant::now() }
+    /// Begun by a message that waits since `oldest`.
+    fn new(token: Address, oldest: Instant) -> Self {
+        Self { token, deliveries: Vec::new(), orders: HashMap::new(), oldest }
+    }
+
+    /// A message waits since its event, not since it came here: who starts again does not let everybody wait once more.
+    /// One that was delivered before waited for something else than company.
+    fn waits_since(delivery: &Delivery) -> Instant {
+        let age = (Utc::now() - delivery.recorded.recorded_at).to_std().unwrap_or_default();
+        let waited = if delivery.deliveries == 1 { age } else { Duration::ZERO };
+        let now = Instant::now();
+        now.checked_sub(waited).unwrap_or(now)
     }
 
     fn add(&mut self, id: PaymentId, order: Loaded<Order>, delivery: Delivery) {
@@ -152,7 +163,10 @@ async fn fetch(
             Some((id, Ok(order))) => {
                 match order.state.as_ref().map(|order| (&order.request.purchase, order.mint_group())) {
                     Some((&Purchase::Mint { token, .. }, group)) => {
-                        gathering.entry((token, group)).or_insert_with(|| Batch::new(token)).add(id, order, delivery);
+                        let oldest = Batch::waits_since(&delivery);
+                        let batch = gathering.entry((token, group)).or_insert_with(|| Batch::new(token, oldest));
+                        batch.oldest = batch.oldest.min(oldest);
+                        batch.add(id, order, delivery);
                     }
                     None => delivery.nak(NEIGHBOUR_PAUSE).await,
                 }
