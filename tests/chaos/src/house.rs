@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex as Data;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// N: shallow enough that a reorganisation of some blocks goes deeper.
@@ -34,6 +34,8 @@ pub struct House {
     pub http: reqwest::Client,
     /// Of the two instances of the api.
     pub urls: [String; 2],
+    /// Until then what was paid may be out of the chain.
+    reorganised_until: Data<Option<Instant>>,
     armed: Data<BTreeMap<Instance, Armed>>,
     found: Data<Vec<String>>,
 }
@@ -87,6 +89,7 @@ impl House {
                 .unwrap(),
             urls: [0, 1].map(|nth| stack.url(Instance(Service::Api, nth), "")),
             stack: Mutex::new(stack),
+            reorganised_until: Data::default(),
             armed: Data::default(),
             found: Data::default(),
         }
@@ -154,6 +157,16 @@ impl House {
     /// It does not die at a crash point any more.
     pub fn forget(&self, instance: Instance) {
         self.armed.lock().unwrap().remove(&instance);
+    }
+
+    /// Blocks vanish; what was in them is back after `time`.
+    pub fn reorganises(&self, time: Duration) {
+        *self.reorganised_until.lock().unwrap() = Some(Instant::now() + time);
+    }
+
+    /// Whether a payment that is minted may be out of the chain now.
+    pub fn is_reorganised(&self) -> bool {
+        self.reorganised_until.lock().unwrap().is_some_and(|until| Instant::now() < until)
     }
 
     /// Something is wrong that the auditor does not look at.

@@ -212,6 +212,10 @@ impl Client {
                 let payment = buyer.sign(bill);
                 self.insists(&payment, None).await;
                 tokio::time::sleep(patience / 8).await;
+                // Who cancels what was minted and is out of the chain makes the loss that the exposure cap bounds (P1b, F41).
+                if house.is_reorganised() {
+                    return;
+                }
                 self.submits(buyer.cancellation(&house.token, payment.transfer.authorization.nonce)).await;
             }
             Manner::ThirdParty => {

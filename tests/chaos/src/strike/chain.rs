@@ -15,6 +15,9 @@ use std::time::Duration;
 /// A base fee that nothing of ours in the pool offers, 120 gwei; a replacement may (200).
 const SPIKE: &str = "0x1bf08eb000";
 
+/// What fell out of the chain is in it again, or will never be.
+const BACK_WITHIN: Duration = Duration::from_secs(30);
+
 /// Blocks after which what fell out of the chain can be of no payment's making any more.
 const SETTLES: Duration = Duration::from_secs(2);
 
@@ -76,6 +79,7 @@ pub async fn spike(house: &House) {
 
 /// Blocks vanish; what was in them is in the pool again, as real nodes do it.
 async fn reorganise(house: &House, step: &Step, depth: u64) -> u64 {
+    house.reorganises(BACK_WITHIN);
     // While blocks come by interval anvil can lose the state of one that stays (1.7.1).
     halt(house, true).await;
     let done = house.nodes[usize::try_from(step.roll(2)).unwrap()].reorg(depth).await;
