@@ -2,10 +2,12 @@
 
 use crate::journal::Journal;
 use crate::load::rare_token;
+use alloy_primitives::Bytes;
 use domain::TokenTerms;
 use faults::{RpcProxy, TcpProxy};
 use harness::{Instance, LocalChain, Service, Stack, StackOptions};
-use serde_json::Value;
+use serde_json::{Value, json};
+use standalone::accounts::OWNER;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex as Data;
@@ -36,6 +38,8 @@ pub struct House {
     pub urls: [String; 2],
     /// Until then what was paid may be out of the chain.
     reorganised_until: Data<Option<Instant>>,
+    /// Calls that gave people money, which no pool puts back when their blocks vanish.
+    fundings: Data<Vec<(Instant, Bytes)>>,
     armed: Data<BTreeMap<Instance, Armed>>,
     found: Data<Vec<String>>,
 }
@@ -90,6 +94,7 @@ impl House {
             urls: [0, 1].map(|nth| stack.url(Instance(Service::Api, nth), "")),
             stack: Mutex::new(stack),
             reorganised_until: Data::default(),
+            fundings: Data::default(),
             armed: Data::default(),
             found: Data::default(),
         }
@@ -162,6 +167,26 @@ impl House {
     /// Blocks vanish; what was in them is back after `time`.
     pub fn reorganises(&self, time: Duration) {
         *self.reorganised_until.lock().unwrap() = Some(Instant::now() + time);
+    }
+
+    /// A call to USDC that anybody may make; whether it is ever mined is nobody's concern.
+    pub async fn submit(&self, input: Bytes) {
+        let call = json!([{ "from": OWNER, "to": self.token.asset, "input": input, "gas": "0xf4240" }]);
+        let _ = self.ask("eth_sendTransaction", call).await;
+    }
+
+    /// The same, of a call that gives somebody money: it is made again after a reorganisation.
+    pub async fn fund(&self, input: Bytes) {
+        self.fundings.lock().unwrap().push((Instant::now(), input.clone()));
+        self.submit(input).await;
+    }
+
+    /// Makes the calls of the last `time` again that gave people money.
+    pub async fn fund_again(&self, time: Duration) {
+        let calls = self.fundings.lock().unwrap().clone();
+        for (_, input) in calls.into_iter().filter(|(at, _)| at.elapsed() < time) {
+            self.submit(input).await;
+        }
     }
 
     /// Whether a payment that is minted may be out of the chain now.

@@ -1,6 +1,7 @@
 //! People who buy: at a steady pace, with everything that people do, and with the patience to ask again.
 
 use crate::house::House;
+use alloy::sol_types::SolCall;
 use alloy_primitives::B256;
 use chain::dev::{DevChain, NewToken};
 use domain::{PaymentKey, TokenTerms};
@@ -206,7 +207,7 @@ impl Client {
                 self.insists(&buyer.sign(bill.lasting(2 * SHORT_S)), None).await;
                 tokio::time::sleep(patience).await;
                 let call = chain::abi::UsdcDouble::mintCall { to: buyer.address, amount: DOLLAR.try_into().unwrap() };
-                self.submits(alloy::sol_types::SolCall::abi_encode(&call).into()).await;
+                house.fund(call.abi_encode().into()).await;
             }
             Manner::Cancelled => {
                 let payment = buyer.sign(bill);
@@ -216,12 +217,12 @@ impl Client {
                 if house.is_reorganised() {
                     return;
                 }
-                self.submits(buyer.cancellation(&house.token, payment.transfer.authorization.nonce)).await;
+                house.submit(buyer.cancellation(&house.token, payment.transfer.authorization.nonce)).await;
             }
             Manner::ThirdParty => {
                 let payment = buyer.sign(bill);
                 self.insists(&payment, None).await;
-                self.submits(payment.transfer.call()).await;
+                house.submit(payment.transfer.call()).await;
             }
             Manner::Rare => self.insists(&buyer.pay(&house.rare, 4), None).await,
             Manner::Garbled => {
@@ -273,12 +274,6 @@ impl Client {
             url = 1 - url;
         }
         count(&self.unknown);
-    }
-
-    /// A call to USDC that anybody may make; whether it is ever mined is nobody's concern.
-    async fn submits(&self, input: alloy_primitives::Bytes) {
-        let call = json!([{ "from": OWNER, "to": self.house.token.asset, "input": input, "gas": "0xf4240" }]);
-        let _ = self.house.ask("eth_sendTransaction", call).await;
     }
 }
 
