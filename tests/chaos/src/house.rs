@@ -118,14 +118,19 @@ impl House {
                 if stack.process(instance).is_running() {
                     continue;
                 }
-                if let Some(armed) = self.armed.lock().unwrap().remove(&instance) {
-                    // By itself: whoever else kills an armed process disarms it first. Without its neighbours a process
-                    // does not start, which is not the death that it was armed for.
-                    if stack.process(instance).was_killed() {
+                // By itself: whoever else kills an armed process disarms it first. Without its neighbours a process does not
+                // start, which is not the death that it is armed for.
+                let was_killed = stack.process(instance).was_killed();
+                let armed = self.armed.lock().unwrap().get(&instance).cloned();
+                match armed {
+                    Some(armed) if was_killed => {
                         self.journal.fired(&armed.name, 1);
+                        self.forget(instance);
+                        stack.spawn(instance, &[]);
                     }
+                    Some(armed) => stack.spawn(instance, &[("PAYMINT_KILL_AT", &armed.variable)]),
+                    None => stack.spawn(instance, &[]),
                 }
-                stack.spawn(instance, &[]);
             }
         }
     }
