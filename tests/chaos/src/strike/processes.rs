@@ -53,7 +53,7 @@ pub async fn rebuild(house: &House, step: &Step) -> u64 {
     let kill_at = format!("C24:{}", 1 + step.roll(4));
     let environment = [("DATABASE_SCHEMA", "rebuilt"), ("PAYMINT_KILL_AT", kill_at.as_str())];
     house.stack.lock().await.spawn(REBUILD, &environment);
-    let died = until(async || {
+    let mut dies = async || {
         let mut stack = house.stack.lock().await;
         if stack.process(REBUILD).is_running() {
             return false;
@@ -64,12 +64,14 @@ pub async fn rebuild(house: &House, step: &Step) -> u64 {
             stack.spawn(REBUILD, &environment);
         }
         died
-    })
-    .await;
-    if !died {
-        house.stack.lock().await.kill(REBUILD);
+    };
+    for _ in 0..TRIES {
+        if until(&mut dies).await {
+            return 1;
+        }
     }
-    u64::from(died)
+    house.stack.lock().await.kill(REBUILD);
+    0
 }
 
 /// Who listens goes on at the other instance.
