@@ -15,6 +15,9 @@ use std::time::Duration;
 /// A base fee that nothing of ours in the pool offers, 120 gwei; a replacement may (200).
 const SPIKE: &str = "0x1bf08eb000";
 
+/// One gwei.
+const CALM: &str = "0x3b9aca00";
+
 /// What fell out of the chain is in it again, or will never be.
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 
@@ -75,6 +78,11 @@ pub async fn strike(house: &House, step: &Step, fault: ChainFault) -> u64 {
 /// The next block's base fee jumps.
 pub async fn spike(house: &House) {
     let _ = house.ask("anvil_setNextBlockBaseFeePerGas", json!([SPIKE])).await;
+}
+
+/// The next block's base fee is low: it takes a minute to come down by itself.
+pub async fn calm(house: &House) {
+    let _ = house.ask("anvil_setNextBlockBaseFeePerGas", json!([CALM])).await;
 }
 
 /// Blocks vanish; what was in them is in the pool again, as real nodes do it.

@@ -31,9 +31,11 @@ pub async fn crash(house: &House, step: &Step, service: Service, point: &'static
     for _ in 0..TRIES {
         house.arm(service, &name, &format!("{point}:{pass}")).await;
         let died = until(async || {
-            // A replacement is made where a fee spike prices out what is pooled.
-            if point == "C11" && looks % 60 == 20 {
-                chain::spike(house).await;
+            // A replacement is made where a fee spike prices out what is pooled: what was signed while fees were low.
+            match looks % 80 {
+                0 if point == "C11" => chain::calm(house).await,
+                50 if point == "C11" => chain::spike(house).await,
+                _ => {}
             }
             looks += 1;
             house.journal.count(&name) > before
@@ -123,15 +125,21 @@ pub async fn everything(house: &House, step: &Step) -> u64 {
 /// Stopped for so long that others have taken over.
 pub async fn zombie(house: &House, step: &Step, service: Service) -> u64 {
     let instance = Instance(service, usize::try_from(step.roll(2)).unwrap());
-    let pid = {
+    for _ in 0..TRIES {
+        let pid = {
+            let mut stack = house.stack.lock().await;
+            stack.process(instance).signal(Signal::SIGSTOP);
+            stack.process(instance).pid()
+        };
+        tokio::time::sleep(step.lasts).await;
         let mut stack = house.stack.lock().await;
-        stack.process(instance).signal(Signal::SIGSTOP);
-        stack.process(instance).pid()
-    };
-    tokio::time::sleep(step.lasts).await;
-    let mut stack = house.stack.lock().await;
-    stack.process(instance).signal(Signal::SIGCONT);
-    u64::from(stack.process(instance).pid() == pid)
+        stack.process(instance).signal(Signal::SIGCONT);
+        // One that was on its way out, for want of a neighbour, slept for nothing.
+        if stack.process(instance).pid() == pid {
+            return 1;
+        }
+    }
+    0
 }
 
 /// Twice as many as there are processors spin beside everything.
