@@ -23,6 +23,12 @@ const BLOCK_TIME: Duration = Duration::from_secs(1);
 /// Between a process's death and its successor, as a supervisor of services has it.
 const RESTART: Duration = Duration::from_millis(200);
 
+/// Looks of the supervisor between two times that money is given again, which fees may have priced out: three seconds.
+const FUND_EVERY: u64 = 15;
+
+/// Money that was given longer ago is below what a reorganisation takes away.
+const FUNDED_LATELY: Duration = Duration::from_secs(60);
+
 /// One Paymint in trouble.
 pub struct House {
     pub stack: Mutex<Stack>,
@@ -102,7 +108,10 @@ impl House {
 
     /// Starts again what has ended, for ever. Whoever died at a crash point is counted.
     pub async fn supervise(&self) {
-        loop {
+        for look in 0_u64.. {
+            if look.is_multiple_of(FUND_EVERY) && self.is_reorganised() {
+                self.fund_again().await;
+            }
             let mut dead = Vec::new();
             {
                 let mut stack = self.stack.lock().await;
@@ -186,10 +195,10 @@ impl House {
         self.submit(input).await;
     }
 
-    /// Makes the calls of the last `time` again that gave people money.
-    pub async fn fund_again(&self, time: Duration) {
+    /// Makes the latest calls again that gave people money.
+    async fn fund_again(&self) {
         let calls = self.fundings.lock().unwrap().clone();
-        for (_, input) in calls.into_iter().filter(|(at, _)| at.elapsed() < time) {
+        for (_, input) in calls.into_iter().filter(|(at, _)| at.elapsed() < FUNDED_LATELY) {
             self.submit(input).await;
         }
     }

@@ -93,7 +93,6 @@ async fn reorganise(house: &House, step: &Step, depth: u64) -> u64 {
     let done = house.nodes[usize::try_from(step.roll(2)).unwrap()].reorg(depth).await;
     halt(house, false).await;
     // What the owner of USDC did in those blocks did not go through the proxy, and is gone.
-    house.fund_again(BACK_WITHIN).await;
     tokio::time::sleep(SETTLES).await;
     unpause(house).await;
     match done {
