@@ -103,6 +103,8 @@ impl SignerLane {
         let fees = self.chain.fees(head).await?;
         let tx = self.chain.sign(&self.key, self.lane.next_nonce, fees, call)?;
         let submission = Submission { signer: self.address(), nonce: tx.nonce, tx_hash: tx.tx_hash };
+        // First: a server that has no room for all of a batch keeps its beginning, and bytes without their orders are found
+        // paid, while orders without bytes would wait for ever (F07).
         let mut events = vec![self.event(SignerEvent::Signed(tx.clone()))];
         for item in items {
             // No item is sent without its event in the same append.

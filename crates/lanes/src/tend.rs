@@ -160,10 +160,12 @@ impl SignerLane {
             Some(_) | None => return Ok(()),
         }
         tracing::error!(signer = %self.address(), nonce, "the nonce was used by somebody else who has this key");
-        let mut events = vec![self.event(SignerEvent::Lost(Lost { nonce, account_nonce, block }))];
+        let mut events = Vec::new();
         for item in self.carried(&tx).await? {
             events.extend(item.event(self.freed(&tx)));
         }
+        // Last, because it says that all is free (F07).
+        events.push(self.event(SignerEvent::Lost(Lost { nonce, account_nonce, block })));
         self.ledger.append(&events).await?;
         self.refresh().await
     }

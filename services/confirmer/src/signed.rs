@@ -119,8 +119,9 @@ impl Desk {
             Purpose::Settle => payments::verdicts(self, &mined, confirmed).await?,
             Purpose::Mint => mints::verdicts(self, &mined).await?,
         };
-        let mut events = vec![settled(&mined, again)];
-        events.extend(written(verdicts, message, if again.is_some() { watch::DURABLE } else { DURABLE }));
+        // What says that all is decided stands last: a server that has no room for all of a batch keeps its beginning (F07).
+        let mut events = written(verdicts, message, if again.is_some() { watch::DURABLE } else { DURABLE });
+        events.push(settled(&mined, again));
         failpoint(before_publish(tx.purpose));
         self.ledger.append(&events).await?;
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());

@@ -218,7 +218,7 @@ impl Watch {
         let before = ends.iter().filter(|end| matches!(end, SignerEvent::Reverted(..))).count();
         let n = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);
         let event = Event::Signer(signer, SignerEvent::Reverted(n, reversal.clone()));
-        let mut events = vec![NewEvent { event, expected: Expected::Absent, trace: None }];
+        let mut events = Vec::new();
         for (id, loaded) in self.desk.orders(&tx).await? {
             let loaded = match loaded {
                 Ok(loaded) => loaded,
@@ -236,6 +236,8 @@ impl Watch {
                 events.push(NewEvent { event: Event::Order(id, event), expected, trace: loaded.trace });
             }
         }
+        // Last, because it says that all is taken back (F07).
+        events.push(NewEvent { event, expected: Expected::Absent, trace: None });
         self.desk.ledger.append(&events).await?;
         tracing::error!(
             %signer,
