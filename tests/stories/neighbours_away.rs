@@ -2,10 +2,14 @@
 
 use futures_util::future::join_all;
 use harness::{DOLLAR, Loses, Order, Service, Stack, StackOptions, Wire, eventually};
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// F01: what the API cannot keep it does not accept, and says so soon.
 const REFUSAL_BOUND: Duration = Duration::from_secs(1);
+
+/// Bytes: a confirmation takes about a thousand.
+const ROOM_FOR_SOME: u64 = 3_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f01_f02_a_nats_server_that_is_killed_in_the_middle_of_everything_costs_nothing() {
@@ -83,5 +87,40 @@ async fn f28_while_the_node_is_frozen_payments_are_accepted_and_nothing_fails() 
     let given_up = async || stack.said(Service::PaymentSender).contains("the lane pauses").then_some(());
     eventually("the sender has waited for the node in vain", given_up).await;
     stack.freeze_chain(false);
+    stack.audit(&orders).await;
+}
+
+/// F07: there is room for a part of an append. Whatever the server keeps of it, the event that says that all is decided is
+/// not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn f07_a_ledger_that_is_full_in_the_middle_of_an_append_is_gone_on_with_when_it_has_room() {
+    let mut stack = Stack::start(StackOptions::one_lane_later()).await;
+    let terms = stack.shop.token.clone();
+    let buyers = stack.buyers(6, DOLLAR).await;
+    let mut orders = Vec::new();
+    for buyer in &buyers {
+        orders.push(stack.accept(&buyer.pay(&terms, 2)).await);
+    }
+    stack.chain.halt().await;
+    stack.run(Service::PaymentSender).await;
+    let hash = stack.until(&orders[5], "payment.submitted.1").await.text("txHash").parse().unwrap();
+    eventually("the transaction is sent", async || stack.chain.knows(hash).await.then_some(())).await;
+
+    let info = stack.stream.info().await;
+    let has_room_for = async |more: Option<u64>| {
+        let mut config = info["config"].clone();
+        config["max_bytes"] = more.map_or(json!(-1), |more| json!(info["state"]["bytes"].as_u64().unwrap() + more));
+        let answer = stack.stream.ask("STREAM.UPDATE.LEDGER", config).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+    };
+    has_room_for(Some(ROOM_FOR_SOME)).await;
+    stack.chain.mine(2).await;
+    let refused = async || stack.said(Service::Confirmer).contains("maximum bytes exceeded").then_some(());
+    eventually("the append is refused", refused).await;
+    let entries = stack.stream.all().await;
+    assert!(!entries.iter().any(|entry| entry.subject.contains(".settled.")), "what says that all is decided is not");
+
+    has_room_for(None).await;
+    stack.chain.resume().await;
     stack.audit(&orders).await;
 }

@@ -59,9 +59,9 @@ enum Answer {
 }
 
 impl Ledger {
-    /// Appends all of `events` or none, as one atomic batch, and answers with their sequences. But a server whose stream
-    /// reaches its byte limit in the middle of a batch keeps the beginning of it and says `Refused` (nats-server 2.15.1,
-    /// measured): so the event that says that all is done stands last. What is already stored with the same content counts as stored now: a retry finds its own first try.
+    /// Appends all of `events` or none, as one atomic batch, and answers with their sequences. But a server whose byte
+    /// limit was set while it committed a batch kept the beginning of it and said `Refused` (nats-server 2.15.1, seen once):
+    /// so the event that says that all is done stands last. What is already stored with the same content counts as stored now: a retry finds its own first try.
     ///
     /// # Errors
     /// See [`AppendError`]; after `Unknown`, the same call is safe and is the only right one.
