@@ -27,6 +27,7 @@ mod servers;
 mod stack;
 mod stock;
 mod stream;
+mod tokens;
 mod watch;
 mod wire;
 

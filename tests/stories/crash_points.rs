@@ -2,7 +2,6 @@
 //!
 //! A row is one death. That it was one is asserted: the process ended by SIGKILL, which nothing else here sends.
 
-use crate::rebuilt::rare_token;
 use futures_util::future::join_all;
 use harness::{Buyer, DOLLAR, Order, Outcome, Service, Stack, StackOptions};
 use nix::sys::signal::Signal;
@@ -79,7 +78,7 @@ async fn c15_a_confirmer_killed_while_it_judges_a_waiting_payment_fails_nothing(
 #[tokio::test(flavor = "multi_thread")]
 async fn c22_a_mint_projector_killed_before_it_parks_a_mint_parks_it_once() {
     let mut stack = Stack::start(StackOptions::default()).await;
-    let rare = rare_token(&stack).await;
+    let rare = stack.rare_token().await;
     let buyers = stack.buyers(3, DOLLAR).await;
     let last_ones = stack.accept(&buyers[0].pay(&rare, 6)).await;
     stack.until_ended(std::slice::from_ref(&last_ones)).await;

@@ -1,11 +1,7 @@
 //! A10: the read models are a fold of the ledger and nothing else.
 
-use chain::dev::{DevChain, NewToken};
-use domain::{PaymentKey, TokenTerms};
 use harness::{Bill, Buyer, DOLLAR, Instance, Outcome, Service, Stack, StackOptions};
-use ledger::Ledger;
 use standalone::accounts::OWNER;
-use standalone::{Shop, shop};
 use std::collections::BTreeSet;
 
 /// Every kind of end is among them: minted, by us and by somebody else; failed; parked; still waiting; undecodable.
@@ -13,7 +9,7 @@ use std::collections::BTreeSet;
 async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row() {
     let mut stack = Stack::start(StackOptions::default()).await;
     let terms = stack.shop.token.clone();
-    let rare = rare_token(&stack).await;
+    let rare = stack.rare_token().await;
     let buyers = stack.buyers(5, DOLLAR).await;
     let penniless = Buyer::new();
 
@@ -72,15 +68,4 @@ async fn c26_a_rebuild_that_is_killed_half_way_disturbs_nobody_and_is_run_again(
     }
     stack.rebuilt_read_models_equal_the_live_ones(&orders).await;
     stack.audit(&orders).await;
-}
-
-/// Ten units and no more.
-pub async fn rare_token(stack: &Stack) -> TokenTerms {
-    let config = NewToken { max_units: 10, symbol: "RARE".to_owned(), ..shop::demo_token() };
-    let chain = DevChain::connect(&stack.servers.anvil.rpc_url()).await.unwrap();
-    let key = PaymentKey(alloy_primitives::B256::repeat_byte(1));
-    let terms = chain.create_token(OWNER, stack.shop.factory, stack.shop.asset, key, config).await.unwrap();
-    let ledger = Ledger::connect(&Shop::ledger(&stack.servers), "/paymint/standalone").await.unwrap();
-    shop::register(&ledger, &terms).await.unwrap();
-    terms
 }

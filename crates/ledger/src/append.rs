@@ -59,9 +59,12 @@ enum Answer {
 }
 
 impl Ledger {
-    /// Appends all of `events` or none, as one atomic batch, and answers with their sequences. But a server whose byte
-    /// limit was set while it committed a batch kept the beginning of it and said `Refused` (nats-server 2.15.1, seen once):
-    /// so the event that says that all is done stands last. What is already stored with the same content counts as stored now: a retry finds its own first try.
+    /// Appends all of `events` or none, as one atomic batch, and answers with their sequences.
+    /// What is already stored with the same content counts as stored now: a retry finds its own first try.
+    ///
+    /// A server whose byte limit was set while it committed a batch kept the beginning of it and refused the rest
+    /// (nats-server 2.15.1, seen once). So the event that says that all is done stands last, and a batch is called refused
+    /// only where nothing of it is there.
     ///
     /// # Errors
     /// See [`AppendError`]; after `Unknown`, the same call is safe and is the only right one.
@@ -83,7 +86,12 @@ impl Ledger {
         for attempt in 0..ATTEMPTS {
             match self.send(&messages).await {
                 Answer::Stored(sequences) => return Ok(sequences),
-                Answer::Refused(why) => return Err(AppendError::Refused(why)),
+                Answer::Refused(why) if messages.len() == 1 => return Err(AppendError::Refused(why)),
+                Answer::Refused(why) => match self.read_back(&messages).await {
+                    Ok(ReadBack::Same(sequences)) => return Ok(sequences),
+                    Ok(ReadBack::Absent) => return Err(AppendError::Refused(why)),
+                    Ok(ReadBack::Different) | Err(_) => return Err(AppendError::Unknown(why)),
+                },
                 Answer::Conflict => match self.read_back(&messages).await {
                     Ok(ReadBack::Same(sequences)) => return Ok(sequences),
                     Ok(ReadBack::Different | ReadBack::Absent) => return Err(AppendError::WrongVersion),

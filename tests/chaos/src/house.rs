@@ -1,7 +1,6 @@
 //! One Paymint with two of every service, proxies before all its neighbours, and somebody who starts again what dies.
 
 use crate::journal::Journal;
-use crate::load::rare_token;
 use alloy_primitives::Bytes;
 use domain::TokenTerms;
 use faults::{RpcProxy, TcpProxy};
@@ -74,7 +73,7 @@ impl House {
         let options = StackOptions { block_time: BLOCK_TIME, confirmations: CONFIRMATIONS, ..StackOptions::empty() };
         // Two of everything look at the head through two providers, on few cores; orders that expire do so soon.
         let mut stack = Stack::start(options.with("HEAD_POLL_MS", 250).with("MIN_WINDOW_S", 5)).await;
-        let rare = rare_token(&stack).await;
+        let rare = stack.rare_token().await;
         let (nats, postgres) = (stack.proxy_nats().await, stack.proxy_postgres().await);
         let url = stack.servers.anvil.rpc_url();
         let nodes = [RpcProxy::before(&[&url], seed).await.unwrap(), RpcProxy::before(&[&url], !seed).await.unwrap()];

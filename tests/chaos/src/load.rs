@@ -2,17 +2,11 @@
 
 use crate::house::House;
 use alloy::sol_types::SolCall;
-use alloy_primitives::B256;
-use chain::dev::{DevChain, NewToken};
-use domain::{PaymentKey, TokenTerms};
 use harness::journal::{now, request_line};
-use harness::{Answer, Bill, Buyer, DOLLAR, Payment, Stack};
-use ledger::Ledger;
+use harness::{Answer, Bill, Buyer, DOLLAR, Payment};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use standalone::accounts::OWNER;
-use standalone::{Shop, shop};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -79,17 +73,6 @@ enum Manner {
     WrongPrice,
 }
 
-/// A token of ten units: who comes later is charged, and its mint is parked.
-pub async fn rare_token(stack: &Stack) -> TokenTerms {
-    let config = NewToken { max_units: 10, symbol: "RARE".to_owned(), ..shop::demo_token() };
-    let chain = DevChain::connect(&stack.servers.anvil.rpc_url()).await.unwrap();
-    let key = PaymentKey(B256::repeat_byte(1));
-    let terms = chain.create_token(OWNER, stack.shop.factory, stack.shop.asset, key, config).await.unwrap();
-    let ledger = Ledger::connect(&Shop::ledger(&stack.servers), "/paymint/standalone").await.unwrap();
-    shop::register(&ledger, &terms).await.unwrap();
-    terms
-}
-
 /// What the load came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sold {
@@ -105,14 +88,20 @@ pub struct Load {
     house: Arc<House>,
     buyers: Arc<Vec<Buyer>>,
     seed: u64,
-    accepted: Arc<AtomicUsize>,
-    refused: Arc<AtomicUsize>,
-    unknown: Arc<AtomicUsize>,
+    tally: Arc<Tally>,
+}
+
+/// How the clients fared so far.
+#[derive(Default)]
+struct Tally {
+    accepted: AtomicUsize,
+    refused: AtomicUsize,
+    unknown: AtomicUsize,
 }
 
 impl Load {
     pub fn new(house: Arc<House>, buyers: Arc<Vec<Buyer>>, seed: u64) -> Self {
-        Self { house, buyers, seed, accepted: Arc::default(), refused: Arc::default(), unknown: Arc::default() }
+        Self { house, buyers, seed, tally: Arc::default() }
     }
 
     /// Plain purchases, after which every process is warm.
@@ -140,9 +129,9 @@ impl Load {
         let number = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         Sold {
             purchases: made,
-            accepted: number(&self.accepted),
-            refused: number(&self.refused),
-            unknown: number(&self.unknown),
+            accepted: number(&self.tally.accepted),
+            refused: number(&self.tally.refused),
+            unknown: number(&self.tally.unknown),
         }
     }
 
@@ -156,13 +145,7 @@ impl Load {
             is_it
         });
         let manner = manner.or(drawn.map(|(drawn, _)| *drawn)).unwrap_or(Manner::Plain);
-        let client = Client {
-            house: self.house.clone(),
-            first: rng.random_range(0..2),
-            accepted: self.accepted.clone(),
-            refused: self.refused.clone(),
-            unknown: self.unknown.clone(),
-        };
+        let client = Client { house: self.house.clone(), first: rng.random_range(0..2), tally: self.tally.clone() };
         let buyer = match manner {
             Manner::Penniless | Manner::FundedLate => Buyer::new(),
             _ => self.buyers[nth % self.buyers.len()].clone(),
@@ -173,12 +156,11 @@ impl Load {
 }
 
 /// One client of the api: it asks one instance, and the other when that does not answer.
+#[derive(Clone)]
 struct Client {
     house: Arc<House>,
     first: usize,
-    accepted: Arc<AtomicUsize>,
-    refused: Arc<AtomicUsize>,
-    unknown: Arc<AtomicUsize>,
+    tally: Arc<Tally>,
 }
 
 impl Client {
@@ -262,30 +244,18 @@ impl Client {
             let told = answer.as_ref().map_or(Value::Null, |it| json!({ "status": it.status, "body": it.text }));
             self.house.journal.line(&request_line(at, &path, (header.0, &header.1), key, &body, told));
             let wait = match answer.as_ref().map(|answer| answer.status) {
-                Some(202) => return count(&self.accepted),
+                Some(202) => return count(&self.tally.accepted),
                 Some(429 | 503) => {
                     let told = answer.and_then(|answer| answer.headers.get("retry-after")?.to_str().ok()?.parse().ok());
                     Duration::from_secs(told.unwrap_or(1)).min(WAITS_MAX)
                 }
                 None | Some(500..) => Duration::from_millis(200),
-                Some(_) => return count(&self.refused),
+                Some(_) => return count(&self.tally.refused),
             };
             tokio::time::sleep(wait).await;
             url = 1 - url;
         }
-        count(&self.unknown);
-    }
-}
-
-impl Clone for Client {
-    fn clone(&self) -> Self {
-        Self {
-            house: self.house.clone(),
-            first: self.first,
-            accepted: self.accepted.clone(),
-            refused: self.refused.clone(),
-            unknown: self.unknown.clone(),
-        }
+        count(&self.tally.unknown);
     }
 }
 

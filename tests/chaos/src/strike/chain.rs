@@ -21,7 +21,7 @@ const CALM: &str = "0x3b9aca00";
 /// What fell out of the chain is in it again, or will never be.
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 
-/// Blocks after which what fell out of the chain can be of no payment's making any more.
+/// Two blocks, so that what USDC says of itself is what the new chain makes of it.
 const SETTLES: Duration = Duration::from_secs(2);
 
 pub async fn strike(house: &House, step: &Step, fault: ChainFault) -> u64 {
