@@ -4,7 +4,6 @@
 //! Then everything is healed, every order must end, and the auditor, which shares no code with the services, says whether
 //! anything was lost, doubled or unpaid. Green runs leave a line in `campaign.jsonl`; a red one leaves its folder, too.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a runner that cannot go on says where
-#![allow(clippy::float_arithmetic)]
 
 mod blow;
 mod closing;
