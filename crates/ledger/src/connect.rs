@@ -69,14 +69,25 @@ impl Ledger {
     pub async fn connect(config: &LedgerConfig, source: &'static str) -> Result<Self, ConnectError> {
         let client = connect_client(&config.url).await?;
         let api = find_api(&client).await?;
-        let jetstream = jetstream::with_prefix(client.clone(), api);
         let monitor = Monitor::new(&config.monitor_url)?;
         let incarnation = gate::pass(&client, api, &monitor).await?;
-        let nothing = Seen { created: incarnation, messages: 0, last: 0, last_at: incarnation };
-        let integrity = Integrity::new(nothing);
-        let ledger = Self { client, jetstream, api, source, integrity, monitor, incarnation };
+        let ledger = Self::unlooked(client, api, source, monitor, incarnation);
         ledger.first_look().await;
         Ok(ledger)
+    }
+
+    /// Over a connection, without a look at the stream that was created at `incarnation`.
+    pub(crate) fn unlooked(
+        client: async_nats::Client,
+        api: &'static str,
+        source: &'static str,
+        monitor: Monitor,
+        incarnation: DateTime<Utc>,
+    ) -> Self {
+        let jetstream = jetstream::with_prefix(client.clone(), api);
+        let nothing = Seen { created: incarnation, messages: 0, last: 0, last_at: incarnation };
+        let integrity = Integrity::new(nothing);
+        Self { client, jetstream, api, source, integrity, monitor, incarnation }
     }
 
     /// When the stream was created. Another value than yesterday's is another ledger: positions do not carry over (F13).

@@ -6,7 +6,7 @@
 
 use crate::subjects::{aggregate, event_type, subject as subject_of};
 use alloy_primitives::Address;
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use cloudevents::event::SpecVersion;
@@ -44,6 +44,15 @@ pub struct Recorded {
     pub event: Result<Event, Undecodable>,
     /// W3C trace context, to be handed on.
     pub trace: Option<String>,
+}
+
+impl Recorded {
+    /// Whether more of the same atomic append stands behind it. Where nats-server kept only the beginning of one, the
+    /// last of it says so too.
+    pub fn more_belongs(&self) -> bool {
+        let Some(headers) = self.headers.as_deref().and_then(headers_of) else { return false };
+        headers.get("Nats-Batch-Id").is_some() && headers.get("Nats-Batch-Commit").is_none()
+    }
 }
 
 /// A message that is not an event of ours. It is set aside, never guessed at.
@@ -242,6 +251,16 @@ pub(crate) fn header_block(headers: &HeaderMap) -> Vec<u8> {
     lines.concat().into_bytes()
 }
 
+/// The way back; none for what [`header_block`] did not write.
+pub(crate) fn headers_of(block: &[u8]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for line in std::str::from_utf8(block).ok()?.split_terminator("\r\n") {
+        let (name, value) = line.split_once(": ")?;
+        headers.append(name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?);
+    }
+    Some(headers)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -258,6 +277,19 @@ mod tests {
             assert_eq!(read, event);
             assert_eq!(trace.as_deref(), Some(TRACE));
         }
+    }
+
+    #[test]
+    fn headers_survive_their_block() {
+        let mut headers = HeaderMap::new();
+        headers.insert("Content-Type", CONTENT_TYPE);
+        headers.insert("Nats-Batch-Id", "b: 1");
+        headers.append("X-Foreign", "");
+        headers.append("X-Foreign", "twice");
+        let block = header_block(&headers);
+        assert_eq!(header_block(&headers_of(&block).unwrap()), block);
+        assert!(headers_of(b"").unwrap().is_empty());
+        assert!(headers_of(b"no colon\r\n").is_none() && headers_of(b"\xff: 1\r\n").is_none());
     }
 
     /// B56, B57, B58, B59, B61, B67.

@@ -28,6 +28,33 @@ pub enum AppendError {
     Stopped(String),
 }
 
+/// Why a ledger is not filled further. What was put stays, in a stream that nobody can use; begin again.
+#[derive(Debug, thiserror::Error)]
+pub enum RefillError {
+    /// No acknowledgement, or a refusal.
+    #[error("the event of sequence {seq} is not known to be stored: {cause}")]
+    NotStored {
+        /// Which.
+        seq: u64,
+        /// What the server or the client said.
+        cause: String,
+    },
+    /// What was stored before it is not what stood before it.
+    #[error("the event of sequence {seq} was stored at {found}: delete the stream LEDGER, which is not in use, and begin again")]
+    Misplaced {
+        /// Its place.
+        seq: u64,
+        /// Where it is.
+        found: u64,
+    },
+    /// Not a header block.
+    #[error("the headers of the event of sequence {seq} cannot be read")]
+    Unreadable {
+        /// Which.
+        seq: u64,
+    },
+}
+
 /// Why a service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {

@@ -1,7 +1,8 @@
 //! The ledger: one JetStream stream that holds every event, and the only place where something becomes true.
 //!
 //! Owns: subjects, the CloudEvents envelope, append with an expected version, group commit, reading and folding,
-//! durable consumers, the start-up gate, whether the ledger still is what it was, provisioning from `nats/`.
+//! durable consumers, the start-up gate, whether the ledger still is what it was, provisioning from `nats/`,
+//! refilling from a copy.
 //! Refuses to know: payment rules (they are [`domain`]'s), chains, databases, HTTP.
 
 mod address;
@@ -23,6 +24,7 @@ mod lease;
 mod monitor;
 mod provision;
 mod read;
+mod refill;
 mod subjects;
 
 pub use answer::{hand_back, keep};
@@ -31,10 +33,11 @@ pub use connect::{Lag, Ledger, LedgerConfig};
 pub use consume::{Delivery, Inbox, PROGRESS_INTERVAL};
 pub use damage::Damage;
 pub use envelope::{Recorded, Undecodable, decode, encode};
-pub use error::{AppendError, ConnectError, LedgerError};
+pub use error::{AppendError, ConnectError, LedgerError, RefillError};
 pub use fold::{Loaded, Nonce};
 pub use group_commit::GroupCommit;
 pub use lease::{Held, Lease, RENEW_INTERVAL};
 pub use monitor::Storage;
 pub use provision::provision;
+pub use refill::{Added, Copied, Refill};
 pub use subjects::{STREAM, event_type, subject};

@@ -42,7 +42,7 @@ async fn provision_stream(client: &Client, definition: Text) -> Result<(), Conne
     compare(&format!("the stream {name}"), &wanted, found.get("config").unwrap_or(&Value::Null))
 }
 
-fn accepted(answer: Value) -> Result<Value, ConnectError> {
+pub(crate) fn accepted(answer: Value) -> Result<Value, ConnectError> {
     match answer.pointer("/error/description") {
         Some(error) => Err(ConnectError::Other(error.to_string())),
         None => Ok(answer),

@@ -63,6 +63,27 @@ impl Store {
         Ok(position)
     }
 
+    /// The copy up to `at` stands in the stream created at `incarnation` as well, byte for byte and at the same sequences:
+    /// the position counts there from now on. May be repeated.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where the position is no longer `at`: something projects.
+    pub async fn adopt(&self, at: &Position, incarnation: DateTime<Utc>) -> Result<(), StoreError> {
+        let moved = sqlx::query(
+            "UPDATE projections SET incarnation = $4, moved_at = now() \
+             WHERE name = $1 AND seq = $2 AND hash = $3 AND incarnation IN ($4, $5)",
+        )
+        .bind(READ_MODELS)
+        .bind(seq_to(at.seq)?)
+        .bind(at.hash.as_slice())
+        .bind(incarnation.trunc_subsecs(6))
+        .bind(at.incarnation)
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::of("adopting a refilled ledger"))?;
+        if moved.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced { expected: at.seq }) }
+    }
+
     /// Whether `entry`, re-read from the stream at the position's sequence, is the event that was copied there (F15).
     ///
     /// # Errors

@@ -20,7 +20,7 @@ const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_EVENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A stream without news is asked this often whether it still is the one that was read.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// Who was fenced looks again after this whether the other one works.
+/// Who cannot go on looks again after this: whether the other one works, whether the ledger is what it was.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(2);
 /// Damage must be found twice, this far apart.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
@@ -78,8 +78,10 @@ impl ProjectorError {
     }
 }
 
-/// Projects until `stop`. Neighbours that are away are waited for; another active projector is left to work. Where the
-/// ledger is not the one that was read it goes no further, and stays: whoever reads the rows goes on reading them.
+/// Projects until `stop`. Neighbours that are away are waited for; another active projector is left to work. Where what
+/// follows does not continue what was read it goes no further, and stays: whoever reads the rows goes on reading them.
+/// Where it does, it goes on although the ledger is damaged elsewhere: what is not copied is lost when a ledger is
+/// refilled.
 ///
 /// # Errors
 /// [`ProjectorError`] of the database that waiting does not help. Everything up to the position is applied, nothing after
@@ -93,11 +95,6 @@ pub async fn project(
     let mut failures = 0_usize;
     let mut suspected = None;
     while !stop.is_cancelled() {
-        if let Some(damage) = ledger.damage() {
-            health.bad("projection", damage.to_string());
-            stop.cancelled().await;
-            return Ok(());
-        }
         health.bad("projection", "not begun");
         let wait = match read_and_apply(ledger, store, health, stop, &mut failures).await {
             Ok(()) => return Ok(()),
@@ -115,19 +112,19 @@ pub async fn project(
                 health.bad("projection", format!("{error}: {cause}"));
                 wait
             }
-            Err(error) => match error.damage() {
+            Err(error) => {
+                let Some(damage) = error.damage() else { return Err(error) };
+                health.bad("projection", damage.to_string());
                 // Found twice, from the position on: a reader that skipped, or a replica that lags, is no damage.
-                Some(damage) if suspected.as_ref() == Some(&damage) => {
+                if suspected.as_ref() == Some(&damage) {
                     ledger.report(damage);
-                    continue;
-                }
-                Some(damage) => {
+                    STANDBY_INTERVAL
+                } else {
                     tracing::warn!(%error, "the ledger is looked at again");
                     suspected = Some(damage);
                     SECOND_LOOK
                 }
-                None => return Err(error),
-            },
+            }
         };
         let _ = timeout(wait, stop.cancelled()).await;
     }
@@ -166,9 +163,6 @@ async fn read_and_apply(
             () = stop.cancelled() => return Ok(()),
             batch = next_batch(&mut events) => batch?,
         };
-        if ledger.damage().is_some() {
-            return Err(LedgerError::Transient("the ledger is damaged".to_owned()).into());
-        }
         still_the_same(ledger, &position, incarnation, read.as_ref()).await?;
         if batch.is_empty() {
             continue;
@@ -210,6 +204,8 @@ async fn still_the_same(
 }
 
 /// What is ready, up to a batch. Waits for the first event, but not for ever: a silent stream must be looked at too.
+/// What was appended as one is not torn apart, so that neither the rows nor a ledger that is refilled from the copy has
+/// the half of it. Where nothing more of it comes, there is no more: nats-server can have kept its beginning.
 async fn next_batch<S>(events: &mut S) -> Result<Vec<Entry>, LedgerError>
 where
     S: Stream<Item = Result<Recorded, LedgerError>> + Unpin,
@@ -217,9 +213,12 @@ where
     let mut batch = Vec::new();
     let mut bytes = 0;
     let mut deadline = Instant::now() + CHECK_INTERVAL;
-    while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
-        let Ok(next) = timeout_at(deadline, events.next()).await else { break };
+    let mut more_belongs = false;
+    while more_belongs || (batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX) {
+        let wait_until = if more_belongs { Instant::now() + CHECK_INTERVAL } else { deadline };
+        let Ok(next) = timeout_at(wait_until, events.next()).await else { break };
         let recorded = taken(next)?;
+        more_belongs = recorded.more_belongs();
         if batch.is_empty() {
             deadline = Instant::now() + BATCH_WAIT;
         }

@@ -1,0 +1,94 @@
+//! ops: what a person does to an installation. It runs when it is called, and nothing waits for it.
+
+use clap::{Args, Parser, Subcommand};
+use ledger::{Ledger, LedgerConfig};
+use ops::{Refilled, refill, resume};
+use runtime::{Env, Fatal};
+use store::Store;
+
+/// Connections: one command does one thing at a time.
+const CONNECTIONS: u32 = 2;
+
+#[derive(Parser)]
+#[command(name = "ops", version, about = "Operates Paymint; where the neighbours are is read from the environment")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Fills the empty NATS server at NATS_URL with the copy of the ledger in DATABASE_URL. All services must be stopped.
+    Refill(Old),
+    /// Ends a stop of the payouts, as a person who has looked.
+    Resume {
+        /// Who says so.
+        #[arg(long)]
+        by: String,
+        /// Why it is safe, at most 200 characters.
+        #[arg(long)]
+        detail: String,
+    },
+}
+
+#[derive(Args)]
+struct Old {
+    /// The damaged ledger, served beside: what was accepted there and is not in the copy is carried over.
+    #[arg(long, env, requires = "old_nats_monitor_url", value_name = "nats://ops:password@127.0.0.1:5222")]
+    old_nats_url: Option<String>,
+    /// Its monitor.
+    #[arg(long, env, requires = "old_nats_url", value_name = "http://127.0.0.1:9222")]
+    old_nats_monitor_url: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Fatal> {
+    let arguments = Arguments::parse();
+    runtime::telemetry();
+    let env = Env::process();
+    let config = LedgerConfig::from_env(&env)?;
+    match arguments.verb {
+        Verb::Refill(old) => {
+            let store = open_store(&env).await?;
+            let old = match (old.old_nats_url, old.old_nats_monitor_url) {
+                (Some(url), Some(monitor_url)) => {
+                    Some(Ledger::connect(&LedgerConfig { url, monitor_url }, ops::SOURCE).await?)
+                }
+                _ => None,
+            };
+            tell(&refill(&config, &store, old.as_ref()).await?);
+        }
+        Verb::Resume { by, detail } => match resume(&config, &by, &detail).await? {
+            Some(n) => say(&format!("ops.stopped.{n} is ended: payouts go on within two seconds")),
+            None => say("no stop stands in the ledger; who is still stopped has found damage itself: start it again"),
+        },
+    }
+    Ok(())
+}
+
+async fn open_store(env: &Env) -> Result<Store, Fatal> {
+    let url = env.text("DATABASE_URL", "postgres://user:password@127.0.0.1:5432/paymint")?;
+    Ok(match env.text("DATABASE_SCHEMA", "read_v2") {
+        Ok(schema) => Store::connect_schema(&url, &schema, CONNECTIONS).await?,
+        Err(_) => Store::connect(&url, CONNECTIONS).await?,
+    })
+}
+
+fn tell(refilled: &Refilled) {
+    say(&format!("the ledger is open: {} events from the copy, each in its place", refilled.events));
+    for added in &refilled.added {
+        say(&format!("carried over: {added}"));
+    }
+    for left in &refilled.left {
+        say(&format!("not carried over, what follows from the others is decided anew: {left}"));
+    }
+    if !refilled.changed.is_empty() {
+        say(&format!("stored with a header more than in the copy: {:?}", refilled.changed));
+        say("the tables do not go on with this ledger: give read-projector and api a new DATABASE_SCHEMA");
+    }
+}
+
+#[allow(clippy::print_stdout)]
+fn say(line: &str) {
+    println!("{line}");
+}
