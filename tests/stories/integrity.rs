@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(4);
 
 /// What is done to the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Strike {
+pub(crate) enum Strike {
     /// Deleted and created again.
     Recreated,
     /// A bit of an old event flips on the disk while the server rests.
@@ -33,10 +33,11 @@ enum Strike {
 }
 
 /// An order that is minted; one that waits for its payer's money; one that is paid and waits for a minter.
-struct Shopping {
-    minted: Order,
-    waiting: Order,
-    payer: Buyer,
+pub(crate) struct Shopping {
+    pub minted: Order,
+    pub paid: Order,
+    pub waiting: Order,
+    pub payer: Buyer,
 }
 
 async fn struck(strike: Strike, named: &[&str]) {
@@ -84,7 +85,7 @@ async fn struck(strike: Strike, named: &[&str]) {
     }
 }
 
-async fn go_shopping(stack: &mut Stack, strike: Strike) -> Shopping {
+pub(crate) async fn go_shopping(stack: &mut Stack, strike: Strike) -> Shopping {
     let buyers = stack.buyers(2, DOLLAR).await;
     let minted = stack.buy(&buyers[0], 2).await;
     stack.until_ended(std::slice::from_ref(&minted)).await;
@@ -102,12 +103,12 @@ async fn go_shopping(stack: &mut Stack, strike: Strike) -> Shopping {
     stack.until(&waiting, "payment.deferred.1").await;
     let projected = async || (stack.projected("public").await == stack.stream.last_seq().await).then_some(());
     eventually("every event is projected", projected).await;
-    Shopping { minted, waiting, payer }
+    Shopping { minted, paid, waiting, payer }
 }
 
 impl Strike {
     /// When this returns the server answers again.
-    async fn does(self, stack: &mut Stack, shopping: &Shopping) {
+    pub(crate) async fn does(self, stack: &mut Stack, shopping: &Shopping) {
         match self {
             Self::Recreated => {
                 let answer = stack.stream.ask("STREAM.DELETE.LEDGER", Value::Null).await;

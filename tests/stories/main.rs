@@ -19,6 +19,7 @@ mod poison;
 mod providers;
 mod rebuilt;
 mod redelivered;
+mod refilled;
 mod reorganised;
 mod repeated_purchase;
 mod same_payment;

@@ -101,7 +101,10 @@ impl Intake {
                 Ok(id)
             }
             // Somebody wrote before us; what it was may not be seen yet.
-            Ok(Err(AppendError::WrongVersion)) => self.known(incoming).await?.ok_or(Problem::LedgerAway),
+            Ok(Err(AppendError::WrongVersion)) => match self.known(incoming).await? {
+                Some(known) => Ok(known),
+                None => self.complete(incoming).await,
+            },
             Ok(Err(AppendError::Stopped(why))) => {
                 tracing::error!(%id, why, "order {id} is not written");
                 Err(Problem::NotAdmitted(Refusal::broken()))
@@ -160,11 +163,39 @@ impl Intake {
         let Some(named) = self.ledger.bound_to(&incoming.keys).await.map_err(|e| unreadable(id, &e))? else {
             return Ok(None);
         };
+        if named == id {
+            // Its key alone is there: see `complete`.
+            return Ok(None);
+        }
         let first = self.ledger.load_order(named).await.map_err(|e| unreadable(named, &e))?;
         let first = first.state.ok_or(Problem::LedgerAway)?.request;
         let second = &incoming.request;
         let same = (first.chain_id, first.asset, &first.purchase) == (second.chain_id, second.asset, &second.purchase);
         if same { self.bind(incoming, named).await } else { Err(Problem::KeyNamesAnother(named)) }
+    }
+
+    /// nats-server can keep the beginning of a batch and refuse the rest (F07, `Ledger::append`): a key of this order, and
+    /// not the order. Then what is missing is written now. In every other case nothing is.
+    async fn complete(&self, incoming: &Incoming) -> Result<PaymentId, Problem> {
+        let id = incoming.request.id();
+        let mut missing = vec![incoming.order()];
+        for key in &incoming.keys {
+            match self.ledger.bound_to(&[*key]).await.map_err(|e| unreadable(id, &e))? {
+                Some(named) if named == id => {}
+                Some(_) => return Err(Problem::LedgerAway),
+                None => missing.insert(0, incoming.bound(*key, id)),
+            }
+        }
+        if missing.len() > incoming.keys.len() {
+            return Err(Problem::LedgerAway);
+        }
+        match self.ledger.append(&missing).await {
+            Ok(_) => Ok(id),
+            Err(error) => {
+                tracing::error!(%id, %error, "order {id}, whose key is written, could not be written");
+                Err(Problem::LedgerAway)
+            }
+        }
     }
 
     /// The keys that came name `id` from now on; answers with it. One that names another order stays what it is.
@@ -189,13 +220,18 @@ impl Intake {
 }
 
 impl Incoming {
-    /// What is written if all of it is new: the order, and each key that names it. All or nothing.
+    /// What is written if all of it is new: each key that names the order, and the order. All or nothing; and should the
+    /// server keep a beginning all the same, then a key without its order, which charges nobody. The other way round, the
+    /// next authorization under the key would be charged, too.
     fn events(&self) -> Vec<NewEvent> {
         let payment_id = self.request.id();
+        self.keys.iter().map(|key| self.bound(*key, payment_id)).chain([self.order()]).collect()
+    }
+
+    fn order(&self) -> NewEvent {
         let request = OrderEvent::PaymentRequested(Box::new(self.request.clone()));
-        let event = Event::Order(payment_id, request);
-        let order = NewEvent { event, expected: Expected::Version(0), trace: Some(self.trace.clone()) };
-        std::iter::once(order).chain(self.keys.iter().map(|key| self.bound(*key, payment_id))).collect()
+        let event = Event::Order(self.request.id(), request);
+        NewEvent { event, expected: Expected::Version(0), trace: Some(self.trace.clone()) }
     }
 
     fn bound(&self, key: IdempotencyKey, payment_id: PaymentId) -> NewEvent {

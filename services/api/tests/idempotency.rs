@@ -6,6 +6,7 @@ mod common;
 use common::{Answer, House, Instance, eventually, pay, project};
 use domain::nonce::{Binding, binding, bound_nonce};
 use domain::{Event, OrderEvent, Quantity, examples};
+use ledger::{Expected, NewEvent};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -63,6 +64,31 @@ async fn d11_a_purchase_that_is_repeated_under_its_key_is_one_order_at_every_ins
         let three = house.instance(&[]).await;
         let again = buy(&three, 10, 5, header, name).await;
         assert_eq!((again.id(), orders(&house).await), (first.id(), 1));
+    }
+}
+
+/// nats-server kept the beginning of a batch once: a key that names an order that is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn f07_an_order_whose_key_alone_was_kept_is_written_when_it_comes_again_and_no_other_is() {
+    for (header, name) in [(Some(KEY), None), (Some(KEY), Some("order_7-of-the-shop"))] {
+        let house = House::start().await;
+        let api = house.instance(&[]).await;
+        // What the order would be called, and the key of its payer: as another installation has them.
+        let elsewhere = House::start().await;
+        let first = buy(&elsewhere.instance(&[]).await, 10, 1, header, None).await;
+        let kept = elsewhere.ledger.at(elsewhere.last_sequence().await - 1).await.unwrap().unwrap().event.unwrap();
+        assert!(matches!(kept, Event::Key(..)), "the key stands before its order: {kept:?}");
+        let kept = NewEvent { event: kept, expected: Expected::Absent, trace: None };
+        house.ledger.append(&[kept]).await.unwrap();
+
+        let other = buy(&api, 10, 2, header, name).await;
+        assert_eq!((other.status.as_u16(), orders(&house).await), (503, 0), "nobody knows what became of the first");
+        let again = buy(&api, 10, 1, header, name).await;
+        assert_eq!((again.status.as_u16(), again.id(), orders(&house).await), (202, first.id(), 1));
+        for nonce in [1, 2] {
+            let again = buy(&api, 10, nonce, header, name).await;
+            assert_eq!((again.status.as_u16(), again.id(), orders(&house).await), (202, first.id(), 1));
+        }
     }
 }
 
