@@ -40,7 +40,9 @@ pub enum RefillError {
         cause: String,
     },
     /// What was stored before it is not what stood before it.
-    #[error("the event of sequence {seq} was stored at {found}: delete the stream LEDGER, which is not in use, and begin again")]
+    #[error(
+        "the event of sequence {seq} was stored at {found}: delete the stream LEDGER, which is not in use, and begin again"
+    )]
     Misplaced {
         /// Its place.
         seq: u64,

@@ -8,7 +8,7 @@ use async_nats::{Client, HeaderMap};
 use common::{House, WRITES, moved, name, new, written_by};
 use domain::{Event, OpsEvent, examples};
 use futures_util::StreamExt;
-use ledger::{Expected, Ledger, LedgerConfig, NewEvent, STREAM, subject};
+use ledger::{ConnectError, Copied, Expected, Ledger, LedgerConfig, NewEvent, Refill, STREAM, encode, subject};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -270,6 +270,33 @@ async fn f12_not_even_ops_erases_history() {
         assert_eq!(answer["error"]["err_code"], json!(code), "{request}: {answer}");
     }
     assert!(ops.at(1).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn s19_ops_refills_a_ledger_and_nobody_else_writes_into_it_meanwhile() {
+    let house = House::start().await;
+    let (admin, _) = house.thief("ops").await;
+    admin.request(format!("$JS.API.STREAM.DELETE.{STREAM}"), "".into()).await.unwrap();
+    let config = |user| LedgerConfig { url: house.url(user), monitor_url: house.nats.monitor_url() };
+    let mut refill = Refill::begin(&config("ops")).await.unwrap();
+    let payload = encode(&examples::all()[1], "/paymint/payment-sender", None, chrono::Utc::now()).unwrap().into();
+    let headers = Some(b"Content-Type: application/cloudevents+json\r\n".to_vec());
+    let copied = Copied { seq: 1, subject: subject(&examples::all()[1]), headers, payload };
+    refill.put(std::slice::from_ref(&copied)).await.unwrap();
+
+    for (user, _) in WRITES {
+        let (thief, mut refusals) = house.thief(user).await;
+        thief.publish("refill.orders.0.a.payment.requested", "forged".into()).await.unwrap();
+        thief.flush().await.unwrap();
+        let refusal = tokio::time::timeout(Duration::from_secs(5), refusals.recv()).await.unwrap().unwrap();
+        assert!(refusal.to_lowercase().contains("permissions violation"), "{user}: {refusal}");
+        let started = Ledger::connect(&config(user), "/paymint/test").await;
+        assert!(matches!(started, Err(ConnectError::Drift { .. })), "{user}: {started:?}");
+    }
+    assert_eq!(Refill::begin(&config("ops")).await.unwrap().last(), 1);
+    refill.open().await.unwrap();
+    let found = house.ledger("api").await.at(1).await.unwrap().unwrap();
+    assert_eq!((found.subject, found.payload, found.headers), (copied.subject, copied.payload, copied.headers));
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@
 use alloy_primitives::B256;
 use domain::{Event, KeyEvent, OrderEvent};
 use ledger::{Added, ConnectError, Copied, Ledger, LedgerConfig, LedgerError, Recorded, Refill, RefillError};
-use store::{CHAIN_START, LedgerRow, Position, READ_MODELS, Store, StoreError};
 use std::collections::HashSet;
+use store::{CHAIN_START, LedgerRow, Position, READ_MODELS, Store, StoreError};
 
 /// Events in memory at a time: 64 MB of the largest there are.
 const PAGE: u64 = 1000;
@@ -159,14 +159,12 @@ async fn strays(old: &Ledger, store: &Store) -> Result<Vec<Recorded>, NotRefille
 /// Adds those of `strays` that depend on no other event: what was accepted from a client, and what a person registered.
 /// Everything else was decided on a ledger that was damaged. Answers with the subjects that were added, and those that
 /// were left.
-async fn carry_over(
-    refill: &mut Refill,
-    strays: Vec<Recorded>,
-) -> Result<(Vec<String>, Vec<String>), NotRefilled> {
+async fn carry_over(refill: &mut Refill, strays: Vec<Recorded>) -> Result<(Vec<String>, Vec<String>), NotRefilled> {
     let (mut added, mut left) = (Vec::new(), Vec::new());
     // The keys first. Who came again under a key of the copy, with another order, would be charged for both.
     let mut second = HashSet::new();
-    let (keys, others): (Vec<_>, Vec<_>) = strays.into_iter().partition(|stray| matches!(stray.event, Ok(Event::Key(..))));
+    let (keys, others): (Vec<_>, Vec<_>) =
+        strays.into_iter().partition(|stray| matches!(stray.event, Ok(Event::Key(..))));
     for stray in keys.into_iter().chain(others) {
         let stands_alone = match &stray.event {
             Ok(Event::Order(id, OrderEvent::PaymentRequested(_))) => !second.contains(id),

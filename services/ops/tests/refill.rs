@@ -1,7 +1,7 @@
 //! A ledger that is refilled from its copy, between real servers (P2, D4, F13 to F16).
 #![allow(clippy::unwrap_used)]
 
-use async_nats::jetstream;
+use async_nats::{HeaderMap, jetstream};
 use domain::event::{Claimed, OrderEvent};
 use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, PaymentId, PaymentKey, PaymentRequest, SignerEvent, examples};
 use ledger::{Added, AppendError, ConnectError, Copied, Expected, Ledger, LedgerConfig, NewEvent, Refill};
@@ -41,12 +41,8 @@ impl House {
     /// Projects up to the end of the ledger, and stops.
     async fn copy(&self) {
         let stop = CancellationToken::new();
-        let config = Config {
-            ledger: config(&self.nats),
-            database_url: self.postgres.url(),
-            schema: None,
-            health_addr: None,
-        };
+        let config =
+            Config { ledger: config(&self.nats), database_url: self.postgres.url(), schema: None, health_addr: None };
         let projector = tokio::spawn(run(config, stop.clone()));
         let last = self.ledger().await.state().await.unwrap().1;
         let reached = async {
@@ -140,7 +136,11 @@ fn ordered(nth: u8) -> NewEvent {
 
 fn bound(key: u8, payment_id: PaymentId) -> NewEvent {
     let key = IdempotencyKey { digest: [key; 32].into(), ..examples::key() };
-    NewEvent { event: Event::Key(key, KeyEvent::Bound(KeyBound { payment_id })), expected: Expected::Absent, trace: None }
+    NewEvent {
+        event: Event::Key(key, KeyEvent::Bound(KeyBound { payment_id })),
+        expected: Expected::Absent,
+        trace: None,
+    }
 }
 
 /// What a ledger holds: single events, batches with two events of one order, what is not ours.
@@ -161,7 +161,11 @@ async fn write_history(ledger: &Ledger, nats: &Nats) {
         ledger.append(&two).await.unwrap();
     }
     let foreign = jetstream::new(async_nats::connect(nats.url()).await.unwrap());
-    foreign.publish("orders.x.y.z", "not JSON".into()).await.unwrap().await.unwrap();
+    let mut headers = HeaderMap::new();
+    for (name, value) in [("Nats-Sequence", "1"), ("Nats-Subject", "orders.x.y.1"), ("Nats-Time-Stamp", "never")] {
+        headers.insert(name, value);
+    }
+    foreign.publish_with_headers("orders.x.y.z", headers, "not JSON".into()).await.unwrap().await.unwrap();
 }
 
 #[tokio::test]

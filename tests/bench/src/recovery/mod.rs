@@ -1,8 +1,9 @@
-//! Recovery: how soon work goes on after a process was killed or a server was away (P3), and how much of it is done while
-//! processes are killed all the time (F53).
+//! Recovery: how soon work goes on after a process was killed or a server was away (P3), how much of it is done while
+//! processes are killed all the time (F53), and how fast one copy of the events is made from the other (P2, P5).
 //!
 //! Everything is measured under load, because somebody who has nothing to do recovers at once.
 
+mod anew;
 mod clients;
 mod kills;
 mod neighbours;
@@ -35,6 +36,8 @@ use watch::Watch;
 const UNDER_WAY: usize = 8_000;
 /// Until all of these are accepted, and the lanes have opened their windows.
 const RAMP: Duration = Duration::from_secs(12);
+/// Events of its own that are written for each payment.
+const EVENTS_EACH: f64 = 5.0;
 /// Of capacity, while recovery is measured: whoever comes back has work, and room to catch up.
 const SHARE: f64 = 1.0 / 3.0;
 /// Between two looks at the position.
@@ -66,14 +69,15 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     report.raw("recovery", &raw);
     let mut stage = Stage::open("recovery", 1, sizes).await?;
     let (capacity, before) = stage.capacity(sizes.calm).await?;
-    // Five events of its own are written for each payment.
     let row = Row::new("recovery: capacity, minted in a closed loop", capacity, "/s");
-    report.row(row.of(raw.lazy_publishes / 5.0, "lazy publishes / 5"));
+    report.row(row.of(raw.lazy_publishes / EVENTS_EACH, "lazy publishes / 5"));
     let clients = stage.clients(Rhythm::PerSecond(capacity * SHARE)).await?;
     kills::run(&mut stage, &clients, sizes.kills, report).await?;
     neighbours::run(&mut stage, capacity, report).await?;
     let served = clients.end().await?;
-    stage.close(&[before, served], report).await?;
+    let mut house = stage.close(&[before, served], report).await?;
+    anew::run(&mut house, capacity * EVENTS_EACH, &raw, report).await?;
+    house.end().await;
     rolling::run(sizes, report).await
 }
 
@@ -142,10 +146,13 @@ impl Stage {
         Err(format!("the read models are not beyond {seq} after {} s", PATIENCE.as_secs()).into())
     }
 
-    /// Waits for the end of everything, holds ledger and chain against what the clients were `served`, and stops.
-    async fn close(mut self, served: &[Served], report: &mut Report) -> Result<(), Fatal> {
+    /// Waits for the end of everything, holds ledger and chain against what the clients were `served`, and stops the
+    /// services.
+    async fn close(mut self, served: &[Served], report: &mut Report) -> Result<House, Fatal> {
         self.drain().await?;
-        let history = History::read(&self.house.ledger, self.house.last_seq().await?).await?;
+        let last = self.house.last_seq().await?;
+        let history = History::read(&self.house.ledger, last).await?;
+        self.position_beyond(last - 1).await?;
         let accepted: usize = served.iter().map(|served| served.accepted.len()).sum();
         let (put_off, broken) = served.iter().fold((0, 0), |(a, b), s| (a + s.put_off, b + s.broken));
         let (name, minted) = (self.name, history.minted());
@@ -163,8 +170,7 @@ impl Stage {
         compare_with_chain(name, &self.house, &self.payers, accepted, report).await?;
         self.store.close().await;
         self.services.stop().await?;
-        self.house.end().await;
-        Ok(())
+        Ok(self.house)
     }
 }
 

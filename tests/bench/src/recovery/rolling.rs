@@ -38,7 +38,8 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     report.row(Row::new("rolling kills: minted, two of each service, undisturbed", alone, "/s"));
     let row = Row::new(format!("rolling kills: minted, one killed every {} s", RHYTHM.as_secs()), disturbed, "/s");
     report.row(row.at_least(TARGET * alone).of(alone, "undisturbed").saying(format!("{kills} kills")));
-    stage.close(&[served], report).await
+    stage.close(&[served], report).await?.end().await;
+    Ok(())
 }
 
 /// One after the other, each started again at once. Answers with the number of kills.
