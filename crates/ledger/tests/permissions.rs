@@ -288,7 +288,7 @@ async fn s19_ops_refills_a_ledger_and_nobody_else_writes_into_it_meanwhile() {
         let (thief, mut refusals) = house.thief(user).await;
         thief.publish("refill.orders.0.a.payment.requested", "forged".into()).await.unwrap();
         thief.flush().await.unwrap();
-        let refusal = tokio::time::timeout(Duration::from_secs(5), refusals.recv()).await.unwrap().unwrap();
+        let refusal = timeout(Duration::from_secs(5), refusals.recv()).await.unwrap().unwrap();
         assert!(refusal.to_lowercase().contains("permissions violation"), "{user}: {refusal}");
         let started = Ledger::connect(&config(user), "/paymint/test").await;
         assert!(matches!(started, Err(ConnectError::Drift { .. })), "{user}: {started:?}");
