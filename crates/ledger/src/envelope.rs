@@ -50,9 +50,13 @@ impl Recorded {
     /// Whether more of the same atomic append stands behind it. Where nats-server kept only the beginning of one, the
     /// last of it says so too.
     pub fn more_belongs(&self) -> bool {
-        let Some(headers) = self.headers.as_deref().and_then(headers_of) else { return false };
-        headers.get("Nats-Batch-Id").is_some() && headers.get("Nats-Batch-Commit").is_none()
+        self.headers.as_deref().and_then(headers_of).is_some_and(|headers| is_within_batch(&headers))
     }
+}
+
+/// Whether a message with these headers belongs to an atomic batch, and is not its last.
+pub(crate) fn is_within_batch(headers: &HeaderMap) -> bool {
+    headers.get("Nats-Batch-Id").is_some() && headers.get("Nats-Batch-Commit").is_none()
 }
 
 /// A message that is not an event of ours. It is set aside, never guessed at.

@@ -7,7 +7,7 @@
 use crate::client::{OWN_API, connect_client, request, stream_info};
 use crate::connect::{Ledger, LedgerConfig};
 use crate::definitions::{compare, stream};
-use crate::envelope::{CONTENT_TYPE, Recorded, headers_of};
+use crate::envelope::{CONTENT_TYPE, Recorded, headers_of, is_within_batch};
 use crate::error::{ConnectError, LedgerError, RefillError};
 use crate::gate::pass_server;
 use crate::monitor::Monitor;
@@ -46,9 +46,9 @@ pub struct Copied {
 }
 
 impl Copied {
-    fn is_batched(&self) -> bool {
-        let headers = self.headers.as_deref().and_then(headers_of);
-        headers.is_some_and(|headers| headers.get("Nats-Batch-Id").is_some())
+    /// As [`Recorded::more_belongs`].
+    pub fn more_belongs(&self) -> bool {
+        self.headers.as_deref().and_then(headers_of).is_some_and(|headers| is_within_batch(&headers))
     }
 }
 
@@ -121,7 +121,7 @@ impl Refill {
     /// # Errors
     /// [`RefillError`]: some of them may be there.
     pub async fn put(&mut self, events: &[Copied]) -> Result<(), RefillError> {
-        if self.is_resumed && events.first().is_some_and(Copied::is_batched) {
+        if self.is_resumed && events.first().is_some_and(Copied::more_belongs) {
             tokio::time::sleep(BATCH_ABANDONED).await;
         }
         self.is_resumed = false;
@@ -201,20 +201,15 @@ impl Refill {
     async fn send(&mut self, event: &Copied, headers: HeaderMap) -> Result<Option<PublishAckFuture>, RefillError> {
         let failed = |cause: String| RefillError::NotStored { seq: event.seq, cause };
         let subject = format!("{PREFIX}.{}", event.subject);
-        let text = |name: &str| headers.get(name).map(ToString::to_string);
-        let is_last = text("Nats-Batch-Id").is_none() || text("Nats-Batch-Commit").is_some();
-        self.batch = match text("Nats-Batch-Id") {
-            Some(id) if !is_last => {
-                let position = text("Nats-Batch-Sequence").and_then(|position| position.parse::<u64>().ok());
-                Some((id, position.ok_or(RefillError::Unreadable { seq: event.seq })? + 1))
-            }
-            _ => None,
-        };
         let payload = event.payload.clone();
-        if is_last {
+        if !is_within_batch(&headers) {
+            self.batch = None;
             let sent = self.ledger.jetstream.publish_with_headers(subject, headers, payload).await;
             return sent.map(Some).map_err(|e| failed(e.to_string()));
         }
+        let text = |name: &str| headers.get(name).map(ToString::to_string);
+        let position = text("Nats-Batch-Sequence").and_then(|position| position.parse::<u64>().ok());
+        self.batch = text("Nats-Batch-Id").zip(position).map(|(id, position)| (id, position + 1));
         let sent = self.ledger.client.publish_with_headers(subject, headers, payload).await;
         sent.map(|()| None).map_err(|e| failed(e.to_string()))
     }

@@ -50,6 +50,15 @@ pub enum NotRefilled {
         /// How many.
         events: u64,
     },
+    /// The copy lacks what follows it in the old ledger.
+    #[error(
+        "the old ledger goes on soundly behind sequence {seq}, where the copy ends: let read-projector copy it first, with \
+         NATS_URL of the old ledger"
+    )]
+    Behind {
+        /// Where the copy ends.
+        seq: u64,
+    },
     /// The copy is damaged itself.
     #[error("the copy is damaged: its hashes do not hold at sequence {seq}")]
     BrokenCopy {
@@ -74,17 +83,23 @@ pub async fn refill(into: &LedgerConfig, store: &Store, old: Option<&Ledger>) ->
     let mut refill = Refill::begin(into).await?;
     let mut refilled = Refilled { events: position.seq, ..Refilled::default() };
     if refill.is_open() {
-        if !position.is_of(refill.incarnation()) {
+        // It was killed while it was opened; or it is the damaged one.
+        let is_whole = position.is_of(refill.incarnation())
+            && match compare(&refill, store, position.seq).await {
+                Ok(changed) => changed.is_empty(),
+                Err(NotRefilled::Differs { .. }) => false,
+                Err(other) => return Err(other),
+            };
+        if !is_whole {
             return Err(NotRefilled::Occupied { events: refill.last() });
         }
-        // Killed while it was opened.
         refill.open().await?;
         return Ok(refilled);
     }
     check(store, &position).await?;
     tracing::info!(events = position.seq, "the copy is whole");
     let strays = match old {
-        Some(old) => strays(old, store).await?,
+        Some(old) => strays(old, store, position.seq).await?,
         None => Vec::new(),
     };
     put(&mut refill, store, position.seq).await?;
@@ -133,6 +148,9 @@ async fn compare(refill: &Refill, store: &Store, last: u64) -> Result<Vec<u64>, 
                 return Err(NotRefilled::Differs { seq });
             }
             if found.headers != wanted.headers {
+                if !wanted.more_belongs() {
+                    return Err(NotRefilled::Differs { seq });
+                }
                 changed.push(seq);
             }
         }
@@ -140,18 +158,25 @@ async fn compare(refill: &Refill, store: &Store, last: u64) -> Result<Vec<u64>, 
     Ok(changed)
 }
 
-/// What the old ledger has at places where the copy has something else, or nothing.
-async fn strays(old: &Ledger, store: &Store) -> Result<Vec<Recorded>, NotRefilled> {
+/// What the old ledger has at places where the copy, which ends at `end`, has something else, or nothing.
+async fn strays(old: &Ledger, store: &Store, end: u64) -> Result<Vec<Recorded>, NotRefilled> {
     let (_, last) = old.state().await?;
-    let mut strays = Vec::new();
+    let (mut strays, mut continued) = (Vec::new(), false);
     for from in pages(1, last) {
-        let rows = page(store, from, last).await?;
-        let copies = |found: &Recorded| {
-            let row = rows.iter().find(|row| row.seq == found.seq);
-            row.is_some_and(|row| row.subject == found.subject.as_bytes() && row.payload == found.payload)
-        };
-        let found = old.between(from, last.min(from + PAGE - 1)).await?;
-        strays.extend(found.into_iter().filter(|found| !copies(found)));
+        let mut rows = page(store, from, last).await?.into_iter().peekable();
+        for found in old.between(from, last.min(from + PAGE - 1)).await? {
+            while rows.next_if(|row| row.seq < found.seq).is_some() {}
+            let row = rows.next_if(|row| row.seq == found.seq);
+            let same = row.is_some_and(|row| row.subject == found.subject.as_bytes() && row.payload == found.payload);
+            match found.seq {
+                seq if seq == end => continued = same,
+                seq if seq == end + 1 && continued => return Err(NotRefilled::Behind { seq: end }),
+                _ => {}
+            }
+            if !same {
+                strays.push(found);
+            }
+        }
     }
     Ok(strays)
 }

@@ -246,8 +246,10 @@ async fn a_ledger_in_use_a_missing_copy_and_a_broken_one_are_refused() {
     let refused = refill(&config(&other), &house.store, None).await;
     assert!(matches!(refused, Err(NotRefilled::Occupied { events: 0 })), "{refused:?}");
 
-    house.lose().await;
     house.sql("ALTER TABLE ledger DISABLE TRIGGER ALL; UPDATE ledger SET payload = payload || 'x' WHERE seq = 7").await;
+    let damaged = house.refill().await;
+    assert!(matches!(damaged, Err(NotRefilled::Occupied { events: 46 })), "it is called whole: {damaged:?}");
+    house.lose().await;
     let broken = house.refill().await;
     assert!(matches!(broken, Err(NotRefilled::BrokenCopy { seq: 7 })), "{broken:?}");
     house.sql("DELETE FROM set_aside; DELETE FROM ledger WHERE seq > 30").await;
@@ -315,6 +317,20 @@ async fn f13_what_was_accepted_on_the_damaged_ledger_is_carried_over_once() {
     }
     house.copy().await;
     assert_eq!(house.store.position(READ_MODELS).await.unwrap().unwrap().seq, 46 + 3);
+}
+
+/// The copy had not come to the end when the ledger was taken away: what is left is sound, and is not given up.
+#[tokio::test]
+async fn p2_what_the_old_ledger_has_behind_the_copy_is_copied_first() {
+    let mut house = House::start().await;
+    write_history(&house.ledger().await, &house.nats).await;
+    house.copy().await;
+    house.ledger().await.append(&[claimed(21)]).await.unwrap();
+    house.lose().await;
+    let old = start_nats(&house.dir, "old").await;
+    let old = Ledger::connect(&config(&old), "/paymint/test").await.unwrap();
+    let behind = refill(&config(&house.nats), &house.store, Some(&old)).await;
+    assert!(matches!(behind, Err(NotRefilled::Behind { seq: 46 })), "{behind:?}");
 }
 
 #[tokio::test]
