@@ -15,6 +15,7 @@ mod buyer;
 mod chain;
 mod diagnosis;
 pub mod journal;
+mod operator;
 mod options;
 mod order;
 mod payers;

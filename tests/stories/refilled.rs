@@ -2,34 +2,8 @@
 //! accepted ends as if nothing had been.
 
 use crate::integrity::{Strike, go_shopping};
-use harness::{DOLLAR, Process, Service, Stack, StackOptions, eventually};
+use harness::{DOLLAR, Service, Stack, StackOptions, eventually};
 use neighbours::{Nats, NatsOptions, Tools};
-
-/// What a person types.
-async fn ops(stack: &Stack, arguments: &[&str]) -> String {
-    let env = [
-        ("NATS_URL", stack.servers.nats.url()),
-        ("NATS_MONITOR_URL", stack.servers.nats.monitor_url()),
-        ("DATABASE_URL", stack.servers.postgres.url()),
-    ];
-    let log = stack.dir.path().join("ops.log");
-    let env = env.iter().map(|(name, value)| (*name, value.as_str()));
-    let mut process = Process::start("ops", arguments, env, &log);
-    let status = process.ended().await;
-    assert!(status.success(), "{arguments:?}: {}", process.said());
-    process.said()
-}
-
-/// Takes the damaged store away, starts nats-server without one, and the damaged one beside it.
-async fn move_away(stack: &mut Stack) -> Nats {
-    stack.servers.nats.stop().await.unwrap();
-    let beside = stack.dir.path().join("damaged");
-    std::fs::create_dir(&beside).unwrap();
-    std::fs::rename(stack.dir.path().join("nats/store"), beside.join("store")).unwrap();
-    stack.servers.nats.restart().await.unwrap();
-    let options = NatsOptions { data_dir: beside, ..NatsOptions::default() };
-    Nats::start(&Tools::locate().unwrap(), options).await.unwrap()
-}
 
 async fn damaged_and_refilled(strike: Strike) {
     let mut stack = Stack::start(StackOptions::default()).await;
@@ -51,10 +25,13 @@ async fn damaged_and_refilled(strike: Strike) {
             stack.terminate(service).await;
         }
     }
-    let damaged = move_away(&mut stack).await;
+    let refused = stack.ops(&["refill"]).await.unwrap_err();
+    assert!(refused.contains("NATS_URL has a ledger already"), "{refused}");
+    let options = NatsOptions { data_dir: stack.lose_ledger().await, ..NatsOptions::default() };
+    let damaged = Nats::start(&Tools::locate().unwrap(), options).await.unwrap();
     let (url, monitor) = (damaged.url(), damaged.monitor_url());
     let refill = ["refill", "--old-nats-url", &url, "--old-nats-monitor-url", &monitor];
-    let said = ops(&stack, &refill).await;
+    let said = stack.ops(&refill).await.unwrap();
     assert!(said.contains("each in its place"), "{said}");
     let is_stopped = stack.stream.on("ops.stopped.1").await.is_some();
     assert_eq!(is_stopped, strike == Strike::FlippedAtRest, "a stop that was copied stands: {said}");
@@ -63,7 +40,7 @@ async fn damaged_and_refilled(strike: Strike) {
         stack.run(service).await;
     }
     if is_stopped {
-        let said = ops(&stack, &["resume", "--by", "a story", "--detail", "refilled, and compared"]).await;
+        let said = stack.ops(&["resume", "--by", "a story", "--detail", "refilled, and compared"]).await.unwrap();
         assert!(said.contains("ops.stopped.1 is ended"), "{said}");
     }
     let taken = async || (stack.get("/readyz").await.json["orders"] == "taken").then_some(());

@@ -11,6 +11,6 @@ mod telemetry;
 pub use config::{ConfigError, Env};
 pub use failpoint::failpoint;
 pub use health::{Health, serve_health};
-pub use stop::{Fatal, STOP_TIMEOUT, join, stop_on_signal};
+pub use stop::{Fatal, STOP_TIMEOUT, join, stop_on_signal, unfailing};
 pub use telemetry::telemetry;
 pub use tokio_util::sync::CancellationToken;

@@ -59,6 +59,15 @@ pub fn stop_on_signal() -> Result<CancellationToken, Fatal> {
     Ok(stop)
 }
 
+/// A part that only ends when it is told to, as a task among others that can fail.
+///
+/// # Errors
+/// None.
+pub async fn unfailing(part: impl Future<Output = ()>) -> Result<(), Fatal> {
+    part.await;
+    Ok(())
+}
+
 /// Waits for all tasks. The first failure cancels `stop` and is returned; tasks that do not end within
 /// [`STOP_TIMEOUT`] of the stop are dropped.
 ///

@@ -41,7 +41,7 @@ use intake::Intake;
 use ledger::Ledger;
 use limits::Quotas;
 use records::Records;
-use runtime::{CancellationToken, Fatal, Health};
+use runtime::{CancellationToken, Fatal, Health, unfailing};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,29 +137,17 @@ impl Server {
         let Self { api, listener, .. } = self;
         let stop = api.stop.clone();
         let mut tasks = JoinSet::new();
-        let watch = api.ledger.clone().watch(Health::default(), stop.clone());
-        tasks.spawn(async move {
-            watch.await;
-            Ok(())
-        });
+        tasks.spawn(unfailing(api.ledger.clone().watch(Health::default(), stop.clone())));
         let (one, two, three) = (Arc::clone(&api), Arc::clone(&api), Arc::clone(&api));
-        tasks.spawn(async move {
-            one.follower.follow(&one.records, one.stop.clone()).await;
-            Ok(())
-        });
-        tasks.spawn(async move {
+        tasks.spawn(unfailing(async move { one.follower.follow(&one.records, one.stop.clone()).await }));
+        tasks.spawn(unfailing(async move {
             two.records.watch_store(&two.config.database_url, two.stop.clone()).await;
-            Ok(())
-        });
-        tasks.spawn(async move {
-            three.admission.watch(three.stop.clone()).await;
-            Ok(())
-        });
-        tasks.spawn(async move {
+        }));
+        tasks.spawn(unfailing(async move { three.admission.watch(three.stop.clone()).await }));
+        tasks.spawn(unfailing(async move {
             let (edge, stop) = (api.config.edge.clone(), api.stop.clone());
             server::serve(listener, routes::router(api), edge, stop).await;
-            Ok(())
-        });
+        }));
         runtime::join(tasks, stop).await
     }
 }

@@ -80,11 +80,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let heads = heads::watch(chain.clone(), config.poll, health.clone(), stop.clone());
     let desk = Desk { ledger, chain, heads, retry: config.retry };
     let mut tasks = JoinSet::new();
-    let guard = desk.ledger.clone().guard(health.clone(), stop.clone());
-    tasks.spawn(async move {
-        guard.await;
-        Ok(())
-    });
+    tasks.spawn(runtime::unfailing(desk.ledger.clone().guard(health.clone(), stop.clone())));
     tasks.spawn(serve_health(config.health, health, stop.clone()));
     tasks.spawn(signed::run(desk.clone(), stop.clone()));
     tasks.spawn(watch::run(desk.clone(), stop.clone()));

@@ -37,11 +37,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let (ask, asked) = mpsc::channel(config.keys.count().max(1));
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
-    let guard = ledger.clone().guard(health.clone(), stop.clone());
-    tasks.spawn(async move {
-        guard.await;
-        Ok(())
-    });
+    tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
     let keys = config.keys.open(&chain).await?;
     let working = Working::default();
     let exposure = Exposure::new(ledger.clone(), chain.clone(), config.exposure_max, health.clone());

@@ -29,11 +29,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let health = Health::default();
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
-    let guard = ledger.clone().guard(health.clone(), stop.clone());
-    tasks.spawn(async move {
-        guard.await;
-        Ok(())
-    });
+    tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
     let keys = config.keys.open(&chain).await?;
     let station = Station::bind(config, ledger, chain).await?;
     for key in keys {

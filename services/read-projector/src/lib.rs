@@ -1,9 +1,9 @@
 //! read-projector: reads every event in order, without a filter, and keeps the read models and the second copy of the
 //! ledger in Postgres. The database is a neighbour that may lag or be rebuilt; no payment waits for it.
 //!
-//! It goes no further when the ledger is not the one it has read: a gap, another incarnation, another event where it has
-//! copied one (D4, F13, F14, F15). It says so in `/readyz` and in the ledger, which stops all payouts, and keeps its rows for
-//! those who read. What a person does then is in docs/RUNBOOK.md.
+//! It goes no further where the ledger does not continue what it has read: a gap, another incarnation, another event where
+//! it has copied one (D4, F13, F14, F15). It says so in `/readyz` and in the ledger, which stops all payouts, and keeps its
+//! rows for those who read. What a person does then is in docs/RUNBOOK.md.
 //! Of two instances one projects; the other stands by.
 
 mod config;
@@ -32,16 +32,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let health = Health::default();
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health_addr, health.clone(), stop.clone()));
-    let guard = ledger.clone().guard(health.clone(), stop.clone());
-    tasks.spawn(async move {
-        guard.await;
-        Ok(())
-    });
-    let (scrubbed, copy, token) = (ledger.clone(), store.clone(), stop.clone());
-    tasks.spawn(async move {
-        scrub::run(&scrubbed, &copy, &token).await;
-        Ok(())
-    });
+    tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
+    tasks.spawn(runtime::unfailing(scrub::run(ledger.clone(), store.clone(), stop.clone())));
     let token = stop.clone();
     tasks.spawn(async move { Ok(project(&ledger, &store, &health, &token).await?) });
     runtime::join(tasks, stop).await

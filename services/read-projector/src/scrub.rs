@@ -27,12 +27,12 @@ enum Unfinished {
 }
 
 /// Scrubs until `stop`, or until damage is found, and reports it. Neighbours that are away are waited for.
-pub(crate) async fn run(ledger: &Ledger, store: &Store, stop: &CancellationToken) {
+pub(crate) async fn run(ledger: Ledger, store: Store, stop: CancellationToken) {
     // The older messages are read backwards from here, again and again; 0: from the newest on.
     let mut below = 0;
     let mut suspected = None;
     while !stop.is_cancelled() && ledger.damage().is_none() {
-        match turn(ledger, store, below).await {
+        match turn(&ledger, &store, below).await {
             Ok((None, next)) => {
                 below = next;
                 suspected = None;

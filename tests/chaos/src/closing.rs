@@ -170,6 +170,22 @@ pub async fn audit(house: &House, run: Run<'_>) -> Verdict {
     Verdict { green: output.status.success(), text, red }
 }
 
+/// The ledger is lost, and refilled from its copy by the program that a person would use: every event is what it was.
+pub async fn lose_and_refill(house: &House, before: &[Entry]) {
+    let mut stack = house.stack.lock().await;
+    stack.lose_ledger().await;
+    let said = match stack.ops(&["refill"]).await {
+        Ok(said) => said,
+        Err(said) => return house.found(format!("P2: the ledger was not refilled: {said}")),
+    };
+    println!("{}", said.lines().last().unwrap_or_default());
+    let after = stack.stream.all().await;
+    let same = |(a, b): (&Entry, &Entry)| (a.seq, &a.subject, &a.body) == (b.seq, &b.subject, &b.body);
+    if after.len() != before.len() || !before.iter().zip(&after).all(same) {
+        house.found(format!("P2: of {} events {} came back, or others: {said}", before.len(), after.len()));
+    }
+}
+
 /// Every event, also as lines of `ledger.jsonl` in the folder.
 pub async fn ledger(house: &House, folder: &Path) -> Vec<Entry> {
     let entries = house.stack.lock().await.stream.all().await;

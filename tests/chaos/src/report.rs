@@ -2,7 +2,6 @@
 
 use crate::blow::{ALL, Blow, Track};
 use crate::closing::{Closed, Verdict};
-use crate::house::House;
 use crate::listen::Heard;
 use crate::load::Sold;
 use crate::run::Ask;
@@ -44,22 +43,26 @@ pub struct Report {
     pub audit: String,
 }
 
+/// What happened in one run.
+pub struct Course {
+    pub sold: Sold,
+    pub dealt: Vec<Dealt>,
+    /// Every event.
+    pub ledger: Vec<Entry>,
+    pub closed: Closed,
+    pub verdict: Verdict,
+    /// What the runner itself found wrong.
+    pub found: Vec<String>,
+    pub disturbed: Duration,
+    pub took: Duration,
+}
+
 impl Report {
-    #[allow(clippy::too_many_arguments)] // it is the sum of a run
-    pub fn new(
-        ask: &Ask,
-        sold: Sold,
-        dealt: &[Dealt],
-        ledger: &[Entry],
-        closed: Closed,
-        verdict: Verdict,
-        house: &House,
-        disturbed: Duration,
-        took: Duration,
-    ) -> Self {
+    /// The sum of a run; `count` says how often a blow has struck.
+    pub fn of(ask: &Ask, course: Course, count: impl Fn(&str) -> u64) -> Self {
+        let Course { sold, dealt, ledger, closed, verdict, found, disturbed, took } = course;
         let ended = |name: &str| ledger.iter().filter(|entry| entry.subject.contains(name)).count();
-        let found = house.all_found();
-        let mut resumed_ms: Vec<i64> = dealt.iter().filter_map(|dealt| resumed(dealt, ledger)).collect();
+        let mut resumed_ms: Vec<i64> = dealt.iter().filter_map(|dealt| resumed(dealt, &ledger)).collect();
         resumed_ms.sort_unstable();
         Self {
             seed: ask.seed,
@@ -74,7 +77,7 @@ impl Report {
             minted: ended(".mint.confirmed"),
             failed: ended(".payment.failed"),
             parked: ended(".mint.parked."),
-            fired: ALL.iter().map(|blow| (blow.to_string(), house.journal.count(&blow.to_string()))).collect(),
+            fired: ALL.iter().map(|blow| (blow.to_string(), count(&blow.to_string()))).collect(),
             ended_after_ms: closed.ended_after.as_millis(),
             resumed_ms,
             heard: closed.heard,

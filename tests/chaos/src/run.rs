@@ -5,7 +5,7 @@ use crate::house::{House, everyone};
 use crate::listen::Listener;
 use crate::load::{Load, PAYERS, WEALTH};
 use crate::plan::Plan;
-use crate::report::Report;
+use crate::report::{Course, Report};
 use crate::strike::deal;
 use harness::journal;
 use serde_json::json;
@@ -56,7 +56,10 @@ pub async fn run(ask: &Ask, folder: &Path) -> Report {
     let run = closing::Run { genesis, plan: &plan, folder, healed_at: closed.healed_at };
     let verdict = closing::audit(&house, run).await;
     let ledger = closing::ledger(&house, folder).await;
-    Report::new(ask, sold, &dealt, &ledger, closed, verdict, &house, disturbed, begun.elapsed())
+    closing::lose_and_refill(&house, &ledger).await;
+    let course =
+        Course { sold, dealt, ledger, closed, verdict, found: house.all_found(), disturbed, took: begun.elapsed() };
+    Report::of(ask, course, |blow| house.journal.count(blow))
 }
 
 /// Of the token that everybody buys, and of three payers.
