@@ -20,8 +20,10 @@ use store::{OpenOrder, StageName};
 /// Everything, of which the orders are most. A filter would cost the server a walk over all subjects that match it, at
 /// every look: half of a core at a hundred thousand events.
 const EVERYTHING: &str = ">";
-/// Without news for this long the ledger's end was reached.
+/// Without news for this long it is asked where the ledger ends.
 const QUIET: Duration = Duration::from_millis(250);
+/// So often without any, five seconds, and what the end lacks is not waited for: a damaged ledger may never give it.
+const QUIETS_MAX: u32 = 20;
 /// After reading broke off.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How far the read models may be behind for the backlog to be taken from there. Catching up takes a second.
@@ -97,15 +99,17 @@ impl Follower {
         }
         let mut seed_at = (!self.seeded.load(Ordering::Relaxed)).then(Instant::now);
         let mut news = self.ledger.follow_from(EVERYTHING, after + 1);
+        // Who comes back before the end was reached would be told that it missed nothing.
+        let (mut last, mut quiets) = (after, 0);
         if after == end {
             self.hub.live();
         }
         loop {
             match tokio::time::timeout(QUIET, news.next()).await {
                 Ok(Some(Ok(recorded))) => {
-                    let seq = recorded.seq;
+                    (last, quiets) = (recorded.seq, 0);
                     self.tell(&recorded).await?;
-                    if seq >= end {
+                    if last >= end {
                         self.hub.live();
                     }
                 }
@@ -116,7 +120,10 @@ impl Follower {
                     if now < self.hub.last() {
                         return Err(LedgerError::Transient("the ledger is shorter than it was".to_owned()));
                     }
-                    self.hub.live();
+                    quiets += 1;
+                    if last >= now || quiets >= QUIETS_MAX {
+                        self.hub.live();
+                    }
                     self.backlog(|backlog| backlog.expire(Utc::now() - RESERVED_MAX));
                 }
             }

@@ -7,6 +7,7 @@ use common::sse::{Frame, Reader};
 use common::{House, Instance, eventually};
 use domain::event::Deferral;
 use domain::{Event, OrderEvent, PaymentId, examples};
+use faults::{Faults, TcpProxy, Wire};
 use ledger::{Expected, NewEvent};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -42,6 +43,28 @@ async fn to_the_end(house: &House, api: &Instance, nonce: u8) -> (PaymentId, Vec
         sequences.push(house.happens(id, event).await);
     }
     (id, sequences)
+}
+
+/// Reading is slow where everything is: then a silence is not the end. Who came back before that was reached heard nothing
+/// of what it had missed, until its stream ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a14_no_client_is_taken_before_the_news_are_read_however_slowly_that_goes() {
+    let house = House::start().await;
+    let id = house.instance(&[]).await.buy(1, 1).await.id();
+    let first = house.last_sequence().await;
+    let mut expected = Vec::new();
+    for hundred in 0..6 {
+        let deferred = |n| OrderEvent::PaymentDeferred(n, examples::deferral());
+        let new = |n| NewEvent { event: Event::Order(id, deferred(n)), expected: Expected::Absent, trace: None };
+        let events: Vec<_> = (hundred * 100 + 1..=hundred * 100 + 100).map(new).collect();
+        expected.extend(house.ledger.append(&events).await.unwrap());
+    }
+    let proxy = TcpProxy::before(house.nats.url().trim_start_matches("nats://").parse().unwrap()).await.unwrap();
+    // A page of what is read comes later than a silence lasts.
+    proxy.set(Faults { down: Wire { delay: Duration::from_millis(400), ..Wire::default() }, ..Faults::default() });
+    let slow = house.instance(&[("NATS_URL", &format!("nats://{}", proxy.address()))]).await;
+    let mut reader = Reader::of(&slow, &of_payer(), Some(first)).await;
+    assert_eq!(ids(&mut reader, expected.len()).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,6 +207,8 @@ async fn p2_a_refill_that_is_cut_off_goes_on_where_it_was() {
         refill.put(&rows[usize::try_from(refill.last()).unwrap()..cut]).await.unwrap();
         assert_eq!(refill.last(), last);
     }
+    let position = house.store.position(READ_MODELS).await.unwrap().unwrap();
+    house.store.adopt(&position, house.begin().await.incarnation()).await.unwrap();
     let refilled = house.refill().await.unwrap();
     assert_eq!((refilled.events, refilled.changed.len()), (46, 0));
     house.is_whole().await;

@@ -181,3 +181,18 @@ fn it_starts_anew_from_the_rows_and_what_came_after_them() {
     assert_eq!(story.backlog.reserve(id(5), payer(2), 2, at(0)), Err(TooMany), "one requested and one deferred");
     assert_eq!(story.backlog.reserve(id(6), payer(3), 1, at(0)), Err(TooMany), "a reservation outlives it");
 }
+
+/// What is read again behind the rows' back is not asked for, order by order, whose it is.
+#[test]
+fn whose_an_order_is_that_the_rows_call_done_is_known_from_its_request() {
+    let mut story = Story::new(10);
+    story.backlog.reset(10, []);
+    story.tell(0, 1, &requested());
+    assert_eq!(story.backlog.known(id(1)), Some(payer(1)));
+    assert_eq!((story.backlog.known(id(2)), story.place(0, 1)), (None, None));
+    assert_eq!(
+        story.backlog.forecast(None, at(0)),
+        Story::new(10).backlog.forecast(None, at(0)),
+        "it waits for nothing"
+    );
+}
