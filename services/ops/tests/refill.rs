@@ -40,13 +40,16 @@ impl House {
 
     /// Projects up to the end of the ledger, and stops.
     async fn copy(&self) {
+        self.copy_into(&self.store, None).await;
+    }
+
+    async fn copy_into(&self, store: &Store, schema: Option<String>) {
         let stop = CancellationToken::new();
-        let config =
-            Config { ledger: config(&self.nats), database_url: self.postgres.url(), schema: None, health_addr: None };
-        let projector = tokio::spawn(run(config, stop.clone()));
+        let (ledger, database_url) = (config(&self.nats), self.postgres.url());
+        let projector = tokio::spawn(run(Config { ledger, database_url, schema, health_addr: None }, stop.clone()));
         let last = self.ledger().await.state().await.unwrap().1;
         let reached = async {
-            while self.store.position(READ_MODELS).await.unwrap().is_none_or(|at| at.seq < last) {
+            while store.position(READ_MODELS).await.unwrap().is_none_or(|at| at.seq < last) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -286,6 +289,29 @@ async fn f07_the_kept_beginning_of_a_batch_is_put_back_and_told() {
             assert_eq!(row.headers == found.headers, row.seq != 24, "{}", row.seq);
         }
     }
+}
+
+/// A copy that ends within a batch: what comes of it is told, the old tables stay, and others are made beside them.
+#[tokio::test]
+async fn f07_where_a_header_more_is_stored_the_tables_are_made_anew() {
+    let mut house = House::start().await;
+    write_history(&house.ledger().await, &house.nats).await;
+    house.copy().await;
+    house.sql("ALTER TABLE ledger DISABLE TRIGGER ALL; DELETE FROM set_aside; DELETE FROM ledger WHERE seq > 24").await;
+    house.sql("UPDATE projections SET seq = 24, hash = (SELECT hash FROM ledger WHERE seq = 24)").await;
+    house.lose().await;
+    let before = house.store.position(READ_MODELS).await.unwrap();
+    let refilled = house.refill().await.unwrap();
+    assert_eq!(refilled, Refilled { events: 24, changed: vec![24], ..Refilled::default() });
+    assert_eq!(house.store.position(READ_MODELS).await.unwrap(), before, "they are of another ledger");
+
+    let anew = Store::connect_schema(&house.postgres.url(), "read_v2", 2).await.unwrap();
+    anew.migrate().await.unwrap();
+    house.copy_into(&anew, Some("read_v2".to_owned())).await;
+    let (old, new) = (house.store.ledger_range(1, 100).await.unwrap(), anew.ledger_range(1, 100).await.unwrap());
+    assert_eq!((old.len(), new.len()), (24, 24));
+    assert!(old[22].hash == new[22].hash && old[23].hash != new[23].hash, "the hashes part there");
+    assert_eq!(house.ledger().await.stopped(), None);
 }
 
 /// What was accepted into the damaged ledger, and never copied.
