@@ -50,8 +50,13 @@ impl Recorded {
     /// Whether more of the same atomic append stands behind it. Where nats-server kept only the beginning of one, the
     /// last of it says so too.
     pub fn more_belongs(&self) -> bool {
-        self.headers.as_deref().and_then(headers_of).is_some_and(|headers| is_within_batch(&headers))
+        more_belongs(self.headers.as_deref())
     }
+}
+
+/// The same of a header block.
+pub(crate) fn more_belongs(headers: Option<&[u8]>) -> bool {
+    headers.and_then(headers_of).is_some_and(|headers| is_within_batch(&headers))
 }
 
 /// Whether a message with these headers belongs to an atomic batch, and is not its last.

@@ -7,7 +7,7 @@
 use crate::client::{OWN_API, connect_client, request, stream_info};
 use crate::connect::{Ledger, LedgerConfig};
 use crate::definitions::{compare, stream};
-use crate::envelope::{CONTENT_TYPE, Recorded, headers_of, is_within_batch};
+use crate::envelope::{CONTENT_TYPE, Recorded, headers_of, is_within_batch, more_belongs};
 use crate::error::{ConnectError, LedgerError, RefillError};
 use crate::gate::pass_server;
 use crate::monitor::Monitor;
@@ -48,7 +48,7 @@ pub struct Copied {
 impl Copied {
     /// As [`Recorded::more_belongs`].
     pub fn more_belongs(&self) -> bool {
-        self.headers.as_deref().and_then(headers_of).is_some_and(|headers| is_within_batch(&headers))
+        more_belongs(self.headers.as_deref())
     }
 }
 

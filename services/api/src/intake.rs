@@ -191,7 +191,8 @@ impl Intake {
         }
         match self.ledger.append(&missing).await {
             Ok(_) => Ok(id),
-            Err(error) => {
+            Err(AppendError::Stopped(_)) => Err(Problem::NotAdmitted(Refusal::broken())),
+            Err(error @ (AppendError::WrongVersion | AppendError::Unknown(_) | AppendError::Refused(_))) => {
                 tracing::error!(%id, %error, "order {id}, whose key is written, could not be written");
                 Err(Problem::LedgerAway)
             }
