@@ -2,7 +2,6 @@
 
 use alloy::primitives::Bytes;
 use alloy::rpc::json_rpc::ErrorPayload;
-use alloy::transports::{RpcError, TransportErrorKind};
 
 /// An answer that is no answer, or a refusal.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -63,16 +62,6 @@ pub(crate) fn refused(operation: &'static str, answer: &ErrorPayload) -> ChainEr
 /// Null where the method owes something.
 pub(crate) fn null(operation: &'static str) -> ChainError {
     ChainError::Transient { operation, cause: "null".to_owned() }
-}
-
-/// Translates the error of the library's own client, which the development chain is set up with.
-pub(crate) fn from_rpc(operation: &'static str, error: RpcError<TransportErrorKind>) -> ChainError {
-    match error {
-        RpcError::ErrorResp(answer) if !RETRY_CODES.contains(&answer.code) || is_failed_call(&answer.message) => {
-            refused(operation, &answer)
-        }
-        other => ChainError::Transient { operation, cause: clip(&other.to_string()) },
-    }
 }
 
 /// A whole HTML page is no use in a log.
