@@ -50,9 +50,6 @@ pub(crate) fn is_failed_call(message: &str) -> bool {
         .any(|words| text.contains(words))
 }
 
-/// Codes with which providers say "not now": rate limit, and internal errors of a load balancer.
-const RETRY_CODES: [i64; 4] = [429, -32005, -32016, -32603];
-
 /// A node's refusal, with the revert data that it may hold.
 pub(crate) fn refused(operation: &'static str, answer: &ErrorPayload) -> ChainError {
     let data = answer.as_revert_data();

@@ -4,7 +4,7 @@ use crate::accounts::{PAYER, PAYER_KEY};
 use crate::installation::Installation;
 use crate::shop::Shop;
 use alloy_primitives::U256;
-use chain::dev::DevChain;
+use dev_chain::DevChain;
 use chrono::{DateTime, Utc};
 use domain::{Event, OrderEvent, Quantity, Usdc};
 use futures_util::StreamExt;
