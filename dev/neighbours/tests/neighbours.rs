@@ -1,7 +1,5 @@
 //! Each server: side by side, restarted, on a taken port, without its parent.
 
-#![allow(clippy::unwrap_used)] // a test that cannot go on says where
-
 use neighbours::{Anvil, AnvilOptions, Mining, Nats, NatsOptions, NeighbourError, Postgres, PostgresOptions, Tools};
 use std::{
     io::{BufRead, BufReader, Read, Write},
