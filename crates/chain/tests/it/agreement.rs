@@ -6,8 +6,8 @@ use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolCall, SolStruct, eip712_domain};
 use chain::abi::{MintToken, UsdcDouble};
-use chain::dev::{BASE_SEPOLIA_USDC, NewToken};
 use chain::{Address, B256, ChainError, Evidence, Inclusion, MintItem, MintResult, Presence};
+use dev_chain::{BASE_SEPOLIA_USDC, NewToken};
 use domain::{Authorization, PaymentId, PaymentKey, Quantity, Usdc};
 use serde_json::{Value, json};
 

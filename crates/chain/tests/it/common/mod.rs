@@ -3,8 +3,8 @@
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::Response;
-use chain::dev::{BASE_SEPOLIA_USDC, DevChain};
 use chain::{Address, B256, Chain, ChainConfig, ChainError, Inclusion};
+use dev_chain::{BASE_SEPOLIA_USDC, DevChain};
 use neighbours::{Anvil, AnvilOptions, Mining, Tools};
 use runtime::Env;
 use serde_json::{Value, json};
