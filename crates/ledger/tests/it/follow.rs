@@ -7,7 +7,7 @@ use ledger::{Ledger, Recorded, subject};
 use std::time::{Duration, Instant};
 
 fn others() -> Vec<Event> {
-    let of_interest = |event: &Event| matches!(event, Event::Signer(..)) || subject(event).contains(".mint.");
+    let of_interest = |event: &Event| matches!(event, Event::Signer(..)) || subject(event).contains(".mint.mint.");
     examples::all().into_iter().filter(of_interest).collect()
 }
 
