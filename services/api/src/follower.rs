@@ -8,14 +8,14 @@ use crate::news::News;
 use crate::records::Records;
 use alloy_primitives::Address;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Event, OrderEvent, PaymentId, Purchase};
+use domain::{Event, OrderEvent, PaymentId, Purchase, Stage};
 use futures_util::StreamExt;
 use ledger::{Ledger, LedgerError, Recorded};
 use runtime::CancellationToken;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use store::{OpenOrder, StageName};
+use store::OpenOrder;
 
 /// Everything, of which the orders are most. A filter would cost the server a walk over all subjects that match it, at
 /// every look: half of a core at a hundred thousand events.
@@ -212,13 +212,13 @@ pub(crate) fn parties_of(history: &[Recorded]) -> Option<(Address, Address)> {
 /// A row of the read models as the backlog knows it. How long it has been there is not in the row: less is assumed.
 fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, Open)> {
     let (step, seq) = match row.stage {
-        StageName::Requested => (Step::Requested, row.requested_seq),
-        StageName::Deferred => (Step::Deferred, row.requested_seq),
-        StageName::Settling | StageName::Reverted => (Step::Settling, row.requested_seq),
-        StageName::Paid => (Step::Paid, row.paid_seq?),
-        StageName::Minting => (Step::Minting, row.paid_seq?),
-        StageName::MintDeferred | StageName::MintParked => (Step::Held, row.paid_seq?),
-        StageName::Failed | StageName::Lost | StageName::Minted => return None,
+        Stage::Requested => (Step::Requested, row.requested_seq),
+        Stage::Deferred => (Step::Deferred, row.requested_seq),
+        Stage::Settling | Stage::Reverted => (Step::Settling, row.requested_seq),
+        Stage::Paid => (Step::Paid, row.paid_seq?),
+        Stage::Minting => (Step::Minting, row.paid_seq?),
+        Stage::MintDeferred | Stage::MintParked => (Step::Held, row.paid_seq?),
+        Stage::Failed | Stage::Lost | Stage::Minted => return None,
     };
     Some((row.id, Open { payer: row.payer, token: row.token, step, seq, since: now }))
 }

@@ -30,6 +30,7 @@ mod server;
 mod status;
 mod tokens;
 mod trace;
+mod words;
 
 pub use config::{Config, Edge};
 

@@ -6,16 +6,17 @@ use crate::error::{Problem, json_response};
 use crate::mint::address;
 use crate::openapi::{OrderProblems, PayerProblems, schemas};
 use crate::status::find;
+use crate::words::MintStatus;
 use alloy_primitives::{Address, B256};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::{PaymentId, Quantity};
+use domain::{PaymentId, Quantity, Stage};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use store::{MintStatus, PaymentView, StageName};
+use store::PaymentView;
 use utoipa::{IntoParams, ToSchema};
 
 /// Orders on a page that does not say how many it wants, and at most.
@@ -49,7 +50,7 @@ struct Item {
     #[schema(value_type = schemas::PaymentId)]
     payment_queue_id: PaymentId,
     #[schema(value_type = schemas::State)]
-    state: StageName,
+    state: Stage,
     #[schema(value_type = schemas::Address)]
     token_address: Address,
     #[schema(value_type = schemas::Quantity)]
@@ -87,7 +88,7 @@ pub(crate) struct Page {
 impl Item {
     fn of(api: &Api, view: PaymentView) -> Self {
         let place = api.follower.place(view.id);
-        let status = view.stage.queue_status();
+        let status = MintStatus::of_order(view.stage);
         let ended = matches!(status, MintStatus::Completed | MintStatus::Failed);
         Self {
             id: view.id,
