@@ -53,14 +53,7 @@ pub(crate) fn is_failed_call(message: &str) -> bool {
         .any(|words| text.contains(words))
 }
 
-<<<<<<< HEAD
-/// JSON-RPC codes for temporary refusals: rate limit, and internal errors of a load balancer.
-const RETRY_CODES: [i64; 4] = [429, -32005, -32016, -32603];
-
 /// A node's refusal, with its revert data if there is any.
-=======
-/// A node's refusal, with the revert data that it may hold.
->>>>>>> house
 pub(crate) fn refused(operation: &'static str, answer: &ErrorPayload) -> ChainError {
     let data = answer.as_revert_data();
     ChainError::Refused { operation, code: answer.code, message: answer.message.to_string(), data }
@@ -71,21 +64,7 @@ pub(crate) fn null(operation: &'static str) -> ChainError {
     ChainError::Transient { operation, cause: "null".to_owned() }
 }
 
-<<<<<<< HEAD
-/// Translates the error of the library's own client, which the development chain is set up with.
-pub(crate) fn from_rpc(operation: &'static str, error: RpcError<TransportErrorKind>) -> ChainError {
-    match error {
-        RpcError::ErrorResp(answer) if !RETRY_CODES.contains(&answer.code) || is_failed_call(&answer.message) => {
-            refused(operation, &answer)
-        }
-        other => ChainError::Transient { operation, cause: clip(&other.to_string()) },
-    }
-}
-
 /// Shortens a text for logs, because some providers answer with an HTML page.
-=======
-/// A whole HTML page is no use in a log.
->>>>>>> house
 pub(crate) fn clip(text: &str) -> String {
     text.chars().take(200).collect()
 }

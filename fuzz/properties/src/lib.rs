@@ -1,12 +1,6 @@
-<<<<<<< HEAD
 //! Properties that must hold for any input bytes. Each function is one fuzz target: it panics if a property is
-//! violated, and otherwise reports whether the bytes were accepted or refused. `tests/replay.rs` runs the committed
+//! violated, and otherwise reports whether the bytes were accepted or refused. `tests/it/replay.rs` runs the committed
 //! corpus through them with stable `cargo test`; `fuzz/libfuzzer` searches for bytes that violate one.
-=======
-//! What must hold for any bytes that come in. Each function is one fuzz target: it panics when a promise is broken, and
-//! else says whether the bytes were taken or refused. `tests/it/replay.rs` runs the committed corpus through them with
-//! stable `cargo test`; `fuzz/libfuzzer` looks for bytes that break one.
->>>>>>> house
 //!
 //! An assertion here is a promise to somebody outside, which is named beside it.
 #![allow(clippy::unwrap_used, reason = "a panic is how a property fails")]

@@ -280,7 +280,10 @@ async fn f37_a_provider_of_another_chain_is_refused_by_its_host_also_when_it_com
     assert_eq!(text, format!("CHAIN_ID is 84532, but RPC_URL leads to chain 1 at {host}"));
     wrong.change("eth_call", |answer| answer["result"] = json!(B256::repeat_byte(3)));
     let text = refusal(Chain::connect(config(&[&good.url, &wrong.url], &[])).await);
-    assert!(text.contains("does not have the EIP-712 domain \"USDC\" version \"2\" at") && text.ends_with(host), "{text}");
+    assert!(
+        text.contains("does not have the EIP-712 domain \"USDC\" version \"2\" at") && text.ends_with(host),
+        "{text}"
+    );
     let text = refusal(Chain::connect(config(&[&good.url, &good.url], &[])).await);
     assert_eq!(text, "RPC_URL names the same provider twice");
 

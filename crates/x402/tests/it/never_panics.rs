@@ -1,11 +1,4 @@
-<<<<<<< HEAD:crates/x402/tests/never_panics.rs
 //! Twenty thousand damaged headers: none panics, and none that pays pays something else.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-=======
-//! Twenty thousand spoilt headers: none panics, none that pays pays something else.
->>>>>>> house:crates/x402/tests/it/never_panics.rs
 
 use crate::common::{DAY, MARGIN, NOW, header_name, offer_of, text, vectors};
 use base64::Engine as _;

@@ -1,11 +1,4 @@
-<<<<<<< HEAD:crates/x402/tests/payment_identifier.rs
 //! The extension `payment-identifier`: offered where it is honoured, parsed strictly, refused where it is malformed.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-=======
-//! The extension `payment-identifier`: offered where it is honoured, read strictly, refused where it cannot be read.
->>>>>>> house:crates/x402/tests/it/payment_identifier.rs
 
 use crate::common::{DAY, MARGIN, NOW, base64, good, offer, text, vectors};
 use base64::Engine as _;

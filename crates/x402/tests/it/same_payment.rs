@@ -1,11 +1,4 @@
-<<<<<<< HEAD:crates/x402/tests/same_payment.rs
 //! One authorization is one payment, whatever its spelling (B37 to B40), and its key is permanent.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-=======
-//! One authorization is one payment, however it is spelt (B37 to B40), and has one key for ever.
->>>>>>> house:crates/x402/tests/it/same_payment.rs
 
 use std::collections::HashSet;
 

@@ -1,11 +1,4 @@
-<<<<<<< HEAD:crates/x402/tests/vectors.rs
 //! Every golden vector of the wire reference. Its field `expect` decides.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-=======
-//! Every golden vector of the wire reference: `expect` decides.
->>>>>>> house:crates/x402/tests/it/vectors.rs
 
 use crate::common::{DAY, MARGIN, NOW, header_name, local_offer, offer, offer_of, pay, text, vectors};
 use alloy_primitives::{Address, B256, U256, hex, keccak256};

@@ -1,9 +1,4 @@
-<<<<<<< HEAD:fuzz/properties/tests/replay.rs
 //! Replays the committed corpus, seeds and finds, through the functions that the fuzzer uses.
-#![allow(missing_docs, clippy::unwrap_used)]
-=======
-//! The committed corpus, seeds and finds, through the same functions as the fuzzer's.
->>>>>>> house:fuzz/properties/tests/it/replay.rs
 
 use properties::{Outcome, TARGETS};
 use std::fs;

@@ -1,11 +1,6 @@
 //! The seeds of the corpus: known inputs, made from the golden vectors and the example events.
 //!
-<<<<<<< HEAD:fuzz/properties/tests/seeds.rs
-//! `UPDATE_SEEDS=1 cargo test -p properties --test seeds` writes them again.
-#![allow(missing_docs, clippy::unwrap_used)]
-=======
-//! `UPDATE_SEEDS=1 cargo test -p properties --test it -- seeds::` writes them anew.
->>>>>>> house:fuzz/properties/tests/it/seeds.rs
+//! `UPDATE_SEEDS=1 cargo test -p properties --test it -- seeds::` writes them again.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

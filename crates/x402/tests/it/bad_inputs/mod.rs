@@ -1,17 +1,8 @@
 //! Bad inputs B01 to B36, as far as this crate decides them: what is sent, and what is answered.
 //!
 //! B37 to B40 are in `same_payment.rs`, B31 and B32 also among the vectors. Not in this crate, because they need the
-<<<<<<< HEAD:crates/x402/tests/bad_inputs/main.rs
 //! past, the chain or the connection: B15, B33, B37, B38, B41 to B44. Where the original list and the behaviour differ,
 //! ADR 8 gives the reason.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-#[path = "../common/mod.rs"]
-mod common;
-=======
-//! past, the chain or the connection: B15, B33, B37, B38, B41 to B44. Where the list and what is done differ, ADR 8 says
-//! why.
->>>>>>> house:crates/x402/tests/it/bad_inputs/mod.rs
 
 mod authorization;
 mod envelope;

@@ -1,9 +1,4 @@
-<<<<<<< HEAD:crates/x402/tests/common/mod.rs
 //! Shared by the tests: the offers of the vectors, a payer's key, and headers made to order.
-#![allow(dead_code, missing_docs, clippy::unwrap_used)]
-=======
-//! What the tests share: the offers of the vectors, a payer's key, and headers made to order.
->>>>>>> house:crates/x402/tests/it/common/mod.rs
 
 use alloy_primitives::{Address, B256, U256, address, hex, keccak256};
 use base64::Engine as _;
