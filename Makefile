@@ -51,6 +51,7 @@ fuzz: ## look for bytes that break a promise, SECONDS=60 in all: see fuzz/README
 
 lint: tools ## format, plain language, clippy, licences and sources, generated files
 	tools/plain-language
+	tools/catalogue --check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	tools/cargo-deny check bans licenses sources
