@@ -6,7 +6,7 @@ use crate::connect::Ledger;
 use crate::definitions::{compare, consumer};
 use crate::envelope::Recorded;
 use crate::error::{ConnectError, LedgerError};
-use crate::read::from_delivery;
+use crate::direct::from_delivery;
 use crate::subjects::STREAM;
 use async_nats::jetstream::{AckKind, Message, consumer::PullConsumer};
 use domain::event::ParkedMessage;
