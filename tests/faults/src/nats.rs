@@ -67,7 +67,8 @@ async fn listen(listener: TcpListener, target: SocketAddr, plan: Arc<Plan>) {
         let plan = Arc::clone(&plan);
         connections.spawn(async move {
             let Ok(server) = TcpStream::connect(target).await else { return };
-            let ((mut from_client, to_client), (from_server, mut to_server)) = (client.into_split(), server.into_split());
+            let ((mut from_client, to_client), (from_server, mut to_server)) =
+                (client.into_split(), server.into_split());
             tokio::select! {
                 _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
                 _ = down(from_server, to_client, &plan) => {}

@@ -1,9 +1,6 @@
 //! Direct get over a wire that loses something: half an answer is no answer.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{House, new};
+use crate::common::{House, new};
 use domain::{Event, PaymentId, examples};
 use faults::{Faults, NatsProxy, TcpProxy, Wire};
 use futures_util::StreamExt;
@@ -13,8 +10,7 @@ use std::time::Duration;
 
 /// An order with every event that there is, and its id.
 async fn order(house: &House) -> (PaymentId, usize) {
-    let events: Vec<Event> =
-        examples::all().into_iter().filter(|event| matches!(event, Event::Order(..))).collect();
+    let events: Vec<Event> = examples::all().into_iter().filter(|event| matches!(event, Event::Order(..))).collect();
     let ops = house.ledger("ops").await;
     ops.append(&events.iter().cloned().map(new).collect::<Vec<_>>()).await.unwrap();
     (examples::request().id(), events.len())
