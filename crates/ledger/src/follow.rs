@@ -136,12 +136,12 @@ mod tests {
     fn filters_match_as_on_the_server() {
         for (filter, subject, expected) in [
             (">", "orders.0.a", true),
-            ("orders.>", "orders.0.a.payment.requested", true),
+            ("orders.>", "orders.0.a.mint.payment.requested", true),
             ("orders.>", "orders", false),
-            ("orders.*.*.payment.failed", "orders.0.a.payment.failed", true),
-            ("orders.*.*.payment.failed", "orders.0.a.payment.confirmed", false),
-            ("orders.*.*.payment", "orders.0.a.payment.failed", false),
-            ("orders.*.*.payment.failed.*", "orders.0.a.payment.failed", false),
+            ("orders.*.*.mint.payment.failed", "orders.0.a.mint.payment.failed", true),
+            ("orders.*.*.mint.payment.failed", "orders.0.a.mint.payment.confirmed", false),
+            ("orders.*.*.mint.payment", "orders.0.a.mint.payment.failed", false),
+            ("orders.*.*.mint.payment.failed.*", "orders.0.a.mint.payment.failed", false),
         ] {
             assert_eq!(matches(filter, subject), expected, "{filter} {subject}");
         }
