@@ -1,4 +1,4 @@
-//! Where a provider is. Its path and query may hold an API key, so only its host is ever shown.
+//! The URL of a provider. Its path and query may hold an API key, so only its host is ever shown.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use url::Url;
 
-/// URL of a node's HTTP JSON-RPC. Printed, it is host and port.
+/// URL of a node's HTTP JSON-RPC. It prints as host and port.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RpcUrl {
     url: Url,
@@ -51,7 +51,11 @@ fn basic(url: &Url) -> Option<HeaderValue> {
 impl FromStr for RpcUrl {
     type Err = String;
 
-    /// The error never repeats the text.
+    /// Parses the URL. The error never contains the text.
+    /// s no URL ({e})
+    /// t not a URL ({e})
+    /// s no http or https URL with a host
+    /// t not an http or https URL with a host
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url: Url = text.parse().map_err(|e| format!("no URL ({e})"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
