@@ -195,7 +195,10 @@ impl SignerLane {
                     continue;
                 }
             };
-            let Some(item) = Item::of(id, loaded) else { continue };
+            let Some(item) = Item::of(id, loaded) else {
+                // A transaction of ours names it, so it has events: they were not found now.
+                return Err(LaneError::Transient(format!("order {id} of {} was not found", tx.tx_hash)));
+            };
             let waits_for = match tx.purpose {
                 Purpose::Settle => item.order.payment.submission(),
                 Purpose::Mint => item.order.mint.submission(),
