@@ -323,7 +323,7 @@ SELECT (json_populate_record(p, json_build_object(
     'id', gen_random_uuid(), 'requested_seq', n, 'last_seq', 100000,
     'payer', CASE WHEN n % 40 = 0 THEN '\x1111111111111111111111111111111111111111' ELSE p.payer::text END))).*
 FROM payments p, generate_series(1000, 10999) n;
-UPDATE payments SET stage = 'minting', minted_at = NULL, mint_signer = payer, mint_nonce = 1
+UPDATE payments SET stage = 'minting', mint_state = 'submitted', minted_at = NULL, mint_signer = payer, mint_nonce = 1
 WHERE requested_seq % 100 = 0;
 INSERT INTO payers SELECT decode(md5(n::text) || '00000000', 'hex'), n, n FROM generate_series(2, 9999) n;
 INSERT INTO pace SELECT to_timestamp(n * 10), 0, 0, 0, 0 FROM generate_series(1, 9999) n;
