@@ -1,11 +1,10 @@
-//! Where a payment stands: from the read models, and from the ledger where these lag, lack it, or do not answer.
+//! The state of a payment, from the read models, or from the ledger if these lag, lack it, or do not answer.
 //!
-//! Both ways go through [`store::project`], so that there is one meaning of every status.
+//! Both ways go through [`store::project`], so every status has one meaning.
 
-use crate::error::Problem;
-use crate::queue::Snapshot;
+use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{Event, PaymentId};
+use domain::{Event, OrderEvent, PaymentId, Purchase};
 use ledger::{Ledger, Recorded};
 use runtime::CancellationToken;
 use std::sync::OnceLock;
@@ -13,48 +12,65 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use store::{OpenOrder, PaymentView, Stamp, Store, StoreError, project};
 
-/// Connections to the read models: reads are by key and take under a millisecond.
+/// Connections to the read models. Reads are by key and take less than a millisecond.
 const CONNECTIONS: u32 = 4;
-/// How often the read models are asked whether they are there.
+/// Pause between two checks of the read models.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
-/// A read model that takes longer than this is passed over: the ledger knows as well.
+/// Longest wait for a row. After that the ledger is read instead.
 const READ_TIMEOUT: Duration = Duration::from_millis(500);
-/// The same of everything that is under way: ten thousands of rows.
+/// Longest wait for all open orders, which are tens of thousands of rows.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(crate) struct Records {
+/// Reads payments.
+pub struct Records {
     ledger: Ledger,
     store: OnceLock<Store>,
     store_answers: AtomicBool,
-    pub(crate) snapshot: Snapshot,
+}
+
+/// Why a payment or a list cannot be read now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordsError {
+    /// The ledger is unavailable, or damaged and without this order.
+    #[error("the ledger is unavailable")]
+    LedgerAway,
+    /// The read models are unavailable, and only they have the answer.
+    #[error("the read models are unavailable")]
+    ReadModelsAway,
+    /// The ledger holds events of this order that no decider wrote. An operator must look.
+    #[error("the history of order {0} cannot be read")]
+    OrderUnreadable(PaymentId),
 }
 
 impl Records {
-    /// Reads from the ledger alone until [`Records::watch_store`] has found the read models.
-    pub(crate) fn new(ledger: Ledger) -> Self {
-        Self { ledger, store: OnceLock::new(), store_answers: AtomicBool::new(false), snapshot: Snapshot::default() }
+    /// Reads from the ledger only, until [`Records::watch_store`] has found the read models.
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger, store: OnceLock::new(), store_answers: AtomicBool::new(false) }
     }
 
-    /// Whether the read models answer.
-    pub(crate) fn store_answers(&self) -> bool {
+    /// Returns true if the read models answer.
+    pub fn store_answers(&self) -> bool {
         self.store_answers.load(Ordering::Relaxed)
     }
 
-    /// The payment, whether or not the read models have it yet.
-    pub(crate) async fn payment(&self, id: PaymentId) -> Result<Option<PaymentView>, Problem> {
+    /// The payment, also if the read models do not have it yet; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// `LedgerAway` and `OrderUnreadable`.
+    pub async fn payment(&self, id: PaymentId) -> Result<Option<PaymentView>, RecordsError> {
         if let Some(view) = self.stored(id).await {
             return Ok(Some(view));
         }
         let history = self.history(id).await?;
-        // What a damaged ledger lacks may have been in it: nobody is told that their order does not exist.
+        // A damaged ledger may have lost the order, so it must not be reported as absent.
         if history.is_empty() && self.ledger.stopped().is_some() {
-            return Err(Problem::LedgerAway);
+            return Err(RecordsError::LedgerAway);
         }
         let view = fold(id, &history);
-        if view.is_none() && !history.is_empty() { Err(Problem::OrderUnreadable(id)) } else { Ok(view) }
+        if view.is_none() && !history.is_empty() { Err(RecordsError::OrderUnreadable(id)) } else { Ok(view) }
     }
 
-    /// What is under way, and the sequence that this reflects; none while the read models do not answer, or follow
+    /// All open orders, and the sequence that they reflect. Returns `None` if the read models do not answer, or follow
     /// another ledger than the one that was created at `incarnation`.
     pub(crate) async fn open_orders(&self, incarnation: DateTime<Utc>) -> Option<(u64, Vec<OpenOrder>)> {
         let (position, open) = self.within(SNAPSHOT_TIMEOUT, async |store| store.open_orders().await).await?;
@@ -62,22 +78,25 @@ impl Records {
     }
 
     /// Every event of the order that the ledger has now, by sequence.
-    pub(crate) async fn history(&self, id: PaymentId) -> Result<Vec<Recorded>, Problem> {
+    ///
+    /// # Errors
+    /// `LedgerAway`.
+    pub async fn history(&self, id: PaymentId) -> Result<Vec<Recorded>, RecordsError> {
         if !self.ledger.is_connected() {
-            return Err(Problem::LedgerAway);
+            return Err(RecordsError::LedgerAway);
         }
         self.ledger.order_history(id).await.map_err(|e| {
             tracing::warn!(%id, error = %e, "the history of order {id} could not be read");
-            Problem::LedgerAway
+            RecordsError::LedgerAway
         })
     }
 
-    /// Its row; none where the read models lack it or do not answer.
-    pub(crate) async fn stored(&self, id: PaymentId) -> Option<PaymentView> {
+    /// The row of the payment. Returns `None` if the read models lack it or do not answer.
+    pub async fn stored(&self, id: PaymentId) -> Option<PaymentView> {
         self.within(READ_TIMEOUT, async |store| store.payment(id).await).await?
     }
 
-    /// What the read models answer within `limit`; who does not is passed over from then on.
+    /// The answer of the read models within `limit`. After a failure they are not asked until they answer a check.
     async fn within<T>(
         &self,
         limit: Duration,
@@ -93,23 +112,23 @@ impl Records {
         None
     }
 
-    /// What the read models answer to a question that the ledger cannot answer: a list, a count.
+    /// The answer of the read models to a question that the ledger cannot answer, such as a list or a count.
     ///
     /// # Errors
-    /// `ReadModelsAway`: not connected, not begun, refused, or slower than [`READ_TIMEOUT`]. A list that is slow says
-    /// nothing of single rows, which are still read.
-    pub(crate) async fn ask<T>(
+    /// `ReadModelsAway`: not connected, empty, refused, or slower than [`READ_TIMEOUT`]. After a slow list single rows are
+    /// still read.
+    pub async fn ask<T>(
         &self,
         question: impl AsyncFnOnce(&Store) -> Result<T, StoreError>,
-    ) -> Result<T, Problem> {
-        let store = self.store.get().filter(|_| self.store_answers()).ok_or(Problem::ReadModelsAway)?;
+    ) -> Result<T, RecordsError> {
+        let store = self.store.get().filter(|_| self.store_answers()).ok_or(RecordsError::ReadModelsAway)?;
         match tokio::time::timeout(READ_TIMEOUT, question(store)).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(StoreError::NotBegun)) => {}
             Ok(Err(e)) => self.store_fails(&e),
             Err(slow) => tracing::warn!(error = %slow, "the read models are slow"),
         }
-        Err(Problem::ReadModelsAway)
+        Err(RecordsError::ReadModelsAway)
     }
 
     fn store_fails(&self, why: &dyn std::error::Error) {
@@ -119,9 +138,10 @@ impl Records {
         }
     }
 
-    /// Connects to the read models, however long that takes, and keeps an eye on them until `stop`.
-    pub(crate) async fn watch_store(&self, url: &str, stop: CancellationToken) {
+    /// Connects to the read models, however long that takes, and checks them until `stop`.
+    pub async fn watch_store(&self, url: &str, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            runtime::turn("live.read_models");
             match self.ask_store(url).await {
                 Ok(()) if !self.store_answers.swap(true, Ordering::Relaxed) => {
                     tracing::info!("the read models answer");
@@ -148,14 +168,25 @@ impl Records {
     }
 }
 
-/// The row that these events of one order make. What cannot be read or cannot follow is passed over, as the
-/// read-projector does; a person sees it there.
-pub(crate) fn fold(id: PaymentId, history: &[Recorded]) -> Option<PaymentView> {
+/// The row that these events of one order make. It skips events that cannot be read or cannot follow, as the
+/// read-projector does.
+fn fold(id: PaymentId, history: &[Recorded]) -> Option<PaymentView> {
     history.iter().fold(None, |view, recorded| next(view, id, recorded))
 }
 
+/// Payer and token of an order, from its first event.
+pub fn parties_of(history: &[Recorded]) -> Option<(Address, Address)> {
+    history.iter().find_map(|recorded| match &recorded.event {
+        Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) => {
+            let Purchase::Mint { token, .. } = request.purchase;
+            Some((request.payer(), token))
+        }
+        _ => None,
+    })
+}
+
 /// The row after one more event.
-pub(crate) fn next(view: Option<PaymentView>, id: PaymentId, recorded: &Recorded) -> Option<PaymentView> {
+fn next(view: Option<PaymentView>, id: PaymentId, recorded: &Recorded) -> Option<PaymentView> {
     let Ok(Event::Order(_, event)) = &recorded.event else { return view };
     let at = Stamp { seq: recorded.seq, recorded_at: recorded.recorded_at };
     project(view.as_ref(), id, event, at).ok().or(view)
