@@ -67,7 +67,7 @@ contracts: tools ## compile the contracts, run their tests, measure their gas
 	contracts/gas
 
 schemas: tools ## write the examples beside the schemas anew, after an intended change of an event
-	UPDATE_EXAMPLES=1 $(CARGO) test -p read-projector --test schemas
+	UPDATE_EXAMPLES=1 $(CARGO) test -p read-projector --test it -- schemas::
 
 openapi: ## write schemas/openapi.json and the errors of docs/API.md anew, after an intended change of the API
 	UPDATE_OPENAPI=1 $(CARGO) test -p api --lib openapi::

@@ -2,7 +2,6 @@
 
 use alloy::primitives::Bytes;
 use alloy::rpc::json_rpc::ErrorPayload;
-use alloy::transports::{RpcError, TransportErrorKind};
 
 /// An answer that is no answer, or a refusal.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -51,9 +50,6 @@ pub(crate) fn is_failed_call(message: &str) -> bool {
         .any(|words| text.contains(words))
 }
 
-/// Codes with which providers say "not now": rate limit, and internal errors of a load balancer.
-const RETRY_CODES: [i64; 4] = [429, -32005, -32016, -32603];
-
 /// A node's refusal, with the revert data that it may hold.
 pub(crate) fn refused(operation: &'static str, answer: &ErrorPayload) -> ChainError {
     let data = answer.as_revert_data();
@@ -63,16 +59,6 @@ pub(crate) fn refused(operation: &'static str, answer: &ErrorPayload) -> ChainEr
 /// Null where the method owes something.
 pub(crate) fn null(operation: &'static str) -> ChainError {
     ChainError::Transient { operation, cause: "null".to_owned() }
-}
-
-/// Translates the error of the library's own client, which the development chain is set up with.
-pub(crate) fn from_rpc(operation: &'static str, error: RpcError<TransportErrorKind>) -> ChainError {
-    match error {
-        RpcError::ErrorResp(answer) if !RETRY_CODES.contains(&answer.code) || is_failed_call(&answer.message) => {
-            refused(operation, &answer)
-        }
-        other => ChainError::Transient { operation, cause: clip(&other.to_string()) },
-    }
 }
 
 /// A whole HTML page is no use in a log.

@@ -8,7 +8,6 @@ mod account;
 mod batch_mint;
 mod broadcast;
 mod connect;
-pub mod dev;
 mod error;
 mod evidence;
 mod fees;

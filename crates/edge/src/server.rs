@@ -47,10 +47,9 @@ pub fn listen(addr: SocketAddr, variable: &str) -> Result<TcpListener, Fatal> {
         socket.listen(BACKLOG)
     };
     open().map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => Fatal::from(format!(
-            "port {} is taken: {addr} cannot be listened on; {variable} changes it",
-            addr.port()
-        )),
+        std::io::ErrorKind::AddrInUse => {
+            Fatal::from(format!("port {} is taken: {addr} cannot be listened on; {variable} changes it", addr.port()))
+        }
         _ => Fatal::from(format!("{variable}: cannot listen on {addr}: {e}")),
     })
 }

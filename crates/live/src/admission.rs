@@ -150,7 +150,8 @@ impl Admission {
         let (now, settings) = (Utc::now(), self.settings.now());
         // The circuit breaker comes last. It lets one order pass in ten seconds, and that one must not be refused here.
         self.judge(&settings, left, None)?;
-        let reserved = self.follower.backlog(|backlog| backlog.reserve(id, parties, settings.unpaid_orders_per_payer_max, now));
+        let reserved =
+            self.follower.backlog(|backlog| backlog.reserve(id, parties, settings.unpaid_orders_per_payer_max, now));
         if let Err(TooMany) = reserved {
             let wait = self.forecast(now).settle;
             return Err(Refusal { why: Closed::PayerBusy, retry_after_s: retry_after(wait) });

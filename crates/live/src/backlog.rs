@@ -231,7 +231,10 @@ impl Backlog {
             OrderStep::Minting => (0, mint.saturating_sub(elapsed)),
             OrderStep::Reserved | OrderStep::Deferred | OrderStep::Held => return None,
         };
-        Some(QueuePosition { position: u32::try_from(position).unwrap_or(u32::MAX), wait_s: whole_seconds(wait).max(1) })
+        Some(QueuePosition {
+            position: u32::try_from(position).unwrap_or(u32::MAX),
+            wait_s: whole_seconds(wait).max(1),
+        })
     }
 
     /// Predicted waits of a new order with `waiting` orders before it. The consumer knows that number best.
@@ -243,7 +246,8 @@ impl Backlog {
 
     /// Returns true if the order is known to be in the ledger. False says nothing: it may have been finished long ago.
     pub fn has_seen(&self, id: PaymentId) -> bool {
-        self.orders.get(&id).is_some_and(|order| order.step != OrderStep::Reserved) || self.done_parties.contains_key(&id)
+        self.orders.get(&id).is_some_and(|order| order.step != OrderStep::Reserved)
+            || self.done_parties.contains_key(&id)
     }
 
     fn finish(&mut self, id: PaymentId, parties: (Address, Address)) {

@@ -117,10 +117,7 @@ impl Records {
     /// # Errors
     /// `ReadModelsAway`: not connected, empty, refused, or slower than [`READ_TIMEOUT`]. After a slow list single rows are
     /// still read.
-    pub async fn ask<T>(
-        &self,
-        question: impl AsyncFnOnce(&Store) -> Result<T, StoreError>,
-    ) -> Result<T, RecordsError> {
+    pub async fn ask<T>(&self, question: impl AsyncFnOnce(&Store) -> Result<T, StoreError>) -> Result<T, RecordsError> {
         let store = self.store.get().filter(|_| self.store_answers()).ok_or(RecordsError::ReadModelsAway)?;
         match tokio::time::timeout(READ_TIMEOUT, question(store)).await {
             Ok(Ok(answer)) => return Ok(answer),

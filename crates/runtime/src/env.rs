@@ -201,7 +201,8 @@ mod tests {
     #[test]
     fn what_was_read_can_be_described_and_the_example_can_be_parsed() {
         let rows = |env: &Env| {
-            env.get::<String>(&Variable::required("NATS_URL", "nats://a", "Server.")).map(|url| (url, env.number(&port())))
+            env.get::<String>(&Variable::required("NATS_URL", "nats://a", "Server."))
+                .map(|url| (url, env.number(&port())))
         };
         let env = Env::examples();
         assert_eq!(rows(&env), Ok(("nats://a".to_owned(), Ok(4021_u16))));

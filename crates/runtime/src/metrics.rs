@@ -36,7 +36,8 @@ pub static REFUSALS: Counter = Counter {
 impl Counter {
     /// Counts one more. `values` has one value for each label.
     pub fn add(&self, values: &[&'static str]) {
-        let labels: Vec<Label> = self.labels.iter().zip(values).map(|(name, value)| Label::new(*name, *value)).collect();
+        let labels: Vec<Label> =
+            self.labels.iter().zip(values).map(|(name, value)| Label::new(*name, *value)).collect();
         counter!(self.name, labels).increment(1);
     }
 }

@@ -1,5 +1,5 @@
 //! What must hold for any bytes that come in. Each function is one fuzz target: it panics when a promise is broken, and
-//! else says whether the bytes were taken or refused. `tests/replay.rs` runs the committed corpus through them with
+//! else says whether the bytes were taken or refused. `tests/it/replay.rs` runs the committed corpus through them with
 //! stable `cargo test`; `fuzz/libfuzzer` looks for bytes that break one.
 //!
 //! An assertion here is a promise to somebody outside; which one stands beside it.

@@ -69,9 +69,14 @@ impl Config {
     /// [`ConfigError`] names the variable and how a valid value looks.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let (required, optional) = (Variable::required, Variable::optional);
-        let timeout = |name, default, meaning| env.millis(&Variable::millis(name, default, 1..=TIMEOUT_MAX_MS, meaning));
+        let timeout =
+            |name, default, meaning| env.millis(&Variable::millis(name, default, 1..=TIMEOUT_MAX_MS, meaning));
         Ok(Self {
-            addr: env.get(&Variable::or(ADDR_VARIABLE, ADDR_DEFAULT, "Address to listen on. Port 0 takes a free one."))?,
+            addr: env.get(&Variable::or(
+                ADDR_VARIABLE,
+                ADDR_DEFAULT,
+                "Address to listen on. Port 0 takes a free one.",
+            ))?,
             health: env.find(&optional(
                 "HEALTH_ADDR",
                 "127.0.0.1:8104",

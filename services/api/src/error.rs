@@ -251,7 +251,9 @@ impl Problem {
             Self::NotAdmitted(refusal) => match refusal.why {
                 Closed::PayerBusy => "this payer has reached the limit of unpaid orders; try again when one is settled",
                 Closed::LedgerAway => "orders cannot be written now; nothing was written, try again later",
-                Closed::LedgerBroken => "orders are stopped until an operator has repaired the ledger; nothing was written",
+                Closed::LedgerBroken => {
+                    "orders are stopped until an operator has repaired the ledger; nothing was written"
+                }
                 Closed::LedgerFull => "orders are stopped until an operator has made room; nothing was written",
                 Closed::SettlementPaused => "payments cannot be settled now; nothing was written, try again later",
                 Closed::QueueFull => "the limit of waiting orders is reached; nothing was written, try again later",

@@ -1,0 +1,9 @@
+//! Integration tests of this crate in one executable: a module per subject.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+mod follow;
+mod integrity;
+mod lease;
+mod permissions;
+mod vitals;
