@@ -52,7 +52,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Serves the three routes until `stop`. Without an address it serves nothing.
 ///
 /// # Errors
-/// When the address is taken: names it and `HEALTH_ADDR`.
+/// If the address is in use: names it and `HEALTH_ADDR`.
 pub async fn serve_health(address: Option<SocketAddr>, health: Health, stop: CancellationToken) -> Result<(), Fatal> {
     let Some(address) = address else {
         stop.cancelled().await;

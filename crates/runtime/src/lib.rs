@@ -1,7 +1,7 @@
 //! What every process needs around its work: configuration from the environment, settings, logs, metrics, health, an
 //! orderly end.
 //!
-//! Knows no payment, no event, no chain.
+//! It knows no payment, event or chain.
 
 mod backoff;
 mod env;

@@ -109,7 +109,7 @@ fn one(order: &Order, history: &[&Entry], found: &mut Vec<String>) {
     let mut path = Path::default();
     let mut reason = "";
     for entry in history {
-        let parts: Vec<&str> = entry.subject.split('.').skip(3).collect();
+        let parts: Vec<&str> = entry.subject.split('.').skip(4).collect();
         let name = parts[..2].join(".");
         let n: Option<u32> = parts.get(2).and_then(|n| n.parse().ok());
         if !path.may_go_on(&name, n) {

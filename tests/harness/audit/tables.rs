@@ -66,7 +66,7 @@ fn fold(entries: &[Entry]) -> BTreeMap<String, Value> {
     let mut payments: BTreeMap<String, Value> = BTreeMap::new();
     for entry in entries {
         let parts: Vec<&str> = entry.subject.split('.').collect();
-        let (["orders", _, id, rest @ ..], false) = (parts.as_slice(), entry.body.is_null()) else { continue };
+        let (["orders", _, id, "mint", rest @ ..], false) = (parts.as_slice(), entry.body.is_null()) else { continue };
         let (name, data) = (rest[..2].join("."), &entry.body["data"]);
         let row = payments.entry((*id).to_owned()).or_insert_with(|| json!({}));
         row["last_seq"] = json!(entry.seq);

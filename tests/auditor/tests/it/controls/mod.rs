@@ -220,7 +220,7 @@ async fn in_the_stream(stack: &Stack, load: &Load, bench: &mut Bench) {
     let (swapped_at, swapped) = doctored::swapped(&entries);
     let id = load.cancelled.id();
     let event = |name: &str| {
-        let subject = format!("orders.{}.{id}.{name}", id.shard());
+        let subject = format!("orders.{}.{id}.mint.{name}", id.shard());
         let body = json!({
             "specversion": "1.0", "id": subject, "type": format!("io.paymint.{name}.v1"), "source": "/nobody",
             "subject": id, "datacontenttype": "application/json", "data": {},
