@@ -31,15 +31,15 @@ pub(crate) enum Fault {
     Status(u16),
     #[error("more than {BODY_MAX} bytes")]
     TooLarge,
-    #[error("the answer breaks off")]
+    #[error("the answer is truncated")]
     Truncated,
     #[error("not JSON-RPC: {0}")]
     NotJson(String),
-    #[error("the answer to another question")]
+    #[error("the answer has another id than the question")]
     WrongId,
-    #[error("not what the method answers: {0}")]
+    #[error("not a valid result of the method: {0}")]
     Shape(String),
-    #[error("not now: {0}")]
+    #[error("busy: {0}")]
     Busy(String),
 }
 
@@ -106,14 +106,6 @@ fn causes(error: &reqwest::Error) -> String {
 fn read(status: u16, retry_after: Option<&str>, body: &[u8], id: u64) -> Result<Result<Box<RawValue>, Refusal>, Fault> {
     if status == 429 {
         // Seconds. The other form of the header, a date, is rare and counts as a pause of unknown length.
-        // s "the answer breaks off"
-        // t "the answer is truncated"
-        // s "the answer to another question"
-        // t "the answer has another id than the question"
-        // s "not what the method answers: {0}"
-        // t "not a valid result of the method: {0}"
-        // s "not now: {0}"
-        // t "busy: {0}"
         return Err(Fault::Limited(retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs)));
     }
     let answer = match serde_json::from_slice::<Answer<'_>>(body) {
