@@ -2,6 +2,7 @@
 
 use crate::connect::Asset;
 use crate::rpc::health::{Failure, Health, Told, is_stale};
+use crate::rpc::http::Http;
 use crate::rpc::url::RpcUrl;
 use crate::rpc::wire::{self, Fault, Refusal};
 use alloy::primitives::{B256, Bytes, U64};
@@ -70,7 +71,7 @@ pub(crate) struct Provider {
     alone: bool,
     url: RpcUrl,
     terms: Terms,
-    http: reqwest::Client,
+    http: Http,
     ids: AtomicU64,
     rate: Option<DefaultDirectRateLimiter>,
     places: Semaphore,
@@ -79,13 +80,7 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
-    pub(crate) fn new(
-        (index, url): (usize, RpcUrl),
-        http: reqwest::Client,
-        rate: u32,
-        terms: Terms,
-        heads: Heads,
-    ) -> Self {
+    pub(crate) fn new((index, url): (usize, RpcUrl), http: Http, rate: u32, terms: Terms, heads: Heads) -> Self {
         let alone = lock(&heads).len() == 1;
         let rate = NonZeroU32::new(rate).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
         let health = Mutex::new(Health::Well { failures: 0 });
