@@ -77,9 +77,9 @@ impl Variable {
         Self { form: Form::Secret, ..self }
     }
 
-    /// Marks the value as a list with commas.
+    /// Marks the value as a list with commas. A secret stays secret.
     pub fn list(self) -> Self {
-        Self { form: Form::List, ..self }
+        if self.form == Form::Secret { self } else { Self { form: Form::List, ..self } }
     }
 
     fn new(name: &str, form: Form, example: &str, unset: Unset, meaning: &'static str) -> Self {
