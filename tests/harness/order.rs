@@ -112,7 +112,7 @@ impl Order {
 
     /// Subject of its event `name`, such as `payment.requested` or `mint.parked.1`.
     pub fn subject(&self, name: &str) -> String {
-        format!("orders.{}.{}.{name}", self.id.shard(), self.id)
+        format!("orders.{}.{}.mint.{name}", self.id.shard(), self.id)
     }
 
     /// Name of the event after which it rests.

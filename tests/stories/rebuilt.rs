@@ -29,7 +29,7 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
 
     let waiting = stack.buy(&penniless, 3).await.ends(Outcome::Waiting("unfunded"));
     let stored =
-        stack.stream.publish("orders.0.00000000-0000-5000-8000-000000000000.payment.requested", "no event").await;
+        stack.stream.publish("orders.0.00000000-0000-5000-8000-000000000000.mint.payment.requested", "no event").await;
     let parked_message = format!("ops.parked.payment-sender-{}", stored["seq"]);
     let set_aside = async || stack.stream.on(&parked_message).await;
     harness::eventually("the message that is no event is set aside", set_aside).await;

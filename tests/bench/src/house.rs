@@ -1,6 +1,6 @@
 //! What a phase stands on: servers of its own, the shop, and where the services find everything.
 
-use chain::dev::DevChain;
+use dev_chain::DevChain;
 use ledger::Ledger;
 use neighbours::Mining;
 use runtime::Fatal;

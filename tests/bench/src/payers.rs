@@ -1,7 +1,7 @@
 //! Payers with keys, money and signatures. All of it is made before a clock starts.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use chain::dev::DevChain;
+use dev_chain::DevChain;
 use domain::{Authorization, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, TokenTerms, Usdc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use runtime::Fatal;

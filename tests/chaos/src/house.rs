@@ -221,7 +221,6 @@ impl House {
     /// # Errors
     /// Its own.
     pub async fn ask(&self, method: &'static str, params: Value) -> Result<Value, String> {
-        use alloy::providers::Provider;
-        self.chain.provider.raw_request(method.into(), params).await.map_err(|e| e.to_string())
+        self.chain.node.ask(method, params).await.map_err(|e| e.to_string())
     }
 }

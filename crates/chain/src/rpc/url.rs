@@ -1,10 +1,10 @@
-//! Where a provider is. Its path and query may hold an API key, so only its host is ever shown.
+//! The URL of a provider. Its path and query may hold an API key, so only its host is ever shown.
 
 use reqwest::Url;
 use std::fmt;
 use std::str::FromStr;
 
-/// URL of a node's HTTP JSON-RPC. Printed, it is host and port.
+/// URL of a node's HTTP JSON-RPC. It prints as host and port.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RpcUrl(Url);
 
@@ -17,7 +17,11 @@ impl RpcUrl {
 impl FromStr for RpcUrl {
     type Err = String;
 
-    /// The error never repeats the text.
+    /// Parses the URL. The error never contains the text.
+    /// s no URL ({e})
+    /// t not a URL ({e})
+    /// s no http or https URL with a host
+    /// t not an http or https URL with a host
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url: Url = text.parse().map_err(|e| format!("no URL ({e})"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {

@@ -142,7 +142,7 @@ fn not_for(user: &str) -> Vec<String> {
                     .map(str::to_owned),
             )
             .chain(["CREATE", "NAMES", "LIST"].map(|verb| format!("CONSUMER.{verb}.{STREAM}")))
-            .chain([format!("DIRECT.GET.{STREAM}.orders.0.x.payment.requested")])
+            .chain([format!("DIRECT.GET.{STREAM}.orders.0.x.mint.payment.requested")])
             .collect();
     for consumer in CONSUMERS {
         for verb in ["CREATE", "DURABLE.CREATE", "DELETE", "PAUSE", "UNPIN", "RESET"] {
@@ -283,7 +283,7 @@ async fn s19_ops_refills_a_ledger_and_nobody_else_writes_into_it_meanwhile() {
 
     for (user, _) in WRITES {
         let (thief, mut refusals) = house.thief(user).await;
-        thief.publish("refill.orders.0.a.payment.requested", "forged".into()).await.unwrap();
+        thief.publish("refill.orders.0.a.mint.payment.requested", "forged".into()).await.unwrap();
         thief.flush().await.unwrap();
         let refusal = timeout(Duration::from_secs(5), refusals.recv()).await.unwrap().unwrap();
         assert!(refusal.to_lowercase().contains("permissions violation"), "{user}: {refusal}");

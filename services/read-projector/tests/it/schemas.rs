@@ -113,7 +113,7 @@ fn another_spelling_of_a_value_fails() {
     let validator = validator("io.paymint.payment.requested.v1");
     let cases = [
         ("/type", json!("io.paymint.payment.confirmed.v1")),
-        ("/id", json!("orders.3.*.payment.requested")),
+        ("/id", json!("orders.3.*.mint.payment.requested")),
         ("/time", json!("2027-13-15T08:00:00Z")),
         ("/time", json!("99999-01-15T08:00:00Z")),
         ("/data/authorization/value", json!("0100000")),

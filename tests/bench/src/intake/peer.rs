@@ -3,7 +3,7 @@
 //! Its 202 means settled, ours means accepted; so ours is measured twice, to the 202 and to the mint. Both get the same
 //! requests a client would send after its 402, signed beforehand, over the same number of connections.
 
-use chain::dev::DevChain;
+use dev_chain::DevChain;
 use domain::{TokenTerms, Usdc, examples};
 use neighbours::{Anvil, AnvilOptions, Mining, Tools};
 use runtime::Fatal;
@@ -190,7 +190,7 @@ impl Peer {
         };
         let chain = Anvil::start(&Tools::locate()?, options).await?;
         let node = DevChain::connect(&chain.rpc_url()).await?;
-        let asset = chain::dev::BASE_SEPOLIA_USDC;
+        let asset = dev_chain::BASE_SEPOLIA_USDC;
         node.etch_usdc(asset).await?;
         let payers = Payers::new("peer", CONNECTIONS)?;
         payers.fund(&node, asset).await?;
@@ -222,7 +222,7 @@ impl Peer {
 
     /// Pays `count` times. What is not answered in time is a failure: its connection is broken off.
     async fn pay(&mut self, count: usize) -> Result<Outcome, Fatal> {
-        let asset = chain::dev::BASE_SEPOLIA_USDC;
+        let asset = dev_chain::BASE_SEPOLIA_USDC;
         let sale = TokenTerms { token: OWNER, chain_id: CHAIN_ID, asset, unit_price: CENT, ..examples::terms() };
         let payments = self.payers.sign(&sale, 0, count)?;
         let shots = payments.iter().map(|payment| offer::v1(self.address, "/mint", payment, "settled")).collect();

@@ -137,7 +137,7 @@ impl House {
         .unwrap();
         let mut hostile = Vec::new();
         for (n, status) in ["204 EOB", "404 Message Not Found", "408 Request Timeout", "503"].iter().enumerate() {
-            let name = format!("orders.0.{n}.payment.requested");
+            let name = format!("orders.0.{n}.mint.payment.requested");
             let header = format!("NATS/1.0 {status}\r\nNats-Sequence: 9\r\nNats-Subject: x\r\n\r\n");
             write!(socket, "HPUB {name} {} {}\r\n{header}{{}}\r\n", header.len(), header.len() + 2).unwrap();
             hostile.push(name);

@@ -1,4 +1,4 @@
-//! What the tests share: the offers of the vectors, a payer's key, and headers made to order.
+//! Shared by the tests: the offers of the vectors, a payer's key, and headers made to order.
 
 use alloy_primitives::{Address, B256, U256, address, hex, keccak256};
 use base64::Engine as _;
@@ -11,9 +11,9 @@ use x402::{
 
 /// The clock of every vector, seconds.
 pub const NOW: u64 = 1_800_000_000;
-/// The margin of the references, seconds: the vectors are cut for it.
+/// The margin of the reference servers, seconds. The vectors assume it.
 pub const MARGIN: u64 = 6;
-/// D2.
+/// The longest validity that is accepted, seconds.
 pub const DAY: u64 = 86_400;
 /// anvil key #2, the payer of the vectors.
 pub const KEY: [u8; 32] = hex!("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a");

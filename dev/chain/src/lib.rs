@@ -1,15 +1,21 @@
-//! A local chain for demos and tests: put the contracts on an anvil, and money into accounts. Never used on a real one.
+//! The local development chain: puts the contracts on an anvil, creates tokens, and funds accounts. Never used on a
+//! real chain, and linked by no service.
 //!
-//! Transactions go out from anvil's unlocked accounts, so no key is involved; every step may be repeated.
+//! Anvil's unlocked accounts send the transactions, so no key is involved. Every step may be repeated.
 
-use crate::abi::{MintToken, Settlement, TokenFactory, UsdcDouble};
-use crate::error::{ChainError, from_rpc, null};
-use alloy::network::{Ethereum, TransactionBuilder};
-use alloy::primitives::{Address, B256, Bytes, U256};
-use alloy::providers::{Provider, RootProvider};
-use alloy::rpc::types::{Filter, TransactionReceipt, TransactionRequest};
+mod rpc;
+
+pub use rpc::Rpc;
+
+use alloy::network::TransactionBuilder;
+use alloy::primitives::{Address, B256, Bytes, U64, U256};
+use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
 use alloy::sol_types::{SolCall, SolConstructor, SolEvent};
+use chain::ChainError;
+use chain::abi::{MintToken, Settlement, TokenFactory, UsdcDouble};
 use domain::{BlockRef, PaymentKey, TokenTerms, Usdc};
+use serde::Serialize;
+use serde_json::Value;
 use std::time::Duration;
 
 /// USDC on Base Sepolia. The double stands at its address, because stock clients refuse assets that they do not know.
@@ -24,7 +30,7 @@ const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A local chain under our control.
 #[derive(Clone, Debug)]
 pub struct DevChain {
-    provider: RootProvider<Ethereum>,
+    rpc: Rpc,
     chain_id: u64,
 }
 
@@ -51,10 +57,19 @@ impl DevChain {
     /// # Errors
     /// `Misconfigured` for a bad URL, `Transient` without an answer.
     pub async fn connect(rpc_url: &str) -> Result<Self, ChainError> {
-        let url = rpc_url.parse().map_err(|e| ChainError::Misconfigured(format!("RPC_URL: {e}")))?;
-        let provider = RootProvider::new_http(url);
-        let chain_id = provider.get_chain_id().await.map_err(|e| from_rpc("eth_chainId", e))?;
-        Ok(Self { provider, chain_id })
+        let rpc = Rpc::new(rpc_url)?;
+        let chain_id: U64 = rpc.ask("eth_chainId", ()).await?;
+        Ok(Self { rpc, chain_id: chain_id.to() })
+    }
+
+    /// The client of the node.
+    pub fn rpc(&self) -> &Rpc {
+        &self.rpc
+    }
+
+    /// The EIP-155 id that the node told.
+    pub fn chain_id(&self) -> u64 {
+        self.chain_id
     }
 
     /// Puts the USDC double at `asset`.
@@ -65,20 +80,15 @@ impl DevChain {
         self.raw("anvil_setCode", (asset, UsdcDouble::DEPLOYED_BYTECODE.clone())).await
     }
 
-    /// One of anvil's own methods, whose answer does not matter.
+    /// Calls one of anvil's own methods and drops its answer.
     ///
     /// # Errors
     /// `Refused` when the node is no anvil.
-    pub async fn raw<P: serde::Serialize + Clone + std::fmt::Debug + Send + Sync + Unpin + 'static>(
-        &self,
-        method: &'static str,
-        params: P,
-    ) -> Result<(), ChainError> {
-        let answer = self.provider.raw_request::<P, serde_json::Value>(method.into(), params).await;
-        answer.map(|_| ()).map_err(|e| from_rpc(method, e))
+    pub async fn raw(&self, method: &'static str, params: impl Serialize) -> Result<(), ChainError> {
+        self.rpc.ask::<Value>(method, params).await.map(|_| ())
     }
 
-    /// Deploys the settlement contract from `owner`, unless it stands already; answers with its address.
+    /// Deploys the settlement contract from `owner`, unless it stands already; returns its address.
     ///
     /// # Errors
     /// `Refused` when the deployment reverts.
@@ -87,7 +97,7 @@ impl DevChain {
         self.deploy(owner, nonce, [Settlement::BYTECODE.as_ref(), &arguments].concat().into()).await
     }
 
-    /// Deploys the token factory from `owner`, unless it stands already; answers with its address.
+    /// Deploys the token factory from `owner`, unless it stands already; returns its address.
     ///
     /// # Errors
     /// `Refused` when the deployment reverts.
@@ -105,7 +115,7 @@ impl DevChain {
         self.transact(owner, Some(factory), input.into()).await.map(|_| ())
     }
 
-    /// Creates a token unless it exists, and answers with its terms as the factory's event tells them.
+    /// Creates a token unless it exists, and returns its terms as the factory's event tells them.
     ///
     /// # Errors
     /// `Refused` for an impossible configuration.
@@ -135,7 +145,7 @@ impl DevChain {
             .event_signature(TokenFactory::TokenCreated::SIGNATURE_HASH)
             .topic1(address.into_word())
             .from_block(0);
-        let logs = self.provider.get_logs(&filter).await.map_err(|e| from_rpc("eth_getLogs", e))?;
+        let logs: Vec<Log> = self.rpc.ask("eth_getLogs", (filter,)).await?;
         let log = logs.first().ok_or_else(|| null("eth_getLogs"))?;
         let created = TokenFactory::TokenCreated::decode_log_data(log.data()).map_err(|_| null("TokenCreated"))?;
         let (Some(number), Some(hash)) = (log.block_number, log.block_hash) else { return Err(null("eth_getLogs")) };
@@ -196,14 +206,12 @@ impl DevChain {
         if to.is_none() {
             request = request.into_create();
         }
-        let hash: B256 = self
-            .provider
-            .raw_request("eth_sendTransaction".into(), (request,))
-            .await
-            .map_err(|e| from_rpc("eth_sendTransaction", e))?;
+        let hash: B256 = self.rpc.ask("eth_sendTransaction", (request,)).await?;
         let waited = tokio::time::timeout(RECEIPT_TIMEOUT, async {
             loop {
-                if let Ok(Some(receipt)) = self.provider.get_transaction_receipt(hash).await {
+                let found: Result<Option<TransactionReceipt>, _> =
+                    self.rpc.ask("eth_getTransactionReceipt", (hash,)).await;
+                if let Ok(Some(receipt)) = found {
                     return receipt;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -220,7 +228,7 @@ impl DevChain {
     /// The contract that `owner` created with `nonce`; created now, unless it stands.
     async fn deploy(&self, owner: Address, nonce: u64, code: Bytes) -> Result<Address, ChainError> {
         let address = owner.create(nonce);
-        let present = self.provider.get_code_at(address).await.map_err(|e| from_rpc("eth_getCode", e))?;
+        let present = self.code(address).await?;
         if present.is_empty() {
             let receipt = self.transact(owner, None, code).await?;
             if receipt.contract_address != Some(address) {
@@ -237,8 +245,18 @@ impl DevChain {
 
     async fn read(&self, contract: Address, input: Bytes) -> Result<Bytes, ChainError> {
         let request = TransactionRequest::default().with_to(contract).with_input(input);
-        self.provider.call(request).await.map_err(|e| from_rpc("eth_call", e))
+        self.rpc.ask("eth_call", (request, "latest")).await
     }
+
+    /// The code of `account` after the latest block.
+    async fn code(&self, account: Address) -> Result<Bytes, ChainError> {
+        self.rpc.ask("eth_getCode", (account, "latest")).await
+    }
+}
+
+/// The error for a null where the method owes an answer.
+fn null(operation: &'static str) -> ChainError {
+    ChainError::Transient { operation, cause: "null".to_owned() }
 }
 
 type MintTokenConfig = TokenFactory::TokenConfig;

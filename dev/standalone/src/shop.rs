@@ -4,7 +4,7 @@ use crate::accounts::{MINTERS, OWNER, PAYER};
 use crate::servers::Servers;
 use crate::users;
 use alloy_primitives::{Address, B256};
-use chain::dev::{BASE_SEPOLIA_USDC, DevChain, NewToken};
+use dev_chain::{BASE_SEPOLIA_USDC, DevChain, NewToken};
 use domain::{Event, PaymentKey, TokenEvent, TokenTerms, Usdc};
 use ledger::{AppendError, Expected, Ledger, LedgerConfig, NewEvent};
 use runtime::Fatal;
