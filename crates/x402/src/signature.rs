@@ -1,10 +1,8 @@
 //! Signatures: the normal form that the token accepts, and recovery of the signer.
 
-use std::sync::LazyLock;
-
 use alloy_primitives::{Address, B256, hex, keccak256};
+use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
-use secp256k1::{Message, Secp256k1, VerifyOnly};
 
 use crate::eip712::transfer_digest;
 use crate::payment::Authorization;
@@ -19,9 +17,6 @@ const HALF_ORDER: [u8; 32] = hex!("7fffffffffffffffffffffffffffffff5d576e7357a45
 
 /// The last 32 bytes of a signature that ERC-6492 wraps for a wallet that is not deployed yet.
 const ERC6492_SUFFIX: [u8; 32] = hex!("6492649264926492649264926492649264926492649264926492649264926492");
-
-/// Shared context: creating one costs most of a recovery (17 us of 27 us, measured on a 2-core machine).
-static CURVE: LazyLock<Secp256k1<VerifyOnly>> = LazyLock::new(Secp256k1::verification_only);
 
 /// Brings a signature into the form that goes on chain: 65 bytes, low s, v 27 or 28. v 0 and 1 become 27 and 28, which
 /// ecrecover precompiles and USDC require.
@@ -56,7 +51,7 @@ pub fn recover(digest: &B256, signature: &[u8; SIGNATURE_BYTES]) -> Result<Addre
         _ => return Err(Rejection::MalformedSignature),
     };
     let key = RecoverableSignature::from_compact(&signature[..64], id)
-        .and_then(|signature| CURVE.recover_ecdsa(Message::from_digest(digest.0), &signature))
+        .and_then(|signature| signature.recover_ecdsa(Message::from_digest(digest.0)))
         .map_err(|_| Rejection::MalformedSignature)?;
     let hash = keccak256(&key.serialize_uncompressed()[1..]);
     Ok(Address::from_slice(&hash[12..]))

@@ -14,7 +14,8 @@ use domain::request::Inconsistent;
 use domain::{
     Authorization, Event, OrderEvent, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, Usdc,
 };
-use secp256k1::{Message, Secp256k1, SecretKey};
+use secp256k1::ecdsa::RecoverableSignature;
+use secp256k1::{Message, SecretKey};
 use x402::{
     HeaderName, MAX_HEADER_BYTES, Network, Offer, Payment, Rejection, Verified, decode, domain_separator, payment_key,
     transfer_digest, verify, verify_signature,
@@ -156,10 +157,10 @@ fn well_signed(payment: &Payment, offer: &Offer) -> Payment {
     let mut signed = payment.clone();
     signed.authorization.from = PAYER;
     let digest = transfer_digest(&domain(offer), &signed.authorization);
-    let key = SecretKey::from_byte_array(KEY).unwrap();
-    let signature = Secp256k1::signing_only().sign_ecdsa_recoverable(Message::from_digest(digest.0), &key);
+    let key = SecretKey::from_secret_bytes(KEY).unwrap();
+    let signature = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &key);
     let (id, rs) = signature.serialize_compact();
-    signed.signature = [&rs[..], &[u8::try_from(i32::from(id)).unwrap()]].concat();
+    signed.signature = [&rs[..], &[u8::from(id)]].concat();
     signed
 }
 

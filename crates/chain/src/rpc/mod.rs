@@ -7,6 +7,7 @@
 
 mod agreement;
 mod health;
+mod http;
 mod node;
 mod provider;
 mod providers;

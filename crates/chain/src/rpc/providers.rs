@@ -2,6 +2,7 @@
 
 use crate::error::{ChainError, clip, null};
 use crate::rpc::agreement::{Agreement, Answer, agreement, reached_by_two};
+use crate::rpc::http::Http;
 use crate::rpc::node::Node;
 use crate::rpc::provider::{Heads, Provider, Terms, Unfit};
 use crate::rpc::url::RpcUrl;
@@ -35,9 +36,7 @@ impl Providers {
             // A provider's agreement with itself is worth nothing.
             return Err(ChainError::Misconfigured("RPC_URL names the same provider twice".to_owned()));
         }
-        // A redirect would send the question, and the API key, to a host that was not configured.
-        let http = reqwest::Client::builder().timeout(CALL_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
-        let http = http.map_err(|e| ChainError::Misconfigured(format!("RPC_URL: no HTTP client: {e}")))?;
+        let http = Http::new(urls).map_err(|e| ChainError::Misconfigured(format!("RPC_URL: no HTTP client: {e}")))?;
         let heads: Heads = Arc::new(Mutex::new(vec![None; urls.len()]));
         let provider = |numbered| Arc::new(Provider::new(numbered, http.clone(), rate, terms.clone(), heads.clone()));
         let providers: Arc<[Arc<Provider>]> = urls.iter().cloned().enumerate().map(provider).collect();
@@ -131,7 +130,7 @@ impl Providers {
         if agreement(&answers) == Agreement::Contradiction {
             alarm(operation, &names, &answers, None);
         }
-        let cause = format!("{} do not say the same", names.join(" and "));
+        let cause = format!("{} disagree", names.join(" and "));
         Err(ChainError::Transient { operation, cause })
     }
 
@@ -208,16 +207,12 @@ impl Providers {
     fn too_few(&self) -> String {
         let resting: Vec<String> =
             self.0.iter().filter(|provider| !provider.is_well()).map(|provider| provider.name()).collect();
-        format!("{} of {} providers rest: {}", resting.len(), self.0.len(), resting.join(", "))
+        format!("{} of {} providers are resting: {}", resting.len(), self.0.len(), resting.join(", "))
     }
 }
 
 /// Logs which providers contradict the others, because an operator must know. `agreed`: index of the answer on which
 /// two agree, if any.
-/// s providers rest: {}
-/// t providers are resting: {}
-/// s {} do not say the same
-/// t {} disagree
 fn alarm<T: Answer + Debug>(operation: &str, names: &[String], answers: &[T], agreed: Option<usize>) {
     let agreed = agreed.and_then(|index| answers.get(index));
     for (provider, answer) in names.iter().zip(answers) {
