@@ -10,7 +10,7 @@ mod table;
 
 pub use ops::{DamageKind, OpsEvent, ParkedMessage, Resumed, Stopped, Stops};
 pub use order::{
-    Deferral, FailureReason, LegName, LegStep, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure,
+    AnyLegStep, Deferral, FailureReason, LegName, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure,
     PaymentProof, Reversal, Submission, WaitReason,
 };
 pub use signer::{Claimed, Lost, OpenTx, Purpose, Settled, SignerEvent};

@@ -8,11 +8,11 @@ mod leg;
 mod progress;
 
 pub use group::MintGroup;
-pub use leg::{Counts, InBlock, Leg, LegProgress, LegState, Refusal, Step, StepName, Wish};
+pub use leg::{Counts, InBlock, Leg, LegProgress, LegRefusal, LegState, LegStep, StepName, Wish};
 pub use progress::{Progress, Stage};
 
 use crate::event::{
-    Deferral, LegName, LegStep, Minted, OrderEvent, Parked, PaymentFailure, PaymentProof, Reversal, Submission,
+    AnyLegStep, Deferral, LegName, Minted, OrderEvent, Parked, PaymentFailure, PaymentProof, Reversal, Submission,
 };
 use crate::request::PaymentRequest;
 
@@ -111,8 +111,8 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
     };
     let out_of_order = Rejection::OutOfOrder { command: name, stage: order.stage().name() };
     let step = step.map_err(|refusal| match refusal {
-        Refusal::Contradiction => Rejection::Contradiction,
-        Refusal::OutOfOrder => out_of_order,
+        LegRefusal::Contradiction => Rejection::Contradiction,
+        LegRefusal::OutOfOrder => out_of_order,
     })?;
     let Some(event) = step.and_then(OrderEvent::of) else { return Ok(None) };
     match event.leg() {
@@ -137,8 +137,8 @@ pub fn evolve(order: Option<Order>, event: &OrderEvent) -> Result<Option<Order>,
     let impossible = ImpossiblePast { event: event.name(), stage: order.stage().name() };
     let Progress { payment, mint } = order.progress().after(event).ok_or(impossible)?;
     let (paid, minted) = match event.step() {
-        Some(LegStep::Payment(step)) => (Some(step), None),
-        Some(LegStep::Mint(step)) => (None, Some(step)),
+        Some(AnyLegStep::Payment(step)) => (Some(step), None),
+        Some(AnyLegStep::Mint(step)) => (None, Some(step)),
         None => (None, None),
     };
     order.payment.follow(payment, paid);
@@ -183,12 +183,12 @@ impl Order {
         event.number() == number
     }
 
-    fn pays(&self, wish: Wish<PaymentProof>) -> Result<Option<LegStep>, Refusal> {
-        self.payment.decide(wish).map(|step| step.map(LegStep::Payment))
+    fn pays(&self, wish: Wish<PaymentProof>) -> Result<Option<AnyLegStep>, LegRefusal> {
+        self.payment.decide(wish).map(|step| step.map(AnyLegStep::Payment))
     }
 
-    fn mints(&self, wish: Wish<Minted>) -> Result<Option<LegStep>, Refusal> {
-        self.mint.decide(wish).map(|step| step.map(LegStep::Mint))
+    fn mints(&self, wish: Wish<Minted>) -> Result<Option<AnyLegStep>, LegRefusal> {
+        self.mint.decide(wish).map(|step| step.map(AnyLegStep::Mint))
     }
 }
 

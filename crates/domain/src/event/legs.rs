@@ -1,7 +1,7 @@
 //! The table of an order's events, by leg: [`event_types`](crate::event_types) with the step that each event is.
 
 /// Declares `OrderEvent` from one block of rows per leg. `Leg(Done) { .. }` names the leg and its evidence; `=> Step` is
-/// the step that the event is. Generates the conversions between events and steps of legs, and `LegStep`, a step of any
+/// the step that the event is. Generates the conversions between events and steps of legs, and `AnyLegStep`, a step of any
 /// leg.
 macro_rules! order_events {
     (
@@ -29,9 +29,9 @@ macro_rules! order_events {
 
         /// A step of one of an order's legs.
         #[derive(Clone, Debug, PartialEq)]
-        pub enum LegStep {
+        pub enum AnyLegStep {
             $( #[doc = concat!("A step of the leg whose evidence is [`", stringify!($done), "`].")]
-               $leg($crate::order::Step<$done>), )+
+               $leg($crate::order::LegStep<$done>), )+
         }
 
         impl $enum {
@@ -44,19 +44,19 @@ macro_rules! order_events {
             }
 
             /// The step with its evidence; `None` for the request.
-            pub fn step(&self) -> Option<LegStep> {
+            pub fn step(&self) -> Option<AnyLegStep> {
                 match self.clone() {
                     Self::$request(..) => None,
                     $($( Self::$variant($($n,)? data) => {
-                        Some(LegStep::$leg($crate::order::Step::$step($($n,)? data)))
+                        Some(AnyLegStep::$leg($crate::order::LegStep::$step($($n,)? data)))
                     } )+)+
                 }
             }
 
             /// The event that says that a leg takes this step; `None` if no event type says so.
-            pub fn of(step: LegStep) -> Option<Self> {
+            pub fn of(step: AnyLegStep) -> Option<Self> {
                 match step {
-                    $($( LegStep::$leg($crate::order::Step::$step($($n,)? data)) => Some(Self::$variant($($n,)? data)), )+)+
+                    $($( AnyLegStep::$leg($crate::order::LegStep::$step($($n,)? data)) => Some(Self::$variant($($n,)? data)), )+)+
                     _ => None,
                 }
             }

@@ -44,7 +44,7 @@ pub enum StepName {
 
 /// A step of a leg whose evidence is `D`. A step that repeats carries its number, from 1.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step<D> {
+pub enum LegStep<D> {
     /// It is in this signed transaction.
     Submitted(u32, Submission),
     /// It waits.
@@ -135,7 +135,7 @@ impl InBlock for Minted {
 
 /// Why a leg refuses a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum LegRefusal {
     /// Proof that it is done meets proof that it never can be. One of them is false.
     Contradiction,
     /// It does not fit the state of the leg.
@@ -231,27 +231,27 @@ impl<D: InBlock> Leg<D> {
     /// of precedence, idempotence first.
     ///
     /// # Errors
-    /// [`Refusal`], with nothing changed.
-    pub fn decide(&self, wish: Wish<D>) -> Result<Option<Step<D>>, Refusal> {
+    /// [`LegRefusal`], with nothing changed.
+    pub fn decide(&self, wish: Wish<D>) -> Result<Option<LegStep<D>>, LegRefusal> {
         if self.is_so(&wish) {
             return Ok(None);
         }
         if matches!((&self.fact, &wish), (Fact::Failure(_), Wish::Confirm(_)) | (Fact::Done(_), Wish::Fail(_))) {
-            return Err(Refusal::Contradiction);
+            return Err(LegRefusal::Contradiction);
         }
-        let number = |step| self.progress.number(step).ok_or(Refusal::OutOfOrder);
+        let number = |step| self.progress.number(step).ok_or(LegRefusal::OutOfOrder);
         let step = match wish {
-            Wish::Submit(tx) => Step::Submitted(number(StepName::Submitted)?, tx),
-            Wish::Defer(why) => Step::Deferred(number(StepName::Deferred)?, why),
-            Wish::Park(why) => Step::Parked(number(StepName::Parked)?, why),
+            Wish::Submit(tx) => LegStep::Submitted(number(StepName::Submitted)?, tx),
+            Wish::Defer(why) => LegStep::Deferred(number(StepName::Deferred)?, why),
+            Wish::Park(why) => LegStep::Parked(number(StepName::Parked)?, why),
             Wish::Confirm(done) => match self.progress.number(StepName::Restored) {
-                None => Step::Confirmed(done),
-                Some(n) => Step::Restored(n, done),
+                None => LegStep::Confirmed(done),
+                Some(n) => LegStep::Restored(n, done),
             },
-            Wish::Revert(reversal) => Step::Reverted(number(StepName::Reverted)?, reversal),
-            Wish::Fail(failure) => Step::Failed(failure),
+            Wish::Revert(reversal) => LegStep::Reverted(number(StepName::Reverted)?, reversal),
+            Wish::Fail(failure) => LegStep::Failed(failure),
         };
-        if self.progress.state.allows(step.name()) { Ok(Some(step)) } else { Err(Refusal::OutOfOrder) }
+        if self.progress.state.allows(step.name()) { Ok(Some(step)) } else { Err(LegRefusal::OutOfOrder) }
     }
 
     /// Returns whether the wish is true already, or concerns a block that the leg does not count on.
@@ -309,7 +309,7 @@ impl<D> Leg<D> {
     }
 
     /// Moves on to `progress`, by `step` if it was a step of this leg. A leg that is owed again keeps no evidence.
-    pub(super) fn follow(&mut self, progress: LegProgress, step: Option<Step<D>>) {
+    pub(super) fn follow(&mut self, progress: LegProgress, step: Option<LegStep<D>>) {
         self.progress = progress;
         if progress.state == LegState::Owed {
             self.fact = Fact::None;
@@ -319,7 +319,7 @@ impl<D> Leg<D> {
     }
 }
 
-impl<D> Step<D> {
+impl<D> LegStep<D> {
     /// The step's name.
     pub const fn name(&self) -> StepName {
         match self {

@@ -284,6 +284,6 @@ fn a_further_leg_works_without_a_line_of_its_own() {
         assert_eq!(said_again, Ok(None));
     }
     assert_eq!(leg.counts(), Counts { submitted: 2, deferred: 1, parked: 0, reverted: 1 });
-    assert_eq!(leg.decide(Wish::Park(examples::parked())), Err(Refusal::OutOfOrder));
-    assert_eq!(leg.decide(Wish::Fail(examples::failure())), Err(Refusal::Contradiction));
+    assert_eq!(leg.decide(Wish::Park(examples::parked())), Err(LegRefusal::OutOfOrder));
+    assert_eq!(leg.decide(Wish::Fail(examples::failure())), Err(LegRefusal::Contradiction));
 }

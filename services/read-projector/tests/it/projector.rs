@@ -38,7 +38,7 @@ async fn house() -> House {
         ledger: LedgerConfig { url: nats.url(), monitor_url: nats.monitor_url() },
         database_url: postgres.url(),
         schema: None,
-        health_addr: None,
+        health: None,
     };
     let ledger = Ledger::connect(&config.ledger, "/paymint/test").await.unwrap();
     let store = Store::connect(&config.database_url, 2).await.unwrap();
@@ -108,7 +108,7 @@ impl House {
     }
 }
 
-/// It says so in the ledger, and stays.
+/// The projector reports it in the ledger, and stays.
 async fn stops_with((stop, projector): Projector, house: &House, sentence: &str) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
