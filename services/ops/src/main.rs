@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use ledger::{Ledger, LedgerConfig};
-use ops::{Refilled, refill, resume};
+use ops::{Refilled, Setup, ready, refill, resume};
 use runtime::{Env, Fatal};
 use store::Store;
 
@@ -18,6 +18,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Migrates the database at DATABASE_URL and provisions the ledger at NATS_URL. Running it again changes nothing.
+    Setup,
+    /// Asks a health address such as http://127.0.0.1:8101/readyz. The exit code is 0 if the answer is 200.
+    Ready {
+        /// The address to ask.
+        url: String,
+    },
     /// Fills the empty NATS server at NATS_URL with the copy of the ledger in DATABASE_URL. All services must be stopped.
     Refill(Old),
     /// Ends a stop of the payouts, as a person who has looked.
@@ -46,9 +53,11 @@ async fn main() -> Result<(), Fatal> {
     let arguments = Arguments::parse();
     runtime::telemetry();
     let env = Env::process();
-    let config = LedgerConfig::from_env(&env)?;
     match arguments.verb {
+        Verb::Setup => Setup::from_env(&env)?.apply(say).await?,
+        Verb::Ready { url } => ready(&url).await?,
         Verb::Refill(old) => {
+            let config = LedgerConfig::from_env(&env)?;
             let store = open_store(&env).await?;
             let old = match (old.old_nats_url, old.old_nats_monitor_url) {
                 (Some(url), Some(monitor_url)) => {
@@ -58,7 +67,7 @@ async fn main() -> Result<(), Fatal> {
             };
             tell(&refill(&config, &store, old.as_ref()).await?);
         }
-        Verb::Resume { by, detail } => match resume(&config, &by, &detail).await? {
+        Verb::Resume { by, detail } => match resume(&LedgerConfig::from_env(&env)?, &by, &detail).await? {
             Some(n) => say(&format!("ops.stopped.{n} is ended: payouts go on within two seconds")),
             None => say("no stop stands in the ledger; who is still stopped has found damage itself: start it again"),
         },
