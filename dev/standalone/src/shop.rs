@@ -9,7 +9,7 @@ use dev_chain::{BASE_SEPOLIA_USDC, DevChain, NewToken};
 use domain::{Event, PaymentKey, TokenEvent, TokenTerms, Usdc};
 use ledger::{AppendError, Expected, Ledger, LedgerConfig, NewEvent};
 use ops::Setup;
-use runtime::{ConfigError, Env, Fatal};
+use runtime::{ConfigError, Env, Fatal, Variable};
 
 /// CloudEvents source of what is written here.
 const SOURCE: &str = "/paymint/standalone";
@@ -54,10 +54,22 @@ impl Places {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             setup: Setup::from_env(env)?,
-            nats_monitor_url: env.text("NATS_MONITOR_URL", "http://127.0.0.1:8222")?,
-            rpc_url: env.text("RPC_URL", "http://127.0.0.1:8545")?,
-            chain_id: env.optional("CHAIN_ID", "84532")?,
-            settlement: env.optional("SETTLEMENT_ADDRESS", "0x5FbDB2315678afecb367f032d93F642f64180aa3")?,
+            nats_monitor_url: env.get(&Variable::required(
+                "NATS_MONITOR_URL",
+                "http://127.0.0.1:8222",
+                "The monitor of NATS, which tells whether an acknowledgement is durable.",
+            ))?,
+            rpc_url: env.get(&Variable::required(
+                "RPC_URL",
+                "http://127.0.0.1:8545",
+                "JSON-RPC of the development chain.",
+            ))?,
+            chain_id: env.find(&Variable::optional("CHAIN_ID", "84532", "The EIP-155 id that the chain must have."))?,
+            settlement: env.find(&Variable::optional(
+                "SETTLEMENT_ADDRESS",
+                "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+                "The address that the settlement contract must have.",
+            ))?,
         })
     }
 

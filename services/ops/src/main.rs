@@ -4,10 +4,6 @@ use clap::{Args, Parser, Subcommand};
 use ledger::{Ledger, LedgerConfig};
 use ops::{Refilled, Setup, ready, refill, resume};
 use runtime::{Env, Fatal};
-use store::Store;
-
-/// Database connections: one command does one thing at a time.
-const CONNECTIONS: u32 = 2;
 
 #[derive(Parser)]
 #[command(name = "ops", version, about = "Operates Paymint; where the neighbours are is read from the environment")]
@@ -59,7 +55,7 @@ async fn main() -> Result<(), Fatal> {
         Verb::Ready { url } => ready(&url).await?,
         Verb::Refill(old) => {
             let config = LedgerConfig::from_env(&env)?;
-            let store = open_store(&env).await?;
+            let store = Setup::from_env(&env)?.open_store().await?;
             let old = match (old.old_nats_url, old.old_nats_monitor_url) {
                 (Some(url), Some(monitor_url)) => {
                     Some(Ledger::connect(&LedgerConfig { url, monitor_url }, ops::SOURCE).await?)
@@ -74,14 +70,6 @@ async fn main() -> Result<(), Fatal> {
         },
     }
     Ok(())
-}
-
-async fn open_store(env: &Env) -> Result<Store, Fatal> {
-    let url = env.text("DATABASE_URL", "postgres://user:password@127.0.0.1:5432/paymint")?;
-    Ok(match env.text("DATABASE_SCHEMA", "read_v2") {
-        Ok(schema) => Store::connect_schema(&url, &schema, CONNECTIONS).await?,
-        Err(_) => Store::connect(&url, CONNECTIONS).await?,
-    })
 }
 
 fn tell(refilled: &Refilled) {

@@ -1,9 +1,9 @@
 //! The first step of an installation: the tables and the definitions of the ledger. Running it again changes nothing.
 
-use runtime::{ConfigError, Env, Fatal};
+use runtime::{ConfigError, Env, Fatal, Variable};
 use store::Store;
 
-/// One setup runs alone, so one connection does the work and one is spare.
+/// A command does one thing at a time.
 const CONNECTIONS: u32 = 2;
 
 /// Where the database and the ledger of an installation are.
@@ -24,10 +24,36 @@ impl Setup {
     /// Names the variable and its shape.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
-            nats_url: env.text("NATS_URL", "nats://ops:password@127.0.0.1:4222")?,
-            database_url: env.text("DATABASE_URL", "postgres://user:password@127.0.0.1:5432/paymint")?,
-            database_schema: env.text("DATABASE_SCHEMA", "read_v2").ok(),
+            nats_url: env.get(
+                &Variable::required("NATS_URL", "nats://ops:password@127.0.0.1:4222", "The ledger, as the user ops.")
+                    .secret(),
+            )?,
+            database_url: env.get(
+                &Variable::required(
+                    "DATABASE_URL",
+                    "postgres://user:password@127.0.0.1:5432/paymint",
+                    "Database with the read models and the second copy of the ledger.",
+                )
+                .secret(),
+            )?,
+            database_schema: env.find(&Variable::optional(
+                "DATABASE_SCHEMA",
+                "read_v2",
+                "Schema of the tables. Without it: the search path of the URL.",
+            ))?,
         })
+    }
+
+    /// Connects to the database.
+    ///
+    /// # Errors
+    /// The database does not answer; names the variable.
+    pub async fn open_store(&self) -> Result<Store, Fatal> {
+        let connected = match &self.database_schema {
+            Some(schema) => Store::connect_schema(&self.database_url, schema, CONNECTIONS).await,
+            None => Store::connect(&self.database_url, CONNECTIONS).await,
+        };
+        connected.map_err(|e| named("DATABASE_URL", &e).into())
     }
 
     /// Migrates the database and applies the definitions of `nats/`. Tells each step through `progress`.
@@ -36,11 +62,7 @@ impl Setup {
     /// The first step that fails, with the variable that names the server. Running it again continues there.
     pub async fn apply(&self, mut progress: impl FnMut(&str)) -> Result<(), Fatal> {
         progress("migrating the database");
-        let connected = match &self.database_schema {
-            Some(schema) => Store::connect_schema(&self.database_url, schema, CONNECTIONS).await,
-            None => Store::connect(&self.database_url, CONNECTIONS).await,
-        };
-        let store = connected.map_err(|e| named("DATABASE_URL", &e))?;
+        let store = self.open_store().await?;
         store.migrate().await.map_err(|e| named("DATABASE_URL", &e))?;
         store.close().await;
         progress("provisioning the ledger from nats/");

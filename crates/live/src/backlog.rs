@@ -1,7 +1,7 @@
-//! What is under way, in memory: who waits where, how fast it goes, and so how long it will take.
+//! The orders under way, in memory: the step of each, the pace of each step, and so a prediction of the wait.
 //!
-//! Folded from the ledger's events. Only predictions and courtesies come from here: money never depends on it. An order
-//! that is not known here has no place, and nothing else follows from that.
+//! Folded from the events of the ledger. It serves predictions and limits only; money never depends on it. An order that
+//! is unknown here has no position in a queue, and nothing else follows from that.
 
 use crate::line::{Line, Mean, whole_seconds};
 use alloy_primitives::Address;
@@ -10,20 +10,20 @@ use domain::{OrderEvent, PaymentId};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-/// Before anything has been seen: an order in a transaction is minted after so long, more or less.
+/// Assumed time from a transaction to the mint, before one has been observed.
 const GUESS: Duration = Duration::from_secs(10);
 
-/// Orders that are done and whose parties are still known, 100 bytes each: those of a minute at full load.
+/// Number of finished orders whose parties are kept, 100 bytes each: those of a minute at full load.
 const DONE_KEPT: usize = 65_536;
 
-/// Where an order stands that is not done.
+/// The step of an order that is not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Being appended by this process; whether it will be written is not known.
+pub(crate) enum OrderStep {
+    /// This process is appending it. The outcome is unknown.
     Reserved,
     /// Waits for a settlement transaction.
     Requested,
-    /// The chain would refuse it now.
+    /// The chain would refuse it now, so it is tried again later.
     Deferred,
     /// In a settlement transaction.
     Settling,
@@ -31,49 +31,50 @@ pub(crate) enum Step {
     Paid,
     /// In a mint transaction.
     Minting,
-    /// Its mint waits for something, or for a person.
+    /// Its mint was deferred or parked.
     Held,
 }
 
-/// An order that is not done.
+/// An order that is not finished.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Open {
+pub(crate) struct UnderWay {
     pub(crate) payer: Address,
     pub(crate) token: Address,
-    pub(crate) step: Step,
-    /// Its place in the line of this step: the sequence of the event that put it there.
+    pub(crate) step: OrderStep,
+    /// Sequence of the event that led to this step. It orders the line.
     pub(crate) seq: u64,
-    /// When that was.
+    /// Time of that event.
     pub(crate) since: DateTime<Utc>,
 }
 
-/// A place in a line, as its payer is told it.
+/// The position of an order in its queue, as its payer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// 1 is next. Of an order that is in a transaction, 0.
-    pub(crate) position: u32,
+pub struct QueuePosition {
+    /// 1 is next, and 0 is in a transaction.
+    pub position: u32,
     /// Seconds until the units are minted.
-    pub(crate) wait_s: u32,
+    pub wait_s: u32,
 }
 
-/// What a newcomer can expect.
+/// Predicted waits of a new order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Forecast {
+pub struct Forecast {
     /// Until it is in a settlement transaction.
-    pub(crate) settle: Duration,
+    pub settle: Duration,
     /// Until it is minted.
-    pub(crate) mint: Duration,
+    pub mint: Duration,
 }
 
-/// The payer has too many payments under way.
+/// The payer has too many unpaid orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
+/// The orders under way.
 pub(crate) struct Backlog {
     /// Last sequence that was folded.
     position: u64,
-    orders: HashMap<PaymentId, Open>,
-    /// The latest that are done, oldest first, and who paid for which token. A reorganisation tells of many of them again.
+    orders: HashMap<PaymentId, UnderWay>,
+    /// The latest finished orders, oldest first, with payer and token. After a reorganisation many of them change again.
     done: VecDeque<PaymentId>,
     done_parties: HashMap<PaymentId, (Address, Address)>,
     /// Unpaid orders by payer.
@@ -85,8 +86,8 @@ pub(crate) struct Backlog {
 }
 
 impl Backlog {
-    /// Nothing under way; settlement is taken to do `settle_rate` orders a second until more is known.
-    pub(crate) fn new(settle_rate: u32) -> Self {
+    /// An empty backlog. Settlement is assumed to do `settle_rate` orders a second until that has been measured.
+    pub fn new(settle_rate: u32) -> Self {
         Self {
             position: 0,
             orders: HashMap::new(),
@@ -100,9 +101,9 @@ impl Backlog {
         }
     }
 
-    /// Starts anew from what was under way at sequence `position`. What was learnt about the pace is kept.
-    pub(crate) fn reset(&mut self, position: u64, open: impl IntoIterator<Item = (PaymentId, Open)>) {
-        self.orders.retain(|_, order| order.step == Step::Reserved);
+    /// Starts again from the orders under way at sequence `position`. Keeps the measured pace.
+    pub fn reset(&mut self, position: u64, open: impl IntoIterator<Item = (PaymentId, UnderWay)>) {
+        self.orders.retain(|_, order| order.step == OrderStep::Reserved);
         self.payers.clear();
         for order in self.orders.values() {
             *self.payers.entry(order.payer).or_default() += 1;
@@ -118,21 +119,21 @@ impl Backlog {
         }
     }
 
-    /// Who pays for which token, if the order is known here.
-    pub(crate) fn known(&self, id: PaymentId) -> Option<(Address, Address)> {
-        let open = self.orders.get(&id).filter(|order| order.step != Step::Reserved);
+    /// Payer and token of the order; `None` if it is unknown here.
+    pub fn known(&self, id: PaymentId) -> Option<(Address, Address)> {
+        let open = self.orders.get(&id).filter(|order| order.step != OrderStep::Reserved);
         open.map(|order| (order.payer, order.token)).or_else(|| self.done_parties.get(&id).copied())
     }
 
     /// Folds one event of an order of `payer`.
-    pub(crate) fn apply(
+    pub fn apply(
         &mut self,
         (seq, at): (u64, DateTime<Utc>),
         (id, event): (PaymentId, &OrderEvent),
         (payer, token): (Address, Address),
     ) {
         if seq <= self.position {
-            // The rows have it already. Whose it is would have to be asked for, at each event of an order that they call done.
+            // The read models contain it. The parties are kept, so that later events of the order need no lookup.
             if !self.orders.contains_key(&id) {
                 self.finish(id, (payer, token));
             }
@@ -141,44 +142,44 @@ impl Backlog {
         self.position = seq;
         let before = self.forget(id, at);
         let step = match event {
-            OrderEvent::PaymentRequested(_) => Step::Requested,
-            OrderEvent::PaymentDeferred(..) => Step::Deferred,
-            OrderEvent::PaymentSubmitted(..) => Step::Settling,
-            // Its mint was there already, and may go its own way: to its payer it is done, as before.
+            OrderEvent::PaymentRequested(_) => OrderStep::Requested,
+            OrderEvent::PaymentDeferred(..) => OrderStep::Deferred,
+            OrderEvent::PaymentSubmitted(..) => OrderStep::Settling,
+            // It was finished before: its mint stands, so to its payer it stays finished.
             OrderEvent::PaymentReverted(..) | OrderEvent::PaymentRestored(..) if before.is_none() => {
                 return self.finish(id, (payer, token));
             }
-            OrderEvent::PaymentReverted(..) => Step::Settling,
-            OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => Step::Paid,
-            OrderEvent::MintSubmitted(..) | OrderEvent::MintReverted(..) => Step::Minting,
-            OrderEvent::MintDeferred(..) | OrderEvent::MintParked(..) => Step::Held,
+            OrderEvent::PaymentReverted(..) => OrderStep::Settling,
+            OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => OrderStep::Paid,
+            OrderEvent::MintSubmitted(..) | OrderEvent::MintReverted(..) => OrderStep::Minting,
+            OrderEvent::MintDeferred(..) | OrderEvent::MintParked(..) => OrderStep::Held,
             OrderEvent::PaymentFailed(_) => return self.finish(id, (payer, token)),
             OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..) => {
                 self.finish(id, (payer, token));
-                if let Some(before) = before.filter(|before| before.step == Step::Minting) {
+                if let Some(before) = before.filter(|before| before.step == OrderStep::Minting) {
                     self.paid_to_minted.saw(at - before.since);
                 }
                 return;
             }
         };
-        // Minting counts from the payment on, so that the wait for the transaction is part of it.
+        // The time of minting begins with the payment, so that it includes the wait for a transaction.
         let since = match (step, before) {
-            (Step::Minting, Some(before)) => before.since,
+            (OrderStep::Minting, Some(before)) => before.since,
             _ => at,
         };
-        if let (Step::Paid, Some(before)) = (step, before)
-            && before.step == Step::Settling
+        if let (OrderStep::Paid, Some(before)) = (step, before)
+            && before.step == OrderStep::Settling
         {
             self.settling_to_paid.saw(at - before.since);
         }
-        self.put(id, Open { payer, token, step, seq, since });
+        self.put(id, UnderWay { payer, token, step, seq, since });
     }
 
-    /// Counts a payment that is about to be appended. Of an order that is known this changes nothing.
+    /// Counts a payment that is about to be appended. An order that is known stays as it is.
     ///
     /// # Errors
-    /// [`TooMany`] where the payer has `max` unpaid orders already.
-    pub(crate) fn reserve(
+    /// [`TooMany`] if the payer already has `max` unpaid orders.
+    pub fn reserve(
         &mut self,
         id: PaymentId,
         (payer, token): (Address, Address),
@@ -191,57 +192,62 @@ impl Backlog {
         if self.payers.get(&payer).copied().unwrap_or_default() >= max {
             return Err(TooMany);
         }
-        self.put(id, Open { payer, token, step: Step::Reserved, seq: 0, since: now });
+        self.put(id, UnderWay { payer, token, step: OrderStep::Reserved, seq: 0, since: now });
         Ok(())
     }
 
-    /// The payment was not appended.
-    pub(crate) fn release(&mut self, id: PaymentId) {
-        if self.orders.get(&id).is_some_and(|order| order.step == Step::Reserved) {
+    /// Removes a reservation whose payment was not appended.
+    pub fn release(&mut self, id: PaymentId) {
+        if self.orders.get(&id).is_some_and(|order| order.step == OrderStep::Reserved) {
             self.forget(id, DateTime::UNIX_EPOCH);
         }
     }
 
-    /// Forgets reservations that have not become orders since `before`: nobody will know.
-    pub(crate) fn expire(&mut self, before: DateTime<Utc>) {
-        let stale = |order: &Open| order.step == Step::Reserved && order.since < before;
+    /// Removes reservations that are older than `before` and have not become orders.
+    pub fn expire(&mut self, before: DateTime<Utc>) {
+        let stale = |order: &UnderWay| order.step == OrderStep::Reserved && order.since < before;
         let stale: Vec<_> = self.orders.iter().filter(|(_, order)| stale(order)).map(|(id, _)| *id).collect();
         for id in stale {
             self.release(id);
         }
     }
 
-    /// Where the order stands in line; none where it is not known, done, or waits for something else than its turn.
-    pub(crate) fn place(&self, id: PaymentId, now: DateTime<Utc>) -> Option<Place> {
+    /// Position of the order in its queue. Returns `None` if it is unknown, finished, or waits for something other than
+    /// its turn.
+    pub fn place(&self, id: PaymentId, now: DateTime<Utc>) -> Option<QueuePosition> {
         let order = self.orders.get(&id)?;
         let (settle, mint) = (self.settling_to_paid.get(), self.paid_to_minted.get());
         let elapsed = (now - order.since).to_std().unwrap_or_default();
         let (position, wait) = match order.step {
-            Step::Requested => {
+            OrderStep::Requested => {
                 let position = self.settle.position(order.seq)?;
                 (position, self.settle.wait(position, now) + settle + mint)
             }
-            Step::Settling => (0, settle.saturating_sub(elapsed) + mint),
-            Step::Paid => {
+            OrderStep::Settling => (0, settle.saturating_sub(elapsed) + mint),
+            OrderStep::Paid => {
                 let position = self.mint.position(order.seq)?;
                 (position, self.mint.wait(position, now).max(mint.saturating_sub(elapsed)))
             }
-            Step::Minting => (0, mint.saturating_sub(elapsed)),
-            Step::Reserved | Step::Deferred | Step::Held => return None,
+            OrderStep::Minting => (0, mint.saturating_sub(elapsed)),
+            OrderStep::Reserved | OrderStep::Deferred | OrderStep::Held => return None,
         };
-        Some(Place { position: u32::try_from(position).unwrap_or(u32::MAX), wait_s: whole_seconds(wait).max(1) })
+        Some(QueuePosition {
+            position: u32::try_from(position).unwrap_or(u32::MAX),
+            wait_s: whole_seconds(wait).max(1),
+        })
     }
 
-    /// What a payment that comes now can expect, where `waiting` are before it: as the consumer says, who knows best.
-    pub(crate) fn forecast(&self, waiting: Option<usize>, now: DateTime<Utc>) -> Forecast {
+    /// Predicted waits of a new order with `waiting` orders before it. The consumer knows that number best.
+    pub fn forecast(&self, waiting: Option<usize>, now: DateTime<Utc>) -> Forecast {
         let position = waiting.unwrap_or_else(|| self.settle.len()) + 1;
         let settle = self.settle.wait(position, now);
         Forecast { settle, mint: settle + self.settling_to_paid.get() + self.paid_to_minted.get() }
     }
 
-    /// Whether the order is, or lately was, in the ledger. False says nothing: it may have been done long ago.
-    pub(crate) fn has_seen(&self, id: PaymentId) -> bool {
-        self.orders.get(&id).is_some_and(|order| order.step != Step::Reserved) || self.done_parties.contains_key(&id)
+    /// Returns true if the order is known to be in the ledger. False says nothing: it may have been finished long ago.
+    pub fn has_seen(&self, id: PaymentId) -> bool {
+        self.orders.get(&id).is_some_and(|order| order.step != OrderStep::Reserved)
+            || self.done_parties.contains_key(&id)
     }
 
     fn finish(&mut self, id: PaymentId, parties: (Address, Address)) {
@@ -256,10 +262,10 @@ impl Backlog {
         self.done.push_back(id);
     }
 
-    fn put(&mut self, id: PaymentId, order: Open) {
+    fn put(&mut self, id: PaymentId, order: UnderWay) {
         match order.step {
-            Step::Requested => self.settle.enter(order.seq, order.since),
-            Step::Paid => self.mint.enter(order.seq, order.since),
+            OrderStep::Requested => self.settle.enter(order.seq, order.since),
+            OrderStep::Paid => self.mint.enter(order.seq, order.since),
             _ => {}
         }
         if order.step.is_unpaid() {
@@ -268,11 +274,11 @@ impl Backlog {
         self.orders.insert(id, order);
     }
 
-    fn forget(&mut self, id: PaymentId, at: DateTime<Utc>) -> Option<Open> {
+    fn forget(&mut self, id: PaymentId, at: DateTime<Utc>) -> Option<UnderWay> {
         let order = self.orders.remove(&id)?;
         match order.step {
-            Step::Requested => self.settle.leave(order.seq, at),
-            Step::Paid => self.mint.leave(order.seq, at),
+            OrderStep::Requested => self.settle.leave(order.seq, at),
+            OrderStep::Paid => self.mint.leave(order.seq, at),
             _ => {}
         }
         if order.step.is_unpaid()
@@ -287,7 +293,7 @@ impl Backlog {
     }
 }
 
-impl Step {
+impl OrderStep {
     const fn is_unpaid(self) -> bool {
         matches!(self, Self::Reserved | Self::Requested | Self::Deferred | Self::Settling)
     }

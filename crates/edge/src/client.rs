@@ -1,12 +1,12 @@
-//! Who is asking, as far as an address says.
+//! Identifies a client by its network address.
 
 use axum::http::HeaderMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The address a client is counted by: an IPv4 address, or the /64 of an IPv6 address. Who has one IPv6 address has the
-/// 2^64 beside it too.
+/// The address by which a client is counted: an IPv4 address, or the /64 of an IPv6 address. The owner of one IPv6
+/// address usually has the whole /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ClientIp(IpAddr);
+pub struct ClientIp(IpAddr);
 
 impl From<IpAddr> for ClientIp {
     fn from(ip: IpAddr) -> Self {
@@ -19,20 +19,20 @@ impl From<IpAddr> for ClientIp {
 }
 
 impl ClientIp {
-    /// The client behind `hops` proxies of ours: each appended to `X-Forwarded-For` whom it was talking to, so the
-    /// `hops`-th from the right is what the outermost of them saw. What stands left of it anybody may have written. The
-    /// socket's address where there is no proxy, or no address at that place.
-    pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, hops: usize) -> Self {
+    /// The client behind `hops` trusted proxies. Each of them appended its peer to `X-Forwarded-For`, so the `hops`-th
+    /// entry from the right is the peer of the outermost one. Entries further left may be forged. Returns `peer` if there
+    /// is no proxy, or no address at that place.
+    pub fn of(peer: IpAddr, headers: &HeaderMap, hops: usize) -> Self {
         hops.checked_sub(1).and_then(|nth| forwarded(headers, nth)).unwrap_or(peer).into()
     }
 }
 
-/// The address at place `nth` from the right, 0 being the last.
+/// The address at place `nth` from the right; 0 is the last one.
 fn forwarded(headers: &HeaderMap, nth: usize) -> Option<IpAddr> {
     let lines = headers.get_all("x-forwarded-for").iter().rev();
     let entries = lines.flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
     let text = std::str::from_utf8(entries.into_iter().nth(nth)?).ok()?.trim();
-    // Some proxies add the port.
+    // Some proxies append the port.
     text.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
 }
 

@@ -1,31 +1,32 @@
-//! The breaker: when the chain refuses everybody, taking more payments helps nobody.
+//! The circuit breaker: while the chain refuses all settlements, no further payment is accepted.
 //!
-//! It opens when USDC is paused, or when settlements fail one after the other for reasons that are not their payers'. It
-//! closes as soon as one payment is settled. In between a payment is let through now and then, to find out: if none
-//! waited that could tell, the breaker would never close.
+//! It opens when USDC is paused, or when many settlements in a row fail for reasons that are not their payers'. It closes
+//! as soon as one payment is settled. While it is open, one payment is let through now and then, because only a payment
+//! can show that settlement works again.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::OrderEvent;
 use domain::event::WaitReason;
 
-/// Failures in a row, whoever paid, that are no coincidence.
+/// Failures in a row, of whatever payers, that are no coincidence.
 const RUN: u32 = 20;
-/// Between two payments that are let through.
+/// Time between two payments that are let through.
 const PROBE_INTERVAL: TimeDelta = TimeDelta::seconds(10);
 
+/// The circuit breaker.
 #[derive(Debug, Default)]
 pub(crate) struct Circuit {
     failures: u32,
-    open: Option<Open>,
+    open: Option<Tripped>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Open {
+struct Tripped {
     why: Trouble,
     probed: DateTime<Utc>,
 }
 
-/// Why nobody can be charged now.
+/// Why no payer can be charged now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// USDC is paused.
@@ -34,18 +35,18 @@ pub(crate) enum Trouble {
     RunOfFailures,
 }
 
-/// What an event says about everybody's payments.
+/// The meaning of an event for the payments of all payers.
 enum Sign {
     Good,
     Paused,
     Bad,
-    /// It concerns its payer alone.
+    /// The event concerns its payer alone.
     None,
 }
 
 impl Circuit {
-    /// Folds one event, which happened at `at`.
-    pub(crate) fn apply(&mut self, event: &OrderEvent, at: DateTime<Utc>) {
+    /// Folds one event, which was recorded at `at`.
+    pub fn apply(&mut self, event: &OrderEvent, at: DateTime<Utc>) {
         match sign(event) {
             Sign::Good => *self = Self::default(),
             Sign::Paused => self.trip(Trouble::AssetPaused, at),
@@ -61,11 +62,14 @@ impl Circuit {
 
     fn trip(&mut self, why: Trouble, at: DateTime<Utc>) {
         let probed = self.open.map_or(at, |open| open.probed);
-        self.open = Some(Open { why, probed });
+        self.open = Some(Tripped { why, probed });
     }
 
-    /// Why no payment should be taken at `now`; the one that may try nevertheless is let through.
-    pub(crate) fn check(&mut self, now: DateTime<Utc>) -> Result<(), Trouble> {
+    /// Lets a payment pass at `now`: while the circuit is open, one in each [`PROBE_INTERVAL`].
+    ///
+    /// # Errors
+    /// Why no payment should be accepted.
+    pub fn check(&mut self, now: DateTime<Utc>) -> Result<(), Trouble> {
         match &mut self.open {
             Some(open) if now - open.probed < PROBE_INTERVAL => Err(open.why),
             Some(open) => {
@@ -76,21 +80,21 @@ impl Circuit {
         }
     }
 
-    /// What is wrong, without trying.
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
+    /// Why the circuit is open; `None` if it is closed. Lets nothing pass.
+    pub fn trouble(&self) -> Option<Trouble> {
         self.open.map(|open| open.why)
     }
 }
 
 fn sign(event: &OrderEvent) -> Sign {
     match event {
-        // It passed the simulation: others can, too.
+        // This payment passed the simulation, so others can.
         OrderEvent::PaymentSubmitted(..) | OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => {
             Sign::Good
         }
         OrderEvent::PaymentDeferred(_, why) => match why.reason {
             WaitReason::AssetPaused => Sign::Paused,
-            // A payee on the blacklist stops everybody; a payer on it never makes a run.
+            // A blacklisted payee stops all payers; a blacklisted payer never makes a run.
             WaitReason::Blacklisted | WaitReason::NotAttempted | WaitReason::Unexplained => Sign::Bad,
             WaitReason::Unfunded
             | WaitReason::AuthorizationUsedOrCancelled

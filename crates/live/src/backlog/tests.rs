@@ -162,12 +162,12 @@ fn it_starts_anew_from_the_rows_and_what_came_after_them() {
     let mut story = Story::new(10);
     story.tell(0, 9, &requested());
     assert!(story.backlog.reserve(id(8), payer(3), 5, at(0)).is_ok());
-    let open = |step, seq| Open { payer: Address::repeat_byte(2), token: TOKEN, step, seq, since: at(0) };
+    let open = |step, seq| UnderWay { payer: Address::repeat_byte(2), token: TOKEN, step, seq, since: at(0) };
     let rows = [
-        (id(2), open(Step::Requested, 4)),
-        (id(1), open(Step::Requested, 3)),
-        (id(3), open(Step::Deferred, 5)),
-        (id(4), open(Step::Paid, 6)),
+        (id(2), open(OrderStep::Requested, 4)),
+        (id(1), open(OrderStep::Requested, 3)),
+        (id(3), open(OrderStep::Deferred, 5)),
+        (id(4), open(OrderStep::Paid, 6)),
     ];
     story.backlog.reset(100, rows);
     assert_eq!(story.backlog.known(id(9)), None);

@@ -1,8 +1,7 @@
-//! Who listens to what. One reader of the ledger per process tells the hub; the hub tells those whom it concerns.
+//! Distribution of news. The one reader of the ledger tells the hub, and the hub tells the listeners concerned.
 //!
-//! The latest news are kept, so that a client which comes back gets what it missed from memory. How much was missed is
-//! known, because every client says the last sequence that it has: who missed more than is kept is told so, never
-//! silently served with a gap.
+//! The hub keeps the latest news, so that a client which reconnects gets the missed ones from memory. A client names the
+//! last sequence that it has. If it missed more than is kept, it is told so, and never served with a silent gap.
 
 use crate::news::News;
 use alloy_primitives::Address;
@@ -11,38 +10,42 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// News that are kept: 8 MB, and some seconds at full load.
+/// Number of news that are kept: 8 MB, and some seconds at full load.
 pub(crate) const KEPT: usize = 16_384;
-/// News that one client is sent when it comes back; who missed more is told to load anew (B50).
+/// Most news that a reconnecting client is sent. If it missed more, it is told to load its state again.
 const RESUMED_MAX: usize = 1_000;
-/// News that wait for a client that does not read (B51). Then its stream ends, and it may come back.
+/// Most news that wait for a client that does not read. Then its stream ends, and it may reconnect.
 const BUFFER: usize = 64;
 
-/// What a client listens to.
+/// The orders that a client listens to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Topic {
+pub enum Topic {
+    /// One order.
     Payment(PaymentId),
+    /// All orders of a payer.
     Payer(Address),
+    /// All orders of a token.
     Token(Address),
-    /// For operators.
+    /// All orders. For operators.
     Everything,
 }
 
-/// What a client missed that comes back.
+/// The news that a reconnecting client missed.
 #[derive(Clone, Debug)]
-pub(crate) enum Missed {
-    /// This.
+pub enum Missed {
+    /// All of them.
     News(Vec<Arc<News>>),
-    /// More than is kept, or than is sent at once. News go on after this sequence.
+    /// More than is kept, or than is sent together. News continue after this sequence.
     TooMuch(u64),
 }
 
 /// This process has not read the latest news yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Starting;
+pub struct Starting;
 
+/// Distributes news.
 #[derive(Default)]
-pub(crate) struct Hub(Mutex<State>);
+pub struct Hub(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -51,7 +54,7 @@ struct State {
     after: u64,
     /// Last sequence that was read.
     last: u64,
-    /// The ledger's end was reached.
+    /// The end of the ledger was reached.
     live: bool,
     listeners: HashMap<Topic, Vec<Listener>>,
     next_number: u64,
@@ -62,36 +65,37 @@ struct Listener {
     queue: mpsc::Sender<Arc<News>>,
 }
 
-/// One who listens; gone when dropped.
-pub(crate) struct Ear {
+/// A listener. Dropping it unsubscribes.
+pub struct Ear {
     hub: Arc<Hub>,
     topic: Topic,
     number: u64,
-    pub(crate) queue: mpsc::Receiver<Arc<News>>,
+    /// The news, in the order of the ledger.
+    pub queue: mpsc::Receiver<Arc<News>>,
 }
 
 impl Hub {
-    /// Forgets everything: what comes next stands after sequence `after`. Streams end, and their clients come back.
+    /// Forgets everything. The next news stand after sequence `after`. All streams end, and their clients reconnect.
     pub(crate) fn restart(&self, after: u64) {
         self.with(|state| *state = State { after, last: after, next_number: state.next_number, ..State::default() });
     }
 
-    /// The ledger's end was reached: from now on clients may resume here.
+    /// Records that the end of the ledger was reached. From now on clients may resume here.
     pub(crate) fn live(&self) {
         self.with(|state| state.live = true);
     }
 
-    /// Whether clients may resume here.
-    pub(crate) fn is_live(&self) -> bool {
+    /// Returns true if clients may resume here.
+    pub fn is_live(&self) -> bool {
         self.with(|state| state.live)
     }
 
     /// The last sequence that was read.
-    pub(crate) fn last(&self) -> u64 {
+    pub fn last(&self) -> u64 {
         self.with(|state| state.last)
     }
 
-    /// Tells everybody whom it concerns. News come in the ledger's order.
+    /// Tells all listeners concerned. Call it in the order of the ledger.
     pub(crate) fn tell(&self, news: News) {
         let news = Arc::new(news);
         self.with(|state| {
@@ -110,16 +114,16 @@ impl Hub {
         });
     }
 
-    /// Listens to what comes from now on.
-    pub(crate) fn listen(self: &Arc<Self>, topic: Topic) -> Ear {
+    /// A listener for the news from now on.
+    pub fn listen(self: &Arc<Self>, topic: Topic) -> Ear {
         self.with(|state| self.ear(state, topic))
     }
 
-    /// What was told after sequence `seen`, and from then on what comes; nothing stands between the two.
+    /// The news after sequence `seen`, and a listener for the following ones, without a gap between the two.
     ///
     /// # Errors
-    /// [`Starting`]; a little later it works.
-    pub(crate) fn resume(self: &Arc<Self>, topic: Topic, seen: u64) -> Result<(Missed, Ear), Starting> {
+    /// [`Starting`]: try again a little later.
+    pub fn resume(self: &Arc<Self>, topic: Topic, seen: u64) -> Result<(Missed, Ear), Starting> {
         self.with(|state| {
             if !state.live {
                 return Err(Starting);
@@ -152,7 +156,7 @@ impl State {
 
     fn send(&mut self, topic: Topic, news: &Arc<News>) {
         if let Some(listeners) = self.listeners.get_mut(&topic) {
-            // Who does not keep up is let go: its stream ends with what it has, and it comes back for the rest.
+            // A listener that does not keep up is removed: its stream ends, and its client reconnects for the rest.
             listeners.retain(|listener| listener.queue.try_send(Arc::clone(news)).is_ok());
             if listeners.is_empty() {
                 self.listeners.remove(&topic);
@@ -173,13 +177,13 @@ impl Topic {
 }
 
 impl Ear {
-    /// The last sequence that was told to anybody.
-    pub(crate) fn hub_last(&self) -> u64 {
+    /// The last sequence that the hub was told.
+    pub fn hub_last(&self) -> u64 {
         self.hub.last()
     }
 
-    /// Whether it listens to one payment alone.
-    pub(crate) const fn is_of_payment(&self) -> bool {
+    /// Returns true if it listens to one payment only.
+    pub const fn is_of_payment(&self) -> bool {
         matches!(self.topic, Topic::Payment(_))
     }
 }
@@ -201,7 +205,7 @@ impl Drop for Ear {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use axum::body::Bytes;
+    use bytes::Bytes;
     use domain::PaymentKey;
 
     fn news(seq: u64, payer: u8) -> News {

@@ -1,11 +1,11 @@
 //! Time limits on a connection, from its first moment.
 //!
-//! hyper has one timer, for the wait for a request's headers; it cannot tell a client that is silent from one that
-//! trickles. So the timer that it is given looks at the bytes that came: [`Paced`] notes them, [`PaceTimer`] judges.
-//! hyper asks for a sleep when it begins to wait for headers and drops it when it has them, so there is a sleep exactly
-//! while a client owes us a request. What a client owes in a request's body is the handler's affair.
+//! hyper has one timer, for the wait for the headers of a request. It does not distinguish a silent client from one that
+//! sends a byte now and then. So the timer that hyper is given looks at the bytes that arrived: [`Paced`] notes them,
+//! [`PaceTimer`] decides. hyper asks for a sleep when it begins to wait for headers and drops it when it has them, so a
+//! sleep exists exactly while a request is due. The handler limits the time for a body.
 
-use crate::config::Edge;
+use crate::config::EdgeConfig;
 use hyper::rt::{Sleep, Timer};
 use std::io;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// When the first byte came since hyper began to wait for headers.
+/// Time of the first byte since hyper began to wait for headers.
 #[derive(Clone, Default)]
 struct FirstByte(Arc<Mutex<Option<Instant>>>);
 
@@ -25,17 +25,17 @@ impl FirstByte {
     }
 }
 
-/// A socket that notes when it hears something, and that breaks off when nothing it has to say is taken.
-pub(super) struct Paced<IO> {
+/// A socket that notes the time of the first byte, and fails when the client reads nothing for too long.
+pub(crate) struct Paced<IO> {
     io: IO,
     first_byte: FirstByte,
     write_timeout: Duration,
-    /// Runs while bytes wait to be taken.
+    /// Runs while the client does not read.
     stall: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
-/// The timer of one connection. Deadlines that hyper computes are ignored; ours depend on what the client does.
-pub(super) struct PaceTimer {
+/// The timer of one connection. It ignores the deadlines that hyper computes, because its own depend on the client.
+pub(crate) struct PaceTimer {
     first_byte: FirstByte,
     first_byte_timeout: Duration,
     headers_timeout: Duration,
@@ -51,7 +51,7 @@ struct HeadSleep {
 }
 
 /// The socket and the timer to give to hyper.
-pub(super) fn paced<IO>(io: IO, edge: &Edge) -> (Paced<IO>, PaceTimer) {
+pub(crate) fn paced<IO>(io: IO, edge: &EdgeConfig) -> (Paced<IO>, PaceTimer) {
     let first_byte = FirstByte::default();
     let timer = PaceTimer {
         first_byte: first_byte.clone(),
@@ -67,7 +67,7 @@ impl Timer for PaceTimer {
     fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
         let is_idle = self.has_been_asked.swap(true, Ordering::Relaxed);
         let silence = if is_idle { self.idle_timeout } else { self.first_byte_timeout };
-        // A head that came in part with the request before it counts as silence until its next byte.
+        // The beginning of a head that arrived with the request before counts as silence until its next byte.
         self.first_byte.with(|at| *at = None);
         Box::pin(HeadSleep {
             first_byte: self.first_byte.clone(),
@@ -110,7 +110,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Paced<IO> {
 }
 
 impl<IO: Unpin> Paced<IO> {
-    /// Starts the clock where nothing is taken, stops it where something is.
+    /// Starts the clock when the client reads nothing, and stops it when it reads something.
     fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.stall = None;

@@ -1,35 +1,35 @@
-//! A line of orders, and how fast it moves. Integers only: milliseconds, and orders per 1,000 seconds.
+//! A queue of orders, and its pace. Integers only: milliseconds, and orders per 1,000 seconds.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A full transaction's worth. Only a line that is at least so long shows how fast it can move; a shorter one shows how
-/// fast orders come.
+/// Orders of a full transaction. Only a line of at least this length shows how fast it can move; a shorter one shows how
+/// fast orders arrive.
 const SATURATED: usize = 100;
 /// Seconds of movement that are remembered.
 const WINDOW_S: u64 = 60;
-/// Seconds that what was assumed counts for.
+/// Weight of the assumed pace, in seconds of observation.
 const ASSUMED_S: u64 = 10;
-/// A mean follows the last so many values.
+/// Number of values that a mean follows.
 const WEIGHT: i64 = 16;
 
-/// Orders by the sequence that put them in line, in the order of arrival.
+/// Orders in the order of arrival, by the sequence of the event that put them in line.
 pub(crate) struct Line {
     orders: VecDeque<u64>,
-    /// What was observed: seconds, and orders that left in them.
+    /// Observations: seconds, and the orders that left in them.
     seen: VecDeque<(u64, u64)>,
-    /// The second that is being observed: when, how long it counts, how many left.
+    /// The second under observation: its time, its weight, and the orders that left.
     now: Option<(i64, u64, u64)>,
-    /// The second in which the line became long; none while it is short.
+    /// The second in which the line became long; `None` while it is short.
     long_since: Option<i64>,
-    /// When the line last moved, or began.
+    /// Time of the last movement, or of the first order.
     moved: DateTime<Utc>,
 }
 
 impl Line {
-    /// Empty, and taken to move `rate` orders a second.
-    pub(crate) fn new(rate: u32) -> Self {
+    /// An empty line, assumed to move `rate` orders a second.
+    pub fn new(rate: u32) -> Self {
         let assumed = (ASSUMED_S, ASSUMED_S * u64::from(rate));
         Self {
             orders: VecDeque::new(),
@@ -40,17 +40,17 @@ impl Line {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.orders.clear();
         self.long_since = None;
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.orders.len()
     }
 
-    /// `seq` comes last: events come in the ledger's order.
-    pub(crate) fn enter(&mut self, seq: u64, at: DateTime<Utc>) {
+    /// Appends `seq`. Call it in the order of the ledger.
+    pub fn enter(&mut self, seq: u64, at: DateTime<Utc>) {
         if self.orders.is_empty() {
             self.moved = at;
         }
@@ -60,8 +60,8 @@ impl Line {
         }
     }
 
-    /// `seq` has had its turn.
-    pub(crate) fn leave(&mut self, seq: u64, at: DateTime<Utc>) {
+    /// Removes `seq`, whose turn has come.
+    pub fn leave(&mut self, seq: u64, at: DateTime<Utc>) {
         let Ok(index) = self.orders.binary_search(&seq) else { return };
         self.observe(at);
         self.orders.remove(index);
@@ -71,13 +71,13 @@ impl Line {
         self.moved = at;
     }
 
-    /// 1 is next.
-    pub(crate) fn position(&self, seq: u64) -> Option<usize> {
+    /// Position of `seq`; 1 is next.
+    pub fn position(&self, seq: u64) -> Option<usize> {
         self.orders.binary_search(&seq).ok().map(|index| index + 1)
     }
 
-    /// How long the order at `position` waits: those before it, and as long again as nothing has moved.
-    pub(crate) fn wait(&self, position: usize, now: DateTime<Utc>) -> Duration {
+    /// Predicted wait at `position`: the time for the orders up to it, and the time since the last movement.
+    pub fn wait(&self, position: usize, now: DateTime<Utc>) -> Duration {
         let position = u64::try_from(position).unwrap_or(u64::MAX);
         let turn = position.saturating_mul(1_000_000).checked_div(self.per_1000s()).unwrap_or(u64::MAX / 2);
         let stalled = if self.orders.is_empty() { TimeDelta::zero() } else { now - self.moved };
@@ -85,12 +85,12 @@ impl Line {
     }
 
     /// Orders per 1,000 seconds.
-    pub(crate) fn per_1000s(&self) -> u64 {
+    pub fn per_1000s(&self) -> u64 {
         let (seconds, left) = self.seen.iter().fold((0, 0), |(s, l), (seconds, left)| (s + seconds, l + left));
         (left * 1_000).checked_div(seconds).unwrap_or_default()
     }
 
-    /// One leaves at `at`. A second counts if the line was long, or if more left in it than was thought possible.
+    /// Notes that an order leaves at `at`. A second counts if the line was long, or if more orders left than predicted.
     fn observe(&mut self, at: DateTime<Utc>) {
         let second = at.timestamp();
         match &mut self.now {
@@ -100,7 +100,7 @@ impl Line {
                     keep(&mut self.seen, seconds, left);
                     when
                 });
-                // Of a long line every second counts, also those in which nobody left.
+                // In a long line every second counts, also those in which no order left.
                 let seconds = self.long_since.map_or(0, |since| {
                     let passed = second - before.unwrap_or(since).max(since);
                     u64::try_from(passed).unwrap_or_default().clamp(1, WINDOW_S)
@@ -111,7 +111,7 @@ impl Line {
     }
 }
 
-/// Remembers what was observed; `seconds` is 0 where the line was short.
+/// Adds an observation. `seconds` is 0 if the line was short.
 fn keep(seen: &mut VecDeque<(u64, u64)>, seconds: u64, left: u64) {
     let (total, gone) = seen.iter().fold((0, 0), |(s, l), (seconds, left)| (s + seconds, l + left));
     let faster_than_thought = left * total > gone;
@@ -127,30 +127,30 @@ fn keep(seen: &mut VecDeque<(u64, u64)>, seconds: u64, left: u64) {
     }
 }
 
-/// A mean that follows.
+/// A moving mean of durations.
 pub(crate) struct Mean {
     ms: i64,
-    /// Nothing was seen yet.
+    /// No value was seen yet.
     guessed: bool,
 }
 
 impl Mean {
-    pub(crate) fn new(guess: Duration) -> Self {
+    pub fn new(guess: Duration) -> Self {
         Self { ms: i64::try_from(guess.as_millis()).unwrap_or(i64::MAX), guessed: true }
     }
 
-    pub(crate) fn saw(&mut self, took: TimeDelta) {
+    pub fn saw(&mut self, took: TimeDelta) {
         let took = took.num_milliseconds().max(0);
         self.ms = if self.guessed { took } else { self.ms + (took - self.ms) / WEIGHT };
         self.guessed = false;
     }
 
-    pub(crate) fn get(&self) -> Duration {
+    pub fn get(&self) -> Duration {
         Duration::from_millis(self.ms.unsigned_abs())
     }
 }
 
-/// Rounded up: nobody shall wait longer than was said.
-pub(crate) fn whole_seconds(duration: Duration) -> u32 {
+/// Whole seconds, rounded up, so that the wait is not longer than predicted.
+pub fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX)
 }

@@ -1,8 +1,8 @@
-//! Whether another order may be taken: the one place that says "not now" before anything is written.
+//! Admission: decides if another order may be accepted, before anything is written.
 //!
-//! An order that cannot be settled while its authorization lasts would be a promise that is broken; so would one that is
-//! written to a ledger which is full, or is not the one that it was. Rule L5 of `docs/CATALOGUE.md`. Nobody who was
-//! accepted is turned away here: an authorization that comes again is looked up first.
+//! An accepted order is a promise. It would be broken by an order that cannot be settled while its authorization is
+//! valid, and by a ledger that is full or damaged. An order that was accepted earlier is never refused here: the caller
+//! looks up a repeated authorization first.
 
 use crate::backlog::{Forecast, TooMany};
 use crate::circuit::Trouble;
@@ -11,50 +11,37 @@ use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::PaymentId;
 use ledger::Ledger;
-use runtime::CancellationToken;
+use runtime::{CancellationToken, REFUSALS, Settings, SharedSettings};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The consumer whose messages are the orders that wait.
+/// The consumer whose messages are the waiting orders.
 const CONSUMER: &str = "payment-sender";
-/// Between two looks at the ledger.
+/// Pause between two looks at the ledger.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Looks between two at how full it is.
+/// Looks between two checks of its storage.
 const STORAGE_EVERY: u32 = 10;
-/// How full the ledger's storage may be, percent.
+/// Maximum use of the ledger's storage, percent.
 const STORAGE_MAX_PERCENT: u64 = 80;
 /// Bounds of `Retry-After`, seconds.
 const RETRY_AFTER_S: (u64, u64) = (1, 60);
 
-/// What the operator allows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Orders that may wait for settlement.
-    pub(crate) lag_max: u64,
-    /// Unpaid orders of one payer.
-    pub(crate) payer_max: usize,
-    /// How long the signatures last that clients are asked for.
-    pub(crate) window: Duration,
-    /// What must be left of it beside twice the predicted wait.
-    pub(crate) margin: Duration,
-}
-
-/// What is known about the ledger now.
+/// State of the ledger at the last look.
 #[derive(Clone, Copy, Debug, Default)]
 struct Vitals {
-    /// Orders that wait; unknown before the first look.
+    /// Number of waiting orders; `None` before the first look.
     lag: Option<u64>,
     full: bool,
-    /// It is damaged, or payouts are stopped.
+    /// The ledger is damaged, or payouts are stopped.
     broken: bool,
 }
 
-/// Why no order is taken.
+/// Why no order is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closed {
-    /// The ledger does not answer.
+pub enum Closed {
+    /// The ledger is unavailable.
     LedgerAway,
-    /// It is not what it was, or payouts are stopped: see [`Ledger::stopped`].
+    /// The ledger is damaged, or payouts are stopped: see [`Ledger::stopped`].
     LedgerBroken,
     /// Its storage is nearly full.
     LedgerFull,
@@ -62,15 +49,15 @@ pub(crate) enum Closed {
     SettlementPaused,
     /// Too many orders wait.
     QueueFull,
-    /// It could not be settled while its authorization lasts.
+    /// The order could not be settled while its authorization is valid.
     SettlementSlow,
     /// This payer has too many unpaid orders.
     PayerBusy,
 }
 
 impl Closed {
-    /// One of each; a new one does not compile before it is listed.
-    pub(crate) fn all() -> [Self; 7] {
+    /// All variants. A new variant does not compile before it is listed.
+    pub fn all() -> [Self; 7] {
         use Closed::{LedgerAway, LedgerBroken, LedgerFull, PayerBusy, QueueFull, SettlementPaused, SettlementSlow};
         let all = [LedgerAway, LedgerBroken, LedgerFull, SettlementPaused, QueueFull, SettlementSlow, PayerBusy];
         for why in all {
@@ -80,37 +67,55 @@ impl Closed {
         }
         all
     }
+
+    /// The stable code, as clients and counters see it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::LedgerAway => "ledger_unavailable",
+            Self::LedgerBroken => "ledger_broken",
+            Self::LedgerFull => "ledger_full",
+            Self::SettlementPaused => "settlement_paused",
+            Self::QueueFull => "queue_full",
+            Self::SettlementSlow => "settlement_slow",
+            Self::PayerBusy => "payer_busy",
+        }
+    }
 }
 
-/// A refusal, and when to come back.
+/// A refusal, and the time after which another try makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) why: Closed,
-    pub(crate) retry_after_s: u64,
+pub struct Refusal {
+    /// Why.
+    pub why: Closed,
+    /// Seconds to wait.
+    pub retry_after_s: u64,
 }
 
 impl Refusal {
-    /// By a ledger that is damaged. When a person will have looked is not known.
-    pub(crate) const fn broken() -> Self {
+    /// The refusal of a damaged ledger. Only an operator can repair it, so the wait is the longest one.
+    pub const fn broken() -> Self {
         Self { why: Closed::LedgerBroken, retry_after_s: RETRY_AFTER_S.1 }
     }
 }
 
-pub(crate) struct Admission {
+/// Decides about admission.
+pub struct Admission {
     ledger: Ledger,
     follower: Arc<Follower>,
-    limits: Limits,
+    settings: SharedSettings,
     vitals: Mutex<Vitals>,
 }
 
 impl Admission {
-    pub(crate) fn new(ledger: Ledger, follower: Arc<Follower>, limits: Limits) -> Self {
-        Self { ledger, follower, limits, vitals: Mutex::default() }
+    /// Admission to `ledger` by the current `settings`.
+    pub fn new(ledger: Ledger, follower: Arc<Follower>, settings: SharedSettings) -> Self {
+        Self { ledger, follower, settings, vitals: Mutex::default() }
     }
 
     /// Looks at the ledger until `stop`.
-    pub(crate) async fn watch(&self, stop: CancellationToken) {
+    pub async fn watch(&self, stop: CancellationToken) {
         for look in 0_u32.. {
+            runtime::turn("live.admission");
             let looked = async {
                 self.look(look % STORAGE_EVERY == 0).await;
                 tokio::time::sleep(LOOK_INTERVAL).await;
@@ -119,24 +124,34 @@ impl Admission {
         }
     }
 
-    /// Whether orders are taken at all; asked before anybody signs anything.
+    /// Checks that orders are accepted at all. Asked before a client signs anything.
     ///
     /// # Errors
-    /// Why not, and when to come back.
-    pub(crate) fn open(&self) -> Result<(), Refusal> {
+    /// [`Refusal`].
+    pub fn open(&self) -> Result<(), Refusal> {
+        let settings = self.settings.now();
         let trouble = self.follower.circuit(|circuit| circuit.trouble());
-        self.judge(self.limits.window, trouble)
+        self.judge(&settings, Duration::from_secs(settings.payment_validity_s), trouble)
     }
 
-    /// Whether this order of `payer` may be written, of whose window `left` is left. Counts it as under way.
+    /// Admits an order whose authorization is valid for another `left`, and counts it as under way.
     ///
     /// # Errors
-    /// Why not, and when to come back. Nothing is counted.
-    pub(crate) fn admit(&self, id: PaymentId, parties: (Address, Address), left: Duration) -> Result<(), Refusal> {
-        let now = Utc::now();
-        // First what costs the breaker nothing: it lets one in ten seconds through, and that one shall be written.
-        self.judge(left, None)?;
-        let reserved = self.follower.backlog(|backlog| backlog.reserve(id, parties, self.limits.payer_max, now));
+    /// [`Refusal`]; then it is not counted.
+    pub fn admit(&self, id: PaymentId, parties: (Address, Address), left: Duration) -> Result<(), Refusal> {
+        let admitted = self.try_admit(id, parties, left);
+        if let Err(refusal) = &admitted {
+            REFUSALS.add(&[refusal.why.code()]);
+        }
+        admitted
+    }
+
+    fn try_admit(&self, id: PaymentId, parties: (Address, Address), left: Duration) -> Result<(), Refusal> {
+        let (now, settings) = (Utc::now(), self.settings.now());
+        // The circuit breaker comes last. It lets one order pass in ten seconds, and that one must not be refused here.
+        self.judge(&settings, left, None)?;
+        let reserved =
+            self.follower.backlog(|backlog| backlog.reserve(id, parties, settings.unpaid_orders_per_payer_max, now));
         if let Err(TooMany) = reserved {
             let wait = self.forecast(now).settle;
             return Err(Refusal { why: Closed::PayerBusy, retry_after_s: retry_after(wait) });
@@ -147,26 +162,26 @@ impl Admission {
         })
     }
 
-    /// Whether the order is, or lately was, in the ledger.
-    pub(crate) fn has_seen(&self, id: PaymentId) -> bool {
+    /// Returns true if the order is known to be in the ledger.
+    pub fn has_seen(&self, id: PaymentId) -> bool {
         self.follower.backlog(|backlog| backlog.has_seen(id))
     }
 
-    /// The order was not written.
-    pub(crate) fn release(&self, id: PaymentId) {
+    /// Removes the count of an order that was not written.
+    pub fn release(&self, id: PaymentId) {
         self.follower.backlog(|backlog| backlog.release(id));
     }
 
-    /// What an order that comes now can expect.
-    pub(crate) fn forecast(&self, now: DateTime<Utc>) -> Forecast {
+    /// Predicted waits of an order that arrives now.
+    pub fn forecast(&self, now: DateTime<Utc>) -> Forecast {
         let waiting = self.vitals().lag.map(|lag| usize::try_from(lag).unwrap_or(usize::MAX));
         self.follower.backlog(|backlog| backlog.forecast(waiting, now))
     }
 
-    fn judge(&self, left: Duration, trouble: Option<Trouble>) -> Result<(), Refusal> {
+    fn judge(&self, settings: &Settings, left: Duration, trouble: Option<Trouble>) -> Result<(), Refusal> {
         let forecast = self.forecast(Utc::now());
         let (connected, vitals) = (self.ledger.is_connected(), self.vitals());
-        judge(connected, &vitals, &self.limits, trouble, forecast.settle, left)
+        judge(connected, &vitals, settings, trouble, forecast.settle, left)
             .map_err(|why| Refusal { why, retry_after_s: with_jitter(retry_after(forecast.settle)) })
     }
 
@@ -195,7 +210,7 @@ impl Admission {
 fn judge(
     connected: bool,
     vitals: &Vitals,
-    limits: &Limits,
+    settings: &Settings,
     trouble: Option<Trouble>,
     wait: Duration,
     left: Duration,
@@ -212,21 +227,21 @@ fn judge(
     if trouble.is_some() {
         return Err(Closed::SettlementPaused);
     }
-    if vitals.lag.is_some_and(|lag| lag >= limits.lag_max) {
+    if vitals.lag.is_some_and(|lag| lag >= settings.waiting_orders_max) {
         return Err(Closed::QueueFull);
     }
-    if wait.saturating_mul(2).saturating_add(limits.margin) > left {
+    if wait.saturating_mul(2).saturating_add(Duration::from_secs(settings.payment_margin_s)) > left {
         return Err(Closed::SettlementSlow);
     }
     Ok(())
 }
 
-/// When half of those who wait now have had their turn.
+/// Seconds until half of the orders that wait now have had their turn.
 fn retry_after(wait: Duration) -> u64 {
     (wait.as_secs() / 2).clamp(RETRY_AFTER_S.0, RETRY_AFTER_S.1)
 }
 
-/// Up to half as long again, so that those who were refused together do not come back together.
+/// Up to half as long again, so that clients which were refused together do not return together.
 fn with_jitter(seconds: u64) -> u64 {
     seconds + rand::random_range(0..=seconds / 2)
 }
@@ -239,7 +254,7 @@ mod tests {
 
     #[test]
     fn l5_an_order_is_taken_only_if_it_can_be_kept() {
-        let limits = Limits { lag_max: 20_000, payer_max: 16, window: S(900), margin: S(120) };
+        let settings = Settings::default();
         let well = Vitals { lag: Some(10), full: false, broken: false };
         let cases = [
             ("all is well", true, well, None, 1, 900, Ok(())),
@@ -257,7 +272,7 @@ mod tests {
             ("for ever", true, well, None, u64::MAX / 1_000, 900, Err(Closed::SettlementSlow)),
         ];
         for (name, connected, vitals, trouble, wait, left, expected) in cases {
-            assert_eq!(judge(connected, &vitals, &limits, trouble, S(wait), S(left)), expected, "{name}");
+            assert_eq!(judge(connected, &vitals, &settings, trouble, S(wait), S(left)), expected, "{name}");
         }
     }
 

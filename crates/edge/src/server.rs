@@ -1,11 +1,12 @@
-//! HTTP/1.1 over TCP: limits before a handler sees anything, and an orderly end.
+//! HTTP/1.1 over TCP, with limits before a handler sees anything, and an orderly end.
 //!
-//! Not `axum::serve`, which counts no connections and has one time limit, on headers. HTTP/2 is not spoken: its preface
-//! ends the connection, an upgrade to it is ignored.
+//! `axum::serve` counts no connections and has one time limit, for headers. This server does not speak HTTP/2: its
+//! preface ends the connection, and an upgrade to it is ignored.
 
-mod paced;
-pub(crate) mod strict;
-
+use crate::client::ClientIp;
+use crate::config::EdgeConfig;
+use crate::paced::paced;
+use crate::permits::Permits;
 use axum::Router;
 use axum::http::Request;
 use hyper::body::Incoming;
@@ -22,26 +23,23 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::config::{ADDR_VARIABLE, Edge};
-use crate::limits::{ClientIp, Places};
-
-/// All headers of a request together, bytes; a payment header has up to 16 KiB, and is refused by its own name above
-/// that. More is answered 431 unread.
+/// Longest headers of a request together, bytes. A payment header has up to 16 KiB, and its own error above that. More
+/// is answered with 431, unread.
 const HEADERS_MAX: usize = 64 * 1024;
-/// Connections that wait to be accepted: a thousand clients may come at once.
+/// Connections that wait to be accepted. A thousand clients may come at the same moment.
 const BACKLOG: u32 = 4096;
-/// After an accept that failed: most likely there are no file descriptors left.
+/// Pause after an accept that failed, most likely because there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Who is attacked shall not be drowned in its own log as well.
+/// Shortest time between two warnings of a kind, so that an attack does not fill the log.
 const WARNING_PAUSE: Duration = Duration::from_secs(60);
-/// Requests under way have this long to be answered after a stop; the append of a payment is among them.
+/// Time to answer the requests in progress after a stop; the append of a payment may be among them.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Listens on `addr`.
+/// Listens on `addr`, which the variable `variable` configures.
 ///
 /// # Errors
-/// Names the address and the variable that changes it.
-pub(crate) fn listen(addr: SocketAddr) -> Result<TcpListener, Fatal> {
+/// Names the address and the variable.
+pub fn listen(addr: SocketAddr, variable: &str) -> Result<TcpListener, Fatal> {
     let open = || {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
@@ -49,18 +47,17 @@ pub(crate) fn listen(addr: SocketAddr) -> Result<TcpListener, Fatal> {
         socket.listen(BACKLOG)
     };
     open().map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => Fatal::from(format!(
-            "port {} is taken: {addr} cannot be listened on; {ADDR_VARIABLE} changes it",
-            addr.port()
-        )),
-        _ => Fatal::from(format!("{ADDR_VARIABLE}: cannot listen on {addr}: {e}")),
+        std::io::ErrorKind::AddrInUse => {
+            Fatal::from(format!("port {} is taken: {addr} cannot be listened on; {variable} changes it", addr.port()))
+        }
+        _ => Fatal::from(format!("{variable}: cannot listen on {addr}: {e}")),
     })
 }
 
-/// Answers until `stop`, then finishes what is under way.
-pub(crate) async fn serve(listener: TcpListener, router: Router, edge: Edge, stop: CancellationToken) {
+/// Answers requests until `stop`, then finishes those in progress.
+pub async fn serve(listener: TcpListener, router: Router, edge: EdgeConfig, stop: CancellationToken) {
     let edge = Arc::new(edge);
-    let places = places(&edge);
+    let permits = permits(&edge);
     let mut connections = JoinSet::new();
     let (mut full, mut crowded, mut failed) = (Rarely::default(), Rarely::default(), Rarely::default());
     loop {
@@ -74,12 +71,12 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, edge: Edge, sto
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((socket, peer)) => match places.enter(peer.ip().into()) {
-                Ok(place) => {
+            Ok((socket, peer)) => match permits.enter(peer.ip().into()) {
+                Ok(permit) => {
                     let talk = converse(socket, peer.ip(), router.clone(), Arc::clone(&edge), stop.clone());
                     connections.spawn(async move {
                         talk.await;
-                        drop(place);
+                        drop(permit);
                     });
                 }
                 Err(_) => {
@@ -100,16 +97,16 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, edge: Edge, sto
     }
 }
 
-/// Who may be connected at once. A proxy of ours is one address and many clients: it counts them itself.
-fn places(edge: &Edge) -> Arc<Places> {
+/// Permits for connections. A trusted proxy is one address with many clients, and limits them itself.
+fn permits(edge: &EdgeConfig) -> Arc<Permits> {
     let is_direct = edge.trusted_proxy_hops == 0;
-    Places::new(if is_direct { edge.max_connections_per_ip } else { NonZeroUsize::MAX }, NonZeroUsize::MAX)
+    Permits::new(if is_direct { edge.max_connections_per_ip } else { NonZeroUsize::MAX }, NonZeroUsize::MAX)
 }
 
-/// One connection. Its errors are the client's affair: broken off, malformed, too slow.
-async fn converse(socket: TcpStream, peer: IpAddr, router: Router, edge: Arc<Edge>, stop: CancellationToken) {
+/// Serves one connection. Its errors are the client's: broken off, malformed, too slow.
+async fn converse(socket: TcpStream, peer: IpAddr, router: Router, edge: Arc<EdgeConfig>, stop: CancellationToken) {
     let _ = socket.set_nodelay(true);
-    let (socket, timer) = paced::paced(socket, &edge);
+    let (socket, timer) = paced(socket, &edge);
     let hops = edge.trusted_proxy_hops;
     let router = TowerToHyperService::new(router);
     let answer = service_fn(move |mut request: Request<Incoming>| {
@@ -132,7 +129,7 @@ async fn converse(socket: TcpStream, peer: IpAddr, router: Router, edge: Arc<Edg
     }
 }
 
-/// Something that is said once in [`WARNING_PAUSE`], however often it happens.
+/// A warning that is logged once in [`WARNING_PAUSE`], however often it happens.
 #[derive(Default)]
 struct Rarely(Option<Instant>);
 

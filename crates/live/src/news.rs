@@ -1,68 +1,59 @@
-//! One event of an order as its payer is told it: a server-sent event, rendered once for everybody who listens.
+//! An event of an order as clients see it: a server-sent event, rendered once for all listeners.
 
-use crate::openapi::schemas;
 use alloy_primitives::{Address, B256};
-use axum::body::Bytes;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::{OrderEvent, PaymentId};
 use ledger::Recorded;
 use serde::Serialize;
 use store::{MintStatus, PaymentStatus, StageName};
-use utoipa::ToSchema;
 
-/// What is told, to whom it matters, and its bytes.
+/// An event, the parties concerned, and its frame.
 #[derive(Debug)]
-pub(crate) struct News {
+pub struct News {
     /// Sequence in the ledger, and the `id:` of the frame.
-    pub(crate) seq: u64,
-    pub(crate) id: PaymentId,
-    pub(crate) payer: Address,
-    pub(crate) token: Address,
-    /// Nothing can follow: failed, or minted.
-    pub(crate) last: bool,
-    pub(crate) frame: Bytes,
+    pub seq: u64,
+    /// The order.
+    pub id: PaymentId,
+    /// Its payer.
+    pub payer: Address,
+    /// Its token.
+    pub token: Address,
+    /// True if no event can follow, unless the chain is reorganised deeper than N.
+    pub last: bool,
+    /// The frame of the event stream.
+    pub frame: Bytes,
 }
 
-/// The `data:` of a frame: no signature, no raw transaction.
-#[derive(Serialize, ToSchema)]
+/// The `data:` of a frame. It holds no signature and no raw transaction.
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = News)]
-pub(crate) struct Told<'a> {
+pub struct NewsData<'a> {
     sequence: u64,
     #[serde(rename = "type")]
-    #[schema(value_type = schemas::EventType)]
     kind: &'static str,
-    #[schema(value_type = schemas::PaymentId)]
     payment_queue_id: PaymentId,
-    #[schema(value_type = schemas::Address)]
     payer: Address,
-    #[schema(value_type = schemas::Address)]
     token: Address,
     time: DateTime<Utc>,
-    #[schema(value_type = schemas::PaymentStatus)]
     status: PaymentStatus,
-    #[schema(value_type = schemas::State)]
     state: StageName,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schemas::MintStatus>, nullable = false)]
     mint_status: Option<MintStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schemas::Hash>, nullable = false)]
     tx_hash: Option<B256>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schemas::Reason>, nullable = false)]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     detail: Option<&'a str>,
 }
 
 impl News {
-    /// What `event`, which stands in the ledger as `recorded`, tells of the order of `payer`.
-    pub(crate) fn of(recorded: &Recorded, id: PaymentId, event: &OrderEvent, payer: Address, token: Address) -> Self {
+    /// The news of `event`, which stands in the ledger as `recorded`.
+    pub fn of(recorded: &Recorded, id: PaymentId, event: &OrderEvent, payer: Address, token: Address) -> Self {
         let state = stage_after(event);
         let (reason, detail) = reason(event);
-        let told = Told {
+        let data = NewsData {
             sequence: recorded.seq,
             kind: event.name(),
             payment_queue_id: id,
@@ -76,20 +67,20 @@ impl News {
             reason,
             detail,
         };
-        // JSON on one line: a line break in a text is escaped, so nothing can end the frame early (B54).
-        let data = serde_json::to_string(&told).unwrap_or_default();
+        // JSON on one line: a line break in a text is escaped, so no text can end the frame early.
+        let data = serde_json::to_string(&data).unwrap_or_default();
         let frame = Bytes::from(format!("id: {}\nevent: {}\ndata: {data}\n\n", recorded.seq, event.name()));
         Self { seq: recorded.seq, id, payer, token, last: is_last(event), frame }
     }
 }
 
-/// Whether an order can have another event after this one, unless the chain is reorganised deeper than N.
-pub(crate) fn is_last(event: &OrderEvent) -> bool {
+/// Returns true if no event of the order can follow this one, unless the chain is reorganised deeper than N.
+pub fn is_last(event: &OrderEvent) -> bool {
     matches!(event, OrderEvent::PaymentFailed(_) | OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..))
 }
 
-/// The stage of an order after `event`: each event leads to one. Only of a payment that is open again, or back, while its
-/// mint goes its own way, this is the stage of what the event speaks of; the status has both.
+/// The stage of an order after `event`. When a payment is reverted or restored while its mint stands, this is the stage
+/// of the payment alone; the status shows both.
 fn stage_after(event: &OrderEvent) -> StageName {
     match event {
         OrderEvent::PaymentRequested(_) => StageName::Requested,
@@ -105,7 +96,7 @@ fn stage_after(event: &OrderEvent) -> StageName {
     }
 }
 
-/// The stable code of what waits or has failed, and what the chain said.
+/// The stable code of a wait or failure, and the words of the chain.
 fn reason(event: &OrderEvent) -> (Option<String>, Option<&str>) {
     fn code<T: Serialize>(reason: &T) -> Option<String> {
         serde_json::to_value(reason).ok()?.as_str().map(str::to_owned)

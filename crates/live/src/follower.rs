@@ -1,11 +1,11 @@
-//! The one reader of the ledger in this process: it tells the hub, and keeps the catalogue, the backlog and the breaker.
+//! The one reader of the ledger in this process. It tells the hub, and maintains catalogue, backlog and circuit breaker.
 
-use crate::backlog::{Backlog, Open, Place, Step};
+use crate::backlog::{Backlog, OrderStep, QueuePosition, UnderWay};
 use crate::catalogue::Catalogue;
 use crate::circuit::Circuit;
 use crate::hub::{Hub, KEPT};
 use crate::news::News;
-use crate::records::Records;
+use crate::records::{Records, parties_of};
 use alloy_primitives::Address;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Event, OrderEvent, PaymentId, Purchase};
@@ -17,35 +17,39 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use store::{OpenOrder, StageName};
 
-/// Everything, of which the orders are most. A filter would cost the server a walk over all subjects that match it, at
-/// every look: half of a core at a hundred thousand events.
+/// All subjects; most events are of orders. A narrower filter would cost the server a walk over all matching subjects at
+/// every look, half of a core at a hundred thousand events.
 const EVERYTHING: &str = ">";
-/// Without news for this long it is asked where the ledger ends.
+/// Time without events after which the follower asks for the end of the ledger.
 const QUIET: Duration = Duration::from_millis(250);
-/// So often without any, five seconds, and what the end lacks is not waited for: a damaged ledger may never give it.
+/// Quiet intervals (5 s) after which the follower goes live anyway. Events that are missing at the end of a damaged
+/// ledger never arrive.
 const QUIETS_MAX: u32 = 20;
-/// After reading broke off.
+/// Pause after a read failed.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How far the read models may be behind for the backlog to be taken from there. Catching up takes a second.
+/// Maximum lag of the read models, in events, for the backlog to be taken from them. Catching up takes a second.
 const SEED_LAG_MAX: u64 = 100_000;
-/// Between two tries to take it from there.
+/// Pause between two tries to take the backlog from the read models.
 const SEED_INTERVAL: Duration = Duration::from_secs(1);
-/// A reservation that has become no order within this never will: an append is given up after 10 s.
+/// Longest life of a reservation. An append is given up after 10 s, so a reservation of this age never becomes an order.
 const RESERVED_MAX: TimeDelta = TimeDelta::seconds(30);
 
-pub(crate) struct Follower {
+/// Reads the ledger and maintains the live picture.
+pub struct Follower {
     ledger: Ledger,
     catalogue: Arc<Catalogue>,
-    pub(crate) hub: Arc<Hub>,
+    /// Distributes the news.
+    pub hub: Arc<Hub>,
     backlog: Mutex<Backlog>,
-    /// The backlog was taken from the read models.
+    /// True once the backlog was taken from the read models.
     seeded: AtomicBool,
     circuit: Mutex<Circuit>,
 }
 
 impl Follower {
-    /// Knows nothing until [`Follower::follow`].
-    pub(crate) fn new(ledger: Ledger, catalogue: Arc<Catalogue>, settle_rate: u32) -> Self {
+    /// An empty picture, which [`Follower::follow`] fills. Settlement is assumed to do `settle_rate` orders a second
+    /// until that has been measured.
+    pub fn new(ledger: Ledger, catalogue: Arc<Catalogue>, settle_rate: u32) -> Self {
         let backlog = Mutex::new(Backlog::new(settle_rate));
         Self {
             ledger,
@@ -57,8 +61,8 @@ impl Follower {
         }
     }
 
-    /// Where an order stands in line.
-    pub(crate) fn place(&self, id: PaymentId) -> Option<Place> {
+    /// Position of an order in its queue.
+    pub fn position(&self, id: PaymentId) -> Option<QueuePosition> {
         self.backlog(|backlog| backlog.place(id, Utc::now()))
     }
 
@@ -70,8 +74,8 @@ impl Follower {
         act(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads until `stop`.
-    pub(crate) async fn follow(&self, records: &Records, stop: CancellationToken) {
+    /// Reads the ledger until `stop`.
+    pub async fn follow(&self, records: &Records, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let read = async {
                 if let Err(e) = self.read(records).await {
@@ -83,28 +87,29 @@ impl Follower {
         }
     }
 
-    /// From where reading broke off, or else from the news that are kept for clients who come back; to the ledger's end,
-    /// and on.
+    /// Reads from the event where reading broke off, or else from the oldest news that are kept for clients; to the end
+    /// of the ledger, and on.
     async fn read(&self, records: &Records) -> Result<(), LedgerError> {
         let (created, end) = self.ledger.state().await?;
-        // The same ledger, and no shorter: what is known stays known, and open streams stay open.
+        // The same ledger, and no shorter: the picture stays valid, and open streams stay open.
         let goes_on = self.hub.is_live() && created == self.ledger.incarnation() && self.hub.last() <= end;
         let after = if goes_on { self.hub.last() } else { end.saturating_sub(KEPT as u64) };
         if !goes_on {
             self.hub.restart(after);
-            // What is registered from now on is among the news.
+            // Later registrations are among the events that are read below.
             self.catalogue.load().await?;
             self.backlog(|backlog| backlog.reset(after, []));
             self.seeded.store(false, Ordering::Relaxed);
         }
         let mut seed_at = (!self.seeded.load(Ordering::Relaxed)).then(Instant::now);
         let mut news = self.ledger.follow_from(EVERYTHING, after + 1);
-        // Who comes back before the end was reached would be told that it missed nothing.
+        // A client that reconnects before the end is reached would be told that it missed nothing.
         let (mut last, mut quiets) = (after, 0);
         if after == end {
             self.hub.live();
         }
         loop {
+            runtime::turn("live.follower");
             match tokio::time::timeout(QUIET, news.next()).await {
                 Ok(Some(Ok(recorded))) => {
                     (last, quiets) = (recorded.seq, 0);
@@ -134,7 +139,7 @@ impl Follower {
         }
     }
 
-    /// One event: to the breaker, the backlog, and whoever listens.
+    /// Passes one event to the circuit breaker, the backlog and the listeners.
     async fn tell(&self, recorded: &Recorded) -> Result<(), LedgerError> {
         if let Ok(Event::Token(..)) = &recorded.event {
             self.catalogue.registered(recorded);
@@ -150,7 +155,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Who pays for which token: the order's first event says so. None for an order that nobody can read.
+    /// Payer and token, from the order's first event. Returns `None` if the order cannot be read.
     async fn parties(&self, id: PaymentId, event: &OrderEvent) -> Result<Option<(Address, Address)>, LedgerError> {
         if let OrderEvent::PaymentRequested(request) = event {
             let Purchase::Mint { token, .. } = request.purchase;
@@ -162,15 +167,15 @@ impl Follower {
         Ok(parties_of(&self.ledger.order_history(id).await?))
     }
 
-    /// Takes what is under way from the read models, once they answer: what was requested long ago is not among the
-    /// news. Answers whether it was done.
+    /// Takes the open orders from the read models, because old orders are not among the news. Returns false if that
+    /// failed.
     async fn seed(&self, records: &Records) -> Result<bool, LedgerError> {
         let Some((position, open)) = records.open_orders(self.ledger.incarnation()).await else { return Ok(false) };
         let read = self.hub.last();
         if read.saturating_sub(position) > SEED_LAG_MAX {
             return Ok(false);
         }
-        // What was written between the rows and what this process has read.
+        // The events between the position of the rows and that of this process.
         let mut since = Vec::new();
         let mut between = self.ledger.follow_from(EVERYTHING, position + 1);
         while position < read
@@ -184,7 +189,7 @@ impl Follower {
             };
             since.push((recorded, parties));
         }
-        // At one moment, so that nobody finds half of it.
+        // Under one lock, so that no reader sees half of it.
         self.backlog(|backlog| {
             backlog.reset(position, open.iter().filter_map(|row| open_of(row, Utc::now())));
             for (recorded, parties) in &since {
@@ -198,27 +203,16 @@ impl Follower {
     }
 }
 
-/// The same of a whole history.
-pub(crate) fn parties_of(history: &[Recorded]) -> Option<(Address, Address)> {
-    history.iter().find_map(|recorded| match &recorded.event {
-        Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) => {
-            let Purchase::Mint { token, .. } = request.purchase;
-            Some((request.payer(), token))
-        }
-        _ => None,
-    })
-}
-
-/// A row of the read models as the backlog knows it. How long it has been there is not in the row: less is assumed.
-fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, Open)> {
+/// An order of the backlog from a row of the read models. The row does not tell since when, so `now` is assumed.
+fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, UnderWay)> {
     let (step, seq) = match row.stage {
-        StageName::Requested => (Step::Requested, row.requested_seq),
-        StageName::Deferred => (Step::Deferred, row.requested_seq),
-        StageName::Settling | StageName::Reverted => (Step::Settling, row.requested_seq),
-        StageName::Paid => (Step::Paid, row.paid_seq?),
-        StageName::Minting => (Step::Minting, row.paid_seq?),
-        StageName::MintDeferred | StageName::MintParked => (Step::Held, row.paid_seq?),
+        StageName::Requested => (OrderStep::Requested, row.requested_seq),
+        StageName::Deferred => (OrderStep::Deferred, row.requested_seq),
+        StageName::Settling | StageName::Reverted => (OrderStep::Settling, row.requested_seq),
+        StageName::Paid => (OrderStep::Paid, row.paid_seq?),
+        StageName::Minting => (OrderStep::Minting, row.paid_seq?),
+        StageName::MintDeferred | StageName::MintParked => (OrderStep::Held, row.paid_seq?),
         StageName::Failed | StageName::Lost | StageName::Minted => return None,
     };
-    Some((row.id, Open { payer: row.payer, token: row.token, step, seq, since: now }))
+    Some((row.id, UnderWay { payer: row.payer, token: row.token, step, seq, since: now }))
 }

@@ -1,8 +1,7 @@
-//! What is sold: the tokens of the ledger, in memory, kept up to date by the follower.
+//! The tokens that are sold, in memory. The follower keeps them up to date.
 //!
-//! A token that is not in memory is looked for in the ledger itself: memory may lag, a 404 may not lie.
+//! A token that is not in memory is looked up in the ledger, because memory may lag and the answer must be true.
 
-use crate::error::Problem;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::{Event, TokenEvent, TokenTerms};
@@ -12,19 +11,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
-/// Looks into the ledger at once: unknown tokens cost us a round trip and the asker nothing.
+/// Maximum number of concurrent ledger lookups. An unknown token costs a round trip here, and the client nothing.
 const LOOKUPS: usize = 16;
 
 /// A token that is sold.
 #[derive(Clone, Debug)]
-pub(crate) struct Sold {
-    pub(crate) terms: TokenTerms,
-    /// Sequence of the registration: the order of the list.
-    pub(crate) seq: u64,
-    pub(crate) since: DateTime<Utc>,
+pub struct Sold {
+    /// Its terms.
+    pub terms: TokenTerms,
+    /// Sequence of its registration, which orders the list.
+    pub seq: u64,
+    /// Time of its registration.
+    pub since: DateTime<Utc>,
 }
 
-pub(crate) struct Catalogue {
+/// The tokens that are sold.
+pub struct Catalogue {
     ledger: Ledger,
     chain_id: u64,
     asset: Address,
@@ -33,9 +35,23 @@ pub(crate) struct Catalogue {
     lookups: Semaphore,
 }
 
+/// Why the terms of a token are not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogueError {
+    /// No token with this address is sold here.
+    #[error("no such token is sold here")]
+    Unknown,
+    /// The registrations have not been read yet.
+    #[error("the registrations have not been read yet")]
+    StartingUp,
+    /// The ledger is unavailable.
+    #[error("the ledger is unavailable")]
+    LedgerAway,
+}
+
 impl Catalogue {
-    /// Empty; the follower fills it. Only tokens that are paid for with `asset` on `chain_id` are sold.
-    pub(crate) fn new(ledger: Ledger, chain_id: u64, asset: Address) -> Self {
+    /// An empty catalogue, which the follower fills. Only tokens that are paid for with `asset` on `chain_id` are sold.
+    pub fn new(ledger: Ledger, chain_id: u64, asset: Address) -> Self {
         Self {
             ledger,
             chain_id,
@@ -46,43 +62,46 @@ impl Catalogue {
         }
     }
 
-    /// Whether all tokens that were registered before the start are in memory.
-    pub(crate) fn is_caught_up(&self) -> bool {
+    /// Returns true once all tokens that were registered before the start are in memory.
+    pub fn is_caught_up(&self) -> bool {
         self.caught_up.load(Ordering::Acquire)
     }
 
-    /// The terms of `token`: from memory, and from the ledger where memory does not have it.
-    pub(crate) async fn get(&self, token: Address) -> Result<Arc<Sold>, Problem> {
+    /// The terms of `token`, from memory or else from the ledger.
+    ///
+    /// # Errors
+    /// [`CatalogueError`]. `Unknown` is final only for the moment: a token may be registered later.
+    pub async fn get(&self, token: Address) -> Result<Arc<Sold>, CatalogueError> {
         if let Some(sold) = self.in_memory(token) {
             return Ok(sold);
         }
         let Ok(_permit) = self.lookups.try_acquire() else {
-            return Err(if self.is_caught_up() { Problem::TokenUnknown } else { Problem::StartingUp });
+            return Err(if self.is_caught_up() { CatalogueError::Unknown } else { CatalogueError::StartingUp });
         };
         if !self.ledger.is_connected() {
-            return Err(Problem::LedgerAway);
+            return Err(CatalogueError::LedgerAway);
         }
         match self.ledger.token(token).await {
             Ok(Some(terms)) if self.is_sellable(&terms) => Ok(Arc::new(Sold { terms, seq: 0, since: Utc::now() })),
-            Ok(_) => Err(Problem::TokenUnknown),
+            Ok(_) => Err(CatalogueError::Unknown),
             Err(e) => {
                 tracing::warn!(%token, error = %e, "the terms of {token} could not be read");
-                Err(Problem::LedgerAway)
+                Err(CatalogueError::LedgerAway)
             }
         }
     }
 
     /// All tokens, in the order of their registration.
-    pub(crate) fn all(&self) -> Vec<Arc<Sold>> {
+    pub fn all(&self) -> Vec<Arc<Sold>> {
         let mut all: Vec<_> = self.tokens.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         all.sort_by_key(|sold| sold.seq);
         all
     }
 
-    /// Reads every registration there is.
+    /// Reads every registration.
     ///
     /// # Errors
-    /// `Transient` without an answer; what is in memory stays.
+    /// `Transient` without an answer. The tokens in memory stay.
     pub(crate) async fn load(&self) -> Result<(), LedgerError> {
         for recorded in self.ledger.registrations().await? {
             self.registered(&recorded);
@@ -93,7 +112,7 @@ impl Catalogue {
         Ok(())
     }
 
-    /// One more registration.
+    /// Adds one more registration.
     pub(crate) fn registered(&self, recorded: &Recorded) {
         let Recorded { seq, recorded_at, event, .. } = recorded;
         match event {

@@ -1,27 +1,28 @@
-//! One client's stream of server-sent events.
+//! The stream of server-sent events of one client.
 
-use crate::events::position;
 use crate::hub::Ear;
 use crate::news::News;
-use axum::body::Bytes;
+use bytes::Bytes;
 use futures_util::{Stream, stream};
 use runtime::CancellationToken;
+use serde_json::json;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Between signs of life, for proxies and clients; each carries the position.
+/// Time between signs of life, for proxies and clients. Each carries the position.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A stream lives no longer; its client comes back, perhaps to another instance (S18).
+/// Longest life of a stream. Its client reconnects, perhaps to another instance.
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
-/// How long a client shall wait before it comes back, milliseconds.
+/// Pause of a client before it reconnects, milliseconds.
 const RECONNECT_MS: u32 = 2_000;
 
-pub(crate) struct Feed {
+/// A stream in progress.
+pub struct Feed {
     ear: Ear,
     stop: CancellationToken,
-    /// Last sequence that the client has, or will have once `ready` is sent.
+    /// Last sequence that the client has once `ready` is sent.
     seen: u64,
     ready: VecDeque<Bytes>,
     ended: bool,
@@ -29,38 +30,41 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Of what `ear` hears after sequence `seen`.
-    pub(crate) fn new(ear: Ear, stop: CancellationToken, seen: u64) -> Self {
+    /// A stream of the news that `ear` receives after sequence `seen`, until `stop`.
+    pub fn new(ear: Ear, stop: CancellationToken, seen: u64) -> Self {
         let ready = VecDeque::from([Bytes::from(format!("retry: {RECONNECT_MS}\n\n"))]);
         Self { ear, stop, seen, ready, ended: false, until: Instant::now() + LIFETIME }
     }
 
-    pub(crate) fn push(&mut self, chunk: Bytes) {
+    /// Sends a frame.
+    pub fn push(&mut self, chunk: Bytes) {
         self.ready.push_back(chunk);
     }
 
-    /// Each once, in order: what the client has is left out.
-    pub(crate) fn take(&mut self, news: &News) {
+    /// Sends an event, unless the client has it. Call it in the order of sequences.
+    pub fn take(&mut self, news: &News) {
         if news.seq <= self.seen {
             return;
         }
         self.seen = news.seq;
         self.push(news.frame.clone());
-        // A token or a payer has other orders.
+        // The stream of a token or payer goes on with other orders.
         if news.last && self.ear.is_of_payment() {
             self.ended = true;
             self.push(Bytes::from_static(b": the last event of this payment; close\n\n"));
         }
     }
 
-    pub(crate) fn chunks(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    /// The frames, as the body of an answer.
+    pub fn chunks(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
         stream::unfold(self, |mut feed| async move {
             let chunk = feed.next().await?;
             Some((Ok(chunk), feed))
         })
     }
 
-    /// The next piece; none at the end: of the payment, of this stream's life, of the process, or of the hub's patience.
+    /// The next frame. Returns `None` at the end of the payment, of this stream's life or of the process, and when the
+    /// client reads too slowly.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(chunk) = self.ready.pop_front() {
@@ -69,7 +73,7 @@ impl Feed {
             if self.ended {
                 return None;
             }
-            // Read before it is known that nothing waits: whatever stands up to here was sent.
+            // Read first: all events up to this sequence are in the queue, or were sent.
             let heard = self.ear.hub_last();
             tokio::select! {
                 biased;
@@ -78,11 +82,22 @@ impl Feed {
                 () = tokio::time::sleep_until(self.until) => return None,
                 () = tokio::time::sleep(HEARTBEAT) => {
                     self.seen = self.seen.max(heard);
-                    return Some(position(self.seen));
+                    return Some(position_frame(self.seen));
                 }
             }
         }
     }
+}
+
+/// A frame with a position only. It moves the `Last-Event-ID` of a client, and dispatches no event.
+pub fn position_frame(seq: u64) -> Bytes {
+    Bytes::from(format!("id: {seq}\n\n"))
+}
+
+/// A frame that tells a client to forget its state, load `path`, and continue after `seq`.
+pub fn reset_frame(seq: u64, path: &str) -> Bytes {
+    let data = json!({ "sequence": seq, "reload": path });
+    Bytes::from(format!("id: {seq}\nevent: reset\ndata: {data}\n\n"))
 }
 
 #[cfg(test)]
@@ -114,7 +129,7 @@ mod tests {
         let mut feed = feed(&hub, Topic::Payer(Address::repeat_byte(9)), &stop);
         assert_eq!(told(&mut feed).await.unwrap(), "retry: 2000\n\n");
         let began = Instant::now();
-        // Of others: it concerns this client in nothing but its position.
+        // An event of another payer changes nothing but this client's position.
         hub.tell(news(7, false));
         assert_eq!(told(&mut feed).await.unwrap(), "id: 7\n\n");
         assert_eq!(began.elapsed(), HEARTBEAT);
