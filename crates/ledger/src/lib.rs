@@ -27,6 +27,7 @@ mod provision;
 mod read;
 mod refill;
 mod subjects;
+mod view;
 
 pub use answer::{hand_back, keep};
 pub use append::{Expected, NewEvent};

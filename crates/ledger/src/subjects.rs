@@ -3,7 +3,8 @@
 
 use alloy_primitives::Address;
 use core::fmt::LowerHex;
-use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, SignerEvent, TokenEvent};
+use domain::event::EventType;
+use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, PaymentId, TokenEvent};
 
 /// The one stream.
 pub const STREAM: &str = "LEDGER";
@@ -19,61 +20,35 @@ pub(crate) const REGISTRATIONS: &str = "tokens.*.registered";
 /// The subject of an event: also its CloudEvents `id`, because it is written once.
 pub fn subject(event: &Event) -> String {
     match event {
-        Event::Order(id, event) => {
-            let base = format!("{}.{KIND}.{}", order_prefix(*id), event.name());
-            match event {
-                OrderEvent::PaymentSubmitted(n, _)
-                | OrderEvent::PaymentDeferred(n, _)
-                | OrderEvent::MintSubmitted(n, _)
-                | OrderEvent::MintDeferred(n, _)
-                | OrderEvent::MintParked(n, _)
-                | OrderEvent::PaymentReverted(n, _)
-                | OrderEvent::PaymentRestored(n, _)
-                | OrderEvent::MintReverted(n, _)
-                | OrderEvent::MintRestored(n, _) => format!("{base}.{n}"),
-                OrderEvent::PaymentRequested(_)
-                | OrderEvent::PaymentConfirmed(_)
-                | OrderEvent::PaymentFailed(_)
-                | OrderEvent::MintConfirmed(_) => base,
-            }
-        }
+        Event::Order(id, event) => named(&format!("{}.{KIND}", order_prefix(*id)), event),
         Event::Signer(address, event) => {
-            let prefix = signer_prefix(*address);
-            match event {
-                SignerEvent::Claimed(claim) => format!("{prefix}.claimed.{}", claim.epoch),
-                SignerEvent::Signed(tx) => format!("{prefix}.signed.{}", tx.nonce),
-                SignerEvent::Replaced(n, tx) => format!("{prefix}.replaced.{}.{n}", tx.nonce),
-                SignerEvent::Lost(lost) => format!("{prefix}.lost.{}", lost.nonce),
-                SignerEvent::Settled(settled) => format!("{prefix}.settled.{}", settled.nonce),
-                SignerEvent::Reverted(n, reversal) => format!("{prefix}.reverted.{}.{n}", reversal.nonce),
-                SignerEvent::Resettled(n, settled) => format!("{prefix}.resettled.{}.{n}", settled.nonce),
-            }
+            let name = event.name().trim_start_matches("signer.");
+            below(&signer_prefix(*address), name, &event.numbers())
         }
         Event::Token(address, TokenEvent::Registered(_)) => format!("tokens.{}.registered", hex(*address)),
         Event::Key(key, KeyEvent::Bound(_)) => key_subject(*key),
         Event::Ops(OpsEvent::Parked(parked)) => format!("ops.parked.{}-{}", parked.consumer, parked.sequence),
-        Event::Ops(OpsEvent::Stopped(n, _)) => format!("ops.stopped.{n}"),
-        Event::Ops(OpsEvent::Resumed(n, _)) => format!("ops.resumed.{n}"),
+        Event::Ops(event) => below("ops", event.name().trim_start_matches("ops."), &event.numbers()),
     }
+}
+
+/// The subject of an event below `base`: its name, and the numbers that it carries.
+pub(crate) fn named(base: &str, event: &impl EventType) -> String {
+    below(base, event.name(), &event.numbers())
+}
+
+fn below(base: &str, name: &str, numbers: &[u64]) -> String {
+    let numbers: String = numbers.iter().map(|n| format!(".{n}")).collect();
+    format!("{base}.{name}{numbers}")
 }
 
 /// The CloudEvents type of an event.
 pub fn event_type(event: &Event) -> String {
-    let name = match event {
-        Event::Order(_, event) => event.name(),
-        Event::Signer(_, SignerEvent::Claimed(_)) => "signer.claimed",
-        Event::Signer(_, SignerEvent::Signed(_)) => "signer.signed",
-        Event::Signer(_, SignerEvent::Replaced(..)) => "signer.replaced",
-        Event::Signer(_, SignerEvent::Lost(_)) => "signer.lost",
-        Event::Signer(_, SignerEvent::Settled(_)) => "signer.settled",
-        Event::Signer(_, SignerEvent::Reverted(..)) => "signer.reverted",
-        Event::Signer(_, SignerEvent::Resettled(..)) => "signer.resettled",
-        Event::Token(_, TokenEvent::Registered(_)) => "token.registered",
-        Event::Key(_, KeyEvent::Bound(_)) => "key.bound",
-        Event::Ops(OpsEvent::Parked(_)) => "ops.parked",
-        Event::Ops(OpsEvent::Stopped(..)) => "ops.stopped",
-        Event::Ops(OpsEvent::Resumed(..)) => "ops.resumed",
-    };
+    type_named(event.name())
+}
+
+/// The CloudEvents type of the events of this name.
+pub(crate) fn type_named(name: &str) -> String {
     format!("io.paymint.{name}.v1")
 }
 
