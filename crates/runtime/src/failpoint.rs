@@ -10,6 +10,11 @@ pub fn failpoint(id: &'static str) {
     let _ = id;
 }
 
+/// Reads an environment variable that only test builds honour. Without the feature `failpoints` this is `None`.
+pub fn test_setting(name: &str) -> Option<String> {
+    if cfg!(feature = "failpoints") { std::env::var(name).ok() } else { None }
+}
+
 #[cfg(feature = "failpoints")]
 mod armed {
     use std::sync::OnceLock;
