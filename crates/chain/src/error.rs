@@ -1,21 +1,21 @@
-//! What can go wrong between us and a node. None of it says anything about what is on the chain.
+//! Errors of the communication with a node. None of them says anything about the state of the chain.
 
 use alloy::primitives::Bytes;
 use alloy::rpc::json_rpc::ErrorPayload;
 
-/// An answer that is no answer, or a refusal.
+/// An unusable answer, a refusal, or a wrong configuration.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ChainError {
-    /// No usable answer: unreachable, rate limited, time-out, HTML, truncated, null; or two providers that do not agree.
-    /// Decides nothing; ask again.
+    /// No usable answer: unreachable, rate limited, timed out, HTML, truncated, null, or two providers that disagree.
+    /// It decides nothing; ask again.
     #[error("{operation}: the node gave no usable answer: {cause}")]
     Transient {
         /// The RPC method.
         operation: &'static str,
-        /// What happened.
+        /// The cause.
         cause: String,
     },
-    /// The node answered with an error of the protocol: a revert, a rule of its pool.
+    /// The node answered with a JSON-RPC error: a revert, or a rule of its pool.
     #[error("{operation}: the node refuses: {message} ({code})")]
     Refused {
         /// The RPC method.
@@ -24,16 +24,19 @@ pub enum ChainError {
         code: i64,
         /// Its message.
         message: String,
-        /// Revert data, where there are any.
+        /// Revert data, if there is any.
         data: Option<Bytes>,
     },
-    /// The installation is not what the configuration says: refuse to start.
+    /// The installation contradicts the configuration. The process must not start.
+    /// s the node refuses: {message}
+    /// t the node refused: {message}
     #[error("{0}")]
     Misconfigured(String),
 }
 
 impl ChainError {
-    /// Whether the call was executed and failed: the contract's word. Anything else that is refused is about the node.
+    /// Returns `true` if the call was executed and failed, which is the contract's own verdict. Any other refusal is
+    /// about the node.
     pub fn is_failed_call(&self) -> bool {
         match self {
             Self::Refused { message, .. } => is_failed_call(message),
@@ -42,7 +45,7 @@ impl ChainError {
     }
 }
 
-/// The words of geth (core/vm/errors.go) and anvil for a call that was executed and failed.
+/// Recognises the wording of geth (core/vm/errors.go) and anvil for a call that was executed and failed.
 pub(crate) fn is_failed_call(message: &str) -> bool {
     let text = message.to_lowercase();
     ["revert", "out of gas", "invalid opcode", "invalid jump", "stack underflow", "stack limit", "evm error"]
@@ -50,18 +53,18 @@ pub(crate) fn is_failed_call(message: &str) -> bool {
         .any(|words| text.contains(words))
 }
 
-/// A node's refusal, with the revert data that it may hold.
+/// A node's refusal, with its revert data if there is any.
 pub(crate) fn refused(operation: &'static str, answer: &ErrorPayload) -> ChainError {
     let data = answer.as_revert_data();
     ChainError::Refused { operation, code: answer.code, message: answer.message.to_string(), data }
 }
 
-/// Null where the method owes something.
+/// The error for a `null` from a method that must return a value.
 pub(crate) fn null(operation: &'static str) -> ChainError {
     ChainError::Transient { operation, cause: "null".to_owned() }
 }
 
-/// A whole HTML page is no use in a log.
+/// Shortens a text for logs, because some providers answer with an HTML page.
 pub(crate) fn clip(text: &str) -> String {
     text.chars().take(200).collect()
 }

@@ -1,5 +1,5 @@
-//! Where a service's keys come from: keystore files, or on a development chain the environment itself. No key, password
-//! or path of a URL is ever printed.
+//! Sources of a service's keys: keystore files, or the environment itself on a development chain. No key, password or
+//! URL path is ever printed.
 
 use crate::connect::Chain;
 use crate::error::ChainError;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 const PASSWORD_FILE: &str = "KEYSTORE_PASSWORD_FILE";
 
-/// The keys of a service, not opened yet.
+/// The keys of a service, before they are opened.
 #[derive(Clone, Debug)]
 pub enum KeySource {
     /// In the environment: for development chains.
@@ -27,13 +27,13 @@ pub enum KeySource {
         variable: String,
         /// One key each.
         files: Vec<PathBuf>,
-        /// A line for each file, or one for all.
+        /// One line per file, or one line for all.
         password_file: PathBuf,
     },
 }
 
 impl KeySource {
-    /// Reads `<role>_KEYSTORES` with `KEYSTORE_PASSWORD_FILE`, or `<role>_KEYS`: exactly one of the two must be set.
+    /// Reads `<role>_KEYSTORES` with `KEYSTORE_PASSWORD_FILE`, or `<role>_KEYS`. Exactly one of the two must be set.
     ///
     /// # Errors
     /// Names the variable and its shape.
@@ -58,7 +58,7 @@ impl KeySource {
         }
     }
 
-    /// How many keys there are: one lane each.
+    /// Number of keys: one lane each.
     pub fn count(&self) -> usize {
         match self {
             Self::Plain { keys, .. } => keys.len(),
@@ -66,10 +66,10 @@ impl KeySource {
         }
     }
 
-    /// Opens the keys. Takes about a second a file: that is what makes guessing passwords expensive.
+    /// Opens the keys. Takes about a second per file, which makes guessing passwords expensive.
     ///
     /// # Errors
-    /// `Misconfigured` names the variable and the file; `Transient` when the node does not say whether it is an anvil.
+    /// `Misconfigured` names the variable and the file. `Transient` if the node does not report whether it is an anvil.
     pub async fn open(&self, chain: &Chain) -> Result<Vec<Key>, ChainError> {
         match self {
             Self::Plain { keys, .. } if chain.is_development().await? => Ok(keys.clone()),
@@ -90,7 +90,21 @@ impl KeySource {
     }
 }
 
-/// One password for all files, or one for each, in their order.
+/// Reads one password for all files, or one for each in their order.
+/// s on a development chain {plain} does instead
+/// t on a development chain {plain} is enough
+/// s {plain} is set too, and only one of the two may be
+/// t {plain} is also set, and only one of the two may be set
+/// s holds plain private keys, and the node behind RPC_URL is no anvil: \
+/// t holds plain private keys, and the node behind RPC_URL is not an anvil: \
+/// s the keystores were not opened: {e}
+/// t the keystores could not be opened: {e}
+/// s everybody may use it (mode {:o}): `chmod 600` it
+/// t other users have access (mode {:o}): run `chmod 600` on it
+/// s it holds one password a line, or one for all
+/// t it must hold one password per line and file, or one for all
+/// s no Ethereum V3 keystore, or {PASSWORD_FILE} holds another password ({e})
+/// t not an Ethereum V3 keystore, or {PASSWORD_FILE} holds a wrong password ({e})
 fn passwords(file: &Path, files: usize) -> Result<Vec<String>, ChainError> {
     let bad = |why: String| ChainError::Misconfigured(format!("{PASSWORD_FILE}: {}: {why}", file.display()));
     let mode = fs::metadata(file).map_err(|e| bad(e.to_string()))?.permissions().mode();

@@ -82,7 +82,11 @@ pub(crate) fn compare(what: &str, wanted: &Definition, found: &Value) -> Result<
     for (key, value) in keys {
         let actual = found.get(key).unwrap_or(&Value::Null);
         let absent_means_default = actual.is_null() && is_default(value);
-        if actual != value && !is_within(value, actual) && !absent_means_default && !is_more_replicas(key, value, actual) {
+        if actual != value
+            && !is_within(value, actual)
+            && !absent_means_default
+            && !is_more_replicas(key, value, actual)
+        {
             let difference = format!("{key} is {actual}, not {value}");
             return Err(ConnectError::Drift { what: what.to_owned(), difference });
         }
@@ -93,7 +97,9 @@ pub(crate) fn compare(what: &str, wanted: &Definition, found: &Value) -> Result<
 /// Returns whether every entry of the object `wanted` is in `found`. The server adds entries of its own to `metadata`.
 fn is_within(wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
-        (Value::Object(wanted), Value::Object(found)) => wanted.iter().all(|(key, value)| found.get(key) == Some(value)),
+        (Value::Object(wanted), Value::Object(found)) => {
+            wanted.iter().all(|(key, value)| found.get(key) == Some(value))
+        }
         _ => false,
     }
 }

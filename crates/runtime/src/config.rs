@@ -1,11 +1,11 @@
-//! Configuration: environment variables only. An error names the variable and what it should look like.
+//! Configuration, read from environment variables only. An error names the variable and gives an example of its value.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What is wrong with the configuration. The value itself is not printed: it may be a secret.
+/// An error in the configuration. The value itself is not printed, because it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// Not set.
@@ -16,19 +16,24 @@ pub enum ConfigError {
         /// An example.
         shape: String,
     },
-    /// Set, and of no use.
+    /// Set to an invalid value.
+    /// s {variable} cannot be read: {why}; it looks like {shape}
+    /// t {variable} is invalid: {why}; example: {shape}
+    /// s {variable} is not set; it looks like {shape}
+    /// t {variable} is not set; example: {shape}
     #[error("{variable} cannot be read: {why}; it looks like {shape}")]
     Invalid {
         /// Its name.
         variable: String,
         /// An example.
         shape: String,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
 }
 
-/// A set of variables: the process's own, or one that a test made. Printed, it is their names: values may be secrets.
+/// A set of variables: the process's own, or one made by a test. Printing shows only the names, because values may be
+/// secrets.
 #[derive(Clone, Default)]
 pub struct Env(HashMap<String, String>);
 
@@ -39,12 +44,12 @@ impl fmt::Debug for Env {
 }
 
 impl Env {
-    /// The process's environment. What is not UTF-8 counts as not set.
+    /// The process's environment. A variable that is not UTF-8 counts as not set.
     pub fn process() -> Self {
         Self(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect())
     }
 
-    /// A set made by hand.
+    /// A set of given variables.
     pub fn of<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         Self(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
     }
@@ -60,7 +65,7 @@ impl Env {
         }
     }
 
-    /// The text of a variable that may be left out.
+    /// The text of an optional variable.
     pub fn text_or(&self, variable: &str, default: &str) -> String {
         self.text(variable, "").unwrap_or_else(|_| default.to_owned())
     }
@@ -81,7 +86,7 @@ impl Env {
         })
     }
 
-    /// A value that may be left out, and must parse where it is set.
+    /// A value with a default. If the variable is set, it must parse.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`].
@@ -95,7 +100,7 @@ impl Env {
         }
     }
 
-    /// A value that may be left out altogether.
+    /// An optional value.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`].
@@ -112,7 +117,11 @@ impl Env {
     /// One or more values, separated by commas.
     ///
     /// # Errors
-    /// [`ConfigError`] when there is none, or one does not parse.
+    /// [`ConfigError`] if there is none, or one does not parse.
+    /// s NATS_URL is not set; it looks like nats://127.0.0.1:4222
+    /// t NATS_URL is not set; example: nats://127.0.0.1:4222
+    /// s PORT cannot be read: invalid digit found in string; it looks like 4021
+    /// t PORT is invalid: invalid digit found in string; example: 4021
     pub fn list<T: FromStr>(&self, variable: &str, shape: &str) -> Result<Vec<T>, ConfigError>
     where
         T::Err: fmt::Display,

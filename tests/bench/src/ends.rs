@@ -13,7 +13,8 @@ use crate::process::Services;
 /// No mint for this long: something is stuck.
 const STALL: Duration = Duration::from_secs(45);
 /// What ends an order, well or not.
-const ENDS: [&str; 3] = ["orders.*.*.mint.mint.confirmed", "orders.*.*.mint.payment.failed", "orders.*.*.mint.mint.parked.*"];
+const ENDS: [&str; 3] =
+    ["orders.*.*.mint.mint.confirmed", "orders.*.*.mint.payment.failed", "orders.*.*.mint.mint.parked.*"];
 
 /// Follows the ledger from its beginning until as many orders have ended as `load` says were accepted; answers with what
 /// `load` does.

@@ -1,4 +1,4 @@
-//! What settles money is said by two: a null, or a node that lies, decides nothing alone.
+//! Everything that settles money needs two providers: a null, or a node that lies, decides nothing alone.
 
 use crate::common::{ACCOUNT, Act, Local, connect, included, mined, transient};
 use alloy::primitives::{Bytes, U256};
@@ -62,7 +62,9 @@ async fn f36_a_false_receipt_is_undecided_with_two_and_outvoted_with_three() {
         assert!(matches!(undecided, Err(ChainError::Transient { .. })), "{what}: {undecided:?}");
         assert!(included(&three, hash).await, "{what}");
     }
-    // Nor does one alone say which block stands where, or when it was.
+    // A single one cannot place a block, or date it, either.
+    // S do not say the same
+    // t disagree
     let head = three.head().await.unwrap();
     let height = three.confirmed(head).await.unwrap();
     liar.change("eth_getBlockByNumber", |answer| answer["result"]["timestamp"] = json!("0xffffffff"));
@@ -82,7 +84,7 @@ alloy::sol! {
     }
 }
 
-/// A payment that stands on the chain, three deep.
+/// A payment that is on the chain, three deep.
 async fn paid(local: &Local) -> Authorization {
     let payer: PrivateKeySigner = "0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba".parse().unwrap();
     let (from, to, nonce) = (payer.address(), Address::repeat_byte(5), B256::repeat_byte(6));
@@ -135,7 +137,7 @@ async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invent
     };
     liar.rule(hidden);
     assert!(transient(chain.evidence(&auth, confirmed).await).contains("do not say the same"));
-    // The search of a node that does not have the confirmed block is no search, whoever else says the same.
+    // The search of a node that does not have the confirmed block does not count, even if another node says the same.
     let lagging = connect(&[&one]).await;
     one.rule(move |method, params| match method {
         "eth_getBlockByNumber" => Act::Change(Box::new(|answer| answer["result"] = Value::Null)),
@@ -145,7 +147,8 @@ async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invent
     transient(chain.evidence(&auth, confirmed).await);
     one.pass();
 
-    // Believed alone, refused with another beside it: a payment that is nowhere, made of one that is.
+    // One node alone is believed, and refused beside another: it claims a payment that does not exist, made of one that
+    // does.
     liar.pass();
     let unused = Authorization { nonce: B256::repeat_byte(8), ..auth.clone() };
     assert_eq!(chain.evidence(&unused, confirmed).await.unwrap(), Evidence::Unused);
@@ -164,7 +167,7 @@ async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invent
     transient(chain.evidence(&unused, confirmed).await);
 }
 
-/// The same, of another nonce.
+/// The node's answer about the real payment, changed so that it claims a payment with another nonce.
 fn forged(answer: &Value) -> Value {
     let [real, false_one] = [6, 8].map(|byte| B256::repeat_byte(byte).to_string());
     serde_json::from_str(&answer.to_string().replace(&real, &false_one)).unwrap()
@@ -219,7 +222,7 @@ async fn f36_one_node_alone_skips_no_mint() {
     assert!(matches!(&both, Err(error) if error.is_failed_call()), "{both:?}");
     one.pass();
 
-    // That it would be minted only steers: at worst the transaction says otherwise.
+    // A claim that a mint would succeed is not checked twice: at worst the transaction shows that it is false.
     liar.change("eth_call", move |answer| answer["result"] = minted.clone());
     let unpaid = MintItem { id, payment_key: key, to: Address::repeat_byte(5), quantity: Quantity::new(2).unwrap() };
     let call = chain.mint_call(token, &[unpaid]);
@@ -228,7 +231,7 @@ async fn f36_one_node_alone_skips_no_mint() {
     assert_eq!(chain.simulate_mint(ACCOUNT, &call).await.unwrap(), [MintResult::Unpaid]);
 }
 
-/// A failure is said of the final head (R2): nobody alone makes a block final, or gives it another time.
+/// A failure is decided at the final head (R2): one provider alone cannot make a block final or change its time.
 #[tokio::test]
 async fn f36_r2_one_node_makes_no_block_final_and_gives_it_no_other_time() {
     let local = Local::start().await;

@@ -61,11 +61,11 @@ async fn keystores_open_with_one_password_or_one_each_and_every_refusal_says_wha
     fs::write(&garbage, KEYS[0]).unwrap();
     let garbage = garbage.display().to_string();
     let cases: [(&[&str], &str, u32, &str); 7] = [
-        (&[&one], "hunter3", 0o600, "KEYSTORE_PASSWORD_FILE holds another password"),
+        (&[&one], "hunter3", 0o600, "KEYSTORE_PASSWORD_FILE holds a wrong password"),
         (&[&garbage], "hunter2", 0o600, "SENDER_KEYSTORES: "),
         (&["/nowhere/lane.json"], "hunter2", 0o600, "SENDER_KEYSTORES: /nowhere/lane.json: No such file"),
-        (&[&one], "hunter2", 0o644, "everybody may use it (mode 644): `chmod 600` it"),
-        (&[&one], "hunter2", 0o602, "everybody may use it (mode 602)"),
+        (&[&one], "hunter2", 0o644, "other users have access (mode 644): run `chmod 600` on it"),
+        (&[&one], "hunter2", 0o602, "other users have access (mode 602)"),
         (&[&one], "", 0o600, "it is empty"),
         (&[&one], "hunter2\nhunter3\n", 0o600, "2 lines for 1 keystores"),
     ];
@@ -93,7 +93,7 @@ async fn plain_keys_are_for_anvil_alone() {
 
     proxy.change("web3_clientVersion", |answer| answer["result"] = json!("Geth/v1.16.4"));
     let said = source.open(&chain).await.unwrap_err().to_string();
-    let sentence = "MINTER_KEYS holds plain private keys, and the node behind RPC_URL is no anvil: \
+    let sentence = "MINTER_KEYS holds plain private keys, and the node behind RPC_URL is not an anvil: \
                     use MINTER_KEYSTORES with KEYSTORE_PASSWORD_FILE";
     assert_eq!(said, sentence);
 
@@ -111,7 +111,7 @@ async fn plain_keys_are_for_anvil_alone() {
 fn exactly_one_of_the_two_variables_is_set() {
     let cases: [(&[(&str, &str)], &str); 4] = [
         (&[], "SENDER_KEYSTORES is not set"),
-        (&[("SENDER_KEYS", KEYS[0]), ("SENDER_KEYSTORES", "a.json")], "SENDER_KEYS is set too"),
+        (&[("SENDER_KEYS", KEYS[0]), ("SENDER_KEYSTORES", "a.json")], "SENDER_KEYS is also set"),
         (&[("SENDER_KEYSTORES", "a.json")], "KEYSTORE_PASSWORD_FILE is not set"),
         (&[("SENDER_KEYS", "59c6995e998f97a5")], "SENDER_KEYS cannot be read"),
     ];

@@ -1,4 +1,4 @@
-//! Several providers: one that is away, limited, late or of another chain holds up nothing and decides nothing.
+//! Several providers: one that is unavailable, limited, late or of another chain delays nothing and decides nothing.
 
 use crate::common::{ACCOUNT, Act, Local, Proxy, config, connect, eventually, included, mined, transient};
 use chain::{Address, B256, Broadcast, Bytes, Chain, ChainError};
@@ -68,7 +68,8 @@ async fn f28_one_that_hangs_costs_part_of_a_calls_time_a_few_times_and_takes_nob
     let rested = Instant::now();
     chain.gas_money(ACCOUNT).await.unwrap();
     assert!(rested.elapsed() < Duration::from_secs(1), "it rests: {:?}", rested.elapsed());
-    // Of those who waited for a place, some may get one between the first failure and the third, which begins the rest.
+    // Some of the calls that waited for a permit may get one between the first failure and the third, which begins the
+    // rest.
     assert!(hangs.calls().len() <= 32 + 2, "bounded");
     assert!(good.most_under_way() <= 32, "bounded");
 }
@@ -140,9 +141,9 @@ async fn f31_answers_that_are_none_are_named_decide_nothing_and_the_next_is_aske
         (404, "not here", "HTTP 404"),
         (302, "", "HTTP 302"),
         (200, "<html>welcome</html>", "not JSON-RPC: <html>"),
-        (200, r#"{"jsonrpc":"2.0","id":ID,"result":"0x"#, "breaks off"),
-        (200, r#"{"jsonrpc":"2.0","id":77777,"result":"0x1"}"#, "another question"),
-        (200, r#"{"jsonrpc":"2.0","id":ID,"result":{"no":"number"}}"#, "not what the method answers"),
+        (200, r#"{"jsonrpc":"2.0","id":ID,"result":"0x"#, "truncated"),
+        (200, r#"{"jsonrpc":"2.0","id":77777,"result":"0x1"}"#, "another id"),
+        (200, r#"{"jsonrpc":"2.0","id":ID,"result":{"no":"number"}}"#, "not a valid result of the method"),
         (200, &big, "more than 8388608 bytes"),
     ];
     for (status, body, expected) in cases {
@@ -254,7 +255,7 @@ async fn f34_a_head_that_nobody_else_has_makes_no_block_deep() {
     };
     claims(5);
     assert_eq!(chain.head().await.unwrap().block.number, honest);
-    // Of two that are far apart nobody can say which one is right.
+    // With two providers that are far apart, nothing shows which one is right.
     claims(1_000_000);
     transient(chain.head().await);
     liar.pass();
@@ -279,7 +280,10 @@ async fn f37_a_provider_of_another_chain_is_refused_by_its_host_also_when_it_com
     assert_eq!(text, format!("CHAIN_ID is 84532, but RPC_URL leads to chain 1 at {host}"));
     wrong.change("eth_call", |answer| answer["result"] = json!(B256::repeat_byte(3)));
     let text = refusal(Chain::connect(config(&[&good.url, &wrong.url], &[])).await);
-    assert!(text.contains("does not sign as \"USDC\" version \"2\" at") && text.ends_with(host), "{text}");
+    assert!(
+        text.contains("does not have the EIP-712 domain \"USDC\" version \"2\" at") && text.ends_with(host),
+        "{text}"
+    );
     let text = refusal(Chain::connect(config(&[&good.url, &good.url], &[])).await);
     assert_eq!(text, "RPC_URL names the same provider twice");
 

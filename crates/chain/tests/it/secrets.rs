@@ -1,4 +1,5 @@
-//! What is logged of a provider is its host, at every level: API keys lie in paths. And a lie is told to people.
+//! Logs name a provider by its host only, at every level, because API keys are part of paths. A contradiction is logged
+//! for the operator.
 
 use crate::common::{Local, connect, transient};
 use chain::{Address, Bytes};

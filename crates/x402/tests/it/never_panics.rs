@@ -1,4 +1,4 @@
-//! Twenty thousand spoilt headers: none panics, none that pays pays something else.
+//! Twenty thousand damaged headers: none panics, and none that pays pays something else.
 
 use crate::common::{DAY, MARGIN, NOW, header_name, offer_of, text, vectors};
 use base64::Engine as _;
@@ -20,7 +20,7 @@ impl Random {
         u8::try_from(self.below(256)).unwrap()
     }
 
-    /// One to four small harms: flip, insert, delete, repeat, cut, or a character that JSON cares about.
+    /// One to four small changes: flip, insert, delete, repeat, cut, or a character that is special in JSON.
     fn spoil(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             if bytes.is_empty() {

@@ -1,4 +1,4 @@
-//! The extension `payment-identifier`: offered where it is honoured, read strictly, refused where it cannot be read.
+//! The extension `payment-identifier`: offered where it is honoured, parsed strictly, refused where it is malformed.
 
 use crate::common::{DAY, MARGIN, NOW, base64, good, offer, text, vectors};
 use base64::Engine as _;
@@ -72,7 +72,7 @@ fn an_id_that_cannot_be_read_is_refused_and_not_dropped() {
     assert_eq!((refused.http_status(), refused.code()), (400, "payment_identifier_invalid"));
 }
 
-/// What the id cannot excuse: a payment that is malformed is refused for that first.
+/// A valid id excuses nothing: a malformed payment is refused for its first defect.
 #[test]
 fn a_malformed_field_is_named_before_the_identifier() {
     let mut payment = good();
@@ -102,7 +102,7 @@ fn the_extension_is_in_the_v2_offer_alone_and_only_where_it_is_honoured() {
     assert_eq!(with, without, "and changes nothing else");
 }
 
-/// Clients send all of it back: longest price, a long host, a description of 200 bytes.
+/// Clients send the whole offer back: longest price, a long host, a description of 200 bytes.
 #[test]
 fn the_offer_with_the_extension_stays_under_2_kib() {
     let offer = Offer {

@@ -1,4 +1,4 @@
-//! One authorization is one payment, however it is spelt (B37 to B40), and has one key for ever.
+//! One authorization is one payment, whatever its spelling (B37 to B40), and its key is permanent.
 
 use std::collections::HashSet;
 
@@ -110,7 +110,7 @@ fn the_sender_can_check_again_from_what_was_verified() {
     assert_ne!(transfer_digest(&domain, &terms), B256::ZERO);
 }
 
-/// What a stock client does with our 402: take the entry, sign it, echo it.
+/// A stock client's handling of our 402: take the entry, sign it, echo it.
 #[test]
 fn a_client_that_signs_our_offer_pays_it() {
     use base64::Engine as _;

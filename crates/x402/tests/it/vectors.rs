@@ -1,4 +1,4 @@
-//! Every golden vector of the wire reference: `expect` decides.
+//! Every golden vector of the wire reference. Its field `expect` decides.
 
 use crate::common::{DAY, MARGIN, NOW, header_name, local_offer, offer, offer_of, pay, text, vectors};
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
@@ -8,7 +8,7 @@ use x402::{
     domain_separator, payment_required, recover, settlement_header, transfer_digest, verify, verify_signature,
 };
 
-/// The one valid vector that we refuse, as its note allows: "refusing with invalid_payload is tolerable".
+/// The only valid vector that we refuse, as its note allows: "refusing with invalid_payload is tolerable".
 const TOLERATED: &str = "v2-validBefore-u256-max";
 
 #[test]
@@ -53,7 +53,7 @@ fn every_invalid_vector_is_refused_with_its_reason_and_status() {
     }
 }
 
-/// Not only one of the accepted reasons, but the first choice of the vector.
+/// The reason must be the vector's first choice, not only one that it accepts.
 #[test]
 fn every_invalid_vector_is_refused_with_the_first_choice_of_its_reasons() {
     let cases = vectors(include_str!("../../vectors/invalid.json"));
@@ -138,8 +138,8 @@ fn a_permit2_payment_is_refused_as_unsupported_payload() {
     assert_eq!((refused.reason(), refused.http_status()), ("unsupported_payload_type", 402));
 }
 
-/// B31, B32: EOA payers only. A 1271 signature is by the owner's key, so it recovers another address than
-/// `from`; a 6492 wrapper is known by its suffix. Both end in the reason that the vector expects.
+/// B31, B32: EOA payers only. An ERC-1271 signature is made by the owner's key, so it recovers another address than
+/// `from`. An ERC-6492 wrapper is recognised by its suffix. Both end in the reason that the vector expects.
 #[test]
 fn b31_b32_smart_wallet_payments_are_refused_as_bad_signatures() {
     let file = vectors(include_str!("../../vectors/smart-wallet.json"));

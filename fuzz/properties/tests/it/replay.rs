@@ -1,4 +1,4 @@
-//! The committed corpus, seeds and finds, through the same functions as the fuzzer's.
+//! Replays the committed corpus, seeds and finds, through the functions that the fuzzer uses.
 
 use properties::{Outcome, TARGETS};
 use std::fs;
@@ -28,7 +28,7 @@ fn no_input_of_the_corpus_breaks_a_promise() {
     }
 }
 
-/// Else no edit of it would be worth trying.
+/// Otherwise no edit of it would be worth trying.
 #[test]
 fn the_payment_that_is_edited_is_good_in_both_generations_and_on_both_chains() {
     for mode in ["8", "9", "<", "="] {
@@ -36,7 +36,7 @@ fn the_payment_that_is_edited_is_good_in_both_generations_and_on_both_chains() {
     }
 }
 
-/// It is cloned by everybody.
+/// The corpus is part of every clone of the repository.
 #[test]
 fn the_corpus_stays_small() {
     let files: Vec<PathBuf> = TARGETS.into_iter().flat_map(|(name, _)| corpus(name)).collect();

@@ -1,6 +1,6 @@
-//! The seeds of the corpus: what is known to be sent, made from the golden vectors and the example events.
+//! The seeds of the corpus: known inputs, made from the golden vectors and the example events.
 //!
-//! `UPDATE_SEEDS=1 cargo test -p properties --test it -- seeds::` writes them anew.
+//! `UPDATE_SEEDS=1 cargo test -p properties --test it -- seeds::` writes them again.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -24,7 +24,7 @@ fn text<'a>(value: &'a Value, path: &str) -> &'a str {
     value.pointer(path).unwrap().as_str().unwrap()
 }
 
-/// The mode byte of `properties::payment`, and the JSON where there is base64 to open, else the value.
+/// The mode byte of `properties::payment`, and the JSON if there is base64 to decode, otherwise the value.
 fn payment(v1: bool, local: bool, value: &str) -> Vec<u8> {
     let (is_json, rest) = match BASE64_STANDARD.decode(value) {
         Ok(json) => (true, json),
@@ -71,7 +71,7 @@ fn payments(seeds: &mut Seeds) {
             );
         }
     }
-    // One as it is on the wire, so that base64 is harmed as well.
+    // One as it is on the wire, so that base64 is damaged as well.
     let value = read("crates/x402/vectors/payment-identifier.json");
     let value = text(&value, "/app that adds an id/headerValue");
     seeds.insert("payment/seed-as-sent".into(), format!("0{value}").into_bytes());
@@ -107,7 +107,7 @@ fn logs(seeds: &mut Seeds) {
         let messages: Vec<Vec<u8>> = all.iter().filter(|event| keep(event)).map(message).collect();
         messages.join(&b"\n\n"[..])
     };
-    // Once they overflowed: numbers without a next one, of an order, of a nonce, of a claim.
+    // These once overflowed: the largest numbers of an order, of a nonce and of a claim, which have no successor.
     let id = examples::request().id();
     let last = Event::Order(id, OrderEvent::PaymentDeferred(u32::MAX, examples::deferral()));
     seeds.insert("log/seed-last-number".into(), [message(&request), message(&last)].join(&b"\n\n"[..]));

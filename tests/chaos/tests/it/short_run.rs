@@ -1,4 +1,4 @@
-//! A minute of chaos with every `make test`; the campaign is in docs/RELIABILITY.md.
+//! A minute of chaos with every `make test`; the last campaign is in the README.
 
 use std::path::Path;
 use std::process::Command;

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 /// Funded and unlocked.
 pub const ACCOUNT: Address = alloy::primitives::address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
 
-/// A chain whose blocks are made when the test says so.
+/// A chain whose blocks are mined by the test.
 pub struct Local {
     pub anvil: Anvil,
     pub dev: DevChain,
@@ -78,12 +78,12 @@ impl Local {
     }
 }
 
-/// What a proxy does with a call.
+/// A proxy's treatment of a call.
 pub enum Act {
     Pass,
-    /// Answers by itself: status, `Retry-After`, body. `ID` in the body becomes the question's id.
+    /// Answers without the node: status, `Retry-After`, body. `ID` in the body is replaced by the question's id.
     Answer(u16, Option<u64>, Vec<u8>),
-    /// Answers as the node does, this much later.
+    /// Forwards the node's answer after this delay.
     Late(Duration),
     /// Changes the node's answer.
     Change(Box<dyn Fn(&mut Value) + Send>),
@@ -91,7 +91,7 @@ pub enum Act {
 
 type Rule = Box<dyn Fn(&str, &Value) -> Act + Send + Sync>;
 
-/// A proxy before a node. Ends when it is dropped.
+/// A proxy in front of a node. It ends when it is dropped.
 pub struct Proxy {
     pub url: String,
     at: Arc<Inner>,
@@ -123,7 +123,7 @@ impl Proxy {
         Self { url, at, task }
     }
 
-    /// From now on.
+    /// Sets the treatment of later calls.
     pub fn rule(&self, rule: impl Fn(&str, &Value) -> Act + Send + Sync + 'static) {
         *self.at.rule.lock().unwrap() = Box::new(rule);
     }
@@ -133,7 +133,7 @@ impl Proxy {
         self.rule(move |asked, _| if asked == method { Act::Change(Box::new(change.clone())) } else { Act::Pass });
     }
 
-    /// Answers every call so.
+    /// Answers every call in this way.
     pub fn answer(&self, status: u16, retry_after: Option<u64>, body: &[u8]) {
         let body = body.to_vec();
         self.rule(move |_, _| Act::Answer(status, retry_after, body.clone()));
@@ -143,12 +143,12 @@ impl Proxy {
         self.rule(|_, _| Act::Pass);
     }
 
-    /// Methods asked for since the last look, with their times.
+    /// Methods called since the last look, with their times.
     pub fn calls(&self) -> Vec<(Instant, String)> {
         std::mem::take(&mut *self.at.calls.lock().unwrap())
     }
 
-    /// The most calls that were under way at once.
+    /// The largest number of concurrent calls.
     pub fn most_under_way(&self) -> usize {
         self.at.most.load(Ordering::SeqCst)
     }
@@ -226,7 +226,7 @@ pub async fn included(chain: &Chain, hash: B256) -> bool {
     matches!(chain.inclusion(hash).await, Ok(Inclusion::Included(found)) if found.succeeded)
 }
 
-/// Undecided: nothing may be made of it.
+/// Asserts that the result is undecided.
 #[track_caller]
 pub fn transient<T: std::fmt::Debug>(answer: Result<T, ChainError>) -> String {
     match answer {

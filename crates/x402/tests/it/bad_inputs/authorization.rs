@@ -13,7 +13,7 @@ use x402::{Rejection, decode, verify};
 const TWO_TO_64: &str = "18446744073709551616";
 const TWO_TO_256: &str = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
 
-/// Numbers as the protocol does not spell them.
+/// Numbers in spellings that the protocol does not allow.
 const NO_DECIMALS: [&str; 24] = [
     "",
     " ",

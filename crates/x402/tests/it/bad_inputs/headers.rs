@@ -82,7 +82,7 @@ fn b07_b08_a_header_over_the_cap_is_431_before_it_is_decoded() {
     assert_eq!(answer(one_header(ten_thousand, [])), refused(400, "payment_header_ambiguous"));
 }
 
-/// Our list wanted 8 KiB; clients that echo a long offer are above it.
+/// Clients that echo a long offer send more than 8 KiB.
 #[test]
 fn b07_a_payment_of_8_kib_and_one_byte_is_still_looked_at() {
     let padded = |bytes: usize| format!("{}{}", good(), " ".repeat(bytes / 4 * 3 - good().to_string().len()));

@@ -1,8 +1,8 @@
-//! Bad inputs B01 to B36 of docs/CATALOGUE.md, as far as they end in this crate: what is sent, and what is answered.
+//! Bad inputs B01 to B36, as far as this crate decides them: what is sent, and what is answered.
 //!
 //! B37 to B40 are in `same_payment.rs`, B31 and B32 also among the vectors. Not in this crate, because they need the
-//! past, the chain or the connection: B15, B33, B37, B38, B41 to B44. Where the list and what is done differ, ADR 8 says
-//! why.
+//! past, the chain or the connection: B15, B33, B37, B38, B41 to B44. Where the original list and the behaviour differ,
+//! ADR 8 gives the reason.
 
 mod authorization;
 mod envelope;
@@ -14,7 +14,7 @@ use crate::common::{base64, good, offer, pay, pay_text, payload, sign, v1_json};
 use serde_json::Value;
 use x402::{HeaderName, Rejection, Verified};
 
-/// Taken, or the status, the code, and the field or term that is named (empty where none is).
+/// The outcome: accepted, or the status, the code, and the named field or term (empty if none).
 type Answer = Result<(), (u16, &'static str, &'static str)>;
 
 const TAKEN: Answer = Ok(());
@@ -33,7 +33,7 @@ const fn differs(term: &'static str) -> Answer {
     Err((402, "payment_terms_mismatch", term))
 }
 
-/// The outcome as a client sees it. Every refusal is short, and has its three names.
+/// The outcome as a client sees it. Every refusal is short and has its three names.
 fn answer<T>(result: Result<T, Rejection>) -> Answer {
     let Err(rejection) = result else { return TAKEN };
     assert!(rejection.to_string().len() <= 200 && !rejection.reason().is_empty());

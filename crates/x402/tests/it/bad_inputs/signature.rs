@@ -1,4 +1,4 @@
-//! B30 to B36: the form of a signature, and whose it is over what.
+//! B30 to B36: the form of a signature, its signer and the signed terms.
 
 use super::{Answer, TAKEN, answer, malformed, pay_header, pay_v1_with, refused};
 use crate::common::{
@@ -80,7 +80,7 @@ fn malleate(signature: &mut [u8]) {
     signature[64] = 55 - signature[64];
 }
 
-/// The same signature in 64 bytes: v is the top bit of s.
+/// The signature of the payment in 64 bytes: v is the top bit of s.
 fn compact(signature: &mut Vec<u8>) {
     let odd = signature.pop() == Some(28);
     signature[32] |= if odd { 0x80 } else { 0 };
@@ -154,7 +154,7 @@ fn b36_a_good_signature_by_another_key_is_refused() {
     assert_eq!(answer(pay_header(base64(json.to_string()))), MISMATCH);
 }
 
-/// What was signed is what counts: a field that is changed afterwards, within what the offer allows.
+/// Only the signed values count: a field that is changed afterwards is refused, even within what the offer allows.
 #[test]
 fn b36_a_field_changed_after_signing_is_refused() {
     type Change = fn(&mut Authorization);

@@ -1,4 +1,4 @@
-//! B20 to B24: asset, payee and price of the echoed terms; who pays whom.
+//! B20 to B24: asset, payee and price of the echoed terms, and payers that are not allowed.
 
 use super::{Answer, TAKEN, answer, differs, malformed, pay_v1_with, refused};
 use crate::common::{
@@ -95,7 +95,8 @@ fn b24_a_payer_who_is_payee_asset_or_nobody_is_refused() {
     }
 }
 
-/// One of our own lanes that pays is a payer like any other: its money moves to the payee. This crate knows no lanes.
+/// A payer that is one of our own lanes is a payer like any other: its money moves to the payee. This crate knows no
+/// lanes.
 #[test]
 fn b24_a_relayer_who_signs_pays_like_anybody() {
     let relayer = [9; 32];

@@ -1,9 +1,10 @@
-//! What the tests share: the offers of the vectors, a payer's key, and headers made to order.
+//! Shared by the tests: the offers of the vectors, a payer's key, and headers made to order.
 
 use alloy_primitives::{Address, B256, U256, address, hex, keccak256};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use secp256k1::{Message, Secp256k1, SecretKey};
+use secp256k1::ecdsa::RecoverableSignature;
+use secp256k1::{Message, SecretKey};
 use serde_json::{Value, json};
 use x402::{
     Authorization, HeaderName, Network, Offer, Rejection, Verified, decode, domain_separator, transfer_digest, verify,
@@ -11,9 +12,9 @@ use x402::{
 
 /// The clock of every vector, seconds.
 pub const NOW: u64 = 1_800_000_000;
-/// The margin of the references, seconds: the vectors are cut for it.
+/// The margin of the reference servers, seconds. The vectors assume it.
 pub const MARGIN: u64 = 6;
-/// D2.
+/// The longest validity that is accepted, seconds.
 pub const DAY: u64 = 86_400;
 /// anvil key #2, the payer of the vectors.
 pub const KEY: [u8; 32] = hex!("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a");
@@ -91,17 +92,17 @@ pub fn authorization(offer: &Offer) -> Authorization {
 }
 
 pub fn address_of(key: [u8; 32]) -> Address {
-    let key = SecretKey::from_byte_array(key).unwrap().public_key(&Secp256k1::new());
+    let key = SecretKey::from_secret_bytes(key).unwrap().public_key();
     Address::from_slice(&keccak256(&key.serialize_uncompressed()[1..])[12..])
 }
 
 pub fn sign_digest(digest: B256, key: [u8; 32]) -> [u8; 65] {
-    let secret = SecretKey::from_byte_array(key).unwrap();
+    let secret = SecretKey::from_secret_bytes(key).unwrap();
     let message = Message::from_digest(digest.0);
-    let (id, rs) = Secp256k1::new().sign_ecdsa_recoverable(message, &secret).serialize_compact();
+    let (id, rs) = RecoverableSignature::sign_ecdsa_recoverable(message, &secret).serialize_compact();
     let mut signature = [0; 65];
     signature[..64].copy_from_slice(&rs);
-    signature[64] = 27 + u8::try_from(i32::from(id)).unwrap();
+    signature[64] = 27 + u8::from(id);
     signature
 }
 

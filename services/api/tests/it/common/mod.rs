@@ -16,7 +16,8 @@ use neighbours::{Nats, NatsOptions, Postgres, PostgresOptions, Tools};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, StatusCode};
 use runtime::{CancellationToken, Env};
-use secp256k1::{Message, Secp256k1, SecretKey};
+use secp256k1::ecdsa::RecoverableSignature;
+use secp256k1::{Message, SecretKey};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -272,16 +273,17 @@ fn payload(terms: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) ->
 }
 
 pub fn address_of(key: [u8; 32]) -> Address {
-    let key = SecretKey::from_byte_array(key).unwrap().public_key(&Secp256k1::new());
+    let key = SecretKey::from_secret_bytes(key).unwrap().public_key();
     Address::from_slice(&keccak256(&key.serialize_uncompressed()[1..])[12..])
 }
 
 fn sign(digest: B256) -> [u8; 65] {
-    let secret = SecretKey::from_byte_array(KEY).unwrap();
-    let (id, rs) = Secp256k1::new().sign_ecdsa_recoverable(Message::from_digest(digest.0), &secret).serialize_compact();
+    let secret = SecretKey::from_secret_bytes(KEY).unwrap();
+    let (id, rs) =
+        RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &secret).serialize_compact();
     let mut signature = [0; 65];
     signature[..64].copy_from_slice(&rs);
-    signature[64] = 27 + u8::try_from(i32::from(id)).unwrap();
+    signature[64] = 27 + u8::from(id);
     signature
 }
 
