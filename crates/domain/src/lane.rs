@@ -13,6 +13,7 @@ pub use tend::{CALL_GAS, Look, Rest, STUCK_BLOCKS, Seen, Step, tend};
 
 use crate::event::{Claimed, OpenTx, Purpose, SignerEvent};
 use alloy_primitives::Address;
+use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A lane: a key and what it signs for. The first claim of a key decides its purpose permanently.
@@ -28,6 +29,13 @@ impl LaneId {
     /// The lane of `signer` for `purpose`.
     pub const fn new(signer: Address, purpose: Purpose) -> Self {
         Self { signer, purpose }
+    }
+}
+
+/// The account: enough for a person who reads a log.
+impl fmt::Display for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.signer.fmt(f)
     }
 }
 

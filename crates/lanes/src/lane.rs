@@ -191,6 +191,18 @@ impl SignerLane {
         vec![new(SignerEvent::Claimed(claim), self.folded.version), new(event, Some(empty))]
     }
 
+    /// Appends. After `Stale` the lane is read anew.
+    pub(crate) async fn write(&mut self, events: &[NewEvent]) -> Result<(), LaneError> {
+        match self.ledger.append(events).await {
+            Ok(_) => Ok(()),
+            Err(AppendError::WrongVersion) => {
+                self.catch_up().await?;
+                Err(LaneError::Stale)
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
     /// After an append that was refused: what has been written since. Where reading on shows nothing, the lane is loaded
     /// anew, because something was missed.
     async fn catch_up(&mut self) -> Result<(), LaneError> {

@@ -142,7 +142,7 @@ impl SignerLane {
         let Some(open) = self.lane.open.get(&nonce) else { return Ok(()) };
         let tx = self.chain.replace(&self.key, open.latest(), fees)?;
         let replaced = self.events(SignerEvent::Replaced(open.next_replacement(), tx.clone()));
-        self.ledger.append(&replaced).await?;
+        self.write(&replaced).await?;
         failpoint("C11");
         tracing::warn!(signer = %self.address(), nonce, tx = %tx.tx_hash, max_fee_wei = fees.max_fee_wei, "replaced at higher fees");
         self.window.shrink();
@@ -168,7 +168,7 @@ impl SignerLane {
         }
         // Last, because it says that all is free (F07).
         events.extend(last);
-        self.ledger.append(&events).await?;
+        self.write(&events).await?;
         self.refresh().await
     }
 
@@ -181,7 +181,7 @@ impl SignerLane {
         }
         tracing::error!(signer = %self.address(), nonce, to, "nonces were used by somebody else who has this key");
         let lost = self.events(SignerEvent::Lost(Lost { nonce, account_nonce: to, block }));
-        self.ledger.append(&lost).await?;
+        self.write(&lost).await?;
         self.refresh().await
     }
 

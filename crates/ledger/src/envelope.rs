@@ -11,11 +11,11 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use cloudevents::event::SpecVersion;
 use cloudevents::{AttributesReader, EventBuilder, EventBuilderV10};
-use domain::event::{OpenTx, Purpose};
 use domain::event::{
     Claimed, Deferral, Lost, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Resumed, Reversal, Settled,
     Stopped, Submission,
 };
+use domain::event::{OpenTx, Purpose};
 use domain::{
     Event, IdempotencyKey, KeyBound, KeyEvent, LaneId, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent,
     TokenEvent, TokenTerms,

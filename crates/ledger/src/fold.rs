@@ -4,9 +4,9 @@ use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
 use crate::subjects::{key_subject, order_filter, order_repeats, order_singles, registrations_filter, token_subject};
+use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::{Event, IdempotencyKey, KeyEvent, Order, PaymentId, TokenEvent, TokenTerms, order};
-use alloy_primitives::Address;
 use std::collections::HashMap;
 
 /// A folded aggregate and the version that an append must name.

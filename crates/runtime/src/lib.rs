@@ -9,7 +9,7 @@ mod stop;
 mod telemetry;
 
 pub use config::{ConfigError, Env};
-pub use failpoint::{failpoint, test_setting};
+pub use failpoint::{failpoint, set_test_setting, test_setting};
 pub use health::{Health, serve_health};
 pub use stop::{Fatal, STOP_TIMEOUT, join, stop_on_signal, unfailing};
 pub use telemetry::telemetry;

@@ -138,7 +138,7 @@ async fn lanes(stack: &Stack, entries: &[Entry], found: &mut Vec<String>) {
     let mut lost: BTreeSet<(Address, u64)> = BTreeSet::new();
     for entry in entries {
         let parts: Vec<&str> = entry.subject.split('.').collect();
-        let ["signers", signer, kind, number, ..] = parts.as_slice() else { continue };
+        let ["signers", signer, _, _, kind, number, ..] = parts.as_slice() else { continue };
         let (signer, nonce): (Address, u64) = (signer.parse().unwrap(), number.parse().unwrap());
         // Of a lane that was only claimed, nothing may be on the chain.
         let used = used.entry(signer).or_default();
