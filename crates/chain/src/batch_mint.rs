@@ -155,14 +155,14 @@ async fn simulate(node: &Node, request: &TransactionRequest, count: usize) -> Re
     let transient = |cause: String| ChainError::Transient { operation: "batchMint", cause };
     let answer = match node.call(request).await {
         Err(ChainError::Refused { data: Some(data), .. }) if data.starts_with(&MintToken::NotMinter::SELECTOR) => {
-            return Err(transient("the signer is no minter of the token's factory".to_owned()));
+            return Err(transient("the signer is not a minter of the token's factory".to_owned()));
         }
         Err(refused) if refused.is_failed_call() => return Ok(Simulation::Whole(refused)),
         answer => answer?,
     };
     let results = MintToken::batchMintCall::abi_decode_returns(&answer).map_err(|e| transient(e.to_string()))?;
     if results.len() != count {
-        return Err(transient("another number of results than of items".to_owned()));
+        return Err(transient("the number of results differs from the number of items".to_owned()));
     }
     Ok(Simulation::Each(results.iter().map(|code| MintResult::of(*code)).collect()))
 }
@@ -179,10 +179,6 @@ fn minted_in(log: &Log, key: PaymentKey) -> Option<(B256, BlockRef)> {
 impl Included {
     /// The result of each of `count` items, from the token's `MintBatch` event in this receipt. `None` if there is no
     /// such event, because the transaction reverted.
-    /// s another number of results than of items
-    /// t the number of results differs from the number of items
-    /// s the signer is no minter of the token's factory
-    /// t the signer is not a minter of the token's factory
     pub fn mint_results(&self, token: Address, count: usize) -> Option<Vec<MintResult>> {
         let batch = self
             .logs

@@ -16,7 +16,7 @@ pub enum ChainError {
         cause: String,
     },
     /// The node answered with a JSON-RPC error: a revert, or a rule of its pool.
-    #[error("{operation}: the node refuses: {message} ({code})")]
+    #[error("{operation}: the node refused: {message} ({code})")]
     Refused {
         /// The RPC method.
         operation: &'static str,
@@ -28,8 +28,6 @@ pub enum ChainError {
         data: Option<Bytes>,
     },
     /// The installation contradicts the configuration. The process must not start.
-    /// s the node refuses: {message}
-    /// t the node refused: {message}
     #[error("{0}")]
     Misconfigured(String),
 }

@@ -177,8 +177,6 @@ fn transfer_input(auth: &Authorization, signature: &SignatureBytes) -> Bytes {
 }
 
 /// Translates USDC's revert strings. Source: FiatTokenV2_2's public revert strings, which the project's double repeats.
-/// s usdcs_words_become_reasons
-/// t usdcs_revert_strings_become_reasons
 fn reason_of(text: &str) -> WaitReason {
     let cases = [
         ("transfer amount exceeds balance", WaitReason::Unfunded),
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn usdcs_words_become_reasons() {
+    fn usdcs_revert_strings_become_reasons() {
         assert_eq!(reason_of("ERC20: transfer amount exceeds balance"), WaitReason::Unfunded);
         assert_eq!(
             reason_of("FiatTokenV2: authorization is used or canceled"),

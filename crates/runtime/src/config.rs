@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// Not set.
-    #[error("{variable} is not set; it looks like {shape}")]
+    #[error("{variable} is not set; example: {shape}")]
     Missing {
         /// Its name.
         variable: String,
@@ -17,11 +17,7 @@ pub enum ConfigError {
         shape: String,
     },
     /// Set to an invalid value.
-    /// s {variable} cannot be read: {why}; it looks like {shape}
-    /// t {variable} is invalid: {why}; example: {shape}
-    /// s {variable} is not set; it looks like {shape}
-    /// t {variable} is not set; example: {shape}
-    #[error("{variable} cannot be read: {why}; it looks like {shape}")]
+    #[error("{variable} is invalid: {why}; example: {shape}")]
     Invalid {
         /// Its name.
         variable: String,
@@ -118,10 +114,6 @@ impl Env {
     ///
     /// # Errors
     /// [`ConfigError`] if there is none, or one does not parse.
-    /// s NATS_URL is not set; it looks like nats://127.0.0.1:4222
-    /// t NATS_URL is not set; example: nats://127.0.0.1:4222
-    /// s PORT cannot be read: invalid digit found in string; it looks like 4021
-    /// t PORT is invalid: invalid digit found in string; example: 4021
     pub fn list<T: FromStr>(&self, variable: &str, shape: &str) -> Result<Vec<T>, ConfigError>
     where
         T::Err: fmt::Display,
@@ -156,9 +148,9 @@ mod tests {
     fn a_configuration_error_names_the_variable_and_its_shape() {
         let env = Env::of([("PORT", "eighty"), ("EMPTY", " ")]);
         let missing = env.text("NATS_URL", "nats://127.0.0.1:4222").map_err(|e| e.to_string());
-        assert_eq!(missing, Err("NATS_URL is not set; it looks like nats://127.0.0.1:4222".to_owned()));
+        assert_eq!(missing, Err("NATS_URL is not set; example: nats://127.0.0.1:4222".to_owned()));
         let invalid = env.parse::<u16>("PORT", "4021").map_err(|e| e.to_string());
-        assert_eq!(invalid, Err("PORT cannot be read: invalid digit found in string; it looks like 4021".to_owned()));
+        assert_eq!(invalid, Err("PORT is invalid: invalid digit found in string; example: 4021".to_owned()));
         assert!(env.text("EMPTY", "something").is_err());
         assert_eq!(env.parse_or("ABSENT", "4021", 7_u16), Ok(7));
         assert!(env.parse_or("PORT", "4021", 7_u16).is_err());

@@ -34,7 +34,7 @@ pub struct DevChain {
     chain_id: u64,
 }
 
-/// What a token is made of.
+/// The terms of a token.
 #[derive(Clone, Debug)]
 pub struct NewToken {
     /// ERC-20 name.
@@ -47,7 +47,7 @@ pub struct NewToken {
     pub max_units: u64,
     /// Atomic USDC a unit.
     pub unit_price: Usdc,
-    /// Who earns.
+    /// The earner.
     pub creator: Address,
 }
 

@@ -22,7 +22,7 @@ use std::{
 pub(crate) const SERVER: &str = "postgres";
 /// The role that owns the database, and the database.
 const NAME: &str = "paymint";
-/// What root shares with the account that runs PostgreSQL. Persistent, as the clusters in it are.
+/// Directory that root shares with the account that runs PostgreSQL. It is persistent, like the clusters in it.
 const SHARED_DIR: &str = "/var/lib/paymint";
 /// Part of the template's name; count it up when [`initialize`] changes.
 const TEMPLATE_VERSION: u32 = 2;

@@ -45,7 +45,7 @@ pub enum NeighbourError {
     Files {
         /// Which server it was for.
         server: &'static str,
-        /// What was tried, as a verb phrase.
+        /// The action that failed, as a verb phrase.
         action: &'static str,
         /// On what.
         path: PathBuf,
@@ -99,13 +99,13 @@ pub enum NeighbourError {
     Refused {
         /// Which server.
         server: &'static str,
-        /// What is wrong, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
 }
 
 impl NeighbourError {
-    /// Whether another process took the port between our choice of it and the server's own bind.
+    /// Returns `true` if another process took the port between its choice and the server's own bind.
     pub(crate) fn is_lost_port(&self) -> bool {
         let Self::Ended { tail, .. } = self else { return false };
         let tail = tail.to_ascii_lowercase();

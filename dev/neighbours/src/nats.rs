@@ -15,9 +15,9 @@ use std::{
 
 const SERVER: &str = "nats-server";
 
-/// Go's garbage collector, unless this process's environment says otherwise: it walks the index of all subjects, which
-/// stays for ever, each time the heap has grown by so many percent. With Go's own 100 it took more than half of the
-/// server's processor time at 700,000 subjects, with 400 a fifth, for about 2 GiB (docs/RUNBOOK.md).
+/// Setting of Go's garbage collector, unless this process's environment has one. The collector walks the index of all
+/// subjects, which only grows, each time the heap has grown by this percentage. With Go's default of 100 it took more
+/// than half of the server's processor time at 700,000 subjects, with 400 a fifth, for about 2 GiB (docs/RUNBOOK.md).
 const GARBAGE_COLLECTOR: (&str, &str) = ("GOGC", "400");
 
 /// How to start a nats-server. Fill the rest with `..NatsOptions::default()`.

@@ -22,8 +22,8 @@ pub struct PostgresOptions {
     pub port: Option<u16>,
     /// The environment variable that changes `port`, for the error that it is taken.
     pub port_variable: &'static str,
-    /// What is committed survives a loss of power. Tests may do without, which is faster where the disk is slow; a kill
-    /// of the server loses nothing even so.
+    /// `true` if committed data survive a loss of power. Tests may do without, which is faster on a slow disk. A kill
+    /// of the server loses nothing in either case.
     pub durable: bool,
 }
 

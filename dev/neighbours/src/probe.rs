@@ -13,7 +13,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// `/varz` is the largest answer read here, about 4 kB.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
-/// What a server must answer to count as started.
+/// The answer with which a server counts as started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Probe {
     /// The `INFO` greeting to clients, and 200 from the monitor's `/healthz` (JetStream has recovered).
@@ -25,7 +25,7 @@ pub(crate) enum Probe {
 }
 
 impl Probe {
-    /// Whether the server answers as it should. An error is a no, too.
+    /// Returns `true` if the server gives the expected answer. An error counts as no.
     pub(crate) async fn answers(self) -> bool {
         let answer = async {
             match self {

@@ -36,7 +36,7 @@ const TAIL_BYTES_MAX: u64 = 16 * 1024;
 /// A log larger than this is moved to `<name>.log.old` at the next start.
 const LOG_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
-/// What it takes to start one server.
+/// Everything that is needed to start one server.
 pub(crate) struct Launch {
     pub(crate) server: &'static str,
     pub(crate) program: PathBuf,

@@ -42,7 +42,7 @@ impl Account {
         command.uid(self.uid).gid(self.gid);
     }
 
-    /// Whether this account can get at `path`: every directory above it, and itself, lets it pass.
+    /// Returns `true` if this account can reach `path`: it may enter every directory above it, and the path itself.
     pub(crate) fn reaches(self, path: &Path) -> bool {
         let Ok(path) = path.canonicalize() else { return false };
         path.ancestors().all(|at| {
@@ -65,7 +65,7 @@ impl Account {
     }
 }
 
-/// Whether `path` belongs to whom we are.
+/// Returns `true` if `path` belongs to the account of this process.
 pub(crate) fn is_ours(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| Uid::from_raw(found.uid()) == geteuid())
 }

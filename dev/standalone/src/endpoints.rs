@@ -32,7 +32,7 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// Of a running installation.
+    /// The endpoints of a running installation.
     pub fn of(servers: &Servers, shop: &Shop, api: SocketAddr) -> Self {
         Self {
             api: format!("http://{api}"),

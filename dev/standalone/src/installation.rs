@@ -14,8 +14,7 @@ use tokio::task::JoinHandle;
 /// The API answers within this after its start, or something is wrong.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the API takes, and from whom, which whoever starts an installation may change: a test of it asks more often than
-/// a person.
+/// Limits of the API that the environment of an installation may change: a test asks more often than a person.
 const LIMITS: [&str; 9] = [
     "RATE_PER_IP",
     "RATE_TOTAL",
@@ -31,7 +30,7 @@ const LIMITS: [&str; 9] = [
 /// A stop in the middle of a start: what has started is ended, and every step may be repeated.
 const STOPPED: &str = "stopped before it was ready";
 
-/// What to start.
+/// The options of an installation.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The servers.
@@ -46,7 +45,7 @@ pub struct Options {
 pub struct Installation {
     /// The servers.
     pub servers: Servers,
-    /// What is on the chain.
+    /// The deployed contracts and the token.
     pub shop: Shop,
     /// Where the API listens.
     pub api: SocketAddr,

@@ -14,7 +14,7 @@ const CHAIN_DUMP_INTERVAL: Duration = Duration::from_secs(15);
 /// Ten seconds are allowed for everything, and services take up to five of them.
 const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What is asked of the servers.
+/// The options of the servers.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Where their data are.

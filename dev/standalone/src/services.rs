@@ -41,7 +41,7 @@ pub fn environment(servers: &Servers, shop: &Shop, api: SocketAddr) -> BTreeMap<
     environment
 }
 
-/// What one service is given of `environment`: its own user of the ledger, and nobody else's.
+/// The part of `environment` for one service: only its own user of the ledger.
 pub fn of<K: Ord + Clone + Borrow<str>>(service: &str, environment: &BTreeMap<K, String>) -> BTreeMap<K, String> {
     let own = LEDGER_URLS.iter().find(|(name, _)| *name == service).and_then(|(_, own)| environment.get(*own));
     let given = environment.iter().filter(|(name, _)| LEDGER_URLS.iter().all(|(_, url)| (*name).borrow() != *url));

@@ -16,7 +16,7 @@ const SOURCE: &str = "/paymint/standalone";
 /// USDC for the demo's payer: 1,000 dollars of play money.
 const PLAY_MONEY: Usdc = Usdc(1_000_000_000);
 
-/// What is on the chain.
+/// The deployed contracts and the token.
 #[derive(Clone, Debug)]
 pub struct Shop {
     /// The USDC double.

@@ -1,4 +1,4 @@
-//! Who connects to the ledger as whom: the users of `nats/server.conf`, with passwords of this installation.
+//! Users of the ledger: those of `nats/server.conf`, with passwords of this installation.
 
 use neighbours::{Nats, NatsOptions, NeighbourError};
 use std::collections::BTreeMap;

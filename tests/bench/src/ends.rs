@@ -12,7 +12,7 @@ use crate::process::Services;
 
 /// No mint for this long: something is stuck.
 const STALL: Duration = Duration::from_secs(45);
-/// What ends an order, well or not.
+/// Events that end an order, successfully or not.
 const ENDS: [&str; 3] =
     ["orders.*.*.mint.mint.confirmed", "orders.*.*.mint.payment.failed", "orders.*.*.mint.mint.parked.*"];
 

@@ -70,7 +70,7 @@ impl Payers {
         self.signed_by(0, terms, first, count)
     }
 
-    /// The same, each signed by the payer after the one that it names: good in form, and nobody's.
+    /// Like [`Payers::sign`], but each payment is signed by the next payer's key: well-formed, and invalid.
     ///
     /// # Errors
     /// As [`Payers::sign`].

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use crate::house::scratch;
 use crate::sizes::Sizes;
 
-/// What is appended and published: an accepted payment is 1.3 KB in the ledger.
+/// The appended and published message: an accepted payment is 1.3 KB in the ledger.
 pub static MESSAGE: [u8; 1024] = [b'x'; 1024];
 /// Publishes that wait for their ack at once.
 const IN_FLIGHT: usize = 512;

@@ -27,7 +27,7 @@ pub enum Blow {
     F52Zombie(Service),
     /// Each process is killed in turn.
     F53Rolling,
-    /// Nobody gets much of the processors.
+    /// Every process gets little of the processors.
     F55Starved,
     Nats(NatsFault),
     Postgres(PostgresFault),
@@ -60,7 +60,7 @@ pub enum PostgresFault {
     F26Terminated,
 }
 
-/// Of one provider or both.
+/// One provider or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeFault {
     F28Gone,

@@ -178,8 +178,6 @@ mod tests {
             (100, &[Some(100), None], false),
             (100, &[None, None], false),
             // One that claims to be far ahead makes no other late if there is a third.
-            // s nobody has said anything lately
-            // t no head was reported lately
             (100, &[Some(100), Some(101), Some(9_000)], false),
             (100, &[Some(100), Some(120), Some(121)], true),
             (100, &[], false),
@@ -189,7 +187,7 @@ mod tests {
             let told = |at| -> Vec<_> { heads.iter().map(|head| head.map(|number| Told { number, at })).collect() };
             assert_eq!(is_stale(own, &told(now), now), expected, "{own} {heads:?}");
             let later = now + TOLD_LATELY + Duration::from_secs(1);
-            assert!(!is_stale(own, &told(now), later), "{own} {heads:?}: nobody has said anything lately");
+            assert!(!is_stale(own, &told(now), later), "{own} {heads:?}: no head was reported lately");
         }
     }
 }

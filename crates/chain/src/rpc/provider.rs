@@ -114,10 +114,14 @@ impl Provider {
         };
         // This wait is caused by our own limits and says nothing about the provider.
         let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, waiting).await else {
-            return Err(format!("{}: no place within {} ms", self.url, patience.as_millis()));
+            return Err(format!(
+                "{}: no call was possible within {} ms: too many are under way",
+                self.url,
+                patience.as_millis()
+            ));
         };
         if !self.is_well() {
-            return Err(format!("{} rests", self.url));
+            return Err(format!("{} is resting after failures", self.url));
         }
         let answer = tokio::time::timeout_at(deadline, self.exchange(method, params)).await;
         let answer = answer.unwrap_or(Err(Fault::Late(patience))).and_then(|answer| match answer {
@@ -178,7 +182,7 @@ impl Provider {
             before.filter(|before| before.at < asked)
         };
         if is_stale(number, &[before], now) {
-            self.unfit(&Unfit::Stale(format!("{}: its latest block has gone back to {number}", self.url)));
+            self.unfit(&Unfit::Stale(format!("{}: its latest block went back to {number}", self.url)));
         }
         before.is_none_or(|before| number >= before.number)
     }
@@ -212,7 +216,7 @@ impl Provider {
         let call = json!([{ "to": asset.address, "input": input }, "latest"]);
         if self.probe_for::<Bytes>("eth_call", call).await?.as_ref() != separator.as_slice() {
             return Err(Unfit::Wrong(format!(
-                "ASSET_ADDRESS, ASSET_NAME, ASSET_VERSION: the contract at {} does not sign as {:?} version {:?} at {}",
+                "ASSET_ADDRESS, ASSET_NAME, ASSET_VERSION: the contract at {} does not have the EIP-712 domain {:?} version {:?} at {}",
                 asset.address, asset.name, asset.version, self.url
             )));
         }
@@ -285,14 +289,6 @@ fn typed<T: DeserializeOwned>(raw: &RawValue) -> Result<T, Fault> {
 }
 
 /// Locks a mutex. Poisoning is ignored: no holder panics, and the content is consistent at every moment.
-/// s {}: no place within {} ms
-/// t {}: no call was possible within {} ms: too many are under way
-/// s "{} rests", self.url
-/// t "{} is resting after failures", self.url
-/// s its latest block has gone back to {number}
-/// t its latest block went back to {number}
-/// s does not sign as {:?} version {:?} at {}
-/// t does not have the EIP-712 domain {:?} version {:?} at {}
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

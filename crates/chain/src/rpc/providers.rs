@@ -130,7 +130,7 @@ impl Providers {
         if agreement(&answers) == Agreement::Contradiction {
             alarm(operation, &names, &answers, None);
         }
-        let cause = format!("{} do not say the same", names.join(" and "));
+        let cause = format!("{} disagree", names.join(" and "));
         Err(ChainError::Transient { operation, cause })
     }
 
@@ -207,16 +207,12 @@ impl Providers {
     fn too_few(&self) -> String {
         let resting: Vec<String> =
             self.0.iter().filter(|provider| !provider.is_well()).map(|provider| provider.name()).collect();
-        format!("{} of {} providers rest: {}", resting.len(), self.0.len(), resting.join(", "))
+        format!("{} of {} providers are resting: {}", resting.len(), self.0.len(), resting.join(", "))
     }
 }
 
 /// Logs which providers contradict the others, because an operator must know. `agreed`: index of the answer on which
 /// two agree, if any.
-/// s providers rest: {}
-/// t providers are resting: {}
-/// s {} do not say the same
-/// t {} disagree
 fn alarm<T: Answer + Debug>(operation: &str, names: &[String], answers: &[T], agreed: Option<usize>) {
     let agreed = agreed.and_then(|index| answers.get(index));
     for (provider, answer) in names.iter().zip(answers) {

@@ -52,14 +52,10 @@ impl FromStr for RpcUrl {
     type Err = String;
 
     /// Parses the URL. The error never contains the text.
-    /// s no URL ({e})
-    /// t not a URL ({e})
-    /// s no http or https URL with a host
-    /// t not an http or https URL with a host
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url: Url = text.parse().map_err(|e| format!("no URL ({e})"))?;
+        let url: Url = text.parse().map_err(|e| format!("not a URL ({e})"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err("no http or https URL with a host".to_owned());
+            return Err("not an http or https URL with a host".to_owned());
         }
         let mut bare = url.clone();
         // Both fail only for a URL without a host.

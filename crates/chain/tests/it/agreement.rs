@@ -20,7 +20,7 @@ async fn f35_a_receipt_and_a_null_decide_nothing() {
     for (first, second) in [(&one, &two), (&two, &one)] {
         first.pass();
         second.change("eth_getTransactionReceipt", |answer| answer["result"] = Value::Null);
-        assert!(transient(chain.inclusion(hash).await).contains("do not say the same"));
+        assert!(transient(chain.inclusion(hash).await).contains("disagree"));
     }
     one.change("eth_getTransactionReceipt", |answer| answer["result"] = Value::Null);
     two.change("eth_getTransactionReceipt", |answer| answer["result"] = Value::Null);
@@ -63,8 +63,6 @@ async fn f36_a_false_receipt_is_undecided_with_two_and_outvoted_with_three() {
         assert!(included(&three, hash).await, "{what}");
     }
     // A single one cannot place a block, or date it, either.
-    // S do not say the same
-    // t disagree
     let head = three.head().await.unwrap();
     let height = three.confirmed(head).await.unwrap();
     liar.change("eth_getBlockByNumber", |answer| answer["result"]["timestamp"] = json!("0xffffffff"));
@@ -136,7 +134,7 @@ async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invent
         _ => Act::Pass,
     };
     liar.rule(hidden);
-    assert!(transient(chain.evidence(&auth, confirmed).await).contains("do not say the same"));
+    assert!(transient(chain.evidence(&auth, confirmed).await).contains("disagree"));
     // The search of a node that does not have the confirmed block does not count, even if another node says the same.
     let lagging = connect(&[&one]).await;
     one.rule(move |method, params| match method {

@@ -1,4 +1,4 @@
-//! What the queue shows: open orders, a payer's list, totals, batches.
+//! The queue's reads: open orders, a payer's list, totals, batches.
 
 use crate::common::{Database, at, begin, database, entries, entry, minted_order, order, registered, request};
 use alloy_primitives::{Address, B256};
@@ -76,7 +76,7 @@ fn rows(story: &[Entry]) -> BTreeMap<PaymentId, PaymentView> {
     rows
 }
 
-/// What is open after these events, by the sequence of the request.
+/// Open orders after these events, by the sequence of the request.
 fn folded(story: &[Entry]) -> Vec<(u64, PaymentId, StageName, Option<u64>)> {
     let open = rows(story).into_values().filter(|row| !matches!(row.stage, StageName::Failed | StageName::Minted));
     let mut open: Vec<_> = open.map(|row| (row.requested_seq, row.id, row.stage, row.paid_seq)).collect();

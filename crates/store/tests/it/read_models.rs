@@ -176,7 +176,7 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
     assert_eq!((count("payments"), count("mints"), count("tokens"), count("set_aside")), (56, 47, 1, 1));
 }
 
-/// B: one event must not stop the projection for ever, whatever its texts and numbers.
+/// One event must not stop the projection permanently, whatever its texts and numbers.
 #[tokio::test]
 async fn an_event_with_hostile_values_is_projected_all_the_same() {
     let database = database().await;

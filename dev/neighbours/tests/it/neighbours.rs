@@ -26,7 +26,7 @@ fn setting() -> (Tools, TempDir) {
     (Tools::locate().unwrap(), tempfile::tempdir().unwrap())
 }
 
-/// As a clone below `/root` is: root's PostgreSQL, which runs as another account, does not get in.
+/// A setting like a clone below `/root`: root's PostgreSQL, which runs as another account, cannot enter it.
 fn private_setting() -> (Tools, TempDir) {
     let (tools, dir) = setting();
     std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();

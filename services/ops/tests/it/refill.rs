@@ -145,7 +145,7 @@ fn bound(key: u8, payment_id: PaymentId) -> NewEvent {
     }
 }
 
-/// What a ledger holds: single events, batches with two events of one order, what is not ours.
+/// The content of a ledger: single events, batches with two events of one order, foreign messages.
 async fn write_history(ledger: &Ledger, nats: &Nats) {
     for epoch in 1..=20 {
         ledger.append(&[claimed(epoch)]).await.unwrap();
@@ -313,7 +313,7 @@ async fn f07_where_a_header_more_is_stored_the_tables_are_made_anew() {
     assert_eq!(house.ledger().await.stopped(), None);
 }
 
-/// What was accepted into the damaged ledger, and never copied.
+/// Orders that the damaged ledger accepted and that were never copied.
 #[tokio::test]
 async fn f13_what_was_accepted_on_the_damaged_ledger_is_carried_over_once() {
     let mut house = House::start().await;

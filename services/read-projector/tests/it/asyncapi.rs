@@ -21,7 +21,7 @@ fn document() -> Value {
     yaml_serde::from_str(&read("schemas/asyncapi.yaml")).unwrap()
 }
 
-/// What `$ref` points at, inside the document.
+/// The target of `$ref`, inside the document.
 fn resolve<'a>(document: &'a Value, reference: &Value) -> &'a Value {
     let pointer = reference["$ref"].as_str().unwrap().strip_prefix('#').unwrap();
     document.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is not there"))
@@ -31,7 +31,7 @@ struct Channel<'a> {
     name: &'a str,
     /// The address with a `*` for each parameter: what NATS calls it.
     wildcard: String,
-    /// Of subjects, anchored.
+    /// Anchored pattern of a subject.
     pattern: Value,
     message: &'a Value,
 }
@@ -116,7 +116,7 @@ fn every_schema_is_referenced_once_and_is_there() {
     assert_eq!(referenced, there);
 }
 
-/// What the operations say, as (service, subject wildcard, consumer).
+/// The operations, as (service, subject wildcard, consumer).
 fn operations(document: &Value, action: &str) -> BTreeSet<(String, String, Option<String>)> {
     let channels = channels(document);
     let mut found = BTreeSet::new();

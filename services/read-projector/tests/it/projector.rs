@@ -108,7 +108,7 @@ impl House {
     }
 }
 
-/// It says so in the ledger, and stays.
+/// The projector reports it in the ledger, and stays.
 async fn stops_with((stop, projector): Projector, house: &House, sentence: &str) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {

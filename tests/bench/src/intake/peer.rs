@@ -35,15 +35,15 @@ use crate::sizes::Sizes;
 
 /// Payments under way, one on each connection, each of a payer of its own.
 const CONNECTIONS: usize = 50;
-/// What both sell, atomic USDC.
+/// The price on both sides, atomic USDC.
 const CENT: Usdc = Usdc(10_000);
 /// Unmeasured payments: the just-in-time compiler has seen the path.
 const WARM_UP: usize = 500;
 /// Payments to the api alone.
 const ALONE: usize = 5_000;
-/// Blocks of the stock system's chain. Each of its payments waits for a block, so the blocks come as fast as it asks for
-/// receipts. A block per transaction (anvil's default) is no faster for it, and can leave a transaction queued for ever at
-/// 50 under way.
+/// Block time of the stock system's chain. Each of its payments waits for a block, so blocks come as fast as it asks
+/// for receipts. A block per transaction (anvil's default) is no faster, and can leave a transaction queued permanently
+/// with 50 under way.
 const PEER_BLOCK_TIME: Duration = Duration::from_millis(20);
 /// Recent states that its chain keeps: a call for the latest block may be late by some of these.
 const PEER_STATES: u32 = 64;
@@ -131,7 +131,7 @@ struct Ours {
     minted: f64,
 }
 
-/// The same of ours. The first payments meet the api alone, and warm it up for the others.
+/// Measures our own side. The first payments meet the api alone, and warm it up for the others.
 async fn ours(count: usize, report: &mut Report) -> Result<Ours, Fatal> {
     let house = House::start("peer-ours", BLOCK_TIME).await?;
     let payers = Payers::new("ours", CONNECTIONS)?;

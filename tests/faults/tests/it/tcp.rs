@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// What does not arrive within this is held, and not merely slow.
+/// Bytes that do not arrive within this time are held, and not merely slow.
 const NOT_SLOW: Duration = Duration::from_millis(300);
 
 /// The one bound of every wait.

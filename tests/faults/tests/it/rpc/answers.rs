@@ -5,7 +5,7 @@ use faults::{ANY, Fault, RpcProxy, Rule};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// What a client should accept at most, bytes.
+/// Size that a client should accept at most, bytes.
 const CAP: usize = 8 * 1024 * 1024;
 
 type Check = fn(Option<Heard>) -> bool;

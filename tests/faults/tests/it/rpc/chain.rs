@@ -140,7 +140,7 @@ async fn f49_logs_have_gaps_and_wide_searches_are_refused() {
     assert!(answer["error"]["message"].as_str().unwrap().contains("max block range 5"), "{answer}");
 }
 
-/// As real nodes do, and anvil does not.
+/// Real nodes do this, and anvil does not.
 #[tokio::test]
 async fn f38_what_a_reorganisation_takes_away_is_put_back_into_the_pool() {
     let setting = Setting::new().await;

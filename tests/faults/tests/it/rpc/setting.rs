@@ -25,7 +25,7 @@ pub struct Setting {
     _dir: TempDir,
 }
 
-/// What a client hears.
+/// The answer that a client receives.
 #[derive(Clone, Debug)]
 pub struct Heard {
     pub status: u16,
