@@ -163,8 +163,11 @@ fn s19_services_send_what_the_server_lets_them() {
             allowed.insert((account.to_lowercase().replace('_', "-"), subject.to_owned(), None));
         }
     }
-    let of_any_purpose =
-        |subject: &str| ["settle", "mint"].iter().fold(subject.to_owned(), |subject, purpose| subject.replace(&format!("signers.*.*.{purpose}."), "signers.*.*.*."));
+    let of_any_purpose = |subject: &str| {
+        ["settle", "mint"].iter().fold(subject.to_owned(), |subject, purpose| {
+            subject.replace(&format!("signers.*.*.{purpose}."), "signers.*.*.*.")
+        })
+    };
     let exported: BTreeSet<_> = allowed.iter().map(|(_, subject, _)| of_any_purpose(subject)).collect();
     for channel in channels(&document) {
         if !exported.contains(&channel.wildcard) {
