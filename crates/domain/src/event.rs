@@ -19,6 +19,7 @@ pub use table::{EventData, EventType, Unreadable};
 use crate::event_types;
 use crate::idempotency::{IdempotencyKey, KeyEvent};
 use crate::ids::PaymentId;
+use crate::lane::LaneId;
 use crate::token::TokenTerms;
 use alloy_primitives::Address;
 
@@ -27,8 +28,8 @@ use alloy_primitives::Address;
 pub enum Event {
     /// Of one order.
     Order(PaymentId, OrderEvent),
-    /// Of one signer's lane.
-    Signer(Address, SignerEvent),
+    /// Of one lane.
+    Signer(LaneId, SignerEvent),
     /// Of one token.
     Token(Address, TokenEvent),
     /// Of one idempotency key.

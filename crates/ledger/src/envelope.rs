@@ -11,8 +11,8 @@ use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use cloudevents::{EventBuilder, EventBuilderV10};
-use domain::event::{EventType, Unreadable};
-use domain::{Event, IdempotencyKey, OrderEvent, PaymentId, SignerEvent, TokenEvent};
+use domain::event::{EventType, Purpose, Unreadable};
+use domain::{Event, IdempotencyKey, LaneId, OrderEvent, PaymentId, SignerEvent, TokenEvent};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -150,15 +150,26 @@ fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
             }
             Ok(Event::Order(id, event))
         }
-        ["signers", address, name, numbers @ ..] => {
-            let address = parse_address(address)?;
+        ["signers", address, _, purpose, name, numbers @ ..] => {
+            let purpose = Purpose::ALL.into_iter().find(|known| known.name() == *purpose);
+            let purpose = purpose.ok_or_else(|| Undecodable::UnknownType(view.ty.to_string()))?;
+            let lane = LaneId::new(parse_address(address)?, purpose);
             let event: SignerEvent = read(["signer", name], numbers, view)?;
-            if matches!(&event, SignerEvent::Reverted(_, reversal) if reversal.signer != address) {
-                return Err(Undecodable::Contradiction("the reversal is of another lane".to_owned()));
+            let told = match &event {
+                SignerEvent::Claimed(claim) => Some(claim.purpose),
+                SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx) => Some(tx.purpose),
+                SignerEvent::Lost(_) | SignerEvent::Settled(_) | SignerEvent::Resettled(..) => None,
+                SignerEvent::Reverted(_, reversal) if reversal.signer != lane.signer => {
+                    return Err(Undecodable::Contradiction("the reversal is of another lane".to_owned()));
+                }
+                SignerEvent::Reverted(..) => None,
+            };
+            if told.is_some_and(|told| told != lane.purpose) {
+                return Err(Undecodable::Contradiction("the data are of another purpose than the lane".to_owned()));
             }
-            Ok(Event::Signer(address, event))
+            Ok(Event::Signer(lane, event))
         }
-        ["tokens", address, name] => {
+        ["tokens", _, address, name] => {
             let address = parse_address(address)?;
             let event = read(["token", name], &[], view)?;
             let TokenEvent::Registered(terms) = &event;
@@ -182,7 +193,8 @@ fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
 /// Reads the event whose name has these two words, with `numbers` behind it in the subject.
 fn read<E: EventType>(words: [&str; 2], numbers: &[&str], view: &View<'_>) -> Result<E, Undecodable> {
     let unknown = || Undecodable::UnknownType(view.ty.to_string());
-    let name = E::NAMES.iter().find(|name| name.split_once('.') == Some(words.into())).ok_or_else(unknown)?;
+    let name = E::NAMES.iter().map(|(name, _)| *name).find(|name| name.split_once('.') == Some(words.into()));
+    let name = name.ok_or_else(unknown)?;
     let numbers: Result<Vec<u64>, _> = numbers.iter().map(|number| number.parse()).collect();
     let numbers = numbers.map_err(|_| Undecodable::Contradiction(Unreadable::Numbers.to_string()))?;
     let event = E::read(name, &numbers, view.data).ok_or_else(unknown)?;

@@ -1,10 +1,11 @@
 //! Subjects: made here and nowhere else. Tokens are `[0-9a-z-]`, aggregate first, so that one wildcard covers all of an
 //! order or a lane. A subject is written once, for ever; what repeats carries its number.
 
+use crate::lane_subjects;
 use alloy_primitives::Address;
 use core::fmt::LowerHex;
 use domain::event::EventType;
-use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, PaymentId, TokenEvent};
+use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, TokenEvent};
 
 /// The one stream.
 pub const STREAM: &str = "LEDGER";
@@ -14,18 +15,12 @@ pub const STREAM: &str = "LEDGER";
 /// money that goes back.
 pub(crate) const KIND: &str = "mint";
 
-/// Every registration of a token.
-pub(crate) const REGISTRATIONS: &str = "tokens.*.registered";
-
 /// The subject of an event: also its CloudEvents `id`, because it is written once.
 pub fn subject(event: &Event) -> String {
     match event {
         Event::Order(id, event) => named(&format!("{}.{KIND}", order_prefix(*id)), event),
-        Event::Signer(address, event) => {
-            let name = event.name().trim_start_matches("signer.");
-            below(&signer_prefix(*address), name, &event.numbers())
-        }
-        Event::Token(address, TokenEvent::Registered(_)) => format!("tokens.{}.registered", hex(*address)),
+        Event::Signer(lane, event) => lane_subjects::subject(*lane, event),
+        Event::Token(address, TokenEvent::Registered(_)) => token_subject(*address),
         Event::Key(key, KeyEvent::Bound(_)) => key_subject(*key),
         Event::Ops(OpsEvent::Parked(parked)) => format!("ops.parked.{}-{}", parked.consumer, parked.sequence),
         Event::Ops(event) => below("ops", event.name().trim_start_matches("ops."), &event.numbers()),
@@ -37,7 +32,7 @@ pub(crate) fn named(base: &str, event: &impl EventType) -> String {
     below(base, event.name(), &event.numbers())
 }
 
-fn below(base: &str, name: &str, numbers: &[u64]) -> String {
+pub(crate) fn below(base: &str, name: &str, numbers: &[u64]) -> String {
     let numbers: String = numbers.iter().map(|n| format!(".{n}")).collect();
     format!("{base}.{name}{numbers}")
 }
@@ -56,7 +51,8 @@ pub(crate) fn type_named(name: &str) -> String {
 pub(crate) fn aggregate(event: &Event) -> String {
     match event {
         Event::Order(id, _) => id.to_string(),
-        Event::Signer(address, _) | Event::Token(address, _) => hex(*address),
+        Event::Signer(lane, _) => hex(lane.signer),
+        Event::Token(address, _) => hex(*address),
         Event::Key(key, _) => format!("{}.{}", hex(key.payer), hex(key.digest)),
         Event::Ops(OpsEvent::Parked(parked)) => format!("{}-{}", parked.consumer, parked.sequence),
         Event::Ops(OpsEvent::Stopped(n, _) | OpsEvent::Resumed(n, _)) => n.to_string(),
@@ -71,52 +67,26 @@ pub(crate) fn order_filter(id: PaymentId) -> String {
     format!("{}.>", order_prefix(id))
 }
 
-/// Everything of one lane: the filter that every writer of signatures sends, byte for byte.
-pub(crate) fn signer_filter(address: Address) -> String {
-    format!("{}.>", signer_prefix(address))
+/// Subjects of an order's events that happen once.
+pub(crate) fn order_singles(id: PaymentId) -> Vec<String> {
+    let once = OrderEvent::NAMES.iter().filter(|(_, repeats)| !repeats);
+    once.map(|(name, _)| format!("{}.{KIND}.{name}", order_prefix(id))).collect()
 }
 
-/// All claims of one lane; the last one holds the snapshot.
-pub(crate) fn claims_filter(address: Address) -> String {
-    format!("{}.claimed.*", signer_prefix(address))
-}
-
-/// Every claim of every lane.
-pub(crate) const CLAIMS: &str = "signers.*.claimed.*";
-
-/// Every signature of one lane.
-pub(crate) fn signatures_filter(address: Address) -> String {
-    format!("{}.signed.*", signer_prefix(address))
-}
-
-/// The one signature for a nonce.
-pub(crate) fn signed_subject(address: Address, nonce: u64) -> String {
-    format!("{}.signed.{nonce}", signer_prefix(address))
-}
-
-/// All replacements of the signature for a nonce.
-pub(crate) fn replaced_filter(address: Address, nonce: u64) -> String {
-    format!("{}.replaced.{nonce}.*", signer_prefix(address))
-}
-
-/// The end of a nonce, by a transaction of ours.
-pub(crate) fn settled_subject(address: Address, nonce: u64) -> String {
-    format!("{}.settled.{nonce}", signer_prefix(address))
-}
-
-/// What became of a nonce after it was settled, time and again.
-pub(crate) fn after_settled_filters(address: Address, nonce: u64) -> [String; 2] {
-    ["reverted", "resettled"].map(|name| format!("{}.{name}.{nonce}.*", signer_prefix(address)))
-}
-
-/// The end of a nonce, by somebody else's.
-pub(crate) fn lost_subject(address: Address, nonce: u64) -> String {
-    format!("{}.lost.{nonce}", signer_prefix(address))
+/// Subjects of an order's events that repeat, for their `n`-th time.
+pub(crate) fn order_repeats(id: PaymentId, n: u32) -> Vec<String> {
+    let repeating = OrderEvent::NAMES.iter().filter(|(_, repeats)| *repeats);
+    repeating.map(|(name, _)| format!("{}.{KIND}.{name}.{n}", order_prefix(id))).collect()
 }
 
 /// The one event of a token.
 pub(crate) fn token_subject(address: Address) -> String {
-    format!("tokens.{}.registered", hex(address))
+    format!("tokens.{:02x}.{}.registered", address[0], hex(address))
+}
+
+/// Every registration of a token in one of the 256 shards. The server answers with 1,024 subjects at most.
+pub(crate) fn registrations_filter(shard: u8) -> String {
+    format!("tokens.{shard:02x}.*.registered")
 }
 
 /// The one event of an idempotency key.
@@ -128,12 +98,8 @@ fn order_prefix(id: PaymentId) -> String {
     format!("orders.{}.{id}", id.shard())
 }
 
-fn signer_prefix(address: Address) -> String {
-    format!("signers.{}", hex(address))
-}
-
 /// Lower-case hex digits: `0x` adds nothing in a subject.
-fn hex(bytes: impl LowerHex) -> String {
+pub(crate) fn hex(bytes: impl LowerHex) -> String {
     format!("{bytes:x}").trim_start_matches("0x").to_owned()
 }
 
@@ -152,6 +118,11 @@ mod tests {
                         && token.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase() || b == b'-')
                 );
             }
+        }
+        for event in examples::all().into_iter().filter(|event| matches!(event, Event::Order(..))) {
+            let id = examples::request().id();
+            let listed = order_singles(id).into_iter().chain(order_repeats(id, 1));
+            assert_eq!(listed.filter(|listed| *listed == subject(&event)).count(), 1, "{}", subject(&event));
         }
         let distinct: std::collections::HashSet<_> = subjects.iter().collect();
         assert_eq!(distinct.len(), subjects.len());

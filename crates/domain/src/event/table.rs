@@ -57,8 +57,8 @@ pub(crate) fn code(reason: &impl Serialize) -> Option<String> {
 
 /// An enum that was declared by [`event_types`](crate::event_types).
 pub trait EventType: Sized {
-    /// The names of its event types.
-    const NAMES: &'static [&'static str];
+    /// The names of its event types, each with whether the event repeats.
+    const NAMES: &'static [(&'static str, bool)];
 
     /// The event's name, such as `payment.requested`: the last part of its type and of its subject.
     fn name(&self) -> &'static str;
@@ -151,7 +151,7 @@ macro_rules! event_types {
         }
 
         impl $crate::event::EventType for $enum {
-            const NAMES: &'static [&'static str] = &[$($name),+];
+            const NAMES: &'static [(&'static str, bool)] = &[$(($name, $crate::event_types!(@repeats $($n)?))),+];
 
             fn name(&self) -> &'static str {
                 Self::name(self)
@@ -187,6 +187,8 @@ macro_rules! event_types {
     };
     (@number $n:ident) => { u32 };
     (@ignored $n:ident) => { _ };
+    (@repeats) => { false };
+    (@repeats $n:ident) => { true };
     (@some) => { None };
     (@some $n:ident) => { Some(*$n) };
     (@behind $numbers:ident) => { Some($numbers) };
