@@ -14,7 +14,7 @@ mod line;
 mod news;
 mod records;
 
-pub use admission::{Admission, Closed, Refusal};
+pub use admission::{Admission, Closed, NotAdmitted};
 pub use backlog::{Forecast, QueuePosition};
 pub use catalogue::{Catalogue, CatalogueError, Sold};
 pub use feed::{Feed, position_frame, reset_frame};

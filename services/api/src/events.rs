@@ -90,7 +90,7 @@ pub(crate) async fn events(
 ) -> Result<Response, Problem> {
     let Query(filter) = filter.map_err(|_| Problem::FilterInvalid)?;
     let topic = topic(&filter)?;
-    if topic == Topic::Everything && !api.config.is_operator(headers.get(AUTHORIZATION)) {
+    if topic == Topic::Everything && !api.is_operator(&headers) {
         return Err(Problem::OperatorsOnly);
     }
     let permit = api.quotas.stream(client)?;
@@ -165,6 +165,11 @@ fn topic(filter: &Filter) -> Result<Topic, Problem> {
 }
 
 impl Api {
+    fn is_operator(&self, headers: &HeaderMap) -> bool {
+        let (token, sent) = (self.config.operator_token.as_ref(), headers.get(AUTHORIZATION));
+        token.zip(sent).is_some_and(|(token, sent)| token.is_in(sent))
+    }
+
     /// By the header, which an `EventSource` sets when it comes back, or else by the query.
     async fn seen(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Resume, Problem> {
         let header = match headers.get("last-event-id").map(HeaderValue::to_str) {

@@ -11,7 +11,6 @@ use crate::idempotency;
 use crate::intake::Incoming;
 use crate::openapi::{MintProblems, schemas};
 use crate::state::Api;
-use crate::trace;
 use alloy_primitives::Address;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
@@ -21,6 +20,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use domain::request::Inconsistent;
 use domain::{Authorization, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, Usdc};
+use edge::traceparent;
 use live::Sold;
 use runtime::VALIDITY_MAX_S;
 use serde::Serialize;
@@ -140,7 +140,7 @@ pub(crate) async fn mint(
     api.intake.pass(api.id_of(&payment))?;
     let incoming = |request: PaymentRequest| Incoming {
         keys: idempotency::keys(request.payer(), key, payment.payment_identifier.as_deref()),
-        trace: trace::of(&headers),
+        trace: traceparent(&headers),
         request,
     };
     let now_s = now_s();

@@ -55,7 +55,7 @@ is no HTTP/1.1 and 431 for headers of more than 64 KiB. Amounts are decimal stri
         (name = "tokens", description = "What is sold."),
         (name = "health", description = "For operators and load balancers."),
     ),
-    components(schemas(schemas::Problem, schemas::PaymentRequired)),
+    components(schemas(schemas::ProblemSchema, schemas::PaymentRequiredSchema)),
     security(()),
     modifiers(&Whole, &Operator),
 )]

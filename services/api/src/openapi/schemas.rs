@@ -170,18 +170,18 @@ impl PartialSchema for Frame {
 
 impl ToSchema for Frame {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        for (name, schema) in [(News::name(), News::schema()), (Reset::name(), Reset::schema())] {
+        for (name, schema) in [(NewsSchema::name(), NewsSchema::schema()), (Reset::name(), Reset::schema())] {
             schemas.push((name.into(), schema));
         }
-        News::schemas(schemas);
+        NewsSchema::schemas(schemas);
     }
 }
 
 /// The `data:` of a frame: no signature, no raw transaction.
 #[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
+#[schema(as = News, rename_all = "camelCase")]
 #[allow(dead_code)]
-pub(crate) struct News {
+pub(crate) struct NewsSchema {
     sequence: u64,
     #[schema(rename = "type", value_type = EventType)]
     kind: String,
@@ -222,8 +222,9 @@ fn ref_of(name: &str) -> Ref {
 
 /// A problem document (RFC 9457), at most 1 KB. It never echoes what was sent.
 #[derive(ToSchema)]
+#[schema(as = Problem)]
 #[allow(dead_code)]
-pub(crate) struct Problem {
+pub(crate) struct ProblemSchema {
     /// `urn:paymint:problem:` and the code.
     #[schema(rename = "type", pattern = "^urn:paymint:problem:[a-z0-9_]+$")]
     kind: String,
@@ -244,9 +245,9 @@ pub(crate) struct Problem {
 /// The offer as x402 v1 has it: the body of a 402. v2 has the same offer in the header `PAYMENT-REQUIRED`. After a
 /// payment that was refused it carries the fields of a problem document as well.
 #[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
+#[schema(as = PaymentRequired, rename_all = "camelCase")]
 #[allow(dead_code)]
-pub(crate) struct PaymentRequired {
+pub(crate) struct PaymentRequiredSchema {
     #[schema(minimum = 1, maximum = 1)]
     x402_version: u8,
     /// Why, in the words of x402.
