@@ -25,7 +25,7 @@ pub enum ConfigError {
         variable: String,
         /// How a valid value looks.
         shape: String,
-        /// What is wrong with the value.
+        /// Reason why the value cannot be used.
         why: String,
     },
 }
