@@ -56,6 +56,7 @@ lint: tools ## format, plain language, structure, clippy, licences and sources, 
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	tools/cargo-deny check bans licenses sources
+	tools/compose --env-file .env.example --profile chain --profile ops config --quiet
 	contracts/compile --check
 	contracts/gas --check
 
