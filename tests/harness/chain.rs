@@ -47,6 +47,15 @@ impl LocalChain {
         }
     }
 
+    /// Makes blocks until the transaction is in one: a node may know one for a moment before its pool offers it.
+    pub async fn mine_until_in_a_block(&self, hash: B256) -> TransactionReceipt {
+        let mined = async || {
+            self.mine(1).await;
+            self.receipt(hash).await
+        };
+        eventually("the transaction is in a block", mined).await
+    }
+
     /// Moves the clock and makes a block that tells the new time.
     pub async fn pass_time(&self, seconds: u64) {
         self.rpc("evm_increaseTime", json!([seconds])).await;

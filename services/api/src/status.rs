@@ -1,9 +1,8 @@
 //! `GET /api/payment/{id}` and `GET /api/queue/{id}`: where a purchase stands.
 
-use crate::Api;
-use crate::backlog::Place;
 use crate::error::{Problem, json_response};
 use crate::openapi::{OrderProblems, schemas};
+use crate::state::Api;
 use alloy_primitives::{Address, B256};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -12,6 +11,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use domain::event::PaidBy;
 use domain::{PaymentId, PaymentKey, Quantity, Usdc};
+use live::QueuePosition;
 use serde::Serialize;
 use std::sync::Arc;
 use store::{MintStatus, PaymentStatus, PaymentView, StageName};
@@ -119,7 +119,7 @@ struct QueueAnswer {
 }
 
 impl PaymentAnswer {
-    fn of(view: PaymentView, place: Option<Place>) -> Self {
+    fn of(view: PaymentView, place: Option<QueuePosition>) -> Self {
         let failed = view.status == PaymentStatus::Failed;
         let result = (view.status == PaymentStatus::Completed).then_some(PaymentResult {
             queue_ids: [view.id],
@@ -159,7 +159,7 @@ impl PaymentAnswer {
 }
 
 impl QueueAnswer {
-    fn of(view: PaymentView, place: Option<Place>) -> Self {
+    fn of(view: PaymentView, place: Option<QueuePosition>) -> Self {
         Self {
             id: view.id,
             payment_queue_id: view.id,
@@ -205,7 +205,7 @@ pub(crate) async fn payment(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = api.follower.place(view.id);
+    let place = api.follower.position(view.id);
     let settled = view.settle_tx_hash.filter(|_| view.status == PaymentStatus::Completed);
     let payer = view.payer;
     let mut response = json_response(StatusCode::OK, &PaymentAnswer::of(view, place), "application/json");
@@ -236,7 +236,7 @@ pub(crate) async fn mint(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = api.follower.place(view.id);
+    let place = api.follower.position(view.id);
     Ok(json_response(StatusCode::OK, &QueueAnswer::of(view, place), "application/json"))
 }
 

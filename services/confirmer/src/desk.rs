@@ -7,6 +7,7 @@ use domain::event::OpenTx;
 use domain::order::{Ahead, Command};
 use domain::{Order, OrderEvent, PaymentId};
 use ledger::{Ledger, LedgerError, Loaded};
+use runtime::SharedSettings;
 use std::time::Duration;
 
 /// What deciding one transaction needs.
@@ -15,7 +16,7 @@ pub(crate) struct Desk {
     pub ledger: Ledger,
     pub chain: Chain,
     pub heads: Heads,
-    pub retry: Duration,
+    pub settings: SharedSettings,
 }
 
 /// What a transaction says of one of its items.
@@ -34,6 +35,11 @@ pub(crate) struct Mined<'a> {
 }
 
 impl Desk {
+    /// Pause before a payment or mint is tried again.
+    pub(crate) fn retry(&self) -> Duration {
+        self.settings.now().payment_retry
+    }
+
     /// The orders of a transaction, in its order; each is judged alone.
     ///
     /// # Errors

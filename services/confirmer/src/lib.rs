@@ -78,7 +78,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let chain = Chain::connect(config.chain.clone()).await?;
     let health = Health::default();
     let heads = heads::watch(chain.clone(), config.poll, health.clone(), stop.clone());
-    let desk = Desk { ledger, chain, heads, retry: config.retry };
+    let desk = Desk { ledger, chain, heads, settings: config.settings.clone() };
     let mut tasks = JoinSet::new();
     tasks.spawn(runtime::unfailing(desk.ledger.clone().guard(health.clone(), stop.clone())));
     tasks.spawn(serve_health(config.health, health, stop.clone()));

@@ -73,5 +73,5 @@ fn again(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason, trie
     if order.counts.mint_deferred >= tries_max {
         return Some(Command::ParkMint(Parked { reason: ParkReason::Unexplained, detail }));
     }
-    Some(Command::DeferMint(Deferral { reason, detail, retry_at: Utc::now() + desk.retry }))
+    Some(Command::DeferMint(Deferral { reason, detail, retry_at: Utc::now() + desk.retry() }))
 }

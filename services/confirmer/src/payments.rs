@@ -36,7 +36,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
 /// Nothing fits an order that cannot be read: this command is refused, and the refusal is what a person sees.
 fn unreadable(desk: &Desk, mined: &Mined<'_>) -> Command {
     let detail = format!("in {}", mined.tx.tx_hash);
-    Command::Defer(Deferral { reason: WaitReason::Unexplained, detail, retry_at: Utc::now() + desk.retry })
+    Command::Defer(Deferral { reason: WaitReason::Unexplained, detail, retry_at: Utc::now() + desk.retry() })
 }
 
 /// Code 0, cross-checked with the asset's own logs in the same receipt (D9).
@@ -73,7 +73,7 @@ async fn refused(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head)
 fn retry(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> Option<Command> {
     is_here(mined, order).then(|| {
         let detail = format!("not charged by {} in block {}", mined.tx.tx_hash, mined.included.block.number);
-        Command::Defer(Deferral { reason, detail, retry_at: Utc::now() + desk.retry })
+        Command::Defer(Deferral { reason, detail, retry_at: Utc::now() + desk.retry() })
     })
 }
 
@@ -120,7 +120,7 @@ pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result
 /// Says why the order waits. One that waits already says so itself, and the sender's tries keep its reason true.
 fn wait(desk: &Desk, order: &Order, reason: WaitReason, detail: String) -> Option<Command> {
     let waits = matches!(order.stage, Stage::Deferred(_));
-    (!waits).then(|| Command::Defer(Deferral { reason, detail, retry_at: Utc::now() + desk.retry }))
+    (!waits).then(|| Command::Defer(Deferral { reason, detail, retry_at: Utc::now() + desk.retry() }))
 }
 
 /// How `evidence` proves at the block `at` that the authorization can never be charged; none where it does not:

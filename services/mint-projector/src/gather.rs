@@ -128,7 +128,7 @@ pub async fn run(
             tracing::warn!(%error, "no confirmed payments to be had");
             tokio::time::sleep(NEIGHBOUR_PAUSE).await;
         }
-        hand_over(&mut gathering, &mut asked, config.max_wait);
+        hand_over(&mut gathering, &mut asked, config.settings.now().mint_wait_max);
         if reported.elapsed() >= PROGRESS_INTERVAL {
             reported = Instant::now();
             for delivery in gathering.values().flat_map(|batch| &batch.deliveries) {

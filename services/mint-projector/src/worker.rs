@@ -98,7 +98,7 @@ impl Worker {
             match keep(&deliveries, self.mint(token, &deliveries, orders.take())).await {
                 Ok(()) => {
                     failpoint("C10");
-                    let retry = self.station.config.retry;
+                    let retry = self.station.config.settings.now().mint_retry;
                     return Ok(self.station.ledger.answer(deliveries, |_| retry).await?);
                 }
                 Err(LaneError::Stale) => {}
@@ -250,7 +250,7 @@ impl Worker {
             MintResult::Refused(code) => park(ParkReason::Unexplained, &format!("the contract answers {code}")),
             MintResult::Minted | MintResult::Unpaid => {
                 let detail = "the token has not received enough for it".to_owned();
-                let retry_at = Utc::now() + self.station.config.retry;
+                let retry_at = Utc::now() + self.station.config.settings.now().mint_retry;
                 Command::DeferMint(Deferral { reason: WaitReason::Unpaid, detail, retry_at })
             }
         };

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use ledger::{Ledger, LedgerConfig};
 use ops::{Refilled, refill, resume};
-use runtime::{Env, Fatal};
+use runtime::{Env, Fatal, Variable};
 use store::Store;
 
 /// Database connections: one command does one thing at a time.
@@ -68,10 +68,18 @@ async fn main() -> Result<(), Fatal> {
 }
 
 async fn open_store(env: &Env) -> Result<Store, Fatal> {
-    let url = env.text("DATABASE_URL", "postgres://user:password@127.0.0.1:5432/paymint")?;
-    Ok(match env.text("DATABASE_SCHEMA", "read_v2") {
-        Ok(schema) => Store::connect_schema(&url, &schema, CONNECTIONS).await?,
-        Err(_) => Store::connect(&url, CONNECTIONS).await?,
+    let (url, schema) = (
+        Variable::required(
+            "DATABASE_URL",
+            "postgres://user:password@127.0.0.1:5432/paymint",
+            "Database with the second copy of the ledger.",
+        ),
+        Variable::optional("DATABASE_SCHEMA", "read_v2", "Schema of the copy. Without it: the search path of the URL."),
+    );
+    let url: String = env.get(&url.secret())?;
+    Ok(match env.find::<String>(&schema)? {
+        Some(schema) => Store::connect_schema(&url, &schema, CONNECTIONS).await?,
+        None => Store::connect(&url, CONNECTIONS).await?,
     })
 }
 

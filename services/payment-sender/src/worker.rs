@@ -93,7 +93,7 @@ impl Worker {
     /// a block, since what is sent behind them gains little and costs a transaction. A lane without any waits `linger`.
     fn linger(&self) -> Duration {
         let waiting = u32::try_from(self.lane.in_flight()).unwrap_or(u32::MAX);
-        self.station.config.linger.saturating_mul(waiting.saturating_add(1))
+        self.station.config.settings.now().settlement_linger.saturating_mul(waiting.saturating_add(1))
     }
 
     /// Called once or ten times for one message, it sends one payment: who finds it in a transaction leaves it alone.
@@ -107,7 +107,7 @@ impl Worker {
             match keep(&waiting, self.send(items)).await {
                 Ok(()) => {
                     failpoint("C10");
-                    let retry = self.station.config.retry;
+                    let retry = self.station.config.settings.now().payment_retry;
                     return Ok(self
                         .station
                         .ledger
@@ -208,7 +208,8 @@ impl Worker {
 
     /// Not now, with the reason where everybody sees it. The same reason twice is written once.
     async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), LaneError> {
-        let retry_at = Utc::now() + backoff(self.station.config.retry, item.order.counts.deferred);
+        let retry_at =
+            Utc::now() + backoff(self.station.config.settings.now().payment_retry, item.order.counts.deferred);
         item.record(&self.station.ledger, Command::Defer(Deferral { reason, detail, retry_at })).await
     }
 }

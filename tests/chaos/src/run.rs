@@ -31,7 +31,12 @@ pub async fn run(ask: &Ask, folder: &Path) -> Report {
     std::fs::write(folder.join("plan.txt"), format!("{plan:#?}\n")).unwrap();
     let house = Arc::new(House::start(ask.seed, folder).await);
     let buyers = Arc::new(house.stack.lock().await.buyers(PAYERS, WEALTH).await);
-    let genesis = journal::genesis(&house.chain, house.token.asset, &buyers).await;
+    let genesis = journal::genesis(
+        &house.chain,
+        house.token.asset,
+        &buyers.iter().map(|buyer| buyer.address).collect::<Vec<_>>(),
+    )
+    .await;
     let supervisor = {
         let house = house.clone();
         tokio::spawn(async move { house.supervise().await })

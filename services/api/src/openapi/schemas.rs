@@ -1,6 +1,6 @@
 //! The shapes of what other crates write: how an address, an amount or a status looks in an answer.
 
-use crate::news::Told;
+use chrono::{DateTime, Utc};
 use domain::event::{FailureReason, ParkReason, WaitReason};
 use domain::{Event, examples};
 use serde::Serialize;
@@ -170,11 +170,40 @@ impl PartialSchema for Frame {
 
 impl ToSchema for Frame {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        for (name, schema) in [(Told::name(), Told::schema()), (Reset::name(), Reset::schema())] {
+        for (name, schema) in [(News::name(), News::schema()), (Reset::name(), Reset::schema())] {
             schemas.push((name.into(), schema));
         }
-        Told::schemas(schemas);
+        News::schemas(schemas);
     }
+}
+
+/// The `data:` of a frame: no signature, no raw transaction.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code)]
+pub(crate) struct News {
+    sequence: u64,
+    #[schema(rename = "type", value_type = EventType)]
+    kind: String,
+    #[schema(value_type = PaymentId)]
+    payment_queue_id: String,
+    #[schema(value_type = Address)]
+    payer: String,
+    #[schema(value_type = Address)]
+    token: String,
+    time: DateTime<Utc>,
+    #[schema(value_type = PaymentStatus)]
+    status: String,
+    #[schema(value_type = State)]
+    state: String,
+    #[schema(value_type = Option<MintStatus>, nullable = false)]
+    mint_status: Option<String>,
+    #[schema(value_type = Option<Hash>, nullable = false)]
+    tx_hash: Option<String>,
+    #[schema(value_type = Option<Reason>, nullable = false)]
+    reason: Option<String>,
+    #[schema(nullable = false)]
+    detail: Option<String>,
 }
 
 /// What was missed is no longer known: forget what you have, load `reload`, and go on from `sequence`.

@@ -1,10 +1,10 @@
 //! `GET /queue/item/{id}` and `GET /queue/payer/{address}`.
 #![allow(unused_qualifications)] // utoipa::path writes one per `IntoParams`
 
-use crate::Api;
+use crate::address::address;
 use crate::error::{Problem, json_response};
-use crate::mint::address;
 use crate::openapi::{OrderProblems, PayerProblems, schemas};
+use crate::state::Api;
 use crate::status::find;
 use alloy_primitives::{Address, B256};
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -24,8 +24,7 @@ const LIMIT_MAX: u32 = 100;
 
 /// An order in the earlier system's words; from `payment_queue_id` on in ours.
 #[derive(Serialize, ToSchema)]
-#[schema(as = QueueItem)]
-struct Item {
+struct QueueItem {
     #[schema(value_type = schemas::PaymentId)]
     id: PaymentId,
     #[schema(value_type = schemas::Address)]
@@ -67,7 +66,7 @@ struct PayerAnswer {
     #[schema(value_type = schemas::Address)]
     payer: Address,
     /// Newest first.
-    requests: Vec<Item>,
+    requests: Vec<QueueItem>,
     /// `cursor` of the next page; `null` at the end.
     #[schema(pattern = "^[0-7][0-9a-f]{15}$")]
     next_cursor: Option<String>,
@@ -84,9 +83,9 @@ pub(crate) struct Page {
     cursor: Option<String>,
 }
 
-impl Item {
+impl QueueItem {
     fn of(api: &Api, view: PaymentView) -> Self {
-        let place = api.follower.place(view.id);
+        let place = api.follower.position(view.id);
         let status = view.stage.queue_status();
         let ended = matches!(status, MintStatus::Completed | MintStatus::Failed);
         Self {
@@ -123,14 +122,14 @@ impl Item {
     operation_id = "queueItem",
     summary = "One order, in the earlier system's words",
     params(("id" = schemas::PaymentId, Path, description = "`paymentQueueId` of the 202.")),
-    responses((status = 200, description = "The order.", body = Item), OrderProblems),
+    responses((status = 200, description = "The order.", body = QueueItem), OrderProblems),
 )]
 pub(crate) async fn item(
     State(api): State<Arc<Api>>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    Ok(json_response(StatusCode::OK, &Item::of(&api, view), "application/json"))
+    Ok(json_response(StatusCode::OK, &QueueItem::of(&api, view), "application/json"))
 }
 
 /// A payer's orders, page by page. Orders that come in meanwhile are on the first page and move no other.
@@ -158,7 +157,7 @@ pub(crate) async fn payer(
     let more = views.len() > shown;
     views.truncate(shown);
     let next_cursor = views.last().filter(|_| more).map(|last| cursor(last.requested_seq));
-    let requests = views.into_iter().map(|view| Item::of(&api, view)).collect();
+    let requests = views.into_iter().map(|view| QueueItem::of(&api, view)).collect();
     Ok(json_response(StatusCode::OK, &PayerAnswer { payer, requests, next_cursor }, "application/json"))
 }
 

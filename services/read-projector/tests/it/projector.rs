@@ -38,7 +38,7 @@ async fn house() -> House {
         ledger: LedgerConfig { url: nats.url(), monitor_url: nats.monitor_url() },
         database_url: postgres.url(),
         schema: None,
-        health_addr: None,
+        health: None,
     };
     let ledger = Ledger::connect(&config.ledger, "/paymint/test").await.unwrap();
     let store = Store::connect(&config.database_url, 2).await.unwrap();

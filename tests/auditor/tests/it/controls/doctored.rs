@@ -1,4 +1,4 @@
-//! A copy of the stream in a nats-server that refuses nothing: the real one lets nobody delete or swap an event.
+//! A copy of the stream in a nats-server that refuses nothing: the real one lets nobody delete an event.
 
 use async_nats::HeaderMap;
 use harness::{Entry, Stream};
@@ -23,7 +23,6 @@ impl Doctored {
 
     /// Stores `entries` in this order, from sequence 1.
     pub async fn hold(&self, entries: &[Entry]) {
-        self.stream.ask("STREAM.DELETE.LEDGER", Value::Null).await;
         let mut config: Value = serde_json::from_str(include_str!("../../../../../nats/streams/LEDGER.json")).unwrap();
         for name in ["deny_delete", "deny_purge"] {
             config.as_object_mut().unwrap().remove(name);
@@ -38,7 +37,7 @@ impl Doctored {
 
     /// One more message, with its headers as they were stored: what they expect is so here, too, and what was a batch is
     /// one again.
-    pub async fn add(&self, subject: &str, stored: &str, payload: &[u8]) {
+    async fn add(&self, subject: &str, stored: &str, payload: &[u8]) {
         let mut headers = HeaderMap::new();
         for (name, value) in stored.lines().filter_map(|line| line.split_once(": ")) {
             headers.append(name, value);
@@ -55,23 +54,4 @@ impl Doctored {
         let answer = self.stream.ask("STREAM.MSG.DELETE.LEDGER", json!({ "seq": seq, "no_erase": true })).await;
         assert_eq!(answer["success"], true, "{answer}");
     }
-}
-
-/// Two neighbours that were stored alone, each the first of its own order: their sequence and what stands in the stream
-/// when the second is stored first. Who expects one of their sequences later expects the other's.
-pub fn swapped(entries: &[Entry]) -> (u64, Vec<Entry>) {
-    let alone = |entry: &Entry| entry.subject.ends_with(".payment.requested") && !entry.headers.contains("Nats-Batch");
-    let at = entries.windows(2).position(|pair| pair.iter().all(alone)).unwrap();
-    let mut entries = entries.to_vec();
-    entries.swap(at, at + 1);
-    let (one, other) = (at + 1, at + 2); // sequences begin at 1
-    let expects = |seq: usize| format!("Nats-Expected-Last-Subject-Sequence: {seq}\r\n");
-    for entry in &mut entries[at + 2..] {
-        if entry.headers.contains(&expects(one)) {
-            entry.headers = entry.headers.replace(&expects(one), &expects(other));
-        } else {
-            entry.headers = entry.headers.replace(&expects(other), &expects(one));
-        }
-    }
-    (u64::try_from(one).unwrap(), entries)
 }

@@ -28,8 +28,12 @@ pub struct Journal(pub Vec<Value>);
 
 impl Journal {
     pub fn write(&self, path: &Path) {
-        let lines: String = self.0.iter().map(|line| format!("{line}\n")).collect();
-        std::fs::write(path, lines).unwrap();
+        std::fs::write(path, self.text()).unwrap();
+    }
+
+    /// As the auditor reads it.
+    pub fn text(&self) -> String {
+        self.0.iter().map(|line| format!("{line}\n")).collect()
     }
 
     /// Sends a purchase and notes it; `lost` as if its answer had never come.
@@ -63,6 +67,13 @@ pub struct Load {
     pub cancelled: Payment,
     /// With money, and nothing under way.
     pub idle: Buyer,
+}
+
+impl Load {
+    /// Subject of an event of the order that was cancelled.
+    pub fn cancelled_subject(&self, name: &str) -> String {
+        Order::of(&self.cancelled).subject(name)
+    }
 }
 
 /// People buy: both generations of headers, keys, repetitions, answers that are lost, payments that are refused or
