@@ -13,6 +13,7 @@ mod hub;
 mod line;
 mod news;
 mod records;
+mod words;
 
 pub use admission::{Admission, Closed, Refusal};
 pub use backlog::{Forecast, QueuePosition};
@@ -23,3 +24,4 @@ pub use hub::{Ear, Hub, Missed, Starting, Topic};
 pub use line::whole_seconds;
 pub use news::{News, NewsData, is_last};
 pub use records::{Records, RecordsError, parties_of};
+pub use words::{MintStatus, PaymentStatus};

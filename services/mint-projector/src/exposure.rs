@@ -8,7 +8,7 @@
 
 use chain::{Address, Chain};
 use domain::event::{OpenTx, Purpose};
-use domain::{BlockRef, Order, PaymentId, SignerEvent, Stage, Usdc};
+use domain::{BlockRef, Order, PaymentId, SignerEvent, Usdc};
 use lanes::{Item, LaneError};
 use ledger::{Ledger, LedgerError, Loaded};
 use runtime::{Health, SharedSettings};
@@ -85,7 +85,7 @@ impl Exposure {
         let (max, mut total) = (self.max(), state.total());
         let (mut fitting, mut taken, mut waiting) = (Vec::with_capacity(items.len()), Vec::new(), 0_usize);
         for item in items {
-            let Some(proof) = item.order.stage.proof() else { continue };
+            let Some(proof) = item.order.payment.done() else { continue };
             let value = item.order.request.authorization.value;
             let is_free = proof.block.number <= state.finalized || state.exposed.contains_key(&item.id);
             let with_it = u128::from(value.0).saturating_add(total);
@@ -242,7 +242,7 @@ impl Exposure {
         }
         for (id, order) in self.orders(&moved).await? {
             // What is lost is lost: it is no longer at risk.
-            if matches!(order.stage, Stage::Lost(..) | Stage::Failed(_)) {
+            if order.payment.failure().is_some() {
                 state.exposed.remove(&id);
             } else {
                 state.exposed.insert(id, Exposed::of(&order));
@@ -284,7 +284,7 @@ impl Exposed {
     fn of(order: &Order) -> Self {
         Self {
             value: order.request.authorization.value,
-            block: order.stage.proof().map(|proof| proof.block),
+            block: order.payment.done().map(|proof| proof.block),
             signed: true,
         }
     }

@@ -91,12 +91,12 @@ schema! {
 schema! {
     /// The coarse state of a payment. `pending`: nothing is sent; `sent`: in a transaction; `completed`: charged, N
     /// blocks deep; `failed`: can never be charged.
-    PaymentStatus = one_of(names!(store::PaymentStatus: Pending, Sent, Completed, Failed))
+    PaymentStatus = one_of(names!(live::PaymentStatus: Pending, Sent, Completed, Failed))
 }
 schema! {
     /// The coarse state of a mint. `pending`: waits; `processing`: in a transaction; `completed`: minted, N blocks deep;
     /// `failed`: parked for a person, or its payment failed and none is owed.
-    MintStatus = one_of(names!(store::MintStatus: Pending, Processing, Completed, Failed))
+    MintStatus = one_of(names!(live::MintStatus: Pending, Processing, Completed, Failed))
 }
 schema! {
     /// State of a mint transaction.
@@ -105,7 +105,7 @@ schema! {
 schema! {
     /// The fine state of an order, from the request to the mint.
     State = one_of(names!(
-        store::StageName: Requested, Deferred, Settling, Reverted, Failed, Lost, Paid, Minting, MintDeferred,
+        domain::Stage: Requested, Deferred, Settling, Reverted, Failed, Lost, Paid, Minting, MintDeferred,
         MintParked, Minted
     ))
 }

@@ -12,10 +12,11 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::{PaymentId, Quantity};
+use domain::{PaymentId, Quantity, Stage};
+use live::MintStatus;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use store::{MintStatus, PaymentView, StageName};
+use store::PaymentView;
 use utoipa::{IntoParams, ToSchema};
 
 /// Orders on a page that does not say how many it wants, and at most.
@@ -48,7 +49,7 @@ struct QueueItem {
     #[schema(value_type = schemas::PaymentId)]
     payment_queue_id: PaymentId,
     #[schema(value_type = schemas::State)]
-    state: StageName,
+    state: Stage,
     #[schema(value_type = schemas::Address)]
     token_address: Address,
     #[schema(value_type = schemas::Quantity)]
@@ -86,7 +87,7 @@ pub(crate) struct Page {
 impl QueueItem {
     fn of(api: &Api, view: PaymentView) -> Self {
         let place = api.follower.position(view.id);
-        let status = view.stage.queue_status();
+        let status = MintStatus::of_order(view.stage);
         let ended = matches!(status, MintStatus::Completed | MintStatus::Failed);
         Self {
             id: view.id,
