@@ -14,12 +14,12 @@ pub use tend::{CALL_GAS, Look, Rest, STUCK_BLOCKS, Seen, Step, tend};
 use crate::event::{Claimed, OpenTx, Purpose, SignerEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the events so far say of a lane. Built only by [`evolve`].
+/// State of a lane after the events so far. Built only by [`evolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
     /// Last claim.
     pub epoch: u32,
-    /// What it signs for.
+    /// Its purpose.
     pub purpose: Purpose,
     /// The nonce to sign for next.
     pub next_nonce: u64,
@@ -83,9 +83,9 @@ pub enum ImpossibleLane {
     /// A nonce was signed out of turn.
     #[error("nonce {found} was signed where {expected} was next")]
     NonceOutOfTurn {
-        /// What was next.
+        /// The next nonce.
         expected: u64,
-        /// What was signed.
+        /// The signed nonce.
         found: u64,
     },
     /// The greatest number was signed for, which no account can use (EIP-2681).
@@ -96,9 +96,9 @@ pub enum ImpossibleLane {
     ReplacedOutOfTurn {
         /// The nonce.
         nonce: u64,
-        /// What was next.
+        /// The next number.
         expected: u32,
-        /// What was written.
+        /// The written number.
         found: u32,
     },
     /// A replacement does something else.
