@@ -25,7 +25,7 @@ pub enum ConfigError {
         variable: String,
         /// How a valid value looks.
         shape: String,
-        /// Reason why the value cannot be used.
+        /// The defect of the value.
         why: String,
     },
 }

@@ -1,7 +1,5 @@
 //! Services that every process needs: configuration from the environment, settings, logs, metrics, health, orderly
 //! shutdown.
-//!
-//! It knows no payment, event or chain.
 
 mod backoff;
 mod env;

@@ -99,7 +99,7 @@ schema! {
     MintStatus = one_of(names!(live::MintStatus: Pending, Processing, Completed, Failed))
 }
 schema! {
-    /// What became of a mint transaction.
+    /// State of a mint transaction.
     BatchStatus = one_of(names!(store::BatchStatus: Processing, Completed, Failed))
 }
 schema! {
@@ -114,11 +114,11 @@ schema! {
     Reason = one_of([waits(), failures(), parks()].concat())
 }
 schema! {
-    /// What happened to an order.
+    /// Type of an event of an order.
     EventType = one_of(event_types())
 }
 schema! {
-    /// Who submitted the authorization that paid: one of our lanes, or somebody else before us.
+    /// Submitter of the authorization that paid: one of our lanes, or somebody else before us.
     PaidBy = one_of(names!(domain::event::PaidBy: Paymint, ThirdParty))
 }
 
@@ -206,7 +206,7 @@ pub(crate) struct NewsSchema {
     detail: Option<String>,
 }
 
-/// What was missed is no longer known: forget what you have, load `reload`, and go on from `sequence`.
+/// The missed events are no longer known: discard your state, load `reload`, and continue from `sequence`.
 #[derive(ToSchema)]
 #[allow(dead_code)]
 pub(crate) struct Reset {
@@ -235,7 +235,7 @@ pub(crate) struct ProblemSchema {
     status: u16,
     /// Stable: what programs decide by.
     code: String,
-    /// What is wrong and what to send instead, for people; may change.
+    /// The defect and what to send instead, for people; may change.
     detail: String,
     /// The order that the problem is about.
     #[schema(rename = "paymentQueueId", value_type = Option<PaymentId>, nullable = false)]
@@ -268,7 +268,7 @@ pub(crate) struct PaymentRequiredSchema {
     detail: Option<String>,
 }
 
-/// What is asked for, x402 v1, scheme `exact`.
+/// Offered terms, x402 v1, scheme `exact`.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[allow(dead_code)]
