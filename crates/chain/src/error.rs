@@ -3,18 +3,20 @@
 use alloy::primitives::Bytes;
 use alloy::rpc::json_rpc::ErrorPayload;
 use alloy::transports::{RpcError, TransportErrorKind};
+use runtime::{Cause, Undone};
+use std::sync::Arc;
 
 /// An answer that is no answer, or a refusal.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ChainError {
     /// No usable answer: unreachable, rate limited, time-out, HTML, truncated, null; or two providers that do not agree.
     /// Decides nothing; ask again.
-    #[error("{operation}: the node gave no usable answer: {cause}")]
+    #[error("{operation}: the node gave no usable answer")]
     Transient {
         /// The RPC method.
         operation: &'static str,
         /// What happened.
-        cause: String,
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The node answered with an error of the protocol: a revert, a rule of its pool.
     #[error("{operation}: the node refuses: {message} ({code})")]
@@ -34,11 +36,26 @@ pub enum ChainError {
 }
 
 impl ChainError {
+    /// No usable answer to `operation`, because of `cause`.
+    pub(crate) fn transient(operation: &'static str, cause: impl Into<Cause>) -> Self {
+        Self::Transient { operation, source: Arc::from(cause.into()) }
+    }
+
     /// Whether the call was executed and failed: the contract's word. Anything else that is refused is about the node.
     pub fn is_failed_call(&self) -> bool {
         match self {
             Self::Refused { message, .. } => is_failed_call(message),
             Self::Transient { .. } | Self::Misconfigured(_) => false,
+        }
+    }
+}
+
+impl From<ChainError> for Undone {
+    /// Nothing that a node says is a reason to give up an order. A wrong configuration does not heal by itself.
+    fn from(error: ChainError) -> Self {
+        match error {
+            ChainError::Transient { .. } | ChainError::Refused { .. } => Self::transient(error),
+            ChainError::Misconfigured(_) => Self::corrupt(error),
         }
     }
 }
@@ -62,7 +79,7 @@ pub(crate) fn refused(operation: &'static str, answer: &ErrorPayload) -> ChainEr
 
 /// Null where the method owes something.
 pub(crate) fn null(operation: &'static str) -> ChainError {
-    ChainError::Transient { operation, cause: "null".to_owned() }
+    ChainError::transient(operation, "null")
 }
 
 /// Translates the error of the library's own client, which the development chain is set up with.
@@ -71,7 +88,7 @@ pub(crate) fn from_rpc(operation: &'static str, error: RpcError<TransportErrorKi
         RpcError::ErrorResp(answer) if !RETRY_CODES.contains(&answer.code) || is_failed_call(&answer.message) => {
             refused(operation, &answer)
         }
-        other => ChainError::Transient { operation, cause: clip(&other.to_string()) },
+        other => ChainError::transient(operation, clip(&other.to_string())),
     }
 }
 

@@ -72,7 +72,7 @@ async fn look(
     // What a node does not have it cannot have searched: its finding nothing would be no proof (F34, F35).
     if !node.has(last).await? {
         let cause = format!("the node does not have block {}", last.number);
-        return Err(ChainError::Transient { operation, cause });
+        return Err(ChainError::transient(operation, cause));
     }
     let filter = Filter::new()
         .address(asset)
@@ -109,7 +109,7 @@ async fn authorization_state(node: &Node, asset: Address, auth: &Authorization) 
     let call = UsdcDouble::authorizationStateCall { authorizer: auth.from, nonce: auth.nonce };
     let answer = node.call(&request(None, asset, call.abi_encode().into(), None)).await?;
     UsdcDouble::authorizationStateCall::abi_decode_returns(&answer)
-        .map_err(|e| ChainError::Transient { operation: "authorizationState", cause: e.to_string() })
+        .map_err(|e| ChainError::transient("authorizationState", e))
 }
 
 impl Answer for Evidence {

@@ -34,7 +34,7 @@ impl Chain {
         }
         let ask = |node: Node| async move { (node.head().await, node) };
         let cause = "fewer than two providers answer".to_owned();
-        let mut last = ChainError::Transient { operation: OPERATION, cause };
+        let mut last = ChainError::transient(OPERATION, cause);
         let mut known = Vec::new();
         // All have spoken before anybody is held against the others.
         for (head, node) in self.nodes.everyone(ask, |_| false).await {

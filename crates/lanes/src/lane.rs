@@ -1,6 +1,5 @@
 //! One lane at work: claim, record, broadcast. What is under way is looked after in `tend`.
 
-use crate::error::LaneError;
 use crate::item::Item;
 use crate::watch::Watch;
 use crate::window::Window;
@@ -10,7 +9,7 @@ use domain::lane::{self, Rest};
 use domain::order::Command;
 use domain::{Event, Lane, SignerEvent};
 use ledger::{Expected, Ledger, Loaded, NewEvent};
-use runtime::failpoint;
+use runtime::{Undone, failpoint};
 
 /// A lane in the hands of one worker.
 #[derive(Debug)]
@@ -39,7 +38,7 @@ impl SignerLane {
         key: Key,
         purpose: Purpose,
         instance: &str,
-    ) -> Result<Self, LaneError> {
+    ) -> Result<Self, Undone> {
         let address = key.address();
         let mut folded = ledger.load_lane(address).await?;
         loop {
@@ -48,8 +47,8 @@ impl SignerLane {
             let claim = lane::claim(folded.state.as_ref(), purpose, chain.config().chain_id, instance, nonce);
             let event = Event::Signer(address, SignerEvent::Claimed(claim));
             let new = NewEvent { event, expected: Expected::Version(folded.version), trace: None };
-            match ledger.append(&[new]).await.map_err(LaneError::from) {
-                Ok(_) | Err(LaneError::Stale) => folded = ledger.refresh_lane(address, folded).await?,
+            match ledger.append(&[new]).await.map_err(Undone::from) {
+                Ok(_) | Err(Undone::Stale) => folded = ledger.refresh_lane(address, folded).await?,
                 Err(other) => return Err(other),
             }
             if let Some(lane) = folded.state.clone() {
@@ -93,12 +92,12 @@ impl SignerLane {
         call: Call,
         items: &[Item],
         command: impl Fn(Submission) -> Command,
-    ) -> Result<(), LaneError> {
+    ) -> Result<(), Undone> {
         self.refresh().await?;
         let head = self.chain.head().await?;
         // The append would be refused; what is not written is not even signed.
         if let Some(why) = self.ledger.stopped() {
-            return Err(LaneError::Transient(why.to_string()));
+            return Err(Undone::Stopped(why.to_string()));
         }
         let fees = self.chain.fees(head).await?;
         let tx = self.chain.sign(&self.key, self.lane.next_nonce, fees, call)?;
@@ -108,7 +107,7 @@ impl SignerLane {
         let mut events = vec![self.event(SignerEvent::Signed(tx.clone()))];
         for item in items {
             // No item is sent without its event in the same append.
-            events.push(item.event(command(submission.clone())).ok_or(LaneError::Stale)?);
+            events.push(item.event(command(submission.clone())).ok_or(Undone::Stale)?);
         }
         self.ledger.append(&events).await?;
         failpoint(before_broadcast(tx.purpose));
@@ -144,7 +143,7 @@ impl SignerLane {
         NewEvent { event, expected: Expected::Version(self.folded.version), trace: None }
     }
 
-    pub(crate) async fn refresh(&mut self) -> Result<(), LaneError> {
+    pub(crate) async fn refresh(&mut self) -> Result<(), Undone> {
         let folded = self.ledger.refresh_lane(self.address(), self.folded.clone()).await?;
         if let Some(lane) = folded.state.clone() {
             let ended = self.lane.open.keys().filter(|nonce| !lane.open.contains_key(nonce)).count();
@@ -156,10 +155,10 @@ impl SignerLane {
     }
 }
 
-fn check(lane: Option<&Lane>, purpose: Purpose, chain_nonce: u64, address: Address) -> Result<(), LaneError> {
+fn check(lane: Option<&Lane>, purpose: Purpose, chain_nonce: u64, address: Address) -> Result<(), Undone> {
     let Some(lane) = lane else { return Ok(()) };
     if lane.purpose != purpose {
-        return Err(LaneError::Broken(format!("{address} is the key of another purpose: {:?}", lane.purpose)));
+        return Err(Undone::corrupt(format!("{address} is the key of another purpose: {:?}", lane.purpose)));
     }
     // Every nonce below the lowest open one is settled. A chain that does not have them was reset, or the node lags.
     let settled = lane.open.keys().next().copied().unwrap_or(lane.next_nonce);
@@ -169,8 +168,8 @@ fn check(lane: Option<&Lane>, purpose: Purpose, chain_nonce: u64, address: Addre
     Ok(())
 }
 
-pub(crate) fn behind(address: Address, chain_nonce: u64, settled: u64) -> LaneError {
-    LaneError::Transient(format!(
+pub(crate) fn behind(address: Address, chain_nonce: u64, settled: u64) -> Undone {
+    Undone::transient(format!(
         "{address} has nonce {chain_nonce} on chain, but {settled} are settled in the ledger: the node lags, or the chain was reset"
     ))
 }

@@ -1,7 +1,7 @@
 //! Loading: read the history of an order or a lane, fold it, remember its version.
 
 use crate::connect::Ledger;
-use crate::envelope::Recorded;
+use crate::envelope::{Recorded, Undecodable};
 use crate::error::LedgerError;
 use crate::subjects::{
     CLAIMS, REGISTRATIONS, after_settled_filters, claims_filter, key_subject, lost_subject, order_filter,
@@ -13,6 +13,7 @@ use domain::event::{Claimed, OpenTx};
 use domain::{
     Event, IdempotencyKey, KeyEvent, Lane, Order, PaymentId, SignerEvent, TokenEvent, TokenTerms, lane, order,
 };
+use runtime::Cause;
 use std::collections::HashMap;
 
 /// A folded aggregate and the version that an append must name.
@@ -114,7 +115,7 @@ impl Ledger {
             let Ok(Event::Signer(_, event)) = &recorded.event else {
                 return Err(corrupt(&recorded, "not a signer event"));
             };
-            lane.state = lane::evolve(lane.state, event).map_err(|e| corrupt(&recorded, &e.to_string()))?;
+            lane.state = lane::evolve(lane.state, event).map_err(|e| corrupt(&recorded, e))?;
             lane.version = recorded.seq;
         }
         if let Some(state) = lane.state.as_mut().filter(|state| !state.reopened.is_empty()) {
@@ -273,17 +274,22 @@ fn fold_order(mut loaded: Loaded<Order>, recorded: &Recorded) -> Result<Loaded<O
     let event = match &recorded.event {
         Ok(Event::Order(_, event)) => event,
         Ok(_) => return Err(corrupt(recorded, "not an order event")),
-        Err(why) => return Err(corrupt(recorded, &why.to_string())),
+        Err(why) => return Err(corrupt(recorded, why.clone())),
     };
     if loaded.version == 0 {
         loaded.since = recorded.recorded_at;
         loaded.trace.clone_from(&recorded.trace);
     }
-    loaded.state = order::evolve(loaded.state, event).map_err(|e| corrupt(recorded, &e.to_string()))?;
+    loaded.state = order::evolve(loaded.state, event).map_err(|e| corrupt(recorded, e))?;
     loaded.version = recorded.seq;
     Ok(loaded)
 }
 
-fn corrupt(recorded: &Recorded, why: &str) -> LedgerError {
-    LedgerError::Corrupt(format!("{} at sequence {}: {why}", recorded.subject, recorded.seq))
+/// What stands at `recorded` cannot be built on, because of `why`; or a newer build wrote it.
+fn corrupt(recorded: &Recorded, why: impl Into<Cause>) -> LedgerError {
+    let what = format!("{} at sequence {}", recorded.subject, recorded.seq);
+    match recorded.event.as_ref().err().and_then(Undecodable::newer) {
+        Some(kind) => LedgerError::Newer { what, kind: kind.to_owned() },
+        None => LedgerError::Corrupt { what, source: why.into() },
+    }
 }

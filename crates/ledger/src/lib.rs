@@ -25,12 +25,13 @@ mod monitor;
 mod provision;
 mod read;
 mod refill;
+mod serve;
 mod subjects;
 
-pub use answer::{hand_back, keep};
+pub use answer::{ACK_WAIT, Answer, Outcome, backoff, hand_back, retry};
 pub use append::{Expected, NewEvent};
 pub use connect::{Lag, Ledger, LedgerConfig};
-pub use consume::{Delivery, Inbox, PROGRESS_INTERVAL};
+pub use consume::{Delivery, Inbox};
 pub use damage::Damage;
 pub use envelope::{Recorded, Undecodable, decode, encode};
 pub use error::{AppendError, ConnectError, LedgerError, RefillError};

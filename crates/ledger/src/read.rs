@@ -96,26 +96,26 @@ impl Ledger {
     async fn direct_get(&self, request: Value) -> Result<Vec<Recorded>, LedgerError> {
         match self.answers(request).await? {
             Answers::All(messages) => Ok(messages),
-            Answers::TooMany => Err(LedgerError::Transient("direct get answers 413".to_owned())),
+            Answers::TooMany => Err(LedgerError::transient("direct get", "more messages than one answer holds (413)")),
         }
     }
 
     /// One direct-get request and all of its answers. `No Results` is an empty answer.
     async fn answers(&self, request: Value) -> Result<Answers, LedgerError> {
-        let transient = |e: &dyn std::fmt::Display| LedgerError::Transient(e.to_string());
         let single = request.get("batch").is_none() && request.get("multi_last").is_none();
         let inbox = self.client.new_inbox();
-        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|e| transient(&e))?;
+        let mut answers =
+            self.client.subscribe(inbox.clone()).await.map_err(|e| LedgerError::transient("direct get", e))?;
         self.client
             .publish_with_reply(format!("{}.DIRECT.GET.{STREAM}", self.api), inbox, request.to_string().into())
             .await
-            .map_err(|e| transient(&e))?;
+            .map_err(|e| LedgerError::transient("direct get", e))?;
         let mut found = Vec::new();
         loop {
             let answer = tokio::time::timeout(REQUEST_TIMEOUT, answers.next())
                 .await
-                .map_err(|_| LedgerError::Transient("no answer to a direct get".to_owned()))?
-                .ok_or_else(|| LedgerError::Transient("the connection closed".to_owned()))?;
+                .map_err(|e| LedgerError::transient("direct get", e))?
+                .ok_or_else(|| LedgerError::transient("direct get", "the connection closed"))?;
             match answer.status.filter(|_| !is_stored(&answer)).map(|status| status.as_u16()) {
                 None => {
                     let recorded = from_direct(answer, single)?;
@@ -124,7 +124,7 @@ impl Ledger {
                 }
                 Some(204 | 404) => break,
                 Some(413) => return Ok(Answers::TooMany),
-                Some(status) => return Err(LedgerError::Transient(format!("direct get answers {status}"))),
+                Some(status) => return Err(LedgerError::transient("direct get", format!("status {status}"))),
             }
             if single {
                 break;
@@ -159,7 +159,7 @@ fn from_direct(message: Message, single: bool) -> Result<Recorded, LedgerError> 
     let seq = last("Nats-Sequence").and_then(|text| text.parse().ok());
     let time = last("Nats-Time-Stamp").and_then(|text| text.parse::<DateTime<Utc>>().ok());
     let (Some(subject), Some(seq), Some(recorded_at)) = (last("Nats-Subject"), seq, time) else {
-        return Err(LedgerError::Transient("a direct-get answer without subject, sequence or time".to_owned()));
+        return Err(LedgerError::transient("direct get", "an answer without subject, sequence or time"));
     };
     let mut stored = HeaderMap::new();
     for (name, values) in answered.iter() {
@@ -175,7 +175,7 @@ fn from_direct(message: Message, single: bool) -> Result<Recorded, LedgerError> 
 
 /// Reads a message that a consumer delivered.
 pub(crate) fn from_delivery(message: &async_nats::jetstream::Message) -> Result<Recorded, LedgerError> {
-    let info = message.info().map_err(|e| LedgerError::Transient(e.to_string()))?;
+    let info = message.info().map_err(|e| LedgerError::transient("a delivery", e))?;
     let nanos = info.published.unix_timestamp_nanos();
     let recorded_at = i64::try_from(nanos).map(DateTime::from_timestamp_nanos).unwrap_or_default();
     let subject = message.subject.to_string();

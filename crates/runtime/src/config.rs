@@ -65,6 +65,13 @@ impl Env {
         self.text(variable, "").unwrap_or_else(|_| default.to_owned())
     }
 
+    /// `INSTANCE`: the name of this process in the ledger. Where it is not set, the service, the host and the process id,
+    /// so that two processes never share a name.
+    pub fn instance(&self, service: &str) -> String {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        self.text_or("INSTANCE", &format!("{service}-{}-{}", host.trim(), std::process::id()))
+    }
+
     /// A value that must be set and must parse.
     ///
     /// # Errors
@@ -153,6 +160,9 @@ mod tests {
         assert!(env.text("EMPTY", "something").is_err());
         assert_eq!(env.parse_or("ABSENT", "4021", 7_u16), Ok(7));
         assert!(env.parse_or("PORT", "4021", 7_u16).is_err());
+        assert_eq!(Env::of([("INSTANCE", "lane-1")]).instance("payment-sender"), "lane-1");
+        let own = env.instance("payment-sender");
+        assert!(own.starts_with("payment-sender-") && own.ends_with(&format!("-{}", std::process::id())), "{own}");
         assert!(!format!("{env:?}").contains("eighty"), "values may be secrets");
     }
 }

@@ -7,6 +7,7 @@ mod failpoint;
 mod health;
 mod stop;
 mod telemetry;
+mod undone;
 
 pub use config::{ConfigError, Env};
 pub use failpoint::failpoint;
@@ -14,3 +15,4 @@ pub use health::{Health, serve_health};
 pub use stop::{Fatal, STOP_TIMEOUT, join, stop_on_signal, unfailing};
 pub use telemetry::telemetry;
 pub use tokio_util::sync::CancellationToken;
+pub use undone::{Cause, Causes, Undone, causes};

@@ -1,5 +1,6 @@
 //! An orderly end: one token that every task watches; the first task to fail stops the rest.
 
+use crate::undone::causes;
 use std::fmt;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,13 +22,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Fatal {
 impl fmt::Debug for Fatal {
     /// The sentence and its causes on one line: this is what `main` prints.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(inner) = cause {
-            write!(f, ": {inner}")?;
-            cause = inner.source();
-        }
-        Ok(())
+        write!(f, "{}", causes(&*self.0))
     }
 }
 

@@ -11,6 +11,9 @@ use std::time::Duration;
 pub struct Config {
     /// The ledger.
     pub ledger: LedgerConfig,
+    /// The read models, to find orders that another process left waiting. Without an answer from there new orders and
+    /// those that wait in this process go on.
+    pub database_url: String,
     /// The chain, and how deep is deep enough.
     pub chain: ChainConfig,
     /// How often the head is asked for.
@@ -29,6 +32,7 @@ impl Config {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             ledger: LedgerConfig::from_env(env)?,
+            database_url: env.text("DATABASE_URL", "postgres://user:password@127.0.0.1:5432/paymint")?,
             chain: ChainConfig::from_env(env)?,
             poll: env.millis_or("HEAD_POLL_MS", Duration::from_millis(200))?,
             retry: env.millis_or("SENDER_RETRY_MS", Duration::from_secs(2))?,

@@ -1,12 +1,12 @@
 //! What deciding needs: the ledger, the chain, the news of its head.
 
-use crate::Undecided;
 use crate::heads::Heads;
 use chain::{Address, B256, Chain, Included, Inclusion};
 use domain::event::OpenTx;
 use domain::order::{Ahead, Command};
 use domain::{Order, OrderEvent, PaymentId};
 use ledger::{Ledger, LedgerError, Loaded};
+use runtime::{Health, Undone};
 use std::time::Duration;
 
 /// What deciding one transaction needs.
@@ -15,6 +15,7 @@ pub(crate) struct Desk {
     pub ledger: Ledger,
     pub chain: Chain,
     pub heads: Heads,
+    pub health: Health,
     pub retry: Duration,
 }
 
@@ -38,13 +39,13 @@ impl Desk {
     pub(crate) async fn orders(
         &self,
         tx: &OpenTx,
-    ) -> Result<Vec<(PaymentId, Result<Loaded<Order>, LedgerError>)>, Undecided> {
+    ) -> Result<Vec<(PaymentId, Result<Loaded<Order>, LedgerError>)>, Undone> {
         let mut loaded = self.ledger.load_orders(&tx.items).await?;
         Ok(tx.items.iter().map(|id| (*id, loaded.remove(id).unwrap_or_else(|| Ok(Loaded::default())))).collect())
     }
 
     /// Whether one of our lanes sent the transaction.
-    pub(crate) async fn is_ours(&self, hash: B256) -> Result<bool, Undecided> {
+    pub(crate) async fn is_ours(&self, hash: B256) -> Result<bool, Undone> {
         match self.chain.inclusion(hash).await? {
             Inclusion::Included(included) => Ok(self.ledger.is_lane(included.from).await?),
             Inclusion::Missing => Ok(false),
@@ -59,12 +60,5 @@ pub(crate) fn alarm_if_lost(id: PaymentId, order: Option<&Order>, event: &OrderE
     {
         let (value, mint) = (request.authorization.value, minted.tx_hash);
         tracing::error!(payment = %id, %value, %mint, why = failure.detail, "LOST: minted, and can never be charged");
-    }
-}
-
-/// A message that could not be set aside comes again.
-pub(crate) fn answer(result: Result<(), LedgerError>) {
-    if let Err(error) = result {
-        tracing::warn!(%error, "not set aside: the message comes again");
     }
 }

@@ -36,6 +36,9 @@ impl FromStr for Dollars {
 pub struct Config {
     /// The ledger.
     pub ledger: LedgerConfig,
+    /// The read models, to find orders that another process left waiting. Without an answer from there new orders and
+    /// those that wait in this process go on.
+    pub database_url: String,
     /// The chain.
     pub chain: ChainConfig,
     /// One lane each; every one must be a minter of the token factory.
@@ -60,13 +63,14 @@ impl Config {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             ledger: LedgerConfig::from_env(env)?,
+            database_url: env.text("DATABASE_URL", "postgres://user:password@127.0.0.1:5432/paymint")?,
             chain: ChainConfig::from_env(env)?,
             keys: KeySource::from_env(env, "MINTER")?,
             max_wait: env.millis_or("MINT_MAX_WAIT_MS", Duration::from_secs(2))?,
             retry: env.millis_or("MINT_RETRY_MS", Duration::from_secs(2))?,
             exposure_max: env.parse_or("EXPOSURE_MAX_USDC", "whole USDC, such as 1000", Dollars(EXPOSURE_MAX))?.usdc(),
             health: env.optional("HEALTH_ADDR", "127.0.0.1:8103")?,
-            instance: env.text_or("INSTANCE", "mint-projector"),
+            instance: env.instance("mint-projector"),
         })
     }
 }

@@ -9,9 +9,9 @@
 use chain::{Address, Chain};
 use domain::event::{OpenTx, Purpose};
 use domain::{BlockRef, Order, PaymentId, SignerEvent, Stage, Usdc};
-use lanes::{Item, LaneError};
+use lanes::Item;
 use ledger::{Ledger, LedgerError, Loaded};
-use runtime::Health;
+use runtime::{Health, Undone, causes};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl Exposure {
     pub async fn warm_up(&self) {
         let mut state = self.state.lock().await;
         if let Err(error) = self.catch_up(&mut state).await {
-            tracing::warn!(%error, "what is exposed is read again with the first batch");
+            tracing::warn!(error = %causes(&error), "what is exposed is read again with the first batch");
         }
     }
 
@@ -79,7 +79,7 @@ impl Exposure {
     ///
     /// # Errors
     /// `Transient`: nothing is taken, and nothing may be minted.
-    pub async fn reserve(&self, items: Vec<Item>) -> Result<Reservation, LaneError> {
+    pub async fn reserve(&self, items: Vec<Item>) -> Result<Reservation, Undone> {
         let mut state = self.state.lock().await;
         self.catch_up(&mut state).await?;
         let mut total = state.total();
@@ -136,7 +136,7 @@ impl Exposure {
     }
 
     /// Reads what was signed since the last look, by whomever, and leaves out what has become final.
-    async fn catch_up(&self, state: &mut State) -> Result<(), LaneError> {
+    async fn catch_up(&self, state: &mut State) -> Result<(), Undone> {
         let finalized = self.chain.finalized().await?.number;
         for (lane, claim, seq) in self.ledger.claims_from(state.claims + 1).await.map_err(transient)? {
             state.claims = state.claims.max(seq);
@@ -158,7 +158,7 @@ impl Exposure {
 
     /// Everything that the lane signed for from `next` on; answers with the nonce after it. There are gaps where somebody
     /// else used the key.
-    async fn read_on(&self, state: &mut State, lane: Address, mut next: u64) -> Result<u64, LaneError> {
+    async fn read_on(&self, state: &mut State, lane: Address, mut next: u64) -> Result<u64, Undone> {
         let latest = self.ledger.last_signed(lane).await.map_err(transient)?;
         while latest.is_some_and(|latest| latest >= next) {
             let after = next.saturating_add(NONCES_AT_ONCE);
@@ -179,7 +179,7 @@ impl Exposure {
         lane: Address,
         first: u64,
         finalized: u64,
-    ) -> Result<Option<u64>, LaneError> {
+    ) -> Result<Option<u64>, Undone> {
         let Some(latest) = self.ledger.last_signed(lane).await.map_err(transient)? else { return Ok(None) };
         for nonce in (first..=latest).rev() {
             let ends = self.ledger.ends_of(lane, nonce).await.map_err(transient)?;
@@ -197,7 +197,7 @@ impl Exposure {
         Ok(Some(latest.saturating_add(1)))
     }
 
-    async fn add(&self, state: &mut State, signed: &[OpenTx]) -> Result<(), LaneError> {
+    async fn add(&self, state: &mut State, signed: &[OpenTx]) -> Result<(), Undone> {
         let mut unknown = Vec::new();
         for id in signed.iter().flat_map(|tx| &tx.items) {
             match state.exposed.get_mut(id) {
@@ -213,7 +213,7 @@ impl Exposure {
 
     /// Leaves out what is charged in a final block. Where that block is not the one that was counted on, the order says
     /// where its payment is now; while it is nowhere, its units are exposed.
-    async fn leave_out(&self, state: &mut State, finalized: u64) -> Result<(), LaneError> {
+    async fn leave_out(&self, state: &mut State, finalized: u64) -> Result<(), Undone> {
         let mut hashes = HashMap::new();
         let mut moved = Vec::new();
         let mut closed = Vec::new();
@@ -246,14 +246,14 @@ impl Exposure {
         Ok(())
     }
 
-    async fn orders(&self, ids: &[PaymentId]) -> Result<Vec<(PaymentId, Order)>, LaneError> {
+    async fn orders(&self, ids: &[PaymentId]) -> Result<Vec<(PaymentId, Order)>, Undone> {
         let loaded = self.ledger.load_orders(ids).await.map_err(transient)?;
         Ok(loaded
             .into_iter()
             .filter_map(|(id, loaded)| match loaded {
                 Ok(Loaded { state, .. }) => Some((id, state?)),
                 Err(error) => {
-                    tracing::error!(payment = %id, %error, "what it exposes is not known");
+                    tracing::error!(payment = %id, error = %causes(&error), "what it exposes is not known");
                     None
                 }
             })
@@ -285,7 +285,12 @@ impl Exposed {
     }
 }
 
-/// A lane that cannot be read stops minting until a person has looked, and ends no process.
-fn transient(error: LedgerError) -> LaneError {
-    LaneError::Transient(format!("what is exposed is not known: {error}"))
+/// What is exposed cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("what is exposed is not known")]
+struct NotKnown(#[source] LedgerError);
+
+/// A lane that cannot be read stops minting until an operator has looked, and ends no process.
+fn transient(error: LedgerError) -> Undone {
+    Undone::transient(NotKnown(error))
 }
