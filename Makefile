@@ -49,7 +49,9 @@ bench: tools ## speed and memory, as ratios to raw limits of the same run; `make
 fuzz: ## look for bytes that break a promise, SECONDS=60 in all: see fuzz/README.md
 	fuzz/run $(or $(SECONDS),60)
 
-lint: tools ## format, clippy, licences and sources, generated files
+lint: tools ## format, plain language, clippy, licences and sources, generated files
+	tools/plain-language
+	tools/catalogue --check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	tools/cargo-deny check bans licenses sources
@@ -67,7 +69,7 @@ contracts: tools ## compile the contracts, run their tests, measure their gas
 	contracts/gas
 
 schemas: tools ## write the examples beside the schemas anew, after an intended change of an event
-	UPDATE_EXAMPLES=1 $(CARGO) test -p read-projector --test schemas
+	UPDATE_EXAMPLES=1 $(CARGO) test -p read-projector --test it -- schemas::
 
 openapi: ## write schemas/openapi.json and the errors of docs/API.md anew, after an intended change of the API
 	UPDATE_OPENAPI=1 $(CARGO) test -p api --lib openapi::

@@ -6,15 +6,15 @@ import {LibClone} from "solady/src/utils/LibClone.sol";
 import {SafeTransferLib} from "solady/src/utils/SafeTransferLib.sol";
 import {TokenFactory} from "./TokenFactory.sol";
 
-/// @title MintToken: an ERC-20 whose units are minted against payments that it holds itself.
-/// @notice Buyers pay `price` of the asset per unit to this very contract. A minter mints for a payment at most once; an
+/// @title MintToken: an ERC-20 whose units are minted for payments that the token itself holds.
+/// @notice Buyers pay `price` of the asset per unit to this contract. A minter mints for a payment at most once; an
 /// operator may refund a payment that was not minted; the creator gets `price` for every unit minted, and no more.
-/// @dev A clone with immutable arguments, made by `TokenFactory`; nothing of its terms can change.
+/// @dev A clone with immutable arguments, created by `TokenFactory`. Its terms cannot change.
 ///
-/// Promises, kept here and relied on by nobody's good behaviour:
+/// Promises, kept by this code whatever its callers do:
 /// - a payment key is minted at most once, refunded at most once, and never both;
-/// - `unitsMinted * price` never exceeds what was paid in and not refunded, so that a stolen minter key cannot mint more
-///   than was paid (it can choose the recipients of what was paid and not yet minted);
+/// - `unitsMinted * price` never exceeds what was paid in and not refunded, so that a stolen minter key cannot mint
+///   more than was paid (it can choose the recipients of what was paid and not yet minted);
 /// - a refund takes only what is not earned, so that a stolen operator key cannot touch the creator's money;
 /// - one bad item of a batch is skipped and reported, and never stops the others.
 ///
@@ -27,25 +27,25 @@ contract MintToken is ERC20 {
     error NotOperator(address caller);
     /// @notice The three lists of a batch differ in length.
     error LengthMismatch();
-    /// @notice Called on the implementation, which is no token.
+    /// @notice Called on the implementation, which is not a token.
     error NotAToken();
-    /// @notice Called from within a call of this token.
+    /// @notice Called during another call of this token.
     error Reentered();
-    /// @notice The payment was minted (1) or refunded (2) already.
+    /// @notice The payment was already minted (1) or refunded (2).
     error AlreadyDone(bytes32 paymentKey, uint8 outcome);
-    /// @notice Refunds of nothing are refused: the outcome would say that money went back.
+    /// @notice A refund of zero is refused, because its outcome would claim that money was returned.
     error ZeroAmount();
     /// @notice More than what is held and not earned.
     error NotRefundable(uint256 amount, uint256 available);
     /// @notice The zero address or this token.
     error BadRecipient(address recipient);
 
-    /// @notice What became of every item, in the order given; once per batch.
+    /// @notice The result of every item, in the given order. Emitted once per batch.
     /// @param paymentKeys The payments, as given.
     /// @param results One byte per item, see `batchMint`.
     event MintBatch(bytes32[] paymentKeys, bytes results);
 
-    /// @notice `amount` of the asset went back to `payer`; this payment can never be minted.
+    /// @notice `amount` of the asset was returned to `payer`. This payment can never be minted.
     event Refunded(bytes32 indexed paymentKey, address indexed payer, uint256 amount);
 
     /// @notice `amount` of the asset went to the creator.
@@ -65,7 +65,7 @@ contract MintToken is ERC20 {
     uint8 private constant OUTCOME_MINTED = 1;
     uint8 private constant OUTCOME_REFUNDED = 2;
 
-    // Immutable arguments, packed by `TokenFactory`: where each begins.
+    // Offsets of the immutable arguments, which `TokenFactory` packs.
     uint256 private constant UNIT_AT = 0;
     uint256 private constant MAX_UNITS_AT = 16;
     uint256 private constant PRICE_AT = 24;
@@ -74,7 +74,7 @@ contract MintToken is ERC20 {
     uint256 private constant NAME_LENGTH_AT = 72;
     uint256 private constant NAME_AT = 73;
 
-    /// @notice The factory that made this token and that says who may mint and refund.
+    /// @notice The factory that created this token and that decides who may mint and refund.
     TokenFactory public immutable factory;
     address private immutable _implementation;
 
@@ -83,10 +83,10 @@ contract MintToken is ERC20 {
     uint128 private _withdrawn; // <= unitsMinted * price < 2^128
 
     uint256 private _refunded;
-    mapping(bytes32 paymentKey => uint256) private _outcomes; // a word each: a smaller type would be read before every write
+    mapping(bytes32 paymentKey => uint256) private _outcomes; // one word each: a smaller type is read before every write
     bool private transient _entered;
 
-    /// @dev What a batch needs of the immutable arguments, and its running state.
+    /// @dev The immutable arguments that a batch uses, and its running state.
     struct MintState {
         uint256 unit;
         uint256 maxUnits;
@@ -102,21 +102,23 @@ contract MintToken is ERC20 {
         _entered = false;
     }
 
-    /// @dev Deployed by the factory, as the code that all tokens share.
+    /// @dev Deployed by the factory as the code that all tokens share.
     constructor() {
         factory = TokenFactory(msg.sender);
         _implementation = address(this);
     }
 
-    /// @notice Mints for every payment that is due one, skips the rest, and says which: one `MintBatch` event.
-    /// @dev Never reverts because of an item, so that the same batch may be sent again after anything. The first that
+    /// @notice Mints for every payment to which units are due, skips the others, and reports all in one `MintBatch`
+    /// event.
+    /// @dev Never reverts because of an item, so that a batch can always be sent again. The result is the first that
     /// applies, in this order:
-    /// 1 already minted; 2 refunded; 6 quantity is zero; 4 bad recipient (zero address or this token); 3 over `maxUnits`;
+    /// 1 already minted; 2 refunded; 6 quantity is zero; 4 bad recipient (zero address or this token); 3 over
+    /// `maxUnits`;
     /// 5 unpaid: `unitsMinted * price` would exceed the asset's balance here plus `withdrawn`, read once per batch;
     /// 0 minted `quantity * unit` to the recipient.
-    /// @param to Who receives the units of each item.
-    /// @param quantities How many units.
-    /// @param paymentKeys The payment that pays for each item.
+    /// @param to The recipient of the units of each item.
+    /// @param quantities The number of units of each item.
+    /// @param paymentKeys The key of the payment for each item.
     /// @return results One byte per item.
     function batchMint(address[] calldata to, uint32[] calldata quantities, bytes32[] calldata paymentKeys)
         external
@@ -135,9 +137,10 @@ contract MintToken is ERC20 {
         emit MintBatch(paymentKeys, results);
     }
 
-    /// @notice Sends `amount` of the asset back to `payer` and closes the payment: it can never be minted.
-    /// @dev Only an operator; only a payment with no outcome; only from what is held and not earned.
-    /// @param payer Who gets the money: whoever paid, which the operator knows and the token does not.
+    /// @notice Returns `amount` of the asset to `payer` and closes the payment: it can never be minted.
+    /// @dev Only by an operator, only for a payment without an outcome, and only from money that is held and not
+    /// earned.
+    /// @param payer The recipient of the money. The operator knows who paid; the token does not.
     /// @param amount Atomic units of the asset, not zero.
     /// @param paymentKey The payment to close.
     function refund(address payer, uint256 amount, bytes32 paymentKey) external guarded {
@@ -155,7 +158,8 @@ contract MintToken is ERC20 {
         SafeTransferLib.safeTransfer(asset(), payer, amount);
     }
 
-    /// @notice Pays the creator what was earned and not yet withdrawn. Anyone may call it; nothing due, nothing happens.
+    /// @notice Pays the creator everything earned and not yet withdrawn. Anyone may call it. Without a sum due it does
+    /// nothing.
     function withdraw() external guarded {
         uint256 total = earned();
         uint256 due = total - _withdrawn;
@@ -167,12 +171,12 @@ contract MintToken is ERC20 {
         SafeTransferLib.safeTransfer(asset(), creator_, due);
     }
 
-    /// @notice What became of a payment: 0 nothing yet, 1 minted, 2 refunded. Never changes once it is not 0.
+    /// @notice The outcome of a payment: 0 none yet, 1 minted, 2 refunded. Never changes once it is not 0.
     function outcome(bytes32 paymentKey) public view returns (uint8) {
         return uint8(_outcomes[paymentKey]);
     }
 
-    /// @notice Whether the payment was minted.
+    /// @notice Returns true if the payment was minted.
     function hasMinted(bytes32 paymentKey) external view returns (bool) {
         return _outcomes[paymentKey] == OUTCOME_MINTED;
     }
@@ -187,17 +191,17 @@ contract MintToken is ERC20 {
         return uint256(_unitsMinted) * price();
     }
 
-    /// @notice What the creator was paid so far, in atomic units of the asset.
+    /// @notice The sum paid to the creator so far, in atomic units of the asset.
     function withdrawn() external view returns (uint256) {
         return _withdrawn;
     }
 
-    /// @notice What went back to payers so far, in atomic units of the asset.
+    /// @notice The sum returned to payers so far, in atomic units of the asset.
     function refunded() external view returns (uint256) {
         return _refunded;
     }
 
-    /// @notice What is held and not earned: payments that wait for their mint or their refund, and gifts.
+    /// @notice The sum held and not earned: payments that wait for their mint or their refund, and gifts.
     function refundable() public view returns (uint256) {
         uint256 held = SafeTransferLib.balanceOf(asset(), address(this));
         uint256 owed = earned() - _withdrawn;
@@ -209,7 +213,7 @@ contract MintToken is ERC20 {
         return uint128(bytes16(_argument(UNIT_AT)));
     }
 
-    /// @notice How many units there can ever be.
+    /// @notice The largest number of units that can ever exist.
     function maxUnits() external view returns (uint64) {
         return uint64(bytes8(_argument(MAX_UNITS_AT)));
     }
@@ -224,7 +228,7 @@ contract MintToken is ERC20 {
         return address(bytes20(_argument(ASSET_AT)));
     }
 
-    /// @notice Who earns; the only address that `withdraw` pays.
+    /// @notice The earner, and the only address that `withdraw` pays.
     function creator() public view returns (address) {
         return address(bytes20(_argument(CREATOR_AT)));
     }
@@ -253,7 +257,7 @@ contract MintToken is ERC20 {
 
         state.unitsMinted = units;
         _outcomes[paymentKey] = OUTCOME_MINTED;
-        _mint(to, quantity * state.unit); // no hook of the recipient is called; the supply stays below 2^128
+        _mint(to, quantity * state.unit); // calls no hook of the recipient; the supply stays below 2^128
         return MINTED;
     }
 
@@ -262,7 +266,7 @@ contract MintToken is ERC20 {
         state.unit = uint128(bytes16(LibClone.argLoad(arguments, UNIT_AT)));
         state.maxUnits = uint64(bytes8(LibClone.argLoad(arguments, MAX_UNITS_AT)));
         state.unitsMinted = _unitsMinted;
-        // Whole units that were paid for: units * price <= paid is units <= paid / price.
+        // Whole paid units: units * price <= paid means units <= paid / price.
         uint256 paid = SafeTransferLib.balanceOf(address(bytes20(LibClone.argLoad(arguments, ASSET_AT))), address(this))
             + _withdrawn;
         state.paidUnits = paid / uint64(bytes8(LibClone.argLoad(arguments, PRICE_AT)));
@@ -277,12 +281,12 @@ contract MintToken is ERC20 {
         return uint8(_argument(NAME_LENGTH_AT)[0]);
     }
 
-    /// @dev Tokens sent to nobody or to the token would be lost: refused, for transfers as for mints.
+    /// @dev Refuses mints and transfers to the zero address or to this token, where units would be lost.
     function _beforeTokenTransfer(address, address to, uint256) internal view override {
         if (to == address(0) || to == address(this)) revert BadRecipient(to);
     }
 
-    /// @dev Nobody gets an allowance that the holder did not give.
+    /// @dev Disables the infinite allowance for Permit2: only a holder gives allowances.
     function _givePermit2InfiniteAllowance() internal pure override returns (bool) {
         return false;
     }

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {MintToken} from "../src/MintToken.sol";
 import {Crowd} from "./support/Crowd.sol";
 
-/// @notice What holds whatever anybody does, in any order, with stolen minter and operator keys.
+/// @notice Invariants under any sequence of actions, including actions with stolen minter and operator keys.
 contract InvariantsTest {
     struct FuzzSelector {
         address addr;
@@ -72,7 +72,7 @@ contract InvariantsTest {
         require(token.balanceOf(address(0)) == 0 && token.balanceOf(address(token)) == 0, "nothing lost");
     }
 
-    /// A crowd that never met a case would prove nothing about it.
+    /// Every kind of result must have occurred; otherwise the invariants prove nothing about it.
     function test_the_crowd_meets_every_result() public {
         for (uint256 i = 0; i < 300; ++i) {
             uint256 random = uint256(keccak256(abi.encode("crowd", i)));

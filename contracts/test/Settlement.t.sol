@@ -171,7 +171,7 @@ contract SettlementTest is Suite {
         same(settle(signedAll(auths)), hex"000400", "results");
     }
 
-    /// Every bit of what was signed counts: payer, payee, value, window, nonce, signature.
+    /// Every signed field counts: payer, payee, value, window, nonce, signature.
     function testFuzz_an_altered_item_fails_alone(uint256 where) public {
         Auth[] memory auths = fundedMany(3);
         bytes memory altered = signed(auths[1]);
@@ -310,7 +310,7 @@ contract SettlementTest is Suite {
         same(usdc.balanceOf(address(token)), countedPrefix(abi.decode(answer, (bytes))) * PRICE, "the token");
     }
 
-    /// The same where the 64th part is more than the reserve, and the payment needs nearly all of `gasPerItem`.
+    /// Like the test above, with a 64th part above the reserve and a payment that needs nearly all of `gasPerItem`.
     function testFuzz_a_costly_good_payment_is_paid_or_not_attempted_whatever_the_gas(uint256 gas_) public {
         gas_ = 4_980_000 + gas_ % 160_000;
         bytes memory item = signed(walletAuth(address(new ThinkingWallet())));
@@ -318,7 +318,7 @@ contract SettlementTest is Suite {
         same(usdc.balanceOf(address(token)), countedPrefix(results) * PRICE, "the token");
     }
 
-    /// Where every item burns all that it gets, whatever is left over still reports.
+    /// If every item burns all its gas, the rest is still enough to report.
     function test_the_reserve_reports_a_batch_that_burnt_all_the_rest() public {
         bytes memory items = signedAll(fundedMany(200));
         for (uint256 gas_ = 70_000; gas_ < 110_000; gas_ += 211) {
@@ -327,7 +327,7 @@ contract SettlementTest is Suite {
         }
     }
 
-    /// Burners take all that they are given; there is always enough left to report.
+    /// Items that burn all their gas always leave enough to report.
     function testFuzz_a_batch_is_reported_whatever_the_gas_and_the_wallets(uint256 gas_, uint256 perItem, uint256 mix)
         public
     {
@@ -433,7 +433,7 @@ contract SettlementTest is Suite {
         require(before - gasleft() < 11 * ITEM_GAS, "bounded");
     }
 
-    /// The number of leading zeros; all that follows has to be 5.
+    /// The number of leading zeros. All later results must be 5.
     function countedPrefix(bytes memory results) private pure returns (uint256 paid) {
         while (paid < results.length && results[paid] == 0) {
             ++paid;

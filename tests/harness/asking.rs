@@ -2,6 +2,7 @@
 
 use crate::answers::{Answer, Frames};
 use crate::buyer::Buyer;
+use crate::journal;
 use crate::order::Order;
 use crate::payment::Payment;
 use crate::process::Service;
@@ -42,9 +43,30 @@ impl Stack {
         quantity: u32,
         (name, value): (&str, String),
     ) -> Result<Answer, reqwest::Error> {
-        let url = self.url(api, &format!("/api/mint/{}", terms.token));
+        self.send(api.into(), terms, quantity, (name, value), None).await
+    }
+
+    /// Sends it, and notes what was sent and what was answered for the auditor.
+    async fn send(
+        &self,
+        api: Instance,
+        terms: &TokenTerms,
+        quantity: u32,
+        (name, value): (&str, String),
+        key: Option<&str>,
+    ) -> Result<Answer, reqwest::Error> {
+        let path = format!("/api/mint/{}", terms.token);
         let body = json!({ "quantity": quantity }).to_string();
-        Answer::of(self.http.post(url).header(name, value).body(body).send().await?).await
+        let mut request = self.http.post(self.url(api, &path)).header(name, &value).body(body.clone());
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let at = journal::now();
+        let answer = async { Answer::of(request.send().await?).await }.await;
+        let told = answer.as_ref().map(|answer| json!({ "status": answer.status, "body": answer.text }));
+        let line = journal::request_line(at, &path, (name, &value), key, &body, told.unwrap_or_default());
+        self.sent.lock().unwrap().push(line);
+        answer
     }
 
     /// Sends a payment as v2 under an `Idempotency-Key`.
@@ -57,11 +79,7 @@ impl Stack {
         payment: &Payment,
         key: &str,
     ) -> Result<Answer, reqwest::Error> {
-        let url = self.url(api, &format!("/api/mint/{}", payment.terms.token));
-        let body = json!({ "quantity": payment.quantity }).to_string();
-        let (name, value) = payment.v2();
-        Answer::of(self.http.post(url).header(name, value).header("Idempotency-Key", key).body(body).send().await?)
-            .await
+        self.send(api.into(), &payment.terms, payment.quantity, payment.v2(), Some(key)).await
     }
 
     pub async fn post(&self, terms: &TokenTerms, quantity: u32, header: (&str, String)) -> Answer {

@@ -5,7 +5,8 @@ use alloy::sol_types::SolCall;
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use chain::abi::UsdcDouble;
 use domain::TokenTerms;
-use secp256k1::{Message, Secp256k1, SecretKey};
+use secp256k1::ecdsa::RecoverableSignature;
+use secp256k1::{Message, SecretKey};
 use x402::{Authorization, domain_separator, transfer_digest};
 
 /// An account with a key.
@@ -19,7 +20,7 @@ impl Buyer {
     /// Somebody new.
     pub fn new() -> Self {
         let secret = loop {
-            if let Ok(secret) = SecretKey::from_byte_array(rand::random()) {
+            if let Ok(secret) = SecretKey::from_secret_bytes(rand::random()) {
                 break secret;
             }
         };
@@ -28,17 +29,17 @@ impl Buyer {
 
     /// The owner of `key`, 0x and 64 hex digits.
     pub fn with_key(key: &str) -> Self {
-        Self::of(key.parse::<B256>().ok().and_then(|key| SecretKey::from_byte_array(key.0).ok()).unwrap())
+        Self::of(key.parse::<B256>().ok().and_then(|key| SecretKey::from_secret_bytes(key.0).ok()).unwrap())
     }
 
     fn of(secret: SecretKey) -> Self {
-        let public = secret.public_key(&Secp256k1::new()).serialize_uncompressed();
+        let public = secret.public_key().serialize_uncompressed();
         Self { secret, address: Address::from_slice(&keccak256(&public[1..])[12..]) }
     }
 
     /// The key, as a command line takes it.
     pub fn key(&self) -> String {
-        hex::encode_prefixed(self.secret.secret_bytes())
+        hex::encode_prefixed(self.secret.to_secret_bytes())
     }
 
     /// Signs for `quantity` units.
@@ -72,11 +73,11 @@ impl Buyer {
     }
 
     fn sign_digest(&self, digest: B256) -> [u8; 65] {
-        let signed = Secp256k1::new().sign_ecdsa_recoverable(Message::from_digest(digest.0), &self.secret);
+        let signed = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &self.secret);
         let (id, rs) = signed.serialize_compact();
         let mut signature = [0; 65];
         signature[..64].copy_from_slice(&rs);
-        signature[64] = 27 + u8::try_from(i32::from(id)).unwrap();
+        signature[64] = 27 + u8::from(id);
         signature
     }
 }

@@ -1,29 +1,33 @@
 //! The local chain in a story's hands: its clock, its blocks, its pool, and other people's transactions.
 
 use crate::watch::eventually;
-use alloy::network::Ethereum;
-use alloy::providers::{Provider, RootProvider};
 use alloy::rpc::types::{Filter, Log, TransactionReceipt};
 use alloy::sol_types::SolCall;
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use chain::abi::{MintToken, UsdcDouble};
+use dev_chain::Rpc;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// anvil, asked directly.
 #[derive(Clone, Debug)]
 pub struct LocalChain {
-    pub provider: RootProvider<Ethereum>,
+    pub node: Rpc,
 }
 
 impl LocalChain {
     pub fn at(rpc_url: &str) -> Self {
-        Self { provider: RootProvider::new_http(rpc_url.parse().unwrap()) }
+        Self { node: Rpc::new(rpc_url).unwrap() }
     }
 
     /// Any method; panics with its error.
     pub async fn rpc(&self, method: &'static str, params: Value) -> Value {
-        let answer = self.provider.raw_request(method.into(), params).await;
-        answer.unwrap_or_else(|e| panic!("{method}: {e}"))
+        self.ask(method, params).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: &'static str, params: impl Serialize) -> T {
+        self.node.ask(method, params).await.unwrap_or_else(|e| panic!("{method}: {e}"))
     }
 
     /// No more blocks of their own accord.
@@ -41,6 +45,15 @@ impl LocalChain {
         for _ in 0..blocks {
             self.rpc("evm_mine", json!([])).await;
         }
+    }
+
+    /// Makes blocks until the transaction is in one: a node may know one for a moment before its pool offers it.
+    pub async fn mine_until_in_a_block(&self, hash: B256) -> TransactionReceipt {
+        let mined = async || {
+            self.mine(1).await;
+            self.receipt(hash).await
+        };
+        eventually("the transaction is in a block", mined).await
     }
 
     /// Moves the clock and makes a block that tells the new time.
@@ -74,7 +87,7 @@ impl LocalChain {
     /// simulation offers no gas price), else always. So could a token that somebody else wrote. The arguments of this one
     /// begin at byte 45 of its code and must stay there, so what it does now stands behind them.
     pub async fn poison(&self, token: Address, recipient: Address, mined_only: bool) {
-        let code: Bytes = self.provider.get_code_at(token).await.unwrap();
+        let code: Bytes = self.ask("eth_getCode", (token, "latest")).await;
         let implementation = code.iter().position(|byte| *byte == 0x73).unwrap() + 1;
         // What looks like a PUSH32 at the end of the arguments swallows 32 bytes of what follows.
         let entry = u16::try_from(code.len() + 32).unwrap();
@@ -110,7 +123,7 @@ impl LocalChain {
     }
 
     pub async fn receipt(&self, hash: B256) -> Option<TransactionReceipt> {
-        self.provider.get_transaction_receipt(hash).await.unwrap()
+        self.ask("eth_getTransactionReceipt", (hash,)).await
     }
 
     /// Hands a transaction of one of anvil's own accounts to the pool. Its gas is not estimated: what a call costs may
@@ -132,11 +145,11 @@ impl LocalChain {
 
     /// Number of the latest block.
     pub async fn height(&self) -> u64 {
-        self.provider.get_block_number().await.unwrap()
+        self.ask::<U64>("eth_blockNumber", ()).await.to()
     }
 
     pub async fn nonce(&self, account: Address) -> u64 {
-        self.provider.get_transaction_count(account).await.unwrap()
+        self.ask::<U64>("eth_getTransactionCount", (account, "latest")).await.to()
     }
 
     pub async fn usdc_of(&self, asset: Address, account: Address) -> U256 {
@@ -153,7 +166,7 @@ impl LocalChain {
 
     /// Every log of `contract` so far, in order.
     pub async fn logs_of(&self, contract: Address) -> Vec<Log> {
-        self.provider.get_logs(&Filter::new().address(contract).from_block(0)).await.unwrap()
+        self.ask("eth_getLogs", (Filter::new().address(contract).from_block(0),)).await
     }
 
     async fn word(&self, to: Address, input: Vec<u8>) -> U256 {

@@ -14,12 +14,12 @@ pub fn relayers() -> Vec<Address> {
 }
 
 /// What `accounts` and the relayers have before the first request.
-pub async fn genesis(chain: &LocalChain, asset: Address, accounts: &[Buyer]) -> Value {
+pub async fn genesis(chain: &LocalChain, asset: Address, accounts: &[Address]) -> Value {
     let block = chain.height().await;
     let mut usdc = Map::new();
     for account in accounts {
-        let balance = chain.usdc_of(asset, account.address).await;
-        usdc.insert(account.address.to_string(), json!(balance.to_string()));
+        let balance = chain.usdc_of(asset, *account).await;
+        usdc.insert(account.to_string(), json!(balance.to_string()));
     }
     let (mut wei, mut nonces) = (Map::new(), Map::new());
     for relayer in relayers() {

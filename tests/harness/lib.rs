@@ -1,15 +1,15 @@
 //! What the system tests stand on: a whole Paymint of real parts per story, and an auditor that believes none of them.
 //!
 //! A [`Stack`] is nats-server, PostgreSQL and anvil on free ports with every service as a child process of its own, which
-//! a story kills, starts again, doubles, or starts with a crash point. A [`Buyer`] is a payer with a key. [`audit`] reads
-//! the chain, the raw stream and the tables itself, without the services' crates, and compares.
+//! a story kills, starts again, doubles, or starts with a crash point. A [`Buyer`] is a payer with a key. [`Stack::audit`]
+//! hands what is left to the crate `auditor`, which shares no code with the services.
 //!
 //! Stories wait for a state, never for a time; one bound ends every wait, with a diagnosis.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 
 mod answers;
 mod asking;
-pub mod audit;
+mod audit;
 mod binaries;
 mod buyer;
 mod chain;
@@ -24,6 +24,7 @@ mod paymint;
 mod ports;
 mod process;
 mod proxies;
+mod schemas;
 mod servers;
 mod stack;
 mod stock;

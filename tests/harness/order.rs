@@ -2,8 +2,11 @@
 
 use crate::payment::Payment;
 use crate::stream::Entry;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use auditor::Sent;
 use domain::{PaymentId, PaymentKey};
+use serde_json::Value;
+use uuid::Uuid;
 
 /// How an order must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +33,8 @@ pub struct Order {
     pub quantity: u32,
     pub value: u64,
     pub nonce: B256,
+    /// What was signed.
+    pub sent: Sent,
     pub outcome: Outcome,
     /// Somebody else submits the authorization.
     pub third_party: bool,
@@ -47,6 +52,16 @@ impl Order {
             quantity: payment.quantity,
             value: auth.value.to(),
             nonce: auth.nonce,
+            sent: Sent {
+                from: auth.from,
+                to: auth.to,
+                value: auth.value,
+                valid_after: U256::from(auth.valid_after),
+                valid_before: U256::from(auth.valid_before),
+                nonce: auth.nonce,
+                signature: payment.transfer.signature.to_vec(),
+                identifier: None,
+            },
             outcome: Outcome::Minted,
             third_party: false,
         }
@@ -65,6 +80,16 @@ impl Order {
             quantity: u32::try_from(purchase["quantity"].as_u64().unwrap()).unwrap(),
             value: auth["value"].as_str().unwrap().parse().unwrap(),
             nonce: auth["nonce"].as_str().unwrap().parse().unwrap(),
+            sent: Sent {
+                from: auth["from"].as_str().unwrap().parse().unwrap(),
+                to: auth["to"].as_str().unwrap().parse().unwrap(),
+                value: decimal(&auth["value"]),
+                valid_after: decimal(&auth["validAfter"]),
+                valid_before: decimal(&auth["validBefore"]),
+                nonce: auth["nonce"].as_str().unwrap().parse().unwrap(),
+                signature: requested.text("signature").parse::<Bytes>().unwrap().to_vec(),
+                identifier: None,
+            },
             outcome: Outcome::Minted,
             third_party: false,
         }
@@ -75,9 +100,9 @@ impl Order {
         Self { outcome, ..self }
     }
 
-    /// Has its units in the end.
-    pub fn is_minted(&self) -> bool {
-        matches!(self.outcome, Outcome::Minted | Outcome::Lost(_))
+    /// Its id, as the auditor has it.
+    pub fn uuid(&self) -> Uuid {
+        self.id.to_string().parse().unwrap()
     }
 
     /// Is paid by somebody else's transaction.
@@ -87,7 +112,7 @@ impl Order {
 
     /// Subject of its event `name`, such as `payment.requested` or `mint.parked.1`.
     pub fn subject(&self, name: &str) -> String {
-        format!("orders.{}.{}.{name}", self.id.shard(), self.id)
+        format!("orders.{}.{}.mint.{name}", self.id.shard(), self.id)
     }
 
     /// Name of the event after which it rests.
@@ -99,4 +124,8 @@ impl Order {
             Outcome::Waiting(_) => "payment.deferred.1",
         }
     }
+}
+
+fn decimal(value: &Value) -> U256 {
+    U256::from_str_radix(value.as_str().unwrap(), 10).unwrap()
 }

@@ -1,19 +1,24 @@
 //! A whole Paymint of real parts: its own servers, and every service as a process of its own.
 
 use crate::chain::LocalChain;
+use crate::journal;
 use crate::options::StackOptions;
 use crate::ports::free_ports;
 use crate::process::{Process, Service, was_killed};
 use crate::servers::{environment, mine_fast, start_servers};
 use crate::stream::Stream;
 use crate::watch::eventually;
+use auditor::run::Genesis;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use sqlx::PgPool;
+use standalone::accounts::PAYER;
 use standalone::{Servers, Shop};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::ExitStatus;
+use std::sync::Mutex;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -53,6 +58,12 @@ pub struct Stack {
     pub tables: PgPool,
     pub http: reqwest::Client,
     pub dir: TempDir,
+    /// N, as the services have it.
+    pub(crate) confirmations: u64,
+    /// What the accounts had before the first request.
+    pub(crate) genesis: Genesis,
+    /// Requests of this story, as lines of a journal.
+    pub(crate) sent: Mutex<Vec<Value>>,
     _ports: Vec<UdpSocket>,
     _place: SemaphorePermit<'static>,
 }
@@ -78,6 +89,7 @@ impl Stack {
         let mut addresses = ports.into_iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let api: Vec<SocketAddr> = addresses.by_ref().take(INSTANCES_MAX).collect();
         let env = environment(&servers, &shop, api[0], &options);
+        let genesis = journal::genesis(&chain, shop.asset, &[PAYER]).await;
         let mut stack = Self {
             processes: BTreeMap::new(),
             env,
@@ -90,6 +102,9 @@ impl Stack {
             chain,
             http: reqwest::Client::new(),
             dir,
+            confirmations: options.confirmations,
+            genesis: serde_json::from_value(genesis).unwrap(),
+            sent: Mutex::default(),
             _ports: claims,
             _place: place,
         };

@@ -2,7 +2,7 @@
 
 use crate::stack::Stack;
 use alloy_primitives::B256;
-use chain::dev::{DevChain, NewToken};
+use dev_chain::{DevChain, NewToken};
 use domain::{PaymentKey, TokenTerms};
 use ledger::Ledger;
 use standalone::accounts::OWNER;

@@ -60,10 +60,10 @@ async fn f37_on_another_chain_or_with_another_signing_domain_no_lane_starts() {
         let said = stack.refusal(service, &[("CHAIN_ID", "8453")]).await;
         assert!(said.contains("CHAIN_ID is 8453, but RPC_URL leads to chain 84532"), "{service:?}: {said}");
         let said = stack.refusal(service, &[("ASSET_NAME", "USD Coin")]).await;
-        let sentence = "does not sign as \"USD Coin\" version \"2\"";
+        let sentence = "does not have the EIP-712 domain \"USD Coin\" version \"2\"";
         assert!(said.contains("ASSET_ADDRESS, ASSET_NAME, ASSET_VERSION") && said.contains(sentence), "{said}");
         let said = stack.refusal(service, &[("ASSET_VERSION", "1")]).await;
-        assert!(said.contains("does not sign as \"USDC\" version \"1\""), "{service:?}: {said}");
+        assert!(said.contains("does not have the EIP-712 domain \"USDC\" version \"1\""), "{service:?}: {said}");
     }
     assert_eq!(stack.stream.last_seq().await, before, "nobody wrote");
 }

@@ -2,7 +2,6 @@
 //! `cargo build --workspace && cargo test -p system-tests`, with a word of its name for one story alone.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 
-mod auditor;
 mod bad_among_good;
 mod bad_wires;
 mod chain_clock;

@@ -29,7 +29,7 @@ async fn f28_with_one_of_three_providers_away_and_keys_in_keystores_a_purchase_i
 
     std::fs::set_permissions(&password, PermissionsExt::from_mode(0o644)).unwrap();
     let said = stack.refusal(Service::PaymentSender, &[]).await;
-    assert!(said.contains("everybody may use it (mode 644): `chmod 600` it"), "{said}");
+    assert!(said.contains("other users have access (mode 644): run `chmod 600` on it"), "{said}");
     std::fs::set_permissions(&password, PermissionsExt::from_mode(0o600)).unwrap();
 
     for service in Service::ALL {

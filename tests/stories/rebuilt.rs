@@ -29,20 +29,20 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
 
     let waiting = stack.buy(&penniless, 3).await.ends(Outcome::Waiting("unfunded"));
     let stored =
-        stack.stream.publish("orders.0.00000000-0000-5000-8000-000000000000.payment.requested", "no event").await;
+        stack.stream.publish("orders.0.00000000-0000-5000-8000-000000000000.mint.payment.requested", "no event").await;
     let parked_message = format!("ops.parked.payment-sender-{}", stored["seq"]);
     let set_aside = async || stack.stream.on(&parked_message).await;
     harness::eventually("the message that is no event is set aside", set_aside).await;
 
     let orders = [minted, last_ones, parked, cancelled, front_run, waiting];
-    stack.audit(&orders).await;
-    let rows = stack.rebuilt_read_models_equal_the_live_ones(&orders).await;
-    let payments = rows.iter().filter(|(table, ..)| table == "payment_rows");
-    let stages: BTreeSet<&str> = payments.filter_map(|(_, _, row)| row["stage"].as_str()).collect();
-    assert_eq!(stages, BTreeSet::from(["minted", "mint_parked", "failed", "deferred"]));
-    let set_aside = rows.iter().filter(|(table, ..)| table == "set_aside");
-    let kinds: BTreeSet<&str> = set_aside.filter_map(|(_, _, row)| row["kind"].as_str()).collect();
-    assert_eq!(kinds, BTreeSet::from(["undecodable", "parked_message"]));
+    stack.audit_but(&orders, &[("A11", "sequence")]).await;
+    let models = stack.rebuilt_read_models_equal_the_live_ones(&orders).await;
+    let words = |model: &str, column: &str| -> BTreeSet<String> {
+        models[model].iter().filter_map(|row| row[column].clone()).collect()
+    };
+    let stages = words("payment_rows", "stage");
+    assert_eq!(stages, BTreeSet::from(["minted", "mint_parked", "failed", "deferred"].map(String::from)));
+    assert_eq!(words("set_aside", "kind"), BTreeSet::from(["undecodable", "parked_message"].map(String::from)));
     assert!(stack.process(Service::ReadProjector).is_running());
 }
 

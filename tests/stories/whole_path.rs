@@ -94,7 +94,7 @@ async fn accepted(stack: &Stack, answer: &Answer) -> Order {
     assert_eq!(answer.json["quantity"], QUANTITY);
     assert_eq!(answer.json["value"], PRICE.to_string());
     assert_eq!(answer.headers["location"].to_str().unwrap().rsplit('/').next(), Some(id.to_string().as_str()));
-    let subject = format!("orders.{}.{id}.payment.requested", id.shard());
+    let subject = format!("orders.{}.{id}.mint.payment.requested", id.shard());
     Order::read(&stack.stream.on(&subject).await.unwrap())
 }
 

@@ -1,5 +1,5 @@
 // Buys with the stock x402 v1 client, unmodified and with its default limits: see ../README.md.
-// A v1 signer belongs to one named network; Base Sepolia (84532) is the one the local chain stands in for.
+// A v1 signer belongs to one named network. The local chain has the id of Base Sepolia (84532).
 import { createSigner, wrapFetchWithPayment } from "x402-fetch";
 import { buy, parseArguments } from "./purchase.mjs";
 

@@ -1,9 +1,9 @@
-// What both buyers share: the arguments, the one request, and the one line that says how it went.
+// Shared by both buyers: the arguments, the request, and the line with the result.
 
-/** With this in the environment, a line {postedAt} (milliseconds of the epoch) comes first, before the POST. */
+/** If this is set, a line {postedAt} (milliseconds of the epoch) is printed before the POST. */
 const announce = process.env.BUY_ANNOUNCE === "1";
 
-/** Reads `<url> <private key> <quantity>`; ends the process with a sentence when one is missing or malformed. */
+/** Reads `<url> <private key> <quantity>`; ends the process with a sentence if one is missing or malformed. */
 export function parseArguments(script) {
     const [url, privateKey, quantity] = process.argv.slice(2);
     const usage = `usage: node ${script} <url> <private key, 0x and 64 hex digits> <quantity>`;

@@ -1,5 +1,5 @@
-// The system that Paymint is measured beside: a stock x402 v1 shop, x402-express with the facilitator of `x402`, over
-// loopback HTTP in the same process. See README.md here for what is tuned, and why nothing else is.
+// The system with which Paymint is compared: a stock x402 v1 shop, x402-express with the facilitator of `x402`, over
+// loopback HTTP in one process. README.md lists what is tuned, and why nothing else is.
 //
 //   RPC_URL, FACILITATOR_KEY, PAY_TO   in the environment
 //   {"port": 12345}                    one line on standard output once it listens
@@ -30,7 +30,7 @@ const wallet = createWalletClient({
     pollingInterval: RECEIPT_POLL_MS,
 }).extend(publicActions);
 
-// What x402 does not answer itself but throws, because a node refuses something, becomes an answer and a line in the log.
+// Errors that x402 throws because a node refused something become an answer and a log line.
 const answered = (act, otherwise) => async (request, response) => {
     const { paymentPayload, paymentRequirements } = request.body;
     try {

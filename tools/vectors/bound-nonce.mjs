@@ -1,6 +1,6 @@
-// Writes crates/domain/vectors/bound-nonce.json with viem alone, so that the formula is held by two implementations:
+// Writes crates/domain/vectors/bound-nonce.json with viem alone, so that two implementations agree on the formula:
 //     node tools/vectors/bound-nonce.mjs > crates/domain/vectors/bound-nonce.json
-// The function is the one that docs/x402-wire.md, section 11, gives to clients.
+// The function is the one in docs/x402-wire.md, section 11, for clients.
 import { concat, encodeAbiParameters, keccak256, slice, stringToHex } from "viem";
 
 const type = "PaymintOrder(uint256 chainId,address token,uint256 quantity,bytes12 salt)";

@@ -1,5 +1,5 @@
-// Writes crates/x402/vectors/payment-identifier.json: what the stock v2 client answers to an offer with the extension
-// `payment-identifier`, by itself and in an app that adds an id. The argument is the offer, a value of PAYMENT-REQUIRED:
+// Writes crates/x402/vectors/payment-identifier.json: the answers of the stock v2 client to an offer with the extension
+// `payment-identifier`, without an application and in one that adds an id. The argument is the offer, a value of PAYMENT-REQUIRED:
 //     node tools/vectors/payment-identifier.mjs <header value> > crates/x402/vectors/payment-identifier.json
 // Every run draws new nonces. The key is the well-known third one of anvil.
 import { x402Client } from "@x402/fetch";
@@ -14,7 +14,7 @@ const account = privateKeyToAccount("0x5de4111afa1a4b94908f83103eb1f1706367c2e68
 const headerValue = process.argv[2];
 const id = "order_0123456789abcdef";
 
-/** What an app registers to be charged once: it puts its id into the echo. */
+/** The extension that an application registers to be charged once: it puts its id into the echo. */
 const withId = {
     key: "payment-identifier",
     enrichPaymentPayload: async (payload) => {

@@ -2,29 +2,29 @@
 pragma solidity 0.8.37;
 
 /// @title UsdcDouble: stands in for USDC on a development chain. NEVER FOR REAL MONEY.
-/// @notice Follows the rules and the revert strings of FiatTokenV2_2 as far as payments by EIP-3009 can tell. Unlike USDC,
-/// ANYONE may mint, pause and blacklist, so that tests and demos can.
+/// @notice Has the rules and revert strings of FiatTokenV2_2 that payments by EIP-3009 can observe. Unlike USDC,
+/// it lets ANYONE mint, pause and blacklist, for tests and demos.
 /// @dev Works when its runtime code is placed at any address of any chain (`anvil_setCode`): no constructor, no
-/// immutables, and the domain separator is computed at every call. Reverts with strings, not custom errors, because the
+/// immutables, and it computes the domain separator at every call. Reverts with strings, not custom errors, because the
 /// strings are the interface that is imitated.
 contract UsdcDouble {
-    /// @notice The authorization was used: the very next log is its `Transfer`.
+    /// @notice The authorization was used. The next log is its `Transfer`.
     event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
-    /// @notice The authorization was cancelled: nothing was paid, though `authorizationState` turns true.
+    /// @notice The authorization was cancelled. Nothing was paid, although `authorizationState` becomes true.
     event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
     /// @notice ERC-20.
     event Transfer(address indexed from, address indexed to, uint256 value);
     /// @notice ERC-20.
     event Approval(address indexed owner, address indexed spender, uint256 value);
-    /// @notice Money out of nothing.
+    /// @notice New money was created.
     event Mint(address indexed minter, address indexed to, uint256 amount);
     /// @notice The account can neither pay nor be paid.
     event Blacklisted(address indexed account);
-    /// @notice The account is free again.
+    /// @notice The account can pay and be paid again.
     event UnBlacklisted(address indexed account);
-    /// @notice Nothing moves.
+    /// @notice All transfers are stopped.
     event Pause();
-    /// @notice Things move again.
+    /// @notice Transfers are possible again.
     event Unpause();
 
     /// @notice EIP-3009.
@@ -50,14 +50,14 @@ contract UsdcDouble {
 
     bytes32 private constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-    /// @dev Half of the order of secp256k1: the largest `s` that is taken.
+    /// @dev Half the order of secp256k1: the largest `s` that is accepted.
     uint256 private constant MAX_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
     /// @dev ERC-1271: `isValidSignature(bytes32,bytes)`.
     bytes4 private constant VALID_SIGNATURE = 0x1626ba7e;
     /// @dev The balance and, in the top bit, the blacklist: one slot read per account, as in FiatTokenV2_2.
     uint256 private constant BLACKLISTED_BIT = 1 << 255;
 
-    /// @notice Whether nothing moves.
+    /// @notice True while all transfers are stopped.
     bool public paused;
     /// @notice ERC-20.
     uint256 public totalSupply;
@@ -83,7 +83,7 @@ contract UsdcDouble {
         );
     }
 
-    /// @notice Whether the authorization was used OR cancelled: no proof of payment (D9).
+    /// @notice Returns true if the authorization was used OR cancelled, so it is no proof of payment.
     function authorizationState(address authorizer, bytes32 nonce) external view returns (bool) {
         return _used[authorizer][nonce];
     }
@@ -93,7 +93,7 @@ contract UsdcDouble {
         return _accounts[account] & ~BLACKLISTED_BIT;
     }
 
-    /// @notice Whether the account can neither pay nor be paid.
+    /// @notice Returns true if the account can neither pay nor be paid.
     function isBlacklisted(address account) public view returns (bool) {
         return _accounts[account] & BLACKLISTED_BIT != 0;
     }
@@ -113,7 +113,7 @@ contract UsdcDouble {
         _transferWithAuthorization(from, to, value, validAfter, validBefore, nonce, abi.encodePacked(r, s, v));
     }
 
-    /// @notice EIP-3009, signature as bytes: 65 of an EOA, or whatever the payer's contract takes (ERC-1271).
+    /// @notice EIP-3009, signature as bytes: 65 of an EOA, or any that the payer's contract accepts (ERC-1271).
     function transferWithAuthorization(
         address from,
         address to,
@@ -205,7 +205,7 @@ contract UsdcDouble {
         return true;
     }
 
-    /// @notice Dev only: money for anyone, from anyone.
+    /// @notice Dev only: anyone may create money for anyone.
     function mint(address to, uint256 amount) external whenNotPaused notBlacklisted(to) returns (bool) {
         require(to != address(0), "FiatToken: mint to the zero address");
         require(amount > 0, "FiatToken: mint amount not greater than 0");
@@ -305,7 +305,7 @@ contract UsdcDouble {
         emit AuthorizationUsed(authorizer, nonce);
     }
 
-    /// @dev Any account with code is asked itself, also an EOA that delegates by EIP-7702 (D12).
+    /// @dev An account with code is asked for its verdict, including an EOA that delegates by EIP-7702.
     function _requireSigned(address signer, bytes32 structHash, bytes memory signature) private view {
         bytes32 digest = keccak256(abi.encodePacked("\x19\x01", DOMAIN_SEPARATOR(), structHash));
         bool valid = signer.code.length == 0
@@ -330,8 +330,8 @@ contract UsdcDouble {
         require(signer != address(0), "ECRecover: invalid signature");
     }
 
-    /// @dev By STATICCALL, with all the gas there is and all that is returned copied: a hostile wallet costs its caller
-    /// what it does with USDC.
+    /// @dev Uses STATICCALL with all remaining gas and copies all return data, so a hostile wallet costs its caller
+    /// as much as with USDC.
     function _acceptedByContract(address signer, bytes32 digest, bytes memory signature) private view returns (bool) {
         (bool ok, bytes memory answer) = signer.staticcall(abi.encodeWithSelector(VALID_SIGNATURE, digest, signature));
         return ok && answer.length >= 32 && abi.decode(answer, (bytes32)) == bytes32(VALID_SIGNATURE);

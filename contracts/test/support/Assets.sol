@@ -10,7 +10,7 @@ contract LoudAsset {
     }
 }
 
-/// @notice An asset that calls back whoever makes it move money, as ERC-777 did.
+/// @notice An asset that calls back the caller of a transfer, as ERC-777 did.
 contract ReenteringAsset {
     mapping(address => uint256) public balanceOf;
     address public target;

@@ -5,9 +5,9 @@ import {MintToken} from "../../src/MintToken.sol";
 import {TokenFactory} from "../../src/TokenFactory.sol";
 import {Suite} from "./Suite.sol";
 
-/// @notice Everybody at once, for the invariant tests: payers, givers, a minter and an operator whose keys are stolen (they
-/// choose freely among all payments, quantities and amounts), the creator, strangers. It keeps its own books and checks
-/// what every step returned against them.
+/// @notice All actors of the invariant tests: payers, givers, a minter and an operator whose keys are stolen (they
+/// choose freely among all payments, quantities and amounts), the creator, strangers. It keeps its own accounts and
+/// compares the result of every step with them.
 contract Crowd is Suite {
     uint256 public constant KEYS = 24;
 
@@ -16,7 +16,7 @@ contract Crowd is Suite {
     uint256 public unitsMinted;
     mapping(bytes32 paymentKey => uint256) public timesMinted;
     mapping(bytes32 paymentKey => uint256) public timesRefunded;
-    /// @notice How often each result was seen: of items at 0 to 6, of authorizations at 10 (paid), 14 and 15; refunds at
+    /// @notice Number of times each result occurred: items at 0 to 6, authorizations at 10 (paid), 14 and 15, refunds at
     /// 20, refused ones at 21; withdrawals at 30.
     mapping(uint256 what => uint256) public seen;
 
@@ -35,9 +35,9 @@ contract Crowd is Suite {
         return keccak256(abi.encode("payment", i % KEYS));
     }
 
-    // What people do
+    // Actions
 
-    /// @notice Up to three people pay by signature; some lack the money, some batches are short of gas.
+    /// @notice Up to three payers pay by signature. Some lack the money, some batches are short of gas.
     function pay(uint256 seed) external {
         bytes memory items;
         uint256 count = 1 + seed % 3;
@@ -61,7 +61,7 @@ contract Crowd is Suite {
         same(usdc.balanceOf(address(token)), before, "0 means paid, and nothing else does");
     }
 
-    /// @notice The last batch again: what was paid fails, what was not attempted is paid now, or fails for lack of money.
+    /// @notice Sends the last batch again: paid items fail, unattempted ones are paid now or fail for lack of money.
     function payAgain() external {
         if (_lastItems.length == 0) return;
         uint256 before = usdc.balanceOf(address(token));
@@ -81,7 +81,7 @@ contract Crowd is Suite {
         received += amount;
     }
 
-    /// @notice The stolen minter key: any keys, any quantities, any recipients, whether or not anybody paid.
+    /// @notice The stolen minter key: any keys, any quantities, any recipients, paid or not.
     function mint(uint256 seed) external {
         uint256 count = 1 + seed % 6;
         address[] memory to = new address[](count);

@@ -7,7 +7,7 @@ import {MintToken} from "../../src/MintToken.sol";
 import {UsdcDouble} from "../../src/dev/UsdcDouble.sol";
 import {Vm} from "./Vm.sol";
 
-/// @notice The house as deployed, and the words in which the tests speak: people who pay, batches, what came of them.
+/// @notice The deployed contracts, and the vocabulary of the tests: payers, batches, results.
 abstract contract Suite {
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
@@ -108,7 +108,7 @@ abstract contract Suite {
         );
     }
 
-    /// @notice The EIP-712 digest, with the domain spelled out here and not asked of the asset.
+    /// @notice The EIP-712 digest, with the domain spelled out here instead of read from the asset.
     function typedDigest(bytes32 structHash) internal view returns (bytes32) {
         bytes32 domain = keccak256(
             abi.encode(
@@ -139,7 +139,7 @@ abstract contract Suite {
         }
     }
 
-    /// @notice Submits the authorization as anybody could, not through the settlement.
+    /// @notice Submits the authorization directly, as anybody could, not through the settlement.
     function submitDirectly(Auth memory auth) internal {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(auth.key, digestOf(auth));
         vm.prank(STRANGER);
@@ -167,7 +167,7 @@ abstract contract Suite {
         return settlement.settleBatch("batch", ITEM_GAS, items);
     }
 
-    /// @notice Pays `units` of `token` without ceremony.
+    /// @notice Pays `units` of `token` directly.
     function payFor(uint256 units) internal {
         usdc.mint(address(token), units * PRICE);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-/// @notice ERC-1271: takes every signature.
+/// @notice ERC-1271: accepts every signature.
 contract TrustingWallet {
     function isValidSignature(bytes32, bytes calldata) external pure returns (bytes4) {
         return 0x1626ba7e;
@@ -16,7 +16,7 @@ contract BurningWallet {
     }
 }
 
-/// @notice ERC-1271: takes every signature, after 4,900,000 gas of thought.
+/// @notice ERC-1271: accepts every signature after using 4,900,000 gas.
 contract ThinkingWallet {
     function isValidSignature(bytes32, bytes calldata) external view returns (bytes4) {
         uint256 start = gasleft();
@@ -25,7 +25,7 @@ contract ThinkingWallet {
     }
 }
 
-/// @notice ERC-1271: says yes in one megabyte.
+/// @notice ERC-1271: accepts with one megabyte of return data.
 contract LoudWallet {
     function isValidSignature(bytes32, bytes calldata) external pure returns (bytes4) {
         assembly {
@@ -35,7 +35,7 @@ contract LoudWallet {
     }
 }
 
-/// @notice ERC-1271: tries to write while it is asked.
+/// @notice ERC-1271: tries to write storage while it is asked.
 contract WritingWallet {
     uint256 public asked;
 
@@ -45,12 +45,12 @@ contract WritingWallet {
     }
 }
 
-/// @notice A wallet, or the delegate of an EIP-7702 account, that knows nothing of ERC-1271.
+/// @notice A wallet, or the delegate of an EIP-7702 account, without ERC-1271.
 contract MuteWallet {
     receive() external payable {}
 }
 
-/// @notice Refuses everything: whatever calls it, reverts.
+/// @notice Reverts on every call.
 contract RefusingRecipient {
     fallback() external payable {
         revert("no");

@@ -1,4 +1,4 @@
-//! An account: its nonces and its money; and what became of its transactions.
+//! An account's nonces and balance, and the state of its transactions.
 
 use crate::connect::Chain;
 use crate::error::{ChainError, null};
@@ -7,37 +7,33 @@ use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::primitives::{Address, B256};
 use domain::BlockRef;
 
-/// Blocks that are searched for who used a nonce: an hour and more of a chain with blocks every two seconds.
+/// Number of blocks that are searched for the user of a nonce: more than an hour of a chain with blocks every two
+/// seconds.
 pub const SEARCH_BLOCKS: u64 = 2_000;
 
-/// What the nodes have of a transaction. `Unknown` decides nothing: another node may have it.
+/// Knowledge of the nodes about a transaction. `Unknown` decides nothing: another node may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// Neither in a block nor in the pool.
     Unknown,
     /// In the pool.
     Pooled,
-    /// In a block, for now.
+    /// In a block, which a reorg may still remove.
     Mined,
 }
 
 impl Chain {
-    /// The account's nonce after the latest block; with several providers the highest that two have reached: one alone
-    /// can neither invent a use of the key nor, where there are three, hide one (F32).
-    ///
-    /// # Errors
-    /// `Transient`.
+    /// The account's nonce after the latest block. With several providers it is the highest that two have reached: a
+    /// single one cannot invent a use of the key and, if there are three, cannot hide one.
     pub async fn nonce(&self, account: Address) -> Result<u64, ChainError> {
         let operation = "eth_getTransactionCount";
         let ask = move |node: Node| async move { node.nonce(account, BlockNumberOrTag::Latest.into()).await };
         self.nodes.reached(operation, ask, |nonce| *nonce).await
     }
 
-    /// The last final block that two providers have reached, and the account's nonce after it, as two say: what is used
-    /// there stays used. Needs the state of that block, some minutes old: a node that has thrown it away does not answer.
-    ///
-    /// # Errors
-    /// `Transient`.
+    /// The last final block that two providers have reached, and the account's nonce after it, on which two agree. A
+    /// nonce used there stays used. Needs the state of that block, which is some minutes old: a node that has pruned it
+    /// does not answer.
     pub async fn final_nonce(&self, account: Address) -> Result<(BlockRef, u64), ChainError> {
         let block = self.finalized().await?;
         let at = BlockId::hash_canonical(block.hash);
@@ -47,30 +43,21 @@ impl Chain {
         Ok((block, nonce.ok_or_else(|| null(operation))?))
     }
 
-    /// The transaction with which `account` used `nonce`, in the last [`SEARCH_BLOCKS`] up to `block`; with several
-    /// providers as two say. None proves nothing: it may be in an older one.
-    ///
-    /// # Errors
-    /// `Transient`.
+    /// Returns the transaction with which `account` used `nonce`, searching the last [`SEARCH_BLOCKS`] up to `block`.
+    /// Several providers must agree. `None` proves nothing: it may be in an older block.
     pub async fn user(&self, account: Address, nonce: u64, block: BlockRef) -> Result<Option<B256>, ChainError> {
         let (from, to) = (block.number, block.number.saturating_sub(SEARCH_BLOCKS));
         let ask = move |node: Node| async move { node.user(account, nonce, from, to).await };
         self.nodes.agreed("eth_getBlockByNumber", ask).await
     }
 
-    /// The account's money after the latest block, wei; what exceeds 128 bits is left out.
-    ///
-    /// # Errors
-    /// `Transient`.
+    /// The account's balance after the latest block, wei. Saturates at 128 bits.
     pub async fn gas_money(&self, account: Address) -> Result<u128, ChainError> {
         self.nodes.one("eth_getBalance", |node| async move { node.balance(account).await }).await
     }
 
-    /// What the nodes have of a transaction. In a block it is when two say so, unknown when nobody has it and two were
-    /// asked: on the second may stand that somebody else used its nonce.
-    ///
-    /// # Errors
-    /// `Transient`.
+    /// Asks where a transaction is. `Mined` needs two providers; `Unknown` needs that at least two answer and none has
+    /// it. Several providers are needed because a claim that somebody else used the nonce may depend on `Unknown`.
     pub async fn presence(&self, hash: B256) -> Result<Presence, ChainError> {
         let operation = "eth_getTransactionByHash";
         let ask = move |node: Node| async move { node.presence(hash).await };
@@ -80,10 +67,8 @@ impl Chain {
         Ok(together(&self.nodes.two_or_more(operation, ask).await?))
     }
 
-    /// The latest block that is called final: what it, and all before it, hold is not taken back any more.
-    ///
+    /// The latest final block: it and all blocks before it are never reverted.
     /// # Errors
-    /// `Transient`; also where a node knows no such block.
     pub async fn finalized(&self) -> Result<BlockRef, ChainError> {
         let operation = "eth_getBlockByNumber";
         let ask = move |node: Node| async move {
@@ -94,7 +79,7 @@ impl Chain {
     }
 }
 
-/// What two or more nodes say together.
+/// Combines the answers of two or more nodes.
 fn together(answers: &[Presence]) -> Presence {
     let mined = answers.iter().filter(|answer| **answer == Presence::Mined).count();
     match mined {

@@ -12,19 +12,20 @@ use alloy::sol_types::{SolCall, SolError, SolEvent};
 use domain::event::Purpose;
 use domain::{BlockRef, PaymentId, PaymentKey, Quantity};
 
-/// Mints in one transaction.
+/// Maximum number of mints in one transaction.
 pub const MINT_BATCH_MAX: usize = 100;
 
-/// Measured cost of a mint to a new holder is below 50k at one hundred; a lone first mint takes about 100k.
+/// Gas limit of one mint. Measured: below 50k each for new holders in a batch of one hundred, about 100k for a lone
+/// first mint.
 const GAS_PER_ITEM: u64 = 58_000;
 const GAS_BASE: u64 = 120_000;
 
-/// One entry, whatever the quantity.
+/// One mint, of any quantity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MintItem {
     /// The order.
     pub id: PaymentId,
-    /// The contract mints a key once.
+    /// The payment's key, which the contract mints once.
     pub payment_key: PaymentKey,
     /// The payer.
     pub to: Address,
@@ -32,7 +33,7 @@ pub struct MintItem {
     pub quantity: Quantity,
 }
 
-/// What the contract says of an item.
+/// The contract's result for an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MintResult {
     /// Code 0.
@@ -78,12 +79,12 @@ impl Chain {
         }
     }
 
-    /// What would become of `call` on the latest block, item by item, as `signer` would send it. That not all
-    /// of it would be minted has consequences, so with several providers two must say so.
+    /// Simulates `call` on the latest block, as `signer` would send it, and returns the result of each item. A result
+    /// in which not every item is minted has consequences, so several providers must agree on it.
     ///
     /// # Errors
-    /// `Transient`, also while `signer` is not a minter; `Refused` when the contract reverts as a whole, which ours does for
-    /// no item: who sends several tries them apart.
+    /// `Transient`, also while `signer` is not a minter. `Refused` if the contract reverts as a whole. Ours does so for
+    /// no single item, so the caller tries the items separately.
     pub async fn simulate_mint(&self, signer: Address, call: &Call) -> Result<Vec<MintResult>, ChainError> {
         let request = request(Some(signer), call.target, call.input.clone(), Some(call.gas_limit));
         let simulate = |node: Node| {
@@ -100,7 +101,8 @@ impl Chain {
         }
     }
 
-    /// The transaction of the token's that minted `key`, if one did: for the rare case that the contract says "already".
+    /// Finds the transaction that minted `key` of `token`, if there is one. Used in the rare case that the contract
+    /// reports "already minted".
     ///
     /// # Errors
     /// `Transient`.
@@ -117,7 +119,7 @@ impl Chain {
     }
 }
 
-/// What one node says of a mint.
+/// One node's simulation of a mint.
 #[derive(Clone, Debug)]
 enum Simulation {
     Each(Vec<MintResult>),
@@ -131,7 +133,7 @@ impl Simulation {
     }
 }
 
-/// Each node has its own words for a failed call: they are no part of what is agreed on.
+/// The error text is not compared, because each node words a failed call differently.
 impl PartialEq for Simulation {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -142,7 +144,7 @@ impl PartialEq for Simulation {
     }
 }
 
-/// Two simulations on two latest blocks may differ without a lie.
+/// Two honest simulations may differ if they ran on two different latest blocks.
 impl Answer for Simulation {
     fn may_lag(&self) -> bool {
         true
@@ -153,19 +155,19 @@ async fn simulate(node: &Node, request: &TransactionRequest, count: usize) -> Re
     let transient = |cause: String| ChainError::transient("batchMint", cause);
     let answer = match node.call(request).await {
         Err(ChainError::Refused { data: Some(data), .. }) if data.starts_with(&MintToken::NotMinter::SELECTOR) => {
-            return Err(transient("the signer is no minter of the token's factory".to_owned()));
+            return Err(transient("the signer is not a minter of the token's factory".to_owned()));
         }
         Err(refused) if refused.is_failed_call() => return Ok(Simulation::Whole(refused)),
         answer => answer?,
     };
     let results = MintToken::batchMintCall::abi_decode_returns(&answer).map_err(|e| transient(e.to_string()))?;
     if results.len() != count {
-        return Err(transient("another number of results than of items".to_owned()));
+        return Err(transient("the number of results differs from the number of items".to_owned()));
     }
     Ok(Simulation::Each(results.iter().map(|code| MintResult::of(*code)).collect()))
 }
 
-/// Where `log` says that it minted `key`.
+/// The transaction and block of `log`, if it reports that `key` was minted.
 fn minted_in(log: &Log, key: PaymentKey) -> Option<(B256, BlockRef)> {
     let batch = MintToken::MintBatch::decode_log_data(log.data()).ok()?;
     let index = batch.paymentKeys.iter().position(|found| *found == key.0)?;
@@ -175,8 +177,8 @@ fn minted_in(log: &Log, key: PaymentKey) -> Option<(B256, BlockRef)> {
 }
 
 impl Included {
-    /// The result of each of `count` items, from the token's `MintBatch` event in this very receipt; none where there is
-    /// no such event: the transaction reverted.
+    /// The result of each of `count` items, from the token's `MintBatch` event in this receipt. `None` if there is no
+    /// such event, because the transaction reverted.
     pub fn mint_results(&self, token: Address, count: usize) -> Option<Vec<MintResult>> {
         let batch = self
             .logs

@@ -1,32 +1,33 @@
-//! Broadcast: hand the bytes that are in the ledger to a node, and say what its answer means.
+//! Broadcast: hands bytes that are in the ledger to a node and classifies its answer.
 
 use crate::connect::Chain;
 use crate::error::ChainError;
 use crate::rpc::Node;
 use domain::event::OpenTx;
 
-/// What a node said to a signed transaction. Only `Accepted` and `Known` say that it is in that node's pool.
+/// A node's answer to a signed transaction. Only `Accepted` and `Known` mean that it is in that node's pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Broadcast {
     /// In the pool.
     Accepted,
-    /// It was there already: success.
+    /// Already in the pool: success.
     Known,
-    /// The nonce is used: by these bytes, most likely. A receipt decides.
+    /// The nonce is used, most likely by these bytes. A receipt decides.
     NonceTooLow,
-    /// Another transaction holds the nonce in the pool, or the fee is under the pool's floor: bump.
+    /// Another transaction holds the nonce in the pool, or the fee is below the pool's minimum: raise the fees.
     Underpriced,
-    /// The account cannot pay the gas: rest the lane, raise an alarm.
+    /// The account cannot pay the gas: pause the lane and raise an alarm.
     Funds,
-    /// No usable answer, it may be in the pool: send the same bytes again.
+    /// No usable answer. The transaction may be in the pool: send the same bytes again.
     Transient(String),
-    /// An answer that we do not know: send the same bytes again, and let a person see it.
+    /// An unknown answer: send the same bytes again, and let an operator see it.
     Unknown(String),
 }
 
 impl Chain {
-    /// Hands a signed transaction to every provider; the best answer counts, and the first that takes it ends the wait.
-    /// Whatever the answer, it may be in the pool, and sending the same bytes again is always safe.
+    /// Hands a signed transaction to every provider. The most informative answer counts, and the first acceptance ends
+    /// the wait.
+    /// After any answer the transaction may be in the pool. Sending the same bytes again is always safe.
     pub async fn broadcast(&self, tx: &OpenTx) -> Broadcast {
         let hand_over = |node: Node| {
             let raw = tx.raw_tx.clone();
@@ -43,8 +44,8 @@ impl Chain {
     }
 }
 
-/// The answer that says most. In a pool is in a pool, whoever else says what; a fee or an empty account can be acted on;
-/// "nonce too low" may be false, and only a receipt decides (F32).
+/// The most informative of several answers. A node that lags or lies may falsely answer "nonce too low", and only a
+/// receipt decides.
 fn best(answers: Vec<Broadcast>) -> Option<Broadcast> {
     answers.into_iter().min_by_key(|answer| match answer {
         Broadcast::Accepted => 0,

@@ -1,4 +1,4 @@
-//! A connection to a chain that is what the configuration says it is.
+//! A connection to a chain that has been compared with the configuration.
 
 use crate::error::{ChainError, null};
 use crate::rpc::{Node, Providers, RpcUrl, Terms};
@@ -10,11 +10,11 @@ use runtime::{ConfigError, Env};
 use std::borrow::Cow;
 use std::num::NonZeroU64;
 
-/// Calls a second to one provider. 64 transactions in a confirmer's hand, three calls each, twice a second are 400; paid
-/// plans begin at about as much.
+/// Default limit of calls per second to one provider. A confirmer with 64 transactions makes three calls for each,
+/// twice a second: about 400. Paid plans start at about as much.
 const RPC_RATE: u32 = 500;
 
-/// The asset that is paid in, with its EIP-712 domain.
+/// The asset of all payments, with its EIP-712 domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asset {
     /// The USDC contract.
@@ -25,20 +25,20 @@ pub struct Asset {
     pub version: String,
 }
 
-/// Which chain, and how deep is deep enough.
+/// The configured chain, its providers and its confirmation depth.
 #[derive(Clone, Debug)]
 pub struct ChainConfig {
-    /// HTTP JSON-RPC of one provider or several. With several, two must agree on what settles money.
+    /// HTTP JSON-RPC URLs of one or more providers. With several, two must agree on everything that settles money.
     pub rpc_urls: Vec<RpcUrl>,
-    /// Calls a second to each provider, and as many at once; 0 is no limit.
+    /// Limit of calls per second to each provider, which is also the largest burst. 0 disables it.
     pub rpc_rate: u32,
-    /// EIP-155 id; the node must agree.
+    /// EIP-155 id. Every node must report it.
     pub chain_id: u64,
-    /// What is paid in.
+    /// The asset of all payments.
     pub asset: Asset,
-    /// N: a block counts when the head is N - 1 above it; at least 1.
+    /// Confirmation depth N, at least 1: a block counts when the head is N - 1 above it.
     pub confirmations: u64,
-    /// First block that can hold a payment: where searches for logs begin.
+    /// First block that can hold a payment. Searches for logs begin there.
     pub start_block: u64,
 }
 
@@ -74,11 +74,11 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Connects and checks chain id and the asset's EIP-712 domain at every provider (F37). One that does not answer is
-    /// checked when it comes back, before it is used.
+    /// Connects, and checks the chain id and the asset's EIP-712 domain at every provider. A provider that does not
+    /// answer is checked before its first use.
     ///
     /// # Errors
-    /// `Misconfigured` names the variable and the provider's host; `Transient` when no provider answers.
+    /// `Misconfigured` names the variable and the provider's host. `Transient` if no provider answers.
     pub async fn connect(config: ChainConfig) -> Result<Self, ChainError> {
         let (chain_id, asset) = (config.chain_id, config.asset.clone());
         let separator = domain(&asset, chain_id).separator();
@@ -87,15 +87,16 @@ impl Chain {
         Ok(Self { nodes, config })
     }
 
-    /// As configured.
+    /// The configuration.
     pub fn config(&self) -> &ChainConfig {
         &self.config
     }
 
-    /// Whether every provider that answers calls itself an anvil: a development chain, where keys may lie about.
+    /// Returns `true` if every provider that answers identifies itself as anvil: a development chain, where plain keys
+    /// are allowed.
     ///
     /// # Errors
-    /// `Transient` when none answers.
+    /// `Transient` if none answers.
     pub async fn is_development(&self) -> Result<bool, ChainError> {
         let mut anvils = None;
         let mut last = null("web3_clientVersion");
@@ -137,7 +138,7 @@ fn domain(asset: &Asset, chain_id: u64) -> Eip712Domain {
     }
 }
 
-/// A call, for `eth_call`.
+/// The request of an `eth_call`.
 pub(crate) fn request(from: Option<Address>, to: Address, input: Bytes, gas: Option<u64>) -> TransactionRequest {
     let mut request = TransactionRequest::default().with_to(to).with_input(input);
     request.from = from;

@@ -1,5 +1,6 @@
-//! Evidence: what the chain says of one authorization. Proof of payment is two adjacent logs of the asset (D9); never a
-//! state, never a receipt's status alone.
+//! Evidence of the chain about one authorization. Proof of payment is two adjacent logs of the asset, never a state and
+//! never a receipt's status alone: anybody may submit an authorization, and its state is also "used" after a
+//! cancellation.
 
 use crate::abi::UsdcDouble;
 use crate::connect::{Chain, request};
@@ -12,10 +13,10 @@ use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::{SolCall, SolEvent};
 use domain::{Authorization, BlockRef};
 
-/// What blocks up to a given one say of an authorization.
+/// Evidence about an authorization in the blocks up to a given one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// The pair stands there, whoever sent it.
+    /// The pair of logs is there, whoever sent the transaction.
     Paid {
         /// The transaction.
         tx_hash: B256,
@@ -38,15 +39,15 @@ pub enum Evidence {
         /// Its block.
         block: BlockRef,
     },
-    /// Nothing used it up to that block, and the latest state agrees.
+    /// Unused up to that block, and in the latest state.
     Unused,
     /// Used or cancelled, but not deep enough to say which.
     NotDeepYet,
 }
 
 impl Chain {
-    /// Looks for what became of `auth` in blocks up to `last`. With several providers each looks for itself, and
-    /// what two of them find counts.
+    /// Searches the blocks up to `last` for a use of `auth`. Each of several providers searches by itself, and the
+    /// result on which two agree counts.
     ///
     /// # Errors
     /// `Transient`: nothing is known.
@@ -60,7 +61,7 @@ impl Chain {
     }
 }
 
-/// One node's whole word.
+/// The complete search at one node.
 async fn look(
     node: &Node,
     asset: Address,
@@ -69,7 +70,7 @@ async fn look(
     last: BlockRef,
 ) -> Result<Evidence, ChainError> {
     let operation = "eth_getLogs";
-    // What a node does not have it cannot have searched: its finding nothing would be no proof (F34, F35).
+    // A node cannot have searched a block that it does not have: its empty result would prove nothing.
     if !node.has(last).await? {
         let cause = format!("the node does not have block {}", last.number);
         return Err(ChainError::transient(operation, cause));
@@ -104,7 +105,7 @@ async fn look(
     })
 }
 
-/// The latest state of the nonce. A nonce is never un-used, so `false` now is `false` in every ancestor.
+/// The latest state of the nonce. A nonce never becomes unused again, so `false` now means `false` in every ancestor.
 async fn authorization_state(node: &Node, asset: Address, auth: &Authorization) -> Result<bool, ChainError> {
     let call = UsdcDouble::authorizationStateCall { authorizer: auth.from, nonce: auth.nonce };
     let answer = node.call(&request(None, asset, call.abi_encode().into(), None)).await?;
@@ -119,7 +120,8 @@ impl Answer for Evidence {
 }
 
 impl Included {
-    /// Index of the `AuthorizationUsed(from, nonce)` log that `Transfer(from, to, value)` follows at once, both of `asset`.
+    /// Index of the log `AuthorizationUsed(from, nonce)` whose next log is `Transfer(from, to, value)`, both of
+    /// `asset`.
     pub fn payment_log(&self, asset: Address, auth: &Authorization) -> Option<u64> {
         self.logs.windows(2).find_map(|pair| match pair {
             [used, transfer] if is_used(used, asset, auth) && is_transfer(transfer, asset, auth) => {

@@ -1,19 +1,19 @@
-//! Fees: enough to be included soon, never more than the cap.
+//! Transaction fees: enough for quick inclusion, never above the cap.
 
 use crate::connect::Chain;
 use crate::error::ChainError;
 use crate::head::Head;
 use domain::lane::{FEE_MAX_WEI, Fees};
 
-/// The tip is at least this: Base's own minimum base fee is 0.005 gwei, pools want a tip above zero.
+/// Minimum tip. Base's own minimum base fee is 0.005 gwei, and pools require a tip above zero.
 const TIP_MIN_WEI: u128 = 1_000_000;
 
-/// The tip is at most this, whatever a broken fee oracle answers (F51): 5 gwei.
+/// Maximum tip, 5 gwei: a broken fee oracle must not empty the account.
 const TIP_MAX_WEI: u128 = 5_000_000_000;
 
 impl Chain {
-    /// Fees for a transaction that should survive six full blocks above `head`: twice the base fee (it grows 12.5 % a
-    /// block at most), plus the tip that the node suggests.
+    /// Fees for a transaction that should survive six full blocks above `head`: twice the base fee, which grows by at
+    /// most 12.5 % a block, plus the tip that the node suggests.
     ///
     /// # Errors
     /// `Transient`.

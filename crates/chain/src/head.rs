@@ -1,4 +1,5 @@
-//! The head, and how deep a block is. Decisions are pinned to hashes; a height alone survives no reorg.
+//! The head of the chain, and the depth of a block. Decisions are pinned to hashes, because a height alone does not
+//! survive a reorg.
 
 use crate::connect::Chain;
 use crate::error::{ChainError, null};
@@ -9,7 +10,7 @@ use domain::BlockRef;
 
 const OPERATION: &str = "eth_getBlockByNumber";
 
-/// A block header's part that is used.
+/// The used part of a block header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Height and hash.
@@ -18,13 +19,13 @@ pub struct Head {
     pub parent: B256,
     /// Unix seconds.
     pub time: u64,
-    /// Wei a gas.
+    /// Wei per gas.
     pub base_fee_wei: u128,
 }
 
 impl Chain {
-    /// The latest block; with several providers the highest that two have reached, so that nobody alone makes a block
-    /// look deep.
+    /// The latest block. With several providers it is the highest that two have reached, so that a single one cannot
+    /// make a block look deep.
     ///
     /// # Errors
     /// `Transient`.
@@ -36,7 +37,7 @@ impl Chain {
         let cause = "fewer than two providers answer".to_owned();
         let mut last = ChainError::transient(OPERATION, cause);
         let mut known = Vec::new();
-        // All have spoken before anybody is held against the others.
+        // Heads are compared only after every provider has answered.
         for (head, node) in self.nodes.everyone(ask, |_| false).await {
             match head.and_then(|head| node.up_to_date(head)) {
                 Ok(head) => known.push(head),
@@ -46,7 +47,7 @@ impl Chain {
         reached_by_two(known, |head| head.block.number).ok_or(last)
     }
 
-    /// The block at this height; none where the node's chain is not as high.
+    /// The block at this height. `None` if the node's chain is shorter.
     ///
     /// # Errors
     /// `Transient`.
@@ -55,10 +56,10 @@ impl Chain {
         self.nodes.agreed(OPERATION, |node| async move { node.block(number).await }).await
     }
 
-    /// The highest block that is deep enough to decide on, given the head.
+    /// The highest block that is N deep under `head`.
     ///
     /// # Errors
-    /// `Transient`; also while the chain is shorter than N.
+    /// `Transient`, also while the chain is shorter than N.
     pub async fn confirmed(&self, head: Head) -> Result<Head, ChainError> {
         match head.block.number.checked_sub(self.config.confirmations - 1) {
             Some(number) if number == head.block.number && self.nodes.alone() => Ok(head),
@@ -67,15 +68,16 @@ impl Chain {
         }
     }
 
-    /// The latest final block, with its time: a height that two providers call final, and the block that two say is there.
+    /// The latest final block, with its time: a height that two providers report as final, and the block on which two
+    /// agree.
     ///
     /// # Errors
-    /// `Transient`; also where a node knows no final block.
+    /// `Transient`, also if a node has no final block.
     pub async fn final_head(&self) -> Result<Head, ChainError> {
         self.block(self.finalized().await?.number).await
     }
 
-    /// Whether `block` is deep enough under `head`, and on the chain that leads to it.
+    /// Returns `true` if `block` is N deep under `head` and on the chain that leads to it.
     ///
     /// # Errors
     /// `Transient`.
@@ -87,7 +89,7 @@ impl Chain {
         Ok(self.block(block.number).await?.block.hash == block.hash)
     }
 
-    /// The block at a height that was reached.
+    /// The block at a height that the chain has reached.
     async fn block(&self, number: u64) -> Result<Head, ChainError> {
         self.block_at(number).await?.ok_or_else(|| null(OPERATION))
     }

@@ -1,5 +1,5 @@
-//! Where a service's keys come from: keystore files, or on a development chain the environment itself. No key, password
-//! or path of a URL is ever printed.
+//! Sources of a service's keys: keystore files, or the environment itself on a development chain. No key, password or
+//! URL path is ever printed.
 
 use crate::connect::Chain;
 use crate::error::ChainError;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 const PASSWORD_FILE: &str = "KEYSTORE_PASSWORD_FILE";
 
-/// The keys of a service, not opened yet.
+/// The keys of a service, before they are opened.
 #[derive(Clone, Debug)]
 pub enum KeySource {
     /// In the environment: for development chains.
@@ -27,22 +27,22 @@ pub enum KeySource {
         variable: String,
         /// One key each.
         files: Vec<PathBuf>,
-        /// A line for each file, or one for all.
+        /// One line per file, or one line for all.
         password_file: PathBuf,
     },
 }
 
 impl KeySource {
-    /// Reads `<role>_KEYSTORES` with `KEYSTORE_PASSWORD_FILE`, or `<role>_KEYS`: exactly one of the two must be set.
+    /// Reads `<role>_KEYSTORES` with `KEYSTORE_PASSWORD_FILE`, or `<role>_KEYS`. Exactly one of the two must be set.
     ///
     /// # Errors
     /// Names the variable and its shape.
     pub fn from_env(env: &Env, role: &str) -> Result<Self, ConfigError> {
         let (plain, variable) = (format!("{role}_KEYS"), format!("{role}_KEYSTORES"));
-        let shape = format!("keys/lane-1.json,keys/lane-2.json ; on a development chain {plain} does instead");
+        let shape = format!("keys/lane-1.json,keys/lane-2.json ; on a development chain {plain} is enough");
         match (env.optional::<String>(&plain, "")?, env.optional::<String>(&variable, "")?) {
             (Some(_), Some(_)) => {
-                let why = format!("{plain} is set too, and only one of the two may be");
+                let why = format!("{plain} is also set, and only one of the two may be set");
                 Err(ConfigError::Invalid { variable, shape, why })
             }
             (Some(_), None) => {
@@ -58,7 +58,7 @@ impl KeySource {
         }
     }
 
-    /// How many keys there are: one lane each.
+    /// Number of keys: one lane each.
     pub fn count(&self) -> usize {
         match self {
             Self::Plain { keys, .. } => keys.len(),
@@ -66,15 +66,15 @@ impl KeySource {
         }
     }
 
-    /// Opens the keys. Takes about a second a file: that is what makes guessing passwords expensive.
+    /// Opens the keys. Takes about a second per file, which makes guessing passwords expensive.
     ///
     /// # Errors
-    /// `Misconfigured` names the variable and the file; `Transient` when the node does not say whether it is an anvil.
+    /// `Misconfigured` names the variable and the file. `Transient` if the node does not report whether it is an anvil.
     pub async fn open(&self, chain: &Chain) -> Result<Vec<Key>, ChainError> {
         match self {
             Self::Plain { keys, .. } if chain.is_development().await? => Ok(keys.clone()),
             Self::Plain { variable, .. } => Err(ChainError::Misconfigured(format!(
-                "{variable} holds plain private keys, and the node behind RPC_URL is no anvil: \
+                "{variable} holds plain private keys, and the node behind RPC_URL is not an anvil: \
                  use {variable}TORES with {PASSWORD_FILE}"
             ))),
             Self::Keystores { variable, files, password_file } => {
@@ -84,25 +84,29 @@ impl KeySource {
                     let pairs = files.iter().zip(passwords.iter().cycle());
                     pairs.map(|(file, password)| decrypt(&variable, file, password)).collect()
                 });
-                opened.await.map_err(|e| ChainError::Misconfigured(format!("the keystores were not opened: {e}")))?
+                opened
+                    .await
+                    .map_err(|e| ChainError::Misconfigured(format!("the keystores could not be opened: {e}")))?
             }
         }
     }
 }
 
-/// One password for all files, or one for each, in their order.
+/// Reads one password for all files, or one for each in their order.
 fn passwords(file: &Path, files: usize) -> Result<Vec<String>, ChainError> {
     let bad = |why: String| ChainError::Misconfigured(format!("{PASSWORD_FILE}: {}: {why}", file.display()));
     let mode = fs::metadata(file).map_err(|e| bad(e.to_string()))?.permissions().mode();
     if mode & 0o007 != 0 {
-        return Err(bad(format!("everybody may use it (mode {:o}): `chmod 600` it", mode & 0o777)));
+        return Err(bad(format!("other users have access (mode {:o}): run `chmod 600` on it", mode & 0o777)));
     }
     let text = fs::read_to_string(file).map_err(|e| bad(e.to_string()))?;
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     match lines.len() {
         0 => Err(bad("it is empty".to_owned())),
         count if count == 1 || count == files => Ok(lines),
-        count => Err(bad(format!("{count} lines for {files} keystores; it holds one password a line, or one for all"))),
+        count => Err(bad(format!(
+            "{count} lines for {files} keystores; it must hold one password per line and file, or one for all"
+        ))),
     }
 }
 
@@ -110,5 +114,5 @@ fn decrypt(variable: &str, file: &Path, password: &str) -> Result<Key, ChainErro
     let bad = |why: String| ChainError::Misconfigured(format!("{variable}: {}: {why}", file.display()));
     fs::File::open(file).map_err(|e| bad(e.to_string()))?;
     Key::decrypt(file, password)
-        .map_err(|e| bad(format!("no Ethereum V3 keystore, or {PASSWORD_FILE} holds another password ({e})")))
+        .map_err(|e| bad(format!("not an Ethereum V3 keystore, or {PASSWORD_FILE} holds a wrong password ({e})")))
 }

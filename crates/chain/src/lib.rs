@@ -1,14 +1,14 @@
-//! The chain: signing, broadcast, fees, receipts and logs, each foreign answer translated once into an enum of ours.
+//! The chain: signing, broadcast, fees, receipts and logs. Each foreign answer is translated once into an enum of ours.
 //!
-//! Only this crate sees an RPC provider, and of it only the module `rpc`. Refuses to know: the ledger, queues, what an order is allowed to do.
-//! No nonce filler and no watcher of the client library is used: they leak nonces, hang and ignore reorgs (D13).
+//! Only this crate uses an RPC provider, and in it only the module `rpc`. It does not know the ledger, queues, or what
+//! an order may do.
+//! The client library's nonce filler and receipt watchers are not used: they leak nonces, hang and ignore reorgs.
 
 pub mod abi;
 mod account;
 mod batch_mint;
 mod broadcast;
 mod connect;
-pub mod dev;
 mod error;
 mod evidence;
 mod fees;

@@ -1,4 +1,4 @@
-//! Receipts: where a transaction is included, and what it logged.
+//! Receipts: the block of a transaction, and its logs.
 
 use crate::connect::Chain;
 use crate::error::ChainError;
@@ -6,28 +6,28 @@ use alloy::primitives::{Address, B256};
 use alloy::rpc::types::{Log, TransactionReceipt};
 use domain::BlockRef;
 
-/// Whether there is a receipt; with several providers, what two of them say. `Missing` decides nothing: not mined,
-/// dropped, or nodes that lag.
+/// A receipt, if there is one. Several providers must agree. `Missing` decides nothing: the transaction may be unmined
+/// or dropped, or the nodes may lag.
 #[derive(Clone, Debug)]
 pub enum Inclusion {
     /// No receipt.
     Missing,
-    /// In a block, for now.
+    /// In a block, which a reorg may still remove.
     Included(Box<Included>),
 }
 
-/// A transaction in a block. Believed once [`Chain::is_confirmed`] says so of the block.
+/// A transaction in a block. It counts once [`Chain::is_confirmed`] returns `true` for the block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Included {
     /// The transaction.
     pub tx_hash: B256,
     /// The block.
     pub block: BlockRef,
-    /// False: it reverted whole.
+    /// `false` if it reverted as a whole.
     pub succeeded: bool,
     /// Gas used.
     pub gas_used: u64,
-    /// Wei a gas.
+    /// Wei per gas.
     pub gas_price_wei: u128,
     /// Its sender.
     pub from: Address,
@@ -38,7 +38,7 @@ impl Chain {
     /// The receipt of a transaction.
     ///
     /// # Errors
-    /// `Transient`; also while one provider has a receipt and another has none (F35), or another one (F36).
+    /// `Transient`, also while one provider has a receipt and another has none or a different one.
     pub async fn inclusion(&self, hash: B256) -> Result<Inclusion, ChainError> {
         let operation = "eth_getTransactionReceipt";
         let receipt = self.nodes.agreed(operation, |node| async move { node.receipt(hash).await }).await?;
@@ -46,7 +46,7 @@ impl Chain {
     }
 }
 
-/// A receipt without a block is pending, whatever the node thinks a receipt is.
+/// Converts a receipt. A receipt without a block is pending, whatever the node's answer is called.
 pub(crate) fn included(receipt: TransactionReceipt) -> Option<Included> {
     let block = BlockRef { number: receipt.block_number?, hash: receipt.block_hash? };
     Some(Included {
@@ -56,7 +56,7 @@ pub(crate) fn included(receipt: TransactionReceipt) -> Option<Included> {
         gas_used: receipt.gas_used,
         gas_price_wei: receipt.effective_gas_price,
         from: receipt.from,
-        // Some nodes tell the block's time with each log and others do not: it is no part of what they agree on.
+        // Some nodes send the block's time with each log and others do not, so agreement ignores it.
         logs: receipt.logs().iter().map(|log| Log { block_timestamp: None, ..log.clone() }).collect(),
     })
 }

@@ -12,39 +12,41 @@ use domain::event::WaitReason;
 use domain::request::SignatureBytes;
 use domain::{Authorization, PaymentId, PaymentRequest};
 
-/// Authorizations in one transaction: 4.8M gas, a third of the cap of EIP-7825 and 15 kB of call data.
+/// Maximum number of authorizations in one transaction: 4.8M gas, a third of the cap of EIP-7825, and 15 kB of call
+/// data.
 pub const SETTLE_BATCH_MAX: usize = 100;
 
-/// What one authorization may use: an all-cold first transfer takes about 62k.
+/// Gas that one authorization may use. An all-cold first transfer takes about 62k.
 const GAS_PER_ITEM: u64 = 120_000;
-/// Measured cost of a good item at a batch of one hundred is below 48k; failed ones cost up to 58k.
+/// Expected gas of one item. Measured: below 48k for a good item in a batch of one hundred, up to 58k for a failed one.
 const GAS_EXPECTED_PER_ITEM: u64 = 65_000;
-/// Transaction base, call data head, the contract's own reserve and its 63/64 check on the last item.
+/// Gas beside the items: transaction base, call data head, the contract's own reserve and its 63/64 check on the last
+/// item.
 const GAS_BASE: u64 = 100_000 + GAS_PER_ITEM;
 
 /// Call data of one item: from 20, to 20, value 8, validAfter 5, validBefore 5, nonce 32, r 32, vs 32.
 const ITEM_BYTES: usize = 154;
 
-/// Unix seconds fit in five bytes until the year 36,812.
+/// Largest packed time: Unix seconds fit in five bytes until the year 36,812.
 const TIME_MAX: u64 = (1 << 40) - 1;
 
-/// What the contract says of an item.
+/// The contract's result for an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettleResult {
     /// Code 0: this call moved the money.
     Paid,
-    /// Code 4: the call failed. Not "unpaid": somebody else may have submitted it.
+    /// Code 4: the call failed. That is not "unpaid": somebody else may have submitted the authorization.
     CallFailed,
-    /// Code 5: the batch stopped before it.
+    /// Code 5: the batch stopped before this item.
     NotAttempted,
 }
 
-/// What a simulation on the latest block says of an item.
+/// The result of simulating one item on the latest block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Simulated {
-    /// It would be paid.
+    /// The payment would succeed.
     Pays,
-    /// It would fail, and why.
+    /// The payment would fail, with its reason and the node's text.
     Fails(WaitReason, String),
 }
 
@@ -63,11 +65,11 @@ impl Chain {
         }
     }
 
-    /// What would become of `call` on the latest block, item by item, as `signer` would send it. Items that fail are
-    /// asked for their reason one by one.
+    /// Simulates `call` on the latest block, as `signer` would send it, and returns the result of each item. For each
+    /// failing item USDC is asked for the reason.
     ///
     /// # Errors
-    /// `Transient`; `Refused` when the contract itself reverts.
+    /// `Transient`. `Refused` if the contract itself reverts.
     pub async fn simulate_settle(
         &self,
         signer: Address,
@@ -88,7 +90,7 @@ impl Chain {
         Ok(simulated)
     }
 
-    /// Asks USDC itself, outside the batch, why it refuses.
+    /// Asks USDC directly, outside the batch, for the reason of its refusal.
     async fn diagnose(&self, signer: Address, request: &PaymentRequest) -> Result<Simulated, ChainError> {
         let input = transfer_input(&request.authorization, &request.signature);
         match self.call(Some(signer), request.asset, input, Some(GAS_PER_ITEM * 2)).await {
@@ -107,8 +109,8 @@ impl Chain {
 }
 
 impl Included {
-    /// The result of each of `count` items, from the contract's `Batch` event in this very receipt; none where there is
-    /// no such event: the transaction reverted.
+    /// The result of each of `count` items, from the contract's `Batch` event in this receipt. `None` if there is no
+    /// such event, because the transaction reverted.
     pub fn settle_results(&self, settlement: Address, count: usize) -> Option<Vec<SettleResult>> {
         let batch = self
             .logs
@@ -139,7 +141,8 @@ fn settle_input(batch_id: B256, requests: &[&PaymentRequest]) -> Bytes {
     call.abi_encode().into()
 }
 
-/// One item. The intake bounds the times far below [`TIME_MAX`]; a forged time is clamped and its signature fails.
+/// Packs one item. The intake keeps times far below [`TIME_MAX`]; a forged time is clamped, and its signature then
+/// fails.
 fn pack(items: &mut Vec<u8>, auth: &Authorization, signature: &SignatureBytes) {
     let time = |seconds: u64| seconds.min(TIME_MAX).to_be_bytes();
     let mut vs = [0_u8; 32];
@@ -173,7 +176,7 @@ fn transfer_input(auth: &Authorization, signature: &SignatureBytes) -> Bytes {
     .into()
 }
 
-/// USDC's words. Source: FiatTokenV2_2's public revert strings, as the project's double repeats them.
+/// Translates USDC's revert strings. Source: FiatTokenV2_2's public revert strings, which the project's double repeats.
 fn reason_of(text: &str) -> WaitReason {
     let cases = [
         ("transfer amount exceeds balance", WaitReason::Unfunded),
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn usdcs_words_become_reasons() {
+    fn usdcs_revert_strings_become_reasons() {
         assert_eq!(reason_of("ERC20: transfer amount exceeds balance"), WaitReason::Unfunded);
         assert_eq!(
             reason_of("FiatTokenV2: authorization is used or canceled"),

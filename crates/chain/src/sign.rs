@@ -24,7 +24,7 @@ impl Key {
         self.0.address()
     }
 
-    /// Opens an Ethereum V3 keystore file. The error repeats neither key nor password.
+    /// Opens an Ethereum V3 keystore file. The error contains neither key nor password.
     pub(crate) fn decrypt(file: &Path, password: &str) -> Result<Self, String> {
         PrivateKeySigner::decrypt_keystore(file, password).map(Self).map_err(|e| e.to_string())
     }
@@ -33,7 +33,7 @@ impl Key {
 impl FromStr for Key {
     type Err = String;
 
-    /// Reads 32 bytes of hex. The error never repeats them.
+    /// Parses 32 bytes of hex. The error never contains them.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.trim().parse().map(Self).map_err(|_| "not a private key of 32 bytes in hex".to_owned())
     }
@@ -48,7 +48,7 @@ impl fmt::Debug for Key {
 /// A call of one of our contracts. Its value is always zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// What it does.
+    /// The purpose: settling or minting.
     pub purpose: Purpose,
     /// The contract.
     pub target: Address,
@@ -56,7 +56,7 @@ pub struct Call {
     pub input: Bytes,
     /// Gas limit.
     pub gas_limit: u64,
-    /// The orders inside, in the order of the call data.
+    /// The orders in the call data, in its order.
     pub items: Vec<PaymentId>,
 }
 
@@ -64,7 +64,7 @@ impl Chain {
     /// Signs `call` for `nonce`. Nothing is sent.
     ///
     /// # Errors
-    /// `Misconfigured` when the key cannot sign.
+    /// `Misconfigured` if the key cannot sign.
     pub fn sign(&self, key: &Key, nonce: u64, fees: Fees, call: Call) -> Result<OpenTx, ChainError> {
         let tx = TxEip1559 {
             chain_id: self.config.chain_id,
@@ -95,10 +95,10 @@ impl Chain {
         })
     }
 
-    /// Signs the same call for the same nonce with other fees. Nothing is sent.
+    /// Signs the call of `open` again for its nonce, with other fees. Nothing is sent.
     ///
     /// # Errors
-    /// `Misconfigured` when the key cannot sign, or the bytes are no transaction of ours.
+    /// `Misconfigured` if the key cannot sign, or if the bytes are not one of our transactions.
     pub fn replace(&self, key: &Key, open: &OpenTx, fees: Fees) -> Result<OpenTx, ChainError> {
         let bad = |why: &str| ChainError::Misconfigured(format!("the bytes for nonce {} are {why}", open.nonce));
         let envelope = TxEnvelope::decode_2718(&mut open.raw_tx.as_ref()).map_err(|e| bad(&e.to_string()))?;

@@ -231,7 +231,7 @@ pub fn all() -> Vec<Event> {
         Event::Ops(OpsEvent::Parked(ParkedMessage {
             consumer: "payment-sender".to_owned(),
             sequence: 12,
-            subject: format!("orders.{}.{id}.payment.requested", id.shard()),
+            subject: format!("orders.{}.{id}.mint.payment.requested", id.shard()),
             reason: "not a CloudEvent".to_owned(),
         })),
     ]

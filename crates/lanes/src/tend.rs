@@ -194,7 +194,10 @@ impl SignerLane {
                     continue;
                 }
             };
-            let Some(item) = Item::of(id, loaded) else { continue };
+            let Some(item) = Item::of(id, loaded) else {
+                // A transaction of ours names it, so it has events: they were not found now.
+                return Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash)));
+            };
             let here = match (&item.order.stage, tx.purpose) {
                 (Stage::Settling(to) | Stage::Reverted(to), Purpose::Settle) => to.is_for(self.address(), tx.nonce),
                 (_, Purpose::Mint) => item.order.minting().is_some_and(|to| to.is_for(self.address(), tx.nonce)),

@@ -59,18 +59,43 @@ pub(crate) fn consumer(durable: &str) -> Result<Definition, ConnectError> {
         .ok_or_else(|| ConnectError::Other(format!("nats/ defines no consumer {durable}")))
 }
 
-/// Every key of the definition must be in force; what the server adds is its own business.
+/// The key of the stream's metadata that names the layout of its subjects. A build reads one layout: subjects are written
+/// once and never moved.
+const LAYOUT: &str = "io.paymint.layout";
+
+/// Refuses a ledger whose subjects were laid out by another build.
+pub(crate) fn same_layout(found: &Value) -> Result<(), ConnectError> {
+    let layout = |config: &Value| config["metadata"][LAYOUT].as_str().unwrap_or("1").to_owned();
+    let (found, needed) = (layout(found), layout(&stream().config));
+    if found == needed { Ok(()) } else { Err(ConnectError::OtherLayout { found, needed }) }
+}
+
+/// Checks that every key of the definition is in force. Keys that only the server has are ignored.
 pub(crate) fn compare(what: &str, wanted: &Definition, found: &Value) -> Result<(), ConnectError> {
     let Some(keys) = wanted.config.as_object() else { return Ok(()) };
     for (key, value) in keys {
         let actual = found.get(key).unwrap_or(&Value::Null);
         let absent_means_default = actual.is_null() && is_default(value);
-        if actual != value && !absent_means_default && !is_more_replicas(key, value, actual) {
+        if actual != value
+            && !is_within(value, actual)
+            && !absent_means_default
+            && !is_more_replicas(key, value, actual)
+        {
             let difference = format!("{key} is {actual}, not {value}");
             return Err(ConnectError::Drift { what: what.to_owned(), difference });
         }
     }
     Ok(())
+}
+
+/// Returns whether every entry of the object `wanted` is in `found`. The server adds entries of its own to `metadata`.
+fn is_within(wanted: &Value, found: &Value) -> bool {
+    match (wanted, found) {
+        (Value::Object(wanted), Value::Object(found)) => {
+            wanted.iter().all(|(key, value)| found.get(key) == Some(value))
+        }
+        _ => false,
+    }
 }
 
 /// `nats/` asks for one replica, the least there is; an installation may have more.
@@ -104,5 +129,25 @@ mod tests {
         for (name, text) in CONSUMERS {
             assert_eq!(definition(text).config["durable_name"], name);
         }
+    }
+
+    #[test]
+    fn a_ledger_of_another_layout_is_refused_in_one_sentence() {
+        let mut config = stream().config;
+        config["metadata"]["_nats.ver"] = "2.15.1".into();
+        assert!(same_layout(&config).is_ok() && compare("the stream", &stream(), &config).is_ok());
+        config["metadata"][LAYOUT] = "3".into();
+        let said = same_layout(&config).map_err(|e| e.to_string());
+        assert_eq!(
+            said,
+            Err("the stream LEDGER was written by another version of Paymint (layout 3, and this build reads layout 2): \
+                 start with an empty ledger, or run the version that wrote it"
+                .to_owned())
+        );
+        if let Some(config) = config.as_object_mut() {
+            config.remove("metadata");
+        }
+        assert!(matches!(same_layout(&config), Err(ConnectError::OtherLayout { found, .. }) if found == "1"));
+        assert!(compare("the stream", &stream(), &config).is_err());
     }
 }

@@ -4,7 +4,7 @@
 //! and no `ce-specversion` header: right for the NATS binding 1.0.2 and 1.0.3-wip, and for sdk-go. The SDK accepts too
 //! much, so [`decode`] checks again: type, id and aggregate against the subject, data against the type.
 
-use crate::subjects::{aggregate, event_type, subject as subject_of};
+use crate::subjects::{KIND, aggregate, event_type, subject as subject_of};
 use alloy_primitives::Address;
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
@@ -171,7 +171,7 @@ pub fn decode(
 fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
     let tokens: Vec<&str> = subject.split('.').collect();
     match tokens.as_slice() {
-        ["orders", _, id, context, name, rest @ ..] => {
+        ["orders", _, id, KIND, context, name, rest @ ..] => {
             let id = id.parse::<PaymentId>().map_err(|e| Undecodable::Contradiction(e.to_string()))?;
             let n = || number(rest.first());
             let event = match (*context, *name) {

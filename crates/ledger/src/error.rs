@@ -140,6 +140,17 @@ pub enum ConnectError {
     /// No such stream.
     #[error("the stream {0} does not exist: apply the definitions in nats/ first")]
     NoStream(&'static str),
+    /// The ledger's subjects were laid out by another version of Paymint.
+    #[error(
+        "the stream LEDGER was written by another version of Paymint (layout {found}, and this build reads layout \
+         {needed}): start with an empty ledger, or run the version that wrote it"
+    )]
+    OtherLayout {
+        /// The layout that the stream names; 1 if it names none.
+        found: String,
+        /// The layout of this build.
+        needed: String,
+    },
     /// The stream or consumer is not what `nats/` says.
     #[error("{what} differs from its definition in nats/: {difference}")]
     Drift {

@@ -1,7 +1,7 @@
 //! The start-up gate: a service that would acknowledge what it cannot keep does not start.
 
 use crate::client::stream_info;
-use crate::definitions::{compare, stream};
+use crate::definitions::{compare, same_layout, stream};
 use crate::error::ConnectError;
 use crate::monitor::Monitor;
 use async_nats::Client;
@@ -15,6 +15,7 @@ const MINIMUM_SERVER_TEXT: &str = "2.15.0";
 pub(crate) async fn pass(client: &Client, api: &str, monitor: &Monitor) -> Result<DateTime<Utc>, ConnectError> {
     pass_server(client, monitor).await?;
     let info = stream_info(client, api).await?;
+    same_layout(&info.config)?;
     compare("the stream LEDGER", &stream(), &info.config)?;
     // It overrides `sync_interval: always` (NATS ADR-56), and a definition that leaves it out does not exclude it.
     if info.config.get("persist_mode").is_some_and(|mode| mode == "async") {

@@ -25,7 +25,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Of the newest messages so many are read again by the next look: 128 kB of ours, and what a damaged last block takes
 /// with it first.
-const WINDOW: u64 = 64;
+const WINDOW: usize = 64;
 
 /// What is found by reading must be found twice, this far apart: a replica that lags is no damage.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
@@ -218,7 +218,7 @@ impl Ledger {
     /// The messages that the last look read are there as they were; so are, without a gap, the newest, which are
     /// remembered in their place.
     async fn reread(&self, memory: &mut Memory, seen: &Seen) -> Result<Result<(), Damage>, LedgerError> {
-        let newest = seen.last.saturating_sub(WINDOW) + 1;
+        let newest = seen.last.saturating_sub(WINDOW as u64) + 1;
         let oldest = memory.window.first_key_value().map(|(seq, _)| *seq);
         let mut found = self.prints(oldest.unwrap_or(newest)).await?;
         let mut verdict = compare(&memory.window, &found);

@@ -13,6 +13,7 @@ mod connect;
 mod consume;
 mod damage;
 mod definitions;
+mod direct;
 mod envelope;
 mod error;
 mod fold;

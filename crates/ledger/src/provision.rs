@@ -2,7 +2,7 @@
 //! Services never create anything; `ops` and the standalone installation do.
 
 use crate::client::{OWN_API, connect_client, request};
-use crate::definitions::{CONSUMERS, LEASES, LEDGER, REPLICAS, Text, compare, definition};
+use crate::definitions::{CONSUMERS, LEASES, LEDGER, REPLICAS, Text, compare, definition, same_layout};
 use crate::error::ConnectError;
 use crate::subjects::STREAM;
 use async_nats::Client;
@@ -31,6 +31,10 @@ async fn provision_stream(client: &Client, definition: Text) -> Result<(), Conne
     let Text { name, .. } = definition;
     let mut wanted = definition.read();
     let current = request(client, OWN_API, &format!("STREAM.INFO.{name}"), Value::Null).await?;
+    // A stream keeps its subjects: an update would only claim that they are of this layout.
+    if let Some(config) = current.get("config").filter(|_| name == LEDGER.name) {
+        same_layout(config)?;
+    }
     let verb = if current.get("error").is_some() { "CREATE" } else { "UPDATE" };
     if let Some(replicas) = current.pointer("/config/num_replicas")
         && replicas.as_u64() > wanted.config[REPLICAS].as_u64()

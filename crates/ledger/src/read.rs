@@ -1,31 +1,31 @@
-//! Reading: the last message per subject, and a range of one stream.
+//! Reading: the last message per subject, and what follows a sequence.
+//!
+//! Nothing here lets a caller walk the ledger with a filter. For a filter with wildcards the server searches block after
+//! block up to the end, under the lock that appends need; with millions of events that stops everybody for seconds. What
+//! is found by subject goes through the server's subject tree ([`Ledger::last_per_subject`]); what is read by sequence is
+//! read without a filter.
 
-use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
-use crate::envelope::{Recorded, decode, header_block};
+use crate::direct::{Answer, Get, Got};
+use crate::envelope::Recorded;
 use crate::error::LedgerError;
-use crate::subjects::STREAM;
-use async_nats::{HeaderMap, Message};
-use chrono::{DateTime, Utc};
-use futures_util::StreamExt;
-use serde_json::{Value, json};
 
 /// Filters in one request: an order has about ten subjects, and the server answers with 1,024 at most.
 const FILTERS_MAX: usize = 50;
 
-/// Messages in one ranged answer.
-const RANGE_MAX: usize = 256;
+/// Messages in one page.
+const PAGE_MAX: usize = 512;
 
 impl Ledger {
     /// The last message of every subject that one of `filters` matches, by sequence. Since a subject is written once,
-    /// this is the whole history of an order or a lane.
+    /// this is the whole history of an order or of a nonce. Costs what the filters match, however large the ledger is.
     pub(crate) async fn last_per_subject(&self, filters: &[String]) -> Result<Vec<Recorded>, LedgerError> {
         let mut found = Vec::new();
         for some in filters.chunks(FILTERS_MAX) {
-            match self.answers(json!({ "multi_last": some })).await? {
-                Answers::All(messages) => found.extend(messages),
+            match self.last_of(some).await? {
+                Some(messages) => found.extend(messages),
                 // Orders that waited often: each by itself, page by page.
-                Answers::TooMany => {
+                None => {
                     for filter in some {
                         found.extend(self.range(filter, 1).await?);
                     }
@@ -38,45 +38,73 @@ impl Ledger {
         Ok(found)
     }
 
+    /// Returns `None` if more subjects match than the server gives for one request.
+    async fn last_of(&self, filters: &[String]) -> Result<Option<Vec<Recorded>>, LedgerError> {
+        let mut found: Vec<Recorded> = Vec::new();
+        loop {
+            let from = found.last().map_or(0, |last| last.seq + 1);
+            let get = Get::Last { from, filters: filters.to_vec() };
+            match self.direct_get(&get).await? {
+                Answer::TooMany => return Ok(None),
+                Answer::Got(Got { messages, more: false }) => {
+                    found.extend(messages);
+                    return Ok(Some(found));
+                }
+                Answer::Got(Got { messages, .. }) if messages.is_empty() => {
+                    return Err(LedgerError::transient("direct get", "an answer without an end"));
+                }
+                Answer::Got(Got { messages, .. }) => found.extend(messages),
+            }
+        }
+    }
+
     /// The last message that `filter` matches.
     pub(crate) async fn last(&self, filter: &str) -> Result<Option<Recorded>, LedgerError> {
-        Ok(self.direct_get(json!({ "last_by_subj": filter })).await?.pop())
+        Ok(self.last_per_subject(&[filter.to_owned()]).await?.pop())
     }
 
     /// Everything that `filter` matches from sequence `from` on, by sequence.
     pub(crate) async fn range(&self, filter: &str, mut from: u64) -> Result<Vec<Recorded>, LedgerError> {
         let mut found: Vec<Recorded> = Vec::new();
         loop {
-            let page = self.page(filter, from).await?;
-            let full = page.len() == RANGE_MAX;
-            found.extend(page);
+            let Got { messages, more } = self.next(from, filter, PAGE_MAX).await?;
+            found.extend(messages);
             match found.last() {
-                Some(last) if full => from = last.seq + 1,
+                Some(last) if more => from = last.seq + 1,
                 _ => return Ok(found),
             }
         }
     }
 
-    /// The next messages that `filter` matches from sequence `from` on; none when there are none yet.
-    pub(crate) async fn page(&self, filter: &str, from: u64) -> Result<Vec<Recorded>, LedgerError> {
-        self.direct_get(json!({ "seq": from, "next_by_subj": filter, "batch": RANGE_MAX })).await
+    /// The next messages from sequence `from` on, as many as a page holds; empty if there are none yet.
+    pub(crate) async fn page(&self, from: u64) -> Result<Vec<Recorded>, LedgerError> {
+        Ok(self.next(from, ">", PAGE_MAX).await?.messages)
     }
 
     /// The messages from sequence `from` on, at most `count`.
-    pub(crate) async fn few(&self, from: u64, count: u64) -> Result<Vec<Recorded>, LedgerError> {
-        self.direct_get(json!({ "seq": from, "next_by_subj": ">", "batch": count })).await
+    pub(crate) async fn few(&self, from: u64, count: usize) -> Result<Vec<Recorded>, LedgerError> {
+        let mut found: Vec<Recorded> = Vec::new();
+        while found.len() < count {
+            let next = found.last().map_or(from, |last| last.seq + 1);
+            let Got { messages, more } = self.next(next, ">", count - found.len()).await?;
+            found.extend(messages);
+            if !more {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// The messages from sequence `from` to `to`, both included, as far as they are there. The caller bounds the range:
     /// all of it is in memory.
     ///
     /// # Errors
-    /// [`LedgerError::Transient`] without an answer.
+    /// [`LedgerError::Transient`] without a complete answer.
     pub async fn between(&self, from: u64, to: u64) -> Result<Vec<Recorded>, LedgerError> {
         let mut found: Vec<Recorded> = Vec::new();
         let mut next = from;
         while next <= to {
-            let page = self.page(">", next).await?;
+            let page = self.page(next).await?;
             let Some(last) = page.last().map(|last| last.seq) else { break };
             next = last + 1;
             found.extend(page.into_iter().filter(|recorded| recorded.seq <= to));
@@ -89,111 +117,17 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Transient`] without an answer.
     pub async fn at(&self, seq: u64) -> Result<Option<Recorded>, LedgerError> {
-        Ok(self.direct_get(json!({ "seq": seq })).await?.pop().filter(|recorded| recorded.seq == seq))
-    }
-
-    /// One direct-get request whose answers are few.
-    async fn direct_get(&self, request: Value) -> Result<Vec<Recorded>, LedgerError> {
-        match self.answers(request).await? {
-            Answers::All(messages) => Ok(messages),
-            Answers::TooMany => Err(LedgerError::transient("direct get", "more messages than one answer holds (413)")),
+        match self.direct_get(&Get::At(seq)).await? {
+            Answer::Got(mut got) => Ok(got.messages.pop().filter(|recorded| recorded.seq == seq)),
+            Answer::TooMany => Err(LedgerError::transient("direct get", "a single message is too many")),
         }
     }
 
-    /// One direct-get request and all of its answers. `No Results` is an empty answer.
-    async fn answers(&self, request: Value) -> Result<Answers, LedgerError> {
-        let single = request.get("batch").is_none() && request.get("multi_last").is_none();
-        let inbox = self.client.new_inbox();
-        let mut answers =
-            self.client.subscribe(inbox.clone()).await.map_err(|e| LedgerError::transient("direct get", e))?;
-        self.client
-            .publish_with_reply(format!("{}.DIRECT.GET.{STREAM}", self.api), inbox, request.to_string().into())
-            .await
-            .map_err(|e| LedgerError::transient("direct get", e))?;
-        let mut found = Vec::new();
-        loop {
-            let answer = tokio::time::timeout(REQUEST_TIMEOUT, answers.next())
-                .await
-                .map_err(|e| LedgerError::transient("direct get", e))?
-                .ok_or_else(|| LedgerError::transient("direct get", "the connection closed"))?;
-            match answer.status.filter(|_| !is_stored(&answer)).map(|status| status.as_u16()) {
-                None => {
-                    let recorded = from_direct(answer, single)?;
-                    self.integrity.knows(recorded.seq);
-                    found.push(recorded);
-                }
-                Some(204 | 404) => break,
-                Some(413) => return Ok(Answers::TooMany),
-                Some(status) => return Err(LedgerError::transient("direct get", format!("status {status}"))),
-            }
-            if single {
-                break;
-            }
-        }
-        Ok(Answers::All(found))
-    }
-}
-
-/// What a direct get comes to.
-enum Answers {
-    All(Vec<Recorded>),
-    /// More than the server gives for one request: 1,024 subjects.
-    TooMany,
-}
-
-/// A publisher can store a message with a status line, `204` say. Only stored messages have a subject, and all have: so
-/// nobody ends another's reading by what they write.
-fn is_stored(answer: &Message) -> bool {
-    answer.headers.as_ref().is_some_and(|headers| headers.get("Nats-Subject").is_some())
-}
-
-/// Headers that the server appends to every direct-get answer, and those it adds where many are asked for.
-const ADDED: [&str; 4] = ["Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp"];
-const ADDED_TO_MANY: [&str; 3] = ["Nats-Num-Pending", "Nats-Last-Sequence", "Nats-UpTo-Sequence"];
-
-/// Reads a direct-get answer: the stored message with its place in `Nats-*` headers. The server appends its own after
-/// whatever the publisher wrote, so the last value is the server's and the ones before it are part of the message.
-fn from_direct(message: Message, single: bool) -> Result<Recorded, LedgerError> {
-    let answered = message.headers.unwrap_or_default();
-    let last = |name: &str| answered.get_all(name).last().map(ToString::to_string);
-    let seq = last("Nats-Sequence").and_then(|text| text.parse().ok());
-    let time = last("Nats-Time-Stamp").and_then(|text| text.parse::<DateTime<Utc>>().ok());
-    let (Some(subject), Some(seq), Some(recorded_at)) = (last("Nats-Subject"), seq, time) else {
-        return Err(LedgerError::transient("direct get", "an answer without subject, sequence or time"));
-    };
-    let mut stored = HeaderMap::new();
-    for (name, values) in answered.iter() {
-        let text = name.to_string();
-        let ours = ADDED.contains(&text.as_str()) || (!single && ADDED_TO_MANY.contains(&text.as_str()));
-        let published = values.len().saturating_sub(usize::from(ours));
-        for value in values.iter().take(published) {
-            stored.append(name.clone(), value.clone());
+    async fn next(&self, from: u64, filter: &str, count: usize) -> Result<Got, LedgerError> {
+        let get = Get::Next { from, filter: filter.to_owned(), count };
+        match self.direct_get(&get).await? {
+            Answer::Got(got) => Ok(got),
+            Answer::TooMany => Err(LedgerError::transient("direct get", "a page is too many")),
         }
     }
-    Ok(recorded(seq, subject, Some(&stored), message.payload, recorded_at))
-}
-
-/// Reads a message that a consumer delivered.
-pub(crate) fn from_delivery(message: &async_nats::jetstream::Message) -> Result<Recorded, LedgerError> {
-    let info = message.info().map_err(|e| LedgerError::transient("a delivery", e))?;
-    let nanos = info.published.unix_timestamp_nanos();
-    let recorded_at = i64::try_from(nanos).map(DateTime::from_timestamp_nanos).unwrap_or_default();
-    let subject = message.subject.to_string();
-    Ok(recorded(info.stream_sequence, subject, message.headers.as_ref(), message.payload.clone(), recorded_at))
-}
-
-fn recorded(
-    seq: u64,
-    subject: String,
-    headers: Option<&HeaderMap>,
-    payload: bytes::Bytes,
-    recorded_at: DateTime<Utc>,
-) -> Recorded {
-    let headers = headers.filter(|headers| !headers.is_empty());
-    let content_type = headers.and_then(|headers| headers.get("Content-Type")).map(ToString::to_string);
-    let (event, trace) = match decode(&subject, content_type.as_deref(), &payload) {
-        Ok((event, trace)) => (Ok(event), trace),
-        Err(why) => (Err(why), None),
-    };
-    Recorded { seq, subject, headers: headers.map(header_block), payload, recorded_at, event, trace }
 }

@@ -6,7 +6,7 @@
 
 use crate::client::{OWN_API, connect_client, request, stream_info};
 use crate::connect::{Ledger, LedgerConfig};
-use crate::definitions::{compare, stream};
+use crate::definitions::{compare, same_layout, stream};
 use crate::envelope::{CONTENT_TYPE, Recorded, headers_of, is_within_batch, more_belongs};
 use crate::error::{ConnectError, LedgerError, RefillError};
 use crate::gate::pass_server;
@@ -92,6 +92,7 @@ impl Refill {
             }
             found => found?,
         };
+        same_layout(&info.config)?;
         let is_closed = info.config["subjects"] == closed()["subjects"];
         if !is_closed {
             compare("the stream LEDGER", &stream(), &info.config)?;

@@ -2,7 +2,7 @@
 
 use crate::answer::{Answer, Outcome, retry};
 use crate::consume::{Delivery, Inbox, Opened};
-use crate::read::from_delivery;
+use crate::direct::from_delivery;
 use async_nats::jetstream::{AckKind, Message};
 use runtime::{CancellationToken, Undone, causes};
 use std::collections::HashMap;
@@ -40,7 +40,9 @@ impl Inbox {
         F: Future<Output = Outcome> + Send + 'static,
     {
         let (found, mut arriving) = mpsc::unbounded_channel();
-        let fetching = tokio::spawn(fetch(self.clone(), Semaphore::new(concurrency).into(), found, stop.clone()));
+        // In a set, so that dropping this call ends the fetching, too.
+        let mut fetching = JoinSet::new();
+        fetching.spawn(fetch(self.clone(), Semaphore::new(concurrency).into(), found, stop.clone()));
         let mut hands =
             Hands { inbox: self, tasks: JoinSet::new(), held: HashMap::new(), answers: JoinSet::new(), newer: None };
         let mut progress = tokio::time::interval(PROGRESS_INTERVAL);
@@ -56,7 +58,7 @@ impl Inbox {
                 _ = progress.tick() => hands.progress().await,
             }
         }
-        if let Err(error) = fetching.await {
+        if let Some(Err(error)) = fetching.join_next().await {
             tracing::error!(%error, "fetching ended");
         }
     }

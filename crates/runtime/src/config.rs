@@ -1,34 +1,35 @@
-//! Configuration: environment variables only. An error names the variable and what it should look like.
+//! Configuration, read from environment variables only. An error names the variable and gives an example of its value.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What is wrong with the configuration. The value itself is not printed: it may be a secret.
+/// An error in the configuration. The value itself is not printed, because it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// Not set.
-    #[error("{variable} is not set; it looks like {shape}")]
+    #[error("{variable} is not set; example: {shape}")]
     Missing {
         /// Its name.
         variable: String,
         /// An example.
         shape: String,
     },
-    /// Set, and of no use.
-    #[error("{variable} cannot be read: {why}; it looks like {shape}")]
+    /// Set to an invalid value.
+    #[error("{variable} is invalid: {why}; example: {shape}")]
     Invalid {
         /// Its name.
         variable: String,
         /// An example.
         shape: String,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
 }
 
-/// A set of variables: the process's own, or one that a test made. Printed, it is their names: values may be secrets.
+/// A set of variables: the process's own, or one made by a test. Printing shows only the names, because values may be
+/// secrets.
 #[derive(Clone, Default)]
 pub struct Env(HashMap<String, String>);
 
@@ -39,12 +40,12 @@ impl fmt::Debug for Env {
 }
 
 impl Env {
-    /// The process's environment. What is not UTF-8 counts as not set.
+    /// The process's environment. A variable that is not UTF-8 counts as not set.
     pub fn process() -> Self {
         Self(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect())
     }
 
-    /// A set made by hand.
+    /// A set of given variables.
     pub fn of<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         Self(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
     }
@@ -60,7 +61,7 @@ impl Env {
         }
     }
 
-    /// The text of a variable that may be left out.
+    /// The text of an optional variable.
     pub fn text_or(&self, variable: &str, default: &str) -> String {
         self.text(variable, "").unwrap_or_else(|_| default.to_owned())
     }
@@ -88,7 +89,7 @@ impl Env {
         })
     }
 
-    /// A value that may be left out, and must parse where it is set.
+    /// A value with a default. If the variable is set, it must parse.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`].
@@ -102,7 +103,7 @@ impl Env {
         }
     }
 
-    /// A value that may be left out altogether.
+    /// An optional value.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`].
@@ -119,7 +120,7 @@ impl Env {
     /// One or more values, separated by commas.
     ///
     /// # Errors
-    /// [`ConfigError`] when there is none, or one does not parse.
+    /// [`ConfigError`] if there is none, or one does not parse.
     pub fn list<T: FromStr>(&self, variable: &str, shape: &str) -> Result<Vec<T>, ConfigError>
     where
         T::Err: fmt::Display,
@@ -154,9 +155,9 @@ mod tests {
     fn a_configuration_error_names_the_variable_and_its_shape() {
         let env = Env::of([("PORT", "eighty"), ("EMPTY", " ")]);
         let missing = env.text("NATS_URL", "nats://127.0.0.1:4222").map_err(|e| e.to_string());
-        assert_eq!(missing, Err("NATS_URL is not set; it looks like nats://127.0.0.1:4222".to_owned()));
+        assert_eq!(missing, Err("NATS_URL is not set; example: nats://127.0.0.1:4222".to_owned()));
         let invalid = env.parse::<u16>("PORT", "4021").map_err(|e| e.to_string());
-        assert_eq!(invalid, Err("PORT cannot be read: invalid digit found in string; it looks like 4021".to_owned()));
+        assert_eq!(invalid, Err("PORT is invalid: invalid digit found in string; example: 4021".to_owned()));
         assert!(env.text("EMPTY", "something").is_err());
         assert_eq!(env.parse_or("ABSENT", "4021", 7_u16), Ok(7));
         assert!(env.parse_or("PORT", "4021", 7_u16).is_err());

@@ -1,7 +1,7 @@
-//! Crash points: a line at which a test build kills itself with SIGKILL, by its id in docs/CATALOGUE.md (C02, C07, …).
+//! Crash points: named lines at which a test build kills its own process with SIGKILL.
 
-/// Dies here when `PAYMINT_KILL_AT` names this point. `C07` dies at the first pass, `C07:3` at the third.
-/// Without the feature `failpoints` this is nothing.
+/// Kills the process here if `PAYMINT_KILL_AT` names this point: `NAME` at the first pass, `NAME:3` at the third. Does
+/// nothing without the feature `failpoints`.
 #[inline]
 pub fn failpoint(id: &'static str) {
     #[cfg(feature = "failpoints")]

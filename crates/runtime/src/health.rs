@@ -1,4 +1,4 @@
-//! `GET /healthz` (the process lives) and `GET /readyz` (it can do its work, or why not).
+//! `GET /healthz` (the process is alive) and `GET /readyz` (it can work, or the reasons why not).
 
 use crate::stop::Fatal;
 use axum::http::StatusCode;
@@ -9,22 +9,23 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
-/// What stands in the way of work, by neighbour. Empty: ready. Shared by all tasks of a process.
+/// The current obstacles to work, by dependency. If there are none, the process is ready. Shared by all tasks of a
+/// process.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Health {
-    /// `part` is in the way, with a sentence why.
+    /// Records that `part` prevents work, with the reason as a sentence.
     pub fn bad(&self, part: &str, why: impl Into<String>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part.to_owned(), why.into());
     }
 
-    /// `part` works.
+    /// Records that `part` works.
     pub fn good(&self, part: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
     }
 
-    /// What stands in the way now.
+    /// The current obstacles.
     pub fn problems(&self) -> BTreeMap<String, String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -40,10 +41,10 @@ impl Health {
     }
 }
 
-/// Serves the two routes until `stop`; nothing where no address is configured.
+/// Serves the two routes until `stop`. Serves nothing if no address is configured.
 ///
 /// # Errors
-/// When the address is taken: names it and `HEALTH_ADDR`.
+/// If the address is in use: names it and `HEALTH_ADDR`.
 pub async fn serve_health(address: Option<SocketAddr>, health: Health, stop: CancellationToken) -> Result<(), Fatal> {
     let Some(address) = address else {
         stop.cancelled().await;

@@ -1,6 +1,6 @@
-//! What every process needs around its work: configuration from the environment, logs, health, an orderly end.
+//! Services that every process needs: configuration from the environment, logs, health, orderly shutdown.
 //!
-//! Knows no payment, no event, no chain.
+//! It knows no payment, event or chain.
 
 mod config;
 mod failpoint;

@@ -1,4 +1,4 @@
-//! An orderly end: one token that every task watches; the first task to fail stops the rest.
+//! Orderly shutdown: every task watches one token, and the first task that fails stops the others.
 
 use crate::undone::causes;
 use std::fmt;
@@ -7,10 +7,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Tasks have this long, together, to finish what they began. C29 allows ten seconds in all, and servers stop after them.
+/// Time in which all tasks together must finish their work. A stop must take at most ten seconds in all, and servers
+/// are stopped after the tasks.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What ends a process with a non-zero exit; printed once, with its causes.
+/// An error that ends the process with a non-zero exit code. It is printed once, with its causes.
 pub struct Fatal(Box<dyn std::error::Error + Send + Sync>);
 
 impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Fatal {
@@ -20,7 +21,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Fatal {
 }
 
 impl fmt::Debug for Fatal {
-    /// The sentence and its causes on one line: this is what `main` prints.
+    /// The sentence and its causes on one line, as `main` prints it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", causes(&*self.0))
     }
@@ -32,10 +33,10 @@ impl fmt::Display for Fatal {
     }
 }
 
-/// A token that SIGINT and SIGTERM cancel. A second signal ends the process at once.
+/// Returns a token that SIGINT and SIGTERM cancel. A second signal ends the process immediately.
 ///
 /// # Errors
-/// When the signals cannot be watched.
+/// If the signals cannot be watched.
 pub fn stop_on_signal() -> Result<CancellationToken, Fatal> {
     let stop = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -54,7 +55,7 @@ pub fn stop_on_signal() -> Result<CancellationToken, Fatal> {
     Ok(stop)
 }
 
-/// A part that only ends when it is told to, as a task among others that can fail.
+/// Wraps a task that cannot fail, for use among tasks that can.
 ///
 /// # Errors
 /// None.
@@ -63,8 +64,8 @@ pub async fn unfailing(part: impl Future<Output = ()>) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Waits for all tasks. The first failure cancels `stop` and is returned; tasks that do not end within
-/// [`STOP_TIMEOUT`] of the stop are dropped.
+/// Waits for all tasks. The first failure cancels `stop` and is returned. Tasks that do not end within [`STOP_TIMEOUT`]
+/// after the stop are dropped.
 ///
 /// # Errors
 /// The first task's failure, or a panic.

@@ -14,25 +14,25 @@ use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
-/// What a batch came to.
+/// The result of applying a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// Where the projection stands now.
     pub position: Position,
-    /// What a person should see.
+    /// Events that an operator should see.
     pub set_aside: Vec<SetAside>,
 }
 
 impl Store {
     /// Applies `batch`, which continues at `previous`, in one transaction. Events up to `previous` were applied before
-    /// and are left out, so that a redelivery changes nothing (C24).
+    /// and are left out, so that a redelivery changes nothing.
     ///
-    /// On an error nothing was applied, but for [`StoreError::Transient`]: then the outcome is unknown until
-    /// [`Store::position`] has been read again (C25).
+    /// After an error nothing was applied, except after [`StoreError::Transient`]: then the outcome is unknown until
+    /// [`Store::position`] has been read again.
     ///
     /// # Errors
-    /// [`StoreError::Gap`] unless every sequence follows the one before it (F15); [`StoreError::Fenced`] where the
-    /// position is no longer `previous`.
+    /// [`StoreError::Gap`] unless every sequence follows the one before it. [`StoreError::Fenced`] if the position is
+    /// no longer `previous`.
     pub async fn apply(&self, batch: &[Entry], previous: &Position) -> Result<Applied, StoreError> {
         let known = batch.iter().take_while(|entry| entry.seq <= previous.seq).count();
         let batch = &batch[known..];

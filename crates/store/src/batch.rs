@@ -19,7 +19,7 @@ pub enum BatchStatus {
     Processing,
     /// In a block, N deep.
     Completed,
-    /// It reverted as a whole, or somebody else used its nonce. Its orders go on.
+    /// Reverted as a whole, or another transaction used its nonce. Its orders go on.
     Failed,
 }
 
@@ -37,7 +37,7 @@ pub struct MintBatch {
     pub block_number: Option<u64>,
 }
 
-/// What a batch of events says of mint transactions.
+/// The mint transactions in a batch of events.
 #[derive(Debug, Default)]
 pub(crate) struct MintBatches {
     signed: Vec<(Address, OpenTx, Stamp)>,
@@ -45,13 +45,13 @@ pub(crate) struct MintBatches {
     words: BTreeMap<(Address, u64), Word>,
 }
 
-/// What stands of a nonce.
+/// The state of a nonce.
 #[derive(Debug)]
 struct Word {
     /// The transaction that used it, as far as a batch of events tells, be it taken back since: a rebuild reads other
     /// batches, and must come to the same row.
     tx_hash: Option<B256>,
-    /// None where the block that used it is gone.
+    /// `None` if the block that used it is gone.
     ended: Option<Ended>,
 }
 

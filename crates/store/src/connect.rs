@@ -11,9 +11,9 @@ use std::time::Duration;
 pub const CONNECTIONS: u32 = 8;
 /// A statement that takes longer holds up others; the largest batch takes well under a second.
 const STATEMENT_TIMEOUT: &str = "5s";
-/// Who waits longer for a row is behind another projector or a stuck migration.
+/// Time limit of a lock. A longer wait means another projector or a stuck migration.
 const LOCK_TIMEOUT: &str = "2s";
-/// A frozen projector must not hold the position's row for ever.
+/// Time limit of an idle transaction: a frozen projector must not hold the position's row permanently.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 /// A migration may wait for another process that migrates, and then for readers.
 const MIGRATION_LOCK_TIMEOUT: &str = "60s";
@@ -47,7 +47,8 @@ impl Store {
         Self::connect_to(url, None, connections, &[("default_transaction_read_only", "on")]).await
     }
 
-    /// The same, with all tables in `schema`: a rebuild goes beside the live read models. [`Store::migrate`] creates it.
+    /// Like [`Store::connect`], with all tables in `schema`, so that a rebuild stands beside the live read models.
+    /// [`Store::migrate`] creates the schema.
     ///
     /// # Errors
     /// As [`Store::connect`]; also for a name that is not `[a-z_][a-z0-9_]*`.

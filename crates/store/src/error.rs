@@ -1,4 +1,4 @@
-//! What can go wrong, cut by what the caller can do.
+//! Errors of the store, one for each reaction of the caller.
 
 use chrono::{DateTime, Utc};
 
@@ -8,10 +8,10 @@ pub enum StoreError {
     /// The URL or schema name cannot be used. Change the configuration.
     #[error("{0}; a database URL looks like postgres://user:password@127.0.0.1:5432/paymint")]
     Config(String),
-    /// Try again later. Of a write the outcome is unknown: read the position again first (C25).
+    /// Try again later. After a write the outcome is unknown: read the position first.
     #[error("{operation}: the database did not answer in time or went away")]
     Transient {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
         /// The database's words.
         #[source]
@@ -20,12 +20,12 @@ pub enum StoreError {
     /// The tables are there and empty. Try again later: read-projector begins the position at its start.
     #[error("nothing is projected yet: no read-projector has worked on this database")]
     NotBegun,
-    /// An event is missing or out of order. Stop: the ledger or its reader has lost something (D4, F15).
+    /// An event is missing or out of order. Stop: the ledger or its reader has lost something.
     #[error("the ledger continues with sequence {found} where {expected} was next: events are missing")]
     Gap {
-        /// What was next.
+        /// The expected sequence.
         expected: u64,
-        /// What came.
+        /// The sequence that came.
         found: u64,
     },
     /// Another projector moved the position. Stop: there is one too many.
@@ -34,36 +34,36 @@ pub enum StoreError {
         /// Where this projector believed it was.
         expected: u64,
     },
-    /// The stream was deleted and created again, or is another one (F13). Stop: rebuild into another schema.
+    /// The stream was deleted and created again, or is another one. Stop: rebuild into another schema.
     #[error(
         "the ledger was created at {found}, but the read models were built from one created at {stored}: \
          sequences mean something else now; rebuild from sequence 1 into another schema"
     )]
     IncarnationChanged {
-        /// What the rows were built from.
+        /// Creation time of the stream from which the rows were built.
         stored: DateTime<Utc>,
-        /// What there is.
+        /// Creation time of the present stream.
         found: DateTime<Utc>,
     },
-    /// The stream holds another event than the copy at this sequence (F15). Stop: the stream lost its tail and went on,
-    /// or one of the two was changed.
+    /// The stream holds another event than the copy at this sequence. Stop: the stream lost its tail and went on, or
+    /// one of the two was changed.
     #[error("the ledger's event at sequence {seq} is not the one that was copied: one of the two was changed")]
     Diverged {
         /// Where.
         seq: u64,
     },
-    /// What the tables hold cannot have been written by this code. Stop: a person must look.
+    /// The content of the tables cannot have been written by this code. Stop: an operator must look.
     #[error("{operation}: {what}")]
     Corrupt {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// What is wrong.
+        /// The defect.
         what: String,
     },
     /// The database refuses: not migrated, no permission, wrong password. Trying again does not help.
     #[error("{operation}: the database refuses")]
     Refused {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
         /// The database's words.
         #[source]
@@ -72,7 +72,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether trying again later can help.
+    /// Returns `true` if a later try can succeed.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Transient { .. } | Self::NotBegun)
     }

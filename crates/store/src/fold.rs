@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use domain::{Event, OpsEvent, OrderEvent, PaymentId, TokenEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is shown of a reason, in characters.
+/// Length to which a reason is shortened, in characters.
 const SET_ASIDE_REASON_CHARS: usize = 500;
 
 /// An event that changed no row although it should have, or that reports a message given up on: for a person to see.
@@ -40,7 +40,7 @@ pub enum SetAsideKind {
 }
 
 impl SetAsideKind {
-    /// As the table has it.
+    /// The name in the table.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Undecodable => "undecodable",
@@ -55,7 +55,7 @@ impl SetAsideKind {
 pub(crate) struct Rows {
     pub payments: BTreeMap<PaymentId, PaymentView>,
     pub tokens: BTreeMap<Address, TokenView>,
-    /// Whose rows differ from what was loaded.
+    /// Payments whose rows differ from the loaded ones.
     pub changed_payments: BTreeSet<PaymentId>,
     pub changed_tokens: BTreeSet<Address>,
     pub set_aside: Vec<SetAside>,
@@ -125,7 +125,8 @@ impl Rows {
     }
 }
 
-/// A foreign message can be 64 KB of reason; a person reads the beginning, and the copy has the rest (B69).
+/// Shortens a reason. A foreign message can be a reason of 64 KB: an operator reads the beginning, and the copy has the
+/// rest.
 fn shortened(reason: &str) -> String {
     reason.chars().take(SET_ASIDE_REASON_CHARS).collect()
 }

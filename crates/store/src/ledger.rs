@@ -22,7 +22,7 @@ pub struct Entry {
     pub payload: Vec<u8>,
     /// When the stream stored it.
     pub recorded_at: DateTime<Utc>,
-    /// What it says, or why it cannot be read: copied either way.
+    /// The decoded event, or the reason why it cannot be decoded. It is copied in both cases.
     pub event: Result<Event, String>,
 }
 
@@ -44,7 +44,7 @@ pub struct LedgerRow {
 }
 
 impl LedgerRow {
-    /// Whether this row continues a chain that stands at `before` (zeros before sequence 1).
+    /// Returns `true` if this row continues a chain that ends with the hash `before` (zeros before sequence 1).
     pub fn follows(&self, before: B256) -> bool {
         self.hash == link(before, self.seq, &self.subject, self.headers.as_deref(), &self.payload)
     }

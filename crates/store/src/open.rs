@@ -1,4 +1,4 @@
-//! What is not at its end, for who keeps the backlog in memory and follows the ledger from there on.
+//! Open orders, for a process that keeps the backlog in memory and follows the ledger from there.
 
 use crate::connect::Store;
 use crate::error::StoreError;
@@ -18,9 +18,9 @@ pub(crate) const ONE_MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ 
 pub struct OpenOrder {
     /// The order.
     pub id: PaymentId,
-    /// Who pays.
+    /// The payer.
     pub payer: Address,
-    /// What is bought.
+    /// The token.
     pub token: Address,
     /// How far it is.
     pub stage: StageName,

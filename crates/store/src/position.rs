@@ -22,7 +22,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// Whether it counts in the stream that was created at `incarnation`. The tables keep microseconds of it.
+    /// Returns `true` if it belongs to the stream that was created at `incarnation`. The tables keep microseconds.
     pub fn is_of(&self, incarnation: DateTime<Utc>) -> bool {
         self.incarnation == incarnation.trunc_subsecs(6)
     }
@@ -37,10 +37,10 @@ impl Store {
         position(&self.pool, projection).await
     }
 
-    /// The position of `projection` over the stream created at `incarnation`; the first call begins it at 0.
+    /// The position of `projection` over the stream created at `incarnation`. The first call starts it at 0.
     ///
     /// # Errors
-    /// [`StoreError::IncarnationChanged`] where it was begun over another stream (F13).
+    /// [`StoreError::IncarnationChanged`] if it was started over another stream.
     pub async fn open(&self, projection: &str, incarnation: DateTime<Utc>) -> Result<Position, StoreError> {
         const OPERATION: &str = "opening the position";
         let incarnation = incarnation.trunc_subsecs(6);
@@ -84,10 +84,10 @@ impl Store {
         if moved.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced { expected: at.seq }) }
     }
 
-    /// Whether `entry`, re-read from the stream at the position's sequence, is the event that was copied there (F15).
+    /// Checks that `entry`, re-read from the stream at the position's sequence, is the event that was copied there.
     ///
     /// # Errors
-    /// [`StoreError::Diverged`] where it is not.
+    /// [`StoreError::Diverged`] if it is not.
     pub async fn verify(&self, position: &Position, entry: &Entry) -> Result<(), StoreError> {
         let before = match seq_to(position.seq)? {
             0 | 1 => CHAIN_START,

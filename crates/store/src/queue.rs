@@ -1,4 +1,4 @@
-//! What the queue and its statistics show. Nothing here reads more than the backlog or a page.
+//! Reads for the queue and its statistics. None reads more than the backlog or a page.
 
 use crate::batch::{MintBatch, mint_batch};
 use crate::connect::Store;
@@ -25,13 +25,13 @@ pub struct Overview {
     pub stages: BTreeMap<StageName, StageTotal>,
     /// Everybody who ever ordered.
     pub payers: u64,
-    /// Who waits to be charged: `requested`, `deferred`, `settling`.
+    /// Orders that wait to be charged: `requested`, `deferred`, `settling`.
     pub unpaid: Waiting,
-    /// Who waits to be minted for and is in no mint transaction: `unpaid`, and `paid`, `mint_deferred`.
+    /// Orders that wait for a mint transaction: `unpaid`, and `paid`, `mint_deferred`.
     pub unminted: Waiting,
-    /// Of the last 60 s.
+    /// Rates of the last 60 s.
     pub minute: Rates,
-    /// Of the last 300 s.
+    /// Rates of the last 300 s.
     pub five_minutes: Rates,
     /// The last mint transactions, newest first, ten at most.
     pub batches: Vec<MintBatch>,
@@ -48,7 +48,7 @@ pub struct StageTotal {
     pub value: u128,
 }
 
-/// Who waits.
+/// Waiting orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
     /// Different payers.

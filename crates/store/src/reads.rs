@@ -1,4 +1,4 @@
-//! What the API and the operators read. Small, by key, and never on the path of a payment.
+//! Reads for the API and for operators. They are small, by key, and never on the path of a payment.
 
 use crate::connect::Store;
 use crate::error::StoreError;
@@ -11,7 +11,7 @@ use domain::PaymentId;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
 
-/// One row of a read model in canonical JSON: what a rebuild is compared by (A10).
+/// One row of a read model in canonical JSON, by which a rebuild is compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReadModelRow {
     /// Table.
@@ -102,11 +102,11 @@ impl Store {
             .map_err(StoreError::of("reading what is set aside"))
     }
 
-    /// Every row of every read model, by table and key: equal dumps mean equal read models (A10). A stage without orders
-    /// is no row of them. All in memory.
+    /// Every row of every read model, by table and key: equal dumps mean equal read models. A stage without orders has
+    /// no row. All rows are in memory.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn dump_read_models(&self) -> Result<Vec<ReadModelRow>, StoreError> {
         sqlx::query(
             "SELECT 'payments' AS of_table, id::text AS key, to_jsonb(r)::text AS json FROM payment_rows r \

@@ -1,5 +1,5 @@
-//! What is counted while orders are folded: stages, pace, payers. Differences in memory, added to the tables in the
-//! batch's own transaction, so that what is counted and what is in the rows can never disagree.
+//! Counters that change while orders are folded: stages, pace, payers. Differences are kept in memory and added to the
+//! tables in the batch's own transaction, so that counters and rows can never disagree.
 
 use crate::error::StoreError;
 use crate::ledger::seq_to;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// Width of a row of `pace`, seconds: the last minute is seven rows, and a year's are three million at most.
 const PACE_S: i64 = 10;
 
-/// What a batch adds to the counters.
+/// The changes of the counters by a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     stages: BTreeMap<StageName, Moved>,

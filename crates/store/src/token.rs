@@ -75,14 +75,16 @@ impl TokenView {
         Some(())
     }
 
-    /// The block in which `quantity` units were paid is gone. `None` where so many were not paid.
+    /// Takes back `quantity` paid units, because the block in which they were paid is gone. Returns `None` if fewer
+    /// were paid.
     pub(crate) fn unpaid(&mut self, quantity: Quantity, at: Stamp) -> Option<()> {
         self.units_paid = self.units_paid.checked_sub(u64::from(quantity.get()))?;
         self.last_seq = at.seq;
         Some(())
     }
 
-    /// The same of units minted.
+    /// Takes back `quantity` minted units, because the block in which they were minted is gone. Returns `None` if fewer
+    /// were minted.
     pub(crate) fn unminted(&mut self, quantity: Quantity, at: Stamp) -> Option<()> {
         self.units_minted = self.units_minted.checked_sub(u64::from(quantity.get()))?;
         self.last_seq = at.seq;

@@ -1,4 +1,4 @@
-//! From header bytes to a [`Payment`]. Syntax only: whether it pays anything is for [`crate::verify`].
+//! Parses header bytes into a [`Payment`]. Syntax only: [`crate::verify`] decides what it pays.
 
 use std::ops::RangeInclusive;
 
@@ -9,13 +9,13 @@ use crate::header::{HeaderName, text};
 use crate::payment::{Accepted, Authorization, Payment, Version};
 use crate::rejection::Rejection;
 
-/// The one scheme that is offered.
+/// The only scheme that is offered.
 pub(crate) const SCHEME: &str = "exact";
 
 /// Length of a payment identifier. Source: `payment-identifier` of @x402/extensions 2.27.0.
 pub(crate) const IDENTIFIER_BYTES: RangeInclusive<usize> = 16..=128;
 
-/// Either generation. Key order is free: TS, Python and Rust clients each have their own.
+/// The envelope of either generation. Key order is free: TypeScript, Python and Rust clients each have their own.
 #[derive(Deserialize)]
 struct WireEnvelope<'a> {
     #[serde(borrow, rename = "x402Version")]
@@ -88,13 +88,13 @@ struct WireIdentifier<'a> {
     id: Raw<'a>,
 }
 
-/// Reads a header value. Unknown fields and unknown extensions are skipped, as in the references.
+/// Parses a header value. Unknown fields and unknown extensions are skipped, as in the reference servers.
 ///
-/// The order of the checks is the order of precedence: size, base64, UTF-8, depth, JSON, version,
-/// scheme and shape of the accepted terms, kind of payload, fields, payment identifier. Cost: 3 us for a stock v2 payment.
+/// The order of the checks is the order of precedence: size, base64, UTF-8, depth, JSON, version, scheme and shape of
+/// the accepted terms, kind of payload, fields, payment identifier. Cost: 3 us for a stock v2 payment.
 /// # Errors
-/// A [`Rejection`] with status 400 or 431 if it cannot be read; 402 if it is empty, or names a scheme,
-/// or is of a kind, that is never offered.
+/// A [`Rejection`] with status 400 or 431 if the value cannot be parsed. With status 402 if it is empty, or names a
+/// scheme or a kind of payload that is never offered.
 pub fn decode(header: HeaderName, value: &[u8]) -> Result<Payment, Rejection> {
     let text = text(value)?;
     let envelope: WireEnvelope<'_> = object(&text).ok_or(Rejection::NotJson)?;
@@ -167,8 +167,8 @@ fn authorization(raw: Raw<'_>) -> Result<Authorization, Rejection> {
     })
 }
 
-/// The id that a client chose so that it is not charged twice. An offer that is echoed as it was made names none. What
-/// is there and cannot be read is refused: to drop it would take that protection away in silence.
+/// The id that a client chose so that it is not charged twice. An offer that is echoed unchanged names none. A
+/// malformed id is refused: ignoring it would silently remove the protection.
 fn payment_identifier(raw: Raw<'_>) -> Result<Option<String>, Rejection> {
     let Some(extensions) = raw.filter(|raw| raw.get().starts_with('{')) else { return Ok(None) };
     let extensions: WireExtensions<'_> = object(extensions.get()).ok_or(Rejection::InvalidIdentifier)?;

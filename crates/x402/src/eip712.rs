@@ -1,6 +1,6 @@
-//! The hashes: EIP-712 domain and digest of an EIP-3009 transfer, and the key of a payment.
+//! The EIP-712 domain, the digest of an EIP-3009 transfer, and the key of a payment.
 //!
-//! All are keccak256 over 32-byte words, so words are all that this module writes.
+//! All are keccak256 over 32-byte words.
 
 use alloy_primitives::{Address, B256, U256, b256, keccak256};
 
@@ -13,9 +13,8 @@ const DOMAIN_TYPE_HASH: B256 = b256!("8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b
 /// uint256 validBefore,bytes32 nonce)`, without the line break. Source: EIP-3009; a test derives both.
 const TRANSFER_TYPE_HASH: B256 = b256!("7c7c6cdb67a18743f49ec6fa9b35f50d52ed05cbed4cc592e13b44501c1a2267");
 
-/// The EIP-712 domain of a token: constant per asset, worth keeping. `name` and `version` are the
-/// token's own on chain (Base Sepolia `USDC`/`2`, Base `USD Coin`/`2`): one letter off and no
-/// signature fits.
+/// The EIP-712 domain of a token. Constant per asset, so callers should keep it. `name` and `version` are those of the
+/// token contract (Base Sepolia `USDC`/`2`, Base `USD Coin`/`2`). With any other spelling no signature is valid.
 pub fn domain_separator(name: &str, version: &str, chain_id: u64, verifying_contract: Address) -> B256 {
     hash_words(&[
         DOMAIN_TYPE_HASH,
@@ -26,7 +25,7 @@ pub fn domain_separator(name: &str, version: &str, chain_id: u64, verifying_cont
     ])
 }
 
-/// What the payer signs: `keccak256(0x1901 ++ domain separator ++ struct hash)`.
+/// The digest that the payer signs: `keccak256(0x1901 ++ domain separator ++ struct hash)`.
 pub fn transfer_digest(domain_separator: &B256, authorization: &Authorization) -> B256 {
     let struct_hash = hash_words(&[
         TRANSFER_TYPE_HASH,
@@ -44,9 +43,9 @@ pub fn transfer_digest(domain_separator: &B256, authorization: &Authorization) -
     keccak256(message)
 }
 
-/// The name of a payment, for ever and on chain: `keccak256(abi.encode(uint256 chainId, address asset,
-/// address payer, bytes32 nonce))`. Made of what the token itself uses up, so that no spelling, version
-/// or order can give one authorization two keys (B37 to B40). Source: ARCHITECTURE.md, section 5.
+/// The permanent name of a payment, on chain and off: `keccak256(abi.encode(uint256 chainId, address asset, address
+/// payer, bytes32 nonce))`. These are exactly the values that the token contract uses up, so one authorization has one
+/// key, whatever its spelling, protocol version or order.
 pub fn payment_key(chain_id: u64, asset: Address, payer: Address, nonce: B256) -> B256 {
     hash_words(&[B256::from(U256::from(chain_id)), asset.into_word(), payer.into_word(), nonce])
 }

@@ -1,7 +1,7 @@
-//! How single fields are spelt: strings, decimal numbers in strings, hex with 0x.
+//! Parsers of single fields: strings, decimal numbers in strings, hex with 0x.
 //!
-//! Stricter than the references where these are lax by accident (`BigInt("")` is 0 in JavaScript), and
-//! never by position or by guess: a JSON array is not an object, a number is not a string.
+//! They are stricter than the reference servers where these are lax by accident (`BigInt("")` is 0 in JavaScript). They
+//! never guess: a JSON array is not an object, a number is not a string.
 
 use alloy_primitives::{Address, B256, U256, hex};
 use serde::Deserialize;
@@ -15,8 +15,8 @@ pub(crate) type Raw<'a> = Option<&'a RawValue>;
 /// Digits of 2^256 - 1.
 const U256_DIGITS: usize = 78;
 
-/// An object with the fields of `T`. Unknown keys are skipped, known keys twice are an error (B11).
-/// The first character is looked at because serde would fill a struct from an array as well.
+/// An object with the fields of `T`. Unknown keys are skipped; a known key that appears twice is an error. The first
+/// character is checked because serde would also fill a struct from an array.
 pub(crate) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     let is_object = text.trim_start().starts_with('{');
     if is_object { serde_json::from_str(text).ok() } else { None }
@@ -27,18 +27,18 @@ pub(crate) fn nested<'a, T: Deserialize<'a>>(raw: Raw<'a>, name: &'static str) -
     raw.and_then(|raw| object(raw.get())).ok_or(Rejection::MalformedField(name))
 }
 
-/// A required string. Lone surrogates and raw control characters are refused by the parser (B14).
+/// A required string. The JSON parser refuses lone surrogates and raw control characters.
 pub(crate) fn string(raw: Raw<'_>, name: &'static str) -> Result<String, Rejection> {
     optional_string(raw, name)?.ok_or(Rejection::MalformedField(name))
 }
 
-/// A string, or nothing.
+/// A string, or `None` if the field is absent.
 pub(crate) fn optional_string(raw: Raw<'_>, name: &'static str) -> Result<Option<String>, Rejection> {
     let parsed = raw.map(|raw| serde_json::from_str::<String>(raw.get())).transpose();
     parsed.map_err(|_| Rejection::MalformedField(name))
 }
 
-/// A decimal uint256 in a string: ASCII digits, no sign, no leading zero, no exponent (B25).
+/// A decimal uint256 in a string: ASCII digits, no sign, no leading zero, no exponent.
 pub(crate) fn uint256(raw: Raw<'_>, name: &'static str) -> Result<U256, Rejection> {
     let text = string(raw, name)?;
     let canonical = text.bytes().all(|b| b.is_ascii_digit())
@@ -48,12 +48,12 @@ pub(crate) fn uint256(raw: Raw<'_>, name: &'static str) -> Result<U256, Rejectio
     parsed.ok_or(Rejection::MalformedField(name))
 }
 
-/// As [`uint256`], for seconds since 1970 that fit 64 bits.
+/// Like [`uint256`], for seconds since 1970 that fit 64 bits.
 pub(crate) fn seconds(raw: Raw<'_>, name: &'static str) -> Result<u64, Rejection> {
     u64::try_from(uint256(raw, name)?).map_err(|_| Rejection::MalformedField(name))
 }
 
-/// 0x and 40 hex digits of any case. The checksum is not looked at: addresses are compared by value.
+/// 0x and 40 hex digits of any case. The checksum is ignored: addresses are compared by value.
 pub(crate) fn address(raw: Raw<'_>, name: &'static str) -> Result<Address, Rejection> {
     let bytes = hex_bytes(raw, name)?;
     Address::try_from(bytes.as_slice()).map_err(|_| Rejection::MalformedField(name))

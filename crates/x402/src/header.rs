@@ -1,4 +1,4 @@
-//! The payment header as bytes: which one, how long, and from base64 to text that is safe to parse.
+//! The payment header as bytes: choice of the header, its size, and decoding from base64 to text that is safe to parse.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -7,10 +7,10 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use crate::payment::Version;
 use crate::rejection::Rejection;
 
-/// Longest header value that is looked at, in bytes; stock payments have 650 (v1) to 1,100 (v2).
+/// Longest header value that is decoded, in bytes. Stock payments have 650 (v1) to 1,100 (v2).
 ///
-/// The wire reference asks for 16 to 64 KiB: room for the echo of an offer of 8 KiB and for a smart
-/// wallet's signature, which is then refused by its proper name. The least that allows this is enough.
+/// The wire reference asks for 16 to 64 KiB: room for the echo of an offer of 8 KiB and for a smart wallet's signature,
+/// which is then refused by its proper name. This is the smallest size that allows both.
 pub const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 /// Deepest nesting of objects and arrays. A payment needs 3 levels, echoed extension schemas about 10;
@@ -24,8 +24,8 @@ pub const PAYMENT_RESPONSE: &str = "PAYMENT-RESPONSE";
 /// Response header that reports a v1 settlement.
 pub const X_PAYMENT_RESPONSE: &str = "X-PAYMENT-RESPONSE";
 
-/// Standard alphabet only, written with padding, read with or without: `atob` accepts its absence, and
-/// so do the reference servers (vector `v2-base64-unpadded`). White space and base64url are refused.
+/// Standard alphabet only. Written with padding, read with or without: `atob` and the reference servers accept unpadded
+/// text (vector `v2-base64-unpadded`). White space and base64url are refused.
 pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -41,7 +41,7 @@ pub enum HeaderName {
 }
 
 impl HeaderName {
-    /// As it is written on the wire; compare without case.
+    /// The name as it is written on the wire. Compare it without case.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PaymentSignature => "PAYMENT-SIGNATURE",
@@ -49,7 +49,7 @@ impl HeaderName {
         }
     }
 
-    /// The generation that it belongs to.
+    /// The protocol generation of this header.
     pub fn version(self) -> Version {
         match self {
             Self::PaymentSignature => Version::V2,
@@ -60,8 +60,8 @@ impl HeaderName {
 
 /// Chooses the payment among all values of the two headers of one request.
 /// # Errors
-/// `PaymentRequired` if there is none; `AmbiguousHeaders` if there are two, of one name or of both
-/// (B05, B06): no stock client sends two, and to guess which one is meant is to guess about money.
+/// `PaymentRequired` if there is none. `AmbiguousHeaders` if there are two, of one name or of both: no stock client
+/// sends two, and choosing one would be a guess about money.
 pub fn one_header<'a>(
     payment_signature: impl IntoIterator<Item = &'a [u8]>,
     x_payment: impl IntoIterator<Item = &'a [u8]>,
@@ -76,7 +76,7 @@ pub fn one_header<'a>(
     }
 }
 
-/// The JSON text inside a header value, its size and depth bounded.
+/// The JSON text inside a header value, with bounded size and depth.
 /// # Errors
 /// In this order: `HeaderTooLarge`, `PaymentRequired` (empty), `NotBase64`, `NotUtf8`, `TooDeep`.
 pub(crate) fn text(value: &[u8]) -> Result<String, Rejection> {
@@ -91,7 +91,7 @@ pub(crate) fn text(value: &[u8]) -> Result<String, Rejection> {
     if too_deep(&text) { Err(Rejection::TooDeep) } else { Ok(text) }
 }
 
-/// Counts brackets outside strings. Wrong on what is not JSON, which the parser refuses right after.
+/// Counts brackets outside strings. The result is meaningless for text that is not JSON, which the parser refuses next.
 fn too_deep(text: &str) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in text.bytes() {

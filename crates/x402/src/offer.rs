@@ -1,5 +1,5 @@
-//! What is asked for, and the 402 that asks for it: a v2 header and a v1 body with the same terms, so
-//! that every stock client of both generations pays (wire reference, section 1).
+//! The offered terms, and the 402 that offers them: a v2 header and a v1 body with the same terms, so that every stock
+//! client of both generations can pay (wire reference, section 1).
 
 use alloy_primitives::Address;
 use base64::Engine as _;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::decode::{IDENTIFIER_BYTES, SCHEME};
 use crate::header::BASE64;
 
-/// v1 names that all stock v1 clients agree on. Left out: story, educhain and skale-base-sepolia, which
-/// Python maps to other ids, and what x402 1.2.0 does not know: one unknown name makes x402-fetch 1.x
-/// throw for the whole 402. Source: wire reference, section 2.
+/// The v1 names on which all stock v1 clients agree. Left out: story, educhain and skale-base-sepolia, which Python
+/// maps to other ids, and names that x402 1.2.0 does not know. One unknown name makes x402-fetch 1.x throw for the
+/// whole 402. Source: wire reference, section 2.
 const V1_NAMES: [(u64, &str); 12] = [
     (8453, "base"),
     (84532, "base-sepolia"),
@@ -27,34 +27,35 @@ const V1_NAMES: [(u64, &str); 12] = [
     (3338, "peaq"),
 ];
 
-/// A chain under its two names.
+/// A chain and its two names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     /// EIP-155 id.
     pub chain_id: u64,
-    /// The name in v1; `None` where v1 clients know none (31337), then only v2 can pay.
+    /// The v1 name. `None` if v1 clients have no name for the chain (31337): then only v2 can pay.
     pub v1_name: Option<&'static str>,
 }
 
 impl Network {
-    /// The network with this id, under its v1 name if stock v1 clients share one.
+    /// The network with this id, and its v1 name if stock v1 clients agree on one.
     pub fn from_chain_id(chain_id: u64) -> Self {
         let known = V1_NAMES.iter().find(|(id, _)| *id == chain_id);
         Self { chain_id, v1_name: known.map(|(_, name)| *name) }
     }
 
-    /// The name in v2: `eip155:84532`.
+    /// The v2 name: `eip155:84532`.
     pub fn caip2(&self) -> String {
         format!("eip155:{}", self.chain_id)
     }
 }
 
-/// The terms of one resource. One offer per 402: v1 clients refuse the whole for one entry they dislike.
+/// The terms of one resource. A 402 carries one offer, because v1 clients reject the whole 402 for one entry that they
+/// cannot use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Where to pay.
+    /// The chain on which to pay.
     pub network: Network,
-    /// Token contract. Unconfigured clients pay only the chain's canonical USDC.
+    /// The asset's contract. Clients without configuration pay only the chain's canonical USDC.
     pub asset: Address,
     /// The token's EIP-712 name on chain.
     pub asset_name: String,
@@ -62,28 +63,28 @@ pub struct Offer {
     pub asset_version: String,
     /// Payee.
     pub pay_to: Address,
-    /// The exact price in atomic USDC (6 decimals). Unconfigured clients stop at 100,000 (x402-fetch 1.x)
-    /// or at 1,000,000 (@x402 2.27, PyPI 2.25).
+    /// The exact price in atomic USDC (6 decimals). Clients without configuration pay at most 100,000 (x402-fetch 1.x)
+    /// or 1,000,000 (@x402 2.27, PyPI 2.25).
     pub amount: u64,
-    /// How long the payer's signature shall be valid, in seconds: queue and settlement (300 to 900).
+    /// Validity of the payer's signature, in seconds. It covers queue and settlement (300 to 900).
     pub max_timeout_s: u64,
-    /// Absolute: v1 TypeScript clients throw on a relative one.
+    /// Absolute URL of the resource. v1 TypeScript clients throw on a relative one.
     pub resource_url: String,
-    /// For people; may be empty, never absent.
+    /// A description for people. May be empty, never absent.
     pub description: String,
-    /// Of the answer that is paid for.
+    /// MIME type of the resource.
     pub mime_type: String,
-    /// Whether a payment identifier is honoured. If so the v2 offer says it; v1 has no extensions. It is never
-    /// required: stock clients send none.
+    /// True if a payment identifier is honoured. The v2 offer then says so; v1 has no extensions. It is never required,
+    /// because stock clients send none.
     pub payment_identifier: bool,
 }
 
-/// A 402 in both generations. Add status 402 and `Cache-Control: no-store`.
+/// A 402 in both generations. The caller adds status 402 and `Cache-Control: no-store`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentRequired {
-    /// Value of `PAYMENT-REQUIRED`: standard base64, padded (Python and Rust refuse it unpadded).
-    /// Clients echo it, so keep it under 8 KiB: description and URL are the only long parts. With texts of ordinary
-    /// length it stays under 2 KiB.
+    /// Value of `PAYMENT-REQUIRED`: standard base64, padded (Python and Rust clients refuse unpadded text). Clients
+    /// echo it, so it must stay under 8 KiB. Only description and URL can be long. With texts of ordinary length it
+    /// stays under 2 KiB.
     pub header_value: String,
     /// The v1 body, `application/json`.
     pub body: Value,
@@ -127,8 +128,8 @@ struct WireExtra<'a> {
     version: &'a str,
 }
 
-/// The 402 for an offer. `error` says why: `Payment required`, or the [`crate::Rejection::reason`] of
-/// the payment that was refused.
+/// Builds the 402 for an offer. `error` gives the reason: `Payment required`, or the [`crate::Rejection::reason`] of
+/// the refused payment.
 pub fn payment_required(offer: &Offer, error: &str) -> PaymentRequired {
     let required = WireRequired {
         version: 2,
@@ -153,8 +154,8 @@ pub fn payment_required(offer: &Offer, error: &str) -> PaymentRequired {
     PaymentRequired { header_value: BASE64.encode(header), body: v1_body(offer, error) }
 }
 
-/// The extension as it is offered. Clients echo it, and those that know it add `info.id`. The schema is what the
-/// extension asks of every offer; it says what [`crate::decode`] takes.
+/// The extension as it is offered. Clients echo it, and clients that know it add `info.id`. The extension requires a
+/// schema in every offer; this one describes what [`crate::decode`] accepts.
 fn payment_identifier() -> Value {
     json!({
         "payment-identifier": {
@@ -177,9 +178,11 @@ fn payment_identifier() -> Value {
     })
 }
 
-/// Without a v1 name `accepts` is empty: v1 clients then find nothing to pay and say so, where an
-/// unknown name would make them throw; v2 clients take the header and never look. Nothing is null and
-/// `outputSchema` is absent, because stock v1 clients refuse null.
+/// The v1 body of a 402.
+///
+/// Without a v1 name `accepts` is empty. v1 clients then report that there is nothing to pay, whereas an unknown name
+/// would make them throw. v2 clients use the header and ignore the body. No field is null and `outputSchema` is absent,
+/// because stock v1 clients refuse null.
 fn v1_body(offer: &Offer, error: &str) -> Value {
     let entry = |network| {
         json!({

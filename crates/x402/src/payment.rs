@@ -1,8 +1,8 @@
-//! What a payer sent: the decoded header, in types that cannot be malformed but may still be a lie.
+//! The decoded payment header, in types that cannot be malformed but may still be a lie.
 
 use alloy_primitives::{Address, B256, U256};
 
-/// Generation of the protocol. The same authorization and signature may arrive as either.
+/// Generation of the protocol. One authorization and signature may arrive as either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
     /// `X-PAYMENT`, `X-PAYMENT-RESPONSE`, network by name.
@@ -14,22 +14,22 @@ pub enum Version {
 /// A decoded payment header. The scheme is always `exact` with EIP-3009: [`crate::decode`] refuses others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
-    /// Which header it came in.
+    /// The generation of the header that carried it.
     pub version: Version,
     /// The network as the payer wrote it: a v1 name, or CAIP-2 from `accepted`.
     pub network: String,
-    /// The offer that the payer says to have accepted; `Some` exactly for v2.
+    /// The offer that the payer claims to accept. `Some` exactly for v2.
     pub accepted: Option<Accepted>,
-    /// What was signed, as claimed.
+    /// The authorization that the payer claims to have signed.
     pub authorization: Authorization,
     /// The signature as sent, of any length: see [`crate::normalise_signature`].
     pub signature: Vec<u8>,
-    /// `extensions.payment-identifier.info.id`, 16 to 128 of `[A-Za-z0-9_-]`; `None` if none was sent,
-    /// as by stock clients, which only echo. Chosen by the payer: scope it by payer. Unsigned, as the echo is.
+    /// `extensions.payment-identifier.info.id`, 16 to 128 of `[A-Za-z0-9_-]`. `None` if none was sent; stock clients
+    /// send none. The payer chooses it, so it must be scoped by payer. It is unsigned, like the echo.
     pub payment_identifier: Option<String>,
 }
 
-/// The terms in a v2 `accepted`, by value. Unsigned: compared with our offer, never believed.
+/// The terms in a v2 `accepted`. Unsigned: they are compared with our offer and never trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// CAIP-2, compared as text: `eip155:084532` is another network.
@@ -50,8 +50,9 @@ pub struct Accepted {
 
 /// An EIP-3009 `TransferWithAuthorization`, as the payer wrote it.
 ///
-/// Times are seconds since 1970. They are uint256 on the wire; what does not fit 64 bits is refused
-/// as malformed while decoding, which the vector `v2-validBefore-u256-max` tolerates (and D2 wants).
+/// Times are seconds since 1970. They are uint256 on the wire. A value that does not fit 64 bits is refused as
+/// malformed while decoding: the vector `v2-validBefore-u256-max` tolerates that, and an authorization without an end
+/// could become payable again at any time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorization {
     /// The payer.
@@ -60,15 +61,15 @@ pub struct Authorization {
     pub to: Address,
     /// Atomic units of the asset.
     pub value: U256,
-    /// The token wants `block.timestamp > valid_after`.
+    /// The token requires `block.timestamp > valid_after`.
     pub valid_after: u64,
-    /// The token wants `block.timestamp < valid_before`.
+    /// The token requires `block.timestamp < valid_before`.
     pub valid_before: u64,
-    /// Chosen by the payer; spent once per payer on chain. Zero is a nonce like any other.
+    /// Chosen by the payer, and used once per payer on chain. Zero is a valid nonce.
     pub nonce: B256,
 }
 
-/// An [`Authorization`] whose value is known to be a price of ours, hence 64 bits.
+/// An [`Authorization`] whose value is one of our prices and therefore fits 64 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// The payer.

@@ -1,101 +1,101 @@
-//! Every way to say no to a payment, and what each is called.
+//! Every reason for refusing a payment, and its names.
 //!
-//! Three audiences: `reason` is for x402 clients (spec names, wire reference section 6), `code` for
-//! our own API and dashboards (stable, snake_case), the sentence for people. None of them echoes
-//! what was sent: a header can be long, hostile, and a bearer of money.
+//! Three audiences: `reason` is for x402 clients (names of the specification, wire reference section 6), `code` for our
+//! own API and dashboards (stable, snake_case), the sentence for people. None of them echoes what was sent: a header
+//! can be long, hostile, and worth money.
 
 use crate::payment::Version;
 
-/// Why a payment is not taken. Nothing has been written and nothing is owed in any of these cases.
+/// The reason why a payment is refused. In all of these cases nothing has been written and nothing is owed.
 ///
-/// Status: 400 for what cannot be read as a payment, 431 for what is too long to be looked at, 402 for
-/// what can be read and does not pay this offer. The vectors allow 402 and 400 alike for every case.
+/// Status: 400 if it cannot be parsed as a payment, 431 if it is too long, 402 if it can be parsed and does not pay
+/// this offer. The vectors allow both 402 and 400 in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// No header, or an empty one (B01, B02): the answer is the offer.
+    /// No header, or an empty one. The answer is the offer.
     #[error("this resource is paid for with x402: sign one of the offers and send it again")]
     PaymentRequired,
-    /// Longer than [`crate::MAX_HEADER_BYTES`] (B07, B08).
+    /// Longer than [`crate::MAX_HEADER_BYTES`].
     #[error("the payment header is longer than {} bytes", crate::MAX_HEADER_BYTES)]
     HeaderTooLarge,
-    /// Two payment headers (B05, B06).
+    /// Two payment headers.
     #[error("send one payment header, once: PAYMENT-SIGNATURE or X-PAYMENT")]
     AmbiguousHeaders,
-    /// Not standard base64 (B03, B04).
+    /// Not standard base64.
     #[error("the payment header is not standard base64")]
     NotBase64,
-    /// Not UTF-8 inside the base64 (B09).
+    /// Not UTF-8 inside the base64.
     #[error("the payment header does not decode to UTF-8")]
     NotUtf8,
-    /// Nested beyond [`crate::MAX_JSON_DEPTH`] (B10).
+    /// Nested deeper than [`crate::MAX_JSON_DEPTH`].
     #[error("the payment is nested deeper than {} levels", crate::MAX_JSON_DEPTH)]
     TooDeep,
-    /// Not one JSON object, or with a key of the outermost level twice (B11, B12, B14).
+    /// Not one JSON object, or a key of the outermost level appears twice.
     #[error("the payment is not one JSON object with every key once")]
     NotJson,
-    /// A field is missing, there twice, or not spelt as the protocol spells it (B11, B13, B20, B25, B29).
+    /// A field is missing, appears twice, or is not spelt as the protocol requires.
     #[error("the payment field `{0}` is missing or malformed")]
     MalformedField(&'static str),
-    /// A payment identifier that is there but is not one: another form, or its key twice. To ignore it would let an app
-    /// that relies on it pay twice.
+    /// A payment identifier that is malformed, or whose key appears twice. If it were ignored, an application that
+    /// relies on it could pay twice.
     #[error("the payment identifier is not 16 to 128 of A-Z, a-z, 0-9, _ and -")]
     InvalidIdentifier,
-    /// `x402Version` is not the integer that belongs to the header (B17).
+    /// `x402Version` is not the integer that belongs to the header.
     #[error("x402Version must be the number 2 in PAYMENT-SIGNATURE and 1 in X-PAYMENT")]
     InvalidVersion,
-    /// v1 scheme other than `exact` (B18).
+    /// A v1 scheme other than `exact`.
     #[error("the payment scheme is not `exact`")]
     InvalidScheme,
-    /// v1 network other than the offered one (B19).
+    /// A v1 network other than the offered one.
     #[error("the payment is for another network")]
     InvalidNetwork,
-    /// v2 `accepted` is not our offer: the named term differs (B18 to B22).
+    /// The v2 `accepted` differs from our offer in the named term.
     #[error("the accepted terms are not the offered ones: `{0}` differs")]
     NoMatchingRequirements(&'static str),
     /// A Permit2 payload, which was not offered.
     #[error("the payment is not an EIP-3009 authorization, the only kind that is offered")]
     UnsupportedPayload,
-    /// `authorization.to` is not the payee (B23).
+    /// `authorization.to` is not the payee.
     #[error("the authorization pays another recipient")]
     RecipientMismatch,
-    /// `authorization.value` is not the price, above or below (B25).
+    /// `authorization.value` is above or below the price.
     #[error("the authorization is not for the exact price")]
     ValueMismatch(Version),
-    /// The payer is the payee, the asset or nobody: no money would move (B24).
+    /// The payer is the payee, the asset or the zero address: no money would move.
     #[error("the payer may not be the payee, the asset or the zero address")]
     PayerNotAllowed,
-    /// `validAfter` lies in the future (B26).
+    /// `validAfter` lies in the future.
     #[error("the authorization is not valid yet")]
     NotYetValid,
-    /// `validBefore` leaves less than the time that settlement may need (B27, D14), in seconds.
+    /// `validBefore` leaves less time, in seconds, than settlement may need.
     #[error("the authorization is valid for {left_s} s more; at least {needed_s} s are needed")]
     ExpiresTooSoon {
-        /// What is left; 0 if it has expired.
+        /// Remaining seconds; 0 if it has expired.
         left_s: u64,
-        /// The margin.
+        /// The required margin.
         needed_s: u64,
     },
-    /// `validBefore` lies further ahead than we look after a payment (B27, D2), in seconds.
+    /// `validBefore` lies further ahead, in seconds, than an unpaid order is watched.
     #[error("the authorization is valid for {left_s} s; at most {allowed_s} s are accepted")]
     ExpiresTooLate {
-        /// What is left.
+        /// Remaining seconds.
         left_s: u64,
         /// The cap.
         allowed_s: u64,
     },
-    /// An ERC-6492 wrapper or another signature of a contract (B31, B32).
+    /// An ERC-6492 wrapper or another contract signature.
     #[error("signatures of smart wallets are not accepted: pay from an ordinary account")]
     SmartWalletSignature,
-    /// Not 65 bytes, v not 0, 1, 27 or 28, or no point on the curve (B30).
+    /// Not 65 bytes, v is not 0, 1, 27 or 28, or r is no point on the curve.
     #[error("the signature is not 65 bytes of r, s and v on secp256k1")]
     MalformedSignature,
-    /// The upper of the two possible s (B30): ecrecover takes it, USDC reverts.
+    /// The upper of the two possible s. The ecrecover precompile accepts it, USDC reverts.
     #[error("the signature has a high s, which the token refuses")]
     HighS,
-    /// Made by another key, or over other terms or another domain (B34 to B36).
+    /// Signed by another key, or over other terms or another domain.
     #[error("the signature is not the payer's for these terms on this network and asset")]
     SignerMismatch,
-    /// The nonce was derived from another order. Found by the caller, who alone knows what is bought.
+    /// The nonce was derived from another order. The caller finds this, because only the caller knows what is bought.
     #[error("the nonce of the authorization is bound to another order: sign a new one for this order")]
     NonceBoundElsewhere,
 }
@@ -122,7 +122,7 @@ impl Rejection {
         }
     }
 
-    /// Our own code: stable, one per variant, the `code` of the problem document.
+    /// Our own code: stable, one per variant. It is the `code` of the problem document.
     pub fn code(&self) -> &'static str {
         use Rejection::*;
         match self {
@@ -154,7 +154,7 @@ impl Rejection {
         }
     }
 
-    /// The HTTP status. Source: docs/CATALOGUE.md, bad inputs.
+    /// The HTTP status of the answer.
     pub fn http_status(&self) -> u16 {
         use Rejection::*;
         match self {
@@ -165,7 +165,7 @@ impl Rejection {
         }
     }
 
-    /// One of each kind, for tables and tests. A new kind does not compile before it is listed here.
+    /// One value of each variant, for tables and tests. A new variant does not compile before it is listed here.
     pub fn all() -> Vec<Self> {
         macro_rules! each {
             ($($kind:ident $(($($inner:expr),+))? $({$($field:ident: $value:expr),+})?),+ $(,)?) => {{

@@ -1,7 +1,7 @@
 //! The header that tells a payer how a payment ended.
 //!
-//! There is none while it is pending: the 202 goes out without one, because `success: true` without a
-//! transaction reads as settled, and `success: false` as failed (wire reference, section 1, point 7).
+//! There is none while the payment is pending: the 202 goes out without one. `success: true` without a transaction
+//! would read as settled, and `success: false` as failed (wire reference, section 1, point 7).
 
 use alloy_primitives::{Address, B256};
 use base64::Engine as _;
@@ -11,7 +11,7 @@ use crate::header::{BASE64, PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
 use crate::offer::Network;
 use crate::payment::Version;
 
-/// How a payment ended.
+/// The end of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement<'a> {
     /// The transfer is in this transaction.
@@ -19,7 +19,7 @@ pub enum Settlement<'a> {
         /// Hash of the settling transaction.
         transaction: B256,
     },
-    /// It failed, for good.
+    /// The payment failed permanently.
     Failed {
         /// An x402 reason string, such as `invalid_exact_evm_insufficient_balance`.
         reason: &'a str,
@@ -46,9 +46,9 @@ struct WireSettlement<'a> {
     payer: String,
 }
 
-/// The header of a settlement in the generation that the payment came in. `transaction` and `network`
-/// are always strings: null breaks Python's decoder. A v1 payment on a chain without v1 name, which
-/// [`crate::verify`] never lets through, gets the CAIP-2 name.
+/// Builds the header of a settlement in the generation of the payment. `transaction` and `network` are always strings,
+/// because null breaks Python's decoder. A v1 payment on a chain without a v1 name, which [`crate::verify`] never
+/// accepts, gets the CAIP-2 name.
 pub fn settlement_header(
     version: Version,
     settlement: Settlement<'_>,

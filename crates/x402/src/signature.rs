@@ -1,33 +1,28 @@
-//! Signatures: the one normal form that the token takes, and whose it is.
-
-use std::sync::LazyLock;
+//! Signatures: the normal form that the token accepts, and recovery of the signer.
 
 use alloy_primitives::{Address, B256, hex, keccak256};
+use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
-use secp256k1::{Message, Secp256k1, VerifyOnly};
 
 use crate::eip712::transfer_digest;
 use crate::payment::Authorization;
 use crate::rejection::Rejection;
 
-/// r, s and v.
+/// Length of a signature: r, s and v.
 pub const SIGNATURE_BYTES: usize = 65;
 
-/// Half the order of secp256k1: USDC reverts above it. Source: EIP-2, OpenZeppelin ECDSA, Circle's
+/// Half the order of secp256k1. USDC reverts if s is above it. Source: EIP-2, OpenZeppelin ECDSA, Circle's
 /// ECRecover.sol.
 const HALF_ORDER: [u8; 32] = hex!("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0");
 
-/// ERC-6492 ends a wrapped signature of a wallet that does not exist yet with this.
+/// The last 32 bytes of a signature that ERC-6492 wraps for a wallet that is not deployed yet.
 const ERC6492_SUFFIX: [u8; 32] = hex!("6492649264926492649264926492649264926492649264926492649264926492");
 
-/// Shared: making a context costs most of a recovery (17 us and 27 us, measured on the 2-core machine).
-static CURVE: LazyLock<Secp256k1<VerifyOnly>> = LazyLock::new(Secp256k1::verification_only);
-
-/// Brings a signature into the form that goes on chain: 65 bytes, low s, v 27 or 28.
-/// v 0 and 1 are taken and lifted, because ecrecover precompiles and USDC want 27 and 28.
+/// Brings a signature into the form that goes on chain: 65 bytes, low s, v 27 or 28. v 0 and 1 become 27 and 28, which
+/// ecrecover precompiles and USDC require.
 /// # Errors
-/// `SmartWalletSignature` for ERC-6492, or longer than 65 bytes; `MalformedSignature` for any other
-/// length, 64-byte EIP-2098 included (D12), or another v; `HighS`.
+/// `SmartWalletSignature` for ERC-6492 or more than 65 bytes. `MalformedSignature` for any other length or another v;
+/// this includes the 64 bytes of EIP-2098, which USDC refuses. `HighS`.
 pub fn normalise_signature(signature: &[u8]) -> Result<[u8; SIGNATURE_BYTES], Rejection> {
     if signature.ends_with(&ERC6492_SUFFIX) || signature.len() > SIGNATURE_BYTES {
         return Err(Rejection::SmartWalletSignature);
@@ -44,11 +39,11 @@ pub fn normalise_signature(signature: &[u8]) -> Result<[u8; SIGNATURE_BYTES], Re
     Ok(normal)
 }
 
-/// The address whose key made a signature in normal form over a digest.
+/// Recovers the address whose key made a signature in normal form over a digest.
 ///
-/// Almost any bytes are somebody's signature: compare the address, its existence proves nothing.
+/// Almost any bytes are a valid signature of some address. Compare the result: that there is one proves nothing.
 /// # Errors
-/// `MalformedSignature` if v is not 27 or 28, r or s is 0 or not below the order, or r is on no point.
+/// `MalformedSignature` if v is not 27 or 28, if r or s is 0 or not below the order, or if r is on no point.
 pub fn recover(digest: &B256, signature: &[u8; SIGNATURE_BYTES]) -> Result<Address, Rejection> {
     let id = match signature[64] {
         27 => RecoveryId::Zero,
@@ -56,18 +51,18 @@ pub fn recover(digest: &B256, signature: &[u8; SIGNATURE_BYTES]) -> Result<Addre
         _ => return Err(Rejection::MalformedSignature),
     };
     let key = RecoverableSignature::from_compact(&signature[..64], id)
-        .and_then(|signature| CURVE.recover_ecdsa(Message::from_digest(digest.0), &signature))
+        .and_then(|signature| signature.recover_ecdsa(Message::from_digest(digest.0)))
         .map_err(|_| Rejection::MalformedSignature)?;
     let hash = keccak256(&key.serialize_uncompressed()[1..]);
     Ok(Address::from_slice(&hash[12..]))
 }
 
-/// That `authorization.from` signed the authorization for this domain; gives the signature in normal
-/// form. The whole check of one who has the terms from the ledger and trusts nobody's earlier check.
+/// Verifies that `authorization.from` signed the authorization for this domain, and returns the signature in normal
+/// form. This is the complete check for a caller that has the terms from the ledger and trusts no earlier check.
 ///
-/// Necessary, not sufficient: a payer with code is judged by that code (D12), which only the chain knows.
+/// Necessary, not sufficient: USDC asks the code of a payer that has code, and only the chain knows it.
 /// # Errors
-/// Those of [`normalise_signature`] and [`recover`]; `SignerMismatch` if it is another's.
+/// Those of [`normalise_signature`] and [`recover`]. `SignerMismatch` if another key signed.
 pub fn verify_signature(
     domain_separator: &B256,
     authorization: &Authorization,

@@ -1,4 +1,4 @@
-//! A payment against an offer and a time. Cheap checks first, the signature last.
+//! Verifies a payment against an offer and a time. Cheap checks run first, the signature last.
 
 use alloy_primitives::{Address, U256};
 
@@ -8,31 +8,31 @@ use crate::payment::{Accepted, Payment, Transfer};
 use crate::rejection::Rejection;
 use crate::signature::{SIGNATURE_BYTES, verify_signature};
 
-/// The one value of `extra.assetTransferMethod` that means what its absence means.
+/// The only value of `extra.assetTransferMethod` that means the same as its absence.
 const TRANSFER_METHOD: &str = "eip3009";
 
-/// A payment that fits its offer and is signed by its payer, in the one form that goes on chain.
+/// A payment that fits its offer and is signed by its payer, in the form that goes on chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// Who pays: `authorization.from`, proven.
+    /// The payer: `authorization.from`, proven by the signature.
     pub payer: Address,
-    /// What was signed; the value is the price.
+    /// The signed authorization. Its value is the price.
     pub authorization: Transfer,
     /// r, s, v with low s and v 27 or 28.
     pub signature: [u8; SIGNATURE_BYTES],
 }
 
-/// Holds a payment against the offer: all that can be known without the chain and without the past.
-/// Cost: 29 us, of which 27 are the recovery; what fails before it costs nothing to speak of.
+/// Verifies a payment against the offer: everything that can be known without the chain and without the past. Cost: 29
+/// us, of which 27 are the recovery. A payment that fails an earlier check costs almost nothing.
 ///
-/// `now_s` is seconds since 1970. `min_window_s` is what settlement may need: less left is refused
-/// (the reference takes 6 s, a queue wants 120 and more, D14). `max_window_s` is how far ahead a
-/// payment may stay valid (24 h, D2: an archived id can never become payable again).
-/// A payment of the offered amount to the offered payee is taken whatever `resource` it echoes: that
-/// echo is unsigned. What it buys is the caller's to bind, by its payment key (B43).
+/// `now_s` is seconds since 1970. `min_window_s` is the time that settlement may need: less is refused. The reference
+/// server takes 6 s; a queue needs 120 or more, because a queued payment must outlive the queue. `max_window_s` is how
+/// far ahead a payment may stay valid (24 h): no archived id can become payable again.
+/// The echoed `resource` is ignored, because it is unsigned. The caller binds the payment to the purchase, by its
+/// payment key.
 /// # Errors
-/// A [`Rejection`] with status 402, the first in this order: accepted terms or v1 network, recipient,
-/// value, payer, window, form of the signature, signer.
+/// A [`Rejection`] with status 402, the first in this order: accepted terms or v1 network, recipient, value, payer,
+/// window, form of the signature, signer.
 pub fn verify(
     payment: &Payment,
     offer: &Offer,
@@ -70,7 +70,7 @@ pub fn verify(
     Ok(Verified { payer, authorization, signature })
 }
 
-/// By meaning, not by JSON: clients drop fields, reorder keys and change the case of addresses.
+/// Compares the terms by meaning, not as JSON: clients drop fields, reorder keys and change the case of addresses.
 fn same_terms(accepted: &Accepted, offer: &Offer) -> Result<(), Rejection> {
     let absent_or = |sent: &Option<String>, ours: &str| sent.as_deref().is_none_or(|s| s == ours);
     let terms = [
@@ -88,7 +88,8 @@ fn same_terms(accepted: &Accepted, offer: &Offer) -> Result<(), Rejection> {
     }
 }
 
-/// `valid_after == now_s` passes, as in the references: the token's strict `>` is asked of a later block.
+/// Checks the validity window. `valid_after == now_s` passes, as in the reference servers: the token's strict `>`
+/// applies to a later block.
 fn in_window(
     valid_after: u64,
     valid_before: u64,
@@ -97,7 +98,7 @@ fn in_window(
     max_window_s: u64,
 ) -> Result<(), Rejection> {
     let left_s = valid_before.saturating_sub(now_s);
-    // Expired is refused even if the margin is configured as 0: the token's `<` is strict.
+    // An expired payment is refused even if the margin is configured as 0: the token's `<` is strict.
     if left_s == 0 || left_s < min_window_s {
         return Err(Rejection::ExpiresTooSoon { left_s, needed_s: min_window_s });
     }

@@ -7,10 +7,11 @@ use serde_json::Value;
 #[path = "../../../services/api/src/body.rs"]
 mod door;
 
-/// Target: what is read as an order says that quantity to every reader of JSON, however it is spelt; what is refused
-/// says no such thing.
+/// Target: an accepted body has the same quantity for every JSON parser, whatever its spelling. A refused body has
+/// none.
 pub fn body(input: &[u8]) -> Outcome {
-    // None also for what is in order and where nobody looks: half of a surrogate pair, 1e400, a deep nest.
+    // `None` also for valid JSON with a defect where the parser does not look: half of a surrogate pair, 1e400, deep
+    // nesting.
     let read = serde_json::from_slice::<Value>(input).ok();
     match door::quantity(input) {
         Ok(quantity) => {

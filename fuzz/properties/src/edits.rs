@@ -1,9 +1,9 @@
-//! A good payment with a few of its values replaced: short inputs that reach far, because most of the JSON is right.
+//! A good payment with a few of its values replaced: short inputs that reach deep, because most of the JSON is right.
 //!
-//! An edit is a line: its first byte names the place (`p a b c … o`, that is its low four bits), the rest is the JSON
-//! that stands there.
+//! An edit is one line. The low four bits of its first byte name the place (`p a b c … o`), and the rest is the JSON
+//! for that place.
 
-/// Most edits of one payment that are made: one for each place.
+/// Maximum number of edits of one payment: one for each place.
 const EDITS_MAX: usize = 16;
 
 /// The JSON of the payment after the edits.

@@ -1,8 +1,8 @@
-//! What must hold for any bytes that come in. Each function is one fuzz target: it panics when a promise is broken, and
-//! else says whether the bytes were taken or refused. `tests/replay.rs` runs the committed corpus through them with
-//! stable `cargo test`; `fuzz/libfuzzer` looks for bytes that break one.
+//! Properties that must hold for any input bytes. Each function is one fuzz target: it panics if a property is
+//! violated, and otherwise reports whether the bytes were accepted or refused. `tests/it/replay.rs` runs the committed
+//! corpus through them with stable `cargo test`; `fuzz/libfuzzer` searches for bytes that violate one.
 //!
-//! An assertion here is a promise to somebody outside; which one stands beside it.
+//! An assertion here is a promise to somebody outside, which is named beside it.
 #![allow(clippy::unwrap_used, reason = "a panic is how a property fails")]
 
 mod body;
@@ -17,17 +17,17 @@ pub use log::log;
 pub use names::names;
 pub use payment::payment;
 
-/// How an input ended, where no promise was broken.
+/// The result for an input that violated no property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It means something, and is what it says.
+    /// Accepted, with the stated meaning.
     Taken,
-    /// It was refused by name.
+    /// Refused with a named reason.
     Refused,
 }
 
 /// A fuzz target: bytes in, outcome out.
 pub type Target = fn(&[u8]) -> Outcome;
 
-/// Every target under its name: also that of its corpus, and of its program in `fuzz/libfuzzer`.
+/// All targets by name. The name is also that of the corpus folder and of the program in `fuzz/libfuzzer`.
 pub const TARGETS: [(&str, Target); 4] = [("payment", payment), ("body", body), ("log", log), ("names", names)];

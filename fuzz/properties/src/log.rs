@@ -1,6 +1,6 @@
-//! Messages as somebody stored them, from their bytes to the state of an order and of a lane.
+//! Stored messages, possibly hostile, from their bytes to the state of an order and of a lane.
 //!
-//! An input is a few messages with an empty line between them, each a subject, a line feed and the payload.
+//! An input is a few messages separated by an empty line, each a subject, a line feed and the payload.
 
 use crate::Outcome;
 use chrono::DateTime;
@@ -8,10 +8,10 @@ use domain::order::{Command, Order};
 use domain::{Event, Lane, OrderEvent, PaymentId, SignerEvent, examples, lane, order};
 use ledger::{decode, encode, event_type, subject};
 
-/// The one content type of the ledger.
+/// The only content type of the ledger.
 const CONTENT_TYPE: &str = "application/cloudevents+json";
 
-/// Most messages of an input that are looked at: an order has about five.
+/// Maximum number of messages of an input: an order has about five.
 const MESSAGES_MAX: usize = 16;
 
 /// Target: see [the module](self).
@@ -33,7 +33,7 @@ pub fn log(input: &[u8]) -> Outcome {
     outcome
 }
 
-/// Subject and payload of each message; none where one is no text on two lines.
+/// Subject and payload of each message. `None` if one is not text on two lines.
 fn messages(input: &[u8]) -> impl Iterator<Item = Option<(&str, &[u8])>> {
     let mut rest = Some(input);
     std::iter::from_fn(move || {
@@ -48,7 +48,7 @@ fn messages(input: &[u8]) -> impl Iterator<Item = Option<(&str, &[u8])>> {
     })
 }
 
-/// A message is believed where its subject agrees with it, and nowhere else (B56 to B61).
+/// A message is accepted on the subject that agrees with it, and on no other.
 fn is_what_its_subject_says(at: &str, payload: &[u8], event: &Event) {
     assert_eq!(subject(event), at);
     assert!(event_type(event).starts_with("io.paymint."));
@@ -64,14 +64,14 @@ fn is_what_its_subject_says(at: &str, payload: &[u8], event: &Event) {
     }
 }
 
-/// What is read can be written, and is read as the same again.
+/// A decoded event can be encoded, and decodes to the same event again.
 pub(crate) fn survives_the_ledger(event: &Event, trace: Option<&str>) {
     let bytes = encode(event, "/paymint/fuzz", trace, DateTime::UNIX_EPOCH).unwrap();
     let (again, its_trace) = decode(&subject(event), Some(CONTENT_TYPE), &bytes).unwrap();
     assert_eq!((&again, its_trace.as_deref()), (event, trace));
 }
 
-/// A rogue past is refused; one that is not refused leaves an order that every service can work with.
+/// An impossible history is refused. An accepted one gives an order with which every service can work.
 fn fold_order(state: &mut Option<(PaymentId, Order)>, id: PaymentId, event: &OrderEvent) {
     if state.as_ref().is_some_and(|(known, _)| *known != id) {
         return;
@@ -103,7 +103,7 @@ fn commands(order: &Order) -> [Command; 9] {
     ]
 }
 
-/// As [`fold_order`]; and whoever takes the lane over can say so.
+/// Like [`fold_order`], for a lane. In addition the state can be written as a claim.
 fn fold_lane(state: &mut Option<Lane>, event: &SignerEvent) {
     let Ok(Some(next)) = lane::evolve(state.take(), event) else { return };
     let claim = lane::claim(Some(&next), next.purpose, examples::CHAIN_ID, "fuzz", 0);

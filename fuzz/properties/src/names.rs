@@ -1,4 +1,4 @@
-//! Small things that arrive as text or bytes: ids, amounts, idempotency keys, nonces.
+//! Small values that arrive as text or bytes: ids, amounts, idempotency keys, nonces.
 
 use crate::Outcome;
 use alloy_primitives::{Address, B256};
@@ -7,14 +7,14 @@ use domain::nonce::{Binding, SALT_BYTES, TAG, binding, bound_nonce};
 use domain::{IdempotencyKey, PaymentId, Quantity, Usdc};
 use serde_json::Value;
 
-/// Target: every reader is asked about the same bytes.
+/// Target: every parser gets the same bytes.
 pub fn names(input: &[u8]) -> Outcome {
     let taken = [id(input), amount(input), nonce(input)];
     keys_do_not_meet(input);
     if taken.contains(&Outcome::Taken) { Outcome::Taken } else { Outcome::Refused }
 }
 
-/// An id has one spelling, but for the case of its digits.
+/// An id has one spelling, apart from the case of its digits.
 fn id(input: &[u8]) -> Outcome {
     let Some(text) = std::str::from_utf8(input).ok() else { return Outcome::Refused };
     let Ok(id) = text.parse::<PaymentId>() else { return Outcome::Refused };
@@ -40,8 +40,8 @@ fn exact(amount: Usdc, units: u32) -> Option<u128> {
     (product <= u128::from(u64::MAX)).then_some(product)
 }
 
-/// A bound nonce fits the order that it was made of; with one bit changed it fits no more. What bears no tag says
-/// nothing.
+/// A bound nonce fits the order from which it was made, and no longer fits with one bit changed. A nonce without a tag
+/// is bound to nothing.
 fn nonce(input: &[u8]) -> Outcome {
     let mut rest = input;
     let Some((nonce, chain_id, token, units, salt)) = (|| {
@@ -69,7 +69,7 @@ fn nonce(input: &[u8]) -> Outcome {
     if tagged { Outcome::Taken } else { Outcome::Refused }
 }
 
-/// The same text in the two places where a key can stand is two keys, and so is that of another payer.
+/// One text in the two places where a key can stand is two keys; so are equal keys of two payers.
 fn keys_do_not_meet(input: &[u8]) {
     let Some(text) = std::str::from_utf8(input).ok().and_then(key_text) else { return };
     assert!((1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()), "{text:?} is shown in logs");

@@ -1,7 +1,7 @@
 //! A payment header, from its bytes to the order that it pays for.
 //!
-//! The first byte of an input says how the rest is meant: `0` to `?`, four bits. The fuzzer cannot sign, so whatever
-//! decodes is also tried well signed by the payer of the vectors.
+//! The first byte of an input, `0` to `?`, holds four mode bits. The fuzzer cannot sign, so every decoded payment is
+//! also tried with a good signature of the payer of the vectors.
 
 use crate::Outcome;
 use crate::edits::edited;
@@ -14,7 +14,8 @@ use domain::request::Inconsistent;
 use domain::{
     Authorization, Event, OrderEvent, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, Usdc,
 };
-use secp256k1::{Message, Secp256k1, SecretKey};
+use secp256k1::ecdsa::RecoverableSignature;
+use secp256k1::{Message, SecretKey};
 use x402::{
     HeaderName, MAX_HEADER_BYTES, Network, Offer, Payment, Rejection, Verified, decode, domain_separator, payment_key,
     transfer_digest, verify, verify_signature,
@@ -26,10 +27,10 @@ const V1: u8 = 1;
 const JSON: u8 = 2;
 /// Set: the offer is made on the local chain. Clear: on Base Sepolia.
 const LOCAL: u8 = 4;
-/// Set: the rest are edits of a good payment, see [`edited`]. Clear: it is all there is.
+/// Set: the rest are edits of a good payment, see [`edited`]. Clear: the rest is the whole input.
 const EDITS: u8 = 8;
 
-/// The clock of the vectors, their margin, and the longest window (D2), seconds.
+/// The clock of the vectors, their margin, and the longest window, in seconds.
 const NOW: u64 = 1_800_000_000;
 const MARGIN_S: u64 = 6;
 const DAY_S: u64 = 86_400;
@@ -38,10 +39,10 @@ const DAY_S: u64 = 86_400;
 const PAYER: Address = address!("3C44CdDdB6a900fa2b585dd299e03d12FA4293BC");
 const KEY: [u8; 32] = hex!("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a");
 
-/// Half the order of secp256k1: the highest s that USDC takes.
+/// Half the order of secp256k1: the highest s that USDC accepts.
 const HALF_ORDER: [u8; 32] = hex!("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0");
 
-/// Longest text about a refusal, bytes.
+/// Longest text of a refusal, in bytes.
 const ANSWER_MAX: usize = 1024;
 
 /// Target: see [the module](self).
@@ -73,7 +74,7 @@ pub fn payment(input: &[u8]) -> Outcome {
     }
 }
 
-/// Every refusal has a status, a code and a reason, and is short (B01 to B36).
+/// Every refusal is short and has a status, a code and a reason.
 fn refused(rejection: Rejection) -> Outcome {
     assert!(matches!(rejection.http_status(), 400 | 402 | 431));
     let text = rejection.to_string();
@@ -82,7 +83,7 @@ fn refused(rejection: Rejection) -> Outcome {
     Outcome::Refused
 }
 
-/// One authorization is one payment, however it is spelt (B40, S10).
+/// One authorization is one payment, whatever its spelling.
 fn respelt_it_is_the_same(header: HeaderName, payment: &Payment) {
     for Spelling { style, text } in spellings(payment) {
         let value = BASE64_STANDARD.encode(&text);
@@ -94,7 +95,7 @@ fn respelt_it_is_the_same(header: HeaderName, payment: &Payment) {
     }
 }
 
-/// [`verify`], and what must hold if it passes.
+/// [`verify`], and the properties of a payment that passes.
 fn check(payment: &Payment, offer: &Offer) -> Result<Verified, Rejection> {
     let verified = verify(payment, offer, NOW, MARGIN_S, DAY_S)?;
     let transfer = &verified.authorization;
@@ -116,7 +117,8 @@ fn check(payment: &Payment, offer: &Offer) -> Result<Verified, Rejection> {
     Ok(verified)
 }
 
-/// The api writes down what it has verified: two crates agree on the key, and the ledger gives back what it was given.
+/// The order that the api writes for a verified payment: two crates agree on its key, and the ledger returns it
+/// unchanged.
 fn becomes_an_order(verified: &Verified, offer: &Offer) {
     let (transfer, chain_id) = (&verified.authorization, offer.network.chain_id);
     let key = PaymentKey::new(chain_id, offer.asset, transfer.from, transfer.nonce);
@@ -150,15 +152,15 @@ fn becomes_an_order(verified: &Verified, offer: &Offer) {
     }
 }
 
-/// The same payment, its payer exchanged for one whose key is known.
+/// The payment with its payer replaced by one whose key is known.
 fn well_signed(payment: &Payment, offer: &Offer) -> Payment {
     let mut signed = payment.clone();
     signed.authorization.from = PAYER;
     let digest = transfer_digest(&domain(offer), &signed.authorization);
-    let key = SecretKey::from_byte_array(KEY).unwrap();
-    let signature = Secp256k1::signing_only().sign_ecdsa_recoverable(Message::from_digest(digest.0), &key);
+    let key = SecretKey::from_secret_bytes(KEY).unwrap();
+    let signature = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &key);
     let (id, rs) = signature.serialize_compact();
-    signed.signature = [&rs[..], &[u8::try_from(i32::from(id)).unwrap()]].concat();
+    signed.signature = [&rs[..], &[u8::from(id)]].concat();
     signed
 }
 

@@ -1,4 +1,4 @@
-//! One payment in many spellings: what clients in three languages, and people who try, may send for the same thing.
+//! One payment in many spellings, as clients in three languages and attackers may send it.
 
 use alloy_primitives::hex;
 use serde_json::{Map, Value, json};
@@ -6,14 +6,14 @@ use x402::{Accepted, Payment, Version};
 
 /// A spelling, as the JSON inside the base64.
 pub(crate) struct Spelling {
-    /// What is unusual about it.
+    /// The unusual property of this spelling.
     pub style: &'static str,
     /// The JSON.
     pub text: String,
 }
 
-/// The payment written anew: as JavaScript writes it, with white space, keys in the opposite order, hex in capitals,
-/// every character escaped, with fields that nobody knows.
+/// The payment in other spellings: as JavaScript writes it, with white space, keys in reverse order, hex in capitals,
+/// every character escaped, with unknown fields.
 pub(crate) fn spellings(payment: &Payment) -> [Spelling; 6] {
     let plain = json(payment, false);
     let mut more = plain.clone();

@@ -7,7 +7,7 @@ use domain::order::{self, Command, Rejection};
 use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
-use runtime::failpoint;
+use runtime::{causes, failpoint};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +110,7 @@ impl Intake {
                 Err(Problem::NotAdmitted(Refusal::broken()))
             }
             Ok(Err(e @ (AppendError::Unknown(_) | AppendError::Refused(_)))) => {
-                tracing::error!(%id, error = %e, "order {id} could not be written");
+                tracing::error!(%id, error = %causes(&e), "order {id} could not be written");
                 Err(Problem::LedgerAway)
             }
             Err(_) => {
@@ -193,7 +193,7 @@ impl Intake {
             Ok(_) => Ok(id),
             Err(AppendError::Stopped(_)) => Err(Problem::NotAdmitted(Refusal::broken())),
             Err(error @ (AppendError::WrongVersion | AppendError::Unknown(_) | AppendError::Refused(_))) => {
-                tracing::error!(%id, %error, "order {id}, whose key is written, could not be written");
+                tracing::error!(%id, error = %causes(&error), "order {id}, whose key is written, could not be written");
                 Err(Problem::LedgerAway)
             }
         }
@@ -210,8 +210,8 @@ impl Intake {
                     Ok(_) => return Err(Problem::NotAdmitted(Refusal::broken())),
                     Err(e) => return Err(unreadable(id, &e)),
                 },
-                Err(AppendError::Unknown(e) | AppendError::Refused(e)) => {
-                    tracing::error!(%id, error = %e, "a key of order {id} could not be written");
+                Err(e @ (AppendError::Unknown(_) | AppendError::Refused(_))) => {
+                    tracing::error!(%id, error = %causes(&e), "a key of order {id} could not be written");
                     return Err(Problem::LedgerAway);
                 }
             }
@@ -242,10 +242,10 @@ impl Incoming {
 }
 
 fn unreadable(id: PaymentId, error: &LedgerError) -> Problem {
-    tracing::error!(%id, %error, "order {id} could not be read back");
+    tracing::error!(%id, error = %causes(error), "order {id} could not be read back");
     match error {
-        LedgerError::Transient(_) => Problem::LedgerAway,
-        LedgerError::Corrupt(_) => Problem::OrderUnreadable(id),
+        LedgerError::Transient { .. } | LedgerError::Newer { .. } => Problem::LedgerAway,
+        LedgerError::Corrupt { .. } => Problem::OrderUnreadable(id),
     }
 }
 

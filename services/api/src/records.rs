@@ -67,7 +67,7 @@ impl Records {
             return Err(Problem::LedgerAway);
         }
         self.ledger.order_history(id).await.map_err(|e| {
-            tracing::warn!(%id, error = %e, "the history of order {id} could not be read");
+            tracing::warn!(%id, error = %runtime::causes(&e), "the history of order {id} could not be read");
             Problem::LedgerAway
         })
     }

@@ -36,12 +36,21 @@ pub(crate) struct Mined<'a> {
 
 impl Desk {
     /// The orders of a transaction, in its order; each is judged alone.
+    ///
+    /// # Errors
+    /// `Neighbour` without an answer, and where an order has no events: our own transaction names it, so its events were
+    /// written and were not found now. That is no verdict.
     pub(crate) async fn orders(
         &self,
         tx: &OpenTx,
     ) -> Result<Vec<(PaymentId, Result<Loaded<Order>, LedgerError>)>, Undone> {
         let mut loaded = self.ledger.load_orders(&tx.items).await?;
-        Ok(tx.items.iter().map(|id| (*id, loaded.remove(id).unwrap_or_else(|| Ok(Loaded::default())))).collect())
+        let orders: Vec<_> =
+            tx.items.iter().map(|id| (*id, loaded.remove(id).unwrap_or_else(|| Ok(Loaded::default())))).collect();
+        match orders.iter().find(|(_, loaded)| matches!(loaded, Ok(Loaded { state: None, .. }))) {
+            Some((id, _)) => Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash))),
+            None => Ok(orders),
+        }
     }
 
     /// Whether one of our lanes sent the transaction.

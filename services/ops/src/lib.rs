@@ -1,4 +1,4 @@
-//! ops: what a person does to an installation, as commands that may be killed at any line and called again.
+//! ops: an operator's commands for an installation. Each may be killed at any line and called again.
 //!
 //! It connects as the user `ops` of `nats/server.conf`, which no service does. It holds no key of the chain.
 
@@ -10,16 +10,16 @@ use domain::event::Resumed;
 use ledger::{Ledger, LedgerConfig};
 use runtime::Fatal;
 
-/// CloudEvents source of what is written here.
+/// CloudEvents source of the events that `ops` writes.
 pub const SOURCE: &str = "/paymint/ops";
 
-/// What a person may say with a resume, in characters (`schemas/io.paymint.ops.resumed.v1.json`).
+/// Maximum length of the reason of a resume, in characters (`schemas/io.paymint.ops.resumed.v1.json`).
 const DETAIL_CHARS: usize = 200;
 
-/// Ends the stop that stands in the ledger, and answers with its number; none where none stands.
+/// Ends the present stop, and returns its number. `None` if there is no stop.
 ///
 /// # Errors
-/// A reason that is longer than its schema allows; else as [`Ledger::connect`] and [`Ledger::resume`].
+/// A reason that is longer than its schema allows. Otherwise as [`Ledger::connect`] and [`Ledger::resume`].
 pub async fn resume(config: &LedgerConfig, by: &str, detail: &str) -> Result<Option<u32>, Fatal> {
     if detail.chars().count() > DETAIL_CHARS {
         return Err(format!("--detail has more than {DETAIL_CHARS} characters").into());

@@ -1,4 +1,4 @@
-//! ops: what a person does to an installation. It runs when it is called, and nothing waits for it.
+//! ops: an operator's commands. It runs when it is called, and nothing waits for it.
 
 use clap::{Args, Parser, Subcommand};
 use ledger::{Ledger, LedgerConfig};
@@ -6,7 +6,7 @@ use ops::{Refilled, refill, resume};
 use runtime::{Env, Fatal};
 use store::Store;
 
-/// Connections: one command does one thing at a time.
+/// Database connections: one command does one thing at a time.
 const CONNECTIONS: u32 = 2;
 
 #[derive(Parser)]
@@ -20,12 +20,12 @@ struct Arguments {
 enum Verb {
     /// Fills the empty NATS server at NATS_URL with the copy of the ledger in DATABASE_URL. All services must be stopped.
     Refill(Old),
-    /// Ends a stop of the payouts, as a person who has looked.
+    /// Ends a stop of the payouts, after an operator has looked.
     Resume {
-        /// Who says so.
+        /// The operator's name.
         #[arg(long)]
         by: String,
-        /// Why it is safe, at most 200 characters.
+        /// The reason why it is safe, at most 200 characters.
         #[arg(long)]
         detail: String,
     },
@@ -33,7 +33,8 @@ enum Verb {
 
 #[derive(Args)]
 struct Old {
-    /// The damaged ledger, served beside: what was accepted there and is not in the copy is carried over.
+    /// The damaged ledger, served on another port: orders that it accepted and that are not in the copy are carried
+    /// over.
     #[arg(long, env, requires = "old_nats_monitor_url", value_name = "nats://ops:password@127.0.0.1:5222")]
     old_nats_url: Option<String>,
     /// Its monitor.
@@ -60,7 +61,7 @@ async fn main() -> Result<(), Fatal> {
         }
         Verb::Resume { by, detail } => match resume(&config, &by, &detail).await? {
             Some(n) => say(&format!("ops.stopped.{n} is ended: payouts go on within two seconds")),
-            None => say("no stop stands in the ledger; who is still stopped has found damage itself: start it again"),
+            None => say("the ledger has no stop; a service that is still stopped has found damage itself: restart it"),
         },
     }
     Ok(())
@@ -83,8 +84,8 @@ fn tell(refilled: &Refilled) {
         say(&format!("not carried over, what follows from the others is decided anew: {left}"));
     }
     if !refilled.changed.is_empty() {
-        say(&format!("stored with a header more than in the copy: {:?}", refilled.changed));
-        say("the tables do not go on with this ledger: give read-projector and api a new DATABASE_SCHEMA");
+        say(&format!("stored with one header more than in the copy: {:?}", refilled.changed));
+        say("the tables do not fit this ledger: give read-projector and api a new DATABASE_SCHEMA");
     }
 }
 

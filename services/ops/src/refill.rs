@@ -1,5 +1,5 @@
-//! Refilling the ledger from its second copy, the table `ledger`: the copy is checked, put, compared, and only then is
-//! the ledger opened. Each step may be repeated.
+//! Refills the ledger from its second copy, the table `ledger`: the copy is checked, put into the ledger and compared,
+//! and only then the ledger is opened. Each step may be repeated.
 
 use alloy_primitives::B256;
 use domain::{Event, KeyEvent, OrderEvent};
@@ -7,32 +7,33 @@ use ledger::{Added, ConnectError, Copied, Ledger, LedgerConfig, LedgerError, Rec
 use std::collections::HashSet;
 use store::{CHAIN_START, LedgerRow, Position, READ_MODELS, Store, StoreError};
 
-/// Events in memory at a time: 64 MB of the largest there are.
+/// Maximum number of events in memory: 64 MB if all have the maximum size.
 const PAGE: u64 = 1000;
 
-/// What became of it.
+/// The result of a refill.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refilled {
-    /// Events of the copy that stand in the ledger.
+    /// Number of events of the copy that are in the ledger.
     pub events: u64,
-    /// Subjects that only the old ledger had, and that stand behind them now.
+    /// Subjects that only the old ledger had and that were appended after the copy.
     pub added: Vec<String>,
-    /// Subjects that only the old ledger had, and that stand nowhere now: what was decided there is decided anew.
+    /// Subjects that only the old ledger had and that were dropped. Decisions among them are made again.
     pub left: Vec<String>,
-    /// Sequences that got a header more. Unless there are none, the tables are of another ledger, and are rebuilt.
+    /// Sequences that were stored with one header more. If there are any, the tables belong to another ledger and must
+    /// be rebuilt.
     pub changed: Vec<u64>,
 }
 
-/// Why nothing, or not everything, was refilled. The ledger is not open, unless it was before.
+/// The reason why nothing, or not everything, was refilled. The ledger is not open, unless it was before.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRefilled {
     /// NATS: see [`ConnectError`].
     #[error("the ledger was not refilled: {0}")]
     Connect(#[from] ConnectError),
-    /// NATS, while it is read.
+    /// NATS failed while it was read.
     #[error("the ledger was not refilled, begin again: {0}")]
     Ledger(#[from] LedgerError),
-    /// NATS, while it is written: see [`RefillError`].
+    /// NATS failed while it was written: see [`RefillError`].
     #[error("the ledger was not refilled, begin again: {0}")]
     Refill(#[from] RefillError),
     /// The database.
@@ -41,49 +42,50 @@ pub enum NotRefilled {
     /// There is nothing to refill from.
     #[error("DATABASE_URL holds no copy of a ledger: no read-projector has worked there")]
     NoCopy,
-    /// What is there is in use, or was.
+    /// The existing ledger is or was in use.
     #[error(
         "NATS_URL has a ledger already, of {events} events: stop nats-server, move its store directory away, and start it \
          without one"
     )]
     Occupied {
-        /// How many.
+        /// Number of events in it.
         events: u64,
     },
-    /// The copy lacks what follows it in the old ledger.
+    /// The copy lacks events that follow it in the old ledger.
     #[error(
         "the old ledger goes on soundly behind sequence {seq}, where the copy ends: let read-projector copy it first, with \
          NATS_URL of the old ledger"
     )]
     Behind {
-        /// Where the copy ends.
+        /// Last sequence of the copy.
         seq: u64,
     },
-    /// The copy is damaged itself.
+    /// The copy itself is damaged.
     #[error("the copy is damaged: its hashes do not hold at sequence {seq}")]
     BrokenCopy {
-        /// From here on.
+        /// First damaged sequence.
         seq: u64,
     },
-    /// The server does not have what it was given.
+    /// The server does not hold the event that it was given.
     #[error("sequence {seq} is not what the copy has: delete the stream LEDGER, which is not in use, and begin again")]
     Differs {
-        /// Where.
+        /// The sequence.
         seq: u64,
     },
 }
 
-/// Fills the server at `into`, which has no ledger, with the copy in `store`; makes the tables go on with it; opens it.
-/// From `old`, the damaged ledger, is carried over what was accepted there and never copied. Nobody may project.
+/// Fills the server at `into`, which has no ledger, with the copy in `store`, makes the tables continue with it, and
+/// opens it. From `old`, the damaged ledger, it carries over accepted orders that were never copied. No projector may
+/// run.
 ///
 /// # Errors
-/// [`NotRefilled`]. Called again it goes on where it was.
+/// [`NotRefilled`]. When called again it continues.
 pub async fn refill(into: &LedgerConfig, store: &Store, old: Option<&Ledger>) -> Result<Refilled, NotRefilled> {
     let position = store.position(READ_MODELS).await?.filter(|at| at.seq > 0).ok_or(NotRefilled::NoCopy)?;
     let mut refill = Refill::begin(into).await?;
     let mut refilled = Refilled { events: position.seq, ..Refilled::default() };
     if refill.is_open() {
-        // It was killed while it was opened; or it is the damaged one.
+        // Either a refill was killed while it opened this ledger, or this is the damaged one.
         let is_whole = position.is_of(refill.incarnation())
             && match compare(&refill, store, position.seq).await {
                 Ok(changed) => changed.is_empty(),
@@ -113,7 +115,7 @@ pub async fn refill(into: &LedgerConfig, store: &Store, old: Option<&Ledger>) ->
     Ok(refilled)
 }
 
-/// The hashes of the copy hold up to its end, which is where the projection stands.
+/// Checks the hashes of the copy up to its end, which is the projection's position.
 async fn check(store: &Store, end: &Position) -> Result<(), NotRefilled> {
     let mut before: B256 = CHAIN_START;
     for from in pages(1, end.seq) {
@@ -134,7 +136,7 @@ async fn put(refill: &mut Refill, store: &Store, last: u64) -> Result<(), NotRef
     Ok(refill.end(last).await?)
 }
 
-/// Every event that was put, read again; answers with those that got a header more.
+/// Reads every stored event again and compares it. Returns the sequences that got one header more.
 async fn compare(refill: &Refill, store: &Store, last: u64) -> Result<Vec<u64>, NotRefilled> {
     let mut changed = Vec::new();
     for from in pages(1, last) {
@@ -158,7 +160,7 @@ async fn compare(refill: &Refill, store: &Store, last: u64) -> Result<Vec<u64>, 
     Ok(changed)
 }
 
-/// What the old ledger has at places where the copy, which ends at `end`, has something else, or nothing.
+/// The events of the old ledger at sequences where the copy, which ends at `end`, has another event or none.
 async fn strays(old: &Ledger, store: &Store, end: u64) -> Result<Vec<Recorded>, NotRefilled> {
     let (_, last) = old.state().await?;
     let (mut strays, mut continued) = (Vec::new(), false);
@@ -181,12 +183,12 @@ async fn strays(old: &Ledger, store: &Store, end: u64) -> Result<Vec<Recorded>, 
     Ok(strays)
 }
 
-/// Adds those of `strays` that depend on no other event: what was accepted from a client, and what a person registered.
-/// Everything else was decided on a ledger that was damaged. Answers with the subjects that were added, and those that
-/// were left.
+/// Appends those of `strays` that depend on no other event: orders accepted from a client, and registrations by an
+/// operator. All others were decided on a damaged ledger. Returns the appended subjects and the dropped ones.
 async fn carry_over(refill: &mut Refill, strays: Vec<Recorded>) -> Result<(Vec<String>, Vec<String>), NotRefilled> {
     let (mut added, mut left) = (Vec::new(), Vec::new());
-    // The keys first. Who came again under a key of the copy, with another order, would be charged for both.
+    // Keys first. A client that repeated an order under a key of the copy, with another payment, would be charged for
+    // both.
     let mut second = HashSet::new();
     let (keys, others): (Vec<_>, Vec<_>) =
         strays.into_iter().partition(|stray| matches!(stray.event, Ok(Event::Key(..))));
@@ -210,7 +212,7 @@ async fn carry_over(refill: &mut Refill, strays: Vec<Recorded>) -> Result<(Vec<S
     Ok((added, left))
 }
 
-/// The first sequences of the pages from `from` to `to`.
+/// The first sequence of each page from `from` to `to`.
 fn pages(from: u64, to: u64) -> impl Iterator<Item = u64> {
     (0..).map(move |page| from + page * PAGE).take_while(move |first| *first <= to)
 }

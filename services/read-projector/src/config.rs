@@ -1,20 +1,20 @@
-//! What the projector must be told.
+//! Configuration of the projector.
 
 use ledger::LedgerConfig;
 use runtime::{ConfigError, Env};
 use std::net::SocketAddr;
 
-/// Where everything is.
+/// Addresses and options.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `NATS_URL`, `NATS_MONITOR_URL`.
     pub ledger: LedgerConfig,
     /// `DATABASE_URL`.
     pub database_url: String,
-    /// `DATABASE_SCHEMA`: build the read models there, beside the live ones; left out, where the URL's search path
-    /// leads.
+    /// `DATABASE_SCHEMA`: the schema for the read models, beside the live ones. If absent, the URL's search path
+    /// decides.
     pub schema: Option<String>,
-    /// `HEALTH_ADDR`: `/healthz` and `/readyz`; left out, nowhere.
+    /// `HEALTH_ADDR`: address of `/healthz` and `/readyz`. If absent, they are not served.
     pub health_addr: Option<SocketAddr>,
 }
 
@@ -22,7 +22,7 @@ impl Config {
     /// Reads the environment.
     ///
     /// # Errors
-    /// Names the variable and what it should look like.
+    /// Names the variable and gives an example.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             ledger: LedgerConfig {

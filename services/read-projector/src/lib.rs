@@ -1,9 +1,10 @@
 //! read-projector: reads every event in order, without a filter, and keeps the read models and the second copy of the
-//! ledger in Postgres. The database is a neighbour that may lag or be rebuilt; no payment waits for it.
+//! ledger in PostgreSQL. The database may lag or be rebuilt; no payment waits for it.
 //!
-//! It goes no further where the ledger does not continue what it has read: a gap, another incarnation, another event where
-//! it has copied one (D4, F13, F14, F15). It says so in `/readyz` and in the ledger, which stops all payouts, and keeps its
-//! rows for those who read. What a person does then is in docs/RUNBOOK.md.
+//! It stops at the first event that does not follow the last one it read: a gap, another incarnation, or another event
+//! than the copied one. A single replica of nats-server can lose or alter events without an error. The projector then
+//! reports it in `/readyz` and in the ledger, which stops all payouts, and keeps its rows for readers. docs/RUNBOOK.md
+//! says what an operator does next.
 //! Of two instances one projects; the other stands by.
 
 mod config;

@@ -1,4 +1,4 @@
-//! read-projector: every event of the ledger into Postgres, exactly once.
+//! read-projector: projects every event of the ledger into PostgreSQL, exactly once.
 
 use read_projector::Config;
 

@@ -1,34 +1,34 @@
-//! The loop: a batch from the ledger, a transaction, the next batch.
+//! The projecting loop: a batch from the ledger, a transaction, the next batch.
 
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
 use ledger::{Damage, Ledger, LedgerError, Recorded};
-use runtime::{CancellationToken, Health};
+use runtime::{CancellationToken, Health, causes};
 use std::time::Duration;
 use store::{Applied, Entry, Position, READ_MODELS, Store, StoreError};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// Events in one transaction: at 1,000 a rebuild is bound by Postgres, not by commits.
+/// Maximum number of events in one transaction: with 1,000 PostgreSQL bounds a rebuild, not the commits.
 const BATCH_MAX: usize = 1000;
-/// Bytes in one transaction, so that the largest events do not add up to 64 MB.
+/// Maximum size of one transaction in bytes, so that the largest events do not add up to 64 MB.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-/// A batch waits this long for company: less than a page notices, more than a commit takes.
+/// How long a batch waits for more events: less than a reader of a page notices, more than a commit takes.
 const BATCH_WAIT: Duration = Duration::from_millis(20);
-/// Statements are limited by the server; this is for a server that is gone without a word.
+/// The server limits statements itself. This limit is for a server that disappears without an error.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The ledger answers a read from a sequence that it has within moments.
+/// Time limit of a read from an existing sequence, which the ledger answers within moments.
 const FIRST_EVENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A stream without news is asked this often whether it still is the one that was read.
+/// How often a silent stream is compared with the stream that was read.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// Who cannot go on looks again after this: whether the other one works, whether the ledger is what it was.
+/// Pause of an instance that cannot continue, before it looks at the other instance and at the ledger again.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(2);
-/// Damage must be found twice, this far apart.
+/// Pause between the two findings that damage needs.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
-/// After a neighbour was away: from the first to the longest wait.
+/// First and longest pause while a neighbour is unavailable.
 const RETRY_WAITS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
 
-/// Why the projection does not go on.
+/// The reason why the projection stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectorError {
     /// The ledger: see [`LedgerError`].
@@ -37,12 +37,12 @@ pub enum ProjectorError {
     /// The database: see [`StoreError`].
     #[error("projecting stopped at the database")]
     Store(#[from] StoreError),
-    /// The stream lost its tail (F15).
+    /// The stream lost its tail.
     #[error("the ledger ends at sequence {last}, but sequence {projected} was read from it and copied")]
     Rewound {
-        /// Where the projection stands.
+        /// Position of the projection.
         projected: u64,
-        /// Where the ledger ends.
+        /// Last sequence of the ledger.
         last: u64,
     },
 }
@@ -50,13 +50,13 @@ pub enum ProjectorError {
 impl ProjectorError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Ledger(error) => matches!(error, LedgerError::Transient(_)),
+            Self::Ledger(error) => matches!(error, LedgerError::Transient { .. }),
             Self::Store(error) => error.is_transient(),
             Self::Rewound { .. } => false,
         }
     }
 
-    /// What this says of the ledger; none where it says nothing of it.
+    /// The damage of the ledger that this error reports. `None` if it reports none.
     fn damage(&self) -> Option<Damage> {
         match self {
             Self::Store(StoreError::Gap { expected, .. }) => Some(Damage::Hole { sequence: *expected }),
@@ -78,14 +78,14 @@ impl ProjectorError {
     }
 }
 
-/// Projects until `stop`. Neighbours that are away are waited for; another active projector is left to work. Where what
-/// follows does not continue what was read it goes no further, and stays: whoever reads the rows goes on reading them.
-/// Where it does, it goes on although the ledger is damaged elsewhere: what is not copied is lost when a ledger is
+/// Projects until `stop`. Waits for unavailable neighbours, and stands by while another projector is active. It stops
+/// at the first event that does not follow the last one it read, and keeps running, so that readers keep the rows.
+/// Damage elsewhere in the ledger does not stop it, because an event that is not copied is lost when the ledger is
 /// refilled.
 ///
 /// # Errors
-/// [`ProjectorError`] of the database that waiting does not help. Everything up to the position is applied, nothing after
-/// it.
+/// [`ProjectorError`] if the database fails in a way that waiting does not heal. Everything up to the position is
+/// applied, nothing after it.
 pub async fn project(
     ledger: &Ledger,
     store: &Store,
@@ -107,20 +107,19 @@ pub async fn project(
             Err(error) if error.is_transient() => {
                 let wait = RETRY_WAITS[failures.min(RETRY_WAITS.len() - 1)];
                 failures += 1;
-                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                tracing::warn!(%error, cause, wait_ms = wait.as_millis(), "reading again from the position");
-                health.bad("projection", format!("{error}: {cause}"));
+                tracing::warn!(error = %causes(&error), wait_ms = wait.as_millis(), "reading again from the position");
+                health.bad("projection", causes(&error).to_string());
                 wait
             }
             Err(error) => {
                 let Some(damage) = error.damage() else { return Err(error) };
                 health.bad("projection", damage.to_string());
-                // Found twice, from the position on: a reader that skipped, or a replica that lags, is no damage.
+                // Found twice, from the position on: a reader that skipped, or a replica that lags, is not damage.
                 if suspected.as_ref() == Some(&damage) {
                     ledger.report(damage);
                     STANDBY_INTERVAL
                 } else {
-                    tracing::warn!(%error, "the ledger is looked at again");
+                    tracing::warn!(error = %causes(&error), "the ledger is looked at again");
                     suspected = Some(damage);
                     SECOND_LOOK
                 }
@@ -131,8 +130,8 @@ pub async fn project(
     Ok(())
 }
 
-/// One connection's worth: from the position in the database until something fails or `stop`. Since a failed commit may
-/// have taken place, the position is always read anew (C25).
+/// Projects over one connection, from the position in the database until an error or `stop`. A failed commit may have
+/// taken effect, so the position is always read again.
 async fn read_and_apply(
     ledger: &Ledger,
     store: &Store,
@@ -170,7 +169,7 @@ async fn read_and_apply(
         let began = Instant::now();
         let applied = timeout(APPLY_TIMEOUT, store.apply(&batch, &position))
             .await
-            .map_err(|_| LedgerError::Transient("the database is silent".to_owned()))??;
+            .map_err(|e| LedgerError::transient("the database is silent", e))??;
         runtime::failpoint("C24");
         *failures = 0;
         position = applied.position;
@@ -179,9 +178,9 @@ async fn read_and_apply(
     }
 }
 
-/// Whether the stream still is the one that was read up to `position`. The reader reconnects by itself, and goes on in
-/// a stream that was re-created, or that lost its tail and filled it anew, as if nothing had happened (F13, F15). So
-/// this is asked after a batch was read and before it is applied: what was read before the change is refused with it.
+/// Checks that the stream is still the one that was read up to `position`. The client reconnects by itself and
+/// continues in a stream that was created again or that lost its tail, without any error. So this check runs after a
+/// batch was read and before it is applied.
 async fn still_the_same(
     ledger: &Ledger,
     position: &Position,
@@ -197,15 +196,16 @@ async fn still_the_same(
     }
     let Some(read) = read else { return Ok(()) };
     match ledger.at(read.seq).await? {
-        // Headers are left to the check at the start: the answer to this question adds its own.
+        // The check at the start compares headers. Here the server's answer adds headers of its own.
         Some(now) if now.subject == read.subject && now.payload == read.payload => Ok(()),
         _ => Err(StoreError::Diverged { seq: read.seq }.into()),
     }
 }
 
-/// What is ready, up to a batch. Waits for the first event, but not for ever: a silent stream must be looked at too.
-/// What was appended as one is not torn apart, so that neither the rows nor a ledger that is refilled from the copy has
-/// the half of it. Where nothing more of it comes, there is no more: nats-server can have kept its beginning.
+/// Returns the available events, up to a batch. Waits for the first event only for a limited time, because a silent
+/// stream must be checked, too. Events that were appended together stay together, so that neither the rows nor a
+/// refilled ledger have half of them. If the rest never comes, there is none: nats-server may have kept only the
+/// beginning.
 async fn next_batch<S>(events: &mut S) -> Result<Vec<Entry>, LedgerError>
 where
     S: Stream<Item = Result<Recorded, LedgerError>> + Unpin,
@@ -228,7 +228,7 @@ where
     Ok(batch)
 }
 
-/// While another instance moves the position, or there is nothing to move it to, this one has nothing to do.
+/// Waits while another instance moves the position, or while there are no new events.
 async fn stand_by(ledger: &Ledger, store: &Store, stop: &CancellationToken) {
     let mut seen = None;
     while !stop.is_cancelled() {
@@ -245,7 +245,7 @@ async fn stand_by(ledger: &Ledger, store: &Store, stop: &CancellationToken) {
 
 /// The stream never ends by itself.
 fn taken(next: Option<Result<Recorded, LedgerError>>) -> Result<Recorded, LedgerError> {
-    next.unwrap_or_else(|| Err(LedgerError::Transient("the read ended".to_owned())))
+    next.unwrap_or_else(|| Err(LedgerError::transient("reading the ledger", "the read ended")))
 }
 
 pub(crate) fn entry(recorded: Recorded) -> Entry {
@@ -259,7 +259,7 @@ pub(crate) fn entry(recorded: Recorded) -> Entry {
     }
 }
 
-/// One line a batch, however many events in it are not ours (B69).
+/// Logs one line per batch, whatever the number of events that were set aside.
 fn report(applied: &Applied, events: usize, began: Instant) {
     let seq = applied.position.seq;
     tracing::debug!(events, seq, duration_ms = began.elapsed().as_millis(), "applied up to sequence {seq}");

@@ -1,5 +1,5 @@
-//! Scrubbing: the ledger is read again, and held against the copy, byte for byte. What nobody reads any more is damaged
-//! without anybody noticing: a flipped bit on the disk, a store that was restored in part (D4, F14).
+//! Scrubbing: reads the ledger again and compares it with the copy, byte for byte. A flipped bit on the disk, or a
+//! store that was restored in part, would otherwise go unnoticed in events that no process reads.
 
 use crate::projector::entry;
 use ledger::{Damage, Ledger, LedgerError};
@@ -9,15 +9,15 @@ use std::time::Duration;
 use store::{CHAIN_START, READ_MODELS, Store, StoreError, chain_hash};
 use tokio::time::sleep;
 
-/// Between two turns.
+/// Pause between two turns.
 const TURN: Duration = Duration::from_secs(2);
 
-/// Messages of the newest, and as many of the older ones, that are read in a turn: four pages each, some 2 MB a second
-/// with ours. All of a million are read in 33 minutes. More would be felt: what is not in its cache, the server loads
-/// under the stream's lock, 8 MB at a time, and so it does that every eight seconds.
+/// Number of newest messages, and of older ones, that a turn reads: four pages each, about 2 MB a second with our
+/// messages. A million are read in 33 minutes. More would disturb the server: it loads uncached messages under the
+/// stream's lock, 8 MB at a time, and at this rate it does so every eight seconds.
 const STRETCH: u64 = 1024;
 
-/// A turn that was not finished says nothing.
+/// An unfinished turn, which proves nothing.
 #[derive(Debug, thiserror::Error)]
 enum Unfinished {
     #[error("{0}")]
@@ -26,9 +26,9 @@ enum Unfinished {
     Store(#[from] StoreError),
 }
 
-/// Scrubs until `stop`, or until damage is found, and reports it. Neighbours that are away are waited for.
+/// Scrubs until `stop`, or until it finds damage, which it reports. Waits for unavailable neighbours.
 pub(crate) async fn run(ledger: Ledger, store: Store, stop: CancellationToken) {
-    // The older messages are read backwards from here, again and again; 0: from the newest on.
+    // The older messages are read backwards from here, repeatedly. 0: from the newest.
     let mut below = 0;
     let mut suspected = None;
     while !stop.is_cancelled() && ledger.damage().is_none() {
@@ -37,24 +37,24 @@ pub(crate) async fn run(ledger: Ledger, store: Store, stop: CancellationToken) {
                 below = next;
                 suspected = None;
             }
-            // Found twice, as everything that is found by reading: a replica that lags is no damage.
+            // Found twice, like all damage that is found by reading: a replica that lags is not damage.
             Ok((damage, _)) if damage == suspected => {
                 if let Some(damage) = damage {
                     ledger.report(damage);
                 }
             }
             Ok((damage, _)) => suspected = damage,
-            Err(error) => tracing::debug!(%error, "not scrubbed now"),
+            Err(error) => tracing::debug!(error = %runtime::causes(&error), "not scrubbed now"),
         }
         tokio::select! { () = sleep(TURN) => {}, () = stop.cancelled() => {} }
     }
 }
 
-/// The newest stretch, and the one of the older messages that ends below `below`; answers with where the next one ends.
+/// Reads the newest messages, and the older ones that end below `below`. Returns where the next older ones end.
 async fn turn(ledger: &Ledger, store: &Store, below: u64) -> Result<(Option<Damage>, u64), Unfinished> {
     let Some(position) = store.position(READ_MODELS).await? else { return Ok((None, 0)) };
     if !position.is_of(ledger.incarnation()) {
-        // Which the projection says itself.
+        // The projection itself reports this.
         return Ok((None, 0));
     }
     let newest = position.seq.saturating_sub(STRETCH);
@@ -66,7 +66,7 @@ async fn turn(ledger: &Ledger, store: &Store, below: u64) -> Result<(Option<Dama
     Ok((differs(ledger, store, start, end).await?, start))
 }
 
-/// The first sequence from `from` to `to` at which the ledger does not have what was copied.
+/// The first sequence from `from` to `to` at which the ledger differs from the copy.
 async fn differs(ledger: &Ledger, store: &Store, from: u64, to: u64) -> Result<Option<Damage>, Unfinished> {
     if to < from {
         return Ok(None);

@@ -1,34 +1,13 @@
 //! Proves over a finished run that nothing was lost, doubled or unpaid.
 //!
-//! It shares no code with what it audits: evidence is collected once ([`evidence`]), arithmetic follows ([`books`]), and
-//! one pure function for each A-id of docs/CATALOGUE.md judges ([`judge`]). Exit code 0: nothing is red; 1: something is;
-//! 2: it could not audit, which says nothing about the run.
+//! Exit code 0: nothing is red; 1: something is; 2: it could not audit, which says nothing about the run.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-mod books;
-mod decode;
-mod evidence;
-mod judge;
-mod legal;
-mod run;
-mod verdict;
-
+use auditor::{CannotAudit, Outcome, Run, collect, judge, verdict};
 use clap::Parser;
 use serde_json::json;
-use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use verdict::Outcome;
-
-/// What stood in the way. Nothing is said about the run.
-#[derive(Debug)]
-pub struct CannotAudit(pub String);
-
-impl fmt::Display for CannotAudit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Audits a finished run: exit code 0 when nothing is red, 1 when something is, 2 when it could not audit.
 #[derive(Debug, Parser)]
@@ -57,8 +36,8 @@ async fn main() -> ExitCode {
 
 /// Whether nothing is red.
 async fn audit(args: &Args) -> Result<bool, CannotAudit> {
-    let evidence = evidence::collect(run::Run::read(&args.run)?).await?;
-    let mut verdicts = judge::judge(&evidence);
+    let evidence = collect(Run::read(&args.run)?).await?;
+    let mut verdicts = judge(&evidence);
     for id in &args.require {
         let Some(at) = verdicts.iter().position(|verdict| verdict.id == id) else {
             return Err(CannotAudit(format!("--require: there is no check {id}")));

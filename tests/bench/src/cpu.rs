@@ -1,4 +1,4 @@
-//! Who used the processors: each process of this run by name, everybody else together. Read from `/proc`.
+//! Use of the processors: by each process of this run by name, and by all others together. Read from `/proc`.
 
 use runtime::Fatal;
 use serde::Serialize;
@@ -19,9 +19,9 @@ pub struct Snapshot {
 /// Processor time between two looks, seconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Usage {
-    /// Of this run's processes, by name; PostgreSQL's and its sessions' together.
+    /// Use by this run's processes, by name; PostgreSQL and its sessions together.
     pub by_name: BTreeMap<String, f64>,
-    /// Of everybody else's: noise.
+    /// Use by all other processes: noise.
     pub others: f64,
     /// Share of all processors that others used, of 1.
     pub others_share: f64,
@@ -60,7 +60,7 @@ impl Snapshot {
         Ok(Self { at: Instant::now(), busy, by_name: ours()? })
     }
 
-    /// What was used since.
+    /// The use since then.
     ///
     /// # Errors
     /// There is no `/proc`.
@@ -89,7 +89,7 @@ fn ours() -> Result<BTreeMap<String, u64>, Fatal> {
     }
     let me = std::process::id();
     let descends = |mut pid: u32| {
-        // A process id is used again at some time: never go round for ever.
+        // Process ids are reused: limit the walk.
         for _ in 0..16 {
             match processes.get(&pid) {
                 _ if pid == me => return true,

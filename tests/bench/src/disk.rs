@@ -25,7 +25,7 @@ pub struct Probe {
     task: JoinHandle<Result<Vec<Duration>, Fatal>>,
 }
 
-/// What it found, milliseconds.
+/// The measured times, milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Disk {
     /// Half of the appends took less.

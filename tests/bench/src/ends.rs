@@ -12,8 +12,9 @@ use crate::process::Services;
 
 /// No mint for this long: something is stuck.
 const STALL: Duration = Duration::from_secs(45);
-/// What ends an order, well or not.
-const ENDS: [&str; 3] = ["orders.*.*.mint.confirmed", "orders.*.*.payment.failed", "orders.*.*.mint.parked.*"];
+/// Events that end an order, successfully or not.
+const ENDS: [&str; 3] =
+    ["orders.*.*.mint.mint.confirmed", "orders.*.*.mint.payment.failed", "orders.*.*.mint.mint.parked.*"];
 
 /// Follows the ledger from its beginning until as many orders have ended as `load` says were accepted; answers with what
 /// `load` does.

@@ -1,4 +1,4 @@
-//! What the ledger says of a run afterwards: how fast each step went, how large the batches were, what they cost.
+//! The ledger's record of a run: speed of each step, sizes of the batches, costs.
 
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
@@ -55,7 +55,7 @@ pub struct Step {
     pub window_ms: (i64, i64),
     /// Wait since the step before, milliseconds.
     pub p50_ms: f64,
-    /// The same.
+    /// 99th percentile of that wait, milliseconds.
     pub p99_ms: f64,
 }
 
@@ -146,7 +146,7 @@ impl History {
         self.orders.values().filter(|order| order[MINTED].is_some()).count()
     }
 
-    /// Whether this one did.
+    /// Returns `true` if this order was minted.
     pub fn is_minted(&self, id: PaymentId) -> bool {
         self.orders.get(&id).is_some_and(|order| order[MINTED].is_some())
     }

@@ -1,6 +1,6 @@
-//! What a phase stands on: servers of its own, the shop, and where the services find everything.
+//! The base of a phase: servers of its own, the deployed contracts, and the addresses for the services.
 
-use chain::dev::DevChain;
+use dev_chain::DevChain;
 use ledger::Ledger;
 use neighbours::Mining;
 use runtime::Fatal;
@@ -24,7 +24,7 @@ const SCRATCH: &str = "bench-data-";
 pub struct House {
     /// The three servers.
     pub servers: Servers,
-    /// What is on the chain.
+    /// The deployed contracts and the token.
     pub shop: Shop,
     /// The chain, under our control.
     pub chain: DevChain,

@@ -1,7 +1,7 @@
-//! What the api admits while it is measured.
+//! Limits of the api while it is measured.
 //!
-//! Limiters stay in the path, since every request of a real installation passes them; but they are set so wide that they
-//! refuse nothing, and what is measured is the path. Only the overload narrows one of them.
+//! The limiters stay in the path, because every request of a real installation passes them. They are so wide that they
+//! refuse nothing. Only the overload narrows one of them.
 
 /// More than any phase sends, a second or at once; longer than any takes.
 const WIDE: &str = "1000000";

@@ -22,24 +22,25 @@ pub struct Shot {
     pub bytes: Vec<u8>,
     /// The status code.
     pub status: u16,
-    /// What the body must contain: the id of a 202, the code of a refusal.
+    /// Text that the body must contain: the id of a 202, the code of a refusal.
     pub says: String,
 }
 
 /// When the next request goes out.
 #[derive(Clone, Debug)]
 pub enum Pace {
-    /// As soon as the connection has its answer: finds the highest rate. Latency is then connections / rate, by
-    /// Little's law, whatever the service does.
+    /// Each connection sends again as soon as it has its answer, which finds the highest rate. Latency is then
+    /// connections / rate, by Little's law, whatever the service does.
     Saturated,
-    /// So many a second over all connections, at random times (Poisson), answered or not: finds the latency at that
-    /// rate. Counted from the time at which the request was due, so that a stall counts for all who wait.
+    /// Requests per second over all connections, at random times (Poisson), answered or not, which finds the latency at
+    /// that rate. It counts from the time at which the request was due, so that a stall counts for all waiting
+    /// requests.
     PerSecond(f64),
     /// One for each permit that somebody adds, until the semaphore is closed: a closed loop around more than the answer.
     Permitted(Arc<Semaphore>),
 }
 
-/// What is fired, and how.
+/// The requests, and how they are sent.
 #[derive(Clone)]
 pub struct Load {
     /// The requests, in this order.
@@ -59,7 +60,7 @@ impl Load {
     }
 }
 
-/// What became of it.
+/// The result of a load.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// The shots that were answered as they must be, by index.
@@ -87,7 +88,7 @@ impl Outcome {
         percentile_ms(&self.latencies, share)
     }
 
-    /// What is wrong where nothing may be put off; none when every request was answered as it must be.
+    /// The first fault of a load in which nothing may be refused. `None` if every answer was as expected.
     pub fn fault(&self) -> Option<String> {
         let put_off = self.put_off.len();
         (self.failed + put_off > 0)
@@ -95,7 +96,7 @@ impl Outcome {
     }
 }
 
-/// The same of any sorted list.
+/// A percentile of a sorted list, milliseconds.
 pub fn percentile_ms(sorted: &[Duration], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).map_or(f64::NAN, |found| found.as_secs_f64() * 1_000.0)

@@ -43,7 +43,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "paymint-bench", about = "Speed, memory and gas of Paymint, beside the raw limits of the same run")]
 struct Arguments {
-    /// What to measure.
+    /// The part to measure.
     #[arg(value_enum, default_value_t = What::All)]
     what: What,
     /// A tenth of the work: to see that it runs, not to quote.
@@ -55,13 +55,13 @@ struct Arguments {
 enum What {
     /// Everything that a payer meets at the door: the next four.
     Intake,
-    /// Of intake: from the POST to the 202, or to a refusal, the settlement services off.
+    /// Part of intake: from the POST to the 202 or to a refusal, without settlement services.
     Door,
-    /// Of intake: what event streams cost, and how soon news arrive.
+    /// Part of intake: cost and delay of event streams.
     Events,
-    /// Of intake: twice of what can be settled, all services on.
+    /// Part of intake: twice the load that can be settled, with all services.
     Overload,
-    /// Of intake: beside x402-express on the same machine.
+    /// Part of intake: comparison with x402-express on the same machine.
     Peer,
     /// From the POST to the confirmed mint, all services on.
     E2e,

@@ -1,4 +1,4 @@
-//! What the api asks for, asked once as a client does, and the requests that are made of it beforehand.
+//! The api's offer, requested once as a client does, and requests that are prepared from it.
 
 use alloy_primitives::{Address, hex};
 use base64::Engine as _;
@@ -42,7 +42,7 @@ impl Offer {
         payments.iter().map(|payment| self.with(&self.header(payment), 202, &payment.id().to_string())).collect()
     }
 
-    /// The same of payments that somebody else signed.
+    /// Requests with payments that another key signed.
     pub fn forged(&self, payments: &[PaymentRequest]) -> Vec<Shot> {
         payments.iter().map(|payment| self.with(&self.header(payment), 402, "payment_signer_mismatch")).collect()
     }
@@ -92,7 +92,7 @@ pub fn v1(server: SocketAddr, path: &str, payment: &PaymentRequest, says: &str) 
     Shot { bytes: bytes.into_bytes(), status: 202, says: says.to_owned() }
 }
 
-/// The same in both versions.
+/// The payload, which is equal in both versions.
 fn payload(payment: &PaymentRequest) -> String {
     let auth = &payment.authorization;
     format!(

@@ -1,11 +1,12 @@
 //! Payers with keys, money and signatures. All of it is made before a clock starts.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use chain::dev::DevChain;
+use dev_chain::DevChain;
 use domain::{Authorization, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, TokenTerms, Usdc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use runtime::Fatal;
-use secp256k1::{All, Message, Secp256k1, SecretKey};
+use secp256k1::ecdsa::RecoverableSignature;
+use secp256k1::{Message, SecretKey};
 use std::time::SystemTime;
 
 /// Where `UsdcDouble` keeps balances: the third of its variables (`_accounts`).
@@ -19,7 +20,6 @@ const FUNDING_IN_FLIGHT: usize = 32;
 
 /// Accounts that pay. The same name makes the same accounts.
 pub struct Payers {
-    curve: Secp256k1<All>,
     keys: Vec<(SecretKey, Address)>,
 }
 
@@ -29,14 +29,13 @@ impl Payers {
     /// # Errors
     /// A hash that is no key: never seen.
     pub fn new(name: &str, count: usize) -> Result<Self, Fatal> {
-        let curve = Secp256k1::new();
         let key = |index: usize| -> Result<_, Fatal> {
-            let key = SecretKey::from_byte_array(keccak256(format!("paymint bench {name} {index}")).0)?;
-            let public = key.public_key(&curve).serialize_uncompressed();
+            let key = SecretKey::from_secret_bytes(keccak256(format!("paymint bench {name} {index}")).0)?;
+            let public = key.public_key().serialize_uncompressed();
             Ok((key, Address::from_slice(&keccak256(&public[1..])[12..])))
         };
         let keys = (0..count).map(key).collect::<Result<_, _>>()?;
-        Ok(Self { curve, keys })
+        Ok(Self { keys })
     }
 
     /// Their addresses.
@@ -71,7 +70,7 @@ impl Payers {
         self.signed_by(0, terms, first, count)
     }
 
-    /// The same, each signed by the payer after the one that it names: good in form, and nobody's.
+    /// Like [`Payers::sign`], but each payment is signed by the next payer's key: well-formed, and invalid.
     ///
     /// # Errors
     /// As [`Payers::sign`].
@@ -116,11 +115,11 @@ impl Payers {
     }
 
     fn signature(&self, key: &SecretKey, digest: B256) -> SignatureBytes {
-        let signed = self.curve.sign_ecdsa_recoverable(Message::from_digest(digest.0), key);
+        let signed = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), key);
         let (id, rs) = signed.serialize_compact();
         let mut signature = [0_u8; 65];
         signature[..64].copy_from_slice(&rs);
-        signature[64] = if i32::from(id) == 0 { 27 } else { 28 };
+        signature[64] = 27 + u8::from(id);
         SignatureBytes::new(signature)
     }
 }

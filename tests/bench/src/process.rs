@@ -33,7 +33,7 @@ pub struct Tethered {
     arguments: Vec<OsString>,
 }
 
-/// Whether this process was started by [`tether`], to become another program.
+/// Returns the program to become, if [`tether`] started this process.
 pub fn tethered() -> Option<Tethered> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match arguments.as_slice() {
@@ -209,10 +209,10 @@ impl Services {
         Ok(())
     }
 
-    /// What each of them weighs.
+    /// The memory of each process.
     ///
     /// # Errors
-    /// One is gone.
+    /// A process is gone.
     pub fn memory(&self) -> Result<Vec<Memory>, Fatal> {
         let weigh = |Running { name: service, child, .. }: &Running| {
             let pid = child.id().ok_or_else(|| format!("{service} has ended"))?;

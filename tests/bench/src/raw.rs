@@ -8,7 +8,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, TryStreamExt};
 use neighbours::{Nats, NatsOptions, Tools};
 use runtime::Fatal;
-use secp256k1::{Message, Secp256k1, SecretKey};
+use secp256k1::ecdsa::RecoverableSignature;
+use secp256k1::{Message, SecretKey};
 use serde::Serialize;
 use std::fs::File;
 use std::future::IntoFuture;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use crate::house::scratch;
 use crate::sizes::Sizes;
 
-/// What is appended and published: an accepted payment is 1.3 KB in the ledger.
+/// The appended and published message: an accepted payment is 1.3 KB in the ledger.
 pub static MESSAGE: [u8; 1024] = [b'x'; 1024];
 /// Publishes that wait for their ack at once.
 const IN_FLIGHT: usize = 512;
@@ -61,14 +62,14 @@ fn fdatasync(time: Duration) -> Result<f64, Fatal> {
 }
 
 fn recoveries(time: Duration) -> Result<f64, Fatal> {
-    let key = SecretKey::from_byte_array([7; 32])?;
-    let curve = Secp256k1::new();
+    let key = SecretKey::from_secret_bytes([7; 32])?;
     let signed = |seed: u8| {
         let digest = B256::repeat_byte(seed);
-        let (id, rs) = curve.sign_ecdsa_recoverable(Message::from_digest(digest.0), &key).serialize_compact();
+        let (id, rs) =
+            RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &key).serialize_compact();
         let mut signature = [0_u8; 65];
         signature[..64].copy_from_slice(&rs);
-        signature[64] = if i32::from(id) == 0 { 27 } else { 28 };
+        signature[64] = 27 + u8::from(id);
         (digest, signature)
     };
     let signatures: Vec<_> = (1..=64).map(signed).collect();

@@ -54,7 +54,7 @@ impl Row {
         Self { ratio: Some(self.ratio.map_or(ratio.clone(), |before| format!("{before}, {ratio}"))), ..self }
     }
 
-    /// What stands beside the figure: how its target comes about.
+    /// Adds a remark to the figure: how its target is computed.
     pub fn saying(self, remark: impl Into<String>) -> Self {
         Self { remark: Some(remark.into()), ..self }
     }
@@ -101,7 +101,7 @@ impl Report {
         self.notes.push(note.into());
     }
 
-    /// What must not be.
+    /// Records a violation.
     pub fn violation(&mut self, what: impl Into<String>) {
         let what = what.into();
         println!("  VIOLATED: {what}");
@@ -124,7 +124,7 @@ impl Report {
         self.row(Row::new(format!("{phase}: raw lazy JetStream publishes"), raw.lazy_publishes, "/s"));
     }
 
-    /// What the services weigh: `phase` and the limits of each, MiB.
+    /// Records the memory of the services: `phase` and the limits of each, MiB.
     pub fn memory(&mut self, phase: &str, memory: &[Memory]) {
         for Memory { service, resident_kib, peak_kib } in memory {
             let mib = |kib: u64| kib as f64 / 1024.0;
@@ -134,7 +134,7 @@ impl Report {
         }
     }
 
-    /// Who used the processors, and how the disk fared, while `count` payments were handled.
+    /// Records the use of processors and disk while `count` payments were handled.
     pub fn usage(&mut self, phase: &str, usage: &Usage, disk: Disk, count: usize) {
         let share = |seconds: &f64| format!("{:.2} ms", seconds * 1_000.0 / count.max(1) as f64);
         let mut by_name: Vec<_> = usage.by_name.iter().filter(|(_, seconds)| **seconds >= 0.05).collect();

@@ -27,7 +27,7 @@ pub enum Blow {
     F52Zombie(Service),
     /// Each process is killed in turn.
     F53Rolling,
-    /// Nobody gets much of the processors.
+    /// Every process gets little of the processors.
     F55Starved,
     Nats(NatsFault),
     Postgres(PostgresFault),
@@ -60,7 +60,7 @@ pub enum PostgresFault {
     F26Terminated,
 }
 
-/// Of one provider or both.
+/// One provider or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeFault {
     F28Gone,
@@ -97,7 +97,7 @@ struct Row(Blow, &'static str, (u64, u64));
 /// A crash point needs the time until somebody passes it.
 const CRASH_MS: (u64, u64) = (2_000, 4_000);
 
-/// Every blow. What is missing here, and why: docs/RELIABILITY.md.
+/// Every blow. The README lists the faults that are missing here, with the reasons.
 const ROWS: [Row; 67] = [
     Row(Blow::Crash(Api, "C01"), "C01", CRASH_MS),
     Row(Blow::Crash(Api, "C02"), "C02", CRASH_MS),

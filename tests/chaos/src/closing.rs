@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
-/// What has not ended after this does not end: A15 then names it.
+/// Time in which every order must end; A15 names the others.
 const ENDS_WITHIN: Duration = Duration::from_secs(240);
 
 /// Few processes live through a run, and what they keep open or allocated for later differs: a client of two providers has
@@ -109,7 +109,7 @@ async fn rebuild(house: &House) {
     stack.kill(REBUILD);
 }
 
-/// What the auditor is told beside the servers.
+/// Facts for the auditor beside the servers' addresses.
 pub struct Run<'a> {
     pub genesis: Value,
     pub plan: &'a Plan,
@@ -117,7 +117,7 @@ pub struct Run<'a> {
     pub healed_at: DateTime<Utc>,
 }
 
-/// What it said.
+/// The auditor's verdict.
 pub struct Verdict {
     pub green: bool,
     pub text: String,

@@ -39,7 +39,7 @@ pub struct House {
     pub rare: TokenTerms,
     pub journal: Journal,
     pub http: reqwest::Client,
-    /// Of the two instances of the api.
+    /// URLs of the two instances of the api.
     pub urls: [String; 2],
     /// Until then what was paid may be out of the chain.
     reorganised_until: Data<Option<Instant>>,
@@ -52,7 +52,7 @@ pub struct House {
 /// A process that is to die by its own hand.
 #[derive(Clone, Debug)]
 struct Armed {
-    /// As the journal names it.
+    /// The name in the journal.
     name: String,
     variable: String,
 }
@@ -90,7 +90,7 @@ impl House {
             token: stack.shop.token.clone(),
             rare,
             journal: Journal::create(folder),
-            // A client gives up before it has waited for ever.
+            // A client gives up after a bounded time.
             http: reqwest::Client::builder()
                 .timeout(Duration::from_secs(12))
                 .pool_idle_timeout(Duration::from_secs(3))
@@ -105,7 +105,7 @@ impl House {
         }
     }
 
-    /// Starts again what has ended, for ever. Whoever died at a crash point is counted.
+    /// Restarts every process that has ended, until the run is over, and counts those that died at a crash point.
     pub async fn supervise(&self) {
         for look in 0_u64.. {
             if look.is_multiple_of(FUND_EVERY) && self.is_reorganised() {
@@ -155,7 +155,7 @@ impl House {
         }
     }
 
-    /// Whoever of them still waits for its death gets another life.
+    /// Restarts the instances that still wait for their crash point.
     pub async fn disarm(&self, service: Service) {
         let mut stack = self.stack.lock().await;
         for instance in both(service) {
@@ -172,7 +172,7 @@ impl House {
         self.stack.lock().await.kill(instance);
     }
 
-    /// It does not die at a crash point any more.
+    /// Disarms this instance.
     pub fn forget(&self, instance: Instance) {
         self.armed.lock().unwrap().remove(&instance);
     }
@@ -188,7 +188,7 @@ impl House {
         let _ = self.ask("eth_sendTransaction", call).await;
     }
 
-    /// The same, of a call that gives somebody money: it is made again after a reorganisation.
+    /// Like the call above, for a call that gives money: it is repeated after a reorg.
     pub async fn fund(&self, input: Bytes) {
         self.fundings.lock().unwrap().push((Instant::now(), input.clone()));
         self.submit(input).await;
@@ -202,7 +202,7 @@ impl House {
         }
     }
 
-    /// Whether a payment that is minted may be out of the chain now.
+    /// Returns `true` if a minted payment may be out of the chain now.
     pub fn is_reorganised(&self) -> bool {
         self.reorganised_until.lock().unwrap().is_some_and(|until| Instant::now() < until)
     }
@@ -221,7 +221,6 @@ impl House {
     /// # Errors
     /// Its own.
     pub async fn ask(&self, method: &'static str, params: Value) -> Result<Value, String> {
-        use alloy::providers::Provider;
-        self.chain.provider.raw_request(method.into(), params).await.map_err(|e| e.to_string())
+        self.chain.node.ask(method, params).await.map_err(|e| e.to_string())
     }
 }

@@ -1,4 +1,4 @@
-//! What the load and its listeners saw, and what went wrong: JSON lines for the auditor, written as they happen.
+//! Record of the load, its listeners and the faults: JSON lines for the auditor, written immediately.
 
 use harness::journal::{fired_line, now};
 use serde_json::Value;

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Who has heard nothing for so long has heard everything, once the run is over.
+/// After this silence, once the run is over, a listener has received everything.
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// Before a client tries the other instance.
 const RECONNECT: Duration = Duration::from_millis(200);
 
-/// What it took to hear everything.
+/// The reconnections that a listener needed.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Heard {
     pub connections: usize,

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 /// Payers with money; each has a few orders under way at a time.
 pub const PAYERS: usize = 100;
 
-/// What each of them has: enough for every order of a long run.
+/// Money of each payer: enough for every order of a long run.
 pub const WEALTH: u64 = 20 * DOLLAR;
 
 /// A client gives up after this, and never knows.
@@ -33,7 +33,7 @@ const WARM: usize = 40;
 /// Between two orders when all that were asked for are made, but not everything has gone wrong yet.
 const TRICKLE: Duration = Duration::from_millis(300);
 
-/// What people do, and how many in a hundred do it. The others simply buy.
+/// Kinds of purchases, with their percentage. The others are plain.
 const MANNERS: [(Manner, u8); 10] = [
     (Manner::SentTwice, 6),
     (Manner::AnewUnderKey, 6),
@@ -53,7 +53,7 @@ enum Manner {
     Plain,
     /// With a v1 header.
     FirstGeneration,
-    /// The same header to both instances at once.
+    /// One header to both instances concurrently.
     SentTwice,
     /// The whole purchase again, newly signed, under the same `Idempotency-Key`.
     AnewUnderKey,
@@ -65,7 +65,7 @@ enum Manner {
     Cancelled,
     /// Somebody else submits the authorization.
     ThirdParty,
-    /// Of a token that is soon sold out.
+    /// A purchase of a token that is soon sold out.
     Rare,
     /// A header that nobody can read.
     Garbled,
@@ -73,13 +73,13 @@ enum Manner {
     WrongPrice,
 }
 
-/// What the load came to.
+/// The result of the load.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sold {
     pub purchases: usize,
     pub accepted: usize,
     pub refused: usize,
-    /// Nobody answered in time.
+    /// No instance answered in time.
     pub unknown: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What will go wrong, and in which order: a pure function of the seed.
+//! The blows and their order: a pure function of the seed.
 
 use crate::blow::{ALL, Blow, Track};
 use rand::rngs::StdRng;
@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Between two steps, milliseconds: long enough for work to be under way again, short enough to meet what is not over.
 const PAUSE_MS: std::ops::Range<u64> = 300..1_500;
 
-/// What a step takes beside its own time: processes start, servers come back.
+/// Duration of a step beside its own time: processes start, servers come back.
 const OVERHEAD: Duration = Duration::from_millis(1_500);
 
 /// One thing that goes wrong.
@@ -20,7 +20,7 @@ pub struct Step {
     pub pause: Duration,
     /// How long the fault stands, where it is one that stands.
     pub lasts: Duration,
-    /// What else is left to chance: which instance, which provider, how deep, at which pass.
+    /// Other random choices: instance, provider, depth, pass.
     pub dice: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What a run came to, as a line for the campaign and as text for people.
+//! The result of a run, as a line for the campaign and as text.
 
 use crate::blow::{ALL, Blow, Track};
 use crate::closing::{Closed, Verdict};
@@ -19,7 +19,7 @@ pub struct Report {
     pub seed: u64,
     pub green: bool,
     pub red: Vec<String>,
-    /// What the runner itself found wrong.
+    /// Faults that the runner itself found.
     pub found: Vec<String>,
     pub purchases: usize,
     pub accepted: usize,
@@ -43,7 +43,7 @@ pub struct Report {
     pub audit: String,
 }
 
-/// What happened in one run.
+/// The course of one run.
 pub struct Course {
     pub sold: Sold,
     pub dealt: Vec<Dealt>,
@@ -51,7 +51,7 @@ pub struct Course {
     pub ledger: Vec<Entry>,
     pub closed: Closed,
     pub verdict: Verdict,
-    /// What the runner itself found wrong.
+    /// Faults that the runner itself found.
     pub found: Vec<String>,
     pub disturbed: Duration,
     pub took: Duration,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What is asked of a run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Ask {
     pub seed: u64,
@@ -31,7 +31,12 @@ pub async fn run(ask: &Ask, folder: &Path) -> Report {
     std::fs::write(folder.join("plan.txt"), format!("{plan:#?}\n")).unwrap();
     let house = Arc::new(House::start(ask.seed, folder).await);
     let buyers = Arc::new(house.stack.lock().await.buyers(PAYERS, WEALTH).await);
-    let genesis = journal::genesis(&house.chain, house.token.asset, &buyers).await;
+    let genesis = journal::genesis(
+        &house.chain,
+        house.token.asset,
+        &buyers.iter().map(|buyer| buyer.address).collect::<Vec<_>>(),
+    )
+    .await;
     let supervisor = {
         let house = house.clone();
         tokio::spawn(async move { house.supervise().await })
@@ -62,7 +67,7 @@ pub async fn run(ask: &Ask, folder: &Path) -> Report {
     Report::of(ask, course, |blow| house.journal.count(blow))
 }
 
-/// Of the token that everybody buys, and of three payers.
+/// Listeners of the main token and of three payers.
 fn listeners(house: &Arc<House>, buyers: &[harness::Buyer]) -> Vec<Listener> {
     let token = house.token.token;
     let of_token = ("token".to_owned(), json!({ "token": token }), format!("?token={token}"));

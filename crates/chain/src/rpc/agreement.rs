@@ -1,9 +1,9 @@
-//! When providers agree: pure.
+//! Agreement between providers, as pure functions.
 
-/// What a node says, as far as agreement is concerned.
+/// A node's answer that can be compared with another node's.
 pub(crate) trait Answer: PartialEq {
-    /// Whether an honest node that is merely behind could say so: a null, or "not deep yet". Such an answer contradicts
-    /// nobody.
+    /// Returns `true` if an honest node that merely lags could give this answer: a null, or "not deep yet". Such an
+    /// answer contradicts no other.
     fn may_lag(&self) -> bool;
 }
 
@@ -13,18 +13,18 @@ impl<T: PartialEq> Answer for Option<T> {
     }
 }
 
-/// What several answers are worth together.
+/// The result of comparing several answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Agreement {
-    /// Two say the same: this one's.
+    /// Two answers are equal; the index of one of them.
     Agreed(usize),
-    /// No two do, and lag explains it.
+    /// No two are equal, and lag explains it.
     Undecided,
-    /// No two do, and one of them is wrong (F36).
+    /// No two are equal, and one of them is wrong.
     Contradiction,
 }
 
-/// Looks for two that say the same.
+/// Searches for two equal answers.
 pub(crate) fn agreement<T: Answer>(answers: &[T]) -> Agreement {
     let twice = answers.iter().enumerate().find(|(index, answer)| answers[..*index].contains(answer));
     if let Some((index, _)) = twice {
@@ -36,7 +36,7 @@ pub(crate) fn agreement<T: Answer>(answers: &[T]) -> Agreement {
     }
 }
 
-/// The highest that two have reached: what one alone claims beyond it counts for nothing.
+/// The highest value that two have reached. A value that only one claims is ignored.
 pub(crate) fn reached_by_two<T, K: Ord>(mut answers: Vec<T>, by: impl Fn(&T) -> K) -> Option<T> {
     answers.sort_by_key(|answer| std::cmp::Reverse(by(answer)));
     (answers.len() >= 2).then(|| answers.swap_remove(1))

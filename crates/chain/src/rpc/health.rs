@@ -1,46 +1,45 @@
-//! Whether a provider is asked: pure, so that every rule is a line of a table.
+//! Health of a provider: pure, so that every rule is one row of a table.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Failures in a row after which a provider rests. One or two happen to the best.
+/// Consecutive failures after which a provider rests. One or two happen to every provider.
 const FAILURES_MAX: u32 = 3;
 
-/// The first rest; doubled as long as the provider is found unwell, up to [`REST_MAX`].
+/// The first rest. Each failed probe doubles it, up to [`REST_MAX`].
 const REST_FIRST: Duration = Duration::from_millis(500);
 
-/// A probe every ten seconds costs nobody anything.
+/// The longest rest: a probe every ten seconds costs almost nothing.
 const REST_MAX: Duration = Duration::from_secs(10);
 
-/// The longest `Retry-After` that is obeyed: who asks for more is probed after this.
+/// The longest `Retry-After` that is obeyed.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
-/// A provider this many blocks behind the others lags too far to be asked anything: 16 seconds of a chain with blocks
-/// every two.
+/// A provider this many blocks behind the others is not asked: 16 seconds of a chain with blocks every two seconds.
 const STALE_BLOCKS: u64 = 8;
 
-/// What a provider has said of its head counts this long: nobody is late for what somebody said a while ago, true or not.
+/// How long a reported head counts. An older report, true or false, makes no other provider look late.
 const TOLD_LATELY: Duration = Duration::from_secs(30);
 
-/// A head, and when it was told.
+/// A reported head, and the time of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     pub number: u64,
     pub at: Instant,
 }
 
-/// How badly a call went.
+/// The kind of a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// No usable answer.
     Unusable,
-    /// It asks for a pause, perhaps of this length.
+    /// The provider asks for a pause, possibly of a given length.
     Limited(Option<Duration>),
-    /// It must not be asked before it was checked: never seen yet, far behind, or of another chain.
+    /// The provider must be checked before it is asked: never seen yet, far behind, or of another chain.
     Unfit,
 }
 
-/// Well: asked. Resting: not asked, by anybody, until a probe finds it well again.
+/// Health of a provider. `Well`: it is asked. `Resting`: only the probe asks it, until it is well again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
     Well { failures: u32 },
@@ -52,15 +51,15 @@ impl Health {
         matches!(self, Self::Well { .. })
     }
 
-    /// A call was answered. Only a probe ends a rest.
+    /// Records an answered call. Only a probe ends a rest.
     pub(crate) fn succeeded(&mut self) {
         if let Self::Well { failures } = self {
             *failures = 0;
         }
     }
 
-    /// A call failed; true when a rest begins with it. An only provider is not rested for bad answers, since there is
-    /// nobody to ask instead; when it asks for a pause it gets one.
+    /// Records a failed call, and returns `true` if a rest begins. An only provider does not rest after bad answers,
+    /// because there is no other to ask. It rests if it asks for a pause.
     pub(crate) fn failed(&mut self, failure: Failure, alone: bool, now: Instant) -> bool {
         let Self::Well { failures } = self else { return false };
         *failures = failures.saturating_add(1);
@@ -74,14 +73,14 @@ impl Health {
         rests
     }
 
-    /// The probe went wrong: on with the rest, longer.
+    /// Records a failed probe and prolongs the rest.
     pub(crate) fn still_unwell(&mut self, failure: Failure, now: Instant) {
         if let Self::Resting { pause, .. } = self {
             *self = rest(failure, pause.saturating_mul(2).min(REST_MAX), now);
         }
     }
 
-    /// The probe went well.
+    /// Records a successful probe.
     pub(crate) fn recovered(&mut self) {
         *self = Self::Well { failures: 0 };
     }
@@ -95,8 +94,8 @@ fn rest(failure: Failure, pause: Duration, now: Instant) -> Health {
     Health::Resting { until: now + asked_for.max(pause), pause }
 }
 
-/// The head that the others are held against: with three or more the second highest, so that one that lies makes nobody
-/// look late; with two the higher. Those who rest have none.
+/// The head with which providers are compared. With three or more it is the second highest, so that one liar makes no
+/// other look late; with two it is the higher. Resting providers are left out.
 fn reference(heads: &[Option<Told>], now: Instant) -> Option<u64> {
     let lately = heads.iter().flatten().filter(|told| now.saturating_duration_since(told.at) <= TOLD_LATELY);
     let mut known: Vec<u64> = lately.map(|told| told.number).collect();
@@ -104,7 +103,7 @@ fn reference(heads: &[Option<Told>], now: Instant) -> Option<u64> {
     known.get(usize::from(known.len() >= 3)).copied()
 }
 
-/// Whether a provider whose head is `own` lags too far behind `heads`.
+/// Returns `true` if a provider whose head is `own` lags too far behind `heads`.
 pub(crate) fn is_stale(own: u64, heads: &[Option<Told>], now: Instant) -> bool {
     reference(heads, now).is_some_and(|reference| own.saturating_add(STALE_BLOCKS) < reference)
 }
@@ -128,7 +127,7 @@ mod tests {
             (&[Limited(Some(seconds(0)))], false, Some(REST_FIRST)),
             (&[Limited(None)], false, Some(REST_FIRST)),
             (&[Unfit], false, Some(REST_FIRST)),
-            // While it rests, nothing makes the rest shorter or longer: those calls were on their way before.
+            // While it rests, no call makes the rest shorter or longer: such calls were sent before.
             (&[Limited(Some(seconds(7))), Unusable, Limited(None)], false, Some(seconds(7))),
         ];
         for (failures, alone, expected) in cases {
@@ -178,7 +177,7 @@ mod tests {
             (100, &[Some(100), Some(109)], true),
             (100, &[Some(100), None], false),
             (100, &[None, None], false),
-            // One that claims to be far ahead makes nobody late, where a third one is there.
+            // One that claims to be far ahead makes no other late if there is a third.
             (100, &[Some(100), Some(101), Some(9_000)], false),
             (100, &[Some(100), Some(120), Some(121)], true),
             (100, &[], false),
@@ -188,7 +187,7 @@ mod tests {
             let told = |at| -> Vec<_> { heads.iter().map(|head| head.map(|number| Told { number, at })).collect() };
             assert_eq!(is_stale(own, &told(now), now), expected, "{own} {heads:?}");
             let later = now + TOLD_LATELY + Duration::from_secs(1);
-            assert!(!is_stale(own, &told(now), later), "{own} {heads:?}: nobody has said anything lately");
+            assert!(!is_stale(own, &told(now), later), "{own} {heads:?}: no head was reported lately");
         }
     }
 }

@@ -1,11 +1,13 @@
-//! The providers, and how many of them must say the same. Every call to a node goes through here.
+//! The providers, and the number of them that must agree. Every call to a node goes through this module.
 //!
-//! [`Providers::one`] asks one, and the next where it does not answer: for what only steers. [`Providers::agreed`] asks
-//! two, and answers with what both say: for what settles money. [`Providers::everyone`] asks all, [`Providers::two_or_more`] all and at least two. With a single
-//! provider they are the same. Which question is asked how: ARCHITECTURE, section 7.
+//! [`Providers::one`] asks one provider, and the next if it does not answer: for decisions that can be corrected later.
+//! [`Providers::agreed`] asks until two answers are equal: for everything that settles money. [`Providers::everyone`]
+//! asks all, [`Providers::two_or_more`] asks all and needs two answers. With a single provider they are the same. The
+//! README of this crate lists which question is asked in which way.
 
 mod agreement;
 mod health;
+mod http;
 mod node;
 mod provider;
 mod providers;

@@ -1,4 +1,4 @@
-//! What one node says. Every answer is checked for its form, and none is believed for being the only one.
+//! One node's answers. Their form is checked here; whether a single answer is enough is decided by the caller.
 
 use crate::account::Presence;
 use crate::error::{ChainError, null, refused};
@@ -15,14 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Of a transaction, where it is.
+/// The block of a transaction.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Place {
     block_hash: Option<B256>,
 }
 
-/// Of a block, whose transactions are in it.
+/// The transactions of a block.
 #[derive(Deserialize)]
 struct Content {
     transactions: Vec<Sent>,
@@ -35,7 +35,7 @@ struct Sent {
     nonce: U64,
 }
 
-/// A provider, and how long each call to it may take.
+/// A provider, and the time limit of each call to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     provider: Arc<Provider>,
@@ -47,14 +47,14 @@ impl Node {
         Self { provider, patience }
     }
 
-    /// The latest block, never one before what this node has called the latest already (F34).
+    /// The latest block. Refuses a block below one that this node has already reported as its latest.
     pub(crate) async fn head(&self) -> Result<Head, ChainError> {
         let asked = Instant::now();
         let head = self.block(BlockNumberOrTag::Latest).await?.ok_or_else(|| null("eth_getBlockByNumber"))?;
         if self.provider.is_onward(head.block.number, asked) { Ok(head) } else { Err(self.behind(head)) }
     }
 
-    /// `head`, its own latest block, unless that is far behind what the others have said.
+    /// Returns `head`, this node's latest block, unless it is far behind the heads of the others.
     pub(crate) fn up_to_date(&self, head: Head) -> Result<Head, ChainError> {
         if self.provider.keeps_up(head.block.number) { Ok(head) } else { Err(self.behind(head)) }
     }
@@ -64,7 +64,7 @@ impl Node {
         ChainError::transient("eth_getBlockByNumber", cause)
     }
 
-    /// A block's header; none where this node does not have it.
+    /// A block's header. `None` if this node does not have it.
     pub(crate) async fn block(&self, which: BlockNumberOrTag) -> Result<Option<Head>, ChainError> {
         let header: Option<Header> = self.ask("eth_getBlockByNumber", (which, false)).await?;
         Ok(header.map(|header| Head {
@@ -75,13 +75,13 @@ impl Node {
         }))
     }
 
-    /// Whether `block` stands on the chain that this node follows. False also while it does not have it.
+    /// Returns `true` if `block` is on the chain that this node follows. Also `false` while it does not have the block.
     pub(crate) async fn has(&self, block: BlockRef) -> Result<bool, ChainError> {
         let found = self.block(BlockNumberOrTag::Number(block.number)).await?;
         Ok(found.is_some_and(|found| found.block == block))
     }
 
-    /// The receipt, where the transaction is in a block.
+    /// The receipt, if the transaction is in a block.
     pub(crate) async fn receipt(&self, hash: B256) -> Result<Option<Included>, ChainError> {
         let operation = "eth_getTransactionReceipt";
         let receipt: Option<TransactionReceipt> = self.ask(operation, (hash,)).await?;
@@ -110,18 +110,18 @@ impl Node {
         Ok(nonce.to())
     }
 
-    /// The account's money after the latest block, wei.
+    /// The account's balance after the latest block, wei.
     pub(crate) async fn balance(&self, account: Address) -> Result<u128, ChainError> {
         let balance: U256 = self.ask("eth_getBalance", (account, BlockNumberOrTag::Latest)).await?;
         Ok(balance.saturating_to())
     }
 
-    /// Hands signed bytes over.
+    /// Sends signed bytes.
     pub(crate) async fn send(&self, raw: &Bytes) -> Result<B256, ChainError> {
         self.ask("eth_sendRawTransaction", (raw,)).await
     }
 
-    /// What it has of a transaction.
+    /// The place of a transaction at this node.
     pub(crate) async fn presence(&self, hash: B256) -> Result<Presence, ChainError> {
         let found: Option<Place> = self.ask("eth_getTransactionByHash", (hash,)).await?;
         Ok(match found {
@@ -131,8 +131,8 @@ impl Node {
         })
     }
 
-    /// The transaction with which `account` used `nonce`, searched from block `from` down to `to`; none where it is in none
-    /// of them.
+    /// The transaction with which `account` used `nonce`, searched from block `from` down to `to`. `None` if it is in
+    /// none of them.
     pub(crate) async fn user(
         &self,
         account: Address,
@@ -147,7 +147,7 @@ impl Node {
             let own = block.transactions.iter().filter(|tx| tx.from == account);
             match own.min_by_key(|tx| tx.nonce.abs_diff(U64::from(nonce))) {
                 Some(tx) if tx.nonce.to::<u64>() == nonce => return Ok(Some(tx.hash)),
-                // Nonces are used in order: it is in no block below.
+                // Nonces are used in order, so it is in no lower block.
                 Some(tx) if tx.nonce.to::<u64>() < nonce => return Ok(None),
                 Some(_) | None => {}
             }
@@ -155,14 +155,15 @@ impl Node {
         Ok(None)
     }
 
-    /// The tip that it suggests, wei a gas.
+    /// The tip that the node suggests, wei per gas.
     pub(crate) async fn tip(&self) -> Result<u128, ChainError> {
-        // Read whole: more than 128 bits is a broken oracle's, not no answer, for which the lane would wait (F51).
+        // Parsed as 256 bits. A value above 128 bits comes from a broken oracle, and is clamped; as an error it would
+        // stop the lane.
         let tip: U256 = self.ask("eth_maxPriorityFeePerGas", ()).await?;
         Ok(tip.saturating_to())
     }
 
-    /// What it calls itself.
+    /// The node's client version.
     pub(crate) async fn version(&self) -> Result<String, ChainError> {
         self.ask("web3_clientVersion", ()).await
     }

@@ -2,6 +2,7 @@
 
 use crate::connect::Asset;
 use crate::rpc::health::{Failure, Health, Told, is_stale};
+use crate::rpc::http::Http;
 use crate::rpc::url::RpcUrl;
 use crate::rpc::wire::{self, Fault, Refusal};
 use alloy::primitives::{B256, Bytes, U64};
@@ -18,13 +19,13 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// Calls under way at once to one provider: one that hangs takes no place from the others.
+/// Maximum number of concurrent calls to one provider, so that a hanging provider takes no capacity from the others.
 const IN_FLIGHT_MAX: usize = 32;
 
-/// A probe has this long for each of its calls.
+/// Time limit of each call of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every provider must serve.
+/// The chain and asset that every provider must serve.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub chain_id: u64,
@@ -33,12 +34,12 @@ pub(crate) struct Terms {
     pub separator: B256,
 }
 
-/// Why a provider is not fit to be asked.
+/// The reason why a provider is not asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
-    /// No answer, and how badly it went.
+    /// No usable answer, and the kind of the failure.
     Silent(String, Failure),
-    /// Another chain or another asset: a mistake of the configuration.
+    /// Another chain or another asset: a mistake in the configuration.
     Wrong(String),
     /// Far behind the others.
     Stale(String),
@@ -59,18 +60,18 @@ impl Unfit {
     }
 }
 
-/// The head that each provider has told last; none of who rests.
+/// The head that each provider reported last. `None` for resting providers.
 pub(crate) type Heads = Arc<Mutex<Vec<Option<Told>>>>;
 
 /// A provider.
 #[derive(Debug)]
 pub(crate) struct Provider {
     index: usize,
-    /// The only one that is configured.
+    /// `true` if it is the only configured provider.
     alone: bool,
     url: RpcUrl,
     terms: Terms,
-    http: reqwest::Client,
+    http: Http,
     ids: AtomicU64,
     rate: Option<DefaultDirectRateLimiter>,
     places: Semaphore,
@@ -79,13 +80,7 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
-    pub(crate) fn new(
-        (index, url): (usize, RpcUrl),
-        http: reqwest::Client,
-        rate: u32,
-        terms: Terms,
-        heads: Heads,
-    ) -> Self {
+    pub(crate) fn new((index, url): (usize, RpcUrl), http: Http, rate: u32, terms: Terms, heads: Heads) -> Self {
         let alone = lock(&heads).len() == 1;
         let rate = NonZeroU32::new(rate).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
         let health = Mutex::new(Health::Well { failures: 0 });
@@ -93,7 +88,7 @@ impl Provider {
         Self { index, alone, url, terms, http, ids, rate, places, health, heads }
     }
 
-    /// Its host, for logs and errors.
+    /// The host, for logs and errors.
     pub(crate) fn name(&self) -> String {
         self.url.to_string()
     }
@@ -102,7 +97,8 @@ impl Provider {
         lock(&self.health).is_well()
     }
 
-    /// Asks within `patience`, waiting for the rate and for a place, unless it rests. Health hears how it went.
+    /// Asks within `patience`, which includes waiting for the rate limit and for a permit. Fails if the provider rests.
+    /// Updates its health.
     pub(crate) async fn ask<T: DeserializeOwned>(
         self: &Arc<Self>,
         method: &'static str,
@@ -116,12 +112,16 @@ impl Provider {
             }
             self.places.acquire().await
         };
-        // What is waited for here is our own doing, and says nothing of the provider.
+        // This wait is caused by our own limits and says nothing about the provider.
         let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, waiting).await else {
-            return Err(format!("{}: no place within {} ms", self.url, patience.as_millis()));
+            return Err(format!(
+                "{}: no call was possible within {} ms: too many are under way",
+                self.url,
+                patience.as_millis()
+            ));
         };
         if !self.is_well() {
-            return Err(format!("{} rests", self.url));
+            return Err(format!("{} is resting after failures", self.url));
         }
         let answer = tokio::time::timeout_at(deadline, self.exchange(method, params)).await;
         let answer = answer.unwrap_or(Err(Fault::Late(patience))).and_then(|answer| match answer {
@@ -146,7 +146,7 @@ impl Provider {
         wire::ask(&self.http, &self.url, id, method, params).await
     }
 
-    /// It must not be asked until it was checked.
+    /// Stops the use of this provider until it has passed a check.
     pub(crate) fn unfit(self: &Arc<Self>, why: &Unfit) {
         let failure = match why.failure() {
             Failure::Limited(retry_after) => Failure::Limited(retry_after),
@@ -163,8 +163,9 @@ impl Provider {
         }
     }
 
-    /// Notes what it says is the latest block. False: it has gone back since it was asked (F34), and is not counted until
-    /// it has caught up with itself; if far, it rests, and what it said before is forgotten. An only provider is believed.
+    /// Records the provider's latest block. Returns `false` if the block is below the one that was reported before the
+    /// question was asked; it is then ignored until the provider has caught up with itself. If it is far below, the
+    /// provider rests and the earlier report is forgotten. An only provider is always believed.
     pub(crate) fn is_onward(self: &Arc<Self>, number: u64, asked: Instant) -> bool {
         if self.alone {
             return true;
@@ -177,16 +178,17 @@ impl Provider {
             if let Some(head) = heads.get_mut(self.index) {
                 *head = Some(Told { number: own, at: now });
             }
-            // Answers to two who ask at once may overtake each other: that is no going back.
+            // Answers to two concurrent questions may overtake each other, which is no step back.
             before.filter(|before| before.at < asked)
         };
         if is_stale(number, &[before], now) {
-            self.unfit(&Unfit::Stale(format!("{}: its latest block has gone back to {number}", self.url)));
+            self.unfit(&Unfit::Stale(format!("{}: its latest block went back to {number}", self.url)));
         }
         before.is_none_or(|before| number >= before.number)
     }
 
-    /// Holds its latest block against what the others have said. False: it lags far, and rests from now on.
+    /// Compares the provider's latest block with the heads of the others. Returns `false` if it lags far; it rests from
+    /// then on.
     pub(crate) fn keeps_up(self: &Arc<Self>, number: u64) -> bool {
         let stale = !self.alone && is_stale(number, &lock(&self.heads), Instant::now());
         if stale {
@@ -201,7 +203,8 @@ impl Provider {
         }
     }
 
-    /// Chain id, the asset's EIP-712 domain (F37), and that it does not lag. Goes past health, which it decides.
+    /// Checks the chain id, the asset's EIP-712 domain, and that the provider does not lag. Ignores health, which
+    /// depends on the result.
     pub(crate) async fn check(&self) -> Result<(), Unfit> {
         let Terms { chain_id, asset, separator } = &self.terms;
         let found = self.probe_for::<U64>("eth_chainId", json!([])).await?.to::<u64>();
@@ -213,7 +216,7 @@ impl Provider {
         let call = json!([{ "to": asset.address, "input": input }, "latest"]);
         if self.probe_for::<Bytes>("eth_call", call).await?.as_ref() != separator.as_slice() {
             return Err(Unfit::Wrong(format!(
-                "ASSET_ADDRESS, ASSET_NAME, ASSET_VERSION: the contract at {} does not sign as {:?} version {:?} at {}",
+                "ASSET_ADDRESS, ASSET_NAME, ASSET_VERSION: the contract at {} does not have the EIP-712 domain {:?} version {:?} at {}",
                 asset.address, asset.name, asset.version, self.url
             )));
         }
@@ -241,7 +244,8 @@ impl Provider {
     }
 }
 
-/// Half-open: while a provider rests this is the only one who asks it. Ends with the rest, or with the provider.
+/// Probes a resting provider (half-open circuit breaker): no other call reaches it meanwhile. Ends with the rest or
+/// with the provider.
 async fn probe(provider: Weak<Provider>) {
     loop {
         let until = match provider.upgrade().map(|provider| lock(&provider.health).clone()) {
@@ -284,7 +288,7 @@ fn typed<T: DeserializeOwned>(raw: &RawValue) -> Result<T, Fault> {
     serde_json::from_str(raw.get()).map_err(|e| Fault::Shape(crate::error::clip(&e.to_string())))
 }
 
-/// No holder panics, and what is inside is whole at every moment.
+/// Locks a mutex. Poisoning is ignored: no holder panics, and the content is consistent at every moment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,8 @@
-//! All providers: who is asked, how many, and what their answers are worth together.
+//! All providers: which of them are asked, how many, and how their answers are combined.
 
 use crate::error::{ChainError, clip, null};
 use crate::rpc::agreement::{Agreement, Answer, agreement, reached_by_two};
+use crate::rpc::http::Http;
 use crate::rpc::node::Node;
 use crate::rpc::provider::{Heads, Provider, Terms, Unfit};
 use crate::rpc::url::RpcUrl;
@@ -13,10 +14,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A node stalls while it executes a block (measured: 1.1 s p99 under load). A time-out is never "not sent".
+/// Time limit of a call with its failovers. A node stalls while it executes a block (measured: 1.1 s p99 under load). A
+/// time-out never means "not sent".
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What one of several may take where all or two are asked at once. After three such times it rests.
+/// Time limit of one provider where two or all are asked concurrently. After three time-outs it rests.
 const SHARE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One or more providers of one chain. Cheap to clone.
@@ -24,19 +26,17 @@ const SHARE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Providers(Arc<[Arc<Provider>]>);
 
 impl Providers {
-    /// Checks every provider (F37). One that does not answer rests and is checked before it is used, as long as another
+    /// Checks every provider. One that does not answer rests and is checked before its first use, as long as another
     /// one answers.
     ///
     /// # Errors
-    /// `Misconfigured` when one serves something else, `Transient` when none answers.
+    /// `Misconfigured` if one serves another chain or asset, `Transient` if none answers.
     pub(crate) async fn connect(urls: &[RpcUrl], rate: u32, terms: &Terms) -> Result<Self, ChainError> {
         if urls.iter().enumerate().any(|(index, url)| urls[..index].contains(url)) {
-            // One provider that agrees with itself agrees with nobody.
+            // A provider's agreement with itself is worth nothing.
             return Err(ChainError::Misconfigured("RPC_URL names the same provider twice".to_owned()));
         }
-        // A redirect would send the question, and its key, somewhere that nobody configured.
-        let http = reqwest::Client::builder().timeout(CALL_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
-        let http = http.map_err(|e| ChainError::Misconfigured(format!("RPC_URL: no HTTP client: {e}")))?;
+        let http = Http::new(urls).map_err(|e| ChainError::Misconfigured(format!("RPC_URL: no HTTP client: {e}")))?;
         let heads: Heads = Arc::new(Mutex::new(vec![None; urls.len()]));
         let provider = |numbered| Arc::new(Provider::new(numbered, http.clone(), rate, terms.clone(), heads.clone()));
         let providers: Arc<[Arc<Provider>]> = urls.iter().cloned().enumerate().map(provider).collect();
@@ -59,16 +59,16 @@ impl Providers {
         }
     }
 
-    /// Whether there is nobody else to ask.
+    /// Returns `true` if only one provider is configured.
     pub(crate) fn alone(&self) -> bool {
         self.0.len() == 1
     }
 
-    /// Asks one; where it gives no usable answer the next, all within the call's time-out. In the order of the
-    /// configuration, so the first is the one that is used.
+    /// Asks one provider, and the next if it gives no usable answer, all within the call's time limit. They are asked
+    /// in the order of the configuration.
     ///
     /// # Errors
-    /// The answer's own `Refused`; `Transient` when nobody answers.
+    /// The answer's own `Refused`. `Transient` if none answers.
     pub(crate) async fn one<T, F: Future<Output = Result<T, ChainError>>>(
         &self,
         operation: &'static str,
@@ -88,11 +88,11 @@ impl Providers {
         Err(last)
     }
 
-    /// Asks two, and further ones as long as no two say the same; answers with what two say. Each is asked the whole
-    /// question, so that an answer is one node's word from beginning to end.
+    /// Asks two providers, and further ones until two answers are equal. Each is asked the whole question, so that an
+    /// answer comes from one node from beginning to end.
     ///
     /// # Errors
-    /// `Transient`: no two agree, or fewer than two answer. That they contradict each other is logged (F36).
+    /// `Transient` if no two agree, or fewer than two answer. A contradiction is logged.
     pub(crate) async fn agreed<T: Answer + Debug, F: Future<Output = Result<T, ChainError>>>(
         &self,
         operation: &'static str,
@@ -130,11 +130,11 @@ impl Providers {
         if agreement(&answers) == Agreement::Contradiction {
             alarm(operation, &names, &answers, None);
         }
-        let cause = format!("{} do not say the same", names.join(" and "));
+        let cause = format!("{} disagree", names.join(" and "));
         Err(ChainError::transient(operation, cause))
     }
 
-    /// Asks all at once, until one answer is `enough`. The others are asked to the end all the same.
+    /// Asks all concurrently, until one answer is `enough`. The other calls run to their end.
     pub(crate) async fn everyone<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
         ask: impl Fn(Node) -> F,
@@ -153,10 +153,10 @@ impl Providers {
         answers
     }
 
-    /// What everybody says who answers, where at least two do.
+    /// The answers of all providers, at least two.
     ///
     /// # Errors
-    /// `Transient`.
+    /// `Transient` if fewer than two answer.
     pub(crate) async fn two_or_more<T: Send + 'static, F>(
         &self,
         operation: &'static str,
@@ -176,7 +176,7 @@ impl Providers {
         if answers.len() < 2 { Err(last) } else { Ok(answers) }
     }
 
-    /// The highest that two have reached, by `height`: what one alone claims beyond it counts for nothing.
+    /// The highest answer, by `height`, that two have reached. A value that only one claims is ignored.
     ///
     /// # Errors
     /// `Transient`.
@@ -207,11 +207,12 @@ impl Providers {
     fn too_few(&self) -> String {
         let resting: Vec<String> =
             self.0.iter().filter(|provider| !provider.is_well()).map(|provider| provider.name()).collect();
-        format!("{} of {} providers rest: {}", resting.len(), self.0.len(), resting.join(", "))
+        format!("{} of {} providers are resting: {}", resting.len(), self.0.len(), resting.join(", "))
     }
 }
 
-/// Somebody does not tell the truth: a person must know who. `agreed` is what two say, where two say the same.
+/// Logs which providers contradict the others, because an operator must know. `agreed`: index of the answer on which
+/// two agree, if any.
 fn alarm<T: Answer + Debug>(operation: &str, names: &[String], answers: &[T], agreed: Option<usize>) {
     let agreed = agreed.and_then(|index| answers.get(index));
     for (provider, answer) in names.iter().zip(answers) {

@@ -1,36 +1,74 @@
-//! Where a provider is. Its path and query may hold an API key, so only its host is ever shown.
+//! The URL of a provider. Its path and query may hold an API key, so only its host is ever shown.
 
-use reqwest::Url;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hyper::Uri;
+use hyper::header::HeaderValue;
+use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::str::FromStr;
+use url::Url;
 
-/// URL of a node's HTTP JSON-RPC. Printed, it is host and port.
+/// URL of a node's HTTP JSON-RPC. It prints as host and port.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RpcUrl(Url);
+pub struct RpcUrl {
+    url: Url,
+    /// The URL without user and password.
+    uri: Uri,
+    /// User and password, as the header that carries them.
+    credentials: Option<HeaderValue>,
+}
 
 impl RpcUrl {
-    pub(crate) fn get(&self) -> &Url {
-        &self.0
+    /// Where to send a question.
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.uri
     }
+
+    /// The value of the header `Authorization`, if the URL names a user.
+    pub(crate) fn credentials(&self) -> Option<&HeaderValue> {
+        self.credentials.as_ref()
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+}
+
+/// User and password of `url` for HTTP's Basic scheme; `None` if it has neither.
+fn basic(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let mut value: HeaderValue = format!("Basic {}", BASE64_STANDARD.encode(pair)).parse().ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 impl FromStr for RpcUrl {
     type Err = String;
 
-    /// The error never repeats the text.
+    /// Parses the URL. The error never contains the text.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url: Url = text.parse().map_err(|e| format!("no URL ({e})"))?;
+        let url: Url = text.parse().map_err(|e| format!("not a URL ({e})"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err("no http or https URL with a host".to_owned());
+            return Err("not an http or https URL with a host".to_owned());
         }
-        Ok(Self(url))
+        let mut bare = url.clone();
+        // Both fail only for a URL without a host.
+        let _ = (bare.set_username(""), bare.set_password(None));
+        let uri = bare.as_str().parse().map_err(|_| "no URL that HTTP can send to")?;
+        Ok(Self { credentials: basic(&url), uri, url })
     }
 }
 
 impl fmt::Display for RpcUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.host_str().unwrap_or_default())?;
-        self.0.port().map_or(Ok(()), |port| write!(f, ":{port}"))
+        f.write_str(self.url.host_str().unwrap_or_default())?;
+        self.url.port().map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 
@@ -55,6 +93,10 @@ mod tests {
             let url: RpcUrl = text.parse().unwrap();
             assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), format!("RpcUrl({shown})")));
         }
+        let with_user: RpcUrl = "https://user:s3%2Fcret@base.example:8443/v2?key=k#part".parse().unwrap();
+        assert_eq!(with_user.uri().to_string(), "https://base.example:8443/v2?key=k");
+        assert_eq!(with_user.credentials().unwrap(), "Basic dXNlcjpzMy9jcmV0");
+        assert!(!format!("{:?}", with_user.credentials()).contains("dXNl"));
         for bad in ["", "s3cret", "ws://base.example/s3cret", "http://"] {
             assert!(!bad.parse::<RpcUrl>().unwrap_err().contains("s3cret"), "{bad}");
         }

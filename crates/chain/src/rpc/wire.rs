@@ -1,45 +1,47 @@
-//! JSON-RPC over HTTP: one question, one answer, and each way of going wrong told apart (F31). Nothing is sent twice.
+//! JSON-RPC over HTTP: one question, one answer, and a name for each kind of failure. Nothing is sent twice.
 
 use crate::error::{clip, is_failed_call};
+use crate::rpc::http::Http;
 use crate::rpc::url::RpcUrl;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use http_body_util::BodyExt;
+use hyper::header::RETRY_AFTER;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::time::Duration;
 
-/// Bytes of an answer. A receipt of a hundred payments has 130 kB, a search for logs is narrow; more is an attack or a
-/// mistake, and 32 calls at once may hold as much each.
+/// Maximum size of an answer, in bytes. A receipt of a hundred payments has 130 kB, and searches for logs are narrow. A
+/// larger answer is an attack or a mistake, and 32 concurrent calls may each hold this much.
 const BODY_MAX: usize = 8 * 1024 * 1024;
 
-/// JSON-RPC codes with which providers say "not now": limits of a plan, and internal errors of a load balancer.
+/// JSON-RPC codes for temporary refusals: limits of a plan, and internal errors of a load balancer.
 const BUSY_CODES: [i64; 3] = [-32005, -32016, -32603];
 
-/// An error of the protocol: the node understood and says no.
+/// A JSON-RPC error: the node understood the question and refused.
 pub(crate) type Refusal = alloy::rpc::json_rpc::ErrorPayload;
 
-/// Why there is no usable answer. Whatever was asked may have happened all the same.
+/// The reason why there is no usable answer. The requested action may have happened all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("unreachable: {0}")]
     Unreachable(String),
     #[error("no answer within {} ms", .0.as_millis())]
     Late(Duration),
-    /// 429, with the time that it asks for.
+    /// Status 429, with the requested pause.
     #[error("too many requests")]
     Limited(Option<Duration>),
     #[error("HTTP {0}")]
     Status(u16),
     #[error("more than {BODY_MAX} bytes")]
     TooLarge,
-    #[error("the answer breaks off")]
+    #[error("the answer is truncated")]
     Truncated,
     #[error("not JSON-RPC: {0}")]
     NotJson(String),
-    #[error("the answer to another question")]
+    #[error("the answer has another id than the question")]
     WrongId,
-    #[error("not what the method answers: {0}")]
+    #[error("not a valid result of the method: {0}")]
     Shape(String),
-    #[error("not now: {0}")]
+    #[error("busy: {0}")]
     Busy(String),
 }
 
@@ -61,14 +63,14 @@ struct Answer<'a> {
     error: Option<Refusal>,
 }
 
-/// `null` is a result, and something else than none.
+/// Distinguishes a `null` result from a missing one.
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(value).map(Some)
 }
 
 /// Asks once. The inner error is the node's own refusal.
 pub(crate) async fn ask<P: Serialize>(
-    http: &reqwest::Client,
+    http: &Http,
     url: &RpcUrl,
     id: u64,
     method: &str,
@@ -76,13 +78,12 @@ pub(crate) async fn ask<P: Serialize>(
 ) -> Result<Result<Box<RawValue>, Refusal>, Fault> {
     let question = Question { jsonrpc: "2.0", id, method, params };
     let body = serde_json::to_vec(&question).map_err(|e| Fault::Shape(e.to_string()))?;
-    let request = http.post(url.get().clone()).header(CONTENT_TYPE, "application/json").body(body);
-    // Without its URL: the error would print the API key in it.
-    let mut response = request.send().await.map_err(|e| Fault::Unreachable(causes(&e.without_url())))?;
+    let response = http.post(url, body).await.map_err(|cause| Fault::Unreachable(clip(&cause)))?;
     let status = response.status().as_u16();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| Fault::Truncated)? {
+    let (mut frames, mut body) = (response.into_body(), Vec::new());
+    while let Some(frame) = frames.frame().await {
+        let Ok(chunk) = frame.map_err(|_| Fault::Truncated)?.into_data() else { continue };
         if body.len().saturating_add(chunk.len()) > BODY_MAX {
             return Err(Fault::TooLarge);
         }
@@ -91,21 +92,10 @@ pub(crate) async fn ask<P: Serialize>(
     read(status, retry_after.as_deref(), &body, id)
 }
 
-/// The whole chain of causes: "error sending request" alone says nothing.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    clip(&text)
-}
-
-/// What an answer is.
+/// Classifies an answer.
 fn read(status: u16, retry_after: Option<&str>, body: &[u8], id: u64) -> Result<Result<Box<RawValue>, Refusal>, Fault> {
     if status == 429 {
-        // Seconds; the other form, a date, is rare and read as "some time".
+        // Seconds. The other form of the header, a date, is rare and counts as a pause of unknown length.
         return Err(Fault::Limited(retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs)));
     }
     let answer = match serde_json::from_slice::<Answer<'_>>(body) {

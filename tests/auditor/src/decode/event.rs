@@ -100,7 +100,7 @@ fn aggregate<'a>(tokens: &'a [&'a str]) -> Option<(Aggregate, &'a [&'a str])> {
     let lower = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
     let address = |text: &str| Some(text).filter(|text| lower(text) && text.len() == 40)?.parse().ok();
     Some(match tokens {
-        ["orders", shard, id, rest @ ..] => {
+        ["orders", shard, id, "mint", rest @ ..] => {
             let known: Uuid = id.parse().ok()?;
             (known.to_string() == *id && id.starts_with(shard) && shard.len() == 1).then_some(())?;
             (Aggregate::Order(known), rest)
@@ -120,7 +120,7 @@ fn aggregate<'a>(tokens: &'a [&'a str]) -> Option<(Aggregate, &'a [&'a str])> {
 /// The CloudEvents `subject` of a message with these tokens.
 fn aggregate_name(tokens: &[&str]) -> String {
     match tokens {
-        ["orders", _, id, ..] => (*id).to_owned(),
+        ["orders", _, id, _, ..] => (*id).to_owned(),
         ["keys", payer, digest, ..] => format!("{payer}.{digest}"),
         ["ops", _, what] => (*what).to_owned(),
         [_, address, ..] => (*address).to_owned(),

@@ -38,14 +38,38 @@ pub struct Evidence {
 /// Waits until the run is over, then reads everything.
 ///
 /// # Errors
-/// Whatever cannot be read, or did not come to rest in time: then nothing is said about the run.
+/// Anything that cannot be read, or a run that did not come to rest in time: then nothing is said about the run.
 pub async fn collect(run: Run) -> Result<Evidence, CannotAudit> {
     let journal = Journal::read(&run.journal)?;
     let logs = run.logs.as_deref().map_or_else(|| Ok(Vec::new()), logs::read)?;
-    let rpc = Rpc::new(&run.rpc_url);
-    let ledger = Ledger::connect(&run.nats_url, &run.nats_api).await?;
-    let mut database = Database::connect(&run.database_url).await?;
+    let (rpc, ledger, mut database) = connect(&run).await?;
     quiet::wait(&run, &rpc, &ledger, &mut database).await?;
+    rest(run, journal, logs, (rpc, ledger, database)).await
+}
+
+/// Reads everything as it is now, for a caller that knows that the run is over. The journal comes from memory, and no log
+/// is read.
+///
+/// # Errors
+/// Anything that cannot be read.
+pub async fn read(run: Run, journal: Journal) -> Result<Evidence, CannotAudit> {
+    let servers = connect(&run).await?;
+    rest(run, journal, Vec::new(), servers).await
+}
+
+type Servers = (Rpc, Ledger, Database);
+
+async fn connect(run: &Run) -> Result<Servers, CannotAudit> {
+    let ledger = Ledger::connect(&run.nats_url, &run.nats_api).await?;
+    Ok((Rpc::new(&run.rpc_url), ledger, Database::connect(&run.database_url).await?))
+}
+
+async fn rest(
+    run: Run,
+    journal: Journal,
+    logs: Vec<LogFile>,
+    (rpc, ledger, mut database): Servers,
+) -> Result<Evidence, CannotAudit> {
     let stream = ledger.read_all().await?;
     let tables = database.read(&run).await?;
     let whom = books::accounts(&run, &stream, &journal);

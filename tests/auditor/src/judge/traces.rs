@@ -4,7 +4,7 @@ use crate::evidence::Evidence;
 use crate::evidence::journal::Phase;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::{Address, hex, keccak256};
-use secp256k1::{Secp256k1, SecretKey};
+use secp256k1::SecretKey;
 use std::collections::{BTreeSet, HashSet};
 
 /// A header in a log is its payment: this much of it is recognised, cut off at either end or not.
@@ -60,10 +60,9 @@ fn keys(lower: &str) -> impl Iterator<Item = Address> {
         .map(|word| word.strip_prefix("0x").unwrap_or(word))
         .filter(|word| word.len() == 64)
         .collect();
-    let secp = Secp256k1::new();
     words.into_iter().filter_map(move |word| {
         let bytes: [u8; 32] = hex::decode(word).ok()?.try_into().ok()?;
-        let public = SecretKey::from_byte_array(bytes).ok()?.public_key(&secp).serialize_uncompressed();
+        let public = SecretKey::from_secret_bytes(bytes).ok()?.public_key().serialize_uncompressed();
         Some(Address::from_slice(&keccak256(&public[1..])[12..]))
     })
 }

@@ -20,7 +20,7 @@ const OPENING: usize = 64;
 /// An event is a few hundred bytes; thousands of buffers are kept.
 const BUFFER: usize = 1_024;
 
-/// What one listener has heard: sequences, each with its time.
+/// Sequences that one listener received, each with its time.
 pub type Heard = Vec<(u64, Instant)>;
 
 /// Listeners at work.
@@ -100,7 +100,7 @@ async fn open(api: SocketAddr, path: &str) -> io::Result<BufReader<TcpStream>> {
     if status == 200 { Ok(stream) } else { Err(io::Error::other(format!("answered with {status}"))) }
 }
 
-/// What `path` is answered with, and the rest of that answer.
+/// Sends a request for `path` and returns its status and the rest of the answer.
 async fn ask(api: SocketAddr, path: &str) -> io::Result<(u16, BufReader<TcpStream>)> {
     let mut stream = TcpStream::connect(api).await?;
     stream.set_nodelay(true)?;
@@ -152,7 +152,7 @@ async fn listen(
     }
 }
 
-/// Of `id: 42`.
+/// The sequence in a line `id: 42`.
 fn sequence(line: &[u8]) -> Option<u64> {
     std::str::from_utf8(line).ok()?.strip_prefix("id:")?.trim().parse().ok()
 }

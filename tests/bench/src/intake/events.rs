@@ -113,7 +113,7 @@ async fn one_payer(sizes: &Sizes, house: &House, orders: &[PaymentRequest], repo
     news("all of one payer's orders", heard.iter().map(|heard| (heard, ids.clone())).collect(), &written, report)
 }
 
-/// What was written of which order, by sequence, and when it was acknowledged.
+/// Appended events by sequence: the order, and the time of the acknowledgement.
 type Written = HashMap<u64, (PaymentId, Instant)>;
 
 /// Writes every step of every order, `batch` orders at a time.

@@ -46,7 +46,7 @@ const WEIGHING: Duration = Duration::from_secs(1);
 /// From, and up to.
 type Window = (DateTime<Utc>, DateTime<Utc>);
 
-/// Who takes part.
+/// The installation, its payers and its offer.
 struct Stage {
     house: House,
     payers: Payers,
@@ -175,7 +175,7 @@ impl Stage {
     }
 }
 
-/// What is counted of a load that begins now.
+/// The window of counting for a load that begins now.
 fn window(time: Duration) -> Result<Window, Fatal> {
     let from = Utc::now() + TimeDelta::from_std(RAMP)?;
     Ok((from, from + TimeDelta::from_std(time)?))

@@ -3,7 +3,7 @@
 //! Its 202 means settled, ours means accepted; so ours is measured twice, to the 202 and to the mint. Both get the same
 //! requests a client would send after its 402, signed beforehand, over the same number of connections.
 
-use chain::dev::DevChain;
+use dev_chain::DevChain;
 use domain::{TokenTerms, Usdc, examples};
 use neighbours::{Anvil, AnvilOptions, Mining, Tools};
 use runtime::Fatal;
@@ -35,15 +35,15 @@ use crate::sizes::Sizes;
 
 /// Payments under way, one on each connection, each of a payer of its own.
 const CONNECTIONS: usize = 50;
-/// What both sell, atomic USDC.
+/// The price on both sides, atomic USDC.
 const CENT: Usdc = Usdc(10_000);
 /// Unmeasured payments: the just-in-time compiler has seen the path.
 const WARM_UP: usize = 500;
 /// Payments to the api alone.
 const ALONE: usize = 5_000;
-/// Blocks of the stock system's chain. Each of its payments waits for a block, so the blocks come as fast as it asks for
-/// receipts. A block per transaction (anvil's default) is no faster for it, and can leave a transaction queued for ever at
-/// 50 under way.
+/// Block time of the stock system's chain. Each of its payments waits for a block, so blocks come as fast as it asks
+/// for receipts. A block per transaction (anvil's default) is no faster, and can leave a transaction queued permanently
+/// with 50 under way.
 const PEER_BLOCK_TIME: Duration = Duration::from_millis(20);
 /// Recent states that its chain keeps: a call for the latest block may be late by some of these.
 const PEER_STATES: u32 = 64;
@@ -131,7 +131,7 @@ struct Ours {
     minted: f64,
 }
 
-/// The same of ours. The first payments meet the api alone, and warm it up for the others.
+/// Measures our own side. The first payments meet the api alone, and warm it up for the others.
 async fn ours(count: usize, report: &mut Report) -> Result<Ours, Fatal> {
     let house = House::start("peer-ours", BLOCK_TIME).await?;
     let payers = Payers::new("ours", CONNECTIONS)?;
@@ -190,7 +190,7 @@ impl Peer {
         };
         let chain = Anvil::start(&Tools::locate()?, options).await?;
         let node = DevChain::connect(&chain.rpc_url()).await?;
-        let asset = chain::dev::BASE_SEPOLIA_USDC;
+        let asset = dev_chain::BASE_SEPOLIA_USDC;
         node.etch_usdc(asset).await?;
         let payers = Payers::new("peer", CONNECTIONS)?;
         payers.fund(&node, asset).await?;
@@ -222,7 +222,7 @@ impl Peer {
 
     /// Pays `count` times. What is not answered in time is a failure: its connection is broken off.
     async fn pay(&mut self, count: usize) -> Result<Outcome, Fatal> {
-        let asset = chain::dev::BASE_SEPOLIA_USDC;
+        let asset = dev_chain::BASE_SEPOLIA_USDC;
         let sale = TokenTerms { token: OWNER, chain_id: CHAIN_ID, asset, unit_price: CENT, ..examples::terms() };
         let payments = self.payers.sign(&sale, 0, count)?;
         let shots = payments.iter().map(|payment| offer::v1(self.address, "/mint", payment, "settled")).collect();

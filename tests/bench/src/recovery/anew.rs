@@ -13,7 +13,7 @@ use crate::house::House;
 use crate::raw::Raw;
 use crate::report::{Report, Row};
 
-/// Of the rate at which events are written when the installation is as busy as it can be (P5).
+/// Target of a rebuild, as a multiple of the rate at which events are written at capacity.
 const REBUILD_TARGET: f64 = 10.0;
 /// Where the read models are rebuilt.
 const SCHEMA: &str = "rebuilt";

@@ -29,20 +29,20 @@ const SIGNED_AHEAD: usize = 64;
 /// When the next payment is made.
 #[derive(Clone, Debug)]
 pub enum Rhythm {
-    /// So many a second, at random times, answered or not.
+    /// Requests per second, at random times, answered or not.
     PerSecond(f64),
     /// One for each permit that somebody adds.
     Permitted(Arc<Semaphore>),
 }
 
-/// What is bought, and by whom.
+/// A purchase and its payer.
 pub struct Sale {
     pub payers: Arc<Payers>,
     pub terms: TokenTerms,
     pub offer: Offer,
 }
 
-/// What they were answered so far.
+/// The answers so far.
 #[derive(Clone, Debug, Default)]
 pub struct Served {
     /// Each 202: when, and by which of the apis.
@@ -59,12 +59,12 @@ pub struct Served {
 pub struct Clients {
     counter: Arc<Counter>,
     stop: CancellationToken,
-    /// Nobody waits for the end any more.
+    /// Cancelled when no task waits for the end any more.
     dropped: CancellationToken,
     work: JoinHandle<Result<(), Fatal>>,
 }
 
-/// What all of them share.
+/// State that all clients share.
 struct Counter {
     apis: Vec<SocketAddr>,
     /// Open connections to each that nobody uses now.

@@ -13,7 +13,7 @@ use crate::report::{Report, Row};
 
 /// From the start of the process, seconds.
 const TARGET_S: f64 = 2.0;
-/// What the dead held comes again after `ack_wait` (5 s); then all is as before.
+/// Pause after a kill: messages of the dead process are redelivered after `ack_wait` (5 s).
 const CALM: Duration = Duration::from_secs(7);
 
 /// Kills every process of the stage `times` times.

@@ -38,7 +38,7 @@ const UNDER_WAY: usize = 8_000;
 const RAMP: Duration = Duration::from_secs(12);
 /// Events of its own that are written for each payment.
 const EVENTS_EACH: f64 = 5.0;
-/// Of capacity, while recovery is measured: whoever comes back has work, and room to catch up.
+/// Load as a share of capacity while recovery is measured: a restarted process has work, and room to catch up.
 const SHARE: f64 = 1.0 / 3.0;
 /// Between two looks at the position.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);

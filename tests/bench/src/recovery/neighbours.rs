@@ -21,21 +21,21 @@ const AWAY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// After what was accepted before has ended, so has what was put off.
 const CALM: Duration = Duration::from_secs(7);
 
-/// Who goes away, and how.
+/// The neighbour that becomes unavailable, and how.
 #[derive(Clone, Copy, Debug)]
 enum Neighbour {
     /// Killed, and started again on its data.
     Nats,
-    /// The same.
+    /// PostgreSQL is killed.
     Postgres,
     /// Stopped as it stands, and woken: a chain in memory does not survive a kill.
     Node,
 }
 
-/// Whether an event is of a kind.
+/// Test for a kind of event.
 type IsOf = fn(Sign) -> bool;
 
-/// What everybody does, in the order of an order.
+/// The kinds of work, in the order of an order's way.
 const KINDS: [(&str, IsOf); 4] = [
     ("accepted", |sign| sign == Sign::Accepted),
     ("signed", |sign| matches!(sign, Sign::Signed(..))),
@@ -98,7 +98,7 @@ impl Stage {
         Ok(())
     }
 
-    /// It answers when this returns.
+    /// Brings the neighbour back, and returns when it answers.
     async fn come_back(&mut self, neighbour: Neighbour) -> Result<(), Fatal> {
         match neighbour {
             Neighbour::Nats => self.house.servers.nats.restart().await?,

@@ -15,7 +15,7 @@ use crate::sizes::Sizes;
 
 /// Between two kills: each of the ten processes lives for thirty seconds.
 const RHYTHM: Duration = Duration::from_secs(3);
-/// Of what is minted undisturbed.
+/// Target, as a share of the undisturbed rate of mints.
 const TARGET: f64 = 0.8;
 
 /// Measures both, one after the other, in one closed loop.

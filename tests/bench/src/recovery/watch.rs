@@ -1,5 +1,5 @@
-//! What the ledger says while things go wrong. Times are those at which nats-server stored an event, so that it does not
-//! matter when it is read here.
+//! The ledger's record during faults. Times are those at which nats-server stored an event, so the time of reading does
+//! not matter.
 
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 /// Between two looks at what was read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
-/// What has not happened by then never will.
+/// Longest wait: an event that has not come by then never comes.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// An event that shows that somebody works.
@@ -35,7 +35,7 @@ pub enum Sign {
     Minted,
 }
 
-/// What has happened so far.
+/// The events so far.
 #[derive(Debug, Default)]
 struct Past {
     /// Sequence, time, event; in order.
@@ -122,7 +122,7 @@ impl Watch {
         (past.orders.len(), past.orders.values().filter(|(_, end)| end.is_some()).count())
     }
 
-    /// Whether everything up to this sequence was read.
+    /// Returns `true` if everything up to this sequence was read.
     pub fn has_read(&self, seq: u64) -> bool {
         lock(&self.past).read.is_some_and(|(read, _)| read >= seq)
     }

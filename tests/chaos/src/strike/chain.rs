@@ -1,4 +1,4 @@
-//! What happens to the chain itself.
+//! Blows against the chain itself.
 
 use super::until;
 use crate::blow::ChainFault;
@@ -18,7 +18,7 @@ const SPIKE: &str = "0x1bf08eb000";
 /// One gwei.
 const CALM: &str = "0x3b9aca00";
 
-/// What fell out of the chain is in it again, or will never be.
+/// Time in which a transaction that fell out of the chain returns, if ever.
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// Two blocks, so that what USDC says of itself is what the new chain makes of it.

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use harness::journal::now;
 use std::time::{Duration, Instant};
 
-/// What has not struck after this, does not.
+/// Time in which a blow must strike.
 const STRUCK_WITHIN: Duration = Duration::from_secs(25);
 
 /// When a blow fell, and when everything was as it should be again.

@@ -1,4 +1,4 @@
-//! What happens to nats-server and PostgreSQL, and on the way to them.
+//! Blows against nats-server and PostgreSQL, and on the connections to them.
 
 use crate::blow::{NatsFault, PostgresFault};
 use crate::house::House;

@@ -1,5 +1,5 @@
-//! What a provider does wrong. Two are configured, before one node: with one of them wrong nothing may be decided by it,
-//! with both wrong nothing at all.
+//! Faults of a provider. Two are configured for one node. With one wrong, it may decide nothing; with both wrong,
+//! nothing may be decided.
 
 use super::until;
 use crate::blow::NodeFault;

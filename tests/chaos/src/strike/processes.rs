@@ -1,4 +1,4 @@
-//! What happens to our own processes. Each answers with how often it struck; the supervisor counts crash points itself.
+//! Blows against our own processes. Each returns how often it struck; the supervisor counts crash points.
 
 use super::{chain, until};
 use crate::house::{House, both, everyone};
@@ -13,7 +13,7 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 /// Crash points that few orders pass: the first pass kills.
 const RARE: [&str; 3] = ["C11", "C15", "C22"];
 
-/// Nobody may come by while a neighbour is away: then it is armed again.
+/// No process may reach the point while a neighbour is unavailable; then it is armed again.
 const TRIES: usize = 3;
 
 /// Between two kills of a rolling one.
@@ -76,7 +76,7 @@ pub async fn rebuild(house: &House, step: &Step) -> u64 {
     0
 }
 
-/// Who listens goes on at the other instance.
+/// Cuts the event streams; listeners continue at the other instance.
 pub async fn streams(house: &House, step: &Step) -> u64 {
     for instance in both(Service::Api) {
         house.kill(instance).await;

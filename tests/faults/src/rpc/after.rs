@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const NOWHERE: &str = "0x00000000000000000000000000000000000000000000000000000000000000ff";
 
 impl Node {
-    /// What the client gets instead; none where the rule leaves this answer alone, or has nothing to change in it.
+    /// The answer that replaces the node's. `None` if the rule leaves this answer alone or has nothing to change in it.
     pub(super) fn after(&self, id: RuleId, fault: &Fault, answer: &Value) -> Option<Reply> {
         if !applies(fault, &answer["result"]) {
             return None;
@@ -30,7 +30,7 @@ impl Node {
     }
 }
 
-/// Whether there is something to be changed in this result.
+/// Returns `true` if this result has something to change.
 fn applies(fault: &Fault, result: &Value) -> bool {
     match fault {
         Fault::Null | Fault::LyingReceipt(_) => !result.is_null(),

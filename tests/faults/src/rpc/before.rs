@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 /// Geth's code for what its pool refuses.
 const POOL_REFUSES: i64 = -32_000;
 
-/// What geth and providers answer to a search that is too wide.
+/// Error code of geth and providers for a search that is too wide.
 const TOO_WIDE: i64 = -32_602;
 
-/// What becomes of a request.
+/// The treatment of a request.
 pub(super) enum Before<'a> {
     /// The rule leaves it alone.
     Goes,

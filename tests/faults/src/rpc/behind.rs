@@ -13,7 +13,7 @@ const STATE: [(&str, usize); 6] = [
     ("eth_getStorageAt", 2),
 ];
 
-/// The answer of `upstream` as it was `blocks` ago; none where its head makes no difference.
+/// The answer of `upstream` as it was `blocks` ago. `None` if its head makes no difference.
 pub(super) async fn answer(upstream: &Upstream, request: &Value, blocks: u64) -> Option<Value> {
     let head = number(&upstream.result("eth_blockNumber", json!([])).await?)?;
     let head = head.saturating_sub(blocks);

@@ -30,7 +30,7 @@ use upstream::Upstream;
 /// A node may take its time to execute a block; what is behind the proxy is asked for no longer than this.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a client gets.
+/// The answer for a client.
 #[derive(Debug)]
 enum Reply {
     Json(Value),
@@ -54,14 +54,14 @@ pub struct RpcProxy {
     listening: JoinHandle<()>,
 }
 
-/// What the proxy makes of the nodes behind it.
+/// The proxy's view of the nodes behind it.
 #[derive(Debug)]
 struct Node {
     upstreams: Vec<Upstream>,
     rules: Mutex<Rules>,
     pool: Mutex<Pool>,
     withheld: Mutex<HashMap<B256, Tx>>,
-    /// What the first node accepted, in that order.
+    /// Transactions that the first node accepted, in that order.
     forwarded: Mutex<Vec<(B256, Bytes)>>,
     asked: Mutex<BTreeMap<String, u64>>,
 }

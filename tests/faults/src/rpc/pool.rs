@@ -10,12 +10,12 @@ pub(super) const SLOTS: usize = 16;
 /// A replacement pays this much more, on both fees. Source: geth's and reth's `pricebump`.
 const BUMP_PERCENT: u128 = 10;
 
-/// What it holds, by account and nonce. A gap is kept, and waits.
+/// The pool's content by account and nonce. A gap is kept, and waits.
 #[derive(Debug, Default)]
 pub(super) struct Pool(HashMap<Address, BTreeMap<u64, Tx>>);
 
 impl Pool {
-    /// What it holds at this nonce, if it is these bytes.
+    /// Returns `true` if the pool holds these bytes at this nonce.
     pub(super) fn holds(&self, tx: &Tx) -> bool {
         self.0.get(&tx.from).and_then(|account| account.get(&tx.nonce)).is_some_and(|held| held.hash == tx.hash)
     }

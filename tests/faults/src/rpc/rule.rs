@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Every method.
 pub const ANY: &str = "*";
 
-/// What a node, or what stands before it, does wrong.
+/// A fault of a node, or of a proxy before it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
     /// The request never reaches the node; the connection is closed without an answer.
@@ -84,12 +84,12 @@ impl Fault {
     }
 }
 
-/// What a lying receipt says.
+/// The lie of a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
     /// Failed what succeeded, and the other way round.
     Status,
-    /// It logged nothing.
+    /// The receipt has no logs.
     NoLogs,
     /// In a block that there is not.
     BlockHash,
@@ -118,7 +118,7 @@ impl When {
     }
 }
 
-/// What chance there is for this request.
+/// The random source for this request.
 pub(super) fn draw(seed: u64, rule: u64, nth: u64) -> StdRng {
     let mut bytes = [0; 32];
     for (place, word) in bytes.chunks_exact_mut(8).zip([seed, rule, nth]) {
@@ -130,11 +130,11 @@ pub(super) fn draw(seed: u64, rule: u64, nth: u64) -> StdRng {
 /// One rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// Of JSON-RPC, or [`ANY`].
+    /// The JSON-RPC method, or [`ANY`].
     pub method: &'static str,
-    /// What happens.
+    /// The fault.
     pub fault: Fault,
-    /// And when.
+    /// The time of the fault.
     pub when: When,
 }
 
@@ -211,8 +211,8 @@ impl Rules {
         self.standing.iter().any(|standing| standing.stands && standing.rule.fault == *fault)
     }
 
-    /// Whether the rule strikes at this request, which is counted as one that it could strike; none: it does not.
-    /// Else what is left to chance, for faults that need some.
+    /// Decides whether the rule strikes at this request, and counts the request if it could. `None` if it does not.
+    /// Otherwise the random source, for faults that need one.
     pub(super) fn strike(&mut self, id: RuleId) -> Option<StdRng> {
         let seed = self.seed;
         let standing = self.standing.iter_mut().find(|standing| standing.id == id && standing.stands)?;

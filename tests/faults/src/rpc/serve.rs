@@ -14,10 +14,10 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// Of a request, bytes: a hundred transactions of the largest size that pools take.
+/// Maximum size of a request in bytes: a hundred transactions of the largest size that pools accept.
 const BODY_MAX: usize = 16 * 1024 * 1024;
 
-/// What providers' load balancers say.
+/// The page of a provider's load balancer.
 const PAGE: &str = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body>Bad Gateway</body></html>";
 
 /// Connections end with it.

@@ -17,7 +17,7 @@ pub(super) struct Tx {
 }
 
 impl Tx {
-    /// Of a request `eth_sendRawTransaction`.
+    /// The transaction in a request `eth_sendRawTransaction`.
     pub(super) fn of(request: &Value) -> Option<Self> {
         let raw: Bytes = request["params"][0].as_str()?.parse().ok()?;
         let envelope = TxEnvelope::decode_2718_exact(&raw).ok()?;
@@ -31,7 +31,7 @@ impl Tx {
         Some(Self { hash: *signed.hash(), from, nonce, max_fee_wei, tip_wei, shown })
     }
 
-    /// As a node shows one that is in its pool.
+    /// The transaction as a node shows it while it is in its pool.
     pub(super) fn pending(self) -> Value {
         self.shown
     }

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What happens to connections. The default is nothing: everything goes through.
+/// The treatment of connections. By default everything passes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// New connections are closed before a byte.
@@ -46,7 +46,7 @@ pub enum Direction {
     Down,
 }
 
-/// What is counted: faults that met something.
+/// Counters of faults that met something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hit {
     /// A new connection was closed.
@@ -71,7 +71,7 @@ impl Tally {
     }
 }
 
-/// What is told to all connections at once. Connections are numbered from 0 as they come.
+/// State for all connections. They are numbered from 0 as they come.
 #[derive(Clone, Debug, Default)]
 struct Orders {
     all: Faults,

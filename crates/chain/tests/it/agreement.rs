@@ -1,0 +1,259 @@
+//! Everything that settles money needs two providers: a null, or a node that lies, decides nothing alone.
+
+use crate::common::{ACCOUNT, Act, Local, connect, included, mined, transient};
+use alloy::primitives::{Bytes, U256};
+use alloy::signers::SignerSync;
+use alloy::signers::local::PrivateKeySigner;
+use alloy::sol_types::{SolCall, SolStruct, eip712_domain};
+use chain::abi::{MintToken, UsdcDouble};
+use chain::{Address, B256, ChainError, Evidence, Inclusion, MintItem, MintResult, Presence};
+use dev_chain::{BASE_SEPOLIA_USDC, NewToken};
+use domain::{Authorization, PaymentId, PaymentKey, Quantity, Usdc};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn f35_a_receipt_and_a_null_decide_nothing() {
+    let local = Local::start().await;
+    let [one, two] = local.proxies().await;
+    let chain = connect(&[&one, &two]).await;
+    let hash = mined(&local).await;
+    for (first, second) in [(&one, &two), (&two, &one)] {
+        first.pass();
+        second.change("eth_getTransactionReceipt", |answer| answer["result"] = Value::Null);
+        assert!(transient(chain.inclusion(hash).await).contains("disagree"));
+    }
+    one.change("eth_getTransactionReceipt", |answer| answer["result"] = Value::Null);
+    two.change("eth_getTransactionReceipt", |answer| answer["result"] = Value::Null);
+    assert!(matches!(chain.inclusion(hash).await, Ok(Inclusion::Missing)));
+    one.pass();
+    two.pass();
+    assert!(included(&chain, hash).await);
+    two.change("eth_getTransactionByHash", |answer| answer["result"] = Value::Null);
+    assert_eq!(chain.presence(hash).await.unwrap(), Presence::Pooled, "somebody has it: it is not lost");
+    two.pass();
+    assert_eq!(chain.presence(hash).await.unwrap(), Presence::Mined);
+    assert_eq!(chain.presence(B256::ZERO).await.unwrap(), Presence::Unknown);
+}
+
+#[tokio::test]
+async fn f36_a_false_receipt_is_undecided_with_two_and_outvoted_with_three() {
+    let local = Local::start().await;
+    let [one, two, liar] = local.proxies().await;
+    let pair = connect(&[&one, &liar]).await;
+    let three = connect(&[&liar, &one, &two]).await;
+    let hash = mined(&local).await;
+    type Lie = fn(&mut Value);
+    let lies: [(&str, Lie); 4] = [
+        ("status", |answer| answer["result"]["status"] = json!("0x0")),
+        ("block", |answer| answer["result"]["blockHash"] = json!(B256::repeat_byte(7))),
+        ("logs", |answer| {
+            let (block, tx) = (answer["result"]["blockHash"].clone(), answer["result"]["transactionHash"].clone());
+            answer["result"]["logs"] = json!([{
+                "address": BASE_SEPOLIA_USDC, "topics": [B256::repeat_byte(1)], "data": "0x", "blockNumber": "0x4",
+                "blockHash": block, "transactionHash": tx, "transactionIndex": "0x0", "logIndex": "0x0",
+                "removed": false,
+            }]);
+        }),
+        ("another transaction's", |answer| answer["result"]["transactionHash"] = json!(B256::repeat_byte(9))),
+    ];
+    for (what, lie) in lies {
+        liar.change("eth_getTransactionReceipt", lie);
+        let undecided = pair.inclusion(hash).await;
+        assert!(matches!(undecided, Err(ChainError::Transient { .. })), "{what}: {undecided:?}");
+        assert!(included(&three, hash).await, "{what}");
+    }
+    // A single one cannot place a block, or date it, either.
+    let head = three.head().await.unwrap();
+    let height = three.confirmed(head).await.unwrap();
+    liar.change("eth_getBlockByNumber", |answer| answer["result"]["timestamp"] = json!("0xffffffff"));
+    transient(pair.confirmed(head).await);
+    transient(pair.is_confirmed(height.block, head).await);
+    assert_eq!(three.confirmed(head).await.unwrap(), height);
+}
+
+alloy::sol! {
+    struct TransferWithAuthorization {
+        address from;
+        address to;
+        uint256 value;
+        uint256 validAfter;
+        uint256 validBefore;
+        bytes32 nonce;
+    }
+}
+
+/// A payment that is on the chain, three deep.
+async fn paid(local: &Local) -> Authorization {
+    let payer: PrivateKeySigner = "0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba".parse().unwrap();
+    let (from, to, nonce) = (payer.address(), Address::repeat_byte(5), B256::repeat_byte(6));
+    let fund = UsdcDouble::mintCall { to: from, amount: U256::from(9) }.abi_encode();
+    local.transact(BASE_SEPOLIA_USDC, fund.into()).await;
+    let (value, valid_before) = (9, 4_000_000_000);
+    let message = TransferWithAuthorization {
+        from,
+        to,
+        value: U256::from(value),
+        validAfter: U256::ZERO,
+        validBefore: U256::from(valid_before),
+        nonce,
+    };
+    let domain = eip712_domain! {
+        name: "USDC", version: "2", chain_id: 84_532, verifying_contract: BASE_SEPOLIA_USDC,
+    };
+    let signature = payer.sign_hash_sync(&message.eip712_signing_hash(&domain)).unwrap();
+    let call = UsdcDouble::transferWithAuthorization_1Call {
+        from,
+        to,
+        value: U256::from(value),
+        validAfter: U256::ZERO,
+        validBefore: U256::from(valid_before),
+        nonce,
+        v: 27 + u8::from(signature.v()),
+        r: signature.r().into(),
+        s: signature.s().into(),
+    };
+    local.transact(BASE_SEPOLIA_USDC, call.abi_encode().into()).await;
+    local.mine(2).await;
+    Authorization { from, to, value: Usdc(value), valid_after: 0, valid_before, nonce }
+}
+
+#[tokio::test]
+async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invents_one_pays_nothing() {
+    let local = Local::start().await;
+    let [one, liar] = local.proxies().await;
+    let chain = connect(&[&one, &liar]).await;
+    let auth = paid(&local).await;
+    let confirmed = chain.confirmed(chain.head().await.unwrap()).await.unwrap();
+    assert!(matches!(chain.evidence(&auth, confirmed).await, Ok(Evidence::Paid { .. })));
+
+    let hidden = |method: &str, params: &Value| match method {
+        "eth_getLogs" => Act::Change(Box::new(|answer| answer["result"] = json!([]))),
+        "eth_call" if params[0]["to"].as_str().is_some() => {
+            Act::Change(Box::new(|answer| answer["result"] = json!(B256::ZERO)))
+        }
+        _ => Act::Pass,
+    };
+    liar.rule(hidden);
+    assert!(transient(chain.evidence(&auth, confirmed).await).contains("disagree"));
+    // The search of a node that does not have the confirmed block does not count, even if another node says the same.
+    let lagging = connect(&[&one]).await;
+    one.rule(move |method, params| match method {
+        "eth_getBlockByNumber" => Act::Change(Box::new(|answer| answer["result"] = Value::Null)),
+        _ => hidden(method, params),
+    });
+    transient(lagging.evidence(&auth, confirmed).await);
+    transient(chain.evidence(&auth, confirmed).await);
+    one.pass();
+
+    // One node alone is believed, and refused beside another: it claims a payment that does not exist, made of one that
+    // does.
+    liar.pass();
+    let unused = Authorization { nonce: B256::repeat_byte(8), ..auth.clone() };
+    assert_eq!(chain.evidence(&unused, confirmed).await.unwrap(), Evidence::Unused);
+    let filter = json!([{ "address": BASE_SEPOLIA_USDC, "fromBlock": "0x0", "topics": [null, null, auth.nonce] }]);
+    let logs = forged(&local.rpc("eth_getLogs", filter).await);
+    liar.rule(move |method, _| {
+        let logs = logs.clone();
+        match method {
+            "eth_getLogs" => Act::Change(Box::new(move |answer| answer["result"] = logs.clone())),
+            "eth_getTransactionReceipt" => Act::Change(Box::new(|answer| *answer = forged(answer))),
+            _ => Act::Pass,
+        }
+    });
+    let deceived = connect(&[&liar]).await.evidence(&unused, confirmed).await;
+    assert!(matches!(deceived, Ok(Evidence::Paid { .. })), "what the second provider is for: {deceived:?}");
+    transient(chain.evidence(&unused, confirmed).await);
+}
+
+/// The node's answer about the real payment, changed so that it claims a payment with another nonce.
+fn forged(answer: &Value) -> Value {
+    let [real, false_one] = [6, 8].map(|byte| B256::repeat_byte(byte).to_string());
+    serde_json::from_str(&answer.to_string().replace(&real, &false_one)).unwrap()
+}
+
+#[tokio::test]
+async fn f36_one_node_alone_skips_no_mint() {
+    let local = Local::start().await;
+    let [liar, one] = local.proxies().await;
+    let terms = NewToken {
+        name: "Demo".to_owned(),
+        symbol: "DEMO".to_owned(),
+        unit: 1,
+        max_units: 9,
+        unit_price: Usdc(1),
+        creator: ACCOUNT,
+    };
+    let key = PaymentKey(B256::repeat_byte(1));
+    let deployed = async {
+        let factory = local.dev.factory(ACCOUNT, 0, BASE_SEPOLIA_USDC).await.unwrap();
+        local.dev.set_minter(ACCOUNT, factory, ACCOUNT).await.unwrap();
+        local.dev.create_token(ACCOUNT, factory, BASE_SEPOLIA_USDC, key, terms).await.unwrap().token
+    };
+    let mining = async {
+        loop {
+            local.mine(1).await;
+        }
+    };
+    let token = tokio::select! { token = deployed => token, () = mining => unreachable!() };
+    local
+        .transact(BASE_SEPOLIA_USDC, UsdcDouble::mintCall { to: token, amount: U256::from(1) }.abi_encode().into())
+        .await;
+
+    let chain = connect(&[&liar, &one]).await;
+    let (id, quantity) = (PaymentId::of(key), Quantity::new(1).unwrap());
+    let call = chain.mint_call(token, &[MintItem { id, payment_key: key, to: Address::repeat_byte(5), quantity }]);
+    assert_eq!(chain.simulate_mint(ACCOUNT, &call).await.unwrap(), [MintResult::Minted]);
+    let says = |code: u8| json!(Bytes::from(MintToken::batchMintCall::abi_encode_returns(&vec![code].into())));
+    let (over_cap, minted) = (says(3), says(0));
+    liar.change("eth_call", move |answer| answer["result"] = over_cap.clone());
+    transient(chain.simulate_mint(ACCOUNT, &call).await);
+
+    let reverts = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":3,"message":"execution reverted"}}"#;
+    let reverting = |method: &str, _: &Value| match method {
+        "eth_call" => Act::Answer(200, None, reverts.as_bytes().to_vec()),
+        _ => Act::Pass,
+    };
+    liar.rule(reverting);
+    transient(chain.simulate_mint(ACCOUNT, &call).await);
+    one.rule(reverting);
+    let both = chain.simulate_mint(ACCOUNT, &call).await;
+    assert!(matches!(&both, Err(error) if error.is_failed_call()), "{both:?}");
+    one.pass();
+
+    // A claim that a mint would succeed is not checked twice: at worst the transaction shows that it is false.
+    liar.change("eth_call", move |answer| answer["result"] = minted.clone());
+    let unpaid = MintItem { id, payment_key: key, to: Address::repeat_byte(5), quantity: Quantity::new(2).unwrap() };
+    let call = chain.mint_call(token, &[unpaid]);
+    assert_eq!(chain.simulate_mint(ACCOUNT, &call).await.unwrap(), [MintResult::Minted]);
+    liar.pass();
+    assert_eq!(chain.simulate_mint(ACCOUNT, &call).await.unwrap(), [MintResult::Unpaid]);
+}
+
+/// A failure is decided at the final head (R2): one provider alone cannot make a block final or change its time.
+#[tokio::test]
+async fn f36_r2_one_node_makes_no_block_final_and_gives_it_no_other_time() {
+    let local = Local::start().await;
+    local.mine(20).await;
+    let [one, liar] = local.proxies().await;
+    let chain = connect(&[&one, &liar]).await;
+    let (head, last) = (chain.head().await.unwrap(), chain.final_head().await.unwrap());
+    assert_eq!(last.block.number + 16, head.block.number);
+    let (number, hash) = (format!("{:#x}", head.block.number), head.block.hash);
+    liar.rule(move |method, params| match (method, params[0].as_str()) {
+        ("eth_getBlockByNumber", Some("finalized")) => {
+            let number = number.clone();
+            Act::Change(Box::new(move |answer| {
+                answer["result"]["number"] = json!(number);
+                answer["result"]["hash"] = json!(hash);
+            }))
+        }
+        _ => Act::Pass,
+    });
+    assert_eq!(connect(&[&liar]).await.finalized().await.unwrap(), head.block, "believed alone");
+    assert_eq!(chain.final_head().await.unwrap(), last);
+    liar.rule(|method, _| match method {
+        "eth_getBlockByNumber" => Act::Change(Box::new(|answer| answer["result"]["timestamp"] = json!("0xffffffff"))),
+        _ => Act::Pass,
+    });
+    transient(chain.final_head().await);
+}

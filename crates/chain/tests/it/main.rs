@@ -1,0 +1,8 @@
+//! Integration tests of this crate in one executable: a module per subject.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod agreement;
+mod common;
+mod keystores;
+mod providers;
+mod secrets;

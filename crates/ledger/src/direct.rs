@@ -1,0 +1,330 @@
+//! Direct get: one request, many answers, and the proof that the answers are all there.
+//!
+//! The server sends an answer as single messages and says at the end that this was all. A connection that breaks and
+//! comes back meanwhile loses the middle; a message that the server cannot load ends the answer early. Neither looks like
+//! an error. Acting on half of an order would close its nonce, or acknowledge its only carrier, so an answer counts only
+//! if it proves itself: each message names the sequence of the one before it, and the end names the last one.
+
+use crate::client::REQUEST_TIMEOUT;
+use crate::connect::Ledger;
+use crate::envelope::{Recorded, decode, header_block};
+use crate::error::LedgerError;
+use crate::subjects::STREAM;
+use async_nats::{HeaderValue, Message};
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use runtime::Cause;
+use serde_json::{Value, json};
+
+/// Bytes after which the server ends an answer: a signed transaction has 36 kB, and a page is in memory whole.
+const BYTES_MAX: usize = 1024 * 1024;
+
+/// A request for messages.
+#[derive(Debug)]
+pub(crate) enum Get {
+    /// The message at a sequence.
+    At(u64),
+    /// The next messages from sequence `from` on, at most `count`. `filter` selects by subject.
+    Next { from: u64, filter: String, count: usize },
+    /// The last message of each subject that one of `filters` matches, from sequence `from` on.
+    Last { from: u64, filters: Vec<String> },
+}
+
+impl Get {
+    fn body(&self) -> Value {
+        match self {
+            Self::At(seq) => json!({ "seq": seq }),
+            Self::Next { from, filter, count } => {
+                json!({ "seq": from, "next_by_subj": filter, "batch": count, "max_bytes": BYTES_MAX })
+            }
+            Self::Last { from, filters } => json!({ "seq": from, "multi_last": filters, "max_bytes": BYTES_MAX }),
+        }
+    }
+}
+
+/// A proven answer: the first messages of what was asked for, without a gap.
+#[derive(Debug, Default)]
+pub(crate) struct Got {
+    pub messages: Vec<Recorded>,
+    /// Whether there were more, which the limits of the request left out.
+    pub more: bool,
+}
+
+/// What an answer comes to.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Got(Got),
+    /// More subjects than the server gives for one request.
+    TooMany,
+}
+
+impl Ledger {
+    /// Sends one request and collects its answer.
+    ///
+    /// # Errors
+    /// `Transient`: no answer, or one that does not prove itself. Nothing may be concluded from the part that came.
+    pub(crate) async fn direct_get(&self, get: &Get) -> Result<Answer, LedgerError> {
+        let inbox = self.client.new_inbox();
+        let mut messages = self.client.subscribe(inbox.clone()).await.map_err(unanswered)?;
+        self.client
+            .publish_with_reply(format!("{}.DIRECT.GET.{STREAM}", self.api), inbox, get.body().to_string().into())
+            .await
+            .map_err(unanswered)?;
+        let mut collecting = Collecting::of(get);
+        loop {
+            let message = tokio::time::timeout(REQUEST_TIMEOUT, messages.next())
+                .await
+                .map_err(unanswered)?
+                .ok_or_else(|| unanswered("the connection closed"))?;
+            if let Some(answer) = collecting.take(message)? {
+                if let Answer::Got(Got { messages, .. }) = &answer {
+                    messages.iter().for_each(|recorded| self.integrity.knows(recorded.seq));
+                }
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+/// An answer that is not complete yet.
+struct Collecting<'a> {
+    get: &'a Get,
+    messages: Vec<Recorded>,
+    /// Sequence of the last message, 0 before the first.
+    last: u64,
+}
+
+impl<'a> Collecting<'a> {
+    fn of(get: &'a Get) -> Self {
+        Self { get, messages: Vec::new(), last: 0 }
+    }
+
+    /// Takes the next message. Returns the answer once it is complete.
+    fn take(&mut self, message: Message) -> Result<Option<Answer>, LedgerError> {
+        let single = matches!(self.get, Get::At(_));
+        let Some(status) = message.status.filter(|_| !is_stored(&message)) else {
+            let (recorded, before) = from_direct(message, single)?;
+            if !single && before != Some(self.last) {
+                return Err(broken(format!("{} does not follow {}", recorded.seq, self.last)));
+            }
+            self.last = recorded.seq;
+            self.messages.push(recorded);
+            return Ok(single.then(|| self.complete(false)));
+        };
+        let first = self.messages.is_empty();
+        match status.as_u16() {
+            204 if !single => {
+                let (pending, last) = (number(&message, "Nats-Num-Pending"), number(&message, "Nats-Last-Sequence"));
+                if last != Some(self.last) {
+                    return Err(broken(format!("it ends with {last:?} and not with {}", self.last)));
+                }
+                let pending = pending.ok_or_else(|| broken("its end does not say what is left".to_owned()))?;
+                Ok(Some(self.complete(pending > 0)))
+            }
+            404 if first && (!matches!(self.get, Get::Last { .. }) || says(&message, "No Results")) => {
+                Ok(Some(self.complete(false)))
+            }
+            413 if first => Ok(Some(Answer::TooMany)),
+            // A 404 behind a message, or for subjects that are there: one of them could not be loaded.
+            status => Err(broken(format!("the server answers {status}"))),
+        }
+    }
+
+    fn complete(&mut self, more: bool) -> Answer {
+        Answer::Got(Got { messages: std::mem::take(&mut self.messages), more })
+    }
+}
+
+fn broken(why: String) -> LedgerError {
+    LedgerError::transient("an incomplete answer to a direct get", why)
+}
+
+fn unanswered(cause: impl Into<Cause>) -> LedgerError {
+    LedgerError::transient("direct get", cause)
+}
+
+fn says(message: &Message, text: &str) -> bool {
+    message.description.as_deref().is_some_and(|description| description.trim() == text)
+}
+
+fn number(message: &Message, name: &str) -> Option<u64> {
+    message.headers.as_ref()?.get_last(name)?.as_str().parse().ok()
+}
+
+/// Whether the message is a stored one. A publisher can store a message with a status line, for example `204`; only
+/// stored messages have a subject header, and all have one, so that no publisher can end the reading of another.
+fn is_stored(message: &Message) -> bool {
+    message.headers.as_ref().is_some_and(|headers| headers.get("Nats-Subject").is_some())
+}
+
+/// Reads a direct-get answer in one pass over its headers. Returns the message, and the sequence of the message before it
+/// in the same answer where there can be several.
+///
+/// The server appends its own headers after whatever the publisher wrote, so the last value is the server's and the ones
+/// before it are part of the message.
+fn from_direct(message: Message, single: bool) -> Result<(Recorded, Option<u64>), LedgerError> {
+    let headers = message.headers.unwrap_or_default();
+    let (mut subject, mut seq, mut time, mut before, mut content_type) = (None, None, None, None, None);
+    let mut lines = Vec::with_capacity(headers.len());
+    for (name, values) in headers.iter() {
+        let name: &str = name.as_ref();
+        let server = values.last().map(HeaderValue::as_str);
+        let is_servers = match name {
+            "Nats-Stream" => true,
+            "Nats-Subject" => {
+                subject = server;
+                true
+            }
+            "Nats-Sequence" => {
+                seq = server.and_then(|text| text.parse::<u64>().ok());
+                true
+            }
+            "Nats-Time-Stamp" => {
+                time = server.and_then(|text| text.parse::<DateTime<Utc>>().ok());
+                true
+            }
+            "Nats-Last-Sequence" if !single => {
+                before = server.and_then(|text| text.parse::<u64>().ok());
+                true
+            }
+            "Nats-Num-Pending" | "Nats-UpTo-Sequence" => !single,
+            "Content-Type" => {
+                content_type = values.first().map(HeaderValue::as_str);
+                false
+            }
+            _ => false,
+        };
+        let published = values.len().saturating_sub(usize::from(is_servers));
+        lines.extend(values.iter().take(published).map(|value| [name, ": ", value.as_str(), "\r\n"].concat()));
+    }
+    let (Some(subject), Some(seq), Some(recorded_at)) = (subject, seq, time) else {
+        return Err(broken("a message without subject, sequence or time".to_owned()));
+    };
+    lines.sort_unstable();
+    let block = (!lines.is_empty()).then(|| lines.concat().into_bytes());
+    let subject = subject.to_owned();
+    Ok((recorded(seq, subject, content_type, block, message.payload, recorded_at), before))
+}
+
+/// Reads a message that a consumer delivered.
+pub(crate) fn from_delivery(message: &async_nats::jetstream::Message) -> Result<Recorded, LedgerError> {
+    let info = message.info().map_err(|e| LedgerError::transient("a delivery", e))?;
+    let nanos = info.published.unix_timestamp_nanos();
+    let recorded_at = i64::try_from(nanos).map(DateTime::from_timestamp_nanos).unwrap_or_default();
+    let headers = message.headers.as_ref().filter(|headers| !headers.is_empty());
+    let content_type = headers.and_then(|headers| headers.get("Content-Type")).map(HeaderValue::as_str);
+    let block = headers.map(header_block);
+    let subject = message.subject.to_string();
+    Ok(recorded(info.stream_sequence, subject, content_type, block, message.payload.clone(), recorded_at))
+}
+
+fn recorded(
+    seq: u64,
+    subject: String,
+    content_type: Option<&str>,
+    headers: Option<Vec<u8>>,
+    payload: bytes::Bytes,
+    recorded_at: DateTime<Utc>,
+) -> Recorded {
+    let (event, trace) = match decode(&subject, content_type, &payload) {
+        Ok((event, trace)) => (Ok(event), trace),
+        Err(why) => (Err(why), None),
+    };
+    Recorded { seq, subject, headers, payload, recorded_at, event, trace }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use async_nats::{HeaderMap, StatusCode};
+
+    fn message(status: Option<(u16, &str)>, headers: &[(&str, &str)]) -> Message {
+        let mut map = HeaderMap::new();
+        headers.iter().for_each(|(name, value)| map.append(*name, *value));
+        Message {
+            subject: "_INBOX.x".into(),
+            reply: None,
+            payload: bytes::Bytes::new(),
+            headers: Some(map),
+            status: status.map(|(code, _)| StatusCode::from_u16(code).unwrap()),
+            description: status.map(|(_, text)| text.to_owned()),
+            length: 0,
+        }
+    }
+
+    fn stored(seq: u64, before: u64) -> Message {
+        let (seq, before) = (seq.to_string(), before.to_string());
+        let time = "2026-11-29T00:00:00Z";
+        let headers = [("Nats-Stream", STREAM), ("Nats-Subject", "a"), ("Nats-Time-Stamp", time)];
+        let numbers = [("Nats-Sequence", &*seq), ("Nats-Last-Sequence", &*before), ("Nats-Num-Pending", "7")];
+        message(None, &[headers.as_slice(), &numbers].concat())
+    }
+
+    fn end(pending: &str, last: &str) -> Message {
+        message(Some((204, "EOB")), &[("Nats-Num-Pending", pending), ("Nats-Last-Sequence", last)])
+    }
+
+    /// What an answer comes to: sequences and whether there are more, too many, or why it does not count.
+    fn answer(get: &Get, messages: Vec<Message>) -> Result<(Vec<u64>, bool), String> {
+        let mut collecting = Collecting::of(get);
+        for message in messages {
+            match collecting.take(message).map_err(|e| e.to_string())? {
+                None => {}
+                Some(Answer::TooMany) => return Err("too many".to_owned()),
+                Some(Answer::Got(got)) => return Ok((got.messages.iter().map(|m| m.seq).collect(), got.more)),
+            }
+        }
+        Err("waits for more".to_owned())
+    }
+
+    #[test]
+    fn only_an_answer_that_proves_itself_counts() {
+        let last = Get::Last { from: 0, filters: vec!["a".to_owned()] };
+        let next = Get::Next { from: 1, filter: ">".to_owned(), count: 9 };
+        let none = || message(Some((404, "No Results")), &[]);
+        let lost = || message(Some((404, "Message Not Found")), &[]);
+        for get in [&last, &next] {
+            let whole = vec![stored(3, 0), stored(5, 3), end("0", "5")];
+            assert_eq!(answer(get, whole), Ok((vec![3, 5], false)), "{get:?}");
+            assert_eq!(answer(get, vec![stored(3, 0), end("4", "3")]), Ok((vec![3], true)), "limited by bytes");
+            for (name, messages) in [
+                ("one was dropped", vec![stored(3, 0), stored(6, 5), end("0", "6")]),
+                ("the first was dropped", vec![stored(5, 3), end("0", "5")]),
+                ("the last was dropped", vec![stored(3, 0), end("0", "5")]),
+                ("all were dropped", vec![end("0", "5")]),
+                ("one could not be loaded", vec![stored(3, 0), lost()]),
+                ("the same, told as none", vec![stored(3, 0), none()]),
+                ("an end without numbers", vec![stored(3, 0), message(Some((204, "EOB")), &[])]),
+                ("another status", vec![message(Some((500, "store closed")), &[])]),
+                ("a broken connection", vec![stored(3, 0)]),
+            ] {
+                assert!(answer(get, messages).is_err(), "{name}, {get:?}");
+            }
+        }
+        assert_eq!(answer(&last, vec![none()]), Ok((vec![], false)));
+        assert!(answer(&last, vec![lost()]).is_err(), "subjects that are there, and the first cannot be loaded");
+        assert_eq!(answer(&last, vec![message(Some((413, "Too Many Results")), &[])]), Err("too many".to_owned()));
+        assert_eq!(answer(&next, vec![lost()]), Ok((vec![], false)), "the end of the stream");
+        assert_eq!(answer(&Get::At(3), vec![stored(3, 0)]), Ok((vec![3], false)));
+        assert_eq!(answer(&Get::At(3), vec![lost()]), Ok((vec![], false)));
+    }
+
+    #[test]
+    fn what_a_publisher_wrote_is_part_of_the_message_and_what_the_server_adds_is_not() {
+        let mut written = stored(3, 0);
+        let headers = written.headers.as_mut().unwrap();
+        let mut all = HeaderMap::new();
+        for (name, value) in [("X-Foreign", "twice"), ("Nats-Sequence", "99"), ("Content-Type", "text/plain")] {
+            all.append(name, value);
+        }
+        for (name, values) in headers.iter() {
+            values.iter().for_each(|value| all.append(name.clone(), value.clone()));
+        }
+        written.headers = Some(all);
+        let (recorded, before) = from_direct(written, false).unwrap();
+        assert_eq!((recorded.seq, before), (3, Some(0)));
+        let block = b"Content-Type: text/plain\r\nNats-Sequence: 99\r\nX-Foreign: twice\r\n".to_vec();
+        assert_eq!(recorded.headers, Some(block));
+    }
+}

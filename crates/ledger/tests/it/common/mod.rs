@@ -1,0 +1,250 @@
+//! What the tests share: a nats-server with the accounts of `nats/server.conf`, and what each user writes.
+
+use alloy_primitives::{Address, B256};
+use domain::event::Reversal;
+use domain::{Event, IdempotencyKey, OpsEvent, PaymentId, PaymentKey, SignerEvent, examples};
+use ledger::{Delivery, Expected, Ledger, LedgerConfig, NewEvent, Outcome, event_type};
+use neighbours::{Nats, NatsOptions, Tools};
+use runtime::{CancellationToken, Health};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+/// Users of services, and the events that each of them writes. Nobody writes any other.
+pub const WRITES: [(&str, &[&str]); 5] = [
+    ("api", &["payment.requested", "key.bound"]),
+    (
+        "payment-sender",
+        &[
+            "payment.submitted",
+            "payment.deferred",
+            "signer.claimed",
+            "signer.signed",
+            "signer.replaced",
+            "signer.lost",
+            "ops.parked",
+            "ops.stopped",
+        ],
+    ),
+    (
+        "confirmer",
+        &[
+            "payment.confirmed",
+            "payment.failed",
+            "payment.deferred",
+            "payment.reverted",
+            "payment.restored",
+            "mint.confirmed",
+            "mint.deferred",
+            "mint.parked",
+            "mint.reverted",
+            "mint.restored",
+            "signer.settled",
+            "signer.reverted",
+            "signer.resettled",
+            "ops.parked",
+            "ops.stopped",
+        ],
+    ),
+    (
+        "mint-projector",
+        &[
+            "mint.submitted",
+            "mint.deferred",
+            "mint.parked",
+            "mint.confirmed",
+            "mint.restored",
+            "signer.claimed",
+            "signer.signed",
+            "signer.replaced",
+            "signer.lost",
+            "ops.parked",
+            "ops.stopped",
+        ],
+    ),
+    ("read-projector", &["ops.stopped"]),
+];
+
+/// The ledger as the standalone installation has it.
+pub struct House {
+    pub nats: Nats,
+    dir: TempDir,
+}
+
+impl House {
+    /// Starts the server and applies `nats/`.
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let users = ["sys", "ops", "api", "payment-sender", "confirmer", "mint-projector", "read-projector"];
+        let variable = |user: &str| format!("NATS_{}_PASSWORD", user.to_uppercase().replace('-', "_"));
+        let options = NatsOptions {
+            data_dir: dir.path().to_owned(),
+            config: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/server.conf")),
+            environment: users.map(|user| (variable(user), format!("p-{user}"))).into(),
+            ..NatsOptions::default()
+        };
+        let nats = Nats::start(&Tools::locate().unwrap(), options).await.unwrap();
+        let house = Self { nats, dir };
+        ledger::provision(&house.url("ops")).await.unwrap();
+        house
+    }
+
+    /// Where the server keeps its streams.
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    pub fn url(&self, user: &str) -> String {
+        self.nats.url().replace("://", &format!("://{user}:p-{user}@"))
+    }
+
+    /// As a service connects.
+    pub async fn ledger(&self, user: &str) -> Ledger {
+        let config = LedgerConfig { url: self.url(user), monitor_url: self.nats.monitor_url() };
+        Ledger::connect(&config, "/paymint/test").await.unwrap()
+    }
+
+    /// As a thief of the password connects; what the server refuses comes out of the receiver.
+    pub async fn thief(&self, user: &'static str) -> (async_nats::Client, mpsc::UnboundedReceiver<String>) {
+        let (told, refusals) = mpsc::unbounded_channel();
+        let client = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), format!("p-{user}"))
+            .custom_inbox_prefix(format!("_INBOX_{user}"))
+            .request_timeout(Some(Duration::from_millis(500)))
+            .event_callback(move |event| {
+                let told = told.clone();
+                async move {
+                    if let async_nats::Event::ServerError(error) = event {
+                        let _ = told.send(error.to_string());
+                    }
+                }
+            })
+            .connect(self.nats.url())
+            .await
+            .unwrap();
+        (client, refusals)
+    }
+
+    /// With the api's password, messages that look like answers of the server: a status line, its headers.
+    pub fn hostile(&self) -> Vec<String> {
+        let mut socket = std::net::TcpStream::connect(self.nats.url().trim_start_matches("nats://")).unwrap();
+        let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
+        lines.next().unwrap().unwrap();
+        write!(
+            socket,
+            "CONNECT {{\"user\":\"api\",\"pass\":\"p-api\",\"headers\":true,\"verbose\":false,\"pedantic\":false}}\r\n"
+        )
+        .unwrap();
+        let mut hostile = Vec::new();
+        for (n, status) in ["204 EOB", "404 Message Not Found", "408 Request Timeout", "503"].iter().enumerate() {
+            let name = format!("orders.0.{n}.mint.payment.requested");
+            let header = format!("NATS/1.0 {status}\r\nNats-Sequence: 9\r\nNats-Subject: x\r\n\r\n");
+            write!(socket, "HPUB {name} {} {}\r\n{header}{{}}\r\n", header.len(), header.len() + 2).unwrap();
+            hostile.push(name);
+        }
+        write!(socket, "PING\r\n").unwrap();
+        assert_eq!(lines.next().unwrap().unwrap(), "PONG");
+        hostile
+    }
+}
+
+/// What `user` writes, on orders and lanes of its own.
+pub fn written_by(user: &str) -> Vec<Event> {
+    let (position, names) =
+        (1_u8..).zip(WRITES).find(|(_, (name, _))| *name == user).map(|(n, (_, names))| (n, names)).unwrap();
+    // A stop would stop the others; it is tried by itself.
+    let all = examples::all().into_iter().filter(|event| names.contains(&name(event).as_str()));
+    let all = all.filter(|event| name(event) != "ops.stopped");
+    all.map(|event| moved(event, position)).collect()
+}
+
+/// `payment.requested` of `io.paymint.payment.requested.v1`.
+pub fn name(event: &Event) -> String {
+    event_type(event).trim_start_matches("io.paymint.").trim_end_matches(".v1").to_owned()
+}
+
+/// The same event of another order or lane. A request carries its order's id, and stays where it is.
+pub fn moved(event: Event, to: u8) -> Event {
+    match event {
+        Event::Order(id, event) if event.name() == "payment.requested" => Event::Order(id, event),
+        Event::Order(_, event) => Event::Order(PaymentId::of(PaymentKey(B256::repeat_byte(to))), event),
+        Event::Signer(_, SignerEvent::Reverted(n, reversal)) => {
+            let signer = Address::repeat_byte(to);
+            Event::Signer(signer, SignerEvent::Reverted(n, Reversal { signer, ..reversal }))
+        }
+        Event::Signer(_, event) => Event::Signer(Address::repeat_byte(to), event),
+        Event::Ops(OpsEvent::Parked(mut parked)) => {
+            parked.sequence += u64::from(to);
+            Event::Ops(OpsEvent::Parked(parked))
+        }
+        Event::Ops(OpsEvent::Stopped(n, why)) => Event::Ops(OpsEvent::Stopped(n + u32::from(to), why)),
+        Event::Ops(OpsEvent::Resumed(n, why)) => Event::Ops(OpsEvent::Resumed(n + u32::from(to), why)),
+        Event::Key(key, event) => Event::Key(IdempotencyKey { payer: Address::repeat_byte(to), ..key }, event),
+        token @ Event::Token(..) => token,
+    }
+}
+
+/// A consumer loop at work: every delivery is told, and answered by a handler of the test.
+pub struct Served {
+    pub health: Health,
+    pub stop: CancellationToken,
+    told: mpsc::UnboundedReceiver<Delivery>,
+    running: tokio::task::JoinHandle<()>,
+}
+
+impl Served {
+    /// Serves the consumer `durable` as `user`.
+    pub async fn by<F: Future<Output = Outcome> + Send + 'static>(
+        house: &House,
+        user: &str,
+        durable: &'static str,
+        handler: impl Fn(Delivery) -> F + Send + Sync + 'static,
+    ) -> Self {
+        let (health, stop) = (Health::default(), CancellationToken::new());
+        let inbox = house.ledger(user).await.inbox(durable, health.clone()).await.unwrap();
+        let (tell, told) = mpsc::unbounded_channel();
+        let running = tokio::spawn(inbox.run(stop.clone(), 100, move |delivery| {
+            let _ = tell.send(delivery.clone());
+            handler(delivery)
+        }));
+        Self { health, stop, told, running }
+    }
+
+    /// The next delivery.
+    pub async fn next(&mut self) -> Delivery {
+        tokio::time::timeout(Duration::from_secs(20), self.told.recv()).await.unwrap().unwrap()
+    }
+
+    /// Deliveries that have been told and not taken.
+    pub fn more(&mut self) -> Vec<Delivery> {
+        std::iter::from_fn(|| self.told.try_recv().ok()).collect()
+    }
+
+    /// Ends at once, as by SIGKILL.
+    pub fn kill(self) {
+        self.running.abort();
+    }
+
+    /// Stops, and waits for the end.
+    pub async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(10), self.running).await.unwrap().unwrap();
+    }
+}
+
+/// Looks until there is an answer.
+pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..400 {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{what}: not within 20 s")
+}
+
+/// Where nothing was before.
+pub fn new(event: Event) -> NewEvent {
+    NewEvent { event, expected: Expected::Absent, trace: None }
+}

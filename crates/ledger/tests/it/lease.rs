@@ -1,0 +1,54 @@
+//! Leases on a real server: one holder at a time, given back or expired, whoever asks.
+
+use crate::common::House;
+use domain::event::Purpose;
+use domain::examples::SIGNER;
+use ledger::Lease;
+use std::time::{Duration, Instant};
+
+async fn lease(house: &House, user: &str, purpose: Purpose, holder: &str) -> Lease {
+    house.ledger(user).await.lease(purpose, SIGNER, holder).await.unwrap()
+}
+
+#[tokio::test]
+async fn one_holds_a_lease_gives_it_back_or_loses_it_and_knows() {
+    let house = House::start().await;
+    let a = lease(&house, "payment-sender", Purpose::Settle, "a").await;
+    let b = lease(&house, "payment-sender", Purpose::Settle, "b").await;
+    let mint = lease(&house, "mint-projector", Purpose::Mint, "b").await;
+
+    let mut held = a.take().await.unwrap().unwrap();
+    assert!(b.take().await.unwrap().is_none(), "taken");
+    assert!(mint.take().await.unwrap().is_some(), "another lane");
+    assert!(held.renew().await.unwrap());
+    held.release().await.unwrap();
+    let mut held = b.take().await.unwrap().unwrap();
+    assert!(a.take().await.unwrap().is_none(), "given back, and taken by the other at once");
+
+    // Who comes back under the same name goes on; who had it before and renews still holds it.
+    let again = lease(&house, "payment-sender", Purpose::Settle, "b").await.take().await.unwrap();
+    assert!(again.is_some() && held.renew().await.unwrap());
+
+    // Not renewed: somebody else has it within five seconds, and the first one is told.
+    let begun = Instant::now();
+    while a.take().await.unwrap().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(5), "a lease that nobody renews is still taken");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(!held.renew().await.unwrap());
+}
+
+#[tokio::test]
+async fn f02_leases_survive_a_kill_of_the_server_and_end_with_time() {
+    let mut house = House::start().await;
+    let a = lease(&house, "payment-sender", Purpose::Settle, "a").await;
+    let b = lease(&house, "payment-sender", Purpose::Settle, "b").await;
+    let mut held = a.take().await.unwrap().unwrap();
+    house.nats.kill();
+    house.nats.restart().await.unwrap();
+    let begun = Instant::now();
+    while !held.renew().await.unwrap_or(false) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "never renewed");
+    }
+    assert!(b.take().await.unwrap().is_none());
+}

@@ -1,0 +1,11 @@
+//! Integration tests of this crate in one executable: a module per subject.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+mod direct;
+mod follow;
+mod inbox;
+mod integrity;
+mod lease;
+mod permissions;
+mod vitals;

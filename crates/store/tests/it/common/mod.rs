@@ -1,0 +1,86 @@
+//! A Postgres of its own for each test, and events to fill it with.
+
+use alloy_primitives::B256;
+use chrono::{DateTime, Duration, Utc};
+use domain::event::{OrderEvent, TokenEvent};
+use domain::{Event, PaymentId, PaymentKey, PaymentRequest, examples};
+use neighbours::{Postgres, PostgresOptions, Tools};
+use store::{CONNECTIONS, Entry, Position, READ_MODELS, Store};
+use tempfile::TempDir;
+
+/// A migrated store; the server ends with it.
+pub struct Database {
+    pub store: Store,
+    pub server: Postgres,
+    _dir: TempDir,
+}
+
+pub async fn database() -> Database {
+    let dir = tempfile::tempdir().unwrap();
+    let options = PostgresOptions { data_dir: dir.path().join("postgres"), durable: false, ..Default::default() };
+    let server = Postgres::start(&Tools::locate().unwrap(), options).await.unwrap();
+    let store = Store::connect(&server.url(), CONNECTIONS).await.unwrap();
+    store.migrate().await.unwrap();
+    Database { store, server, _dir: dir }
+}
+
+pub fn incarnation() -> DateTime<Utc> {
+    at(0)
+}
+
+/// `seconds` after the beginning, with more digits than Postgres keeps.
+pub fn at(seconds: u64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_799_999_500, 123_456_789).unwrap() + Duration::seconds(i64::try_from(seconds).unwrap())
+}
+
+pub async fn begin(store: &Store) -> Position {
+    store.open(READ_MODELS, incarnation()).await.unwrap()
+}
+
+/// `event` as it would come from the ledger at `seq`.
+pub fn entry(seq: u64, event: Event) -> Entry {
+    Entry {
+        seq,
+        subject: format!("test.{seq}"),
+        headers: (!seq.is_multiple_of(3)).then(|| format!("Content-Type: application/{seq}\r\n").into_bytes()),
+        payload: format!("{{\"seq\":{seq}}}").into_bytes(),
+        recorded_at: at(seq),
+        event: Ok(event),
+    }
+}
+
+/// `events` from sequence `first` on.
+pub fn entries(first: u64, events: impl IntoIterator<Item = Event>) -> Vec<Entry> {
+    (first..).zip(events).map(|(seq, event)| entry(seq, event)).collect()
+}
+
+pub fn order(id: PaymentId, event: OrderEvent) -> Event {
+    Event::Order(id, event)
+}
+
+pub fn registered() -> Event {
+    Event::Token(examples::TOKEN, TokenEvent::Registered(Box::new(examples::terms())))
+}
+
+/// The `n`th request: the example with another nonce.
+pub fn request(n: u8) -> PaymentRequest {
+    let mut request = examples::request();
+    request.authorization.nonce = B256::repeat_byte(n);
+    let authorization = &request.authorization;
+    request.payment_key = PaymentKey::new(request.chain_id, request.asset, authorization.from, authorization.nonce);
+    request
+}
+
+/// One order from its request to its units.
+pub fn minted_order(n: u8) -> (PaymentId, Vec<Event>) {
+    let request = request(n);
+    let id = request.id();
+    let events = [
+        OrderEvent::PaymentRequested(Box::new(request)),
+        OrderEvent::PaymentSubmitted(1, examples::submission(7)),
+        OrderEvent::PaymentConfirmed(examples::proof()),
+        OrderEvent::MintSubmitted(1, examples::submission(8)),
+        OrderEvent::MintConfirmed(examples::minted()),
+    ];
+    (id, events.map(|event| order(id, event)).into())
+}

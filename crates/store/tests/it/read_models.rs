@@ -1,0 +1,228 @@
+//! From events to rows: what the API shows, and that a rebuild shows the same.
+
+use crate::common::{at, begin, database, entries, entry, minted_order, order, registered, request};
+use domain::event::{Deferral, FailureReason, OrderEvent, PaidBy, PaymentFailure, PaymentProof};
+use domain::{Event, PaymentId, examples};
+use store::{
+    CONNECTIONS, Entry, MintStatus, MintView, PaymentStatus, PaymentView, READ_MODELS, StageName, Stamp, Store,
+    project_history,
+};
+
+/// Three orders in every condition, interleaved.
+fn busy_ledger() -> Vec<Entry> {
+    let mut lines: Vec<Vec<Event>> = (1..=40).map(|n| minted_order(n).1).collect();
+    for (n, tail) in endings().into_iter().enumerate() {
+        let request = request(u8::try_from(100 + n).unwrap());
+        let id = request.id();
+        let mut line = vec![order(id, OrderEvent::PaymentRequested(Box::new(request)))];
+        line.extend(tail.into_iter().map(|event| order(id, event)));
+        lines.push(line);
+    }
+    let longest = lines.iter().map(Vec::len).max().unwrap();
+    let mut all = vec![registered()];
+    all.extend(examples::all().into_iter().filter(|event| matches!(event, Event::Signer(..))));
+    for step in 0..longest {
+        all.extend(lines.iter().filter_map(|line| line.get(step).cloned()));
+    }
+    entries(1, all)
+}
+
+fn endings() -> Vec<Vec<OrderEvent>> {
+    use OrderEvent::{
+        MintConfirmed, MintDeferred, MintParked, MintRestored, MintReverted, MintSubmitted, PaymentConfirmed,
+        PaymentDeferred, PaymentFailed, PaymentRestored, PaymentReverted, PaymentSubmitted,
+    };
+    let (tx, why, proof) = (examples::submission, examples::deferral, examples::proof);
+    let (gone, mint) = (examples::reversal, examples::minted);
+    vec![
+        vec![],
+        vec![PaymentDeferred(1, why())],
+        vec![PaymentDeferred(1, why()), PaymentSubmitted(1, tx(1))],
+        vec![PaymentDeferred(1, why()), PaymentSubmitted(1, tx(1)), PaymentFailed(examples::failure())],
+        vec![PaymentConfirmed(PaymentProof { paid_by: PaidBy::ThirdParty, ..proof() })],
+        vec![PaymentConfirmed(proof()), MintDeferred(1, why())],
+        vec![
+            PaymentConfirmed(proof()),
+            MintDeferred(1, why()),
+            MintSubmitted(1, tx(2)),
+            MintParked(1, examples::parked()),
+        ],
+        vec![PaymentConfirmed(proof()), MintParked(1, examples::parked()), MintConfirmed(examples::minted())],
+        // Impossible: paid after it failed.
+        vec![PaymentFailed(examples::failure()), PaymentConfirmed(proof())],
+        vec![PaymentConfirmed(proof()), PaymentReverted(1, gone(7))],
+        vec![PaymentConfirmed(proof()), PaymentReverted(1, gone(7)), PaymentRestored(1, proof())],
+        vec![PaymentConfirmed(proof()), MintSubmitted(1, tx(8)), PaymentReverted(1, gone(7)), MintDeferred(1, why())],
+        vec![PaymentConfirmed(proof()), MintConfirmed(mint()), MintReverted(1, gone(8))],
+        // Payment and mint fall out of the chain, and come back in another order.
+        vec![
+            PaymentConfirmed(proof()),
+            MintConfirmed(mint()),
+            MintReverted(1, gone(8)),
+            PaymentReverted(1, gone(7)),
+            PaymentDeferred(1, why()),
+            MintRestored(1, mint()),
+            PaymentSubmitted(1, tx(9)),
+            PaymentRestored(1, proof()),
+        ],
+        vec![
+            PaymentConfirmed(proof()),
+            MintConfirmed(mint()),
+            PaymentReverted(1, gone(7)),
+            PaymentFailed(examples::failure()),
+        ],
+        // What becomes of the mint changes nothing about why the payment waits.
+        vec![
+            PaymentConfirmed(proof()),
+            MintSubmitted(1, tx(8)),
+            PaymentReverted(1, gone(7)),
+            PaymentDeferred(1, why()),
+            MintConfirmed(mint()),
+        ],
+    ]
+}
+
+#[tokio::test]
+async fn every_stage_has_its_row_and_its_public_status() {
+    use {MintStatus as M, PaymentStatus as P, StageName as S};
+    let database = database().await;
+    let start = begin(&database.store).await;
+    database.store.apply(&busy_ledger(), &start).await.unwrap();
+    let expected = [
+        (S::Requested, P::Pending, None, None),
+        (S::Deferred, P::Pending, None, Some("unfunded")),
+        (S::Settling, P::Sent, None, None),
+        (S::Failed, P::Failed, None, Some("expired")),
+        (S::Paid, P::Completed, Some(M::Pending), None),
+        (S::MintDeferred, P::Completed, Some(M::Pending), Some("unfunded")),
+        (S::MintParked, P::Completed, Some(M::Failed), Some("over_cap")),
+        (S::Minted, P::Completed, Some(M::Completed), None),
+        (S::Failed, P::Failed, None, Some("expired")),
+        (S::Reverted, P::Pending, None, None),
+        (S::Paid, P::Completed, Some(M::Pending), None),
+        (S::Reverted, P::Pending, None, None),
+        (S::Minting, P::Completed, Some(M::Processing), None),
+        (S::Minted, P::Completed, Some(M::Completed), None),
+        (S::Lost, P::Failed, None, Some("expired")),
+        (S::Deferred, P::Pending, None, Some("unfunded")),
+    ];
+    for (n, (stage, status, mint, reason)) in expected.into_iter().enumerate() {
+        let id = request(u8::try_from(100 + n).unwrap()).id();
+        let payment = database.store.payment(id).await.unwrap().unwrap();
+        assert_eq!((payment.stage, payment.status, payment.reason.as_deref()), (stage, status, reason), "{n}");
+        let waits = matches!(stage, S::Deferred | S::MintDeferred);
+        assert_eq!(payment.retry_at, waits.then(|| examples::deferral().retry_at), "{n}");
+        let row = database.store.mint(id).await.unwrap();
+        assert_eq!(row, MintView::of(&payment), "{n}: the view and the function say the same");
+        assert_eq!(row.map(|mint| mint.status), mint, "{n}");
+    }
+    assert_eq!(database.store.payment(PaymentId(uuid::Uuid::nil())).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_purchase_shows_both_transactions_and_counts_for_its_token() {
+    let database = database().await;
+    let start = begin(&database.store).await;
+    let (id, events) = minted_order(1);
+    let story = entries(2, events.clone());
+    let batch: Vec<_> = [entry(1, registered())].into_iter().chain(story.clone()).collect();
+    database.store.apply(&batch, &start).await.unwrap();
+
+    let payment = database.store.payment(id).await.unwrap().unwrap();
+    assert_eq!(payment.settle_tx_hash, Some(examples::proof().tx_hash));
+    assert_eq!(payment.settle_signer, None, "the transaction that charged is not the one that was signed last");
+    assert_eq!(payment.mint_tx_hash, Some(examples::minted().tx_hash));
+    assert_eq!((payment.requested_seq, payment.paid_seq, payment.last_seq), (2, Some(4), 6));
+    assert_eq!((payment.requested_at, payment.minted_at), (micros(2), Some(micros(6))));
+
+    // What the API shows before the read models have it is what they will show.
+    let history = story.iter().filter_map(|entry| match &entry.event {
+        Ok(Event::Order(_, event)) => Some((Stamp { seq: entry.seq, recorded_at: entry.recorded_at }, event)),
+        _ => None,
+    });
+    assert_eq!(project_history(id, history), Some(payment));
+
+    let token = database.store.token(examples::TOKEN).await.unwrap().unwrap();
+    assert_eq!((token.units_paid, token.units_minted, token.last_seq), (10, 10, 6));
+    assert_eq!(database.store.tokens().await.unwrap(), [token]);
+    assert_eq!(database.store.token(examples::PAYER).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row() {
+    let database = database().await;
+    let ledger = busy_ledger();
+    let mut live = begin(&database.store).await;
+    let mut rest = ledger.as_slice();
+    for size in [1, 2, 3, 5, 8, 13, 21].into_iter().cycle() {
+        let (batch, left) = rest.split_at(size.min(rest.len()));
+        live = database.store.apply(batch, &live).await.unwrap().position;
+        rest = left;
+        if rest.is_empty() {
+            break;
+        }
+    }
+
+    let beside = Store::connect_schema(&database.server.url(), "read_v2", CONNECTIONS).await.unwrap();
+    beside.migrate().await.unwrap();
+    assert_eq!(beside.position(READ_MODELS).await.unwrap(), None, "its position is its own");
+    let start = begin(&beside).await;
+    let rebuilt = beside.apply(&ledger, &start).await.unwrap().position;
+
+    assert_eq!(rebuilt, live);
+    let rows = database.store.dump_read_models().await.unwrap();
+    assert_eq!(beside.dump_read_models().await.unwrap(), rows);
+    let count = |table: &str| rows.iter().filter(|row| row.table == table).count();
+    assert_eq!((count("payments"), count("mints"), count("tokens"), count("set_aside")), (56, 47, 1, 1));
+}
+
+/// One event must not stop the projection permanently, whatever its texts and numbers.
+#[tokio::test]
+async fn an_event_with_hostile_values_is_projected_all_the_same() {
+    let database = database().await;
+    let start = begin(&database.store).await;
+    let mut hostile = request(1);
+    hostile.authorization.valid_before = u64::MAX;
+    hostile.authorization.value = domain::Usdc(u64::MAX);
+    let id = hostile.id();
+    let retry_at = chrono::DateTime::<chrono::Utc>::MAX_UTC;
+    let detail = "a\0b \\u0000 \\x00 ' \u{202e}".to_owned();
+    let why = Deferral { detail: detail.clone(), retry_at, ..examples::deferral() };
+    let block = domain::BlockRef { number: u64::MAX, ..examples::proof().block };
+    let failure = PaymentFailure { reason: FailureReason::Expired, detail, block, ..examples::failure() };
+    let mut terms = examples::terms();
+    terms.name = "\0".to_owned();
+    terms.unit = u128::MAX;
+    terms.max_units = u64::MAX;
+    let events = [
+        Event::Token(terms.token, domain::TokenEvent::Registered(Box::new(terms))),
+        order(id, OrderEvent::PaymentRequested(Box::new(hostile))),
+        order(id, OrderEvent::PaymentDeferred(1, why)),
+        order(id, OrderEvent::PaymentFailed(failure)),
+    ];
+    let story = entries(1, events);
+    let deferred = database.store.apply(&story[..3], &start).await.unwrap();
+    let payment = database.store.payment(id).await.unwrap().unwrap();
+    assert_eq!(payment.valid_before, u64::MAX);
+    assert_eq!(payment.retry_at.unwrap().to_rfc3339(), "9999-12-31T00:00:00+00:00");
+    assert_eq!(payment.detail.as_deref(), Some("a\u{fffd}b \\u0000 \\x00 ' \u{202e}"));
+    let failed = database.store.apply(&story, &deferred.position).await.unwrap();
+    let payment: PaymentView = database.store.payment(id).await.unwrap().unwrap();
+    assert_eq!((failed.position.seq, payment.failed_block_number), (4, Some(u64::MAX)));
+    assert_eq!(database.store.tokens().await.unwrap()[0].unit, u128::MAX);
+}
+
+#[tokio::test]
+async fn migrating_again_and_twice_at_once_changes_nothing() {
+    let database = database().await;
+    let (one, two) = tokio::join!(database.store.migrate(), database.store.migrate());
+    one.unwrap();
+    two.unwrap();
+    for bad in ["", "1a", "read-v2", "a;b", "Read", "public\"", &"x".repeat(64)] {
+        assert!(Store::connect_schema(&database.server.url(), bad, 1).await.is_err(), "{bad}");
+    }
+}
+
+fn micros(seconds: u64) -> chrono::DateTime<chrono::Utc> {
+    chrono::SubsecRound::trunc_subsecs(at(seconds), 6)
+}

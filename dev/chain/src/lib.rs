@@ -1,0 +1,262 @@
+//! The local development chain: puts the contracts on an anvil, creates tokens, and funds accounts. Never used on a
+//! real chain, and linked by no service.
+//!
+//! Anvil's unlocked accounts send the transactions, so no key is involved. Every step may be repeated.
+
+mod rpc;
+
+pub use rpc::Rpc;
+
+use alloy::network::TransactionBuilder;
+use alloy::primitives::{Address, B256, Bytes, U64, U256};
+use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
+use alloy::sol_types::{SolCall, SolConstructor, SolEvent};
+use chain::ChainError;
+use chain::abi::{MintToken, Settlement, TokenFactory, UsdcDouble};
+use domain::{BlockRef, PaymentKey, TokenTerms, Usdc};
+use serde::Serialize;
+use serde_json::Value;
+use std::time::Duration;
+
+/// USDC on Base Sepolia. The double stands at its address, because stock clients refuse assets that they do not know.
+pub const BASE_SEPOLIA_USDC: Address = alloy::primitives::address!("036CbD53842c5426634e7929541eC2318f3dCF7e");
+
+/// More than deploying the factory takes, less than the 16,777,216 of a transaction (EIP-7825).
+const GAS: u64 = 12_000_000;
+
+/// A block may take two seconds, a busy machine longer.
+const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A local chain under our control.
+#[derive(Clone, Debug)]
+pub struct DevChain {
+    rpc: Rpc,
+    chain_id: u64,
+}
+
+/// The terms of a token.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// ERC-20 name.
+    pub name: String,
+    /// ERC-20 symbol.
+    pub symbol: String,
+    /// Token base units a unit.
+    pub unit: u128,
+    /// Units at most.
+    pub max_units: u64,
+    /// Atomic USDC a unit.
+    pub unit_price: Usdc,
+    /// The earner.
+    pub creator: Address,
+}
+
+impl DevChain {
+    /// Connects to an anvil.
+    ///
+    /// # Errors
+    /// `Misconfigured` for a bad URL, `Transient` without an answer.
+    pub async fn connect(rpc_url: &str) -> Result<Self, ChainError> {
+        let rpc = Rpc::new(rpc_url)?;
+        let chain_id: U64 = rpc.ask("eth_chainId", ()).await?;
+        Ok(Self { rpc, chain_id: chain_id.to() })
+    }
+
+    /// The client of the node.
+    pub fn rpc(&self) -> &Rpc {
+        &self.rpc
+    }
+
+    /// The EIP-155 id that the node told.
+    pub fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// Puts the USDC double at `asset`.
+    ///
+    /// # Errors
+    /// `Refused` when the node is no anvil.
+    pub async fn etch_usdc(&self, asset: Address) -> Result<(), ChainError> {
+        self.raw("anvil_setCode", (asset, UsdcDouble::DEPLOYED_BYTECODE.clone())).await
+    }
+
+    /// Calls one of anvil's own methods and drops its answer.
+    ///
+    /// # Errors
+    /// `Refused` when the node is no anvil.
+    pub async fn raw(&self, method: &'static str, params: impl Serialize) -> Result<(), ChainError> {
+        self.rpc.ask::<Value>(method, params).await.map(|_| ())
+    }
+
+    /// Deploys the settlement contract from `owner`, unless it stands already; returns its address.
+    ///
+    /// # Errors
+    /// `Refused` when the deployment reverts.
+    pub async fn settlement(&self, owner: Address, nonce: u64, asset: Address) -> Result<Address, ChainError> {
+        let arguments = Settlement::constructorCall { asset_: asset }.abi_encode();
+        self.deploy(owner, nonce, [Settlement::BYTECODE.as_ref(), &arguments].concat().into()).await
+    }
+
+    /// Deploys the token factory from `owner`, unless it stands already; returns its address.
+    ///
+    /// # Errors
+    /// `Refused` when the deployment reverts.
+    pub async fn factory(&self, owner: Address, nonce: u64, asset: Address) -> Result<Address, ChainError> {
+        let arguments = TokenFactory::constructorCall { asset_: asset, owner_: owner }.abi_encode();
+        self.deploy(owner, nonce, [TokenFactory::BYTECODE.as_ref(), &arguments].concat().into()).await
+    }
+
+    /// Lets `minter` mint every token of `factory`.
+    ///
+    /// # Errors
+    /// `Refused` when `owner` is not the owner.
+    pub async fn set_minter(&self, owner: Address, factory: Address, minter: Address) -> Result<(), ChainError> {
+        let input = TokenFactory::setMinterCall { account: minter, allowed: true }.abi_encode();
+        self.transact(owner, Some(factory), input.into()).await.map(|_| ())
+    }
+
+    /// Creates a token unless it exists, and returns its terms as the factory's event tells them.
+    ///
+    /// # Errors
+    /// `Refused` for an impossible configuration.
+    pub async fn create_token(
+        &self,
+        owner: Address,
+        factory: Address,
+        asset: Address,
+        payment_key: PaymentKey,
+        token: NewToken,
+    ) -> Result<TokenTerms, ChainError> {
+        let config = MintTokenConfig {
+            name: token.name.clone(),
+            symbol: token.symbol.clone(),
+            unit: token.unit,
+            maxUnits: token.max_units,
+            price: token.unit_price.0,
+            creator: token.creator,
+        };
+        let predict = TokenFactory::predictTokenCall { paymentKey: payment_key.0, config: config.clone() }.abi_encode();
+        let answer = self.read(factory, predict.into()).await?;
+        let address = TokenFactory::predictTokenCall::abi_decode_returns(&answer).map_err(|_| null("predictToken"))?;
+        let input = TokenFactory::createTokenCall { paymentKey: payment_key.0, config }.abi_encode();
+        self.transact(owner, Some(factory), input.into()).await?;
+        let filter = Filter::new()
+            .address(factory)
+            .event_signature(TokenFactory::TokenCreated::SIGNATURE_HASH)
+            .topic1(address.into_word())
+            .from_block(0);
+        let logs: Vec<Log> = self.rpc.ask("eth_getLogs", (filter,)).await?;
+        let log = logs.first().ok_or_else(|| null("eth_getLogs"))?;
+        let created = TokenFactory::TokenCreated::decode_log_data(log.data()).map_err(|_| null("TokenCreated"))?;
+        let (Some(number), Some(hash)) = (log.block_number, log.block_hash) else { return Err(null("eth_getLogs")) };
+        Ok(TokenTerms {
+            token: created.token,
+            chain_id: self.chain_id,
+            asset,
+            name: token.name,
+            symbol: token.symbol,
+            unit: token.unit,
+            max_units: token.max_units,
+            unit_price: token.unit_price,
+            creator: token.creator,
+            payment_key,
+            config_hash: created.configHash,
+            block: BlockRef { number, hash },
+        })
+    }
+
+    /// Gives `to` some of the double's USDC.
+    ///
+    /// # Errors
+    /// `Transient` without an answer.
+    pub async fn fund_usdc(&self, from: Address, asset: Address, to: Address, amount: Usdc) -> Result<(), ChainError> {
+        let input = UsdcDouble::mintCall { to, amount: U256::from(amount.0) }.abi_encode();
+        self.transact(from, Some(asset), input.into()).await.map(|_| ())
+    }
+
+    /// USDC of `account`, atomic units.
+    ///
+    /// # Errors
+    /// `Transient` without an answer.
+    pub async fn usdc_balance(&self, asset: Address, account: Address) -> Result<U256, ChainError> {
+        self.read_balance(asset, UsdcDouble::balanceOfCall { account }.abi_encode().into()).await
+    }
+
+    /// Units of `account`, token base units.
+    ///
+    /// # Errors
+    /// `Transient` without an answer.
+    pub async fn token_balance(&self, token: Address, account: Address) -> Result<U256, ChainError> {
+        self.read_balance(token, MintToken::balanceOfCall { owner: account }.abi_encode().into()).await
+    }
+
+    /// Sends a call or a deployment from an unlocked account and waits for its receipt.
+    ///
+    /// # Errors
+    /// `Refused` when it reverts; `Transient` when no receipt comes in time.
+    pub async fn transact(
+        &self,
+        from: Address,
+        to: Option<Address>,
+        input: Bytes,
+    ) -> Result<TransactionReceipt, ChainError> {
+        // Not estimated: where anvil cannot, it takes the block's limit, which is more than a transaction may use.
+        let mut request = TransactionRequest::default().with_from(from).with_input(input).with_gas_limit(GAS);
+        request.to = to.map(Into::into);
+        if to.is_none() {
+            request = request.into_create();
+        }
+        let hash: B256 = self.rpc.ask("eth_sendTransaction", (request,)).await?;
+        let waited = tokio::time::timeout(RECEIPT_TIMEOUT, async {
+            loop {
+                let found: Result<Option<TransactionReceipt>, _> =
+                    self.rpc.ask("eth_getTransactionReceipt", (hash,)).await;
+                if let Ok(Some(receipt)) = found {
+                    return receipt;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let receipt = waited.await.map_err(|_| null("eth_getTransactionReceipt"))?;
+        if !receipt.status() {
+            let message = format!("the transaction {hash} reverted");
+            return Err(ChainError::Refused { operation: "eth_sendTransaction", code: 3, message, data: None });
+        }
+        Ok(receipt)
+    }
+
+    /// The contract that `owner` created with `nonce`; created now, unless it stands.
+    async fn deploy(&self, owner: Address, nonce: u64, code: Bytes) -> Result<Address, ChainError> {
+        let address = owner.create(nonce);
+        let present = self.code(address).await?;
+        if present.is_empty() {
+            let receipt = self.transact(owner, None, code).await?;
+            if receipt.contract_address != Some(address) {
+                return Err(ChainError::Misconfigured(format!("{owner} has sent other transactions on this chain")));
+            }
+        }
+        Ok(address)
+    }
+
+    async fn read_balance(&self, contract: Address, input: Bytes) -> Result<U256, ChainError> {
+        let answer = self.read(contract, input).await?;
+        U256::try_from_be_slice(&answer).ok_or_else(|| null("balanceOf"))
+    }
+
+    async fn read(&self, contract: Address, input: Bytes) -> Result<Bytes, ChainError> {
+        let request = TransactionRequest::default().with_to(contract).with_input(input);
+        self.rpc.ask("eth_call", (request, "latest")).await
+    }
+
+    /// The code of `account` after the latest block.
+    async fn code(&self, account: Address) -> Result<Bytes, ChainError> {
+        self.rpc.ask("eth_getCode", (account, "latest")).await
+    }
+}
+
+/// The error for a null where the method owes an answer.
+fn null(operation: &'static str) -> ChainError {
+    ChainError::transient(operation, "null")
+}
+
+type MintTokenConfig = TokenFactory::TokenConfig;

@@ -1,0 +1,144 @@
+//! Where a purchase stands: from the first moment, from the read models and from the ledger alike.
+
+use crate::common::{House, Instance, eventually, project};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use domain::{OrderEvent, PaymentId, examples};
+use serde_json::{Value, json};
+use store::Store;
+
+/// What is true, without the forecasts: each instance makes its own, and they grow older.
+async fn payment(api: &Instance, id: PaymentId) -> Value {
+    let mut payment = api.get(&format!("/api/payment/{id}")).await.json();
+    for forecast in ["queuePosition", "estimatedWaitSeconds"] {
+        assert!(payment.as_object_mut().unwrap().remove(forecast).is_some(), "{forecast}");
+    }
+    payment
+}
+
+async fn queue(api: &Instance, id: PaymentId) -> Value {
+    api.get(&format!("/api/queue/{id}")).await.json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_right_after_the_202_is_never_404() {
+    let house = House::start().await;
+    let postgres = house.postgres().await;
+    Store::connect(&postgres.url(), 1).await.unwrap().migrate().await.unwrap();
+    let api = house.instance(&[("DATABASE_URL", &postgres.url())]).await;
+    eventually("the read models answer", async || api.get("/readyz").await.json()["postgres"] == "ok").await;
+    for nonce in 0..20 {
+        let accepted = api.buy(10, nonce).await;
+        for path in [accepted.header("location").to_owned(), format!("/api/queue/{}", accepted.id())] {
+            let answer = api.get(&path).await;
+            assert_eq!((answer.status.as_u16(), &answer.json()["status"]), (200, &json!("pending")), "{path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f40_a_purchase_that_falls_out_of_the_chain_is_shown_as_what_it_is() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let id = api.buy(10, 7).await.id();
+    let steps = [
+        (OrderEvent::PaymentConfirmed(examples::own_proof()), "completed", "paid", "pending"),
+        (OrderEvent::PaymentReverted(1, examples::reversal(7)), "pending", "reverted", "pending"),
+        (OrderEvent::PaymentRestored(1, examples::own_proof()), "completed", "paid", "pending"),
+        (OrderEvent::MintConfirmed(examples::own_mint()), "completed", "minted", "completed"),
+        (OrderEvent::MintReverted(1, examples::reversal(8)), "completed", "minting", "processing"),
+        (OrderEvent::MintRestored(1, examples::own_mint()), "completed", "minted", "completed"),
+        (OrderEvent::PaymentReverted(2, examples::reversal(7)), "pending", "reverted", "pending"),
+        (OrderEvent::PaymentFailed(examples::failure()), "failed", "lost", "failed"),
+    ];
+    for (event, status, state, mint) in steps {
+        let sequence = house.happens(id, event).await;
+        let (payment, queue) = (payment(&api, id).await, queue(&api, id).await);
+        assert_eq!((&payment["status"], &payment["state"]), (&json!(status), &json!(state)));
+        assert_eq!((&queue["status"], &queue["state"]), (&json!(mint), &json!(state)));
+        assert_eq!((&payment["sequence"], payment["result"].is_null()), (&json!(sequence), status != "completed"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_is_followed_to_its_end() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let id = api.buy(10, 7).await.id();
+    let steps = [
+        (OrderEvent::PaymentDeferred(1, examples::deferral()), "pending", "deferred", "pending"),
+        (OrderEvent::PaymentSubmitted(1, examples::submission(7)), "sent", "settling", "pending"),
+        (OrderEvent::PaymentConfirmed(examples::proof()), "completed", "paid", "pending"),
+        (OrderEvent::MintSubmitted(1, examples::submission(8)), "completed", "minting", "processing"),
+        (OrderEvent::MintParked(1, examples::parked()), "completed", "mint_parked", "failed"),
+        (OrderEvent::MintConfirmed(examples::minted()), "completed", "minted", "completed"),
+    ];
+    for (event, status, state, mint) in steps {
+        let sequence = house.happens(id, event).await;
+        let (payment, queue) = (payment(&api, id).await, queue(&api, id).await);
+        assert_eq!((&payment["status"], &payment["state"]), (&json!(status), &json!(state)));
+        assert_eq!((&queue["status"], &queue["state"]), (&json!(mint), &json!(state)));
+        assert_eq!(payment["sequence"], sequence);
+        assert_eq!(payment["reason"].is_string(), ["deferred", "mint_parked"].contains(&state), "{state}");
+    }
+    let answer = api.get(&format!("/api/payment/{id}")).await;
+    let payment = answer.json();
+    assert_eq!(payment["txHash"], json!(examples::proof().tx_hash));
+    assert_eq!(
+        payment["result"],
+        json!({ "queueIds": [id], "tokenAddress": examples::TOKEN, "mintTxHash": examples::minted().tx_hash })
+    );
+    assert_eq!(queue(&api, id).await["txHash"], json!(examples::minted().tx_hash));
+    for (header, network) in [("payment-response", "eip155:84532"), ("x-payment-response", "base-sepolia")] {
+        let settled: Value = serde_json::from_slice(&BASE64_STANDARD.decode(answer.header(header)).unwrap()).unwrap();
+        let expected = json!({
+            "success": true,
+            "transaction": examples::proof().tx_hash.to_string(),
+            "network": network,
+            "payer": examples::PAYER.to_string(),
+        });
+        assert_eq!(settled, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_payment_owes_no_mint() {
+    let house = House::start().await;
+    let api = house.instance(&[]).await;
+    let id = api.buy(10, 7).await.id();
+    house.happens(id, OrderEvent::PaymentFailed(examples::failure())).await;
+    let answer = api.get(&format!("/api/payment/{id}")).await;
+    let payment = answer.json();
+    assert_eq!((&payment["status"], &payment["reason"]), (&json!("failed"), &json!("expired")));
+    assert!(payment["result"].is_null() && payment["txHash"].is_null());
+    assert!(!answer.headers.contains_key("payment-response"));
+    assert_eq!(queue(&api, id).await["status"], "failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f21_the_read_models_and_the_ledger_say_the_same_and_either_will_do() {
+    let mut house = House::start().await;
+    let mut postgres = house.postgres().await;
+    let store = Store::connect(&postgres.url(), 1).await.unwrap();
+    store.migrate().await.unwrap();
+    let with_store = house.instance(&[("DATABASE_URL", &postgres.url())]).await;
+    let without = house.instance(&[]).await;
+    let id = with_store.buy(10, 7).await.id();
+    house.happens(id, OrderEvent::PaymentSubmitted(1, examples::submission(7))).await;
+    house.happens(id, OrderEvent::PaymentConfirmed(examples::proof())).await;
+    project(&house.ledger, &store).await;
+    eventually("the read models answer", async || with_store.get("/readyz").await.json()["postgres"] == "ok").await;
+    let truth = payment(&without, id).await;
+    assert_eq!(truth["state"], "paid");
+
+    house.nats.kill();
+    eventually("the instances notice", async || with_store.get("/readyz").await.status == 503).await;
+    assert_eq!(payment(&with_store, id).await, truth, "from Postgres, without the ledger");
+    house.nats.restart().await.unwrap();
+    eventually("the instances are back", async || with_store.get("/readyz").await.status == 200).await;
+    store.close().await;
+    postgres.kill();
+    assert_eq!(payment(&with_store, id).await, truth, "from the ledger, without Postgres");
+    eventually("it is known", async || with_store.get("/readyz").await.json()["postgres"] != "ok").await;
+    assert_eq!(with_store.get("/readyz").await.status, 200, "the money path needs no Postgres");
+}

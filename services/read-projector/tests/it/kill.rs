@@ -1,0 +1,58 @@
+//! SIGKILL at a named line: `cargo test -p read-projector --features failpoints`.
+
+use domain::event::Claimed;
+use domain::{Event, SignerEvent, examples};
+use ledger::{Expected, Ledger, LedgerConfig, NewEvent};
+use neighbours::{Nats, NatsOptions, Postgres, PostgresOptions, Tools};
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+use store::{READ_MODELS, Store};
+use tokio::process::Command;
+
+#[tokio::test]
+async fn c24_killed_after_a_commit_it_goes_on_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let tools = Tools::locate().unwrap();
+    let nats =
+        Nats::start(&tools, NatsOptions { data_dir: dir.path().join("nats"), ..Default::default() }).await.unwrap();
+    let options = PostgresOptions { data_dir: dir.path().join("postgres"), durable: false, ..Default::default() };
+    let postgres = Postgres::start(&tools, options).await.unwrap();
+    ledger::provision(&nats.url()).await.unwrap();
+    let config = LedgerConfig { url: nats.url(), monitor_url: nats.monitor_url() };
+    let ledger = Ledger::connect(&config, "/paymint/test").await.unwrap();
+    let store = Store::connect(&postgres.url(), 2).await.unwrap();
+    store.migrate().await.unwrap();
+
+    let projector = |kill_at: &str| {
+        Command::new(env!("CARGO_BIN_EXE_read-projector"))
+            .env("NATS_URL", nats.url())
+            .env("NATS_MONITOR_URL", nats.monitor_url())
+            .env("DATABASE_URL", postgres.url())
+            .env("PAYMINT_KILL_AT", kill_at)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    };
+    for epoch in 1..=5_u64 {
+        let mut doomed = projector("C24");
+        append(&ledger, u32::try_from(epoch).unwrap()).await;
+        let status = tokio::time::timeout(Duration::from_secs(30), doomed.wait()).await.unwrap().unwrap();
+        assert_eq!(status.signal(), Some(9), "{status}");
+        assert_eq!(store.position(READ_MODELS).await.unwrap().unwrap().seq, epoch, "killed after the commit");
+    }
+    let _healthy = projector("");
+    append(&ledger, 6).await;
+    while store.position(READ_MODELS).await.unwrap().unwrap().seq < 6 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let copy = store.ledger_range(1, 100).await.unwrap();
+    assert_eq!(copy.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+}
+
+async fn append(ledger: &Ledger, epoch: u32) {
+    let Some(Event::Signer(signer, SignerEvent::Claimed(claim))) = examples::all().into_iter().nth(1) else {
+        panic!("the second example is a claim")
+    };
+    let event = Event::Signer(signer, SignerEvent::Claimed(Claimed { epoch, ..claim }));
+    ledger.append(&[NewEvent { event, expected: Expected::Absent, trace: None }]).await.unwrap();
+}

@@ -1,0 +1,326 @@
+//! An auditor that never goes red proves nothing: a good run is tampered with, one wrong at a time, and each must be
+//! found by the check that is there for it.
+
+mod bench;
+mod doctored;
+mod load;
+mod tamper;
+mod trouble;
+
+use auditor::Evidence;
+use auditor::evidence::journal::Journal;
+use auditor::evidence::logs::LogFile;
+use auditor::evidence::stream::Message;
+use auditor::evidence::tables::{Row, Tables};
+use auditor::run::Fault;
+use bench::{Bench, green, red};
+use doctored::Doctored;
+use harness::{Bill, DOLLAR, Entry, Payment, Service, Stack, StackOptions, journal};
+use load::Load;
+use serde_json::json;
+use standalone::accounts::{MINTER_KEYS, MINTERS, OWNER};
+use std::time::Instant;
+use tamper::Tamper;
+
+/// Checks that have something to look at in this run: all but deployments.
+const REQUIRED: &str = "A01,A02,A03,A04,A05,A06,A07,A08,A09,A10,A11,A12,A14,A15,A16,A17";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_auditor_is_green_on_a_good_run_and_red_on_every_control() {
+    let begun = Instant::now();
+    let options = StackOptions { confirmations: bench::CONFIRMATIONS, ..StackOptions::default() };
+    let mut stack = Stack::start(options).await;
+    let buyers = stack.buyers(6, 10 * DOLLAR).await;
+    let genesis =
+        journal::genesis(&stack.chain, stack.shop.asset, &buyers.iter().map(|buyer| buyer.address).collect::<Vec<_>>())
+            .await;
+    let load = load::run(&mut stack, &buyers).await;
+    for service in Service::ALL {
+        stack.terminate(service).await;
+    }
+    let mut bench = Bench::new(&stack, genesis, &load.journal);
+    let good = bench.collect().await;
+    green(&good);
+    let (code, text, is_green) = bench.program(REQUIRED).await;
+    assert_eq!((code, is_green), (Some(0), json!(true)), "{text}");
+    let (code, text, is_green) = bench.program("A13").await;
+    assert_eq!((code, is_green), (Some(1), json!(false)), "what is required has nothing to look at: {text}");
+    eprintln!("green after {} s", begun.elapsed().as_secs());
+
+    in_the_tables(&good);
+    in_the_journal(&load, &good);
+    in_the_stream(&load, &good);
+    in_a_stream_of_its_own(&stack, &mut bench).await;
+    on_the_chain(&stack, &load, &mut bench).await;
+    green(&bench.collect().await);
+    let (collected, spent) = bench.spent();
+    eprintln!("reading {collected} times took {} s of {} s", spent.as_secs(), begun.elapsed().as_secs());
+}
+
+/// What is done to the chain is undone by a snapshot; the services are away.
+async fn on_the_chain(stack: &Stack, load: &Load, bench: &mut Bench) {
+    let token = &stack.shop.token;
+    let idle = &load.idle;
+    let elsewhere = idle.sign(Bill { pay_to: OWNER, ..Bill::of(token, 1) });
+    let to_self = idle.sign(Bill { pay_to: idle.address, ..Bill::of(token, 1) });
+    let unsent = idle.pay(token, 1);
+    let [one, other] = [idle.pay(token, 1), idle.pay(token, 1)];
+    let key = |payment: &Payment| payment.key().0;
+    let nonce = |payment: &Payment| payment.transfer.authorization.nonce;
+    for (control, id, word) in [
+        ("a mint that nobody paid for", "A01", "no pair pays for it"),
+        ("a mint that nobody ordered", "A04", "nobody ordered it"),
+        ("one transfer for two nonces", "A01", "without a transfer of its own"),
+        ("an authorization cancelled, then minted", "A01", "was cancelled in"),
+        ("a payment from the payer to itself", "A01", "paid itself in"),
+        ("a nonce paid elsewhere", "A01", "was paid elsewhere"),
+        ("a charge that owes nothing", "A05", "no order knows of it"),
+        ("money that no payment brought", "A03", "beside what the pairs brought"),
+        ("money that left a token", "A03", "what has left"),
+        ("money that left a payer without a pair", "A02", "its pairs say that it paid"),
+        ("a token with other decimals", "A04", "base units of a unit"),
+        ("a relayer's transaction that is not ours", "A12", "sent by somebody else"),
+        ("failed, then charged late", "A08", "charged all the same"),
+    ] {
+        let hand = Tamper { stack, bench };
+        let snapshot = hand.remember().await;
+        match control {
+            "a mint that nobody paid for" | "a mint that nobody ordered" => {
+                hand.mint(idle.address, &[key(&unsent)]).await
+            }
+            "one transfer for two nonces" => {
+                hand.one_transfer_for_two(idle.address, [nonce(&one), nonce(&other)], token.unit_price.0).await;
+                hand.mint(idle.address, &[key(&one), key(&other)]).await;
+            }
+            "an authorization cancelled, then minted" => {
+                hand.transact(OWNER, token.asset, idle.cancellation(token, nonce(&unsent)).to_vec()).await;
+                hand.mint(idle.address, &[key(&unsent)]).await;
+            }
+            "a payment from the payer to itself" => {
+                hand.submit(&to_self).await;
+                hand.mint(idle.address, &[key(&to_self)]).await;
+            }
+            "a nonce paid elsewhere" => {
+                hand.submit(&elsewhere).await;
+                hand.mint(idle.address, &[key(&elsewhere)]).await;
+            }
+            "a charge that owes nothing" => hand.submit(&unsent).await,
+            "money that no payment brought" => hand.gift(token.token).await,
+            "money that left a token" => hand.spend(token.token).await,
+            "money that left a payer without a pair" => hand.spend(idle.address).await,
+            "a token with other decimals" => hand.other_decimals().await,
+            "a relayer's transaction that is not ours" => hand.foreign(MINTERS[1]).await,
+            "failed, then charged late" => {
+                hand.forget(load.cancelled.transfer.authorization.from, nonce(&load.cancelled)).await;
+                hand.submit(&load.cancelled).await;
+            }
+            other => unreachable!("{other}"),
+        }
+        red(control, &bench.collect().await, id, word);
+        Tamper { stack, bench }.undo(snapshot).await;
+    }
+}
+
+/// Rows that no event made.
+fn in_the_tables(good: &Evidence) {
+    type Hand = fn(&mut Tables);
+    let controls: [(&str, Hand, &str, &str); 6] = [
+        (
+            "a rebuild that differs",
+            |tables| add(1, "units_paid", tables.rebuilt.as_mut().unwrap().get_mut("token_rows").unwrap()),
+            "A10",
+            "rebuilt token_rows",
+        ),
+        (
+            "an edited row",
+            |tables| add(1, "mint_attempts", having(tables, "payment_rows", "stage", "minted")),
+            "A10",
+            "mint_attempts is",
+        ),
+        (
+            "an order that came back, as if it had not been gone",
+            |tables| add(-1, "payment_reversions", having(tables, "payment_rows", "mint_reversions", "1")),
+            "A10",
+            "payment_reversions is",
+        ),
+        (
+            "a mint transaction that came back to another block",
+            |tables| add(1, "block_number", having(tables, "mint_batches", "status", "completed")),
+            "A10",
+            "block_number is",
+        ),
+        (
+            "two events swapped in the copy",
+            |tables| {
+                let [one, other] = tables.copy.get_disjoint_mut([19, 20]).unwrap();
+                std::mem::swap(&mut one.subject, &mut other.subject);
+                std::mem::swap(&mut one.headers, &mut other.headers);
+                std::mem::swap(&mut one.payload, &mut other.payload);
+            },
+            "A09",
+            "sequence 20",
+        ),
+        (
+            "a counter that counts wrong",
+            |tables| add(1, "units", tables.live.get_mut("stage_totals").unwrap()),
+            "A10",
+            "units is",
+        ),
+    ];
+    for (control, hand, id, word) in controls {
+        let mut evidence = good.clone();
+        hand(&mut evidence.tables);
+        let found = red(control, &evidence, id, word);
+        assert_eq!(found.iter().map(|verdict| verdict.id).collect::<Vec<_>>(), [id], "{control}");
+    }
+}
+
+/// The rows of a live read model that have `value` in a column.
+fn having<'a>(
+    tables: &'a mut Tables,
+    model: &str,
+    column: &'static str,
+    value: &'static str,
+) -> impl Iterator<Item = &'a mut Row> {
+    tables.live.get_mut(model).unwrap().iter_mut().filter(move |row| row[column].as_deref() == Some(value))
+}
+
+/// Adds to a number in each of these rows.
+fn add<'a>(what: i64, column: &str, rows: impl IntoIterator<Item = &'a mut Row>) {
+    let mut changed = 0;
+    for value in rows.into_iter().filter_map(|row| row.get_mut(column)?.as_mut()) {
+        *value = (value.parse::<i64>().unwrap() + what).to_string();
+        changed += 1;
+    }
+    assert!(changed > 0, "no row has a {column}");
+}
+
+/// What the load generator did not see, and what it was told otherwise.
+fn in_the_journal(load: &Load, good: &Evidence) {
+    let line = |kind: &str| load.journal.0.iter().position(|line| line["kind"] == kind).unwrap();
+    let never_sent = load::never_sent(&load.idle.pay(&load.cancelled.terms, 1));
+    for (control, id, word) in [
+        ("a 202 without an event", "A06", "is not in the ledger"),
+        ("an order that nobody sent", "A07", "nobody sent it"),
+        ("an order that was sent otherwise", "A06", "is in the ledger as"),
+        ("several charges under one key", "A02", "times under the key"),
+        ("an event that a client missed", "A14", "missed"),
+        ("an end that came late", "A15", "ended after"),
+        ("a key in a log", "A16", "has the key of"),
+        ("a payment in a log", "A16", "has a payment header"),
+        ("files that stayed open", "A16", "open files"),
+        ("a fault that never came", "A17", "fired 0 times"),
+    ] {
+        let (mut evidence, mut journal) = (good.clone(), load.journal.clone());
+        let mut log = |text: String| evidence.logs.push(LogFile { name: "control.log".to_owned(), text });
+        match control {
+            "a 202 without an event" => journal.0.push(never_sent.clone()),
+            "an order that nobody sent" => {
+                journal.0.remove(line("request"));
+            }
+            "an order that was sent otherwise" => journal.0[line("request")]["body"] = json!("{\"quantity\":7}"),
+            "several charges under one key" => {
+                for request in journal.0.iter_mut().filter(|line| line["kind"] == "request") {
+                    request["idempotencyKey"] = json!("the same");
+                }
+            }
+            "an event that a client missed" => {
+                journal.0[line("sse")]["events"].as_array_mut().unwrap().remove(5);
+            }
+            "an end that came late" => evidence.run.bounds.terminal_within_s = 0,
+            "a key in a log" => log(format!("starting with {}\n", MINTER_KEYS[0])),
+            "a payment in a log" => {
+                let header = journal.0[line("request")]["payment"]["value"].as_str().unwrap();
+                log(format!("refused: {header}\n"));
+            }
+            "files that stayed open" => {
+                let after = journal.0.iter().position(|line| line["phase"] == "after").unwrap();
+                journal.0[after]["fds"] = json!(10_000);
+            }
+            "a fault that never came" => evidence.run.faults = vec![Fault { name: "C07".to_owned(), at_least: 20 }],
+            other => unreachable!("{other}"),
+        }
+        evidence.journal = Journal::parse(&journal.text()).unwrap();
+        red(control, &evidence, id, word);
+    }
+}
+
+/// What the ledger does not refuse to nobody: events added, taken away, swapped.
+fn in_the_stream(load: &Load, good: &Evidence) {
+    let last = good.stream.last_seq;
+    let swapped_at = neighbours(&good.stream.found);
+    for (control, id, word) in [
+        ("a deleted event", "A09", "sequence 25 is missing in the stream".to_owned()),
+        ("two swapped events", "A09", format!("sequence {swapped_at} (")),
+        ("an event that is not in the copy", "A09", format!("sequence {} is missing in the copy", last + 1)),
+        ("an event of a type that nobody knows", "A11", "unknown event type payment.blessed".to_owned()),
+        ("an event after the end", "A11", "payment.confirmed at sequence".to_owned()),
+        ("a charge that only the ledger knows", "A02", "no pair did it".to_owned()),
+    ] {
+        let mut evidence = good.clone();
+        match control {
+            "a deleted event" => {
+                evidence.stream.found.remove(24);
+                evidence.stream.messages -= 1;
+            }
+            "two swapped events" => {
+                let at = usize::try_from(swapped_at).unwrap() - 1;
+                evidence.stream.found.swap(at, at + 1);
+                for (message, seq) in evidence.stream.found[at..at + 2].iter_mut().zip(swapped_at..) {
+                    message.seq = seq;
+                }
+            }
+            "an event that is not in the copy" | "an event of a type that nobody knows" => {
+                add_event(&mut evidence, load, "payment.blessed");
+            }
+            "an event after the end" | "a charge that only the ledger knows" => {
+                add_event(&mut evidence, load, "payment.confirmed");
+            }
+            other => unreachable!("{other}"),
+        }
+        red(control, &evidence, id, &word);
+    }
+}
+
+/// The sequence of the first of two requests of different orders that stand side by side.
+fn neighbours(messages: &[Message]) -> u64 {
+    let is_request = |message: &Message| message.subject.ends_with(".payment.requested");
+    messages.windows(2).find(|pair| pair.iter().all(is_request)).unwrap()[0].seq
+}
+
+/// One more event, of the order that was cancelled.
+fn add_event(evidence: &mut Evidence, load: &Load, name: &str) {
+    let id = load.cancelled.id();
+    let subject = load.cancelled_subject(name);
+    let body = json!({
+        "specversion": "1.0", "id": subject, "type": format!("io.paymint.{name}.v1"), "source": "/nobody",
+        "subject": id, "datacontenttype": "application/json", "data": {},
+    });
+    let stream = &mut evidence.stream;
+    stream.last_seq += 1;
+    stream.messages += 1;
+    stream.found.push(Message {
+        seq: stream.last_seq,
+        subject,
+        headers: Some(b"Content-Type: application/cloudevents+json\r\n".to_vec()),
+        payload: body.to_string().into_bytes(),
+        time: journal::now(),
+    });
+}
+
+/// A copy of the stream in a second server, which differs by what a copy cannot keep, and by one event that is deleted.
+async fn in_a_stream_of_its_own(stack: &Stack, bench: &mut Bench) {
+    let entries: Vec<Entry> = stack.stream.all().await;
+    let doctored = Doctored::start(stack.dir.path()).await;
+    doctored.hold(&entries).await;
+    let run = bench.run.clone();
+    bench.run["natsUrl"] = json!(doctored.server.url());
+    // Its times are those of the copying, which is as late as this machine is slow.
+    bench.run["bounds"]["terminalWithinS"] = json!(3_600);
+    let found = red("another stream", &bench.collect().await, "A09", "incarnation");
+    // Nothing else is wrong with it.
+    assert_eq!((found.len(), found[0].findings.len()), (1, 1), "{found:?}");
+    doctored.delete(25).await;
+    red("a deleted event", &bench.collect().await, "A09", "sequence 25 is missing in the stream");
+    bench.run = run;
+}
