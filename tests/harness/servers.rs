@@ -48,7 +48,7 @@ pub fn environment(
     let quick = [
         ("MINT_MAX_WAIT_MS", "100"),
         ("SENDER_LINGER_MS", "50"),
-        ("SENDER_RETRY_MS", "200"),
+        ("PAYMENT_RETRY_MS", "200"),
         ("MINT_RETRY_MS", "200"),
         ("HEAD_POLL_MS", "50"),
         // All payers of a story are at one address.

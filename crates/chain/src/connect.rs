@@ -6,13 +6,12 @@ use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, Bytes};
 use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::Eip712Domain;
-use runtime::{ConfigError, Env};
+use runtime::{ConfigError, Env, Variable};
 use std::borrow::Cow;
-use std::num::NonZeroU64;
 
 /// Default limit of calls per second to one provider. A confirmer with 64 transactions makes three calls for each,
 /// twice a second: about 400. Paid plans start at about as much.
-const RPC_RATE: u32 = 500;
+const RPC_RATE: u64 = 500;
 
 /// The asset of all payments, with its EIP-712 domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,19 +48,48 @@ impl ChainConfig {
     /// # Errors
     /// Names the variable and its shape.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let required = Variable::required;
         Ok(Self {
-            rpc_urls: env.list("RPC_URL", "http://127.0.0.1:8545 , one URL or several separated by commas")?,
-            rpc_rate: env.parse_or("RPC_RATE", "a number of calls a second such as 500", RPC_RATE)?,
-            chain_id: env.parse("CHAIN_ID", "84532")?,
+            rpc_urls: env.list(
+                &Variable::required(
+                    "RPC_URL",
+                    "http://127.0.0.1:8545",
+                    "HTTP JSON-RPC of one provider or several. With several, two must agree on what settles money.",
+                )
+                .list(),
+            )?,
+            rpc_rate: env.number(&Variable::number(
+                "RPC_RATE",
+                RPC_RATE,
+                0..=1_000_000,
+                "Calls per second to each provider, and as many in a burst; 0 is no limit.",
+            ))?,
+            chain_id: env.get(&required("CHAIN_ID", "84532", "EIP-155 id of the chain. The node must agree."))?,
             asset: Asset {
-                address: env.parse("ASSET_ADDRESS", "0x036CbD53842c5426634e7929541eC2318f3dCF7e")?,
-                name: env.text("ASSET_NAME", "USDC")?,
-                version: env.text("ASSET_VERSION", "2")?,
+                address: env.get(&required(
+                    "ASSET_ADDRESS",
+                    "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+                    "USDC contract on that chain.",
+                ))?,
+                name: env.get(&required(
+                    "ASSET_NAME",
+                    "USDC",
+                    "EIP-712 name of the asset. With a wrong one no signature is valid.",
+                ))?,
+                version: env.get(&required("ASSET_VERSION", "2", "EIP-712 version of the asset."))?,
             },
-            confirmations: env
-                .parse_or("CONFIRMATIONS", "a number of blocks such as 5, at least 1", NonZeroU64::MIN)?
-                .get(),
-            start_block: env.parse_or("START_BLOCK", "a block number such as 0", 0)?,
+            confirmations: env.number(&Variable::number(
+                "CONFIRMATIONS",
+                1,
+                1..=1_000_000,
+                "N: a block counts when the head is N - 1 blocks above it.",
+            ))?,
+            start_block: env.number(&Variable::number(
+                "START_BLOCK",
+                0,
+                0..=u64::MAX,
+                "First block that can hold a payment. Searches for logs begin there.",
+            ))?,
         })
     }
 }

@@ -4,7 +4,7 @@
 use crate::connect::Chain;
 use crate::error::ChainError;
 use crate::sign::Key;
-use runtime::{ConfigError, Env};
+use runtime::{ConfigError, Env, Variable};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -39,23 +39,34 @@ impl KeySource {
     /// Names the variable and its shape.
     pub fn from_env(env: &Env, role: &str) -> Result<Self, ConfigError> {
         let (plain, variable) = (format!("{role}_KEYS"), format!("{role}_KEYSTORES"));
-        let shape = format!("keys/lane-1.json,keys/lane-2.json ; on a development chain {plain} is enough");
-        match (env.optional::<String>(&plain, "")?, env.optional::<String>(&variable, "")?) {
-            (Some(_), Some(_)) => {
-                let why = format!("{plain} is also set, and only one of the two may be set");
-                Err(ConfigError::Invalid { variable, shape, why })
-            }
-            (Some(_), None) => {
-                let keys = env.list(&plain, "0x… , one or more private keys separated by commas")?;
-                Ok(Self::Plain { variable: plain, keys })
-            }
-            (None, Some(_)) => Ok(Self::Keystores {
-                files: env.list(&variable, &shape)?,
-                password_file: env.parse(PASSWORD_FILE, "keys/password, a file that only its owner may read")?,
-                variable,
-            }),
-            (None, None) => Err(ConfigError::Missing { variable, shape }),
+        let plain_row = Variable::optional(
+            &plain,
+            "0x0000000000000000000000000000000000000000000000000000000000000001",
+            "Private keys, one lane each. For development chains only: the node must be an anvil.",
+        )
+        .secret()
+        .list();
+        if env.find::<String>(&plain_row)?.is_none() {
+            let files = env.list(
+                &Variable::required(
+                    &variable,
+                    "keys/lane-1.json,keys/lane-2.json",
+                    "Ethereum V3 keystore files, one lane each. A development chain may use plain keys instead.",
+                )
+                .list(),
+            )?;
+            let password_file = env.get(&Variable::required(
+                PASSWORD_FILE,
+                "keys/password",
+                "File with a line for each keystore, or one for all. Only its owner may read it.",
+            ))?;
+            return Ok(Self::Keystores { variable, files, password_file });
         }
+        if env.is_set(&variable) {
+            let why = format!("{plain} is also set, and only one of the two may be set");
+            return Err(ConfigError::invalid(&variable, "keys/lane-1.json,keys/lane-2.json", why));
+        }
+        Ok(Self::Plain { keys: env.list(&plain_row)?, variable: plain })
     }
 
     /// Number of keys: one lane each.

@@ -2,16 +2,19 @@
 //!
 //! These structs are the `data` of the CloudEvents in the ledger; `schemas/` holds one JSON Schema for each.
 
+mod legs;
 mod ops;
 mod order;
 mod signer;
+mod table;
 
 pub use ops::{DamageKind, OpsEvent, ParkedMessage, Resumed, Stopped, Stops};
 pub use order::{
-    Deferral, FailureReason, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure, PaymentProof, Reversal,
-    Submission, WaitReason,
+    AnyLegStep, Deferral, FailureReason, LegName, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure,
+    PaymentProof, Reversal, Submission, WaitReason,
 };
 pub use signer::{Claimed, Lost, OpenTx, Purpose, Settled, SignerEvent};
+pub use table::{EventData, EventType, Unreadable};
 
 use crate::idempotency::{IdempotencyKey, KeyEvent};
 use crate::ids::PaymentId;

@@ -10,7 +10,7 @@ use chrono::Utc;
 use domain::event::{Deferral, Lost, OpenTx, Purpose, WaitReason};
 use domain::lane::{CALL_GAS, Fees, Look, Open, Rest, Seen, Step, tend};
 use domain::order::Command;
-use domain::{BlockRef, SignerEvent, Stage};
+use domain::{BlockRef, SignerEvent};
 use runtime::{Undone, causes, failpoint};
 use std::collections::BTreeMap;
 
@@ -198,12 +198,11 @@ impl SignerLane {
                 // A transaction of ours names it, so it has events: they were not found now.
                 return Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash)));
             };
-            let here = match (&item.order.stage, tx.purpose) {
-                (Stage::Settling(to) | Stage::Reverted(to), Purpose::Settle) => to.is_for(self.address(), tx.nonce),
-                (_, Purpose::Mint) => item.order.minting().is_some_and(|to| to.is_for(self.address(), tx.nonce)),
-                _ => false,
+            let waits_for = match tx.purpose {
+                Purpose::Settle => item.order.payment.submission(),
+                Purpose::Mint => item.order.mint.submission(),
             };
-            if here {
+            if waits_for.is_some_and(|to| to.is_for(self.address(), tx.nonce)) {
                 carried.push(item);
             }
         }

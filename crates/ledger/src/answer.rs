@@ -1,6 +1,6 @@
 //! What a handler answers, and the one retry policy.
 
-use runtime::{Undone, causes};
+use runtime::{Backoff, Undone, causes};
 use std::time::Duration;
 
 /// How long the server waits for an answer or for a sign of progress; the same as in `nats/consumers`. Short, so that
@@ -14,8 +14,7 @@ const STALE_PAUSE: Duration = Duration::from_millis(100);
 const NOT_YET_PAUSE: Duration = Duration::from_millis(500);
 
 /// After a neighbour's fault: first pause, doubled with each delivery up to the last one, which is below [`ACK_WAIT`].
-const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
-const NEIGHBOUR_PAUSE_MAX: Duration = Duration::from_secs(4);
+const NEIGHBOUR_PAUSES: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(4) };
 
 /// The stop is watched by the loop; a message that was in hand when it came waits this long.
 const STOPPED_PAUSE: Duration = Duration::from_secs(1);
@@ -31,6 +30,17 @@ pub enum Answer {
     Park(String),
 }
 
+impl Answer {
+    /// The answer in one word, as metrics name it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Later(_) => "later",
+            Self::Park(_) => "park",
+        }
+    }
+}
+
 /// What a handler returns. An error becomes an answer by [`retry`].
 pub type Outcome = Result<Answer, Undone>;
 
@@ -39,8 +49,8 @@ pub fn retry(why: &Undone, tries: u32) -> Answer {
     match why {
         Undone::Stale => Answer::Later(STALE_PAUSE),
         Undone::NotYet => Answer::Later(NOT_YET_PAUSE),
-        Undone::Transient(_) => Answer::Later(backoff(NEIGHBOUR_PAUSE, tries.saturating_sub(1), NEIGHBOUR_PAUSE_MAX)),
-        Undone::Unknown(_) => Answer::Later(NEIGHBOUR_PAUSE_MAX),
+        Undone::Transient(_) => Answer::Later(NEIGHBOUR_PAUSES.pause(tries.saturating_sub(1))),
+        Undone::Unknown(_) => Answer::Later(NEIGHBOUR_PAUSES.max),
         Undone::Stopped(_) => Answer::Later(STOPPED_PAUSE),
         Undone::Corrupt(_) => Answer::Park(causes(why).to_string()),
     }
@@ -49,14 +59,9 @@ pub fn retry(why: &Undone, tries: u32) -> Answer {
 /// The answer for one of many pieces of work that failed together. It parks nothing: the fault is not known to be its own.
 pub fn hand_back(why: &Undone, tries: u32) -> Answer {
     match retry(why, tries) {
-        Answer::Park(_) => Answer::Later(NEIGHBOUR_PAUSE),
+        Answer::Park(_) => Answer::Later(NEIGHBOUR_PAUSES.first),
         answer => answer,
     }
-}
-
-/// `first`, doubled `times` times, at most `max`.
-pub fn backoff(first: Duration, times: u32, max: Duration) -> Duration {
-    first.saturating_mul(1 << times.min(16)).min(max)
 }
 
 #[cfg(test)]
@@ -84,7 +89,5 @@ mod tests {
             assert!(!matches!(answer, Answer::Later(delay) if delay >= ACK_WAIT), "held by the consumer");
         }
         assert_eq!(hand_back(&Undone::corrupt("a lane's past"), 1), later(1_000));
-        let doubled = |times| backoff(Duration::from_secs(2), times, Duration::from_secs(30)).as_secs();
-        assert_eq!([0, 1, 3, 4, u32::MAX].map(doubled), [2, 4, 16, 30, 30]);
     }
 }

@@ -9,7 +9,7 @@ use crate::monitor::{Monitor, Storage};
 use crate::subjects::STREAM;
 use async_nats::jetstream;
 use chrono::{DateTime, Utc};
-use runtime::{ConfigError, Env};
+use runtime::{ConfigError, Env, Variable};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -30,8 +30,19 @@ impl LedgerConfig {
     /// Names the variable and its shape.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
-            url: env.text("NATS_URL", "nats://127.0.0.1:4222")?,
-            monitor_url: env.text("NATS_MONITOR_URL", "http://127.0.0.1:8222")?,
+            url: env.get(
+                &Variable::required(
+                    "NATS_URL",
+                    "nats://127.0.0.1:4222",
+                    "NATS servers, separated by commas. With a user it looks like nats://api:password@host:4222.",
+                )
+                .secret(),
+            )?,
+            monitor_url: env.get(&Variable::required(
+                "NATS_MONITOR_URL",
+                "http://127.0.0.1:8222",
+                "Monitor of the NATS server. It shows if an ack is durable.",
+            ))?,
         })
     }
 }

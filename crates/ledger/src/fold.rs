@@ -233,21 +233,25 @@ impl Ledger {
         self.range(REGISTRATIONS, 1).await
     }
 
-    /// The order that one of `keys` names: of those that are bound, the first in the order given.
+    /// One order with its version, and for each of `keys` the order that it names, in one round trip.
     ///
     /// # Errors
     /// `Corrupt` when an event cannot be read; `Transient` without an answer.
-    pub async fn bound_to(&self, keys: &[IdempotencyKey]) -> Result<Option<PaymentId>, LedgerError> {
+    pub async fn order_and_keys(
+        &self,
+        id: PaymentId,
+        keys: &[IdempotencyKey],
+    ) -> Result<(Loaded<Order>, Vec<Option<PaymentId>>), LedgerError> {
         let subjects: Vec<String> = keys.iter().map(|key| key_subject(*key)).collect();
-        let stored = if subjects.is_empty() { vec![] } else { self.last_per_subject(&subjects).await? };
-        let bound = |subject: &String| stored.iter().find(|recorded| recorded.subject == *subject);
-        match subjects.iter().find_map(bound) {
-            None => Ok(None),
-            Some(recorded) => match &recorded.event {
-                Ok(Event::Key(_, KeyEvent::Bound(bound))) => Ok(Some(bound.payment_id)),
-                _ => Err(corrupt(recorded, "not the event of a key")),
-            },
+        let filters: Vec<String> = subjects.iter().cloned().chain([order_filter(id)]).collect();
+        let (mut order, mut named) = (Loaded::default(), vec![None; keys.len()]);
+        for recorded in self.last_per_subject(&filters).await? {
+            match subjects.iter().position(|subject| *subject == recorded.subject) {
+                None => order = fold_order(order, &recorded)?,
+                Some(index) => named[index] = Some(named_by(&recorded)?),
+            }
         }
+        Ok((order, named))
     }
 
     /// A token's terms, once it is registered.
@@ -262,6 +266,14 @@ impl Ledger {
                 _ => Err(corrupt(&recorded, "not a token event")),
             },
         }
+    }
+}
+
+/// The order that a key names, from the event of the key.
+fn named_by(recorded: &Recorded) -> Result<PaymentId, LedgerError> {
+    match &recorded.event {
+        Ok(Event::Key(_, KeyEvent::Bound(bound))) => Ok(bound.payment_id),
+        _ => Err(corrupt(recorded, "not the event of a key")),
     }
 }
 

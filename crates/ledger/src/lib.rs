@@ -29,7 +29,7 @@ mod refill;
 mod serve;
 mod subjects;
 
-pub use answer::{ACK_WAIT, Answer, Outcome, backoff, hand_back, retry};
+pub use answer::{ACK_WAIT, Answer, Outcome, hand_back, retry};
 pub use append::{Expected, NewEvent};
 pub use connect::{Lag, Ledger, LedgerConfig};
 pub use consume::{Delivery, Inbox};

@@ -4,7 +4,7 @@ use crate::answer::{Answer, Outcome, retry};
 use crate::consume::{Delivery, Inbox, Opened};
 use crate::direct::from_delivery;
 use async_nats::jetstream::{AckKind, Message};
-use runtime::{CancellationToken, Undone, causes};
+use runtime::{CancellationToken, MESSAGES, Undone, causes};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,6 +182,7 @@ impl Hands {
         let inbox = self.inbox.clone();
         self.answers.spawn(async move {
             let Held { message, seq, place, .. } = held;
+            MESSAGES.add(&[inbox.durable, answer.name()]);
             let sent = match answer {
                 // Waits for the server's word. A lost ack means a redelivery, which changes nothing.
                 Answer::Done => message.double_ack().await,

@@ -1,18 +1,27 @@
-//! Services that every process needs: configuration from the environment, logs, health, orderly shutdown.
+//! What every process needs around its work: configuration from the environment, settings, logs, metrics, health, an
+//! orderly end.
 //!
 //! It knows no payment, event or chain.
 
-mod config;
+mod backoff;
+mod env;
 mod failpoint;
 mod health;
+mod metrics;
+mod settings;
 mod stop;
 mod telemetry;
 mod undone;
+mod variable;
 
-pub use config::{ConfigError, Env};
+pub use backoff::Backoff;
+pub use env::{ConfigError, Env};
 pub use failpoint::failpoint;
 pub use health::{Health, serve_health};
+pub use metrics::{APPENDS, Counter, MESSAGES, REFUSALS, TURNS, metrics_text, turn};
+pub use settings::{Settings, SharedSettings, VALIDITY_MAX_S};
 pub use stop::{Fatal, STOP_TIMEOUT, join, stop_on_signal, unfailing};
 pub use telemetry::telemetry;
 pub use tokio_util::sync::CancellationToken;
 pub use undone::{Cause, Causes, Undone, causes};
+pub use variable::{Form, Unset, Variable, env_example, env_table};

@@ -1,26 +1,28 @@
-//! Every way to say no: one table from the reason to status, stable code and title.
+//! Every refusal: one table from the reason to status, stable code, title and sentence.
 //!
-//! Answers are RFC 9457 problem documents of less than 1 KB. They never echo what was sent, and tell nothing of the
+//! Answers are RFC 9457 problem documents of less than 1 KB. They never repeat the request, and say nothing about the
 //! inside. A payment that does not fit is answered with the offer again, in both generations of x402.
 
-use crate::admission::{Closed, Refusal};
-use crate::openapi::examples;
+use crate::examples;
+use crate::intake::IntakeError;
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::PaymentId;
+use edge::{NoPermit, TooFast};
+use live::{CatalogueError, Closed, RecordsError, Refusal};
 use serde::Serialize;
 use serde_json::{Value, json};
 use x402::{Offer, Rejection, payment_required};
 
-/// When to come back after a 503, seconds: a leader election takes 6, a restart less.
+/// Pause before another try after a 503, seconds. A leader election takes 6, a restart less.
 const RETRY_AFTER_S: u64 = 3;
 
 /// Lower case of [`x402::PAYMENT_REQUIRED`].
 const PAYMENT_REQUIRED: HeaderName = HeaderName::from_static("payment-required");
 
-/// Why a request is not answered with what it asked for. In every case but `LedgerAway` nothing was written.
+/// The reason of a refusal. In every case but `LedgerAway` nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
     /// No such path.
@@ -176,8 +178,8 @@ impl Problem {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::TokenUnknown => (StatusCode::NOT_FOUND, "token_unknown", "No such token"),
             Self::PaymentUnknown => (StatusCode::NOT_FOUND, "payment_unknown", "No such payment"),
-            Self::FilterInvalid => (StatusCode::BAD_REQUEST, "events_filter_invalid", "Events of what?"),
-            Self::OperatorsOnly => (StatusCode::UNAUTHORIZED, "operators_only", "For operators"),
+            Self::FilterInvalid => (StatusCode::BAD_REQUEST, "events_filter_invalid", "Invalid event filter"),
+            Self::OperatorsOnly => (StatusCode::UNAUTHORIZED, "operators_only", "Operators only"),
             Self::AddressInvalid => (StatusCode::BAD_REQUEST, "address_invalid", "Invalid address"),
             Self::QueryInvalid => (StatusCode::BAD_REQUEST, "query_invalid", "Unreadable query"),
             Self::LimitInvalid => (StatusCode::BAD_REQUEST, "limit_invalid", "Invalid limit"),
@@ -196,17 +198,17 @@ impl Problem {
             Self::KeyReused(_) => (StatusCode::CONFLICT, "payment_key_reused", "Authorization already used"),
             Self::KeyInvalid => (StatusCode::BAD_REQUEST, "idempotency_key_invalid", "Unreadable idempotency key"),
             Self::KeyNamesAnother(_) => (StatusCode::CONFLICT, "idempotency_key_reused", "Key already used"),
-            Self::NotAdmitted(refusal) => match refusal.why {
-                Closed::PayerBusy => (StatusCode::TOO_MANY_REQUESTS, "payer_busy", "Too many unpaid orders"),
-                Closed::LedgerAway => {
-                    (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", "Temporarily unavailable")
-                }
-                Closed::LedgerBroken => (StatusCode::SERVICE_UNAVAILABLE, "ledger_broken", "Stopped"),
-                Closed::LedgerFull => (StatusCode::SERVICE_UNAVAILABLE, "ledger_full", "Stopped"),
-                Closed::SettlementPaused => (StatusCode::SERVICE_UNAVAILABLE, "settlement_paused", "Paused"),
-                Closed::QueueFull => (StatusCode::SERVICE_UNAVAILABLE, "queue_full", "Overloaded"),
-                Closed::SettlementSlow => (StatusCode::SERVICE_UNAVAILABLE, "settlement_slow", "Overloaded"),
-            },
+            Self::NotAdmitted(refusal) => {
+                let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+                let (status, title) = match refusal.why {
+                    Closed::PayerBusy => (StatusCode::TOO_MANY_REQUESTS, "Too many unpaid orders"),
+                    Closed::LedgerAway => (unavailable, "Temporarily unavailable"),
+                    Closed::LedgerBroken | Closed::LedgerFull => (unavailable, "Orders are stopped"),
+                    Closed::SettlementPaused => (unavailable, "Settlement is paused"),
+                    Closed::QueueFull | Closed::SettlementSlow => (unavailable, "Overloaded"),
+                };
+                (status, refusal.why.code(), title)
+            }
             Self::LedgerAway => (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", "Temporarily unavailable"),
             Self::ReadModelsAway => {
                 (StatusCode::SERVICE_UNAVAILABLE, "read_models_unavailable", "Temporarily unavailable")
@@ -217,22 +219,23 @@ impl Problem {
             Self::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Temporarily unavailable"),
             Self::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "Too many streams"),
             Self::StreamsExhausted => (StatusCode::SERVICE_UNAVAILABLE, "streams_exhausted", "Temporarily unavailable"),
-            Self::OrderUnreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "order_unreadable", "Order needs a person"),
+            Self::OrderUnreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "order_unreadable", "Order cannot be read"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
     }
 
+    /// A sentence that a client can act on.
     pub(crate) fn detail(&self) -> String {
         let text = match self {
             Self::RouteUnknown => "there is nothing at this path",
             Self::RequestMalformed => "send a path, one well-formed Host header, and no Transfer-Encoding but chunked",
-            Self::MethodNotAllowed => "this path is not for this method",
+            Self::MethodNotAllowed => "this path does not support this method",
             Self::TokenUnknown => "no token with this address is sold here; GET /api/tokens lists those that are",
             Self::PaymentUnknown => "no payment has this id",
-            Self::FilterInvalid => "one of ?payment={paymentQueueId}, ?payer={address} and ?token={address}",
-            Self::OperatorsOnly => "say whose events: ?payment=, ?payer= or ?token=; all of them need a bearer token",
+            Self::FilterInvalid => "send one of ?payment={paymentQueueId}, ?payer={address} and ?token={address}",
+            Self::OperatorsOnly => "send ?payment=, ?payer= or ?token=; the stream of all events needs a bearer token",
             Self::AddressInvalid => "an address is 0x and 40 hex digits",
-            Self::QueryInvalid => "each parameter can be given once, percent-encoded where needed",
+            Self::QueryInvalid => "send each parameter at most once, percent-encoded where needed",
             Self::LimitInvalid => "limit must be a whole number from 1 to 100",
             Self::CursorInvalid => "cursor must be next_cursor of an earlier answer, unchanged",
             Self::BodyMalformed => "the body must be one JSON object such as {\"quantity\": 10}",
@@ -242,35 +245,39 @@ impl Problem {
             Self::QuantityInvalid => "quantity must be a whole number from 1 to 4294967295, such as {\"quantity\": 10}",
             Self::QuantityTooLarge => "the token cannot have that many units",
             Self::PaymentUnreadable(rejection) | Self::PaymentRequired(rejection, _) => return rejection.to_string(),
-            Self::KeyReused(_) => "this authorization already pays for another order, the one of paymentQueueId",
+            Self::KeyReused(_) => "this authorization already pays for another order, which paymentQueueId names",
             Self::KeyInvalid => "Idempotency-Key must be sent once, as 1 to 128 visible ASCII characters",
-            Self::KeyNamesAnother(_) => "this key already names another order, the one of paymentQueueId",
+            Self::KeyNamesAnother(_) => "this key already names another order, which paymentQueueId names",
             Self::NotAdmitted(refusal) => match refusal.why {
-                Closed::PayerBusy => "this payer has as many unpaid orders as may be; try again when one is settled",
-                Closed::LedgerAway => "no order can be written now; nothing was written",
-                Closed::LedgerBroken => "no order is taken until an operator has looked; nothing was written",
-                Closed::LedgerFull => "no order is taken until an operator has made room; nothing was written",
-                Closed::SettlementPaused => "payments cannot be settled now; nothing was written",
-                Closed::QueueFull => "too many orders wait; nothing was written",
-                Closed::SettlementSlow => "it could not be settled while the payment is valid; nothing was written",
+                Closed::PayerBusy => "this payer has reached the limit of unpaid orders; try again when one is settled",
+                Closed::LedgerAway => "orders cannot be written now; nothing was written, try again later",
+                Closed::LedgerBroken => {
+                    "orders are stopped until an operator has repaired the ledger; nothing was written"
+                }
+                Closed::LedgerFull => "orders are stopped until an operator has made room; nothing was written",
+                Closed::SettlementPaused => "payments cannot be settled now; nothing was written, try again later",
+                Closed::QueueFull => "the limit of waiting orders is reached; nothing was written, try again later",
+                Closed::SettlementSlow => {
+                    "the payment would expire before it could be settled; nothing was written, try again later"
+                }
             },
-            Self::LedgerAway => "the order could not be confirmed; the same request with the same payment is safe",
-            Self::ReadModelsAway => "lists and statistics are not available; payments and single orders are",
-            Self::StartingUp => "the service has just started; nothing was written",
-            Self::Busy => "too many such requests at once; nothing was written",
-            Self::RateLimited { .. } => "too many requests from this address; nothing was written",
-            Self::Overloaded { .. } => "too many requests; nothing was written",
+            Self::LedgerAway => "the order could not be confirmed; send the same request with the same payment again",
+            Self::ReadModelsAway => "lists and statistics are unavailable; single payments and orders can be read",
+            Self::StartingUp => "the service has just started; nothing was written, try again",
+            Self::Busy => "too many such requests at the same time; nothing was written, try again",
+            Self::RateLimited { .. } => "too many requests from this address; nothing was written, slow down",
+            Self::Overloaded { .. } => "too many requests from all clients; nothing was written, try again",
             Self::TooManyStreams => {
                 "too many event streams are open from this address; close one, or ask for the status"
             }
             Self::StreamsExhausted => "too many event streams are open; ask for the status instead",
-            Self::OrderUnreadable(_) => "the order's history cannot be read; a person must look at it",
-            Self::Internal => "something went wrong here; nothing was written",
+            Self::OrderUnreadable(_) => "the history of this order cannot be read; an operator must look at it",
+            Self::Internal => "an error of this service; nothing was written, try again",
         };
         text.to_owned()
     }
 
-    /// When to come back, seconds, where coming back can help.
+    /// Seconds to wait, if another try can help.
     fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::NotAdmitted(refusal) => Some(refusal.retry_after_s),
@@ -290,6 +297,57 @@ impl Problem {
         };
         let kind = format!("urn:paymint:problem:{code}");
         Document { kind, title, status: status.as_u16(), code, detail: self.detail(), payment_queue_id }
+    }
+}
+
+impl From<CatalogueError> for Problem {
+    fn from(error: CatalogueError) -> Self {
+        match error {
+            CatalogueError::Unknown => Self::TokenUnknown,
+            CatalogueError::StartingUp => Self::StartingUp,
+            CatalogueError::LedgerAway => Self::LedgerAway,
+        }
+    }
+}
+
+impl From<RecordsError> for Problem {
+    fn from(error: RecordsError) -> Self {
+        match error {
+            RecordsError::LedgerAway => Self::LedgerAway,
+            RecordsError::ReadModelsAway => Self::ReadModelsAway,
+            RecordsError::OrderUnreadable(id) => Self::OrderUnreadable(id),
+        }
+    }
+}
+
+impl From<IntakeError> for Problem {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::KeyReused(id) => Self::KeyReused(id),
+            IntakeError::KeyNamesAnother(id) => Self::KeyNamesAnother(id),
+            IntakeError::NotAdmitted(refusal) => Self::NotAdmitted(refusal),
+            IntakeError::LedgerAway => Self::LedgerAway,
+            IntakeError::Busy => Self::Busy,
+            IntakeError::OrderUnreadable(id) => Self::OrderUnreadable(id),
+        }
+    }
+}
+
+impl From<TooFast> for Problem {
+    fn from(refused: TooFast) -> Self {
+        match refused {
+            TooFast::Client { retry_after_s } => Self::RateLimited { retry_after_s },
+            TooFast::Total { retry_after_s } => Self::Overloaded { retry_after_s },
+        }
+    }
+}
+
+impl From<NoPermit> for Problem {
+    fn from(refused: NoPermit) -> Self {
+        match refused {
+            NoPermit::Client => Self::TooManyStreams,
+            NoPermit::All => Self::StreamsExhausted,
+        }
     }
 }
 

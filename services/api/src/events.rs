@@ -8,26 +8,22 @@
 //! No gap and no duplicate, across restarts of this process and across instances: the sequence is the ledger's.
 #![allow(unused_qualifications)] // utoipa::path writes one per `IntoParams`
 
-use crate::Api;
+use crate::address::address;
 use crate::error::Problem;
-use crate::feed::Feed;
-use crate::follower::parties_of;
-use crate::hub::{Missed, Starting, Topic};
-use crate::limits::{ClientIp, StreamPermit};
-use crate::mint::address;
-use crate::news::{News, is_last};
 use crate::openapi::{EventsProblems, schemas};
+use crate::state::Api;
 use axum::Extension;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::{Event, PaymentId};
+use edge::{ClientIp, Permit};
 use futures_util::StreamExt;
+use live::{Feed, Missed, News, Starting, Topic, is_last, parties_of, position_frame, reset_frame};
 use serde::Deserialize;
-use serde_json::json;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
@@ -52,7 +48,7 @@ pub(crate) struct Filter {
 
 /// Where a client stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
+enum Resume {
     /// It comes for the first time.
     Nothing,
     /// It has everything up to here.
@@ -97,7 +93,7 @@ pub(crate) async fn events(
     if topic == Topic::Everything && !api.config.is_operator(headers.get(AUTHORIZATION)) {
         return Err(Problem::OperatorsOnly);
     }
-    let permit = api.quotas.streams.enter(client)?;
+    let permit = api.quotas.stream(client)?;
     let seen = api.seen(&headers, filter.last_event_id.as_deref()).await?;
     match topic {
         Topic::Payment(id) => of_payment(api, id, seen, permit).await,
@@ -106,7 +102,7 @@ pub(crate) async fn events(
 }
 
 /// Every event of the order after what was seen, and what comes.
-async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Seen, permit: StreamPermit) -> Result<Response, Problem> {
+async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Resume, permit: Permit) -> Result<Response, Problem> {
     // Listen first, read then: what is written in between is in both, and sent once.
     let ear = api.follower.hub.listen(Topic::Payment(id));
     let history = api.records.history(id).await?;
@@ -114,7 +110,7 @@ async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Seen, permit: StreamPerm
         return Err(Problem::PaymentUnknown);
     }
     let (payer, token) = parties_of(&history).ok_or(Problem::OrderUnreadable(id))?;
-    let after = if let Seen::UpTo(seq) = seen { seq } else { 0 };
+    let after = if let Resume::UpTo(seq) = seen { seq } else { 0 };
     let news: Vec<_> = history
         .iter()
         .filter_map(|recorded| match &recorded.event {
@@ -127,8 +123,8 @@ async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Seen, permit: StreamPerm
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let mut feed = Feed::new(ear, api.stop.clone(), after);
-    if seen == Seen::Unknown {
-        feed.push(reset(0, &format!("/api/payment/{id}")));
+    if seen == Resume::Unknown {
+        feed.push(reset_frame(0, &format!("/api/payment/{id}")));
     }
     for (_, _, recorded, event) in news {
         feed.take(&News::of(recorded, id, event, payer, token));
@@ -137,22 +133,22 @@ async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Seen, permit: StreamPerm
 }
 
 /// What was missed, if it is still known, and what comes.
-fn of_many(api: &Api, topic: Topic, seen: Seen, permit: StreamPermit) -> Result<Response, Problem> {
+fn of_many(api: &Api, topic: Topic, seen: Resume, permit: Permit) -> Result<Response, Problem> {
     let now = api.follower.hub.last();
-    let after = if let Seen::UpTo(seq) = seen { seq } else { now };
+    let after = if let Resume::UpTo(seq) = seen { seq } else { now };
     let (missed, ear) = api.follower.hub.resume(topic, after).map_err(|Starting| Problem::StartingUp)?;
-    let missed = if seen == Seen::Unknown { Missed::TooMuch(now) } else { missed };
+    let missed = if seen == Resume::Unknown { Missed::TooMuch(now) } else { missed };
     let mut feed;
     match missed {
         Missed::News(missed) => {
             feed = Feed::new(ear, api.stop.clone(), after);
             // A client that hears nothing for long shall know from where it did.
-            feed.push(position(after));
+            feed.push(position_frame(after));
             missed.iter().for_each(|news| feed.take(news));
         }
         Missed::TooMuch(now) => {
             feed = Feed::new(ear, api.stop.clone(), now);
-            feed.push(reset(now, &load_anew(topic)));
+            feed.push(reset_frame(now, &load_anew(topic)));
         }
     }
     Ok(respond(feed, permit))
@@ -170,35 +166,24 @@ fn topic(filter: &Filter) -> Result<Topic, Problem> {
 
 impl Api {
     /// By the header, which an `EventSource` sets when it comes back, or else by the query.
-    async fn seen(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Seen, Problem> {
+    async fn seen(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Resume, Problem> {
         let header = match headers.get("last-event-id").map(HeaderValue::to_str) {
-            Some(Err(_)) => return Ok(Seen::Unknown),
+            Some(Err(_)) => return Ok(Resume::Unknown),
             Some(Ok(text)) => Some(text),
             None => None,
         };
         let text = header.or(query).unwrap_or_default().trim();
         if text.is_empty() {
-            return Ok(Seen::Nothing);
+            return Ok(Resume::Nothing);
         }
-        let Ok(seq) = text.parse::<u64>() else { return Ok(Seen::Unknown) };
+        let Ok(seq) = text.parse::<u64>() else { return Ok(Resume::Unknown) };
         if seq <= self.follower.hub.last() {
-            return Ok(Seen::UpTo(seq));
+            return Ok(Resume::UpTo(seq));
         }
         // Another instance may be ahead of this one, but not of the ledger.
         let (_, end) = self.ledger.state().await.map_err(|_| Problem::LedgerAway)?;
-        Ok(if seq <= end { Seen::UpTo(seq) } else { Seen::Unknown })
+        Ok(if seq <= end { Resume::UpTo(seq) } else { Resume::Unknown })
     }
-}
-
-/// Nothing but a position: it moves the `Last-Event-ID` of a client, and dispatches no event.
-pub(crate) fn position(seq: u64) -> Bytes {
-    Bytes::from(format!("id: {seq}\n\n"))
-}
-
-/// Forget what you have: load `path`, and go on from here.
-fn reset(seq: u64, path: &str) -> Bytes {
-    let data = json!({ "sequence": seq, "reload": path });
-    Bytes::from(format!("id: {seq}\nevent: reset\ndata: {data}\n\n"))
 }
 
 fn load_anew(topic: Topic) -> String {
@@ -211,7 +196,7 @@ fn load_anew(topic: Topic) -> String {
 }
 
 /// Its place is free as soon as the stream has ended or its client is gone.
-fn respond(feed: Feed, permit: StreamPermit) -> Response {
+fn respond(feed: Feed, permit: Permit) -> Response {
     let chunks = feed.chunks().inspect(move |_| _ = &permit);
     let mut response = Response::new(Body::from_stream(chunks));
     response.headers_mut().extend([

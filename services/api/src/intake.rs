@@ -1,30 +1,24 @@
-//! From a checked request to an order in the ledger. No RPC, no SQL: one append, and a look back only on a conflict.
+//! From a checked request to an order in the ledger. It makes one append, and one lookup only on a conflict. It uses no
+//! RPC and no SQL.
 
-use crate::admission::{Admission, Refusal};
-use crate::error::Problem;
-use crate::records::Records;
 use domain::order::{self, Command, Rejection};
 use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
-use runtime::{causes, failpoint};
+use live::{Admission, Records, Refusal};
+use runtime::{REFUSALS, causes, failpoint};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Longest wait for the ledger's ack. A leader election takes 6.5 s, and a 202 after that is better than a 503 after
-/// which nobody knows.
-const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Looks into the ledger at once for requests that are not taken as they are.
+/// Maximum number of concurrent ledger lookups for requests that were not accepted at first sight.
 const LOOKUPS: usize = 32;
 
-/// The same in a second while no order is taken, for requests of which nothing is known here: most of them are new, and
-/// the ledger has enough to do.
+/// Lookups per second for unknown requests while no order is accepted. Most of these are new, and the ledger is busy.
 const LOOKUPS_WHEN_CLOSED: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
-/// Appends that may wait for their turn: two group commits. Who would be behind these is told to come back.
+/// Appends that may wait for their turn: two group commits. Further requests are told to come back.
 const WAITING_MAX: usize = 1_024;
 
 /// A payment that its payer has signed, and the names that its application gave it.
@@ -34,205 +28,225 @@ pub(crate) struct Incoming {
     pub(crate) trace: String,
 }
 
+/// Why a payment is not accepted. Only after `LedgerAway` it may have been written; the same request again is safe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IntakeError {
+    /// The authorization pays for another order: this id, with other contents.
+    KeyReused(PaymentId),
+    /// An idempotency key names this order, which is another purchase.
+    KeyNamesAnother(PaymentId),
+    /// No order is accepted now.
+    NotAdmitted(Refusal),
+    /// The ledger is unavailable.
+    LedgerAway,
+    /// Too many such requests at the same time.
+    Busy,
+    /// The ledger holds events of this order that no decider wrote. An operator must look.
+    OrderUnreadable(PaymentId),
+}
+
+/// What the ledger knows of a payment. `unbound` are its keys that name no order yet.
+enum Known {
+    /// It is this order: it has the same authorization, or one of its keys names the same purchase.
+    This { id: PaymentId, unbound: Vec<IdempotencyKey> },
+    /// Its authorization or one of its keys belongs to another order.
+    Other(IntakeError),
+    /// A key names this order, and the order is missing: nats-server can keep the beginning of a refused batch.
+    Half { unbound: Vec<IdempotencyKey> },
+    /// Nothing.
+    New,
+}
+
 pub(crate) struct Intake {
     ledger: Ledger,
     commit: GroupCommit,
     admission: Arc<Admission>,
     records: Arc<Records>,
+    append_timeout: Duration,
     lookups: Semaphore,
     lookups_when_closed: DefaultDirectRateLimiter,
 }
 
 impl Intake {
-    pub(crate) fn new(ledger: Ledger, admission: Arc<Admission>, records: Arc<Records>) -> Self {
-        let commit = GroupCommit::start(ledger.clone());
-        let lookups_when_closed = RateLimiter::direct(Quota::per_second(LOOKUPS_WHEN_CLOSED));
-        Self { commit, ledger, admission, records, lookups: Semaphore::new(LOOKUPS), lookups_when_closed }
+    /// `append_timeout` is the longest wait for the acknowledgement of an append.
+    pub(crate) fn new(
+        ledger: Ledger,
+        admission: Arc<Admission>,
+        records: Arc<Records>,
+        append_timeout: Duration,
+    ) -> Self {
+        Self {
+            commit: GroupCommit::start(ledger.clone()),
+            ledger,
+            admission,
+            records,
+            append_timeout,
+            lookups: Semaphore::new(LOOKUPS),
+            lookups_when_closed: RateLimiter::direct(Quota::per_second(LOOKUPS_WHEN_CLOSED)),
+        }
     }
 
-    /// Before anything dear is done: while no order is taken, only those go on that may have been accepted.
+    /// Checked before the signature, which is expensive. While no order is accepted, only those pass that may have been
+    /// accepted earlier.
     ///
     /// # Errors
-    /// `NotAdmitted`: a new one would not be taken, and nothing is known of this one.
-    pub(crate) fn pass(&self, id: PaymentId) -> Result<(), Problem> {
+    /// `NotAdmitted`: a new order would be refused, and this one is not known.
+    pub(crate) fn pass(&self, id: PaymentId) -> Result<(), IntakeError> {
         let Err(refusal) = self.admission.open() else { return Ok(()) };
-        let may_be_known = self.admission.has_seen(id) || self.lookups_when_closed.check().is_ok();
-        if may_be_known { Ok(()) } else { Err(Problem::NotAdmitted(refusal)) }
+        if self.admission.has_seen(id) || self.lookups_when_closed.check().is_ok() {
+            return Ok(());
+        }
+        REFUSALS.add(&[refusal.why.code()]);
+        Err(IntakeError::NotAdmitted(refusal))
     }
 
-    /// Writes the order down and answers with its id: the first time, and every time the same order comes again, with
-    /// the same authorization or under the same key. `now_s` are unix seconds.
+    /// Writes the order and returns its id. The same order again, with the same authorization or under the same key,
+    /// gets the same id. `now_s` is in unix seconds.
     ///
     /// # Errors
-    /// `KeyReused` and `KeyNamesAnother` with nothing written; `NotAdmitted` the same; `LedgerAway` when it is not known
-    /// whether it was: the same request is safe.
-    pub(crate) async fn accept(&self, incoming: Incoming, now_s: u64) -> Result<PaymentId, Problem> {
-        let request = &incoming.request;
+    /// [`IntakeError`].
+    pub(crate) async fn accept(&self, incoming: Incoming, now_s: u64) -> Result<PaymentId, IntakeError> {
+        let (request, id) = (&incoming.request, incoming.request.id());
         let Purchase::Mint { token, .. } = request.purchase;
         let left = Duration::from_secs(request.authorization.valid_before.saturating_sub(now_s));
-        if let Err(refusal) = self.admission.admit(request.id(), (request.payer(), token), left) {
+        if let Err(refusal) = self.admission.admit(id, (request.payer(), token), left) {
             return match self.accepted_before(&incoming).await {
-                Ok(Some(id)) => Ok(id),
-                // It is new, or nobody can tell now: either way it is not taken.
-                Ok(None) | Err(Problem::LedgerAway | Problem::Busy) => Err(Problem::NotAdmitted(refusal)),
-                Err(told) => Err(told),
+                Ok(Some(known)) => Ok(known),
+                // It is new, or nothing is known of it: either way it is not accepted.
+                Ok(None) | Err(IntakeError::LedgerAway | IntakeError::Busy) => Err(IntakeError::NotAdmitted(refusal)),
+                Err(other) => Err(other),
             };
         }
         let accepted = self.write(&incoming).await;
-        match &accepted {
-            // Written, or nobody knows: then it counts as under way until it is seen, or long overdue.
-            Ok(id) if *id == incoming.request.id() => {}
-            Err(Problem::LedgerAway) => {}
-            Ok(_) | Err(_) => self.admission.release(incoming.request.id()),
+        // Written, or perhaps written: then it counts as under way until the follower sees it, or it is long overdue.
+        if accepted != Ok(id) && accepted != Err(IntakeError::LedgerAway) {
+            self.admission.release(id);
         }
         accepted
     }
 
-    async fn write(&self, incoming: &Incoming) -> Result<PaymentId, Problem> {
+    /// The id of an order that was accepted before, also one of an earlier ledger: its row is in the read models.
+    /// For a payment that is not accepted now, because it expired or comes with another purchase.
+    ///
+    /// # Errors
+    /// [`IntakeError`], but not `NotAdmitted` while the ledger is sound.
+    pub(crate) async fn accepted_ever(&self, incoming: &Incoming) -> Result<Option<PaymentId>, IntakeError> {
+        let id = incoming.request.id();
+        if let Some(known) = self.accepted_before(incoming).await? {
+            return Ok(Some(known));
+        }
+        match self.records.stored(id).await {
+            Some(row) if row.is_of(&incoming.request) => Ok(Some(id)),
+            Some(_) => Err(IntakeError::KeyReused(id)),
+            None => Ok(None),
+        }
+    }
+
+    async fn accepted_before(&self, incoming: &Incoming) -> Result<Option<PaymentId>, IntakeError> {
+        if !self.ledger.is_connected() {
+            return Err(IntakeError::LedgerAway);
+        }
+        let _permit = self.lookups.try_acquire().map_err(|_| IntakeError::Busy)?;
+        match self.lookup(incoming).await? {
+            Known::This { id, unbound } => self.bind(incoming, id, &unbound).await.map(Some),
+            Known::Other(why) => Err(why),
+            Known::Half { .. } | Known::New => Ok(None),
+        }
+    }
+
+    /// Appends the order. After a conflict, what the ledger knows decides.
+    async fn write(&self, incoming: &Incoming) -> Result<PaymentId, IntakeError> {
         if self.commit.waiting() >= WAITING_MAX {
-            return Err(Problem::Busy);
+            return Err(IntakeError::Busy);
         }
         let id = incoming.request.id();
         failpoint("C01");
-        let append = in_flight(self.commit.append(incoming.events()));
-        match tokio::time::timeout(APPEND_TIMEOUT, append).await {
-            Ok(Ok(())) => {
-                failpoint("C03");
-                Ok(id)
-            }
-            // Somebody wrote before us; what it was may not be seen yet.
-            Ok(Err(AppendError::WrongVersion)) => match self.known(incoming).await? {
-                Some(known) => Ok(known),
-                None => self.complete(incoming).await,
-            },
-            Ok(Err(AppendError::Stopped(why))) => {
-                tracing::error!(%id, why, "order {id} is not written");
-                Err(Problem::NotAdmitted(Refusal::broken()))
-            }
-            Ok(Err(e @ (AppendError::Unknown(_) | AppendError::Refused(_)))) => {
-                tracing::error!(%id, error = %causes(&e), "order {id} could not be written");
-                Err(Problem::LedgerAway)
-            }
-            Err(_) => {
-                tracing::error!(%id, timeout_s = APPEND_TIMEOUT.as_secs(), "no answer to the append of order {id}");
-                Err(Problem::LedgerAway)
-            }
-        }
-    }
-
-    /// The id of this order if it was accepted before. For a payment that is not taken now, and comes again: its time
-    /// is over, it comes with another order, or too much is under way.
-    ///
-    /// # Errors
-    /// `KeyReused` and `KeyNamesAnother` when it is another order; `LedgerAway` and `Busy` when that is not known.
-    pub(crate) async fn accepted_before(&self, incoming: &Incoming) -> Result<Option<PaymentId>, Problem> {
-        if !self.ledger.is_connected() {
-            return Err(Problem::LedgerAway);
-        }
-        let _permit = self.lookups.try_acquire().map_err(|_| Problem::Busy)?;
-        self.known(incoming).await
-    }
-
-    /// The same, and also of an earlier ledger: its orders have rows, and their windows have closed (D2).
-    ///
-    /// # Errors
-    /// As [`Intake::accepted_before`].
-    pub(crate) async fn accepted_ever(&self, incoming: &Incoming) -> Result<Option<PaymentId>, Problem> {
-        let id = incoming.request.id();
-        match self.accepted_before(incoming).await? {
-            Some(known) => Ok(Some(known)),
-            None => match self.records.stored(id).await {
-                Some(row) if row.is_of(&incoming.request) => Ok(Some(id)),
-                Some(_) => Err(Problem::KeyReused(id)),
-                None => Ok(None),
-            },
-        }
-    }
-
-    /// First what the authorization itself says: it is one payment for ever. Then what its keys name. Keys that name
-    /// nothing yet name the same order from now on, or the next authorization under one of them would be charged, too.
-    async fn known(&self, incoming: &Incoming) -> Result<Option<PaymentId>, Problem> {
-        let id = incoming.request.id();
-        let loaded = self.ledger.load_order(id).await.map_err(|e| unreadable(id, &e))?;
-        match order::decide(loaded.state.as_ref(), Command::Request(Box::new(incoming.request.clone()))) {
-            Ok(None) => return self.bind(incoming, id).await,
-            Ok(Some(_)) => {}
-            Err(Rejection::KeyReusedWithAnotherOrder) => return Err(Problem::KeyReused(id)),
-            Err(Rejection::Contradiction | Rejection::OutOfOrder { .. }) => return Err(Problem::OrderUnreadable(id)),
-        }
-        let Some(named) = self.ledger.bound_to(&incoming.keys).await.map_err(|e| unreadable(id, &e))? else {
-            return Ok(None);
+        let append = in_flight(self.commit.append(incoming.events(&incoming.keys)));
+        let Ok(appended) = tokio::time::timeout(self.append_timeout, append).await else {
+            let timeout_s = self.append_timeout.as_secs();
+            tracing::error!(%id, timeout_s, "no answer to the append of order {id}");
+            return Err(IntakeError::LedgerAway);
         };
-        if named == id {
-            // Its key alone is there: see `complete`.
-            return Ok(None);
-        }
-        let first = self.ledger.load_order(named).await.map_err(|e| unreadable(named, &e))?;
-        let first = first.state.ok_or(Problem::LedgerAway)?.request;
-        let second = &incoming.request;
-        let same = (first.chain_id, first.asset, &first.purchase) == (second.chain_id, second.asset, &second.purchase);
-        if same { self.bind(incoming, named).await } else { Err(Problem::KeyNamesAnother(named)) }
-    }
-
-    /// nats-server can keep the beginning of a batch and refuse the rest (F07, `Ledger::append`): a key of this order, and
-    /// not the order. Then what is missing is written now. In every other case nothing is.
-    async fn complete(&self, incoming: &Incoming) -> Result<PaymentId, Problem> {
-        let id = incoming.request.id();
-        let mut missing = vec![incoming.order()];
-        for key in &incoming.keys {
-            match self.ledger.bound_to(&[*key]).await.map_err(|e| unreadable(id, &e))? {
-                Some(named) if named == id => {}
-                Some(_) => return Err(Problem::LedgerAway),
-                None => missing.insert(0, incoming.bound(*key, id)),
+        match appended {
+            Ok(()) => {
+                failpoint("C03");
+                return Ok(id);
+            }
+            Err(AppendError::WrongVersion) => {}
+            Err(error @ (AppendError::Stopped(_) | AppendError::Unknown(_) | AppendError::Refused(_))) => {
+                return Err(unwritten(id, &error));
             }
         }
-        if missing.len() > incoming.keys.len() {
-            return Err(Problem::LedgerAway);
-        }
-        match self.ledger.append(&missing).await {
-            Ok(_) => Ok(id),
-            Err(AppendError::Stopped(_)) => Err(Problem::NotAdmitted(Refusal::broken())),
-            Err(error @ (AppendError::WrongVersion | AppendError::Unknown(_) | AppendError::Refused(_))) => {
-                tracing::error!(%id, error = %causes(&error), "order {id}, whose key is written, could not be written");
-                Err(Problem::LedgerAway)
+        // Another request was first. Its order may not be visible in memory yet.
+        match self.lookup(incoming).await? {
+            Known::This { id, unbound } => self.bind(incoming, id, &unbound).await,
+            Known::Other(why) => Err(why),
+            Known::Half { unbound } => {
+                self.ledger.append(&incoming.events(&unbound)).await.map(|_| id).map_err(|e| unwritten(id, &e))
             }
+            Known::New => Err(IntakeError::LedgerAway),
         }
     }
 
-    /// The keys that came name `id` from now on; answers with it. One that names another order stays what it is.
-    async fn bind(&self, incoming: &Incoming, id: PaymentId) -> Result<Option<PaymentId>, Problem> {
-        for key in &incoming.keys {
+    /// Asks the ledger for the order and its keys, in one request. The authorization decides first, because it is one
+    /// payment permanently; then the keys.
+    async fn lookup(&self, incoming: &Incoming) -> Result<Known, IntakeError> {
+        let (request, keys, id) = (&incoming.request, &incoming.keys, incoming.request.id());
+        let (order, named) = self.ledger.order_and_keys(id, keys).await.map_err(|e| unreadable(id, &e))?;
+        let unbound = keys.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(key, _)| *key).collect();
+        match order::decide(order.state.as_ref(), Command::Request(Box::new(request.clone()))) {
+            Ok(None) => return Ok(Known::This { id, unbound }),
+            Ok(Some(_)) => {}
+            Err(Rejection::KeyReusedWithAnotherOrder) => return Ok(Known::Other(IntakeError::KeyReused(id))),
+            Err(Rejection::Contradiction | Rejection::OutOfOrder { .. }) => {
+                return Err(IntakeError::OrderUnreadable(id));
+            }
+        }
+        match named.iter().flatten().find(|named| **named != id) {
+            Some(named) => {
+                let first = self.ledger.load_order(*named).await.map_err(|e| unreadable(*named, &e))?;
+                let first = first.state.ok_or(IntakeError::LedgerAway)?.request;
+                let same = (first.chain_id, first.asset, &first.purchase)
+                    == (request.chain_id, request.asset, &request.purchase);
+                let other = Known::Other(IntakeError::KeyNamesAnother(*named));
+                Ok(if same { Known::This { id: *named, unbound } } else { other })
+            }
+            None if unbound.len() < keys.len() => Ok(Known::Half { unbound }),
+            None => Ok(Known::New),
+        }
+    }
+
+    /// Binds the keys that name no order yet to `id`, and returns it. Otherwise the next authorization under one of them
+    /// would be charged as well.
+    async fn bind(
+        &self,
+        incoming: &Incoming,
+        id: PaymentId,
+        unbound: &[IdempotencyKey],
+    ) -> Result<PaymentId, IntakeError> {
+        for key in unbound {
             match self.ledger.append(&[incoming.bound(*key, id)]).await {
+                // After a wrong version another request has bound the key, and its order stands.
                 Ok(_) | Err(AppendError::WrongVersion) => {}
-                // It may name the order already, and then the order is answered.
-                Err(AppendError::Stopped(_)) => match self.ledger.bound_to(&[*key]).await {
-                    Ok(Some(named)) if named == id => {}
-                    Ok(_) => return Err(Problem::NotAdmitted(Refusal::broken())),
-                    Err(e) => return Err(unreadable(id, &e)),
-                },
-                Err(e @ (AppendError::Unknown(_) | AppendError::Refused(_))) => {
-                    tracing::error!(%id, error = %causes(&e), "a key of order {id} could not be written");
-                    return Err(Problem::LedgerAway);
+                Err(error @ (AppendError::Stopped(_) | AppendError::Unknown(_) | AppendError::Refused(_))) => {
+                    return Err(unwritten(id, &error));
                 }
             }
         }
-        Ok(Some(id))
+        Ok(id)
     }
 }
 
 impl Incoming {
-    /// What is written if all of it is new: each key that names the order, and the order. All or nothing; and should the
-    /// server keep a beginning all the same, then a key without its order, which charges nobody. The other way round, the
-    /// next authorization under the key would be charged, too.
-    fn events(&self) -> Vec<NewEvent> {
-        let payment_id = self.request.id();
-        self.keys.iter().map(|key| self.bound(*key, payment_id)).chain([self.order()]).collect()
-    }
-
-    fn order(&self) -> NewEvent {
+    /// The events of `keys`, and the order last. If the server keeps only the beginning of a batch, it keeps a key
+    /// without its order, which charges nobody. In another sequence the next authorization under the key could be
+    /// charged as well.
+    fn events(&self, keys: &[IdempotencyKey]) -> Vec<NewEvent> {
+        let id = self.request.id();
         let request = OrderEvent::PaymentRequested(Box::new(self.request.clone()));
-        let event = Event::Order(self.request.id(), request);
-        NewEvent { event, expected: Expected::Version(0), trace: Some(self.trace.clone()) }
+        let (event, trace) = (Event::Order(id, request), Some(self.trace.clone()));
+        let order = NewEvent { event, expected: Expected::Version(0), trace };
+        keys.iter().map(|key| self.bound(*key, id)).chain([order]).collect()
     }
 
     fn bound(&self, key: IdempotencyKey, payment_id: PaymentId) -> NewEvent {
@@ -241,15 +255,24 @@ impl Incoming {
     }
 }
 
-fn unreadable(id: PaymentId, error: &LedgerError) -> Problem {
-    tracing::error!(%id, error = %causes(error), "order {id} could not be read back");
+/// The answer to an append that failed. After `WrongVersion` the lookup was stale as well, so the outcome is unknown.
+fn unwritten(id: PaymentId, error: &AppendError) -> IntakeError {
+    tracing::error!(%id, error = %causes(error), "order {id} or one of its keys could not be written");
     match error {
-        LedgerError::Transient { .. } | LedgerError::Newer { .. } => Problem::LedgerAway,
-        LedgerError::Corrupt { .. } => Problem::OrderUnreadable(id),
+        AppendError::Stopped(_) => IntakeError::NotAdmitted(Refusal::broken()),
+        AppendError::WrongVersion | AppendError::Unknown(_) | AppendError::Refused(_) => IntakeError::LedgerAway,
     }
 }
 
-/// Awaits the append. Test builds pass C02 here: the message is on its way, its ack is not processed.
+fn unreadable(id: PaymentId, error: &LedgerError) -> IntakeError {
+    tracing::error!(%id, error = %causes(error), "order {id} could not be read back");
+    match error {
+        LedgerError::Transient { .. } | LedgerError::Newer { .. } => IntakeError::LedgerAway,
+        LedgerError::Corrupt { .. } => IntakeError::OrderUnreadable(id),
+    }
+}
+
+/// Awaits the append. Test builds can be killed here, after the message was sent and before its ack is processed.
 #[cfg(feature = "failpoints")]
 async fn in_flight<T>(append: impl Future<Output = T>) -> T {
     let crash = async {

@@ -4,14 +4,13 @@
 //! sends changes either. A paid request is written to the ledger before it is answered.
 #![allow(unused_qualifications)] // utoipa::path writes one per `IntoParams`
 
-use crate::Api;
+use crate::address::address;
 use crate::body::{self, BadBody};
-use crate::catalogue::Sold;
-use crate::config::MAX_WINDOW_S;
 use crate::error::{Problem, json_response};
 use crate::idempotency;
 use crate::intake::Incoming;
 use crate::openapi::{MintProblems, schemas};
+use crate::state::Api;
 use crate::trace;
 use alloy_primitives::Address;
 use axum::body::Bytes;
@@ -22,6 +21,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use domain::request::Inconsistent;
 use domain::{Authorization, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, Usdc};
+use live::Sold;
+use runtime::VALIDITY_MAX_S;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -30,8 +31,6 @@ use x402::{Offer, Payment, Rejection, Transfer, decode, one_header, payment_key,
 
 /// Longest body that is read, bytes. An order needs 20.
 pub(crate) const BODY_MAX: usize = 64 * 1024;
-/// Longest wait for a body that has begun (B45, B48).
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 const PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static("payment-signature");
 const X_PAYMENT: HeaderName = HeaderName::from_static("x-payment");
@@ -124,7 +123,7 @@ pub(crate) async fn mint(
     let token = token.ok().and_then(|Path(text)| address(&text)).ok_or(Problem::TokenUnknown)?;
     let (headers, request) = without_headers(request);
     let sold = api.catalogue.get(token).await?;
-    let wanted = Wanted::new(sold, quantity(&headers, request).await?)?;
+    let wanted = Wanted::new(sold, quantity(&headers, request, api.config.body_timeout).await?)?;
     let offer = api.offer(&wanted);
     let decline = |rejection| match rejection {
         // Nobody shall sign what will not be taken.
@@ -145,7 +144,7 @@ pub(crate) async fn mint(
         request,
     };
     let now_s = now_s();
-    let id = match verify(&payment, &offer, now_s, api.config.min_window_s, MAX_WINDOW_S) {
+    let id = match verify(&payment, &offer, now_s, api.settings().payment_margin_s, VALIDITY_MAX_S) {
         Ok(verified) => {
             let request = api.request(&wanted, &verified.authorization, verified.signature);
             // Every stage checks again: key, payee and price, by the domain's own arithmetic.
@@ -202,7 +201,7 @@ impl Api {
             asset_version: self.config.asset_version.clone(),
             pay_to: terms.token,
             amount: wanted.value.0,
-            max_timeout_s: self.config.max_timeout_s,
+            max_timeout_s: self.settings().payment_validity_s,
             resource_url: format!("{}/api/mint/{}", self.public_url, terms.token),
             description: format!("{} x {}", wanted.quantity, terms.symbol),
             mime_type: "application/json".to_owned(),
@@ -273,11 +272,6 @@ impl Api {
     }
 }
 
-/// 0x and 40 hex digits of any case; compared by value.
-pub(crate) fn address(text: &str) -> Option<Address> {
-    text.strip_prefix("0x").filter(|digits| digits.len() == 40)?.parse().ok()
-}
-
 fn without_headers(request: Request) -> (HeaderMap, Request) {
     let (mut head, body) = request.into_parts();
     let headers = std::mem::take(&mut head.headers);
@@ -293,11 +287,11 @@ struct Body {
 }
 
 /// The quantity of the body, whatever its Content-Type: x402-fetch 1.x sends its paid retry as text.
-async fn quantity(headers: &HeaderMap, request: Request) -> Result<Quantity, Problem> {
+async fn quantity(headers: &HeaderMap, request: Request, timeout: Duration) -> Result<Quantity, Problem> {
     if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Problem::BodyEncoded);
     }
-    let body = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &()))
+    let body = tokio::time::timeout(timeout, Bytes::from_request(request, &()))
         .await
         .map_err(|_| Problem::BodyTooSlow)?
         .map_err(|e| match e.status() {
@@ -312,21 +306,4 @@ async fn quantity(headers: &HeaderMap, request: Request) -> Result<Quantity, Pro
 
 fn now_s() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn b45_a_token_is_an_address_and_nothing_else() {
-        assert!(address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").is_some());
-        assert!(address("0x70997970c51812dc3a010c7d01b50e0d17dc79c8").is_some());
-        let bad = ["", "0x", "70997970c51812dc3a010c7d01b50e0d17dc79c8", "0X70997970c51812dc3a010c7d01b50e0d17dc79c8"];
-        for text in
-            bad.into_iter().chain(["0x0x997970c51812dc3a010c7d01b50e0d17dc79c8", "../tokens", "%00", "vitalik.eth"])
-        {
-            assert!(address(text).is_none(), "{text}");
-        }
-    }
 }

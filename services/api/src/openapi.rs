@@ -1,9 +1,8 @@
 //! The description of this API: OpenAPI 3.1, made of what the handlers say of themselves.
 //!
 //! Served at `/openapi.json` and committed as `schemas/openapi.json`; a test compares the two. Problems come from
-//! [`crate::error::Problem::all`], so a description cannot lack one or keep one that is gone.
+//! [`Problem::all`], so a description cannot lack one or keep one that is gone.
 
-pub(crate) mod examples;
 mod problems;
 pub(crate) mod schemas;
 

@@ -7,7 +7,5 @@
 
 pub(crate) mod items;
 mod place;
-mod snapshot;
+pub(crate) mod snapshot;
 pub(crate) mod stats;
-
-pub(crate) use snapshot::Snapshot;

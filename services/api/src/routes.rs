@@ -1,17 +1,16 @@
-//! The paths, and what holds for all of them: rates, body limit, CORS, `Cache-Control: no-store`, `Vary`.
+//! The paths, and the rules for all of them: rates, body limit, CORS, `Cache-Control: no-store`, `Vary`.
 
 use crate::error::Problem;
 use crate::openapi::{Description, HealthProblems};
 use crate::queue::{items, stats};
-use crate::server::strict;
-use crate::{Api, docs, events, limits, mint, status, tokens, trace};
+use crate::state::Api;
+use crate::{docs, events, layers, mint, status, tokens, trace};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE,
-    LOCATION, ORIGIN, RETRY_AFTER,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, LOCATION, ORIGIN,
+    RETRY_AFTER,
 };
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
-use axum::response::Response;
 use axum::{Json, Router, middleware};
 use serde::Serialize;
 use std::sync::Arc;
@@ -24,8 +23,8 @@ use utoipa_axum::routes;
 /// Browsers may remember a preflight for this long.
 const CORS_MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// What browser clients send. The last of the first line is a response header that TS and Python clients send as a
-/// request header. Source: docs/x402-wire.md, section 3.
+/// Headers that browser clients send. `access-control-expose-headers` is a response header, but TypeScript and Python
+/// clients send it as a request header. Source: docs/x402-wire.md, section 3.
 const REQUEST_HEADERS: [HeaderName; 8] = [
     HeaderName::from_static("payment-signature"),
     HeaderName::from_static("x-payment"),
@@ -36,7 +35,7 @@ const REQUEST_HEADERS: [HeaderName; 8] = [
     HeaderName::from_static(trace::TRACEPARENT),
     CONTENT_TYPE,
 ];
-/// What browser clients may read.
+/// Headers that browser clients may read.
 const RESPONSE_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("payment-required"),
     HeaderName::from_static("payment-response"),
@@ -44,8 +43,8 @@ const RESPONSE_HEADERS: [HeaderName; 5] = [
     LOCATION,
     RETRY_AFTER,
 ];
-/// What an answer depends on beside method, path and body: a cache that ignores `no-store` shall at least not give one
-/// payer's answer to another (S15).
+/// Headers that decide about an answer, beside method, path and body. A cache that ignores `no-store` must at least not
+/// give the answer of one payer to another.
 const DECISIVE_HEADERS: [HeaderName; 8] = [
     AUTHORIZATION,
     HeaderName::from_static("payment-signature"),
@@ -57,27 +56,27 @@ const DECISIVE_HEADERS: [HeaderName; 8] = [
     ACCESS_CONTROL_REQUEST_HEADERS,
 ];
 
-/// Whether this process can do its work, and what it waits for.
+/// Shows if this process can do its work, and what it waits for.
 #[derive(Serialize, ToSchema)]
 struct Readiness {
     ready: bool,
-    /// `ok`, `not connected`, or how it is damaged. A damaged ledger takes no order, and is read all the same.
+    /// `ok`, `not connected`, or the damage. A damaged ledger accepts no order and can still be read.
     ledger: String,
     catalogue: &'static str,
-    /// What streams are resumed from.
+    /// The events from which streams resume.
     news: &'static str,
-    /// For information: `taken`, or the code with which they are refused. A process that refuses is ready all the same:
-    /// it answers those whose orders it has.
+    /// For information: `taken`, or the code with which orders are refused. A process that refuses orders is ready, because
+    /// it still answers for the orders that it has.
     orders: &'static str,
-    /// For information: without the read models the ledger is read.
+    /// For information. Without the read models the ledger is read.
     postgres: &'static str,
 }
 
 /// Layers are listed from the inside out.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let cors = cors(&api.config.cors_origins);
-    let in_total = middleware::from_fn_with_state(Arc::clone(&api), limits::in_total);
-    let per_client = middleware::from_fn_with_state(Arc::clone(&api), limits::per_client);
+    let in_total = middleware::from_fn_with_state(Arc::clone(&api), layers::in_total);
+    let per_client = middleware::from_fn_with_state(Arc::clone(&api), layers::per_client);
     let limited = Router::from(open())
         .merge(Router::from(costly()).route_layer(in_total))
         .merge(docs::routes(&paths().into_openapi()))
@@ -88,22 +87,23 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .merge(limited)
         .layer(DefaultBodyLimit::max(mint::BODY_MAX))
-        .layer(middleware::from_fn(strict::unambiguous))
+        .layer(middleware::from_fn(layers::unambiguous))
         .layer(cors)
-        .layer(middleware::map_response(not_stored))
+        .layer(middleware::map_response(layers::not_stored))
         .with_state(api)
 }
 
-/// Every path with its handler. What the handlers say of themselves becomes the description.
+/// Every path with its handler. The annotations of the handlers become the description.
 pub(crate) fn paths() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Description::openapi()).merge(costly()).merge(open()).merge(health())
 }
 
-/// What takes the ledger's time, or a connection for long.
+/// Paths that cost the ledger time, or hold a connection for long.
 fn costly() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(mint::mint)).routes(routes!(events::events))
 }
 
+/// Paths that read from memory or by key.
 fn open() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .routes(routes!(status::payment))
@@ -117,7 +117,7 @@ fn open() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(tokens::one))
 }
 
-/// For operators and load balancers: asked often, and never refused.
+/// Paths for operators and load balancers, which are never refused.
 fn health() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(healthy)).routes(routes!(ready))
 }
@@ -170,14 +170,6 @@ async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
         postgres: if api.records.store_answers() { "ok" } else { "does not answer" },
     };
     (status, Json(readiness))
-}
-
-/// An offer, an order and a status are each of their moment; the description is not.
-async fn not_stored(mut response: Response) -> Response {
-    if response.headers().get(CACHE_CONTROL).is_none_or(|said| said != docs::CACHED) {
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    response
 }
 
 fn cors(origins: &[HeaderValue]) -> CorsLayer {

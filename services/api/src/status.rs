@@ -1,9 +1,8 @@
 //! `GET /api/payment/{id}` and `GET /api/queue/{id}`: where a purchase stands.
 
-use crate::Api;
-use crate::backlog::Place;
 use crate::error::{Problem, json_response};
 use crate::openapi::{OrderProblems, schemas};
+use crate::state::Api;
 use alloy_primitives::{Address, B256};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -11,10 +10,11 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use domain::event::PaidBy;
-use domain::{PaymentId, PaymentKey, Quantity, Usdc};
+use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
+use live::{MintStatus, PaymentStatus, QueuePosition};
 use serde::Serialize;
 use std::sync::Arc;
-use store::{MintStatus, PaymentStatus, PaymentView, StageName};
+use store::PaymentView;
 use utoipa::ToSchema;
 use x402::{Settlement, Version, settlement_header};
 
@@ -28,7 +28,7 @@ struct PaymentAnswer {
     status: PaymentStatus,
     /// The fine state, up to `minted`.
     #[schema(value_type = schemas::State)]
-    state: StageName,
+    state: Stage,
     #[schema(value_type = Option<schemas::Reason>)]
     reason: Option<String>,
     detail: Option<String>,
@@ -94,7 +94,7 @@ struct QueueAnswer {
     #[schema(value_type = schemas::MintStatus)]
     status: MintStatus,
     #[schema(value_type = schemas::State)]
-    state: StageName,
+    state: Stage,
     #[schema(value_type = Option<schemas::Reason>)]
     reason: Option<String>,
     detail: Option<String>,
@@ -119,16 +119,17 @@ struct QueueAnswer {
 }
 
 impl PaymentAnswer {
-    fn of(view: PaymentView, place: Option<Place>) -> Self {
-        let failed = view.status == PaymentStatus::Failed;
-        let result = (view.status == PaymentStatus::Completed).then_some(PaymentResult {
+    fn of(view: PaymentView, place: Option<QueuePosition>) -> Self {
+        let status = PaymentStatus::at(view.stage);
+        let failed = status == PaymentStatus::Failed;
+        let result = (status == PaymentStatus::Completed).then_some(PaymentResult {
             queue_ids: [view.id],
             token_address: view.token,
             mint_tx_hash: view.mint_tx_hash,
         });
         Self {
             payment_queue_id: view.id,
-            status: view.status,
+            status,
             state: view.stage,
             reason: view.reason,
             detail: view.detail,
@@ -147,7 +148,7 @@ impl PaymentAnswer {
             block_number: if failed { view.failed_block_number } else { view.settle_block_number },
             paid_by: view.paid_by,
             result,
-            mint_status: view.stage.mint_status(),
+            mint_status: MintStatus::at(view.stage),
             mint_tx_hash: view.mint_tx_hash,
             created_at: view.requested_at,
             paid_at: view.paid_at,
@@ -159,11 +160,11 @@ impl PaymentAnswer {
 }
 
 impl QueueAnswer {
-    fn of(view: PaymentView, place: Option<Place>) -> Self {
+    fn of(view: PaymentView, place: Option<QueuePosition>) -> Self {
         Self {
             id: view.id,
             payment_queue_id: view.id,
-            status: view.stage.queue_status(),
+            status: MintStatus::of_order(view.stage),
             state: view.stage,
             reason: view.reason,
             detail: view.detail,
@@ -205,8 +206,8 @@ pub(crate) async fn payment(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = api.follower.place(view.id);
-    let settled = view.settle_tx_hash.filter(|_| view.status == PaymentStatus::Completed);
+    let place = api.follower.position(view.id);
+    let settled = view.settle_tx_hash.filter(|_| PaymentStatus::at(view.stage) == PaymentStatus::Completed);
     let payer = view.payer;
     let mut response = json_response(StatusCode::OK, &PaymentAnswer::of(view, place), "application/json");
     if let Some(transaction) = settled {
@@ -236,7 +237,7 @@ pub(crate) async fn mint(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = api.follower.place(view.id);
+    let place = api.follower.position(view.id);
     Ok(json_response(StatusCode::OK, &QueueAnswer::of(view, place), "application/json"))
 }
 

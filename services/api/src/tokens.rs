@@ -1,10 +1,9 @@
 //! `GET /api/tokens` and `GET /api/tokens/{address}`: what is sold, from memory.
 
-use crate::Api;
-use crate::catalogue::Sold;
+use crate::address::address;
 use crate::error::{Problem, json_response};
-use crate::mint::address;
 use crate::openapi::{TokenProblems, TokensProblems, schemas};
+use crate::state::Api;
 use alloy_primitives::Address;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -12,6 +11,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use domain::Usdc;
+use live::Sold;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;

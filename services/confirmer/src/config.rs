@@ -2,11 +2,11 @@
 
 use chain::ChainConfig;
 use ledger::LedgerConfig;
-use runtime::{ConfigError, Env};
+use runtime::{ConfigError, Env, Settings, SharedSettings, Variable};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What confirmer needs to know.
+/// Configuration of confirmer.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The ledger.
@@ -16,11 +16,11 @@ pub struct Config {
     pub database_url: String,
     /// The chain, and how deep is deep enough.
     pub chain: ChainConfig,
-    /// How often the head is asked for.
+    /// Pause between two requests for the head of the chain.
     pub poll: Duration,
-    /// First wait before a payment that failed on chain is tried again.
-    pub retry: Duration,
-    /// Where `/healthz` and `/readyz` are served; nowhere when not set.
+    /// Settings, shared by all loops.
+    pub settings: SharedSettings,
+    /// Address of `/healthz`, `/readyz` and `/metrics`; `None` serves them nowhere.
     pub health: Option<SocketAddr>,
 }
 
@@ -32,11 +32,24 @@ impl Config {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             ledger: LedgerConfig::from_env(env)?,
-            database_url: env.text("DATABASE_URL", "postgres://user:password@127.0.0.1:5432/paymint")?,
+            database_url: env.get(&Variable::required(
+                "DATABASE_URL",
+                "postgres://user:password@127.0.0.1:5432/paymint",
+                "Read models, where waiting orders of a process that has gone are found. Only read.",
+            ).secret())?,
             chain: ChainConfig::from_env(env)?,
-            poll: env.millis_or("HEAD_POLL_MS", Duration::from_millis(200))?,
-            retry: env.millis_or("SENDER_RETRY_MS", Duration::from_secs(2))?,
-            health: env.optional("HEALTH_ADDR", "127.0.0.1:8102")?,
+            poll: env.millis(&Variable::millis(
+                "HEAD_POLL_MS",
+                Duration::from_millis(200),
+                1..=60_000,
+                "Pause between two requests for the head of the chain.",
+            ))?,
+            settings: SharedSettings::new(Settings::from_env(env)?),
+            health: env.find(&Variable::optional(
+                "HEALTH_ADDR",
+                "127.0.0.1:8102",
+                "Address of /healthz, /readyz and /metrics. Without it they are served nowhere.",
+            ))?,
         })
     }
 }

@@ -3,10 +3,10 @@
 
 use crate::desk::{Desk, alarm_if_lost};
 use crate::payments::judge;
-use domain::order::decide;
-use domain::{Event, Order, PaymentId, Purchase, Stage};
-use ledger::{Answer, Delivery, Expected, Inbox, NewEvent, Outcome, backoff};
-use runtime::{CancellationToken, Undone, failpoint};
+use domain::order::{Stage, decide};
+use domain::{Event, Order, PaymentId, Purchase};
+use ledger::{Answer, Delivery, Expected, Inbox, NewEvent, Outcome};
+use runtime::{Backoff, CancellationToken, Undone, failpoint};
 use std::time::Duration;
 use tokio::join;
 use waits::{Carrier, Due, Limits, Party, WaitStage, Waiting};
@@ -43,7 +43,7 @@ pub(crate) async fn run(desk: Desk, inbox: Inbox, database_url: String, stop: Ca
     let due = |due: Due| {
         let desk = desk.clone();
         async move {
-            Ok(match look(&desk, due.id, |order| matches!(order.stage, Stage::Deferred(_))).await? {
+            Ok(match look(&desk, due.id, |order| order.stage() == Stage::Deferred).await? {
                 Look::Decided => Answer::Done,
                 Look::Waits(_) | Look::Unknown => Answer::Later(pause(due.tries)),
             })
@@ -67,7 +67,7 @@ async fn message(desk: Desk, carrier: Carrier, delivery: Delivery) -> Outcome {
 }
 
 fn pause(tries: u32) -> Duration {
-    backoff(LOOK_FIRST, tries, LOOK_MAX)
+    Backoff { first: LOOK_FIRST, max: LOOK_MAX }.pause(tries)
 }
 
 /// Decides one order if it can be decided; `carried` says whether the caller carries it on.

@@ -3,10 +3,10 @@
 use crate::heads::Heads;
 use chain::{Address, B256, Chain, Included, Inclusion};
 use domain::event::OpenTx;
-use domain::order::{Ahead, Command};
+use domain::order::Command;
 use domain::{Order, OrderEvent, PaymentId};
 use ledger::{Ledger, LedgerError, Loaded};
-use runtime::{Health, Undone};
+use runtime::{Health, SharedSettings, Undone};
 use std::time::Duration;
 
 /// What deciding one transaction needs.
@@ -16,7 +16,7 @@ pub(crate) struct Desk {
     pub chain: Chain,
     pub heads: Heads,
     pub health: Health,
-    pub retry: Duration,
+    pub settings: SharedSettings,
 }
 
 /// What a transaction says of one of its items.
@@ -35,6 +35,11 @@ pub(crate) struct Mined<'a> {
 }
 
 impl Desk {
+    /// Pause before a payment or mint is tried again.
+    pub(crate) fn retry(&self) -> Duration {
+        self.settings.now().payment_retry
+    }
+
     /// The orders of a transaction, in its order; each is judged alone.
     ///
     /// # Errors
@@ -64,10 +69,11 @@ impl Desk {
 
 /// A payment that can never be charged, and whose mint stands: the loss that the exposure cap bounds (P1b).
 pub(crate) fn alarm_if_lost(id: PaymentId, order: Option<&Order>, event: &OrderEvent) {
-    if let (OrderEvent::PaymentFailed(failure), Some(Order { ahead: Some(Ahead::Minted(minted)), request, .. })) =
-        (event, order)
+    if let OrderEvent::PaymentFailed(failure) = event
+        && let Some(order) = order
+        && let Some(minted) = order.mint.done()
     {
-        let (value, mint) = (request.authorization.value, minted.tx_hash);
+        let (value, mint) = (order.request.authorization.value, minted.tx_hash);
         tracing::error!(payment = %id, %value, %mint, why = failure.detail, "LOST: minted, and can never be charged");
     }
 }

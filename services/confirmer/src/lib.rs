@@ -38,7 +38,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let signed = ledger.inbox(signed::DURABLE, health.clone()).await?;
     let settled = ledger.inbox(watch::DURABLE, health.clone()).await?;
     let deferred = ledger.inbox(deferred::DURABLE, health.clone()).await?;
-    let desk = Desk { ledger, chain, heads, health: health.clone(), retry: config.retry };
+    let desk = Desk { ledger, chain, heads, health: health.clone(), settings: config.settings.clone() };
     tasks.spawn(runtime::unfailing(desk.ledger.clone().guard(health.clone(), stop.clone())));
     tasks.spawn(serve_health(config.health, health, stop.clone()));
     tasks.spawn(runtime::unfailing(signed::run(desk.clone(), signed, stop.clone())));

@@ -8,10 +8,10 @@
 
 use chain::{Address, Chain};
 use domain::event::{OpenTx, Purpose};
-use domain::{BlockRef, Order, PaymentId, SignerEvent, Stage, Usdc};
+use domain::{BlockRef, Order, PaymentId, SignerEvent, Usdc};
 use lanes::Item;
 use ledger::{Ledger, LedgerError, Loaded};
-use runtime::{Health, Undone, causes};
+use runtime::{Health, SharedSettings, Undone, causes};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const NONCES_AT_ONCE: u64 = 16;
 pub struct Exposure {
     ledger: Ledger,
     chain: Chain,
-    max: Usdc,
+    settings: SharedSettings,
     health: Health,
     state: Arc<Mutex<State>>,
 }
@@ -60,9 +60,9 @@ pub struct Reservation {
 }
 
 impl Exposure {
-    /// Nothing is read yet.
-    pub fn new(ledger: Ledger, chain: Chain, max: Usdc, health: Health) -> Self {
-        Self { ledger, chain, max, health, state: Arc::default() }
+    /// A cap by the current `settings`. Nothing has been read yet.
+    pub fn new(ledger: Ledger, chain: Chain, settings: SharedSettings, health: Health) -> Self {
+        Self { ledger, chain, settings, health, state: Arc::default() }
     }
 
     /// Reads what is exposed while the first batch is still being gathered: a start has more to read than any batch later.
@@ -82,16 +82,16 @@ impl Exposure {
     pub async fn reserve(&self, items: Vec<Item>) -> Result<Reservation, Undone> {
         let mut state = self.state.lock().await;
         self.catch_up(&mut state).await?;
-        let mut total = state.total();
+        let (max, mut total) = (self.max(), state.total());
         let (mut fitting, mut taken, mut waiting) = (Vec::with_capacity(items.len()), Vec::new(), 0_usize);
         for item in items {
-            let Some(proof) = item.order.stage.proof() else { continue };
+            let Some(proof) = item.order.payment.done() else { continue };
             let value = item.order.request.authorization.value;
             let is_free = proof.block.number <= state.finalized || state.exposed.contains_key(&item.id);
             let with_it = u128::from(value.0).saturating_add(total);
             if is_free {
                 fitting.push(item);
-            } else if with_it <= u128::from(self.max.0) {
+            } else if with_it <= u128::from(max.0) {
                 total = with_it;
                 state.exposed.insert(item.id, Exposed { value, block: Some(proof.block), signed: false });
                 taken.push(item.id);
@@ -100,7 +100,7 @@ impl Exposure {
                 waiting += 1;
             }
         }
-        self.tell(&mut state, total, waiting);
+        self.tell(&mut state, max, total, waiting);
         Ok(Reservation { items: fitting, taken })
     }
 
@@ -116,9 +116,14 @@ impl Exposure {
         }
     }
 
-    /// Says it when minting stops at the cap, and when it goes on.
-    fn tell(&self, state: &mut State, total: u128, waiting: usize) {
-        let (exposed, max) = (Usdc(u64::try_from(total).unwrap_or(u64::MAX)), self.max);
+    /// The current cap.
+    fn max(&self) -> Usdc {
+        Usdc(self.settings.now().exposure_max_usdc.saturating_mul(1_000_000))
+    }
+
+    /// Logs when minting stops at the cap `max`, and when it continues.
+    fn tell(&self, state: &mut State, max: Usdc, total: u128, waiting: usize) {
+        let exposed = Usdc(u64::try_from(total).unwrap_or(u64::MAX));
         if waiting > 0 {
             let why =
                 format!("{exposed} of {max} are minted and not final: at least {waiting} mints wait for finality");
@@ -237,7 +242,7 @@ impl Exposure {
         }
         for (id, order) in self.orders(&moved).await? {
             // What is lost is lost: it is no longer at risk.
-            if matches!(order.stage, Stage::Lost(..) | Stage::Failed(_)) {
+            if order.payment.failure().is_some() {
                 state.exposed.remove(&id);
             } else {
                 state.exposed.insert(id, Exposed::of(&order));
@@ -279,7 +284,7 @@ impl Exposed {
     fn of(order: &Order) -> Self {
         Self {
             value: order.request.authorization.value,
-            block: order.stage.proof().map(|proof| proof.block),
+            block: order.payment.done().map(|proof| proof.block),
             signed: true,
         }
     }

@@ -5,9 +5,10 @@ use crate::config::Config;
 use chain::{Address, MINT_BATCH_MAX};
 use chrono::{DateTime, Utc};
 use domain::order::MintGroup;
-use domain::{Order, PaymentId, Purchase, Stage};
+use domain::order::Stage;
+use domain::{Order, PaymentId, Purchase};
 use ledger::{ConnectError, Delivery, Inbox, Ledger, Loaded};
-use runtime::{CancellationToken, Health, Undone};
+use runtime::{CancellationToken, Health, SharedSettings, Undone};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +83,7 @@ pub struct Gathering {
     deferred: Inbox,
     restored: Inbox,
     asked: Arc<Mutex<mpsc::Receiver<Ask>>>,
-    max_wait: Duration,
+    settings: SharedSettings,
     /// Mints that wait.
     pub carrier: Carrier,
     /// Lanes that this process works.
@@ -103,7 +104,7 @@ impl Gathering {
             deferred: ledger.inbox(DEFERRED, health.clone()).await?,
             restored: ledger.inbox(RESTORED, health.clone()).await?,
             asked: Arc::new(Mutex::new(asked)),
-            max_wait: config.max_wait,
+            settings: config.settings.clone(),
             carrier: Carrier::new(ledger.clone(), DEFERRED, health),
             duty: Duty::default(),
         })
@@ -156,7 +157,7 @@ impl Gathering {
                 () = tokio::time::sleep(TURN) => {}
                 () = off.cancelled() => {}
             }
-            groups.hand_over(&mut asked, self.max_wait);
+            groups.hand_over(&mut asked, self.settings.now().mint_wait_max);
         }
     }
 
@@ -257,13 +258,11 @@ fn waits_since(delivery: &Delivery) -> Instant {
 
 /// Whether a mint that came due is still owed and in no transaction.
 pub fn waits(order: &Order) -> bool {
-    matches!(order.stage, Stage::Paid(_) | Stage::MintDeferred(..))
+    matches!(order.stage(), Stage::Paid | Stage::MintDeferred)
 }
 
 /// Time until a deferred mint may be tried; `None` if it may be tried now.
 fn remaining(order: &Order) -> Option<Duration> {
-    match &order.stage {
-        Stage::MintDeferred(_, why) => (why.retry_at - Utc::now()).to_std().ok(),
-        _ => None,
-    }
+    let why = order.mint.deferral().filter(|_| order.stage() == Stage::MintDeferred)?;
+    (why.retry_at - Utc::now()).to_std().ok()
 }

@@ -40,7 +40,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
     let keys = config.keys.open(&chain).await?;
     let gathering = Gathering::bind(&ledger, &config, asked, health.clone()).await?;
-    let exposure = Exposure::new(ledger.clone(), chain.clone(), config.exposure_max, health.clone());
+    let exposure = Exposure::new(ledger.clone(), chain.clone(), config.settings.clone(), health.clone());
     let warming = exposure.clone();
     tokio::spawn(async move { warming.warm_up().await });
     let station =

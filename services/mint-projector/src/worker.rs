@@ -9,10 +9,10 @@ use chrono::Utc;
 use domain::event::Purpose;
 use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
 use domain::order::Command;
-use domain::{Order, PaymentId, Purchase, Stage, TokenTerms};
+use domain::{Order, PaymentId, Purchase, TokenTerms};
 use lanes::{Item, SignerLane, Terms, Work};
-use ledger::{Ledger, Loaded, backoff};
-use runtime::{Undone, failpoint};
+use ledger::{Ledger, Loaded};
+use runtime::{Backoff, Undone, failpoint};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -75,6 +75,11 @@ impl Worker {
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Mint, &config.instance).await?;
         let on_duty = station.gathering.duty.begin();
         Ok(Self { lane, station, terms: Terms::default(), answer: None, _on_duty: on_duty })
+    }
+
+    /// Pause before a mint that would be skipped is tried again.
+    fn retry(&self) -> Duration {
+        self.station.config.settings.now().mint_retry
     }
 
     /// Asks once and waits for the answer, over as many turns as it takes.
@@ -159,7 +164,7 @@ impl Worker {
             match loaded.get(&job.id).and_then(|loaded| loaded.state.as_ref()) {
                 Some(order) if !job.carries(order, waits) => job.done(),
                 _ => {
-                    let wait = backoff(self.station.config.retry, job.tries.saturating_sub(1), RETRY_MAX);
+                    let wait = Backoff { first: self.retry(), max: RETRY_MAX }.pause(job.tries.saturating_sub(1));
                     job.later(&self.station.gathering.carrier, wait);
                 }
             }
@@ -250,7 +255,7 @@ impl Worker {
         let mut receipts = Receipts::default();
         let mut paid = Vec::with_capacity(owed.len());
         for item in owed {
-            let Some(proof) = item.order.stage.proof() else { continue };
+            let Some(proof) = item.order.payment.done() else { continue };
             match receipts.verify(&self.station.chain, &item.order.request, proof, terms).await? {
                 Verdict::Paid => paid.push(item),
                 Verdict::NotSeen => tracing::warn!(payment = %item.id, "the node does not show the payment now"),
@@ -276,7 +281,7 @@ impl Worker {
             MintResult::Refused(code) => park(ParkReason::Unexplained, &format!("the contract answers {code}")),
             MintResult::Minted | MintResult::Unpaid => {
                 let detail = "the token has not received enough for it".to_owned();
-                let retry_at = Utc::now() + self.station.config.retry;
+                let retry_at = Utc::now() + self.retry();
                 Command::DeferMint(Deferral { reason: WaitReason::Unpaid, detail, retry_at })
             }
         };
@@ -301,7 +306,7 @@ fn owed(jobs: &[Job], mut loaded: HashMap<PaymentId, Loaded<Order>>) -> Vec<Item
     let mut owed = Vec::with_capacity(jobs.len());
     for job in jobs {
         let Some(item) = loaded.remove(&job.id).and_then(|order| Item::of(job.id, order)) else { continue };
-        let due = !matches!(&item.order.stage, Stage::MintDeferred(_, why) if why.retry_at > Utc::now());
+        let due = item.order.mint.deferral().is_none_or(|why| why.retry_at <= Utc::now());
         if job.carries(&item.order, waits) && due {
             owed.push(item);
         }

@@ -2,11 +2,10 @@
 
 use chain::{Address, ChainConfig, KeySource};
 use ledger::LedgerConfig;
-use runtime::{ConfigError, Env};
+use runtime::{ConfigError, Env, Settings, SharedSettings, Variable};
 use std::net::SocketAddr;
-use std::time::Duration;
 
-/// What payment-sender needs to know.
+/// Configuration of payment-sender.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The ledger.
@@ -20,11 +19,9 @@ pub struct Config {
     pub settlement: Address,
     /// One lane each.
     pub keys: KeySource,
-    /// How long the first payment of a batch waits for company.
-    pub linger: Duration,
-    /// First wait before a payment that would fail is tried again; doubled each time.
-    pub retry: Duration,
-    /// Where `/healthz` and `/readyz` are served; nowhere when not set.
+    /// Settings, shared by all lanes.
+    pub settings: SharedSettings,
+    /// Address of `/healthz`, `/readyz` and `/metrics`; `None` serves them nowhere.
     pub health: Option<SocketAddr>,
     /// Name of this process in the ledger.
     pub instance: String,
@@ -38,14 +35,25 @@ impl Config {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             ledger: LedgerConfig::from_env(env)?,
-            database_url: env.text("DATABASE_URL", "postgres://user:password@127.0.0.1:5432/paymint")?,
+            database_url: env.get(&Variable::required(
+                "DATABASE_URL",
+                "postgres://user:password@127.0.0.1:5432/paymint",
+                "Read models, where waiting orders of a process that has gone are found. Only read.",
+            ).secret())?,
             chain: ChainConfig::from_env(env)?,
-            settlement: env.parse("SETTLEMENT_ADDRESS", "0x5FbDB2315678afecb367f032d93F642f64180aa3")?,
+            settlement: env.get(&Variable::required(
+                "SETTLEMENT_ADDRESS",
+                "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+                "Settlement contract.",
+            ))?,
             keys: KeySource::from_env(env, "SENDER")?,
-            linger: env.millis_or("SENDER_LINGER_MS", Duration::from_millis(100))?,
-            retry: env.millis_or("SENDER_RETRY_MS", Duration::from_secs(2))?,
-            health: env.optional("HEALTH_ADDR", "127.0.0.1:8101")?,
-            instance: env.instance("payment-sender"),
+            settings: SharedSettings::new(Settings::from_env(env)?),
+            health: env.find(&Variable::optional(
+                "HEALTH_ADDR",
+                "127.0.0.1:8101",
+                "Address of /healthz, /readyz and /metrics. Without it they are served nowhere.",
+            ))?,
+            instance: env.instance("payment-sender")?,
         })
     }
 }

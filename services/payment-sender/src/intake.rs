@@ -1,7 +1,7 @@
 //! What brings payments to the lanes: messages of two consumers, and waiting payments that come due.
 
 use crate::config::Config;
-use domain::{Event, Order, OrderEvent, PaymentRequest, Purchase, Stage};
+use domain::{Event, Order, OrderEvent, PaymentRequest, Purchase};
 use ledger::{Answer, ConnectError, Delivery, Inbox, Ledger, Outcome};
 use runtime::{CancellationToken, Health, Undone};
 use std::time::Duration;
@@ -98,8 +98,6 @@ pub fn party(request: &PaymentRequest) -> Party {
 
 /// Time until a deferred payment may be tried; `None` if it may be tried now.
 pub fn remaining(order: &Order) -> Option<Duration> {
-    match &order.stage {
-        Stage::Deferred(why) => (why.retry_at - chrono::Utc::now()).to_std().ok(),
-        _ => None,
-    }
+    let why = order.payment.deferral()?;
+    (why.retry_at - chrono::Utc::now()).to_std().ok()
 }

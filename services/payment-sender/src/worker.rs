@@ -8,10 +8,11 @@ use chrono::Utc;
 use domain::event::Purpose;
 use domain::event::{Deferral, WaitReason};
 use domain::order::Command;
-use domain::{Order, PaymentId, Purchase, Stage};
+use domain::order::Stage;
+use domain::{Order, PaymentId, Purchase};
 use lanes::{Item, SignerLane, Terms, Work};
-use ledger::{Ledger, Loaded, backoff};
-use runtime::{Undone, failpoint};
+use ledger::{Ledger, Loaded};
+use runtime::{Backoff, Undone, failpoint};
 use std::collections::HashSet;
 use std::time::Duration;
 use waits::{Job, OnDuty};
@@ -77,11 +78,16 @@ impl Worker {
         Ok(Self { lane, station, terms: Terms::default(), _on_duty: on_duty })
     }
 
+    /// Pauses between two tries of a payment that would fail.
+    fn backoff(&self) -> Backoff {
+        Backoff { first: self.station.config.settings.now().payment_retry, max: RETRY_MAX }
+    }
+
     /// How long the first payment of a batch waits for company: the longer, the more of the lane's transactions wait for
     /// a block, since what is sent behind them gains little and costs a transaction. A lane without any waits `linger`.
     fn linger(&self) -> Duration {
         let waiting = u32::try_from(self.lane.in_flight()).unwrap_or(u32::MAX);
-        self.station.config.linger.saturating_mul(waiting.saturating_add(1))
+        self.station.config.settings.now().settlement_linger.saturating_mul(waiting.saturating_add(1))
     }
 
     /// Called once or ten times for one order, it sends one payment: an order that is in a transaction is left alone.
@@ -194,7 +200,7 @@ impl Worker {
             match loaded.get(&job.id) {
                 Some(Ok(Loaded { state: Some(order), .. })) if !job.carries(order, waits) => job.done(),
                 _ => {
-                    let wait = backoff(self.station.config.retry, job.tries, RETRY_MAX);
+                    let wait = self.backoff().pause(job.tries);
                     job.later(&self.station.intake.carrier, wait);
                 }
             }
@@ -230,12 +236,12 @@ impl Worker {
 
     /// Not now, with the reason where everybody sees it. The same reason twice is written once.
     async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), Undone> {
-        let retry_at = Utc::now() + backoff(self.station.config.retry, item.order.counts.deferred, RETRY_MAX);
+        let retry_at = Utc::now() + self.backoff().pause(item.order.payment.counts().deferred);
         item.record(&self.station.ledger, Command::Defer(Deferral { reason, detail, retry_at })).await
     }
 }
 
 /// Whether a payment that came due still waits to be sent.
 fn waits(order: &Order) -> bool {
-    matches!(order.stage, Stage::Deferred(_))
+    order.stage() == Stage::Deferred
 }

@@ -1,40 +1,48 @@
-//! Configuration of the projector.
+//! Configuration of read-projector, from the environment.
 
 use ledger::LedgerConfig;
-use runtime::{ConfigError, Env};
+use runtime::{ConfigError, Env, Variable};
 use std::net::SocketAddr;
 
-/// Addresses and options.
+/// Configuration of read-projector.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `NATS_URL`, `NATS_MONITOR_URL`.
+    /// The ledger.
     pub ledger: LedgerConfig,
-    /// `DATABASE_URL`.
+    /// The database of the read models.
     pub database_url: String,
-    /// `DATABASE_SCHEMA`: the schema for the read models, beside the live ones. If absent, the URL's search path
-    /// decides.
+    /// Schema in which the read models are built, beside the live ones; `None` is the search path of the URL.
     pub schema: Option<String>,
-    /// `HEALTH_ADDR`: address of `/healthz` and `/readyz`. If absent, they are not served.
-    pub health_addr: Option<SocketAddr>,
+    /// Address of `/healthz`, `/readyz` and `/metrics`; `None` serves them nowhere.
+    pub health: Option<SocketAddr>,
 }
 
 impl Config {
-    /// Reads the environment.
+    /// Reads the variables.
     ///
     /// # Errors
-    /// Names the variable and gives an example.
+    /// [`ConfigError`] names the variable and how a valid value looks.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
-            ledger: LedgerConfig {
-                url: env.text("NATS_URL", "nats://127.0.0.1:4222")?,
-                monitor_url: env.text("NATS_MONITOR_URL", "http://127.0.0.1:8222")?,
-            },
-            database_url: env.text("DATABASE_URL", "postgres://user:password@127.0.0.1:5432/paymint")?,
-            schema: env.text("DATABASE_SCHEMA", "read_v2").ok(),
-            health_addr: match env.parse("HEALTH_ADDR", "127.0.0.1:9105") {
-                Err(ConfigError::Missing { .. }) => None,
-                address => Some(address?),
-            },
+            ledger: LedgerConfig::from_env(env)?,
+            database_url: env.get(
+                &Variable::required(
+                    "DATABASE_URL",
+                    "postgres://user:password@127.0.0.1:5432/paymint",
+                    "Database of the read models and of the second copy of the ledger.",
+                )
+                .secret(),
+            )?,
+            schema: env.find(&Variable::optional(
+                "DATABASE_SCHEMA",
+                "read_v2",
+                "Schema in which the read models are built, beside the live ones. Without it: the URL's search path.",
+            ))?,
+            health: env.find(&Variable::optional(
+                "HEALTH_ADDR",
+                "127.0.0.1:8105",
+                "Address of /healthz, /readyz and /metrics. Without it they are served nowhere.",
+            ))?,
         })
     }
 }
@@ -45,13 +53,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_named_with_its_shape() {
+    fn a_missing_variable_is_named_with_its_shape() {
         let mut pairs = vec![("NATS_URL", "nats://a"), ("NATS_MONITOR_URL", "http://a"), ("HEALTH_ADDR", "nowhere")];
         let missing = Config::from_env(&Env::of(pairs.clone())).unwrap_err().to_string();
         assert!(missing.contains("DATABASE_URL") && missing.contains("postgres://"), "{missing}");
         pairs.push(("DATABASE_URL", "postgres://a"));
         let invalid = Config::from_env(&Env::of(pairs.clone())).unwrap_err().to_string();
-        assert!(invalid.contains("HEALTH_ADDR") && invalid.contains("127.0.0.1:9105"), "{invalid}");
+        assert!(invalid.contains("HEALTH_ADDR") && invalid.contains("127.0.0.1:8105"), "{invalid}");
         pairs.retain(|(variable, _)| *variable != "HEALTH_ADDR");
         assert_eq!(Config::from_env(&Env::of(pairs)).unwrap().schema, None);
     }

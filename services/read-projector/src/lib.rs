@@ -32,7 +32,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let ledger = Ledger::connect(&config.ledger, "/paymint/read-projector").await?;
     let health = Health::default();
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve_health(config.health_addr, health.clone(), stop.clone()));
+    tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
     tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
     tasks.spawn(runtime::unfailing(scrub::run(ledger.clone(), store.clone(), stop.clone())));
     let token = stop.clone();

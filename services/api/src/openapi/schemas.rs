@@ -1,6 +1,6 @@
 //! The shapes of what other crates write: how an address, an amount or a status looks in an answer.
 
-use crate::news::Told;
+use chrono::{DateTime, Utc};
 use domain::event::{FailureReason, ParkReason, WaitReason};
 use domain::{Event, examples};
 use serde::Serialize;
@@ -91,12 +91,12 @@ schema! {
 schema! {
     /// The coarse state of a payment. `pending`: nothing is sent; `sent`: in a transaction; `completed`: charged, N
     /// blocks deep; `failed`: can never be charged.
-    PaymentStatus = one_of(names!(store::PaymentStatus: Pending, Sent, Completed, Failed))
+    PaymentStatus = one_of(names!(live::PaymentStatus: Pending, Sent, Completed, Failed))
 }
 schema! {
     /// The coarse state of a mint. `pending`: waits; `processing`: in a transaction; `completed`: minted, N blocks deep;
     /// `failed`: parked for a person, or its payment failed and none is owed.
-    MintStatus = one_of(names!(store::MintStatus: Pending, Processing, Completed, Failed))
+    MintStatus = one_of(names!(live::MintStatus: Pending, Processing, Completed, Failed))
 }
 schema! {
     /// What became of a mint transaction.
@@ -105,7 +105,7 @@ schema! {
 schema! {
     /// The fine state of an order, from the request to the mint.
     State = one_of(names!(
-        store::StageName: Requested, Deferred, Settling, Reverted, Failed, Lost, Paid, Minting, MintDeferred,
+        domain::Stage: Requested, Deferred, Settling, Reverted, Failed, Lost, Paid, Minting, MintDeferred,
         MintParked, Minted
     ))
 }
@@ -170,11 +170,40 @@ impl PartialSchema for Frame {
 
 impl ToSchema for Frame {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        for (name, schema) in [(Told::name(), Told::schema()), (Reset::name(), Reset::schema())] {
+        for (name, schema) in [(News::name(), News::schema()), (Reset::name(), Reset::schema())] {
             schemas.push((name.into(), schema));
         }
-        Told::schemas(schemas);
+        News::schemas(schemas);
     }
+}
+
+/// The `data:` of a frame: no signature, no raw transaction.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code)]
+pub(crate) struct News {
+    sequence: u64,
+    #[schema(rename = "type", value_type = EventType)]
+    kind: String,
+    #[schema(value_type = PaymentId)]
+    payment_queue_id: String,
+    #[schema(value_type = Address)]
+    payer: String,
+    #[schema(value_type = Address)]
+    token: String,
+    time: DateTime<Utc>,
+    #[schema(value_type = PaymentStatus)]
+    status: String,
+    #[schema(value_type = State)]
+    state: String,
+    #[schema(value_type = Option<MintStatus>, nullable = false)]
+    mint_status: Option<String>,
+    #[schema(value_type = Option<Hash>, nullable = false)]
+    tx_hash: Option<String>,
+    #[schema(value_type = Option<Reason>, nullable = false)]
+    reason: Option<String>,
+    #[schema(nullable = false)]
+    detail: Option<String>,
 }
 
 /// What was missed is no longer known: forget what you have, load `reload`, and go on from `sequence`.

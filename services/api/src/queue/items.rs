@@ -1,10 +1,10 @@
 //! `GET /queue/item/{id}` and `GET /queue/payer/{address}`.
 #![allow(unused_qualifications)] // utoipa::path writes one per `IntoParams`
 
-use crate::Api;
+use crate::address::address;
 use crate::error::{Problem, json_response};
-use crate::mint::address;
 use crate::openapi::{OrderProblems, PayerProblems, schemas};
+use crate::state::Api;
 use crate::status::find;
 use alloy_primitives::{Address, B256};
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -12,10 +12,11 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::{PaymentId, Quantity};
+use domain::{PaymentId, Quantity, Stage};
+use live::MintStatus;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use store::{MintStatus, PaymentView, StageName};
+use store::PaymentView;
 use utoipa::{IntoParams, ToSchema};
 
 /// Orders on a page that does not say how many it wants, and at most.
@@ -24,8 +25,7 @@ const LIMIT_MAX: u32 = 100;
 
 /// An order in the earlier system's words; from `payment_queue_id` on in ours.
 #[derive(Serialize, ToSchema)]
-#[schema(as = QueueItem)]
-struct Item {
+struct QueueItem {
     #[schema(value_type = schemas::PaymentId)]
     id: PaymentId,
     #[schema(value_type = schemas::Address)]
@@ -49,7 +49,7 @@ struct Item {
     #[schema(value_type = schemas::PaymentId)]
     payment_queue_id: PaymentId,
     #[schema(value_type = schemas::State)]
-    state: StageName,
+    state: Stage,
     #[schema(value_type = schemas::Address)]
     token_address: Address,
     #[schema(value_type = schemas::Quantity)]
@@ -67,7 +67,7 @@ struct PayerAnswer {
     #[schema(value_type = schemas::Address)]
     payer: Address,
     /// Newest first.
-    requests: Vec<Item>,
+    requests: Vec<QueueItem>,
     /// `cursor` of the next page; `null` at the end.
     #[schema(pattern = "^[0-7][0-9a-f]{15}$")]
     next_cursor: Option<String>,
@@ -84,10 +84,10 @@ pub(crate) struct Page {
     cursor: Option<String>,
 }
 
-impl Item {
+impl QueueItem {
     fn of(api: &Api, view: PaymentView) -> Self {
-        let place = api.follower.place(view.id);
-        let status = view.stage.queue_status();
+        let place = api.follower.position(view.id);
+        let status = MintStatus::of_order(view.stage);
         let ended = matches!(status, MintStatus::Completed | MintStatus::Failed);
         Self {
             id: view.id,
@@ -123,14 +123,14 @@ impl Item {
     operation_id = "queueItem",
     summary = "One order, in the earlier system's words",
     params(("id" = schemas::PaymentId, Path, description = "`paymentQueueId` of the 202.")),
-    responses((status = 200, description = "The order.", body = Item), OrderProblems),
+    responses((status = 200, description = "The order.", body = QueueItem), OrderProblems),
 )]
 pub(crate) async fn item(
     State(api): State<Arc<Api>>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    Ok(json_response(StatusCode::OK, &Item::of(&api, view), "application/json"))
+    Ok(json_response(StatusCode::OK, &QueueItem::of(&api, view), "application/json"))
 }
 
 /// A payer's orders, page by page. Orders that come in meanwhile are on the first page and move no other.
@@ -158,7 +158,7 @@ pub(crate) async fn payer(
     let more = views.len() > shown;
     views.truncate(shown);
     let next_cursor = views.last().filter(|_| more).map(|last| cursor(last.requested_seq));
-    let requests = views.into_iter().map(|view| Item::of(&api, view)).collect();
+    let requests = views.into_iter().map(|view| QueueItem::of(&api, view)).collect();
     Ok(json_response(StatusCode::OK, &PayerAnswer { payer, requests, next_cursor }, "application/json"))
 }
 

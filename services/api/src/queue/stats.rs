@@ -1,25 +1,23 @@
-//! `GET /queue/status`, `GET /api/queue/stats` and `GET /api/payment/stats`: one snapshot, three ways of looking at it.
+//! `GET /queue/status`, `GET /api/queue/stats` and `GET /api/payment/stats`: three views of one reading.
 
-use super::place::{refusal, wait_of_next};
-use super::snapshot::overview;
-use crate::Api;
 use crate::error::{Problem, json_response};
 use crate::openapi::{StatsProblems, schemas};
+use crate::queue::place::{refusal, wait_of_next};
+use crate::state::Api;
 use alloy_primitives::{Address, B256};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
+use domain::Stage;
+use live::{MintStatus, PaymentStatus, whole_seconds};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{BatchStatus, MintBatch, MintStatus, Overview, PaymentStatus, Rates, StageName, StageTotal, Waiting};
+use store::{BatchStatus, MintBatch, Overview, Rates, StageTotal, Waiting};
 use utoipa::ToSchema;
 
-/// How mint-projector gathers unless it is told otherwise: what is paid waits this long for company (`MINT_MAX_WAIT_MS`),
-/// seconds, and a transaction has this many mints at most (`chain::MINT_BATCH_MAX`). For the earlier system's page; the
-/// api asks no other service.
-const BATCH_INTERVAL_S: u32 = 2;
+/// Maximum number of mints in a transaction, as in `chain::MINT_BATCH_MAX`. Shown for the earlier system's page.
 const BATCH_SIZE_MAX: u32 = 100;
 
 #[derive(Serialize, ToSchema)]
@@ -69,21 +67,21 @@ struct Batch {
     token_address: Address,
 }
 
-/// Counts of one status word each, what only one of the two statistics has, and what both have.
+/// Counts by status word, the fields of one of the two statistics, and their common fields.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct StatsAnswer<S: Serialize + ToSchema, T: Serialize + ToSchema, R: Serialize + ToSchema> {
     statuses: S,
     /// By the fine state.
     #[schema(value_type = BTreeMap<schemas::State, u64>)]
-    states: BTreeMap<StageName, u64>,
-    /// Everybody who ever ordered, and those who wait.
+    states: BTreeMap<Stage, u64>,
+    /// All payers, and those who wait.
     unique_payers: u64,
     unique_payers_pending: u64,
     oldest_pending: Option<DateTime<Utc>>,
     totals: T,
     rates: Windows<R>,
-    /// Until who comes now is minted for.
+    /// Until an order that arrives now would be minted.
     estimated_wait_seconds: u32,
     accepting: bool,
     /// Code of the answer that a payment would get now.
@@ -190,7 +188,7 @@ impl<S: Serialize + ToSchema, T: Serialize + ToSchema, R: Serialize + ToSchema> 
 }
 
 /// The sum over the stages that are `wanted`. All orders there can ever be, 2^63, of the highest value, 2^64 each, fit.
-fn sum(overview: &Overview, wanted: impl Fn(StageName) -> bool) -> StageTotal {
+fn sum(overview: &Overview, wanted: impl Fn(Stage) -> bool) -> StageTotal {
     let mut sum = StageTotal::default();
     for (_, total) in overview.stages.iter().filter(|(stage, _)| wanted(**stage)) {
         sum.orders += total.orders;
@@ -201,11 +199,11 @@ fn sum(overview: &Overview, wanted: impl Fn(StageName) -> bool) -> StageTotal {
 }
 
 fn queue(overview: &Overview, status: MintStatus) -> u64 {
-    sum(overview, |stage| stage.queue_status() == status).orders
+    sum(overview, |stage| MintStatus::of_order(stage) == status).orders
 }
 
 fn payments(overview: &Overview, status: PaymentStatus) -> StageTotal {
-    sum(overview, |stage| stage.payment_status() == status)
+    sum(overview, |stage| PaymentStatus::at(stage) == status)
 }
 
 /// Counts of the queue, and the last mint transactions.
@@ -219,7 +217,7 @@ fn payments(overview: &Overview, status: PaymentStatus) -> StageTotal {
         body = StatusAnswer), StatsProblems),
 )]
 pub(crate) async fn status(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
-    let overview = overview(&api).await?;
+    let overview = api.snapshot.overview(&api.records).await?;
     let reason = refusal(&api).map(|problem| problem.row().1);
     let answer = StatusAnswer {
         stats: Stats {
@@ -231,7 +229,7 @@ pub(crate) async fn status(State(api): State<Arc<Api>>) -> Result<Response, Prob
             unique_payers_pending: overview.unminted.payers,
         },
         recent_batches: overview.batches.iter().map(Batch::from).collect(),
-        batch_interval_s: BATCH_INTERVAL_S,
+        batch_interval_s: whole_seconds(api.settings().mint_wait_max),
         batch_size_max: BATCH_SIZE_MAX,
         estimated_wait_seconds: wait_of_next(&api),
         accepting: reason.is_none(),
@@ -253,14 +251,14 @@ pub(crate) async fn status(State(api): State<Arc<Api>>) -> Result<Response, Prob
         body = inline(StatsAnswer<Mints, MintTotals, MintRates>)), StatsProblems),
 )]
 pub(crate) async fn queue_stats(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
-    let overview = overview(&api).await?;
+    let overview = api.snapshot.overview(&api.records).await?;
     let statuses = Mints {
         pending: queue(&overview, MintStatus::Pending),
         processing: queue(&overview, MintStatus::Processing),
         completed: queue(&overview, MintStatus::Completed),
         failed: queue(&overview, MintStatus::Failed),
     };
-    let minted = sum(&overview, |stage| stage == StageName::Minted);
+    let minted = sum(&overview, |stage| stage == Stage::Minted);
     let totals = MintTotals { units_minted: minted.units.to_string() };
     let answer = StatsAnswer::of(&api, &overview, overview.unminted, statuses, totals, |rates| MintRates {
         mints_per_second: rates.minted,
@@ -280,7 +278,7 @@ pub(crate) async fn queue_stats(State(api): State<Arc<Api>>) -> Result<Response,
         body = inline(StatsAnswer<Payments, PaymentTotals, PaymentRates>)), StatsProblems),
 )]
 pub(crate) async fn payment_stats(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
-    let overview = overview(&api).await?;
+    let overview = api.snapshot.overview(&api.records).await?;
     let completed = payments(&overview, PaymentStatus::Completed);
     let statuses = Payments {
         pending: payments(&overview, PaymentStatus::Pending).orders,

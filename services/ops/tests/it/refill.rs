@@ -45,7 +45,7 @@ impl House {
     async fn copy_into(&self, store: &Store, schema: Option<String>) {
         let stop = CancellationToken::new();
         let (ledger, database_url) = (config(&self.nats), self.postgres.url());
-        let projector = tokio::spawn(run(Config { ledger, database_url, schema, health_addr: None }, stop.clone()));
+        let projector = tokio::spawn(run(Config { ledger, database_url, schema, health: None }, stop.clone()));
         let last = self.ledger().await.state().await.unwrap().1;
         let reached = async {
             while store.position(READ_MODELS).await.unwrap().is_none_or(|at| at.seq < last) {

@@ -45,7 +45,7 @@ async fn rebuild(house: &House, last: u64) -> Result<(), Fatal> {
     let ledger = Shop::ledger(&house.servers);
     let database_url = house.servers.postgres.url();
     let store = Store::connect_schema(&database_url, SCHEMA, 1).await?;
-    let config = Config { ledger, database_url, schema: Some(SCHEMA.to_owned()), health_addr: None };
+    let config = Config { ledger, database_url, schema: Some(SCHEMA.to_owned()), health: None };
     let stop = CancellationToken::new();
     let projector = tokio::spawn(read_projector::run(config, stop.clone()));
     let begun = Instant::now();

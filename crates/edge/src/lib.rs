@@ -1,0 +1,18 @@
+//! The HTTP edge: connections, pace, rates and permits, before a handler sees a request.
+//!
+//! Knows no payment, no ledger and no error document. What it refuses is an enum; the service turns that into an answer.
+
+mod client;
+mod config;
+mod paced;
+mod permits;
+mod rates;
+mod server;
+mod strict;
+
+pub use client::ClientIp;
+pub use config::EdgeConfig;
+pub use permits::{NoPermit, Permit, Permits};
+pub use rates::{Rates, TooFast};
+pub use server::{listen, serve};
+pub use strict::is_unambiguous;

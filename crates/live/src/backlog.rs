@@ -1,0 +1,303 @@
+//! The orders under way, in memory: the step of each, the pace of each step, and so a prediction of the wait.
+//!
+//! Folded from the events of the ledger. It serves predictions and limits only; money never depends on it. An order that
+//! is unknown here has no position in a queue, and nothing else follows from that.
+
+use crate::line::{Line, Mean, whole_seconds};
+use alloy_primitives::Address;
+use chrono::{DateTime, Utc};
+use domain::{OrderEvent, PaymentId};
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+/// Assumed time from a transaction to the mint, before one has been observed.
+const GUESS: Duration = Duration::from_secs(10);
+
+/// Number of finished orders whose parties are kept, 100 bytes each: those of a minute at full load.
+const DONE_KEPT: usize = 65_536;
+
+/// The step of an order that is not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OrderStep {
+    /// This process is appending it. The outcome is unknown.
+    Reserved,
+    /// Waits for a settlement transaction.
+    Requested,
+    /// The chain would refuse it now, so it is tried again later.
+    Deferred,
+    /// In a settlement transaction.
+    Settling,
+    /// Waits for a mint transaction.
+    Paid,
+    /// In a mint transaction.
+    Minting,
+    /// Its mint was deferred or parked.
+    Held,
+}
+
+/// An order that is not finished.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnderWay {
+    pub(crate) payer: Address,
+    pub(crate) token: Address,
+    pub(crate) step: OrderStep,
+    /// Sequence of the event that led to this step. It orders the line.
+    pub(crate) seq: u64,
+    /// Time of that event.
+    pub(crate) since: DateTime<Utc>,
+}
+
+/// The position of an order in its queue, as its payer is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuePosition {
+    /// 1 is next, and 0 is in a transaction.
+    pub position: u32,
+    /// Seconds until the units are minted.
+    pub wait_s: u32,
+}
+
+/// Predicted waits of a new order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// Until it is in a settlement transaction.
+    pub settle: Duration,
+    /// Until it is minted.
+    pub mint: Duration,
+}
+
+/// The payer has too many unpaid orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+/// The orders under way.
+pub(crate) struct Backlog {
+    /// Last sequence that was folded.
+    position: u64,
+    orders: HashMap<PaymentId, UnderWay>,
+    /// The latest finished orders, oldest first, with payer and token. After a reorganisation many of them change again.
+    done: VecDeque<PaymentId>,
+    done_parties: HashMap<PaymentId, (Address, Address)>,
+    /// Unpaid orders by payer.
+    payers: HashMap<Address, usize>,
+    settle: Line,
+    mint: Line,
+    settling_to_paid: Mean,
+    paid_to_minted: Mean,
+}
+
+impl Backlog {
+    /// An empty backlog. Settlement is assumed to do `settle_rate` orders a second until that has been measured.
+    pub fn new(settle_rate: u32) -> Self {
+        Self {
+            position: 0,
+            orders: HashMap::new(),
+            done: VecDeque::new(),
+            done_parties: HashMap::new(),
+            payers: HashMap::new(),
+            settle: Line::new(settle_rate),
+            mint: Line::new(settle_rate),
+            settling_to_paid: Mean::new(GUESS),
+            paid_to_minted: Mean::new(GUESS),
+        }
+    }
+
+    /// Starts again from the orders under way at sequence `position`. Keeps the measured pace.
+    pub fn reset(&mut self, position: u64, open: impl IntoIterator<Item = (PaymentId, UnderWay)>) {
+        self.orders.retain(|_, order| order.step == OrderStep::Reserved);
+        self.payers.clear();
+        for order in self.orders.values() {
+            *self.payers.entry(order.payer).or_default() += 1;
+        }
+        self.settle.clear();
+        self.mint.clear();
+        self.position = position;
+        let mut open: Vec<_> = open.into_iter().collect();
+        open.sort_by_key(|(_, order)| order.seq);
+        for (id, order) in open {
+            self.forget(id, order.since);
+            self.put(id, order);
+        }
+    }
+
+    /// Payer and token of the order; `None` if it is unknown here.
+    pub fn known(&self, id: PaymentId) -> Option<(Address, Address)> {
+        let open = self.orders.get(&id).filter(|order| order.step != OrderStep::Reserved);
+        open.map(|order| (order.payer, order.token)).or_else(|| self.done_parties.get(&id).copied())
+    }
+
+    /// Folds one event of an order of `payer`.
+    pub fn apply(
+        &mut self,
+        (seq, at): (u64, DateTime<Utc>),
+        (id, event): (PaymentId, &OrderEvent),
+        (payer, token): (Address, Address),
+    ) {
+        if seq <= self.position {
+            // The read models contain it. The parties are kept, so that later events of the order need no lookup.
+            if !self.orders.contains_key(&id) {
+                self.finish(id, (payer, token));
+            }
+            return;
+        }
+        self.position = seq;
+        let before = self.forget(id, at);
+        let step = match event {
+            OrderEvent::PaymentRequested(_) => OrderStep::Requested,
+            OrderEvent::PaymentDeferred(..) => OrderStep::Deferred,
+            OrderEvent::PaymentSubmitted(..) => OrderStep::Settling,
+            // It was finished before: its mint stands, so to its payer it stays finished.
+            OrderEvent::PaymentReverted(..) | OrderEvent::PaymentRestored(..) if before.is_none() => {
+                return self.finish(id, (payer, token));
+            }
+            OrderEvent::PaymentReverted(..) => OrderStep::Settling,
+            OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => OrderStep::Paid,
+            OrderEvent::MintSubmitted(..) | OrderEvent::MintReverted(..) => OrderStep::Minting,
+            OrderEvent::MintDeferred(..) | OrderEvent::MintParked(..) => OrderStep::Held,
+            OrderEvent::PaymentFailed(_) => return self.finish(id, (payer, token)),
+            OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..) => {
+                self.finish(id, (payer, token));
+                if let Some(before) = before.filter(|before| before.step == OrderStep::Minting) {
+                    self.paid_to_minted.saw(at - before.since);
+                }
+                return;
+            }
+        };
+        // The time of minting begins with the payment, so that it includes the wait for a transaction.
+        let since = match (step, before) {
+            (OrderStep::Minting, Some(before)) => before.since,
+            _ => at,
+        };
+        if let (OrderStep::Paid, Some(before)) = (step, before)
+            && before.step == OrderStep::Settling
+        {
+            self.settling_to_paid.saw(at - before.since);
+        }
+        self.put(id, UnderWay { payer, token, step, seq, since });
+    }
+
+    /// Counts a payment that is about to be appended. An order that is known stays as it is.
+    ///
+    /// # Errors
+    /// [`TooMany`] if the payer already has `max` unpaid orders.
+    pub fn reserve(
+        &mut self,
+        id: PaymentId,
+        (payer, token): (Address, Address),
+        max: usize,
+        now: DateTime<Utc>,
+    ) -> Result<(), TooMany> {
+        if self.orders.contains_key(&id) {
+            return Ok(());
+        }
+        if self.payers.get(&payer).copied().unwrap_or_default() >= max {
+            return Err(TooMany);
+        }
+        self.put(id, UnderWay { payer, token, step: OrderStep::Reserved, seq: 0, since: now });
+        Ok(())
+    }
+
+    /// Removes a reservation whose payment was not appended.
+    pub fn release(&mut self, id: PaymentId) {
+        if self.orders.get(&id).is_some_and(|order| order.step == OrderStep::Reserved) {
+            self.forget(id, DateTime::UNIX_EPOCH);
+        }
+    }
+
+    /// Removes reservations that are older than `before` and have not become orders.
+    pub fn expire(&mut self, before: DateTime<Utc>) {
+        let stale = |order: &UnderWay| order.step == OrderStep::Reserved && order.since < before;
+        let stale: Vec<_> = self.orders.iter().filter(|(_, order)| stale(order)).map(|(id, _)| *id).collect();
+        for id in stale {
+            self.release(id);
+        }
+    }
+
+    /// Position of the order in its queue. Returns `None` if it is unknown, finished, or waits for something other than
+    /// its turn.
+    pub fn place(&self, id: PaymentId, now: DateTime<Utc>) -> Option<QueuePosition> {
+        let order = self.orders.get(&id)?;
+        let (settle, mint) = (self.settling_to_paid.get(), self.paid_to_minted.get());
+        let elapsed = (now - order.since).to_std().unwrap_or_default();
+        let (position, wait) = match order.step {
+            OrderStep::Requested => {
+                let position = self.settle.position(order.seq)?;
+                (position, self.settle.wait(position, now) + settle + mint)
+            }
+            OrderStep::Settling => (0, settle.saturating_sub(elapsed) + mint),
+            OrderStep::Paid => {
+                let position = self.mint.position(order.seq)?;
+                (position, self.mint.wait(position, now).max(mint.saturating_sub(elapsed)))
+            }
+            OrderStep::Minting => (0, mint.saturating_sub(elapsed)),
+            OrderStep::Reserved | OrderStep::Deferred | OrderStep::Held => return None,
+        };
+        Some(QueuePosition {
+            position: u32::try_from(position).unwrap_or(u32::MAX),
+            wait_s: whole_seconds(wait).max(1),
+        })
+    }
+
+    /// Predicted waits of a new order with `waiting` orders before it. The consumer knows that number best.
+    pub fn forecast(&self, waiting: Option<usize>, now: DateTime<Utc>) -> Forecast {
+        let position = waiting.unwrap_or_else(|| self.settle.len()) + 1;
+        let settle = self.settle.wait(position, now);
+        Forecast { settle, mint: settle + self.settling_to_paid.get() + self.paid_to_minted.get() }
+    }
+
+    /// Returns true if the order is known to be in the ledger. False says nothing: it may have been finished long ago.
+    pub fn has_seen(&self, id: PaymentId) -> bool {
+        self.orders.get(&id).is_some_and(|order| order.step != OrderStep::Reserved)
+            || self.done_parties.contains_key(&id)
+    }
+
+    fn finish(&mut self, id: PaymentId, parties: (Address, Address)) {
+        if self.done_parties.insert(id, parties).is_some() {
+            return;
+        }
+        if self.done.len() == DONE_KEPT
+            && let Some(oldest) = self.done.pop_front()
+        {
+            self.done_parties.remove(&oldest);
+        }
+        self.done.push_back(id);
+    }
+
+    fn put(&mut self, id: PaymentId, order: UnderWay) {
+        match order.step {
+            OrderStep::Requested => self.settle.enter(order.seq, order.since),
+            OrderStep::Paid => self.mint.enter(order.seq, order.since),
+            _ => {}
+        }
+        if order.step.is_unpaid() {
+            *self.payers.entry(order.payer).or_default() += 1;
+        }
+        self.orders.insert(id, order);
+    }
+
+    fn forget(&mut self, id: PaymentId, at: DateTime<Utc>) -> Option<UnderWay> {
+        let order = self.orders.remove(&id)?;
+        match order.step {
+            OrderStep::Requested => self.settle.leave(order.seq, at),
+            OrderStep::Paid => self.mint.leave(order.seq, at),
+            _ => {}
+        }
+        if order.step.is_unpaid()
+            && let Some(count) = self.payers.get_mut(&order.payer)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.payers.remove(&order.payer);
+            }
+        }
+        Some(order)
+    }
+}
+
+impl OrderStep {
+    const fn is_unpaid(self) -> bool {
+        matches!(self, Self::Reserved | Self::Requested | Self::Deferred | Self::Settling)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+use super::*;
+use chrono::TimeDelta;
+use domain::{PaymentKey, examples};
+
+const TOKEN: Address = examples::TOKEN;
+
+fn id(n: u64) -> PaymentId {
+    PaymentId::of(PaymentKey(alloy_primitives::U256::from(n).into()))
+}
+
+fn at(ms: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::milliseconds(ms)
+}
+
+fn payer(n: u8) -> (Address, Address) {
+    (Address::repeat_byte(n), TOKEN)
+}
+
+/// Events by name, of order `n`, in the ledger's order.
+struct Story {
+    backlog: Backlog,
+    seq: u64,
+}
+
+impl Story {
+    fn new(rate: u32) -> Self {
+        Self { backlog: Backlog::new(rate), seq: 0 }
+    }
+
+    fn tell(&mut self, ms: i64, n: u64, event: &OrderEvent) {
+        self.seq += 1;
+        self.backlog.apply((self.seq, at(ms)), (id(n), event), payer(1));
+    }
+
+    fn place(&self, ms: i64, n: u64) -> Option<(u32, u32)> {
+        self.backlog.place(id(n), at(ms)).map(|place| (place.position, place.wait_s))
+    }
+}
+
+fn requested() -> OrderEvent {
+    OrderEvent::PaymentRequested(Box::new(examples::request()))
+}
+
+fn submitted() -> OrderEvent {
+    OrderEvent::PaymentSubmitted(1, examples::submission(7))
+}
+
+fn confirmed() -> OrderEvent {
+    OrderEvent::PaymentConfirmed(examples::proof())
+}
+
+fn minting() -> OrderEvent {
+    OrderEvent::MintSubmitted(1, examples::submission(8))
+}
+
+fn minted() -> OrderEvent {
+    OrderEvent::MintConfirmed(examples::minted())
+}
+
+#[test]
+fn an_order_moves_up_and_the_wait_is_what_it_took_others() {
+    let mut story = Story::new(10);
+    for n in 1..=3 {
+        story.tell(0, n, &requested());
+    }
+    // Ten a second, and twice the guess of ten seconds.
+    assert_eq!((story.place(0, 1), story.place(0, 3)), (Some((1, 21)), Some((3, 21))));
+    story.tell(1_000, 1, &submitted());
+    assert_eq!((story.place(1_000, 1), story.place(1_000, 2)), (Some((0, 20)), Some((1, 21))));
+    story.tell(3_000, 1, &confirmed());
+    assert_eq!(story.place(3_000, 1), Some((1, 10)), "it waits for its mint");
+    story.tell(4_000, 1, &minting());
+    story.tell(7_000, 1, &minted());
+    assert_eq!(story.place(7_000, 1), None, "done");
+    // 2 s in a settlement, 4 s from there to the mint; and nothing has moved for 6 s.
+    assert_eq!(story.place(7_000, 2), Some((1, 13)));
+    story.tell(7_000, 2, &submitted());
+    assert_eq!((story.place(7_000, 2), story.place(8_000, 2)), (Some((0, 6)), Some((0, 5))));
+}
+
+#[test]
+fn f40_what_falls_out_of_the_chain_waits_again_and_what_is_done_stays_done() {
+    let reverted = OrderEvent::PaymentReverted(1, examples::reversal(7));
+    let restored = OrderEvent::PaymentRestored(1, examples::own_proof());
+    let mut story = Story::new(10);
+    for event in [requested(), submitted(), confirmed(), reverted.clone()] {
+        story.tell(0, 1, &event);
+    }
+    assert_eq!(story.place(0, 1).map(|(position, _)| position), Some(0), "in its transaction again");
+    story.tell(0, 1, &restored);
+    assert_eq!(story.place(0, 1).map(|(position, _)| position), Some(1), "it waits for its mint again");
+    for event in [minting(), minted(), reverted, restored] {
+        story.tell(0, 1, &event);
+    }
+    assert_eq!(story.place(0, 1), None);
+}
+
+#[test]
+fn what_waits_for_something_else_than_its_turn_has_no_place() {
+    let mut story = Story::new(10);
+    for event in [OrderEvent::PaymentDeferred(1, examples::deferral()), OrderEvent::MintParked(1, examples::parked())] {
+        story.tell(0, 1, &requested());
+        story.tell(0, 1, &event);
+        assert_eq!(story.place(0, 1), None);
+    }
+    assert_eq!(story.place(0, 99), None, "unknown");
+}
+
+#[test]
+fn only_a_long_line_shows_how_fast_it_moves() {
+    let mut story = Story::new(50);
+    for second in 0..120 {
+        story.tell(second * 1_000, 1, &requested());
+        story.tell(second * 1_000 + 500, 1, &submitted());
+    }
+    assert_eq!(story.backlog.settle.per_1000s(), 50_000, "one a second came, and went");
+    for n in 0..3_000 {
+        story.tell(200_000, n, &requested());
+    }
+    for n in 0..2_000 {
+        story.tell(200_000 + 5 * i64::try_from(n).unwrap(), n, &submitted());
+    }
+    let rate = story.backlog.settle.per_1000s();
+    assert!((100_000..=200_000).contains(&rate), "200 a second for ten seconds, after 50 that were assumed: {rate}");
+    let wait = story.backlog.forecast(None, at(210_000)).settle;
+    assert!((5..=10).contains(&wait.as_secs()), "{wait:?}");
+}
+
+#[test]
+fn f46_a_line_that_stands_still_is_a_longer_wait_every_second() {
+    let mut story = Story::new(100);
+    for n in 0..10 {
+        story.tell(0, n, &requested());
+    }
+    let wait = |seconds: i64| story.backlog.forecast(None, at(seconds * 1_000)).settle.as_secs();
+    assert_eq!((wait(0), wait(60), wait(600)), (0, 60, 600));
+}
+
+#[test]
+fn b42_a_payer_has_so_many_unpaid_orders_and_no_more() {
+    let mut story = Story::new(10);
+    let reserve = |story: &mut Story, n: u64, who: u8| story.backlog.reserve(id(n), payer(who), 2, at(0));
+    assert_eq!((reserve(&mut story, 1, 1), reserve(&mut story, 2, 1)), (Ok(()), Ok(())));
+    assert_eq!(reserve(&mut story, 3, 1), Err(TooMany));
+    assert_eq!((reserve(&mut story, 1, 1), reserve(&mut story, 4, 2)), (Ok(()), Ok(())), "the same; another payer");
+    story.tell(0, 1, &requested());
+    assert_eq!(reserve(&mut story, 3, 1), Err(TooMany), "a reservation that became an order counts once");
+    story.backlog.release(id(2));
+    assert_eq!(reserve(&mut story, 3, 1), Ok(()), "one that was not written counts no more");
+    story.tell(0, 1, &submitted());
+    assert_eq!(reserve(&mut story, 5, 1), Err(TooMany), "in a transaction is unpaid");
+    story.tell(0, 1, &confirmed());
+    assert_eq!(reserve(&mut story, 5, 1), Ok(()), "paid");
+    story.backlog.release(id(1));
+    assert!(story.place(0, 1).is_some(), "an order is not released");
+    story.backlog.expire(at(1));
+    assert_eq!((reserve(&mut story, 6, 1), reserve(&mut story, 7, 1)), (Ok(()), Ok(())), "nobody will know");
+}
+
+#[test]
+fn it_starts_anew_from_the_rows_and_what_came_after_them() {
+    let mut story = Story::new(10);
+    story.tell(0, 9, &requested());
+    assert!(story.backlog.reserve(id(8), payer(3), 5, at(0)).is_ok());
+    let open = |step, seq| UnderWay { payer: Address::repeat_byte(2), token: TOKEN, step, seq, since: at(0) };
+    let rows = [
+        (id(2), open(OrderStep::Requested, 4)),
+        (id(1), open(OrderStep::Requested, 3)),
+        (id(3), open(OrderStep::Deferred, 5)),
+        (id(4), open(OrderStep::Paid, 6)),
+    ];
+    story.backlog.reset(100, rows);
+    assert_eq!(story.backlog.known(id(9)), None);
+    assert_eq!(story.backlog.known(id(4)), Some((Address::repeat_byte(2), TOKEN)));
+    assert_eq!((story.place(0, 1).unwrap().0, story.place(0, 2).unwrap().0), (1, 2));
+    story.tell(0, 1, &submitted());
+    assert_eq!(story.place(0, 1).unwrap().0, 1, "sequence 2 is in the rows already");
+    story.seq = 100;
+    story.tell(0, 1, &submitted());
+    assert_eq!((story.place(0, 1).unwrap().0, story.place(0, 2).unwrap().0), (0, 1));
+    assert_eq!(story.backlog.reserve(id(5), payer(2), 2, at(0)), Err(TooMany), "one requested and one deferred");
+    assert_eq!(story.backlog.reserve(id(6), payer(3), 1, at(0)), Err(TooMany), "a reservation outlives it");
+}
+
+/// What is read again behind the rows' back is not asked for, order by order, whose it is.
+#[test]
+fn whose_an_order_is_that_the_rows_call_done_is_known_from_its_request() {
+    let mut story = Story::new(10);
+    story.backlog.reset(10, []);
+    story.tell(0, 1, &requested());
+    assert_eq!(story.backlog.known(id(1)), Some(payer(1)));
+    assert_eq!((story.backlog.known(id(2)), story.place(0, 1)), (None, None));
+    assert_eq!(
+        story.backlog.forecast(None, at(0)),
+        Story::new(10).backlog.forecast(None, at(0)),
+        "it waits for nothing"
+    );
+}

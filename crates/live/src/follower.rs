@@ -1,0 +1,218 @@
+//! The one reader of the ledger in this process. It tells the hub, and maintains catalogue, backlog and circuit breaker.
+
+use crate::backlog::{Backlog, OrderStep, QueuePosition, UnderWay};
+use crate::catalogue::Catalogue;
+use crate::circuit::Circuit;
+use crate::hub::{Hub, KEPT};
+use crate::news::News;
+use crate::records::{Records, parties_of};
+use alloy_primitives::Address;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{Event, OrderEvent, PaymentId, Purchase, Stage};
+use futures_util::StreamExt;
+use ledger::{Ledger, LedgerError, Recorded};
+use runtime::CancellationToken;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use store::OpenOrder;
+
+/// All subjects; most events are of orders. A narrower filter would cost the server a walk over all matching subjects at
+/// every look, half of a core at a hundred thousand events.
+const EVERYTHING: &str = ">";
+/// Time without events after which the follower asks for the end of the ledger.
+const QUIET: Duration = Duration::from_millis(250);
+/// Quiet intervals (5 s) after which the follower goes live anyway. Events that are missing at the end of a damaged
+/// ledger never arrive.
+const QUIETS_MAX: u32 = 20;
+/// Pause after a read failed.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Maximum lag of the read models, in events, for the backlog to be taken from them. Catching up takes a second.
+const SEED_LAG_MAX: u64 = 100_000;
+/// Pause between two tries to take the backlog from the read models.
+const SEED_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest life of a reservation. An append is given up after 10 s, so a reservation of this age never becomes an order.
+const RESERVED_MAX: TimeDelta = TimeDelta::seconds(30);
+
+/// Reads the ledger and maintains the live picture.
+pub struct Follower {
+    ledger: Ledger,
+    catalogue: Arc<Catalogue>,
+    /// Distributes the news.
+    pub hub: Arc<Hub>,
+    backlog: Mutex<Backlog>,
+    /// True once the backlog was taken from the read models.
+    seeded: AtomicBool,
+    circuit: Mutex<Circuit>,
+}
+
+impl Follower {
+    /// An empty picture, which [`Follower::follow`] fills. Settlement is assumed to do `settle_rate` orders a second
+    /// until that has been measured.
+    pub fn new(ledger: Ledger, catalogue: Arc<Catalogue>, settle_rate: u32) -> Self {
+        let backlog = Mutex::new(Backlog::new(settle_rate));
+        Self {
+            ledger,
+            catalogue,
+            hub: Arc::default(),
+            backlog,
+            seeded: AtomicBool::new(false),
+            circuit: Mutex::default(),
+        }
+    }
+
+    /// Position of an order in its queue.
+    pub fn position(&self, id: PaymentId) -> Option<QueuePosition> {
+        self.backlog(|backlog| backlog.place(id, Utc::now()))
+    }
+
+    pub(crate) fn backlog<T>(&self, act: impl FnOnce(&mut Backlog) -> T) -> T {
+        act(&mut self.backlog.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn circuit<T>(&self, act: impl FnOnce(&mut Circuit) -> T) -> T {
+        act(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the ledger until `stop`.
+    pub async fn follow(&self, records: &Records, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let read = async {
+                if let Err(e) = self.read(records).await {
+                    tracing::warn!(error = %runtime::causes(&e), "following the orders broke off");
+                }
+                tokio::time::sleep(PAUSE).await;
+            };
+            tokio::select! { () = read => {}, () = stop.cancelled() => return }
+        }
+    }
+
+    /// Reads from the event where reading broke off, or else from the oldest news that are kept for clients; to the end
+    /// of the ledger, and on.
+    async fn read(&self, records: &Records) -> Result<(), LedgerError> {
+        let (created, end) = self.ledger.state().await?;
+        // The same ledger, and no shorter: the picture stays valid, and open streams stay open.
+        let goes_on = self.hub.is_live() && created == self.ledger.incarnation() && self.hub.last() <= end;
+        let after = if goes_on { self.hub.last() } else { end.saturating_sub(KEPT as u64) };
+        if !goes_on {
+            self.hub.restart(after);
+            // Later registrations are among the events that are read below.
+            self.catalogue.load().await?;
+            self.backlog(|backlog| backlog.reset(after, []));
+            self.seeded.store(false, Ordering::Relaxed);
+        }
+        let mut seed_at = (!self.seeded.load(Ordering::Relaxed)).then(Instant::now);
+        let mut news = self.ledger.follow_from(EVERYTHING, after + 1);
+        // A client that reconnects before the end is reached would be told that it missed nothing.
+        let (mut last, mut quiets) = (after, 0);
+        if after == end {
+            self.hub.live();
+        }
+        loop {
+            runtime::turn("live.follower");
+            match tokio::time::timeout(QUIET, news.next()).await {
+                Ok(Some(Ok(recorded))) => {
+                    (last, quiets) = (recorded.seq, 0);
+                    self.tell(&recorded).await?;
+                    if last >= end {
+                        self.hub.live();
+                    }
+                }
+                Ok(Some(Err(e))) => return Err(e),
+                Ok(None) => return Ok(()),
+                Err(_) => {
+                    let (_, now) = self.ledger.state().await?;
+                    if now < self.hub.last() {
+                        return Err(LedgerError::transient("following the ledger", "it is shorter than it was"));
+                    }
+                    quiets += 1;
+                    if last >= now || quiets >= QUIETS_MAX {
+                        self.hub.live();
+                    }
+                    self.backlog(|backlog| backlog.expire(Utc::now() - RESERVED_MAX));
+                }
+            }
+            if seed_at.is_some_and(|at| at <= Instant::now()) {
+                self.seeded.store(self.seed(records).await?, Ordering::Relaxed);
+                seed_at = (!self.seeded.load(Ordering::Relaxed)).then(|| Instant::now() + SEED_INTERVAL);
+            }
+        }
+    }
+
+    /// Passes one event to the circuit breaker, the backlog and the listeners.
+    async fn tell(&self, recorded: &Recorded) -> Result<(), LedgerError> {
+        if let Ok(Event::Token(..)) = &recorded.event {
+            self.catalogue.registered(recorded);
+        }
+        let Ok(Event::Order(id, event)) = &recorded.event else { return Ok(()) };
+        if let Some((payer, token)) = self.parties(*id, event).await? {
+            self.circuit(|circuit| circuit.apply(event, recorded.recorded_at));
+            self.backlog(|backlog| {
+                backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), (payer, token));
+            });
+            self.hub.tell(News::of(recorded, *id, event, payer, token));
+        }
+        Ok(())
+    }
+
+    /// Payer and token, from the order's first event. Returns `None` if the order cannot be read.
+    async fn parties(&self, id: PaymentId, event: &OrderEvent) -> Result<Option<(Address, Address)>, LedgerError> {
+        if let OrderEvent::PaymentRequested(request) = event {
+            let Purchase::Mint { token, .. } = request.purchase;
+            return Ok(Some((request.payer(), token)));
+        }
+        if let Some(known) = self.backlog(|backlog| backlog.known(id)) {
+            return Ok(Some(known));
+        }
+        Ok(parties_of(&self.ledger.order_history(id).await?))
+    }
+
+    /// Takes the open orders from the read models, because old orders are not among the news. Returns false if that
+    /// failed.
+    async fn seed(&self, records: &Records) -> Result<bool, LedgerError> {
+        let Some((position, open)) = records.open_orders(self.ledger.incarnation()).await else { return Ok(false) };
+        let read = self.hub.last();
+        if read.saturating_sub(position) > SEED_LAG_MAX {
+            return Ok(false);
+        }
+        // The events between the position of the rows and that of this process.
+        let mut since = Vec::new();
+        let mut between = self.ledger.follow_from(EVERYTHING, position + 1);
+        while position < read
+            && since.last().is_none_or(|(last, _): &(Recorded, _)| last.seq < read)
+            && let Some(recorded) = between.next().await
+        {
+            let recorded = recorded?;
+            let parties = match &recorded.event {
+                Ok(Event::Order(id, event)) => self.parties(*id, event).await?,
+                _ => None,
+            };
+            since.push((recorded, parties));
+        }
+        // Under one lock, so that no reader sees half of it.
+        self.backlog(|backlog| {
+            backlog.reset(position, open.iter().filter_map(|row| open_of(row, Utc::now())));
+            for (recorded, parties) in &since {
+                if let (Ok(Event::Order(id, event)), Some(parties)) = (&recorded.event, parties) {
+                    backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), *parties);
+                }
+            }
+        });
+        tracing::info!(orders = open.len(), position, "the backlog is known");
+        Ok(true)
+    }
+}
+
+/// An order of the backlog from a row of the read models. The row does not tell since when, so `now` is assumed.
+fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, UnderWay)> {
+    let (step, seq) = match row.stage {
+        Stage::Requested => (OrderStep::Requested, row.requested_seq),
+        Stage::Deferred => (OrderStep::Deferred, row.requested_seq),
+        Stage::Settling | Stage::Reverted => (OrderStep::Settling, row.requested_seq),
+        Stage::Paid => (OrderStep::Paid, row.paid_seq?),
+        Stage::Minting => (OrderStep::Minting, row.paid_seq?),
+        Stage::MintDeferred | Stage::MintParked => (OrderStep::Held, row.paid_seq?),
+        Stage::Failed | Stage::Lost | Stage::Minted => return None,
+    };
+    Some((row.id, UnderWay { payer: row.payer, token: row.token, step, seq, since: now }))
+}

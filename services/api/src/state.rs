@@ -1,0 +1,37 @@
+//! What the handlers share.
+
+use crate::config::Config;
+use crate::intake::Intake;
+use crate::limits::Quotas;
+use crate::queue::snapshot::Snapshot;
+use alloy_primitives::B256;
+use ledger::Ledger;
+use live::{Admission, Catalogue, Follower, Records};
+use runtime::{CancellationToken, Settings, SharedSettings};
+use std::sync::Arc;
+
+/// What the handlers share.
+pub(crate) struct Api {
+    pub(crate) config: Config,
+    pub(crate) settings: SharedSettings,
+    /// Without a slash at the end.
+    pub(crate) public_url: String,
+    /// EIP-712 domain of the asset.
+    pub(crate) domain_separator: B256,
+    pub(crate) ledger: Ledger,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) intake: Intake,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) quotas: Quotas,
+    pub(crate) records: Arc<Records>,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) follower: Arc<Follower>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Api {
+    /// The current settings. A request asks once.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.now()
+    }
+}
