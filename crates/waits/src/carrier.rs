@@ -115,6 +115,7 @@ impl Carrier {
                     }
                 }
                 _ = turn.tick() => {
+                    runtime::turn(self.durable);
                     pace.turn();
                     self.forget_unknown(&mut looks);
                 }

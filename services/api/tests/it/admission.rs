@@ -5,7 +5,6 @@ use domain::event::{Deferral, WaitReason};
 use domain::{OrderEvent, examples};
 use ledger::Answer;
 use runtime::{CancellationToken, Health};
-use std::time::Duration;
 
 /// Asks for an offer until it is answered so.
 async fn until(api: &Instance, status: u16, code: &str) {
