@@ -55,6 +55,7 @@ lint: tools ## format, plain language, clippy, licences and sources, generated f
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	tools/cargo-deny check bans licenses sources
+	tools/compose --env-file .env.example --profile chain --profile ops config --quiet
 	contracts/compile --check
 	contracts/gas --check
 

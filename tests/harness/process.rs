@@ -1,6 +1,7 @@
 //! A program of ours as a child process: in its own group, its words in a file, never left behind.
 
 use crate::binaries::binary;
+use crate::lanes::LANE_BUCKET;
 use crate::watch::PATIENCE;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -54,7 +55,13 @@ impl Process {
         let file = OpenOptions::new().create(true).append(true).open(log).unwrap();
         let log_from = file.metadata().unwrap().len();
         let mut command = Command::new(binary(name));
-        command.args(arguments).env_clear().envs(env).env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(env)
+            .env("NO_COLOR", "1")
+            .env(LANE_BUCKET.0, LANE_BUCKET.1)
+            .stdin(Stdio::null());
         command.stdout(file.try_clone().unwrap()).stderr(file);
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);

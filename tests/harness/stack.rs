@@ -76,6 +76,7 @@ pub async fn permit() -> SemaphorePermit<'static> {
 impl Stack {
     /// Starts servers, shop and the services that are asked for.
     pub async fn start(options: StackOptions) -> Self {
+        crate::lanes::small_buckets();
         let place = permit().await;
         let dir = tempfile::tempdir().unwrap();
         let servers = start_servers(&dir, options.block_time).await;

@@ -18,6 +18,7 @@ pub use table::{EventData, EventType, Unreadable};
 
 use crate::idempotency::{IdempotencyKey, KeyEvent};
 use crate::ids::PaymentId;
+use crate::lane::LaneId;
 use crate::token::TokenTerms;
 use alloy_primitives::Address;
 
@@ -26,8 +27,8 @@ use alloy_primitives::Address;
 pub enum Event {
     /// Of one order.
     Order(PaymentId, OrderEvent),
-    /// Of one signer's lane.
-    Signer(Address, SignerEvent),
+    /// Of one lane.
+    Signer(LaneId, SignerEvent),
     /// Of one token.
     Token(Address, TokenEvent),
     /// Of one idempotency key.

@@ -7,6 +7,7 @@ use crate::event::{
 };
 use crate::idempotency::{IdempotencyKey, KeyBound, KeyEvent, KeySource};
 use crate::ids::{BlockRef, PaymentId, PaymentKey};
+use crate::lane::LaneId;
 use crate::money::{Quantity, Usdc};
 use crate::request::{Authorization, PaymentRequest, Purchase, SignatureBytes};
 use crate::token::TokenTerms;
@@ -19,6 +20,8 @@ pub const PAYER: Address = address!("3c44cdddb6a900fa2b585dd299e03d12fa4293bc");
 pub const TOKEN: Address = address!("70997970c51812dc3a010c7d01b50e0d17dc79c8");
 /// A lane's key.
 pub const SIGNER: Address = address!("90f79bf6eb2c4f870365e785982e1f101e93b906");
+/// The lane of that key.
+pub const LANE: LaneId = LaneId::new(SIGNER, Purpose::Settle);
 /// USDC on Base Sepolia.
 pub const ASSET: Address = address!("036cbd53842c5426634e7929541ec2318f3dcf7e");
 /// Base Sepolia.
@@ -195,7 +198,7 @@ pub fn resumed() -> Resumed {
 pub fn all() -> Vec<Event> {
     let id = request().id();
     let order = |event| Event::Order(id, event);
-    let signer = |event| Event::Signer(SIGNER, event);
+    let signer = |event| Event::Signer(LANE, event);
     vec![
         Event::Token(TOKEN, TokenEvent::Registered(Box::new(terms()))),
         signer(SignerEvent::Claimed(Claimed {

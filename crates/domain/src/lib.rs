@@ -19,7 +19,7 @@ pub mod token;
 pub use event::{Event, OpsEvent, OrderEvent, SignerEvent, TokenEvent};
 pub use idempotency::{IdempotencyKey, KeyBound, KeyEvent, KeySource};
 pub use ids::{BlockRef, PaymentId, PaymentKey};
-pub use lane::Lane;
+pub use lane::{Lane, LaneId};
 pub use money::{Quantity, Usdc};
 pub use order::{Order, Stage};
 pub use request::{Authorization, PaymentRequest, Purchase, SignatureBytes};

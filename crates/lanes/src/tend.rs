@@ -66,7 +66,7 @@ impl SignerLane {
         Ok(())
     }
 
-    async fn look(&mut self, head: Head) -> Result<Look, Undone> {
+    pub(crate) async fn look(&mut self, head: Head) -> Result<Look, Undone> {
         let address = self.address();
         // The nonce first: what is mined after it was read is seen as mined, and not as used by somebody else.
         let nonce = self.chain.nonce(address).await?;
@@ -140,8 +140,8 @@ impl SignerLane {
     async fn replace(&mut self, nonce: u64, fees: Fees) -> Result<(), Undone> {
         let Some(open) = self.lane.open.get(&nonce) else { return Ok(()) };
         let tx = self.chain.replace(&self.key, open.latest(), fees)?;
-        let replaced = self.event(SignerEvent::Replaced(open.next_replacement(), tx.clone()));
-        self.ledger.append(&[replaced]).await?;
+        let replaced = self.events(SignerEvent::Replaced(open.next_replacement(), tx.clone()));
+        self.write(&replaced).await?;
         failpoint("C11");
         tracing::warn!(signer = %self.address(), nonce, tx = %tx.tx_hash, max_fee_wei = fees.max_fee_wei, "replaced at higher fees");
         self.window.shrink();
@@ -159,13 +159,15 @@ impl SignerLane {
             Some(_) | None => return Ok(()),
         }
         tracing::error!(signer = %self.address(), nonce, "the nonce was used by somebody else who has this key");
-        let mut events = Vec::new();
+        let mut lost = self.events(SignerEvent::Lost(Lost { nonce, account_nonce, block }));
+        let last = lost.pop();
+        let mut events = lost;
         for item in self.carried(&tx).await? {
             events.extend(item.event(self.freed(&tx)));
         }
         // Last, because it says that all is free (F07).
-        events.push(self.event(SignerEvent::Lost(Lost { nonce, account_nonce, block })));
-        self.ledger.append(&events).await?;
+        events.extend(last);
+        self.write(&events).await?;
         self.refresh().await
     }
 
@@ -177,8 +179,8 @@ impl SignerLane {
             return Ok(());
         }
         tracing::error!(signer = %self.address(), nonce, to, "nonces were used by somebody else who has this key");
-        let lost = self.event(SignerEvent::Lost(Lost { nonce, account_nonce: to, block }));
-        self.ledger.append(&[lost]).await?;
+        let lost = self.events(SignerEvent::Lost(Lost { nonce, account_nonce: to, block }));
+        self.write(&lost).await?;
         self.refresh().await
     }
 

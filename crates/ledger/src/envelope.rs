@@ -11,18 +11,21 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use cloudevents::event::SpecVersion;
 use cloudevents::{AttributesReader, EventBuilder, EventBuilderV10};
-use domain::event::OpenTx;
 use domain::event::{
     Claimed, Deferral, Lost, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Resumed, Reversal, Settled,
     Stopped, Submission,
 };
+use domain::event::{OpenTx, Purpose};
 use domain::{
-    Event, IdempotencyKey, KeyBound, KeyEvent, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent,
+    Event, IdempotencyKey, KeyBound, KeyEvent, LaneId, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent,
     TokenEvent, TokenTerms,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+/// The version of every event type that this build knows.
+const VERSION: u32 = 1;
 
 /// The one content type of the ledger.
 pub(crate) const CONTENT_TYPE: &str = "application/cloudevents+json";
@@ -154,6 +157,9 @@ pub fn decode(
     let Some(cloudevents::Data::Json(data)) = envelope.data() else {
         return Err(Undecodable::NotACloudEvent("data is not JSON".to_owned()));
     };
+    if is_newer(envelope.ty()) {
+        return Err(Undecodable::UnknownType(envelope.ty().to_owned()));
+    }
     let event = typed(subject, envelope.ty(), data.clone())?;
     if event_type(&event) != envelope.ty() {
         return Err(Undecodable::Contradiction(format!("type {} is not of this subject", envelope.ty())));
@@ -166,6 +172,13 @@ pub fn decode(
     }
     let trace = envelope.extension("traceparent").map(ToString::to_string);
     Ok((event, trace))
+}
+
+/// Returns whether the type is of our namespace and of a later version than this build knows. Nothing else of it is read
+/// then: its data may have any form.
+fn is_newer(ty: &str) -> bool {
+    let version = ty.strip_prefix("io.paymint.").and_then(|name| name.rsplit_once(".v"));
+    version.is_some_and(|(_, version)| version.parse::<u32>().is_ok_and(|version| version > VERSION))
 }
 
 fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
@@ -199,7 +212,10 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
             };
             Ok(Event::Order(id, event))
         }
-        ["signers", address, name, _, rest @ ..] => {
+        ["signers", address, _, purpose, name, _, rest @ ..] => {
+            let purpose = Purpose::ALL.into_iter().find(|known| known.name() == *purpose);
+            let purpose = purpose.ok_or_else(|| Undecodable::UnknownType(ty.to_owned()))?;
+            let lane = LaneId::new(parse_address(address)?, purpose);
             let event = match *name {
                 "replaced" => SignerEvent::Replaced(number(rest.first())?, parse::<OpenTx>(data)?),
                 "lost" => SignerEvent::Lost(parse::<Lost>(data)?),
@@ -210,13 +226,21 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
                 "resettled" => SignerEvent::Resettled(number(rest.first())?, parse::<Settled>(data)?),
                 _ => return Err(Undecodable::UnknownType(ty.to_owned())),
             };
-            let address = parse_address(address)?;
-            if matches!(&event, SignerEvent::Reverted(_, reversal) if reversal.signer != address) {
-                return Err(Undecodable::Contradiction("the reversal is of another lane".to_owned()));
+            let told = match &event {
+                SignerEvent::Claimed(claim) => Some(claim.purpose),
+                SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx) => Some(tx.purpose),
+                SignerEvent::Lost(_) | SignerEvent::Settled(_) | SignerEvent::Resettled(..) => None,
+                SignerEvent::Reverted(_, reversal) if reversal.signer != lane.signer => {
+                    return Err(Undecodable::Contradiction("the reversal is of another lane".to_owned()));
+                }
+                SignerEvent::Reverted(..) => None,
+            };
+            if told.is_some_and(|told| told != lane.purpose) {
+                return Err(Undecodable::Contradiction("the data are of another purpose than the lane".to_owned()));
             }
-            Ok(Event::Signer(address, event))
+            Ok(Event::Signer(lane, event))
         }
-        ["tokens", address, "registered"] => {
+        ["tokens", _, address, "registered"] => {
             let terms: TokenTerms = parse(data)?;
             let address = parse_address(address)?;
             if terms.token != address {

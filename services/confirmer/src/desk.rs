@@ -1,10 +1,10 @@
 //! What deciding needs: the ledger, the chain, the news of its head.
 
 use crate::heads::Heads;
-use chain::{Address, B256, Chain, Included, Inclusion};
+use chain::{B256, Chain, Included, Inclusion};
 use domain::event::OpenTx;
 use domain::order::Command;
-use domain::{Order, OrderEvent, PaymentId};
+use domain::{LaneId, Order, OrderEvent, PaymentId};
 use ledger::{Ledger, LedgerError, Loaded};
 use runtime::{Health, SharedSettings, Undone};
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) struct Verdict {
 
 /// A transaction, deep enough, and who signed it.
 pub(crate) struct Mined<'a> {
-    pub signer: Address,
+    pub signer: LaneId,
     pub tx: &'a OpenTx,
     pub included: &'a Included,
 }

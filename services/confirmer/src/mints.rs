@@ -47,7 +47,7 @@ async fn command(
         return Ok(Some(minted(mined.tx.tx_hash, mined.included.block)));
     }
     // The others say why it was skipped here, which matters only while it waits for this very nonce.
-    if !order.mint.submission().is_some_and(|to| to.is_for(mined.signer, mined.tx.nonce)) {
+    if !order.mint.submission().is_some_and(|to| to.is_for(mined.signer.signer, mined.tx.nonce)) {
         return Ok(None);
     }
     let park = |reason, detail: &str| Some(Command::ParkMint(Parked { reason, detail: detail.to_owned() }));

@@ -79,7 +79,7 @@ fn retry(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> O
 
 /// Whether the order waits for this transaction.
 fn is_here(mined: &Mined<'_>, order: &Order) -> bool {
-    order.payment.submission().is_some_and(|to| to.is_for(mined.signer, mined.tx.nonce))
+    order.payment.submission().is_some_and(|to| to.is_for(mined.signer.signer, mined.tx.nonce))
 }
 
 /// What the chain says of an unpaid order: paid, dead, to be waited for, or nothing (none).

@@ -2,11 +2,11 @@
 
 use crate::desk::{Desk, Mined, Verdict, alarm_if_lost};
 use crate::{mints, payments, watch};
-use chain::{Address, Included, Inclusion};
+use chain::{Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
 use domain::order::decide;
-use domain::{Event, OpsEvent, SignerEvent};
+use domain::{Event, LaneId, OpsEvent, SignerEvent};
 use ledger::{Answer, Delivery, Expected, Inbox, NewEvent, Nonce, Outcome};
 use runtime::{CancellationToken, Undone, failpoint};
 use std::collections::HashSet;
@@ -38,18 +38,18 @@ pub(crate) async fn run(desk: Desk, inbox: Inbox, stop: CancellationToken) {
 struct Holds {
     deciding: Arc<Semaphore>,
     /// Nonces in hand: one hold for each, also if its message is delivered again.
-    held: Arc<Mutex<HashSet<(Address, u64)>>>,
+    held: Arc<Mutex<HashSet<(LaneId, u64)>>>,
 }
 
 /// The right to decide one nonce.
 struct Hold {
-    nonce: (Address, u64),
-    held: Arc<Mutex<HashSet<(Address, u64)>>>,
+    nonce: (LaneId, u64),
+    held: Arc<Mutex<HashSet<(LaneId, u64)>>>,
 }
 
 impl Holds {
     /// `None` if the nonce is in hand already.
-    fn take(&self, nonce: (Address, u64)) -> Option<Hold> {
+    fn take(&self, nonce: (LaneId, u64)) -> Option<Hold> {
         let is_free = self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(nonce);
         is_free.then(|| Hold { nonce, held: self.held.clone() })
     }
@@ -97,7 +97,7 @@ pub(crate) struct Message<'a> {
 
 impl Desk {
     /// Decides every item of `tx`, or nothing. Called twice, the second time finds it written.
-    async fn decide(&self, signer: Address, tx: &OpenTx, message: Message<'_>) -> Result<(), Undone> {
+    async fn decide(&self, signer: LaneId, tx: &OpenTx, message: Message<'_>) -> Result<(), Undone> {
         let attempts = match self.ledger.nonce(signer, tx.nonce).await? {
             Nonce::Ended => return Ok(()),
             Nonce::Open(replacements) => [vec![tx.clone()], replacements].concat(),
@@ -108,7 +108,7 @@ impl Desk {
     /// The same of all that was signed for one nonce, in order, and `again` after the reversal of that number.
     pub(crate) async fn conclude(
         &self,
-        signer: Address,
+        signer: LaneId,
         attempts: &[OpenTx],
         message: Message<'_>,
         again: Option<u32>,

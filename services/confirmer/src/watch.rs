@@ -6,10 +6,10 @@
 
 use crate::desk::Desk;
 use crate::signed::Message;
-use chain::{Address, B256, Chain, Head};
+use chain::{B256, Chain, Head};
 use domain::event::{OpenTx, Purpose, Reversal, Settled};
 use domain::order::{Command, decide};
-use domain::{BlockRef, Event, SignerEvent};
+use domain::{BlockRef, Event, LaneId, SignerEvent};
 use ledger::{Answer, Delivery, Expected, Inbox, NewEvent, Outcome};
 use runtime::{CancellationToken, Undone, causes};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -47,7 +47,7 @@ struct Watch {
     /// `None` until the first head, and after a fault.
     view: Option<View>,
     /// Nonces by the block that used them, whose message was looked at.
-    watched: BTreeMap<(u64, B256), BTreeSet<(Address, u64)>>,
+    watched: BTreeMap<(u64, B256), BTreeSet<(LaneId, u64)>>,
 }
 
 /// The chain that leads to one head.
@@ -127,7 +127,7 @@ impl Watch {
     }
 
     /// False: not yet, look again at the next head. Another instance may have been faster.
-    async fn is_taken_back(&self, head: Head, signer: Address, nonce: u64, block: BlockRef) -> Result<bool, Undone> {
+    async fn is_taken_back(&self, head: Head, signer: LaneId, nonce: u64, block: BlockRef) -> Result<bool, Undone> {
         let ends = self.desk.ledger.ends_of(signer, nonce).await?;
         match ends.last() {
             Some(SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) if settled.block == block => {
@@ -156,7 +156,7 @@ impl Watch {
         })
     }
 
-    async fn look(&mut self, signer: Address, settled: &Settled, message: Message<'_>) -> Result<Look, Undone> {
+    async fn look(&mut self, signer: LaneId, settled: &Settled, message: Message<'_>) -> Result<Look, Undone> {
         let Some(view) = &mut self.view else { return Err(Undone::NotYet) };
         let (head, finalized) = (view.head, view.finalized);
         let (key, nonce) = ((settled.block.number, settled.block.hash), (signer, settled.nonce));
@@ -206,7 +206,7 @@ impl Watch {
     async fn take_back(
         &self,
         head: Head,
-        signer: Address,
+        signer: LaneId,
         settled: &Settled,
         ends: &[SignerEvent],
     ) -> Result<(), Undone> {
@@ -215,8 +215,13 @@ impl Watch {
             return Err(Undone::NotYet);
         }
         let tx = self.signed(signer, settled.nonce).await?;
-        let reversal =
-            Reversal { signer, nonce: settled.nonce, tx_hash: settled.tx_hash, block: settled.block, head: head.block };
+        let reversal = Reversal {
+            signer: signer.signer,
+            nonce: settled.nonce,
+            tx_hash: settled.tx_hash,
+            block: settled.block,
+            head: head.block,
+        };
         let before = ends.iter().filter(|end| matches!(end, SignerEvent::Reverted(..))).count();
         let n = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);
         let event = Event::Signer(signer, SignerEvent::Reverted(n, reversal.clone()));
@@ -254,7 +259,7 @@ impl Watch {
         Ok(())
     }
 
-    async fn signed(&self, signer: Address, nonce: u64) -> Result<OpenTx, Undone> {
+    async fn signed(&self, signer: LaneId, nonce: u64) -> Result<OpenTx, Undone> {
         let signed = self.desk.ledger.signed(signer, &[nonce]).await?;
         signed.into_iter().next().ok_or_else(|| Undone::corrupt(format!("nonce {nonce} was used and never signed")))
     }

@@ -33,11 +33,14 @@ impl Config {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             ledger: LedgerConfig::from_env(env)?,
-            database_url: env.get(&Variable::required(
-                "DATABASE_URL",
-                "postgres://user:password@127.0.0.1:5432/paymint",
-                "Read models, where waiting orders of a process that has gone are found. Only read.",
-            ).secret())?,
+            database_url: env.get(
+                &Variable::required(
+                    "DATABASE_URL",
+                    "postgres://user:password@127.0.0.1:5432/paymint",
+                    "Read models, where waiting orders of a process that has gone are found. Only read.",
+                )
+                .secret(),
+            )?,
             chain: ChainConfig::from_env(env)?,
             keys: KeySource::from_env(env, "MINTER")?,
             settings: SharedSettings::new(Settings::from_env(env)?),

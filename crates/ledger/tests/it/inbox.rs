@@ -41,7 +41,7 @@ async fn answers_become_acks_naks_and_parked_messages_by_one_policy() {
     let ops = house.ledger("ops").await;
     let mut served = Served::by(&house, "confirmer", "confirmer", |delivery| async move {
         let Event::Signer(lane, _) = &delivery.event else { return Ok(Answer::Park("no lane".to_owned())) };
-        match (lane.0[0], delivery.deliveries) {
+        match (lane.signer.0[0], delivery.deliveries) {
             (2, 1) => Ok(Answer::Later(Duration::from_millis(10))),
             (3, 1) => Err(Undone::Stale),
             (4, 1) => Err(Undone::NotYet),
@@ -79,7 +79,7 @@ async fn a_message_in_hand_is_kept_while_its_handler_queues_or_computes() {
     let ops = house.ledger("ops").await;
     let mut served = Served::by(&house, "confirmer", "confirmer", |delivery| async move {
         match &delivery.event {
-            Event::Signer(lane, _) if lane.0[0] == 1 => std::thread::sleep(Duration::from_secs(7)),
+            Event::Signer(lane, _) if lane.signer.0[0] == 1 => std::thread::sleep(Duration::from_secs(7)),
             _ => tokio::time::sleep(Duration::from_secs(7)).await,
         }
         Ok(Answer::Done)

@@ -6,6 +6,7 @@ mod direct;
 mod follow;
 mod inbox;
 mod integrity;
+mod lanes;
 mod lease;
 mod permissions;
 mod vitals;

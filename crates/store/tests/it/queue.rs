@@ -204,13 +204,13 @@ async fn rates_are_those_of_the_last_minutes() {
 fn signed(purpose: Purpose, nonce: u64, items: u8) -> Event {
     let items = (0..items).map(|n| request(n).id()).collect();
     let tx = OpenTx { purpose, target: examples::TOKEN, items, ..examples::open_tx(nonce) };
-    Event::Signer(examples::SIGNER, SignerEvent::Signed(tx))
+    Event::Signer(examples::LANE, SignerEvent::Signed(tx))
 }
 
 fn settled(nonce: u64, change: impl FnOnce(&mut Settled)) -> Event {
     let mut settled = examples::settled(nonce);
     change(&mut settled);
-    Event::Signer(examples::SIGNER, SignerEvent::Settled(settled))
+    Event::Signer(examples::LANE, SignerEvent::Settled(settled))
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn a_mint_transaction_is_shown_from_its_signature_to_its_block() {
         settled(11, |settled| settled.block.number = u64::MAX),
         settled(12, |settled| settled.succeeded = false),
         settled(9, |settled| settled.tx_hash = B256::repeat_byte(9)),
-        Event::Signer(examples::SIGNER, SignerEvent::Lost(examples::lost(8))),
+        Event::Signer(examples::LANE, SignerEvent::Lost(examples::lost(8))),
     ]);
     let story = entries(1, events);
     let middle = database.store.apply(&story[..15], &start).await.unwrap();
@@ -263,7 +263,7 @@ async fn a10_f40_a_mint_transaction_whose_block_is_gone_is_the_same_row_event_by
     let mined = B256::repeat_byte(9);
     let gone = |nonce| {
         let reversal = Reversal { tx_hash: mined, ..examples::reversal(nonce) };
-        Event::Signer(examples::SIGNER, SignerEvent::Reverted(1, reversal))
+        Event::Signer(examples::LANE, SignerEvent::Reverted(1, reversal))
     };
     let story = entries(
         1,
@@ -274,7 +274,7 @@ async fn a10_f40_a_mint_transaction_whose_block_is_gone_is_the_same_row_event_by
             settled(2, |settled| settled.tx_hash = mined),
             gone(1),
             gone(2),
-            Event::Signer(examples::SIGNER, SignerEvent::Lost(examples::lost(2))),
+            Event::Signer(examples::LANE, SignerEvent::Lost(examples::lost(2))),
         ],
     );
     let mut position = begin(&database.store).await;

@@ -72,6 +72,7 @@ fn audit(dir: &Path, run: &Value) -> (Option<i32>, String) {
 /// There is no PostgreSQL in this test: whoever gets to ask it has read the ledger before.
 #[tokio::test]
 async fn the_ledger_is_read_as_the_user_in_the_url_and_the_password_is_never_said() {
+    harness::small_buckets();
     let dir = tempfile::tempdir().unwrap();
     let options = users::options(&dir.path().join("nats")).unwrap();
     let nats = Nats::start(&Tools::locate().unwrap(), options).await.unwrap();
