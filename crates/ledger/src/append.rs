@@ -10,7 +10,7 @@ use crate::subjects::{order_filter, subject};
 use async_nats::HeaderMap;
 use chrono::Utc;
 use domain::Event;
-use runtime::Cause;
+use runtime::{APPENDS, Cause};
 use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
@@ -76,13 +76,24 @@ impl Ledger {
     /// # Errors
     /// See [`AppendError`]; after `Unknown`, the same call is safe and is the only right one.
     pub async fn append(&self, events: &[NewEvent]) -> Result<Vec<u64>, AppendError> {
-        self.check().await?;
+        if let Err(stopped) = self.check().await {
+            APPENDS.add(&["stopped"]);
+            return Err(stopped);
+        }
         self.write(events).await
     }
 
     /// The same, whatever the ledger has become: for what says that.
     pub(crate) async fn write(&self, events: &[NewEvent]) -> Result<Vec<u64>, AppendError> {
-        let sequences = self.written(events).await?;
+        let written = self.written(events).await;
+        APPENDS.add(&[match &written {
+            Ok(_) => "stored",
+            Err(AppendError::WrongVersion) => "wrong_version",
+            Err(AppendError::Unknown(_)) => "unknown",
+            Err(AppendError::Refused(_)) => "refused",
+            Err(AppendError::Stopped(_)) => "stopped",
+        }]);
+        let sequences = written?;
         self.integrity.knows(sequences.last().copied().unwrap_or_default());
         Ok(sequences)
     }

@@ -33,6 +33,7 @@ pub async fn watch(
 ) {
     let mut trail = Trail::default();
     while !stop.is_cancelled() {
+        runtime::turn("confirmer.heads");
         match follow(&chain, &mut trail).await {
             Ok(head) => {
                 health.good("chain");
