@@ -13,6 +13,7 @@ mod hub;
 mod line;
 mod news;
 mod records;
+mod typical;
 
 pub use admission::{Admission, Closed, Refusal};
 pub use backlog::{Forecast, QueuePosition};
