@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 CARGO ?= cargo
-PAYMINT := $(CARGO) run --quiet -p standalone --bin paymint --
+PAYMINT := $(CARGO) run --quiet -p paymint --features dev --
 
 .PHONY: help demo run test auditor-controls chaos bench fuzz lint fmt check contracts schemas openapi schemathesis tools clean
 
@@ -11,16 +11,16 @@ help: ## print the verbs
 
 demo: tools ## one real purchase on local servers, with its timeline; then everything stops
 	@echo "building paymint (minutes the first time, seconds afterwards)"
-	@$(CARGO) build -p standalone --bin paymint
+	@$(CARGO) build -p paymint --features dev
 	@RUST_LOG=$${RUST_LOG:-warn} $(PAYMINT) demo
 
 run: tools ## the same installation, staying up on 127.0.0.1:4021, data in .paymint/
-	@$(CARGO) build -p standalone --bin paymint
+	@$(CARGO) build -p paymint --features dev
 	@RUST_LOG=$${RUST_LOG:-warn} $(PAYMINT) run
 
 test: tools ## every test, on real nats-server, PostgreSQL and anvil
 	$(CARGO) build --workspace --exclude bench
-	$(CARGO) test --workspace --exclude bench
+	$(CARGO) run --quiet -p runner --bin run-tests -- --workspace --exclude bench
 	contracts/test.sh
 
 auditor-controls: tools ## the auditor on a good run, and on one with each wrong that it must find
@@ -55,6 +55,7 @@ lint: tools ## format, plain language, clippy, licences and sources, generated f
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	tools/cargo-deny check bans licenses sources
+	tools/compose --env-file .env.example --profile chain --profile ops config --quiet
 	contracts/compile --check
 	contracts/gas --check
 
@@ -75,7 +76,7 @@ openapi: ## write schemas/openapi.json and the errors of docs/API.md anew, after
 	UPDATE_OPENAPI=1 $(CARGO) test -p api --lib openapi::
 
 schemathesis: tools ## ask a running installation everything that openapi.json describes, rightly and wrongly
-	$(CARGO) build -p standalone --bin paymint
+	$(CARGO) build -p paymint --features dev
 	tools/schemathesis/run
 
 tools: ## fetch the pinned servers and clients into tools/.local

@@ -1,3 +1,7 @@
+-- domain::order::LegState by name: where the payment stands, and where the debt that it pays for does.
+CREATE DOMAIN leg_state AS text
+    CHECK (VALUE IN ('owed', 'submitted', 'deferred', 'parked', 'done', 'reverted', 'failed'));
+
 -- One row per order: the payment and the mint that it owes. Folded from `orders.>` by store::project, nothing else
 -- writes here, and a rebuild from sequence 1 gives the same rows.
 CREATE TABLE payments (
@@ -5,12 +9,12 @@ CREATE TABLE payments (
     id uuid PRIMARY KEY,
     -- keccak256(abi.encode(chainId, asset, payer, nonce)): the payment's name on chain.
     payment_key hash32 NOT NULL,
-    -- EIP-155 chain id and the USDC contract: what the key was made from, for who reads the chain.
+    -- EIP-155 chain id and the USDC contract: the values of the key, for readers of the chain.
     chain_id u64 NOT NULL,
     asset evm_address NOT NULL,
-    -- Who pays, and receives what is minted.
+    -- The payer, who receives the minted units.
     payer evm_address NOT NULL,
-    -- What is bought. A request whose price or payee contradicts its value cannot be decoded: it is set aside, and has
+    -- The purchase. A request whose price or payee contradicts its value cannot be decoded: it is set aside, and has
     -- no row here.
     token evm_address NOT NULL,
     -- Units; the contract takes a uint32.
@@ -22,33 +26,33 @@ CREATE TABLE payments (
     nonce hash32 NOT NULL,
     valid_after u64 NOT NULL,
     valid_before u64 NOT NULL,
-    -- domain::order::Stage by name: the fine state.
-    stage text NOT NULL CHECK (stage IN ('requested', 'deferred', 'settling', 'failed', 'paid', 'minting',
-                                         'mint_deferred', 'mint_parked', 'minted')),
-    -- What the earlier system's frontends know. completed: the payer is charged, N blocks deep.
-    status text NOT NULL CHECK (status = CASE WHEN stage IN ('requested', 'deferred') THEN 'pending'
-                                              WHEN stage = 'settling' THEN 'sent'
-                                              WHEN stage = 'failed' THEN 'failed'
-                                              ELSE 'completed' END),
+    -- domain::order::Stage by name: the fine state. It follows from the states of the two legs below.
+    stage text NOT NULL CHECK (stage IN ('requested', 'deferred', 'settling', 'reverted', 'failed', 'lost', 'paid',
+                                         'minting', 'mint_deferred', 'mint_parked', 'minted')),
+    -- domain::order::Progress: the states of the legs, and how often the steps that repeat have happened. Nothing else of
+    -- an order decides which event may follow.
+    payment_state leg_state NOT NULL,
+    payment_attempts bigint NOT NULL CHECK (payment_attempts >= 0),
+    payment_deferrals bigint NOT NULL CHECK (payment_deferrals >= 0),
+    payment_reversions bigint NOT NULL CHECK (payment_reversions >= 0),
+    mint_state leg_state NOT NULL,
+    mint_attempts bigint NOT NULL CHECK (mint_attempts >= 0),
+    mint_deferrals bigint NOT NULL CHECK (mint_deferrals >= 0),
+    mint_parkings bigint NOT NULL CHECK (mint_parkings >= 0),
+    mint_reversions bigint NOT NULL CHECK (mint_reversions >= 0),
     -- Why it waits, has failed or is parked: a stable code, and what the chain said.
     reason text CHECK (reason ~ '^[a-z_]+$'),
     detail text,
     -- A deferred payment or mint is not tried before this.
     retry_at timestamptz,
-    -- How often what can repeat has happened.
-    payment_attempts bigint NOT NULL CHECK (payment_attempts >= 0),
-    payment_deferrals bigint NOT NULL CHECK (payment_deferrals >= 0),
-    mint_attempts bigint NOT NULL CHECK (mint_attempts >= 0),
-    mint_deferrals bigint NOT NULL CHECK (mint_deferrals >= 0),
-    mint_parkings bigint NOT NULL CHECK (mint_parkings >= 0),
     -- The settlement: our latest transaction until proven, then the one that charged the payer. Signer and nonce are
-    -- ours, so they are NULL where somebody else submitted the authorization (D10).
+    -- ours, so they are NULL if somebody else submitted the authorization.
     settle_signer evm_address,
     settle_nonce u64,
     settle_tx_hash hash32,
     settle_block_number u64,
     settle_block_hash hash32,
-    -- Index of AuthorizationUsed in the block; the Transfer is the next one (D9).
+    -- Index of AuthorizationUsed in the block; the Transfer is the next log.
     settle_log_index u64,
     paid_by text CHECK (paid_by IN ('paymint', 'third_party')),
     -- Proof of failure: the block at which it was proven, and the transaction that used or cancelled the nonce.
@@ -72,16 +76,18 @@ CREATE TABLE payments (
     paid_seq bigint,
     last_seq bigint NOT NULL CHECK (last_seq >= requested_seq),
 
-    CHECK ((stage IN ('deferred', 'failed', 'mint_deferred', 'mint_parked')) = (reason IS NOT NULL)),
+    -- Either leg waits or has failed: then there is a reason. A mint waits only while its payment is done.
+    CHECK ((stage IN ('deferred', 'failed', 'lost', 'mint_deferred', 'mint_parked')) = (reason IS NOT NULL)),
     CHECK ((reason IS NULL) = (detail IS NULL)),
     CHECK ((stage IN ('deferred', 'mint_deferred')) = (retry_at IS NOT NULL)),
-    CHECK (stage <> 'settling' OR (settle_signer, settle_nonce, settle_tx_hash) IS NOT NULL),
-    CHECK ((status = 'completed') = (paid_seq IS NOT NULL)),
-    CHECK ((status = 'completed')
+    CHECK (payment_state NOT IN ('submitted', 'reverted')
+           OR (settle_signer, settle_nonce, settle_tx_hash) IS NOT NULL),
+    CHECK ((payment_state = 'done') = (paid_seq IS NOT NULL)),
+    CHECK ((payment_state = 'done')
            = ((settle_tx_hash, settle_block_number, settle_block_hash, settle_log_index, paid_by, paid_at) IS NOT NULL)),
-    CHECK ((status = 'failed') = ((failed_block_number, failed_block_hash) IS NOT NULL)),
-    CHECK (stage <> 'minting' OR (mint_signer, mint_nonce, mint_tx_hash) IS NOT NULL),
-    CHECK ((stage = 'minted')
+    CHECK ((payment_state = 'failed') = ((failed_block_number, failed_block_hash) IS NOT NULL)),
+    CHECK (mint_state NOT IN ('submitted', 'reverted') OR (mint_signer, mint_nonce, mint_tx_hash) IS NOT NULL),
+    CHECK ((mint_state = 'done')
            = ((mint_tx_hash, mint_block_number, mint_block_hash, minted_at) IS NOT NULL))
 );
 
@@ -95,8 +101,9 @@ CREATE INDEX payments_in_mint_queue ON payments (token, paid_seq)
 CREATE VIEW payment_rows AS
 SELECT id, hex_of(payment_key) AS payment_key, chain_id, hex_of(asset) AS asset, hex_of(payer) AS payer,
        hex_of(token) AS token, quantity, unit_price::text AS unit_price, value::text AS value, hex_of(nonce) AS nonce,
-       valid_after::text AS valid_after, valid_before::text AS valid_before, stage, status, reason, detail, retry_at,
-       payment_attempts, payment_deferrals, mint_attempts, mint_deferrals, mint_parkings,
+       valid_after::text AS valid_after, valid_before::text AS valid_before, stage,
+       payment_state, payment_attempts, payment_deferrals, payment_reversions,
+       mint_state, mint_attempts, mint_deferrals, mint_parkings, mint_reversions, reason, detail, retry_at,
        hex_of(settle_signer) AS settle_signer, settle_nonce, hex_of(settle_tx_hash) AS settle_tx_hash,
        settle_block_number, hex_of(settle_block_hash) AS settle_block_hash, settle_log_index, paid_by,
        failed_block_number, hex_of(failed_block_hash) AS failed_block_hash, hex_of(failed_tx_hash) AS failed_tx_hash,
@@ -104,18 +111,3 @@ SELECT id, hex_of(payment_key) AS payment_key, chain_id, hex_of(asset) AS asset,
        hex_of(mint_block_hash) AS mint_block_hash,
        requested_at, paid_at, minted_at, updated_at, requested_seq, paid_seq, last_seq
 FROM payments;
-
--- The mint queue. A view and not a second table: a mint is its payment seen from the other side, it bears the same id
--- and moves by the same events, and two tables would be one more thing that can disagree.
--- A parked mint is 'failed' to the earlier frontends; its stage and reason say that it waits for a person.
-CREATE VIEW mints AS
-SELECT id, hex_of(token) AS token, hex_of(payer) AS recipient, quantity,
-       CASE stage WHEN 'minting' THEN 'processing'
-                  WHEN 'minted' THEN 'completed'
-                  WHEN 'mint_parked' THEN 'failed'
-                  ELSE 'pending' END AS status,
-       stage, reason, detail, retry_at, mint_attempts AS attempts,
-       hex_of(mint_tx_hash) AS tx_hash, mint_block_number AS block_number,
-       paid_seq AS queued_seq, paid_at AS queued_at, minted_at, updated_at, last_seq
-FROM payments
-WHERE paid_seq IS NOT NULL;

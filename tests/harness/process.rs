@@ -1,6 +1,7 @@
 //! A program of ours as a child process: in its own group, its words in a file, never left behind.
 
 use crate::binaries::binary;
+use crate::lanes::LANE_BUCKET;
 use crate::watch::PATIENCE;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -54,7 +55,13 @@ impl Process {
         let file = OpenOptions::new().create(true).append(true).open(log).unwrap();
         let log_from = file.metadata().unwrap().len();
         let mut command = Command::new(binary(name));
-        command.args(arguments).env_clear().envs(env).env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(env)
+            .env("NO_COLOR", "1")
+            .env(LANE_BUCKET.0, LANE_BUCKET.1)
+            .stdin(Stdio::null());
         command.stdout(file.try_clone().unwrap()).stderr(file);
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
@@ -98,7 +105,7 @@ impl Process {
         }
     }
 
-    /// Whether it has ended, by SIGKILL.
+    /// Returns `true` if it has ended by SIGKILL.
     pub fn was_killed(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some_and(was_killed)
     }
@@ -110,7 +117,7 @@ impl Process {
         (self.ended().await, begun.elapsed())
     }
 
-    /// What it has said in this run.
+    /// Its output in this run.
     pub fn said(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let from = usize::try_from(self.log_from).unwrap().min(text.len());
@@ -118,7 +125,7 @@ impl Process {
     }
 }
 
-/// Whether SIGKILL ended it.
+/// Returns `true` if SIGKILL ended it.
 pub fn was_killed(status: ExitStatus) -> bool {
     status.signal() == Some(9)
 }

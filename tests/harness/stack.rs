@@ -23,8 +23,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Installations at a time: two cores carry two.
-static PLACES: Semaphore = Semaphore::const_new(2);
+/// Installations at a time: each waits for blocks most of the time, and two cores carry three.
+static PLACES: Semaphore = Semaphore::const_new(3);
 
 /// Processes of one service at a time: two, and one more for what a story does beside them.
 const INSTANCES_MAX: usize = 3;
@@ -76,6 +76,7 @@ pub async fn permit() -> SemaphorePermit<'static> {
 impl Stack {
     /// Starts servers, shop and the services that are asked for.
     pub async fn start(options: StackOptions) -> Self {
+        crate::lanes::small_buckets();
         let place = permit().await;
         let dir = tempfile::tempdir().unwrap();
         let servers = start_servers(&dir, options.block_time).await;
@@ -119,7 +120,7 @@ impl Stack {
         self.run_with(instance, &[]).await;
     }
 
-    /// The same with further variables: a crash point, say.
+    /// Like [`Self::run`], with further variables, for example a crash point.
     pub async fn run_with(&mut self, instance: impl Into<Instance>, more: &[(&str, &str)]) {
         let instance = instance.into();
         self.spawn(instance, more);
@@ -154,7 +155,7 @@ impl Stack {
         self.processes.get_mut(&instance).unwrap_or_else(|| panic!("{instance:?} was never started"))
     }
 
-    /// What a process has said in its present run.
+    /// The output of a process in its present run.
     pub fn said(&self, service: Service) -> String {
         self.processes[&service.into()].said()
     }

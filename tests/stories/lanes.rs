@@ -2,7 +2,7 @@
 //! nothing else.
 
 use alloy_primitives::{Address, B256, Bytes};
-use harness::{DOLLAR, Entry, Instance, Order, Service, Stack, StackOptions, eventually};
+use harness::{DOLLAR, Entry, Instance, Order, Service, Stack, StackOptions, eventually, lane_subject};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use standalone::accounts::SENDER_KEYS;
@@ -11,10 +11,6 @@ use std::time::{Duration, Instant};
 /// The lanes that settle.
 fn lanes() -> Vec<Address> {
     SENDER_KEYS.iter().map(|key| key.parse::<chain::Key>().unwrap().address()).collect()
-}
-
-fn subject(lane: Address, rest: &str) -> String {
-    format!("signers.{}.{rest}", format!("{lane:x}").trim_start_matches("0x"))
 }
 
 /// An order that is signed, and waits in the pool of a chain that stands still. Answers with lane, nonce and hash.
@@ -46,7 +42,7 @@ async fn event(stack: &Stack, subject: &str) -> Entry {
 async fn last_replacement(stack: &Stack, lane: Address, nonce: u64) -> String {
     let mut last = None;
     for n in 1.. {
-        match stack.stream.on(&subject(lane, &format!("replaced.{nonce}.{n}"))).await {
+        match stack.stream.on(&lane_subject(lane, nonce, &format!("replaced.{nonce}.{n}"))).await {
             Some(entry) => last = Some(entry.text("txHash").to_owned()),
             None => break,
         }
@@ -64,7 +60,7 @@ async fn f42_f43_a_transaction_that_a_fee_spike_prices_out_is_replaced_at_its_no
     let (lane, nonce, first) = pooled(&stack, &order).await;
 
     spike(&stack).await;
-    let replaced = event(&stack, &subject(lane, &format!("replaced.{nonce}.1"))).await;
+    let replaced = event(&stack, &lane_subject(lane, nonce, &format!("replaced.{nonce}.1"))).await;
     let second: B256 = replaced.text("txHash").parse().unwrap();
     assert_ne!(second, first);
     eventually("the replacement is sent", async || stack.chain.knows(second).await.then_some(())).await;
@@ -88,7 +84,7 @@ async fn c11_a_sender_killed_with_a_replacement_written_and_not_sent_sends_it_wh
     let (lane, nonce, _) = pooled(&stack, &order).await;
     spike(&stack).await;
     stack.until_killed(Service::PaymentSender, "C11").await;
-    let replaced = event(&stack, &subject(lane, &format!("replaced.{nonce}.1"))).await;
+    let replaced = event(&stack, &lane_subject(lane, nonce, &format!("replaced.{nonce}.1"))).await;
     let hash: B256 = replaced.text("txHash").parse().unwrap();
     assert!(!stack.chain.knows(hash).await, "not sent before the death");
 
@@ -120,10 +116,13 @@ async fn f44_a_nonce_that_somebody_else_used_is_given_up_when_that_is_final_and_
     stack.process(Service::PaymentSender).signal(Signal::SIGCONT);
 
     until_said(&stack, "was used by somebody else").await;
-    assert!(stack.stream.on(&subject(lane, &format!("lost.{nonce}"))).await.is_none(), "nothing before it is final");
+    assert!(
+        stack.stream.on(&lane_subject(lane, nonce, &format!("lost.{nonce}"))).await.is_none(),
+        "nothing before it is final"
+    );
     // anvil calls final what is 64 blocks deep.
     stack.chain.mine(70).await;
-    event(&stack, &subject(lane, &format!("lost.{nonce}"))).await;
+    event(&stack, &lane_subject(lane, nonce, &format!("lost.{nonce}"))).await;
     stack.until(&order, "payment.deferred.1").await;
     stack.chain.resume().await;
     let again = stack.until(&order, "payment.submitted.2").await;
@@ -165,7 +164,10 @@ async fn f53_lanes_of_a_dead_sender_are_taken_over_within_five_seconds_and_of_on
     let mut orders = vec![stack.buy(&buyers[0], 1).await];
     stack.until_ended(&orders).await;
     for lane in lanes() {
-        assert!(stack.stream.on(&subject(lane, "claimed.2")).await.is_none(), "who waits for a lease claims nothing");
+        assert!(
+            stack.stream.on(&lane_subject(lane, 0, "claimed.2")).await.is_none(),
+            "who waits for a lease claims nothing"
+        );
     }
 
     let begun = Instant::now();
@@ -187,6 +189,6 @@ async fn f53_lanes_of_a_dead_sender_are_taken_over_within_five_seconds_and_of_on
 /// Every lane that settles has this epoch.
 async fn claimed(stack: &Stack, epoch: u32) {
     for lane in lanes() {
-        event(stack, &subject(lane, &format!("claimed.{epoch}"))).await;
+        event(stack, &lane_subject(lane, 0, &format!("claimed.{epoch}"))).await;
     }
 }

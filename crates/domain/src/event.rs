@@ -2,19 +2,23 @@
 //!
 //! These structs are the `data` of the CloudEvents in the ledger; `schemas/` holds one JSON Schema for each.
 
+mod legs;
 mod ops;
 mod order;
 mod signer;
+mod table;
 
 pub use ops::{DamageKind, OpsEvent, ParkedMessage, Resumed, Stopped, Stops};
 pub use order::{
-    Deferral, FailureReason, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure, PaymentProof, Reversal,
-    Submission, WaitReason,
+    AnyLegStep, Deferral, FailureReason, LegName, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure,
+    PaymentProof, Reversal, Submission, WaitReason,
 };
 pub use signer::{Claimed, Lost, OpenTx, Purpose, Settled, SignerEvent};
+pub use table::{EventData, EventType, Unreadable};
 
 use crate::idempotency::{IdempotencyKey, KeyEvent};
 use crate::ids::PaymentId;
+use crate::lane::LaneId;
 use crate::token::TokenTerms;
 use alloy_primitives::Address;
 
@@ -23,8 +27,8 @@ use alloy_primitives::Address;
 pub enum Event {
     /// Of one order.
     Order(PaymentId, OrderEvent),
-    /// Of one signer's lane.
-    Signer(Address, SignerEvent),
+    /// Of one lane.
+    Signer(LaneId, SignerEvent),
     /// Of one token.
     Token(Address, TokenEvent),
     /// Of one idempotency key.

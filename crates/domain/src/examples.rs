@@ -7,6 +7,7 @@ use crate::event::{
 };
 use crate::idempotency::{IdempotencyKey, KeyBound, KeyEvent, KeySource};
 use crate::ids::{BlockRef, PaymentId, PaymentKey};
+use crate::lane::LaneId;
 use crate::money::{Quantity, Usdc};
 use crate::request::{Authorization, PaymentRequest, Purchase, SignatureBytes};
 use crate::token::TokenTerms;
@@ -19,6 +20,8 @@ pub const PAYER: Address = address!("3c44cdddb6a900fa2b585dd299e03d12fa4293bc");
 pub const TOKEN: Address = address!("70997970c51812dc3a010c7d01b50e0d17dc79c8");
 /// A lane's key.
 pub const SIGNER: Address = address!("90f79bf6eb2c4f870365e785982e1f101e93b906");
+/// The lane of that key.
+pub const LANE: LaneId = LaneId::new(SIGNER, Purpose::Settle);
 /// USDC on Base Sepolia.
 pub const ASSET: Address = address!("036cbd53842c5426634e7929541ec2318f3dcf7e");
 /// Base Sepolia.
@@ -104,7 +107,7 @@ pub fn open_tx(nonce: u64) -> OpenTx {
     }
 }
 
-/// The same at an eighth more.
+/// A replacement at an eighth more.
 pub fn replacement(nonce: u64) -> OpenTx {
     OpenTx {
         tx_hash: B256::repeat_byte(nonce.to_le_bytes()[0]),
@@ -143,7 +146,7 @@ pub fn own_proof() -> PaymentProof {
     PaymentProof { tx_hash: submission(7).tx_hash, ..proof() }
 }
 
-/// The same for the mint and nonce 8.
+/// Our own mint, with nonce 8.
 pub fn own_mint() -> Minted {
     Minted { tx_hash: submission(8).tx_hash, block: block(41), ..minted() }
 }
@@ -166,7 +169,7 @@ pub fn terms() -> TokenTerms {
     }
 }
 
-/// What the payer's application calls the order.
+/// The name that the payer's application gives the order.
 pub fn key() -> IdempotencyKey {
     IdempotencyKey::new(PAYER, KeySource::Header, "order-7")
 }
@@ -195,7 +198,7 @@ pub fn resumed() -> Resumed {
 pub fn all() -> Vec<Event> {
     let id = request().id();
     let order = |event| Event::Order(id, event);
-    let signer = |event| Event::Signer(SIGNER, event);
+    let signer = |event| Event::Signer(LANE, event);
     vec![
         Event::Token(TOKEN, TokenEvent::Registered(Box::new(terms()))),
         signer(SignerEvent::Claimed(Claimed {

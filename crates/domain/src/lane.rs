@@ -12,14 +12,39 @@ pub use fees::{FEE_MAX_WEI, Fees};
 pub use tend::{CALL_GAS, Look, Rest, STUCK_BLOCKS, Seen, Step, tend};
 
 use crate::event::{Claimed, OpenTx, Purpose, SignerEvent};
+use alloy_primitives::Address;
+use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the events so far say of a lane. Built only by [`evolve`].
+/// A lane: a key and its purpose. The first claim of a key decides its purpose permanently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneId {
+    /// The account of the key.
+    pub signer: Address,
+    /// Its purpose.
+    pub purpose: Purpose,
+}
+
+impl LaneId {
+    /// The lane of `signer` for `purpose`.
+    pub const fn new(signer: Address, purpose: Purpose) -> Self {
+        Self { signer, purpose }
+    }
+}
+
+/// Prints the account, which is enough in a log.
+impl fmt::Display for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.signer.fmt(f)
+    }
+}
+
+/// State of a lane after the events so far. Built only by [`evolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
     /// Last claim.
     pub epoch: u32,
-    /// What it signs for.
+    /// Its purpose.
     pub purpose: Purpose,
     /// The nonce to sign for next.
     pub next_nonce: u64,
@@ -83,9 +108,9 @@ pub enum ImpossibleLane {
     /// A nonce was signed out of turn.
     #[error("nonce {found} was signed where {expected} was next")]
     NonceOutOfTurn {
-        /// What was next.
+        /// The next nonce.
         expected: u64,
-        /// What was signed.
+        /// The signed nonce.
         found: u64,
     },
     /// The greatest number was signed for, which no account can use (EIP-2681).
@@ -96,9 +121,9 @@ pub enum ImpossibleLane {
     ReplacedOutOfTurn {
         /// The nonce.
         nonce: u64,
-        /// What was next.
+        /// The next number.
         expected: u32,
-        /// What was written.
+        /// The written number.
         found: u32,
     },
     /// A replacement does something else.
@@ -129,18 +154,20 @@ pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, I
             lane.next_nonce = tx.nonce.checked_add(1).ok_or(ImpossibleLane::NoNonceLeft)?;
             lane.open.insert(tx.nonce, Open::new(tx.clone()));
         }
-        // What is reopened is read whole, with all that replaced it.
-        SignerEvent::Replaced(_, tx) if lane.reopened.contains(&tx.nonce) => {}
-        SignerEvent::Replaced(n, tx) => {
-            lane.open.get_mut(&tx.nonce).ok_or(ImpossibleLane::NotOpen(tx.nonce))?.replace(*n, tx)?;
-        }
+        // The bytes of a reopened nonce are read together with all that replaced them. A nonce that is not open was settled
+        // after the worker of the lane had looked: whoever settles expects no version of the lane.
+        SignerEvent::Replaced(n, tx) => match lane.open.get_mut(&tx.nonce) {
+            Some(open) => open.replace(*n, tx)?,
+            None if tx.nonce < lane.next_nonce => {}
+            None => return Err(ImpossibleLane::NotOpen(tx.nonce)),
+        },
         SignerEvent::Lost(lost) if lost.nonce == lane.next_nonce && lost.account_nonce > lost.nonce => {
             lane.next_nonce = lost.account_nonce;
         }
+        SignerEvent::Lost(lost) if lost.nonce >= lane.next_nonce => return Err(ImpossibleLane::NotOpen(lost.nonce)),
         SignerEvent::Lost(lost) => {
-            if !lane.reopened.remove(&lost.nonce) {
-                lane.open.remove(&lost.nonce).ok_or(ImpossibleLane::NotOpen(lost.nonce))?;
-            }
+            lane.reopened.remove(&lost.nonce);
+            lane.open.remove(&lost.nonce);
         }
         SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled) => {
             lane.open.remove(&settled.nonce);
@@ -158,9 +185,15 @@ pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, I
 /// The lane at a claim, given the transactions that were open then, for each nonce in the order in which they were
 /// signed: what is written before the claim need not be read.
 pub fn resume(claim: &Claimed, open: impl IntoIterator<Item = OpenTx>) -> Lane {
-    let open = under_way(open.into_iter().filter(|tx| claim.open.contains(&tx.nonce)));
-    let reopened = BTreeSet::new();
-    Lane { epoch: claim.epoch, purpose: claim.purpose, next_nonce: claim.next_nonce, open, reopened }
+    later(claim, claim.next_nonce, open.into_iter().filter(|tx| claim.open.contains(&tx.nonce)))
+}
+
+/// The lane some time after its latest `claim`: the nonce that is next by then, and the transactions of the nonces that are
+/// open by then, for each nonce in the order in which they were signed. What was signed and settled in between is not
+/// needed.
+pub fn later(claim: &Claimed, next_nonce: u64, open: impl IntoIterator<Item = OpenTx>) -> Lane {
+    let (open, reopened) = (under_way(open), BTreeSet::new());
+    Lane { epoch: claim.epoch, purpose: claim.purpose, next_nonce, open, reopened }
 }
 
 /// The bytes of nonces that are open again, for each in the order in which they were signed: from now on these are like

@@ -8,8 +8,8 @@ use chain::{Address, Broadcast, Call, Chain, Key};
 use domain::event::{OpenTx, Purpose, Submission};
 use domain::lane::{self, Rest};
 use domain::order::Command;
-use domain::{Event, Lane, SignerEvent};
-use ledger::{Expected, Ledger, Loaded, NewEvent};
+use domain::{Event, Lane, LaneId, SignerEvent};
+use ledger::{AppendError, Expected, LaneVersion, Ledger, LoadedLane, NewEvent};
 use runtime::failpoint;
 
 /// A lane in the hands of one worker.
@@ -18,7 +18,10 @@ pub struct SignerLane {
     pub(crate) ledger: Ledger,
     pub(crate) chain: Chain,
     pub(crate) key: Key,
-    pub(crate) folded: Loaded<Lane>,
+    pub(crate) id: LaneId,
+    /// Name of this instance, for claims.
+    instance: String,
+    pub(crate) folded: LoadedLane,
     pub(crate) lane: Lane,
     pub(crate) window: Window,
     pub(crate) watch: Watch,
@@ -40,25 +43,40 @@ impl SignerLane {
         purpose: Purpose,
         instance: &str,
     ) -> Result<Self, LaneError> {
-        let address = key.address();
-        let mut folded = ledger.load_lane(address).await?;
+        let id = LaneId::new(key.address(), purpose);
+        let mut folded = ledger.load_lane(id).await?;
         loop {
-            let nonce = chain.nonce(address).await?;
-            check(folded.state.as_ref(), purpose, nonce, address)?;
+            if folded.state.is_none() {
+                only_for(&ledger.claimed_for(id.signer).await?, id)?;
+            }
+            let nonce = chain.nonce(id.signer).await?;
+            check(folded.state.as_ref(), nonce, id.signer)?;
             let claim = lane::claim(folded.state.as_ref(), purpose, chain.config().chain_id, instance, nonce);
-            let event = Event::Signer(address, SignerEvent::Claimed(claim));
-            let new = NewEvent { event, expected: Expected::Version(folded.version), trace: None };
-            match ledger.append(&[new]).await.map_err(LaneError::from) {
-                Ok(_) | Err(LaneError::Stale) => folded = ledger.refresh_lane(address, folded).await?,
-                Err(other) => return Err(other),
+            let lane = folded.state.clone().unwrap_or_else(|| lane::resume(&claim, []));
+            let (window, watch) = (Window::default(), Watch::default());
+            let instance = instance.to_owned();
+            let (ledger, chain, key) = (ledger.clone(), chain.clone(), key.clone());
+            let mut this =
+                Self { ledger, chain, key, id, instance, folded, lane, window, watch, rests: None, is_low: false };
+            // Everything that the lane will ask of the node, before it writes anything: where one answer fails, a lane that
+            // claims first would write a claim with each try.
+            let head = this.chain.head().await?;
+            this.look(head).await?;
+            let expected = this.folded.version.map_or(Expected::Unclaimed, Expected::Lane);
+            let new = NewEvent { event: Event::Signer(id, SignerEvent::Claimed(claim)), expected, trace: None };
+            match this.ledger.append(&[new]).await {
+                Ok(_) => {}
+                Err(AppendError::WrongVersion) => this.folded = this.ledger.load_lane(id).await?,
+                Err(other) => return Err(other.into()),
             }
-            if let Some(lane) = folded.state.clone() {
+            this.refresh().await?;
+            if this.folded.state.is_some() {
+                let (lane, address) = (&this.lane, id.signer);
                 tracing::info!(%address, epoch = lane.epoch, next_nonce = lane.next_nonce, open = lane.open.len(), "lane claimed");
-                let (window, watch) = (Window::default(), Watch::default());
-                let mut lane = Self { ledger, chain, key, folded, lane, window, watch, rests: None, is_low: false };
-                lane.tend_now().await?;
-                return Ok(lane);
+                this.tend_now().await?;
+                return Ok(this);
             }
+            folded = this.folded;
         }
     }
 
@@ -101,16 +119,31 @@ impl SignerLane {
             return Err(LaneError::Transient(why.to_string()));
         }
         let fees = self.chain.fees(head).await?;
-        let tx = self.chain.sign(&self.key, self.lane.next_nonce, fees, call)?;
-        let submission = Submission { signer: self.address(), nonce: tx.nonce, tx_hash: tx.tx_hash };
-        // First: a server that has no room for all of a batch keeps its beginning, and bytes without their orders are found
-        // paid, while orders without bytes would wait for ever (F07).
-        let mut events = vec![self.event(SignerEvent::Signed(tx.clone()))];
-        for item in items {
-            // No item is sent without its event in the same append.
-            events.push(item.event(command(submission.clone())).ok_or(LaneError::Stale)?);
+        let (epoch, nonce) = (self.lane.epoch, self.lane.next_nonce);
+        let tx = self.chain.sign(&self.key, nonce, fees, call)?;
+        let submission = Submission { signer: self.address(), nonce, tx_hash: tx.tx_hash };
+        // No item is sent without its event in the same append.
+        let orders: Option<Vec<NewEvent>> = items.iter().map(|item| item.event(command(submission.clone()))).collect();
+        let orders = orders.ok_or(LaneError::Stale)?;
+        loop {
+            let version = self.folded.version;
+            // First: a server that has no room for all of a batch keeps its beginning, and bytes without their orders are
+            // found paid, while orders without bytes would wait for ever.
+            let mut events = self.events(SignerEvent::Signed(tx.clone()));
+            events.extend(orders.iter().cloned());
+            match self.ledger.append(&events).await {
+                Ok(_) => break,
+                Err(AppendError::WrongVersion) => {}
+                Err(other) => return Err(other.into()),
+            }
+            // Most often the confirmer has settled a nonce meanwhile. The same bytes are appended again at the new version,
+            // if nothing else has changed; an order that moved refuses them again.
+            self.catch_up().await?;
+            let is_same = (self.lane.epoch, self.lane.next_nonce) == (epoch, nonce);
+            if self.folded.version == version || !is_same || self.in_flight() >= self.window.size() {
+                return Err(LaneError::Stale);
+            }
         }
-        self.ledger.append(&events).await?;
         failpoint(before_broadcast(tx.purpose));
         self.broadcast(&tx).await;
         failpoint(after_broadcast(tx.purpose));
@@ -138,14 +171,52 @@ impl SignerLane {
         self.watch.answered(hash, &answer);
     }
 
-    /// An event of this lane, at the version that was read.
-    pub(crate) fn event(&self, event: SignerEvent) -> NewEvent {
-        let event = Event::Signer(self.address(), event);
-        NewEvent { event, expected: Expected::Version(self.folded.version), trace: None }
+    /// An event of this lane at the version that was read, to be appended in this order.
+    ///
+    /// Where the bucket of the next nonce is not open, a claim opens it. It names the version of the bucket before, and the
+    /// event that the new one is empty: so of two writers, one opening a bucket and one still writing in the old one,
+    /// one is refused.
+    pub(crate) fn events(&self, event: SignerEvent) -> Vec<NewEvent> {
+        let new = |event, version: Option<LaneVersion>| {
+            let expected = version.map_or(Expected::Unclaimed, Expected::Lane);
+            NewEvent { event: Event::Signer(self.id, event), expected, trace: None }
+        };
+        if !self.folded.is_at_the_end_of_a_bucket() {
+            return vec![new(event, self.folded.version)];
+        }
+        let LaneId { purpose, .. } = self.id;
+        let chain_id = self.chain.config().chain_id;
+        let claim = lane::claim(Some(&self.lane), purpose, chain_id, &self.instance, self.lane.next_nonce);
+        let empty = LaneVersion { bucket: ledger::bucket(claim.next_nonce), last: 0 };
+        vec![new(SignerEvent::Claimed(claim), self.folded.version), new(event, Some(empty))]
+    }
+
+    /// Appends. After `Stale` the lane is read anew.
+    pub(crate) async fn write(&mut self, events: &[NewEvent]) -> Result<(), LaneError> {
+        match self.ledger.append(events).await {
+            Ok(_) => Ok(()),
+            Err(AppendError::WrongVersion) => {
+                self.catch_up().await?;
+                Err(LaneError::Stale)
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// After an append that was refused: what has been written since. Where reading on shows nothing, the lane is loaded
+    /// anew, because something was missed.
+    async fn catch_up(&mut self) -> Result<(), LaneError> {
+        let version = self.folded.version;
+        self.refresh().await?;
+        if self.folded.version == version {
+            self.folded = self.ledger.load_lane(self.id).await?;
+            self.refresh().await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn refresh(&mut self) -> Result<(), LaneError> {
-        let folded = self.ledger.refresh_lane(self.address(), self.folded.clone()).await?;
+        let folded = self.ledger.refresh_lane(self.id, self.folded.clone()).await?;
         if let Some(lane) = folded.state.clone() {
             let ended = self.lane.open.keys().filter(|nonce| !lane.open.contains_key(nonce)).count();
             self.window.ended(ended);
@@ -156,11 +227,16 @@ impl SignerLane {
     }
 }
 
-fn check(lane: Option<&Lane>, purpose: Purpose, chain_nonce: u64, address: Address) -> Result<(), LaneError> {
-    let Some(lane) = lane else { return Ok(()) };
-    if lane.purpose != purpose {
-        return Err(LaneError::Broken(format!("{address} is the key of another purpose: {:?}", lane.purpose)));
+/// A key has one purpose permanently, which its first claim decides.
+fn only_for(purposes: &[Purpose], id: LaneId) -> Result<(), LaneError> {
+    match purposes.iter().find(|purpose| **purpose != id.purpose) {
+        Some(other) => Err(LaneError::Broken(format!("{} is the key of another purpose: {other:?}", id.signer))),
+        None => Ok(()),
     }
+}
+
+fn check(lane: Option<&Lane>, chain_nonce: u64, address: Address) -> Result<(), LaneError> {
+    let Some(lane) = lane else { return Ok(()) };
     // Every nonce below the lowest open one is settled. A chain that does not have them was reset, or the node lags.
     let settled = lane.open.keys().next().copied().unwrap_or(lane.next_nonce);
     if chain_nonce < settled {

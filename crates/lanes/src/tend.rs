@@ -11,7 +11,7 @@ use chrono::Utc;
 use domain::event::{Deferral, Lost, OpenTx, Purpose, WaitReason};
 use domain::lane::{CALL_GAS, Fees, Look, Open, Rest, Seen, Step, tend};
 use domain::order::Command;
-use domain::{BlockRef, SignerEvent, Stage};
+use domain::{BlockRef, SignerEvent};
 use runtime::failpoint;
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ impl SignerLane {
         Ok(())
     }
 
-    async fn look(&mut self, head: Head) -> Result<Look, LaneError> {
+    pub(crate) async fn look(&mut self, head: Head) -> Result<Look, LaneError> {
         let address = self.address();
         // The nonce first: what is mined after it was read is seen as mined, and not as used by somebody else.
         let nonce = self.chain.nonce(address).await?;
@@ -141,8 +141,8 @@ impl SignerLane {
     async fn replace(&mut self, nonce: u64, fees: Fees) -> Result<(), LaneError> {
         let Some(open) = self.lane.open.get(&nonce) else { return Ok(()) };
         let tx = self.chain.replace(&self.key, open.latest(), fees)?;
-        let replaced = self.event(SignerEvent::Replaced(open.next_replacement(), tx.clone()));
-        self.ledger.append(&[replaced]).await?;
+        let replaced = self.events(SignerEvent::Replaced(open.next_replacement(), tx.clone()));
+        self.write(&replaced).await?;
         failpoint("C11");
         tracing::warn!(signer = %self.address(), nonce, tx = %tx.tx_hash, max_fee_wei = fees.max_fee_wei, "replaced at higher fees");
         self.window.shrink();
@@ -160,13 +160,15 @@ impl SignerLane {
             Some(_) | None => return Ok(()),
         }
         tracing::error!(signer = %self.address(), nonce, "the nonce was used by somebody else who has this key");
-        let mut events = Vec::new();
+        let mut lost = self.events(SignerEvent::Lost(Lost { nonce, account_nonce, block }));
+        let last = lost.pop();
+        let mut events = lost;
         for item in self.carried(&tx).await? {
             events.extend(item.event(self.freed(&tx)));
         }
         // Last, because it says that all is free (F07).
-        events.push(self.event(SignerEvent::Lost(Lost { nonce, account_nonce, block })));
-        self.ledger.append(&events).await?;
+        events.extend(last);
+        self.write(&events).await?;
         self.refresh().await
     }
 
@@ -178,8 +180,8 @@ impl SignerLane {
             return Ok(());
         }
         tracing::error!(signer = %self.address(), nonce, to, "nonces were used by somebody else who has this key");
-        let lost = self.event(SignerEvent::Lost(Lost { nonce, account_nonce: to, block }));
-        self.ledger.append(&[lost]).await?;
+        let lost = self.events(SignerEvent::Lost(Lost { nonce, account_nonce: to, block }));
+        self.write(&lost).await?;
         self.refresh().await
     }
 
@@ -199,12 +201,11 @@ impl SignerLane {
                 // A transaction of ours names it, so it has events: they were not found now.
                 return Err(LaneError::Transient(format!("order {id} of {} was not found", tx.tx_hash)));
             };
-            let here = match (&item.order.stage, tx.purpose) {
-                (Stage::Settling(to) | Stage::Reverted(to), Purpose::Settle) => to.is_for(self.address(), tx.nonce),
-                (_, Purpose::Mint) => item.order.minting().is_some_and(|to| to.is_for(self.address(), tx.nonce)),
-                _ => false,
+            let waits_for = match tx.purpose {
+                Purpose::Settle => item.order.payment.submission(),
+                Purpose::Mint => item.order.mint.submission(),
             };
-            if here {
+            if waits_for.is_some_and(|to| to.is_for(self.address(), tx.nonce)) {
                 carried.push(item);
             }
         }

@@ -4,7 +4,9 @@ use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
 use crate::envelope::{CONTENT_TYPE, data, encode};
 use crate::error::AppendError;
-use crate::subjects::{order_filter, signer_filter, subject};
+use crate::lane::LaneVersion;
+use crate::lane_subjects::{bucket_filter, key_filter};
+use crate::subjects::{order_filter, subject};
 use async_nats::HeaderMap;
 use chrono::Utc;
 use domain::Event;
@@ -25,6 +27,10 @@ pub enum Expected {
     Version(u64),
     /// Nothing under the event's own subject: for what depends on no other event of its stream.
     Absent,
+    /// The version of the event's lane. The event may stand in another bucket than its version.
+    Lane(LaneVersion),
+    /// Nothing of the event's key, whatever it signs for: for the first claim.
+    Unclaimed,
 }
 
 /// An event to append.
@@ -189,17 +195,16 @@ enum ReadBack {
 /// The expectation headers. Every writer of a stream sends the byte-identical filter: on three replicas, mixing `>` and
 /// `*` let two contradicting events in.
 fn expect(headers: &mut HeaderMap, new: &NewEvent) {
-    match new.expected {
-        Expected::Absent => headers.insert("Nats-Expected-Last-Subject-Sequence", "0"),
-        Expected::Version(version) => {
-            headers.insert("Nats-Expected-Last-Subject-Sequence", version.to_string());
-            let filter = match &new.event {
-                Event::Order(id, _) => order_filter(*id),
-                Event::Signer(address, _) => signer_filter(*address),
-                Event::Token(..) | Event::Key(..) | Event::Ops(_) => subject(&new.event),
-            };
-            headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", filter);
-        }
+    let mut last = |version: u64, filter: String| {
+        headers.insert("Nats-Expected-Last-Subject-Sequence", version.to_string());
+        headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", filter);
+    };
+    match (new.expected, &new.event) {
+        (Expected::Version(version), Event::Order(id, _)) => last(version, order_filter(*id)),
+        (Expected::Version(version), event) => last(version, subject(event)),
+        (Expected::Lane(version), Event::Signer(lane, _)) => last(version.last, bucket_filter(*lane, version.bucket)),
+        (Expected::Unclaimed, Event::Signer(lane, _)) => last(0, key_filter(lane.signer)),
+        (Expected::Absent | Expected::Lane(_) | Expected::Unclaimed, event) => last(0, subject(event)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The definitions of `nats/`, compiled in, and how they compare with what a server has.
 
 use crate::error::ConnectError;
+use crate::lane_subjects;
 use serde_json::Value;
 
 /// A definition as compiled in.
@@ -13,7 +14,11 @@ pub(crate) struct Text {
 impl Text {
     /// Compiled in and read by a test, so that this cannot fail at run time.
     pub(crate) fn read(self) -> Definition {
-        definition(self.json)
+        let mut definition = definition(self.json);
+        if let Some(Value::String(layout)) = definition.config.pointer_mut(LAYOUT_POINTER) {
+            *layout = lane_subjects::layout(layout);
+        }
+        definition
     }
 }
 
@@ -62,6 +67,7 @@ pub(crate) fn consumer(durable: &str) -> Result<Definition, ConnectError> {
 /// The key of the stream's metadata that names the layout of its subjects. A build reads one layout: subjects are written
 /// once and never moved.
 const LAYOUT: &str = "io.paymint.layout";
+const LAYOUT_POINTER: &str = "/metadata/io.paymint.layout";
 
 /// Refuses a ledger whose subjects were laid out by another build.
 pub(crate) fn same_layout(found: &Value) -> Result<(), ConnectError> {

@@ -23,6 +23,8 @@ const BYTES_MAX: usize = 1024 * 1024;
 pub(crate) enum Get {
     /// The message at a sequence.
     At(u64),
+    /// The last of all messages that a filter matches.
+    LastMatch(String),
     /// The next messages from sequence `from` on, at most `count`. `filter` selects by subject.
     Next { from: u64, filter: String, count: usize },
     /// The last message of each subject that one of `filters` matches, from sequence `from` on.
@@ -33,6 +35,7 @@ impl Get {
     fn body(&self) -> Value {
         match self {
             Self::At(seq) => json!({ "seq": seq }),
+            Self::LastMatch(filter) => json!({ "last_by_subj": filter }),
             Self::Next { from, filter, count } => {
                 json!({ "seq": from, "next_by_subj": filter, "batch": count, "max_bytes": BYTES_MAX })
             }
@@ -101,7 +104,7 @@ impl<'a> Collecting<'a> {
 
     /// Takes the next message. Returns the answer once it is complete.
     fn take(&mut self, message: Message) -> Result<Option<Answer>, LedgerError> {
-        let single = matches!(self.get, Get::At(_));
+        let single = matches!(self.get, Get::At(_) | Get::LastMatch(_));
         let Some(status) = message.status.filter(|_| !is_stored(&message)) else {
             let (recorded, before) = from_direct(message, single)?;
             if !single && before != Some(self.last) {

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use cloudevents::event::SpecVersion;
 use cloudevents::{AttributesReader, EventBuilder, EventBuilderV10};
-use domain::event::OpenTx;
 use domain::event::{
     Claimed, Deferral, Lost, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Resumed, Reversal, Settled,
     Stopped, Submission,
 };
+use domain::event::{OpenTx, Purpose};
 use domain::{
-    Event, IdempotencyKey, KeyBound, KeyEvent, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent,
+    Event, IdempotencyKey, KeyBound, KeyEvent, LaneId, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent,
     TokenEvent, TokenTerms,
 };
 use serde::Serialize;
@@ -199,7 +199,10 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
             };
             Ok(Event::Order(id, event))
         }
-        ["signers", address, name, _, rest @ ..] => {
+        ["signers", address, _, purpose, name, _, rest @ ..] => {
+            let purpose = Purpose::ALL.into_iter().find(|known| known.name() == *purpose);
+            let purpose = purpose.ok_or_else(|| Undecodable::UnknownType(ty.to_owned()))?;
+            let lane = LaneId::new(parse_address(address)?, purpose);
             let event = match *name {
                 "replaced" => SignerEvent::Replaced(number(rest.first())?, parse::<OpenTx>(data)?),
                 "lost" => SignerEvent::Lost(parse::<Lost>(data)?),
@@ -210,13 +213,21 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
                 "resettled" => SignerEvent::Resettled(number(rest.first())?, parse::<Settled>(data)?),
                 _ => return Err(Undecodable::UnknownType(ty.to_owned())),
             };
-            let address = parse_address(address)?;
-            if matches!(&event, SignerEvent::Reverted(_, reversal) if reversal.signer != address) {
-                return Err(Undecodable::Contradiction("the reversal is of another lane".to_owned()));
+            let told = match &event {
+                SignerEvent::Claimed(claim) => Some(claim.purpose),
+                SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx) => Some(tx.purpose),
+                SignerEvent::Lost(_) | SignerEvent::Settled(_) | SignerEvent::Resettled(..) => None,
+                SignerEvent::Reverted(_, reversal) if reversal.signer != lane.signer => {
+                    return Err(Undecodable::Contradiction("the reversal is of another lane".to_owned()));
+                }
+                SignerEvent::Reverted(..) => None,
+            };
+            if told.is_some_and(|told| told != lane.purpose) {
+                return Err(Undecodable::Contradiction("the data are of another purpose than the lane".to_owned()));
             }
-            Ok(Event::Signer(address, event))
+            Ok(Event::Signer(lane, event))
         }
-        ["tokens", address, "registered"] => {
+        ["tokens", _, address, "registered"] => {
             let terms: TokenTerms = parse(data)?;
             let address = parse_address(address)?;
             if terms.token != address {

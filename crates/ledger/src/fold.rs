@@ -1,18 +1,12 @@
-//! Loading: read the history of an order or a lane, fold it, remember its version.
+//! Loading: read the history of an order, fold it, remember its version; and what is told of tokens and keys.
 
 use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
-use crate::subjects::{
-    CLAIMS, REGISTRATIONS, after_settled_filters, claims_filter, key_subject, lost_subject, order_filter,
-    replaced_filter, settled_subject, signatures_filter, signed_subject, signer_filter, token_subject,
-};
+use crate::subjects::{key_subject, order_filter, order_repeats, order_singles, registrations_filter, token_subject};
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::event::{Claimed, OpenTx};
-use domain::{
-    Event, IdempotencyKey, KeyEvent, Lane, Order, PaymentId, SignerEvent, TokenEvent, TokenTerms, lane, order,
-};
+use domain::{Event, IdempotencyKey, KeyEvent, Order, PaymentId, TokenEvent, TokenTerms, order};
 use std::collections::HashMap;
 
 /// A folded aggregate and the version that an append must name.
@@ -34,14 +28,8 @@ impl<T> Default for Loaded<T> {
     }
 }
 
-/// What the ledger says of a nonce, beside its first signature.
-#[derive(Clone, Debug)]
-pub enum Nonce {
-    /// Under way, with what replaced the first transaction, in order.
-    Open(Vec<OpenTx>),
-    /// Settled or lost. Either is appended together with the outcome of every item, so there is nothing left to decide.
-    Ended,
-}
+/// Numbers of an order's events that are asked for at a time.
+const NUMBERS_AT_ONCE: usize = 20;
 
 impl Ledger {
     /// One order with its version.
@@ -60,9 +48,8 @@ impl Ledger {
         &self,
         ids: &[PaymentId],
     ) -> Result<HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>, LedgerError> {
-        let filters: Vec<String> = ids.iter().map(|id| order_filter(*id)).collect();
         let mut loaded: HashMap<_, _> = ids.iter().map(|id| (*id, Ok(Loaded::default()))).collect();
-        for recorded in self.last_per_subject(&filters).await? {
+        for recorded in self.histories(ids).await? {
             let Some(id) = order_of(&recorded) else { continue };
             if let Some(slot) = loaded.get_mut(&id) {
                 let before = std::mem::replace(slot, Ok(Loaded::default()));
@@ -77,159 +64,44 @@ impl Ledger {
     /// # Errors
     /// `Transient` without an answer.
     pub async fn order_history(&self, id: PaymentId) -> Result<Vec<Recorded>, LedgerError> {
-        self.last_per_subject(&[order_filter(id)]).await
+        self.histories(&[id]).await
     }
 
-    /// A lane from its latest claim on.
-    ///
-    /// # Errors
-    /// `Corrupt` when somebody else wrote to it; `Transient` without an answer.
-    pub async fn load_lane(&self, signer: Address) -> Result<Loaded<Lane>, LedgerError> {
-        let Some(recorded) = self.last(&claims_filter(signer)).await? else { return Ok(Loaded::default()) };
-        let Ok(Event::Signer(_, SignerEvent::Claimed(claim))) = &recorded.event else {
-            return Err(corrupt(&recorded, "not a claim"));
-        };
-        // What was replaced since the claim is read below.
-        let open = self.attempts(signer, &claim.open, recorded.seq).await?;
-        let state = Some(lane::resume(claim, open));
-        let lane = Loaded { state, version: recorded.seq, trace: None, since: recorded.recorded_at };
-        self.refresh_lane(signer, lane).await
-    }
-
-    /// Whether the account is a lane: somebody has claimed it.
-    ///
-    /// # Errors
-    /// `Transient` without an answer.
-    pub async fn is_lane(&self, account: Address) -> Result<bool, LedgerError> {
-        Ok(self.last(&claims_filter(account)).await?.is_some())
-    }
-
-    /// The lane with what has been written since it was folded.
-    ///
-    /// # Errors
-    /// As [`Ledger::load_lane`].
-    pub async fn refresh_lane(&self, signer: Address, mut lane: Loaded<Lane>) -> Result<Loaded<Lane>, LedgerError> {
-        let from = lane.version + 1;
-        for recorded in self.range(&signer_filter(signer), from).await? {
-            let Ok(Event::Signer(_, event)) = &recorded.event else {
-                return Err(corrupt(&recorded, "not a signer event"));
-            };
-            lane.state = lane::evolve(lane.state, event).map_err(|e| corrupt(&recorded, &e.to_string()))?;
-            lane.version = recorded.seq;
+    /// Every event of these orders, by sequence.
+    async fn histories(&self, ids: &[PaymentId]) -> Result<Vec<Recorded>, LedgerError> {
+        let filters: Vec<String> = ids.iter().map(|id| order_filter(*id)).collect();
+        let (mut found, too_many) = self.found(0, &filters).await?;
+        for id in ids.iter().filter(|id| too_many.contains(&order_filter(**id))) {
+            found.extend(self.long_history(*id).await?);
         }
-        if let Some(state) = lane.state.as_mut().filter(|state| !state.reopened.is_empty()) {
-            let nonces: Vec<u64> = state.reopened.iter().copied().collect();
-            lane::reopen(state, self.attempts(signer, &nonces, lane.version).await?);
-        }
-        Ok(lane)
+        found.sort_by_key(|recorded| recorded.seq);
+        Ok(found)
     }
 
-    /// The transactions that were signed for these nonces of a lane, as far as there are any.
-    ///
-    /// # Errors
-    /// `Corrupt` when one cannot be read; `Transient` without an answer.
-    pub async fn signed(&self, signer: Address, nonces: &[u64]) -> Result<Vec<OpenTx>, LedgerError> {
-        let subjects: Vec<String> = nonces.iter().map(|nonce| signed_subject(signer, *nonce)).collect();
-        let stored = if subjects.is_empty() { vec![] } else { self.last_per_subject(&subjects).await? };
-        stored
-            .iter()
-            .map(|recorded| match &recorded.event {
-                Ok(Event::Signer(_, SignerEvent::Signed(tx))) => Ok(tx.clone()),
-                _ => Err(corrupt(recorded, "not a signed transaction")),
-            })
-            .collect()
-    }
-
-    /// Every transaction that was signed for these nonces of a lane up to sequence `until`: for each nonce the first, and
-    /// what replaced it, in order.
-    ///
-    /// # Errors
-    /// As [`Ledger::signed`].
-    pub async fn attempts(&self, signer: Address, nonces: &[u64], until: u64) -> Result<Vec<OpenTx>, LedgerError> {
-        let of = |nonce: &u64| [signed_subject(signer, *nonce), replaced_filter(signer, *nonce)];
-        let subjects: Vec<String> = nonces.iter().flat_map(of).collect();
-        let stored = if subjects.is_empty() { vec![] } else { self.last_per_subject(&subjects).await? };
-        stored
-            .iter()
-            .filter(|recorded| recorded.seq <= until)
-            .map(|recorded| match &recorded.event {
-                Ok(Event::Signer(_, SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx))) => Ok(tx.clone()),
-                _ => Err(corrupt(recorded, "not a signed transaction")),
-            })
-            .collect()
-    }
-
-    /// Claims of all lanes from sequence `from` on, each with its own sequence.
-    ///
-    /// # Errors
-    /// `Transient` without an answer.
-    pub async fn claims_from(&self, from: u64) -> Result<Vec<(Address, Claimed, u64)>, LedgerError> {
-        let claims = self.range(CLAIMS, from).await?;
-        Ok(claims
-            .into_iter()
-            .filter_map(|recorded| match recorded.event {
-                Ok(Event::Signer(signer, SignerEvent::Claimed(claim))) => Some((signer, claim, recorded.seq)),
-                // Whose lane that is refuses it: nobody can sign there.
-                _ => None,
-            })
-            .collect())
-    }
-
-    /// The latest nonce that a lane has signed for.
-    ///
-    /// # Errors
-    /// `Corrupt` when the event cannot be read; `Transient` without an answer.
-    pub async fn last_signed(&self, signer: Address) -> Result<Option<u64>, LedgerError> {
-        match self.last(&signatures_filter(signer)).await? {
-            None => Ok(None),
-            Some(recorded) => match &recorded.event {
-                Ok(Event::Signer(_, SignerEvent::Signed(tx))) => Ok(Some(tx.nonce)),
-                _ => Err(corrupt(&recorded, "not a signed transaction")),
-            },
-        }
-    }
-
-    /// What became of a nonce: settled or lost, and since then perhaps reverted and resettled, time and again. By sequence; the
-    /// last one is what holds.
-    ///
-    /// # Errors
-    /// `Corrupt` when one cannot be read; `Transient` without an answer.
-    pub async fn ends_of(&self, signer: Address, nonce: u64) -> Result<Vec<SignerEvent>, LedgerError> {
-        let mut filters = vec![settled_subject(signer, nonce), lost_subject(signer, nonce)];
-        filters.extend(after_settled_filters(signer, nonce));
-        let stored = self.last_per_subject(&filters).await?;
-        stored
-            .into_iter()
-            .map(|recorded| match recorded.event {
-                Ok(Event::Signer(_, event)) => Ok(event),
-                _ => Err(corrupt(&recorded, "not the end of a nonce")),
-            })
-            .collect()
-    }
-
-    /// What became of the signature for a nonce.
-    ///
-    /// # Errors
-    /// `Corrupt` when an event cannot be read; `Transient` without an answer.
-    pub async fn nonce(&self, signer: Address, nonce: u64) -> Result<Nonce, LedgerError> {
-        let (settled, lost) = (settled_subject(signer, nonce), lost_subject(signer, nonce));
-        let mut replacements = Vec::new();
-        for recorded in self.last_per_subject(&[settled, lost, replaced_filter(signer, nonce)]).await? {
-            match &recorded.event {
-                Ok(Event::Signer(_, SignerEvent::Settled(_) | SignerEvent::Lost(_))) => return Ok(Nonce::Ended),
-                Ok(Event::Signer(_, SignerEvent::Replaced(_, tx))) => replacements.push(tx.clone()),
-                _ => return Err(corrupt(&recorded, "not an event of a nonce")),
+    /// Every event of an order that has more of them than the server gives for one request: it was tried again and again.
+    /// What repeats carries its number, counted from 1 without a gap.
+    async fn long_history(&self, id: PaymentId) -> Result<Vec<Recorded>, LedgerError> {
+        let mut found = self.last_per_subject(&order_singles(id)).await?;
+        for first in (1..).step_by(NUMBERS_AT_ONCE) {
+            let numbers = (first..).take(NUMBERS_AT_ONCE);
+            let subjects: Vec<String> = numbers.flat_map(|n| order_repeats(id, n)).collect();
+            let some = self.last_per_subject(&subjects).await?;
+            if some.is_empty() {
+                break;
             }
+            found.extend(some);
         }
-        Ok(Nonce::Open(replacements))
+        Ok(found)
     }
 
-    /// Every registration of a token, by sequence.
+    /// Every registration of a token, by sequence. Finds them by their subjects, some shards at a time: a shard may have
+    /// 1,024 tokens.
     ///
     /// # Errors
     /// `Transient` without an answer.
     pub async fn registrations(&self) -> Result<Vec<Recorded>, LedgerError> {
-        self.range(REGISTRATIONS, 1).await
+        let shards: Vec<String> = (0..=u8::MAX).map(registrations_filter).collect();
+        self.last_per_subject(&shards).await
     }
 
     /// One order with its version, and for each of `keys` the order that it names, in one round trip.
@@ -296,6 +168,6 @@ fn fold_order(mut loaded: Loaded<Order>, recorded: &Recorded) -> Result<Loaded<O
     Ok(loaded)
 }
 
-fn corrupt(recorded: &Recorded, why: &str) -> LedgerError {
+pub(crate) fn corrupt(recorded: &Recorded, why: &str) -> LedgerError {
     LedgerError::Corrupt(format!("{} at sequence {}: {why}", recorded.subject, recorded.seq))
 }

@@ -62,6 +62,11 @@ impl Integrity {
         Arc::new(Self { memory, found: OnceLock::new(), known, connects, stopped })
     }
 
+    /// The highest sequence that was read or acknowledged: the ledger reaches at least so far.
+    pub(crate) fn known(&self) -> u64 {
+        self.known.load(Ordering::Relaxed)
+    }
+
     /// Sequence `seq` was read from the ledger, or acknowledged by it.
     pub(crate) fn knows(&self, seq: u64) {
         self.known.fetch_max(seq, Ordering::Relaxed);
@@ -191,7 +196,7 @@ impl Ledger {
 
     async fn see(&self, memory: &mut Memory) -> Result<(), LedgerError> {
         // What is read or acknowledged while the server answers may stand behind its answer.
-        let known = self.integrity.known.load(Ordering::Relaxed);
+        let known = self.integrity.known();
         let info = stream_info(&self.client, self.api).await.map_err(|e| LedgerError::Transient(e.to_string()))?;
         let seen = Seen::from(&info);
         // At once: what is damaged may not be readable.
@@ -208,7 +213,10 @@ impl Ledger {
             read = self.reread(memory, &seen).await?;
         }
         match read {
-            Ok(()) => memory.before = seen,
+            Ok(()) => {
+                self.integrity.knows(seen.last);
+                memory.before = seen;
+            }
             Err(damage) => self.report(damage),
         }
         Ok(())

@@ -48,12 +48,8 @@ impl Ledger {
     ) -> Result<Lease, ConnectError> {
         let info = request(&self.client, self.api, "STREAM.INFO.LEASES", Value::Null).await?;
         compare("the stream LEASES", &LEASES.read(), info.get("config").unwrap_or(&Value::Null))?;
-        let purpose = match purpose {
-            Purpose::Settle => "settle",
-            Purpose::Mint => "mint",
-        };
         let signer = format!("{signer:x}");
-        let subject = format!("leases.{purpose}.{}", signer.trim_start_matches("0x"));
+        let subject = format!("leases.{}.{}", purpose.name(), signer.trim_start_matches("0x"));
         Ok(Lease { ledger: self.clone(), subject, holder: holder.to_owned() })
     }
 }

@@ -20,29 +20,51 @@ impl Ledger {
     /// The last message of every subject that one of `filters` matches, by sequence. Since a subject is written once,
     /// this is the whole history of an order or of a nonce. Costs what the filters match, however large the ledger is.
     pub(crate) async fn last_per_subject(&self, filters: &[String]) -> Result<Vec<Recorded>, LedgerError> {
-        let mut found = Vec::new();
-        for some in filters.chunks(FILTERS_MAX) {
-            match self.last_of(some).await? {
-                Some(messages) => found.extend(messages),
-                // Orders that waited often: each by itself, page by page.
-                None => {
-                    for filter in some {
-                        found.extend(self.range(filter, 1).await?);
-                    }
+        self.last_per_subject_from(0, filters).await
+    }
+
+    /// As [`Ledger::last_per_subject`], of what was written from sequence `from` on.
+    pub(crate) async fn last_per_subject_from(
+        &self,
+        from: u64,
+        filters: &[String],
+    ) -> Result<Vec<Recorded>, LedgerError> {
+        match self.found(from, filters).await? {
+            (found, too_many) if too_many.is_empty() => Ok(found),
+            (_, too_many) => Err(LedgerError::Corrupt(format!("too many subjects match {}", too_many.join(" and ")))),
+        }
+    }
+
+    /// As [`Ledger::last_per_subject_from`], and the filters for which there is no answer: each matches more subjects than
+    /// the server gives for one request, counted without `from`.
+    pub(crate) async fn found(
+        &self,
+        from: u64,
+        filters: &[String],
+    ) -> Result<(Vec<Recorded>, Vec<String>), LedgerError> {
+        let (mut found, mut too_many) = (Vec::new(), Vec::new());
+        let mut asked: Vec<&[String]> = filters.chunks(FILTERS_MAX).rev().collect();
+        while let Some(some) = asked.pop() {
+            match (self.last_of(from, some).await?, some) {
+                (Some(messages), _) => found.extend(messages),
+                (None, [filter]) => too_many.push(filter.clone()),
+                (None, some) => {
+                    let (first, second) = some.split_at(some.len() / 2);
+                    asked.extend([second, first]);
                 }
             }
         }
         found.sort_by_key(|recorded| recorded.seq);
         // A filter that is named twice may be answered twice, in two requests.
         found.dedup_by_key(|recorded| recorded.seq);
-        Ok(found)
+        Ok((found, too_many))
     }
 
     /// Returns `None` if more subjects match than the server gives for one request.
-    async fn last_of(&self, filters: &[String]) -> Result<Option<Vec<Recorded>>, LedgerError> {
+    async fn last_of(&self, from: u64, filters: &[String]) -> Result<Option<Vec<Recorded>>, LedgerError> {
         let mut found: Vec<Recorded> = Vec::new();
         loop {
-            let from = found.last().map_or(0, |last| last.seq + 1);
+            let from = found.last().map_or(from, |last| last.seq + 1);
             let get = Get::Last { from, filters: filters.to_vec() };
             match self.direct_get(&get).await? {
                 Answer::TooMany => return Ok(None),
@@ -58,13 +80,23 @@ impl Ledger {
         }
     }
 
-    /// The last message that `filter` matches.
-    pub(crate) async fn last(&self, filter: &str) -> Result<Option<Recorded>, LedgerError> {
-        Ok(self.last_per_subject(&[filter.to_owned()]).await?.pop())
+    /// The message under one subject.
+    pub(crate) async fn last(&self, subject: &str) -> Result<Option<Recorded>, LedgerError> {
+        Ok(self.last_per_subject(&[subject.to_owned()]).await?.pop())
     }
 
-    /// Everything that `filter` matches from sequence `from` on, by sequence.
-    pub(crate) async fn range(&self, filter: &str, mut from: u64) -> Result<Vec<Recorded>, LedgerError> {
+    /// The last of all messages that a filter with wildcards matches. `None` is no proof that there is none: the server
+    /// says the same of a message that it cannot load.
+    pub(crate) async fn last_match(&self, filter: &str) -> Result<Option<Recorded>, LedgerError> {
+        match self.direct_get(&Get::LastMatch(filter.to_owned())).await? {
+            Answer::Got(mut got) => Ok(got.messages.pop()),
+            Answer::TooMany => Err(LedgerError::Transient("a single message is too many".to_owned())),
+        }
+    }
+
+    /// What `filter` matches from sequence `from` on, by sequence. `from` must be recent: the server searches everything
+    /// behind it.
+    pub(crate) async fn news(&self, filter: &str, mut from: u64) -> Result<Vec<Recorded>, LedgerError> {
         let mut found: Vec<Recorded> = Vec::new();
         loop {
             let Got { messages, more } = self.next(from, filter, PAGE_MAX).await?;

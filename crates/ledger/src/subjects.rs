@@ -1,6 +1,7 @@
 //! Subjects: made here and nowhere else. Tokens are `[0-9a-z-]`, aggregate first, so that one wildcard covers all of an
 //! order or a lane. A subject is written once, for ever; what repeats carries its number.
 
+use crate::lane_subjects;
 use alloy_primitives::Address;
 use core::fmt::LowerHex;
 use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, SignerEvent, TokenEvent};
@@ -12,9 +13,6 @@ pub const STREAM: &str = "LEDGER";
 /// one filter covers an id whatever its kind. `deployment` is reserved for orders of new tokens, and the leg `refund` for
 /// money that goes back.
 pub(crate) const KIND: &str = "mint";
-
-/// Every registration of a token.
-pub(crate) const REGISTRATIONS: &str = "tokens.*.registered";
 
 /// The subject of an event: also its CloudEvents `id`, because it is written once.
 pub fn subject(event: &Event) -> String {
@@ -37,19 +35,8 @@ pub fn subject(event: &Event) -> String {
                 | OrderEvent::MintConfirmed(_) => base,
             }
         }
-        Event::Signer(address, event) => {
-            let prefix = signer_prefix(*address);
-            match event {
-                SignerEvent::Claimed(claim) => format!("{prefix}.claimed.{}", claim.epoch),
-                SignerEvent::Signed(tx) => format!("{prefix}.signed.{}", tx.nonce),
-                SignerEvent::Replaced(n, tx) => format!("{prefix}.replaced.{}.{n}", tx.nonce),
-                SignerEvent::Lost(lost) => format!("{prefix}.lost.{}", lost.nonce),
-                SignerEvent::Settled(settled) => format!("{prefix}.settled.{}", settled.nonce),
-                SignerEvent::Reverted(n, reversal) => format!("{prefix}.reverted.{}.{n}", reversal.nonce),
-                SignerEvent::Resettled(n, settled) => format!("{prefix}.resettled.{}.{n}", settled.nonce),
-            }
-        }
-        Event::Token(address, TokenEvent::Registered(_)) => format!("tokens.{}.registered", hex(*address)),
+        Event::Signer(lane, event) => lane_subjects::subject(*lane, event),
+        Event::Token(address, TokenEvent::Registered(_)) => token_subject(*address),
         Event::Key(key, KeyEvent::Bound(_)) => key_subject(*key),
         Event::Ops(OpsEvent::Parked(parked)) => format!("ops.parked.{}-{}", parked.consumer, parked.sequence),
         Event::Ops(OpsEvent::Stopped(n, _)) => format!("ops.stopped.{n}"),
@@ -81,7 +68,8 @@ pub fn event_type(event: &Event) -> String {
 pub(crate) fn aggregate(event: &Event) -> String {
     match event {
         Event::Order(id, _) => id.to_string(),
-        Event::Signer(address, _) | Event::Token(address, _) => hex(*address),
+        Event::Signer(lane, _) => hex(lane.signer),
+        Event::Token(address, _) => hex(*address),
         Event::Key(key, _) => format!("{}.{}", hex(key.payer), hex(key.digest)),
         Event::Ops(OpsEvent::Parked(parked)) => format!("{}-{}", parked.consumer, parked.sequence),
         Event::Ops(OpsEvent::Stopped(n, _) | OpsEvent::Resumed(n, _)) => n.to_string(),
@@ -96,52 +84,27 @@ pub(crate) fn order_filter(id: PaymentId) -> String {
     format!("{}.>", order_prefix(id))
 }
 
-/// Everything of one lane: the filter that every writer of signatures sends, byte for byte.
-pub(crate) fn signer_filter(address: Address) -> String {
-    format!("{}.>", signer_prefix(address))
+/// Subjects of an order's events that happen once.
+pub(crate) fn order_singles(id: PaymentId) -> Vec<String> {
+    let names = ["payment.requested", "payment.confirmed", "payment.failed", "mint.confirmed"];
+    names.map(|name| format!("{}.{KIND}.{name}", order_prefix(id))).into()
 }
 
-/// All claims of one lane; the last one holds the snapshot.
-pub(crate) fn claims_filter(address: Address) -> String {
-    format!("{}.claimed.*", signer_prefix(address))
-}
-
-/// Every claim of every lane.
-pub(crate) const CLAIMS: &str = "signers.*.claimed.*";
-
-/// Every signature of one lane.
-pub(crate) fn signatures_filter(address: Address) -> String {
-    format!("{}.signed.*", signer_prefix(address))
-}
-
-/// The one signature for a nonce.
-pub(crate) fn signed_subject(address: Address, nonce: u64) -> String {
-    format!("{}.signed.{nonce}", signer_prefix(address))
-}
-
-/// All replacements of the signature for a nonce.
-pub(crate) fn replaced_filter(address: Address, nonce: u64) -> String {
-    format!("{}.replaced.{nonce}.*", signer_prefix(address))
-}
-
-/// The end of a nonce, by a transaction of ours.
-pub(crate) fn settled_subject(address: Address, nonce: u64) -> String {
-    format!("{}.settled.{nonce}", signer_prefix(address))
-}
-
-/// What became of a nonce after it was settled, time and again.
-pub(crate) fn after_settled_filters(address: Address, nonce: u64) -> [String; 2] {
-    ["reverted", "resettled"].map(|name| format!("{}.{name}.{nonce}.*", signer_prefix(address)))
-}
-
-/// The end of a nonce, by somebody else's.
-pub(crate) fn lost_subject(address: Address, nonce: u64) -> String {
-    format!("{}.lost.{nonce}", signer_prefix(address))
+/// Subjects of an order's events that repeat, for their `n`-th time.
+pub(crate) fn order_repeats(id: PaymentId, n: u32) -> Vec<String> {
+    let payment = ["submitted", "deferred", "reverted", "restored"].map(|name| format!("payment.{name}"));
+    let mint = ["submitted", "deferred", "parked", "reverted", "restored"].map(|name| format!("mint.{name}"));
+    payment.iter().chain(&mint).map(|name| format!("{}.{KIND}.{name}.{n}", order_prefix(id))).collect()
 }
 
 /// The one event of a token.
 pub(crate) fn token_subject(address: Address) -> String {
-    format!("tokens.{}.registered", hex(address))
+    format!("tokens.{:02x}.{}.registered", address[0], hex(address))
+}
+
+/// Every registration of a token in one of the 256 shards. The server answers with 1,024 subjects at most.
+pub(crate) fn registrations_filter(shard: u8) -> String {
+    format!("tokens.{shard:02x}.*.registered")
 }
 
 /// The one event of an idempotency key.
@@ -153,12 +116,8 @@ fn order_prefix(id: PaymentId) -> String {
     format!("orders.{}.{id}", id.shard())
 }
 
-fn signer_prefix(address: Address) -> String {
-    format!("signers.{}", hex(address))
-}
-
 /// Lower-case hex digits: `0x` adds nothing in a subject.
-fn hex(bytes: impl LowerHex) -> String {
+pub(crate) fn hex(bytes: impl LowerHex) -> String {
     format!("{bytes:x}").trim_start_matches("0x").to_owned()
 }
 
@@ -177,6 +136,11 @@ mod tests {
                         && token.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase() || b == b'-')
                 );
             }
+        }
+        for event in examples::all().into_iter().filter(|event| matches!(event, Event::Order(..))) {
+            let id = examples::request().id();
+            let listed = order_singles(id).into_iter().chain(order_repeats(id, 1));
+            assert_eq!(listed.filter(|listed| *listed == subject(&event)).count(), 1, "{}", subject(&event));
         }
         let distinct: std::collections::HashSet<_> = subjects.iter().collect();
         assert_eq!(distinct.len(), subjects.len());

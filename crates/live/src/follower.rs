@@ -8,14 +8,14 @@ use crate::news::News;
 use crate::records::{Records, parties_of};
 use alloy_primitives::Address;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Event, OrderEvent, PaymentId, Purchase};
+use domain::{Event, OrderEvent, PaymentId, Purchase, Stage};
 use futures_util::StreamExt;
 use ledger::{Ledger, LedgerError, Recorded};
 use runtime::CancellationToken;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use store::{OpenOrder, StageName};
+use store::OpenOrder;
 
 /// All subjects; most events are of orders. A narrower filter would cost the server a walk over all matching subjects at
 /// every look, half of a core at a hundred thousand events.
@@ -206,13 +206,13 @@ impl Follower {
 /// An order of the backlog from a row of the read models. The row does not tell since when, so `now` is assumed.
 fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, UnderWay)> {
     let (step, seq) = match row.stage {
-        StageName::Requested => (OrderStep::Requested, row.requested_seq),
-        StageName::Deferred => (OrderStep::Deferred, row.requested_seq),
-        StageName::Settling | StageName::Reverted => (OrderStep::Settling, row.requested_seq),
-        StageName::Paid => (OrderStep::Paid, row.paid_seq?),
-        StageName::Minting => (OrderStep::Minting, row.paid_seq?),
-        StageName::MintDeferred | StageName::MintParked => (OrderStep::Held, row.paid_seq?),
-        StageName::Failed | StageName::Lost | StageName::Minted => return None,
+        Stage::Requested => (OrderStep::Requested, row.requested_seq),
+        Stage::Deferred => (OrderStep::Deferred, row.requested_seq),
+        Stage::Settling | Stage::Reverted => (OrderStep::Settling, row.requested_seq),
+        Stage::Paid => (OrderStep::Paid, row.paid_seq?),
+        Stage::Minting => (OrderStep::Minting, row.paid_seq?),
+        Stage::MintDeferred | Stage::MintParked => (OrderStep::Held, row.paid_seq?),
+        Stage::Failed | Stage::Lost | Stage::Minted => return None,
     };
     Some((row.id, UnderWay { payer: row.payer, token: row.token, step, seq, since: now }))
 }

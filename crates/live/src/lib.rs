@@ -14,6 +14,7 @@ mod line;
 mod news;
 mod records;
 mod typical;
+mod words;
 
 pub use admission::{Admission, Closed, Refusal};
 pub use backlog::{Forecast, QueuePosition};
@@ -24,3 +25,4 @@ pub use hub::{Ear, Hub, Missed, Starting, Topic};
 pub use line::whole_seconds;
 pub use news::{News, NewsData, is_last};
 pub use records::{Records, RecordsError, parties_of};
+pub use words::{MintStatus, PaymentStatus};

@@ -1,12 +1,12 @@
 //! An event of an order as clients see it: a server-sent event, rendered once for all listeners.
 
+use crate::words::{MintStatus, PaymentStatus};
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use domain::{OrderEvent, PaymentId};
+use domain::{OrderEvent, PaymentId, Stage};
 use ledger::Recorded;
 use serde::Serialize;
-use store::{MintStatus, PaymentStatus, StageName};
 
 /// An event, the parties concerned, and its frame.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct NewsData<'a> {
     token: Address,
     time: DateTime<Utc>,
     status: PaymentStatus,
-    state: StageName,
+    state: Stage,
     #[serde(skip_serializing_if = "Option::is_none")]
     mint_status: Option<MintStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,8 +51,7 @@ pub struct NewsData<'a> {
 impl News {
     /// The news of `event`, which stands in the ledger as `recorded`.
     pub fn of(recorded: &Recorded, id: PaymentId, event: &OrderEvent, payer: Address, token: Address) -> Self {
-        let state = stage_after(event);
-        let (reason, detail) = reason(event);
+        let state = Stage::after(event);
         let data = NewsData {
             sequence: recorded.seq,
             kind: event.name(),
@@ -60,12 +59,12 @@ impl News {
             payer,
             token,
             time: recorded.recorded_at,
-            status: state.payment_status(),
+            status: PaymentStatus::at(state),
             state,
-            mint_status: state.mint_status(),
-            tx_hash: tx_hash(event),
-            reason,
-            detail,
+            mint_status: MintStatus::at(state),
+            tx_hash: event.tx_hash(),
+            reason: event.reason(),
+            detail: event.detail(),
         };
         // JSON on one line: a line break in a text is escaped, so no text can end the frame early.
         let data = serde_json::to_string(&data).unwrap_or_default();
@@ -77,59 +76,4 @@ impl News {
 /// Returns true if no event of the order can follow this one, unless the chain is reorganised deeper than N.
 pub fn is_last(event: &OrderEvent) -> bool {
     matches!(event, OrderEvent::PaymentFailed(_) | OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..))
-}
-
-/// The stage of an order after `event`. When a payment is reverted or restored while its mint stands, this is the stage
-/// of the payment alone; the status shows both.
-fn stage_after(event: &OrderEvent) -> StageName {
-    match event {
-        OrderEvent::PaymentRequested(_) => StageName::Requested,
-        OrderEvent::PaymentDeferred(..) => StageName::Deferred,
-        OrderEvent::PaymentSubmitted(..) => StageName::Settling,
-        OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => StageName::Paid,
-        OrderEvent::PaymentReverted(..) => StageName::Reverted,
-        OrderEvent::PaymentFailed(_) => StageName::Failed,
-        OrderEvent::MintSubmitted(..) | OrderEvent::MintReverted(..) => StageName::Minting,
-        OrderEvent::MintDeferred(..) => StageName::MintDeferred,
-        OrderEvent::MintParked(..) => StageName::MintParked,
-        OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..) => StageName::Minted,
-    }
-}
-
-/// The stable code of a wait or failure, and the words of the chain.
-fn reason(event: &OrderEvent) -> (Option<String>, Option<&str>) {
-    fn code<T: Serialize>(reason: &T) -> Option<String> {
-        serde_json::to_value(reason).ok()?.as_str().map(str::to_owned)
-    }
-    match event {
-        OrderEvent::PaymentDeferred(_, why) | OrderEvent::MintDeferred(_, why) => {
-            (code(&why.reason), Some(why.detail.as_str()))
-        }
-        OrderEvent::PaymentFailed(failure) => (code(&failure.reason), Some(failure.detail.as_str())),
-        OrderEvent::MintParked(_, parked) => (code(&parked.reason), Some(parked.detail.as_str())),
-        OrderEvent::PaymentRequested(_)
-        | OrderEvent::PaymentSubmitted(..)
-        | OrderEvent::PaymentConfirmed(_)
-        | OrderEvent::PaymentReverted(..)
-        | OrderEvent::PaymentRestored(..)
-        | OrderEvent::MintSubmitted(..)
-        | OrderEvent::MintConfirmed(_)
-        | OrderEvent::MintReverted(..)
-        | OrderEvent::MintRestored(..) => (None, None),
-    }
-}
-
-/// The transaction that the event names.
-fn tx_hash(event: &OrderEvent) -> Option<B256> {
-    match event {
-        OrderEvent::PaymentSubmitted(_, tx) | OrderEvent::MintSubmitted(_, tx) => Some(tx.tx_hash),
-        OrderEvent::PaymentConfirmed(proof) | OrderEvent::PaymentRestored(_, proof) => Some(proof.tx_hash),
-        OrderEvent::PaymentReverted(_, reversal) | OrderEvent::MintReverted(_, reversal) => Some(reversal.tx_hash),
-        OrderEvent::PaymentFailed(failure) => failure.tx_hash,
-        OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => Some(minted.tx_hash),
-        OrderEvent::PaymentRequested(_)
-        | OrderEvent::PaymentDeferred(..)
-        | OrderEvent::MintDeferred(..)
-        | OrderEvent::MintParked(..) => None,
-    }
 }

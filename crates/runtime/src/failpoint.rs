@@ -10,6 +10,37 @@ pub fn failpoint(id: &'static str) {
     let _ = id;
 }
 
+/// Values that a test has set for its own process.
+#[cfg(feature = "failpoints")]
+static TEST_SETTINGS: std::sync::Mutex<std::collections::BTreeMap<&str, String>> =
+    std::sync::Mutex::new(std::collections::BTreeMap::new());
+
+/// Reads what only test builds honour: what [`set_test_setting`] has set, or the environment variable of this name.
+/// Without the feature `failpoints` this is `None`.
+pub fn test_setting(name: &str) -> Option<String> {
+    #[cfg(feature = "failpoints")]
+    {
+        let set = TEST_SETTINGS.lock().ok().and_then(|settings| settings.get(name).cloned());
+        set.or_else(|| std::env::var(name).ok())
+    }
+    #[cfg(not(feature = "failpoints"))]
+    {
+        let _ = name;
+        None
+    }
+}
+
+/// Sets a test setting in this process. It must be set before it is first read. Without the feature `failpoints` this does
+/// nothing.
+pub fn set_test_setting(name: &'static str, value: &str) {
+    #[cfg(feature = "failpoints")]
+    if let Ok(mut settings) = TEST_SETTINGS.lock() {
+        settings.insert(name, value.to_owned());
+    }
+    #[cfg(not(feature = "failpoints"))]
+    let _ = (name, value);
+}
+
 #[cfg(feature = "failpoints")]
 mod armed {
     use std::sync::OnceLock;

@@ -1,7 +1,5 @@
-//! What every process needs around its work: configuration from the environment, settings, logs, metrics, health, an
-//! orderly end.
-//!
-//! It knows no payment, event or chain.
+//! Services that every process needs: configuration from the environment, settings, logs, metrics, health, orderly
+//! shutdown.
 
 mod backoff;
 mod env;
@@ -15,7 +13,7 @@ mod variable;
 
 pub use backoff::Backoff;
 pub use env::{ConfigError, Env};
-pub use failpoint::failpoint;
+pub use failpoint::{failpoint, set_test_setting, test_setting};
 pub use health::{Health, serve_health};
 pub use metrics::{APPENDS, Counter, MESSAGES, REFUSALS, TURNS, metrics_text, turn};
 pub use settings::{Settings, SharedSettings, VALIDITY_MAX_S};

@@ -86,8 +86,8 @@ impl Rows {
                 ),
             )),
             // Of a lane's history only the mint transactions are shown; the copy has all of it.
-            Ok(Event::Signer(signer, event)) => {
-                self.mint_batches.note(*signer, event, at);
+            Ok(Event::Signer(lane, event)) => {
+                self.mint_batches.note(lane.signer, event, at);
                 Ok(())
             }
             // A key concerns only who writes it; a stop, who obeys it.

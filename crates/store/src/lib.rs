@@ -29,7 +29,7 @@ pub use error::StoreError;
 pub use fold::{SetAside, SetAsideKind};
 pub use ledger::{CHAIN_START, Entry, LedgerRow, chain_hash};
 pub use open::OpenOrder;
-pub use payment::{AheadName, MintStatus, MintView, PaymentStatus, PaymentView, StageName};
+pub use payment::PaymentView;
 pub use position::{Position, READ_MODELS};
 pub use project::{Stamp, project, project_history};
 pub use queue::{Overview, Rates, StageTotal, Waiting};

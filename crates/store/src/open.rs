@@ -3,10 +3,9 @@
 use crate::connect::Store;
 use crate::error::StoreError;
 use crate::ledger::{address, seq_from};
-use crate::payment::StageName;
 use crate::position::{Position, READ_MODELS, position};
 use alloy_primitives::Address;
-use domain::PaymentId;
+use domain::{PaymentId, Stage};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -23,7 +22,7 @@ pub struct OpenOrder {
     /// The token.
     pub token: Address,
     /// How far it is.
-    pub stage: StageName,
+    pub stage: Stage,
     /// Sequence of the request: its place among the payments.
     pub requested_seq: u64,
     /// Sequence of the confirmation, its place among the mints; `None` before it is paid.
@@ -56,8 +55,14 @@ fn open_order(row: &PgRow) -> Result<OpenOrder, sqlx::Error> {
         id: PaymentId(row.try_get("id")?),
         payer: address(row.try_get("payer")?)?,
         token: address(row.try_get("token")?)?,
-        stage: StageName::named(row.try_get("stage")?)?,
+        stage: stage_named(row.try_get("stage")?)?,
         requested_seq: seq_from(row.try_get("requested_seq")?)?,
         paid_seq: row.try_get::<Option<i64>, _>("paid_seq")?.map(seq_from).transpose()?,
     })
+}
+
+/// Returns the stage of this name.
+pub(crate) fn stage_named(name: &str) -> Result<Stage, sqlx::Error> {
+    let found = Stage::ALL.into_iter().find(|stage| stage.name() == name);
+    found.ok_or_else(|| sqlx::Error::Decode(format!("no stage is named {name:?}").into()))
 }

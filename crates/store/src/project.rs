@@ -1,16 +1,10 @@
 //! From an event to the row of its order. Pure, so that a rebuild gives the same rows.
 
-use crate::payment::{AheadName, PaymentStatus, PaymentView, StageName};
-use alloy_primitives::{Address, B256};
+use crate::payment::PaymentView;
 use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, Utc};
-use domain::event::{
-    Deferral, FailureReason, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure, PaymentProof, Reversal,
-    Submission, WaitReason,
-};
-use domain::order::{self, Ahead, Counts, ImpossiblePast, Order, Stage};
-use domain::request::{Authorization, SignatureBytes};
-use domain::{BlockRef, PaymentId, PaymentRequest, Purchase};
-use serde::Serialize;
+use domain::event::{LegName, Minted, OrderEvent, PaymentFailure, PaymentProof, Reversal, Submission};
+use domain::order::{ImpossiblePast, LegState};
+use domain::{PaymentId, PaymentRequest, Purchase, Stage};
 
 /// When and where in the ledger an event stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,38 +18,30 @@ pub struct Stamp {
 /// The row of order `id` after `event`, which stands in the ledger at `at`.
 ///
 /// # Errors
-/// [`ImpossiblePast`] where the event does not fit the row; the row stays as it is.
+/// [`ImpossiblePast`] if the event does not fit the row; the row stays as it is.
 pub fn project(
     row: Option<&PaymentView>,
     id: PaymentId,
     event: &OrderEvent,
     at: Stamp,
 ) -> Result<PaymentView, ImpossiblePast> {
-    let impossible = ImpossiblePast { event: event.name(), stage: "unknown" };
-    let order = order::evolve(row.map(PaymentView::skeleton), event)?.ok_or(impossible)?;
     let at = Stamp { recorded_at: time(at.recorded_at), ..at };
-    let mut row = match row {
-        Some(row) => row.clone(),
-        None if order.request.id() != id => return Err(impossible),
-        None => requested(id, &order.request, at),
+    let mut row = match (row, event) {
+        (None, OrderEvent::PaymentRequested(request)) if request.id() == id => {
+            return Ok(PaymentView::requested(id, request, at));
+        }
+        (None, _) => return Err(ImpossiblePast { event: event.name(), stage: "unknown" }),
+        (Some(row), _) => row.clone(),
     };
-    row.stage = StageName::of(&order.stage);
-    row.status = row.stage.payment_status();
-    // What becomes of a mint that went ahead of its payment leaves the payment, and why it waits, as it was.
-    if !(is_of_mint(event) && order.stage.is_unpaid()) {
-        (row.reason, row.detail, row.retry_at) = waits_for(&order.stage);
+    let impossible = ImpossiblePast { event: event.name(), stage: row.stage.name() };
+    let progress = row.progress().after(event).ok_or(impossible)?;
+    row.set_progress(progress);
+    // A mint that went ahead of its payment leaves the payment, and why it waits, as it was.
+    if !(is_of_mint(event) && progress.is_unpaid()) {
+        row.reason = event.reason();
+        row.detail = event.detail().map(text);
+        row.retry_at = event.retry_at().map(time);
     }
-    row.payment_attempts = order.counts.submitted;
-    row.payment_deferrals = order.counts.deferred;
-    row.mint_attempts = order.counts.mint_submitted;
-    row.mint_deferrals = order.counts.mint_deferred;
-    row.mint_parkings = order.counts.mint_parked;
-    row.payment_reversions = order.counts.reverted;
-    row.mint_reversions = order.counts.mint_reverted;
-    row.ahead = order.ahead.as_ref().map(|ahead| match ahead {
-        Ahead::Minting(_) => AheadName::Minting,
-        Ahead::Minted(_) => AheadName::Minted,
-    });
     match event {
         OrderEvent::PaymentSubmitted(_, tx) => row.settling(tx),
         OrderEvent::PaymentConfirmed(proof) | OrderEvent::PaymentRestored(_, proof) => row.paid(proof, at),
@@ -83,61 +69,61 @@ pub fn project_history<'a>(
     history.into_iter().fold(None, |row, (at, event)| project(row.as_ref(), id, event, at).ok().or(row))
 }
 
-fn requested(id: PaymentId, request: &PaymentRequest, at: Stamp) -> PaymentView {
-    let Purchase::Mint { token, quantity, unit_price } = request.purchase;
-    let auth = &request.authorization;
-    PaymentView {
-        id,
-        payment_key: request.payment_key,
-        chain_id: request.chain_id,
-        asset: request.asset,
-        payer: auth.from,
-        token,
-        quantity,
-        unit_price,
-        value: auth.value,
-        nonce: auth.nonce,
-        valid_after: auth.valid_after,
-        valid_before: auth.valid_before,
-        stage: StageName::Requested,
-        status: PaymentStatus::Pending,
-        reason: None,
-        detail: None,
-        retry_at: None,
-        payment_attempts: 0,
-        payment_deferrals: 0,
-        mint_attempts: 0,
-        mint_deferrals: 0,
-        mint_parkings: 0,
-        settle_signer: None,
-        settle_nonce: None,
-        settle_tx_hash: None,
-        settle_block_number: None,
-        settle_block_hash: None,
-        settle_log_index: None,
-        paid_by: None,
-        failed_block_number: None,
-        failed_block_hash: None,
-        failed_tx_hash: None,
-        mint_signer: None,
-        mint_nonce: None,
-        mint_tx_hash: None,
-        mint_block_number: None,
-        mint_block_hash: None,
-        requested_at: at.recorded_at,
-        paid_at: None,
-        minted_at: None,
-        updated_at: at.recorded_at,
-        requested_seq: at.seq,
-        paid_seq: None,
-        last_seq: at.seq,
-        payment_reversions: 0,
-        mint_reversions: 0,
-        ahead: None,
-    }
-}
-
 impl PaymentView {
+    fn requested(id: PaymentId, request: &PaymentRequest, at: Stamp) -> Self {
+        let Purchase::Mint { token, quantity, unit_price } = request.purchase;
+        let auth = &request.authorization;
+        Self {
+            id,
+            payment_key: request.payment_key,
+            chain_id: request.chain_id,
+            asset: request.asset,
+            payer: auth.from,
+            token,
+            quantity,
+            unit_price,
+            value: auth.value,
+            nonce: auth.nonce,
+            valid_after: auth.valid_after,
+            valid_before: auth.valid_before,
+            stage: Stage::Requested,
+            payment_state: LegState::Owed,
+            payment_attempts: 0,
+            payment_deferrals: 0,
+            payment_reversions: 0,
+            mint_state: LegState::Owed,
+            mint_attempts: 0,
+            mint_deferrals: 0,
+            mint_parkings: 0,
+            mint_reversions: 0,
+            reason: None,
+            detail: None,
+            retry_at: None,
+            settle_signer: None,
+            settle_nonce: None,
+            settle_tx_hash: None,
+            settle_block_number: None,
+            settle_block_hash: None,
+            settle_log_index: None,
+            paid_by: None,
+            failed_block_number: None,
+            failed_block_hash: None,
+            failed_tx_hash: None,
+            mint_signer: None,
+            mint_nonce: None,
+            mint_tx_hash: None,
+            mint_block_number: None,
+            mint_block_hash: None,
+            requested_at: at.recorded_at,
+            paid_at: None,
+            minted_at: None,
+            updated_at: at.recorded_at,
+            requested_seq: at.seq,
+            paid_seq: None,
+            last_seq: at.seq,
+        }
+    }
+
     fn settling(&mut self, tx: &Submission) {
         self.settle_signer = Some(tx.signer);
         self.settle_nonce = Some(tx.nonce);
@@ -200,115 +186,24 @@ impl PaymentView {
         self.minted_at = None;
     }
 
-    /// Whether this is the row of `request`: the same authorization for the same purchase.
+    /// Returns whether this is the row of `request`: the same authorization for the same purchase.
     pub fn is_of(&self, request: &PaymentRequest) -> bool {
-        self.skeleton().request.same_order_as(request)
-    }
-
-    /// The order as far as [`order::evolve`] looks at it: request, counts and the name of the stage. What it carries
-    /// through without looking (signature, texts, hashes) is left empty.
-    fn skeleton(&self) -> Order {
-        let request = PaymentRequest {
-            payment_key: self.payment_key,
-            chain_id: self.chain_id,
-            asset: self.asset,
-            authorization: Authorization {
-                from: self.payer,
-                to: self.token,
-                value: self.value,
-                valid_after: self.valid_after,
-                valid_before: self.valid_before,
-                nonce: self.nonce,
-            },
-            signature: SignatureBytes::ZERO,
-            purchase: Purchase::Mint { token: self.token, quantity: self.quantity, unit_price: self.unit_price },
+        let same = Self::requested(self.id, request, Stamp { seq: self.requested_seq, recorded_at: self.requested_at });
+        let asked_for = |row: &Self| {
+            let parties = (row.payment_key, row.chain_id, row.asset, row.payer, row.token);
+            let terms = (row.quantity, row.unit_price, row.value, row.nonce, row.valid_after, row.valid_before);
+            (parties, terms)
         };
-        let counts = Counts {
-            submitted: self.payment_attempts,
-            deferred: self.payment_deferrals,
-            mint_submitted: self.mint_attempts,
-            mint_deferred: self.mint_deferrals,
-            mint_parked: self.mint_parkings,
-            reverted: self.payment_reversions,
-            mint_reverted: self.mint_reversions,
-        };
-        let block = BlockRef { number: 0, hash: B256::ZERO };
-        let tx = Submission { signer: Address::ZERO, nonce: 0, tx_hash: B256::ZERO };
-        let proof = PaymentProof { tx_hash: B256::ZERO, block, log_index: 0, paid_by: PaidBy::Paymint };
-        let detail = String::new();
-        let why = Deferral { reason: WaitReason::Unexplained, detail: detail.clone(), retry_at: DateTime::UNIX_EPOCH };
-        let minted = Minted { tx_hash: B256::ZERO, block, to: self.payer, quantity: self.quantity };
-        let ahead = self.ahead.map(|ahead| match ahead {
-            AheadName::Minting => Ahead::Minting(tx.clone()),
-            AheadName::Minted => Ahead::Minted(minted.clone()),
-        });
-        let failure = |detail| {
-            let reason = FailureReason::Expired;
-            PaymentFailure { reason, detail, block, block_time: 0, tx_hash: None }
-        };
-        let stage = match self.stage {
-            StageName::Requested => Stage::Requested,
-            StageName::Deferred => Stage::Deferred(why),
-            StageName::Settling => Stage::Settling(tx),
-            StageName::Reverted => Stage::Reverted(tx),
-            StageName::Failed => Stage::Failed(failure(detail)),
-            StageName::Lost => Stage::Lost(failure(detail), minted),
-            StageName::Paid => Stage::Paid(proof),
-            StageName::Minting => Stage::Minting(proof, tx),
-            StageName::MintDeferred => Stage::MintDeferred(proof, why),
-            StageName::MintParked => Stage::MintParked(proof, Parked { reason: ParkReason::Unexplained, detail }),
-            StageName::Minted => Stage::Minted(proof, minted),
-        };
-        Order { request, counts, stage, ahead }
+        asked_for(self) == asked_for(&same) && request.authorization.to == self.token
     }
 }
 
-const fn is_of_mint(event: &OrderEvent) -> bool {
-    match event {
-        OrderEvent::MintSubmitted(..)
-        | OrderEvent::MintDeferred(..)
-        | OrderEvent::MintParked(..)
-        | OrderEvent::MintConfirmed(_)
-        | OrderEvent::MintReverted(..)
-        | OrderEvent::MintRestored(..) => true,
-        OrderEvent::PaymentRequested(_)
-        | OrderEvent::PaymentSubmitted(..)
-        | OrderEvent::PaymentDeferred(..)
-        | OrderEvent::PaymentConfirmed(_)
-        | OrderEvent::PaymentReverted(..)
-        | OrderEvent::PaymentRestored(..)
-        | OrderEvent::PaymentFailed(_) => false,
-    }
+/// Returns whether the event is a step of the mint.
+fn is_of_mint(event: &OrderEvent) -> bool {
+    matches!(event.leg(), Some((LegName::Mint, _)))
 }
 
-/// Reason, detail and time of the next try, where the stage has them.
-fn waits_for(stage: &Stage) -> (Option<String>, Option<String>, Option<DateTime<Utc>>) {
-    match stage {
-        Stage::Deferred(why) | Stage::MintDeferred(_, why) => {
-            (Some(code(&why.reason)), Some(text(&why.detail)), Some(time(why.retry_at)))
-        }
-        Stage::Failed(failure) | Stage::Lost(failure, _) => {
-            (Some(code(&failure.reason)), Some(text(&failure.detail)), None)
-        }
-        Stage::MintParked(_, why) => (Some(code(&why.reason)), Some(text(&why.detail)), None),
-        Stage::Requested
-        | Stage::Settling(_)
-        | Stage::Reverted(_)
-        | Stage::Paid(_)
-        | Stage::Minting(..)
-        | Stage::Minted(..) => (None, None, None),
-    }
-}
-
-/// A reason's stable code, as in the event.
-fn code(reason: &impl Serialize) -> String {
-    match serde_json::to_value(reason) {
-        Ok(serde_json::Value::String(code)) => code,
-        _ => "unexplained".to_owned(),
-    }
-}
-
-/// Text that Postgres can hold: it refuses NUL, and one event must not stop the projection for ever.
+/// Makes a text that PostgreSQL can hold: it refuses NUL, and one event must not stop the projection permanently.
 pub(crate) fn text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }

@@ -4,12 +4,13 @@ use crate::batch::{MintBatch, mint_batch};
 use crate::connect::Store;
 use crate::error::StoreError;
 use crate::ledger::{seq_from, seq_to};
-use crate::open::ONE_MOMENT;
-use crate::payment::{PaymentView, StageName};
+use crate::open::{ONE_MOMENT, stage_named};
+use crate::payment::PaymentView;
 use crate::position::{READ_MODELS, position};
 use crate::reads::row_from;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
+use domain::Stage;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ pub struct Overview {
     /// When it was read, by the database's clock.
     pub read_at: DateTime<Utc>,
     /// Every stage, with the orders that are in it.
-    pub stages: BTreeMap<StageName, StageTotal>,
+    pub stages: BTreeMap<Stage, StageTotal>,
     /// Everybody who ever ordered.
     pub payers: u64,
     /// Orders that wait to be charged: `requested`, `deferred`, `settling`.
@@ -131,14 +132,14 @@ async fn read(db: &mut PgConnection, seq: u64) -> Result<Overview, sqlx::Error> 
     })
 }
 
-fn stage_total(row: &PgRow) -> Result<(StageName, StageTotal), sqlx::Error> {
+fn stage_total(row: &PgRow) -> Result<(Stage, StageTotal), sqlx::Error> {
     let number = |column| {
         let text: &str = row.try_get(column)?;
         text.parse().map_err(|e: std::num::ParseIntError| sqlx::Error::Decode(e.into()))
     };
     let orders = seq_from(row.try_get("orders")?)?;
     let total = StageTotal { orders, units: number("units")?, value: number("value")? };
-    Ok((StageName::named(row.try_get("stage")?)?, total))
+    Ok((stage_named(row.try_get("stage")?)?, total))
 }
 
 fn waiting(row: &PgRow, payers: &str, since: &str) -> Result<Waiting, sqlx::Error> {

@@ -4,7 +4,7 @@ use crate::connect::Store;
 use crate::error::StoreError;
 use crate::fold::{SetAside, SetAsideKind};
 use crate::ledger::seq_from;
-use crate::payment::{MintView, PaymentView};
+use crate::payment::PaymentView;
 use crate::token::TokenView;
 use alloy_primitives::Address;
 use domain::PaymentId;
@@ -33,19 +33,6 @@ impl Store {
             .fetch_optional(&self.pool)
             .await
             .map_err(StoreError::of("reading a payment"))?;
-        found.as_deref().map(row_from).transpose()
-    }
-
-    /// The mint that payment `id` owes; `None` before it is paid.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn mint(&self, id: PaymentId) -> Result<Option<MintView>, StoreError> {
-        let found: Option<String> = sqlx::query_scalar("SELECT to_json(r)::text FROM mints r WHERE id = $1")
-            .bind(id.0)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(StoreError::of("reading a mint"))?;
         found.as_deref().map(row_from).transpose()
     }
 
@@ -110,7 +97,6 @@ impl Store {
     pub async fn dump_read_models(&self) -> Result<Vec<ReadModelRow>, StoreError> {
         sqlx::query(
             "SELECT 'payments' AS of_table, id::text AS key, to_jsonb(r)::text AS json FROM payment_rows r \
-             UNION ALL SELECT 'mints', id::text, to_jsonb(r)::text FROM mints r \
              UNION ALL SELECT 'set_aside', lpad(seq::text, 20, '0'), to_jsonb(r)::text FROM set_aside r \
              UNION ALL SELECT 'tokens', token, to_jsonb(r)::text FROM token_rows r \
              UNION ALL SELECT 'stage_totals', stage, to_jsonb(r)::text FROM stage_totals r WHERE orders > 0 \

@@ -3,9 +3,10 @@
 
 use crate::error::StoreError;
 use crate::ledger::seq_to;
-use crate::payment::{PaymentView, StageName};
+use crate::payment::PaymentView;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
+use domain::Stage;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ const PACE_S: i64 = 10;
 /// The changes of the counters by a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    stages: BTreeMap<StageName, Moved>,
+    stages: BTreeMap<Stage, Moved>,
     pace: BTreeMap<i64, Pace>,
     /// With the sequence of their first request in the batch.
     payers: BTreeMap<Address, u64>,

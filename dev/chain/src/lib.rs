@@ -62,6 +62,20 @@ impl DevChain {
         Ok(Self { rpc, chain_id: chain_id.to() })
     }
 
+    /// Refuses a node that is no anvil: contracts are deployed and accounts are funded on a development chain only.
+    ///
+    /// # Errors
+    /// `Misconfigured` names `RPC_URL` and what the node calls itself.
+    pub async fn must_be_development(&self) -> Result<(), ChainError> {
+        let version: String = self.rpc.ask("web3_clientVersion", ()).await?;
+        if version.to_lowercase().contains("anvil") {
+            return Ok(());
+        }
+        Err(ChainError::Misconfigured(format!(
+            "RPC_URL: the node calls itself {version:?}. Contracts are deployed on a development chain (anvil) only"
+        )))
+    }
+
     /// The client of the node.
     pub fn rpc(&self) -> &Rpc {
         &self.rpc
@@ -106,11 +120,15 @@ impl DevChain {
         self.deploy(owner, nonce, [TokenFactory::BYTECODE.as_ref(), &arguments].concat().into()).await
     }
 
-    /// Lets `minter` mint every token of `factory`.
+    /// Lets `minter` mint every token of `factory`. Sends nothing if it may already.
     ///
     /// # Errors
     /// `Refused` when `owner` is not the owner.
     pub async fn set_minter(&self, owner: Address, factory: Address, minter: Address) -> Result<(), ChainError> {
+        let may = self.read(factory, TokenFactory::isMinterCall { account: minter }.abi_encode().into()).await?;
+        if TokenFactory::isMinterCall::abi_decode_returns(&may).map_err(|_| null("isMinter"))? {
+            return Ok(());
+        }
         let input = TokenFactory::setMinterCall { account: minter, allowed: true }.abi_encode();
         self.transact(owner, Some(factory), input.into()).await.map(|_| ())
     }
@@ -138,8 +156,10 @@ impl DevChain {
         let predict = TokenFactory::predictTokenCall { paymentKey: payment_key.0, config: config.clone() }.abi_encode();
         let answer = self.read(factory, predict.into()).await?;
         let address = TokenFactory::predictTokenCall::abi_decode_returns(&answer).map_err(|_| null("predictToken"))?;
-        let input = TokenFactory::createTokenCall { paymentKey: payment_key.0, config }.abi_encode();
-        self.transact(owner, Some(factory), input.into()).await?;
+        if self.code(address).await?.is_empty() {
+            let input = TokenFactory::createTokenCall { paymentKey: payment_key.0, config }.abi_encode();
+            self.transact(owner, Some(factory), input.into()).await?;
+        }
         let filter = Filter::new()
             .address(factory)
             .event_signature(TokenFactory::TokenCreated::SIGNATURE_HASH)

@@ -109,17 +109,13 @@ async fn posted_at(client: &mut Child) -> Result<DateTime<Utc>, Fatal> {
 #[allow(clippy::print_stdout)]
 fn print(recorded: &Recorded, posted: DateTime<Utc>) -> Result<bool, Fatal> {
     let Ok(Event::Order(_, event)) = &recorded.event else { return Ok(false) };
-    let hash = match event {
-        OrderEvent::PaymentSubmitted(_, tx) | OrderEvent::MintSubmitted(_, tx) => Some(tx.tx_hash),
-        OrderEvent::PaymentConfirmed(proof) | OrderEvent::PaymentRestored(_, proof) => Some(proof.tx_hash),
-        OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => Some(minted.tx_hash),
-        OrderEvent::PaymentReverted(_, reversal) | OrderEvent::MintReverted(_, reversal) => Some(reversal.tx_hash),
+    match event {
         OrderEvent::PaymentFailed(failure) => return Err(format!("the payment failed: {}", failure.detail).into()),
         OrderEvent::MintParked(_, why) => return Err(format!("the mint is parked: {}", why.detail).into()),
-        OrderEvent::PaymentRequested(_) | OrderEvent::PaymentDeferred(..) | OrderEvent::MintDeferred(..) => None,
-    };
+        _ => {}
+    }
     let elapsed = (recorded.recorded_at - posted).num_milliseconds();
-    let hash = hash.map_or_else(String::new, |hash| hash.to_string());
+    let hash = event.tx_hash().map_or_else(String::new, |hash| hash.to_string());
     println!("  {elapsed:>8}  {:>5}  {:<18}  {hash}", recorded.seq, event.name());
     Ok(matches!(event, OrderEvent::MintConfirmed(_)))
 }

@@ -7,8 +7,6 @@ use crate::shop::Shop;
 use runtime::{CancellationToken, Fatal};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// The API answers within this after its start, or something is wrong.
@@ -142,23 +140,15 @@ fn free_port(wanted: u16) -> Result<u16, Fatal> {
     Ok(listener.local_addr()?.port())
 }
 
-/// Asks `/readyz` until it says 200.
+/// Asks `/readyz` until it answers 200.
 async fn until_ready(api: SocketAddr) -> Result<(), Fatal> {
+    let url = format!("http://{api}/readyz");
     let asked = tokio::time::timeout(READY_TIMEOUT, async {
-        while !is_ready(api).await {
+        while ops::ready(&url).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
     asked
         .await
         .map_err(|_| format!("the API at {api} did not become ready within {} s", READY_TIMEOUT.as_secs()).into())
-}
-
-async fn is_ready(api: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect(api).await else { return false };
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {api}\r\nConnection: close\r\n\r\n");
-    let mut answer = [0_u8; 12];
-    stream.write_all(request.as_bytes()).await.is_ok()
-        && stream.read_exact(&mut answer).await.is_ok()
-        && answer.ends_with(b"200")
 }

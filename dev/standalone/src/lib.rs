@@ -14,4 +14,4 @@ pub mod users;
 
 pub use installation::{Installation, Options};
 pub use servers::{ServerOptions, Servers};
-pub use shop::Shop;
+pub use shop::{Places, Shop};

@@ -1,14 +1,15 @@
-//! Opens the shop: migrations, the ledger's definitions, the contracts, a token to sell. Every step may be repeated.
+//! Opens the shop: migrations, the ledger's definitions, the contracts, and a demo token. Every step may be repeated.
 
 use crate::accounts::{MINTERS, OWNER, PAYER};
 use crate::servers::Servers;
 use crate::users;
 use alloy_primitives::{Address, B256};
+use chain::ChainError;
 use dev_chain::{BASE_SEPOLIA_USDC, DevChain, NewToken};
 use domain::{Event, PaymentKey, TokenEvent, TokenTerms, Usdc};
 use ledger::{AppendError, Expected, Ledger, LedgerConfig, NewEvent};
-use runtime::Fatal;
-use store::{CONNECTIONS, Store};
+use ops::Setup;
+use runtime::{ConfigError, Env, Fatal, Variable};
 
 /// CloudEvents source of what is written here.
 const SOURCE: &str = "/paymint/standalone";
@@ -29,41 +30,123 @@ pub struct Shop {
     pub token: TokenTerms,
 }
 
-impl Shop {
-    /// Migrates, provisions, deploys, registers; says each step through `progress`.
+/// Where the servers of a shop are.
+#[derive(Clone)]
+pub struct Places {
+    /// The tables and the ledger's definitions.
+    pub setup: Setup,
+    /// The monitor of NATS.
+    pub nats_monitor_url: String,
+    /// JSON-RPC of the development chain.
+    pub rpc_url: String,
+    /// The EIP-155 id that the chain must have, if one is expected.
+    pub chain_id: Option<u64>,
+    /// The address that the settlement contract must have, if one is expected.
+    pub settlement: Option<Address>,
+}
+
+impl Places {
+    /// Reads `NATS_URL`, `NATS_MONITOR_URL`, `DATABASE_URL`, `DATABASE_SCHEMA`, `RPC_URL`, and, if they are set,
+    /// `CHAIN_ID` and `SETTLEMENT_ADDRESS` to compare them with the chain.
     ///
     /// # Errors
-    /// The first step that fails. Running it again goes on where it stopped.
-    pub async fn open(servers: &Servers, mut progress: impl FnMut(&str)) -> Result<Self, Fatal> {
-        progress("migrating the database");
-        let store = Store::connect(&servers.postgres.url(), CONNECTIONS).await?;
-        store.migrate().await?;
-        store.close().await;
-        progress("provisioning the ledger from nats/");
-        ledger::provision(&users::url(&servers.nats, users::OPS)).await?;
-        let chain = DevChain::connect(&servers.anvil.rpc_url()).await?;
+    /// Names the variable and its shape.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            setup: Setup::from_env(env)?,
+            nats_monitor_url: env.get(&Variable::required(
+                "NATS_MONITOR_URL",
+                "http://127.0.0.1:8222",
+                "The monitor of NATS, which tells whether an acknowledgement is durable.",
+            ))?,
+            rpc_url: env.get(&Variable::required(
+                "RPC_URL",
+                "http://127.0.0.1:8545",
+                "JSON-RPC of the development chain.",
+            ))?,
+            chain_id: env.find(&Variable::optional("CHAIN_ID", "84532", "The EIP-155 id that the chain must have."))?,
+            settlement: env.find(&Variable::optional(
+                "SETTLEMENT_ADDRESS",
+                "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+                "The address that the settlement contract must have.",
+            ))?,
+        })
+    }
+
+    fn of(servers: &Servers) -> Self {
+        let nats_url = users::url(&servers.nats, users::OPS);
+        Self {
+            setup: Setup { nats_url, database_url: servers.postgres.url(), database_schema: None },
+            nats_monitor_url: servers.nats.monitor_url(),
+            rpc_url: servers.anvil.rpc_url(),
+            chain_id: None,
+            settlement: None,
+        }
+    }
+}
+
+impl Shop {
+    /// Opens the shop on servers that this process supervises.
+    ///
+    /// # Errors
+    /// Those of [`Shop::open_at`].
+    pub async fn open(servers: &Servers, progress: impl FnMut(&str)) -> Result<Self, Fatal> {
+        Self::open_at(&Places::of(servers), progress).await
+    }
+
+    /// Migrates, provisions, deploys and registers, and tells each step through `progress`. Running it again changes
+    /// nothing: what exists stays.
+    ///
+    /// # Errors
+    /// The first step that fails, with the variable that names the server. Running it again continues there.
+    pub async fn open_at(places: &Places, mut progress: impl FnMut(&str)) -> Result<Self, Fatal> {
+        let chain = named_chain(DevChain::connect(&places.rpc_url).await)?;
+        named_chain(chain.must_be_development().await)?;
+        if let Some(wanted) = places.chain_id.filter(|wanted| *wanted != chain.chain_id()) {
+            return Err(format!("CHAIN_ID is {wanted}, and the chain at RPC_URL is {}", chain.chain_id()).into());
+        }
+        places.setup.apply(&mut progress).await?;
         progress("deploying the contracts");
         let asset = BASE_SEPOLIA_USDC;
-        chain.etch_usdc(asset).await?;
-        let settlement = chain.settlement(OWNER, 0, asset).await?;
-        let factory = chain.factory(OWNER, 1, asset).await?;
-        for minter in MINTERS {
-            chain.set_minter(OWNER, factory, minter).await?;
+        let (settlement, factory) = named_chain(deploy(&chain, asset).await)?;
+        if let Some(wanted) = places.settlement.filter(|wanted| *wanted != settlement) {
+            return Err(format!("SETTLEMENT_ADDRESS is {wanted}, and the contract is at {settlement}").into());
         }
         progress("creating the demo token, 0.01 USDC a unit");
-        let token = chain.create_token(OWNER, factory, asset, PaymentKey(B256::ZERO), demo_token()).await?;
-        let ledger = Ledger::connect(&Self::ledger(servers), SOURCE).await?;
-        register(&ledger, &token).await?;
-        if chain.usdc_balance(asset, PAYER).await?.is_zero() {
-            chain.fund_usdc(OWNER, asset, PAYER, PLAY_MONEY).await?;
+        let token = chain.create_token(OWNER, factory, asset, PaymentKey(B256::ZERO), demo_token()).await;
+        let token = named_chain(token)?;
+        let url = places.setup.nats_url.clone();
+        let ledger = LedgerConfig { url, monitor_url: places.nats_monitor_url.clone() };
+        register(&Ledger::connect(&ledger, SOURCE).await?, &token).await?;
+        if named_chain(chain.usdc_balance(asset, PAYER).await)?.is_zero() {
+            named_chain(chain.fund_usdc(OWNER, asset, PAYER, PLAY_MONEY).await)?;
         }
         Ok(Self { asset, settlement, factory, token })
     }
 
-    /// Where the ledger is, for ops.
+    /// Returns where the ledger is, for the user `ops`.
     pub fn ledger(servers: &Servers) -> LedgerConfig {
         LedgerConfig { url: users::url(&servers.nats, users::OPS), monitor_url: servers.nats.monitor_url() }
     }
+}
+
+/// Deploys the contracts that are missing and appoints the minters. Returns settlement and factory.
+async fn deploy(chain: &DevChain, asset: Address) -> Result<(Address, Address), ChainError> {
+    chain.etch_usdc(asset).await?;
+    let settlement = chain.settlement(OWNER, 0, asset).await?;
+    let factory = chain.factory(OWNER, 1, asset).await?;
+    for minter in MINTERS {
+        chain.set_minter(OWNER, factory, minter).await?;
+    }
+    Ok((settlement, factory))
+}
+
+/// The error of the chain with `RPC_URL` in front, unless its text begins with it.
+fn named_chain<T>(result: Result<T, ChainError>) -> Result<T, Fatal> {
+    result.map_err(|error| {
+        let text = error.to_string();
+        if text.starts_with("RPC_URL") { text.into() } else { format!("RPC_URL: {text}").into() }
+    })
 }
 
 /// Writes the token into the catalogue, once.

@@ -3,7 +3,7 @@
 use neighbours::{Nats, NatsOptions, NeighbourError};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Error, Read, Write};
+use std::io::{Error, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -62,7 +62,7 @@ fn passwords(kept: &Path) -> Result<BTreeMap<String, String>, Error> {
     let before = passwords.len();
     for (_, variable) in USERS {
         if !passwords.contains_key(variable) {
-            passwords.insert(variable.to_owned(), random()?);
+            passwords.insert(variable.to_owned(), random());
         }
     }
     if passwords.len() > before {
@@ -87,10 +87,8 @@ fn read(kept: &Path) -> BTreeMap<String, String> {
 }
 
 /// 128 bits. Begins with a letter: nats-server reads what looks like a number as a number.
-fn random() -> Result<String, Error> {
-    let mut bytes = [0_u8; 16];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().fold(String::from("p"), |text, byte| format!("{text}{byte:02x}")))
+fn random() -> String {
+    format!("p{:032x}", rand::random::<u128>())
 }
 
 fn files(action: &'static str, path: &Path) -> impl FnOnce(Error) -> NeighbourError {

@@ -78,7 +78,7 @@ fn fold_order(state: &mut Option<(PaymentId, Order)>, id: PaymentId, event: &Ord
     }
     let before = state.take().map(|(_, order)| order);
     let Ok(Some(order)) = order::evolve(before, event) else { return };
-    assert!(!order.stage.name().is_empty());
+    assert!(!order.stage().name().is_empty());
     let _ = order.is_carried_by(event);
     for command in commands(&order) {
         if let Ok(Some(decided)) = order::decide(Some(&order), command) {

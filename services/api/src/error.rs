@@ -53,7 +53,7 @@ pub(crate) enum Problem {
     BodyTooLarge,
     /// The body did not arrive in time.
     BodyTooSlow,
-    /// The body is compressed (B15).
+    /// The body is compressed.
     BodyEncoded,
     /// `quantity` is missing or no whole number from 1 on.
     QuantityInvalid,
@@ -107,7 +107,7 @@ struct Document<'a> {
 }
 
 impl Problem {
-    /// What to say to a payment that is not taken: the offer again, or what is wrong with the header.
+    /// The answer to a refused payment: the offer again, or the defect of the header.
     pub(crate) fn of_payment(rejection: Rejection, offer: &Offer) -> Self {
         match rejection.http_status() {
             402 => Self::PaymentRequired(rejection, Box::new(offer.clone())),

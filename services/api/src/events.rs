@@ -27,7 +27,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
-/// What the stream is of. One of the first three, or none.
+/// The filter of the stream: one of the first three, or none.
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
@@ -49,11 +49,11 @@ pub(crate) struct Filter {
 /// Where a client stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resume {
-    /// It comes for the first time.
+    /// The client comes for the first time.
     Nothing,
-    /// It has everything up to here.
+    /// The client has everything up to this sequence.
     UpTo(u64),
-    /// It says something that is no sequence of this ledger (B49).
+    /// The client sent a text that is no sequence of this ledger.
     Unknown,
 }
 
@@ -132,7 +132,7 @@ async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Resume, permit: Permit) 
     Ok(respond(feed, permit))
 }
 
-/// What was missed, if it is still known, and what comes.
+/// A stream of missed events, if they are still kept, and of new ones.
 fn of_many(api: &Api, topic: Topic, seen: Resume, permit: Permit) -> Result<Response, Problem> {
     let now = api.follower.hub.last();
     let after = if let Resume::UpTo(seq) = seen { seq } else { now };

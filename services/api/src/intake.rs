@@ -45,9 +45,9 @@ pub(crate) enum IntakeError {
     OrderUnreadable(PaymentId),
 }
 
-/// What the ledger knows of a payment. `unbound` are its keys that name no order yet.
+/// The ledger's knowledge of a payment. `unbound`: its keys that name no order yet.
 enum Known {
-    /// It is this order: it has the same authorization, or one of its keys names the same purchase.
+    /// This order: it has the same authorization, or one of its keys names the same purchase.
     This { id: PaymentId, unbound: Vec<IdempotencyKey> },
     /// Its authorization or one of its keys belongs to another order.
     Other(IntakeError),

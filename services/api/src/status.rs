@@ -10,11 +10,11 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use domain::event::PaidBy;
-use domain::{PaymentId, PaymentKey, Quantity, Usdc};
-use live::QueuePosition;
+use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
+use live::{MintStatus, PaymentStatus, QueuePosition};
 use serde::Serialize;
 use std::sync::Arc;
-use store::{MintStatus, PaymentStatus, PaymentView, StageName};
+use store::PaymentView;
 use utoipa::ToSchema;
 use x402::{Settlement, Version, settlement_header};
 
@@ -28,7 +28,7 @@ struct PaymentAnswer {
     status: PaymentStatus,
     /// The fine state, up to `minted`.
     #[schema(value_type = schemas::State)]
-    state: StageName,
+    state: Stage,
     #[schema(value_type = Option<schemas::Reason>)]
     reason: Option<String>,
     detail: Option<String>,
@@ -67,11 +67,11 @@ struct PaymentAnswer {
     paid_at: Option<DateTime<Utc>>,
     minted_at: Option<DateTime<Utc>>,
     updated_at: DateTime<Utc>,
-    /// Of the last event that this reflects: the `id:` of the event stream.
+    /// Sequence of the last event that this reflects: the `id:` of the event stream.
     sequence: u64,
 }
 
-/// What a completed payment has led to.
+/// The result of a completed payment.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PaymentResult {
@@ -94,12 +94,12 @@ struct QueueAnswer {
     #[schema(value_type = schemas::MintStatus)]
     status: MintStatus,
     #[schema(value_type = schemas::State)]
-    state: StageName,
+    state: Stage,
     #[schema(value_type = Option<schemas::Reason>)]
     reason: Option<String>,
     detail: Option<String>,
     retry_at: Option<DateTime<Utc>>,
-    /// As of the payment.
+    /// Position of the payment.
     queue_position: Option<u32>,
     estimated_wait_seconds: Option<u32>,
     #[schema(value_type = schemas::Address)]
@@ -120,15 +120,16 @@ struct QueueAnswer {
 
 impl PaymentAnswer {
     fn of(view: PaymentView, place: Option<QueuePosition>) -> Self {
-        let failed = view.status == PaymentStatus::Failed;
-        let result = (view.status == PaymentStatus::Completed).then_some(PaymentResult {
+        let status = PaymentStatus::at(view.stage);
+        let failed = status == PaymentStatus::Failed;
+        let result = (status == PaymentStatus::Completed).then_some(PaymentResult {
             queue_ids: [view.id],
             token_address: view.token,
             mint_tx_hash: view.mint_tx_hash,
         });
         Self {
             payment_queue_id: view.id,
-            status: view.status,
+            status,
             state: view.stage,
             reason: view.reason,
             detail: view.detail,
@@ -147,7 +148,7 @@ impl PaymentAnswer {
             block_number: if failed { view.failed_block_number } else { view.settle_block_number },
             paid_by: view.paid_by,
             result,
-            mint_status: view.stage.mint_status(),
+            mint_status: MintStatus::at(view.stage),
             mint_tx_hash: view.mint_tx_hash,
             created_at: view.requested_at,
             paid_at: view.paid_at,
@@ -163,7 +164,7 @@ impl QueueAnswer {
         Self {
             id: view.id,
             payment_queue_id: view.id,
-            status: view.stage.queue_status(),
+            status: MintStatus::of_order(view.stage),
             state: view.stage,
             reason: view.reason,
             detail: view.detail,
@@ -206,7 +207,7 @@ pub(crate) async fn payment(
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
     let place = api.follower.position(view.id);
-    let settled = view.settle_tx_hash.filter(|_| view.status == PaymentStatus::Completed);
+    let settled = view.settle_tx_hash.filter(|_| PaymentStatus::at(view.stage) == PaymentStatus::Completed);
     let payer = view.payer;
     let mut response = json_response(StatusCode::OK, &PaymentAnswer::of(view, place), "application/json");
     if let Some(transaction) = settled {

@@ -2,10 +2,10 @@
 
 use crate::Undecided;
 use crate::heads::Heads;
-use chain::{Address, B256, Chain, Included, Inclusion};
+use chain::{B256, Chain, Included, Inclusion};
 use domain::event::OpenTx;
-use domain::order::{Ahead, Command};
-use domain::{Order, OrderEvent, PaymentId};
+use domain::order::Command;
+use domain::{LaneId, Order, OrderEvent, PaymentId};
 use ledger::{Ledger, LedgerError, Loaded};
 use runtime::SharedSettings;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) struct Verdict {
 
 /// A transaction, deep enough, and who signed it.
 pub(crate) struct Mined<'a> {
-    pub signer: Address,
+    pub signer: LaneId,
     pub tx: &'a OpenTx,
     pub included: &'a Included,
 }
@@ -69,10 +69,11 @@ impl Desk {
 
 /// A payment that can never be charged, and whose mint stands: the loss that the exposure cap bounds (P1b).
 pub(crate) fn alarm_if_lost(id: PaymentId, order: Option<&Order>, event: &OrderEvent) {
-    if let (OrderEvent::PaymentFailed(failure), Some(Order { ahead: Some(Ahead::Minted(minted)), request, .. })) =
-        (event, order)
+    if let OrderEvent::PaymentFailed(failure) = event
+        && let Some(order) = order
+        && let Some(minted) = order.mint.done()
     {
-        let (value, mint) = (request.authorization.value, minted.tx_hash);
+        let (value, mint) = (order.request.authorization.value, minted.tx_hash);
         tracing::error!(payment = %id, %value, %mint, why = failure.detail, "LOST: minted, and can never be charged");
     }
 }

@@ -47,7 +47,7 @@ async fn command(
         return Ok(Some(minted(mined.tx.tx_hash, mined.included.block)));
     }
     // The others say why it was skipped here, which matters only while it waits for this very nonce.
-    if !order.minting().is_some_and(|to| to.is_for(mined.signer, mined.tx.nonce)) {
+    if !order.mint.submission().is_some_and(|to| to.is_for(mined.signer.signer, mined.tx.nonce)) {
         return Ok(None);
     }
     let park = |reason, detail: &str| Some(Command::ParkMint(Parked { reason, detail: detail.to_owned() }));
@@ -70,7 +70,7 @@ async fn command(
 
 fn again(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason, tries_max: u32) -> Option<Command> {
     let detail = format!("skipped by {} in block {}", mined.tx.tx_hash, mined.included.block.number);
-    if order.counts.mint_deferred >= tries_max {
+    if order.mint.counts().deferred >= tries_max {
         return Some(Command::ParkMint(Parked { reason: ParkReason::Unexplained, detail }));
     }
     Some(Command::DeferMint(Deferral { reason, detail, retry_at: Utc::now() + desk.retry() }))

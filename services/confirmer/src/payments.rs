@@ -4,9 +4,9 @@ use crate::Undecided;
 use crate::desk::{Desk, Mined, Verdict};
 use chain::{Evidence, Head, SettleResult};
 use chrono::Utc;
+use domain::Order;
 use domain::event::{Deferral, FailureReason, PaidBy, PaymentFailure, PaymentProof, WaitReason};
-use domain::order::{Ahead, Command};
-use domain::{Order, Stage};
+use domain::order::Command;
 use ledger::Loaded;
 
 /// One verdict per item that this transaction says something of.
@@ -58,7 +58,7 @@ async fn paid(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) ->
 
 /// The call failed: being front-run means paid, a dead authorization means failed, anything else is tried again.
 async fn refused(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) -> Result<Option<Command>, Undecided> {
-    if !order.stage.is_unpaid() {
+    if !order.is_unpaid() {
         return Ok(None);
     }
     match judge(desk, order, confirmed).await? {
@@ -79,7 +79,7 @@ fn retry(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> O
 
 /// Whether the order waits for this transaction.
 fn is_here(mined: &Mined<'_>, order: &Order) -> bool {
-    matches!(&order.stage, Stage::Settling(to) | Stage::Reverted(to) if to.is_for(mined.signer, mined.tx.nonce))
+    order.payment.submission().is_some_and(|to| to.is_for(mined.signer.signer, mined.tx.nonce))
 }
 
 /// What the chain says of an unpaid order: paid, dead, to be waited for, or nothing (none).
@@ -106,7 +106,7 @@ pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result
     if death(order, &evidence, last).is_some()
         && let Some(proven) = death(order, &desk.chain.evidence(auth, last).await?, last)
         // Whether it is failed or lost, the transaction of its mint says first.
-        && !matches!(order.ahead, Some(Ahead::Minting(_)))
+        && order.mint.submission().is_none()
     {
         return Ok(Some(Command::Fail(proven)));
     }
@@ -119,7 +119,7 @@ pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result
 
 /// Says why the order waits. One that waits already says so itself, and the sender's tries keep its reason true.
 fn wait(desk: &Desk, order: &Order, reason: WaitReason, detail: String) -> Option<Command> {
-    let waits = matches!(order.stage, Stage::Deferred(_));
+    let waits = order.payment.deferral().is_some();
     (!waits).then(|| Command::Defer(Deferral { reason, detail, retry_at: Utc::now() + desk.retry() }))
 }
 
@@ -133,8 +133,8 @@ fn death(order: &Order, evidence: &Evidence, at: Head) -> Option<PaymentFailure>
         Evidence::UsedElsewhere { tx_hash, block } if block.number <= at.block.number => {
             (FailureReason::UsedElsewhere, "the nonce paid for another transfer", Some(*tx_hash))
         }
-        Evidence::Unused if at.time >= order.request.authorization.valid_before => match &order.stage {
-            Stage::Deferred(why) if why.reason == WaitReason::Unfunded => {
+        Evidence::Unused if at.time >= order.request.authorization.valid_before => match order.payment.deferral() {
+            Some(why) if why.reason == WaitReason::Unfunded => {
                 (FailureReason::UnfundedUntilExpired, "the payer had no funds until the window closed", None)
             }
             _ => (FailureReason::Expired, "the window closed before the payment could be settled", None),

@@ -2,11 +2,11 @@
 
 use crate::desk::{Desk, Mined, Verdict, alarm_if_lost, answer};
 use crate::{Undecided, mints, payments, watch};
-use chain::{Address, Included, Inclusion};
+use chain::{Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
 use domain::order::decide;
-use domain::{Event, OpsEvent, SignerEvent};
+use domain::{Event, LaneId, OpsEvent, SignerEvent};
 use ledger::{Delivery, Expected, Inbox, NewEvent, Nonce, PROGRESS_INTERVAL, Recorded};
 use runtime::{CancellationToken, Fatal, failpoint};
 use std::sync::Arc;
@@ -89,7 +89,7 @@ async fn hold(mut desk: Desk, inbox: Inbox, delivery: Delivery, stop: Cancellati
 
 impl Desk {
     /// Decides every item of `tx`, or nothing. Called twice, the second time finds it written.
-    async fn decide(&self, signer: Address, tx: &OpenTx, message: &Recorded) -> Result<(), Undecided> {
+    async fn decide(&self, signer: LaneId, tx: &OpenTx, message: &Recorded) -> Result<(), Undecided> {
         let attempts = match self.ledger.nonce(signer, tx.nonce).await? {
             Nonce::Ended => return Ok(()),
             Nonce::Open(replacements) => [vec![tx.clone()], replacements].concat(),
@@ -100,7 +100,7 @@ impl Desk {
     /// The same of all that was signed for one nonce, in order, and `again` after the reversal of that number.
     pub(crate) async fn conclude(
         &self,
-        signer: Address,
+        signer: LaneId,
         attempts: &[OpenTx],
         message: &Recorded,
         again: Option<u32>,

@@ -6,10 +6,10 @@
 
 use crate::Undecided;
 use crate::desk::{Desk, answer};
-use chain::{Address, B256, Chain, Head};
+use chain::{B256, Chain, Head};
 use domain::event::{OpenTx, Purpose, Reversal, Settled};
 use domain::order::{Command, decide};
-use domain::{BlockRef, Event, SignerEvent};
+use domain::{BlockRef, Event, LaneId, SignerEvent};
 use ledger::{Delivery, Expected, Inbox, NewEvent, Recorded};
 use runtime::{CancellationToken, Fatal};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -47,7 +47,7 @@ struct Watch {
     desk: Desk,
     view: View,
     /// Nonces by the block that used them, whose message was looked at.
-    watched: BTreeMap<(u64, B256), BTreeSet<(Address, u64)>>,
+    watched: BTreeMap<(u64, B256), BTreeSet<(LaneId, u64)>>,
 }
 
 /// The chain that leads to one head.
@@ -128,7 +128,7 @@ impl Watch {
     }
 
     /// False: not yet, look again at the next head. Another instance may have been faster.
-    async fn is_taken_back(&self, signer: Address, nonce: u64, block: BlockRef) -> Result<bool, Undecided> {
+    async fn is_taken_back(&self, signer: LaneId, nonce: u64, block: BlockRef) -> Result<bool, Undecided> {
         let ends = self.desk.ledger.ends_of(signer, nonce).await?;
         match ends.last() {
             Some(SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) if settled.block == block => {
@@ -161,7 +161,7 @@ impl Watch {
         }
     }
 
-    async fn look(&mut self, signer: Address, settled: &Settled, message: &Recorded) -> Result<Look, Undecided> {
+    async fn look(&mut self, signer: LaneId, settled: &Settled, message: &Recorded) -> Result<Look, Undecided> {
         let (key, nonce) = ((settled.block.number, settled.block.hash), (signer, settled.nonce));
         let stands = self.view.stands(&self.desk.chain, settled.block).await?;
         let is_final = self.view.finalized.is_some_and(|finalized| settled.block.number <= finalized);
@@ -206,15 +206,20 @@ impl Watch {
 
     /// Takes back what counted on `settled`, once another block is N deep in its place: the nonce and every order that
     /// it confirmed, in one append.
-    async fn take_back(&self, signer: Address, settled: &Settled, ends: &[SignerEvent]) -> Result<(), Undecided> {
+    async fn take_back(&self, signer: LaneId, settled: &Settled, ends: &[SignerEvent]) -> Result<(), Undecided> {
         let head = self.view.head;
         let confirmations = self.desk.chain.config().confirmations;
         if settled.block.number.saturating_add(confirmations - 1) > head.block.number {
             return Err(Undecided::NotDeepYet);
         }
         let tx = self.signed(signer, settled.nonce).await?;
-        let reversal =
-            Reversal { signer, nonce: settled.nonce, tx_hash: settled.tx_hash, block: settled.block, head: head.block };
+        let reversal = Reversal {
+            signer: signer.signer,
+            nonce: settled.nonce,
+            tx_hash: settled.tx_hash,
+            block: settled.block,
+            head: head.block,
+        };
         let before = ends.iter().filter(|end| matches!(end, SignerEvent::Reverted(..))).count();
         let n = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);
         let event = Event::Signer(signer, SignerEvent::Reverted(n, reversal.clone()));
@@ -252,7 +257,7 @@ impl Watch {
         Ok(())
     }
 
-    async fn signed(&self, signer: Address, nonce: u64) -> Result<OpenTx, Undecided> {
+    async fn signed(&self, signer: LaneId, nonce: u64) -> Result<OpenTx, Undecided> {
         let signed = self.desk.ledger.signed(signer, &[nonce]).await?;
         signed.into_iter().next().ok_or_else(|| Undecided::Corrupt(format!("nonce {nonce} was used and never signed")))
     }

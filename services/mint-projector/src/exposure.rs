@@ -6,9 +6,9 @@
 //! Lanes of this process never exceed the cap together. Of another process a batch may be missed that it signs in the
 //! same milliseconds.
 
-use chain::{Address, Chain};
+use chain::Chain;
 use domain::event::{OpenTx, Purpose};
-use domain::{BlockRef, Order, PaymentId, SignerEvent, Stage, Usdc};
+use domain::{BlockRef, LaneId, Order, PaymentId, SignerEvent, Usdc};
 use lanes::{Item, LaneError};
 use ledger::{Ledger, LedgerError, Loaded};
 use runtime::{Health, SharedSettings};
@@ -34,9 +34,7 @@ pub struct Exposure {
 #[derive(Default)]
 struct State {
     /// Of each mint lane, the first nonce that was not read.
-    lanes: HashMap<Address, u64>,
-    /// Claims are read up to here.
-    claims: u64,
+    lanes: HashMap<LaneId, u64>,
     exposed: HashMap<PaymentId, Exposed>,
     finalized: u64,
     waiting: bool,
@@ -85,7 +83,7 @@ impl Exposure {
         let (max, mut total) = (self.max(), state.total());
         let (mut fitting, mut taken, mut waiting) = (Vec::with_capacity(items.len()), Vec::new(), 0_usize);
         for item in items {
-            let Some(proof) = item.order.stage.proof() else { continue };
+            let Some(proof) = item.order.payment.done() else { continue };
             let value = item.order.request.authorization.value;
             let is_free = proof.block.number <= state.finalized || state.exposed.contains_key(&item.id);
             let with_it = u128::from(value.0).saturating_add(total);
@@ -143,11 +141,10 @@ impl Exposure {
     /// Reads what was signed since the last look, by whomever, and leaves out what has become final.
     async fn catch_up(&self, state: &mut State) -> Result<(), LaneError> {
         let finalized = self.chain.finalized().await?.number;
-        for (lane, claim, seq) in self.ledger.claims_from(state.claims + 1).await.map_err(transient)? {
-            state.claims = state.claims.max(seq);
-            if claim.purpose == Purpose::Mint && !state.lanes.contains_key(&lane) {
-                let next = self.read_back(state, lane, claim.next_nonce, finalized).await?;
-                state.lanes.insert(lane, next.unwrap_or(claim.next_nonce));
+        for (lane, first) in self.ledger.lanes(Purpose::Mint).await.map_err(transient)? {
+            if !state.lanes.contains_key(&lane) {
+                let next = self.read_back(state, lane, first, finalized).await?;
+                state.lanes.insert(lane, next);
             }
         }
         for (lane, next) in state.lanes.clone() {
@@ -161,32 +158,36 @@ impl Exposure {
         Ok(())
     }
 
-    /// Everything that the lane signed for from `next` on; answers with the nonce after it. There are gaps where somebody
-    /// else used the key.
-    async fn read_on(&self, state: &mut State, lane: Address, mut next: u64) -> Result<u64, LaneError> {
-        let latest = self.ledger.last_signed(lane).await.map_err(transient)?;
-        while latest.is_some_and(|latest| latest >= next) {
-            let after = next.saturating_add(NONCES_AT_ONCE);
-            let nonces: Vec<u64> = (next..after).collect();
-            let signed = self.ledger.signed(lane, &nonces).await.map_err(transient)?;
+    /// Reads everything that the lane signed for from `next` on, and returns the nonce after it. Nonces that somebody else
+    /// used are left behind by one event, under the first of them.
+    async fn read_on(&self, state: &mut State, lane: LaneId, mut next: u64) -> Result<u64, LaneError> {
+        loop {
+            let nonces: Vec<u64> = (next..next.saturating_add(NONCES_AT_ONCE)).collect();
+            let mut signed = Vec::new();
+            let begins = self.ledger.begins(lane, &nonces).await.map_err(transient)?;
+            let before = next;
+            for begin in begins {
+                match begin {
+                    SignerEvent::Signed(tx) => {
+                        next = next.max(tx.nonce.saturating_add(1));
+                        signed.push(tx);
+                    }
+                    SignerEvent::Lost(lost) if lost.nonce == next => next = lost.account_nonce,
+                    _ => {}
+                }
+            }
             self.add(state, &signed).await?;
-            // What is signed meanwhile is behind the latest, or read twice.
-            next = latest.map_or(after, |latest| after.min(latest.saturating_add(1)));
+            if next == before {
+                return Ok(next);
+            }
         }
-        Ok(next)
     }
 
-    /// The lane's transactions from the latest back to the first that is used in a final block; answers with the nonce
-    /// after the latest. Nonces are used in order, so whatever was paid for before that one is final.
-    async fn read_back(
-        &self,
-        state: &mut State,
-        lane: Address,
-        first: u64,
-        finalized: u64,
-    ) -> Result<Option<u64>, LaneError> {
-        let Some(latest) = self.ledger.last_signed(lane).await.map_err(transient)? else { return Ok(None) };
-        for nonce in (first..=latest).rev() {
+    /// Reads the lane's transactions from the latest back to the first that is used in a final block, or back to `first`,
+    /// and returns the nonce after the latest. Nonces are used in order, so whatever was paid for before that one is final.
+    async fn read_back(&self, state: &mut State, lane: LaneId, first: u64, finalized: u64) -> Result<u64, LaneError> {
+        let next = self.ledger.next_to_sign(lane).await.map_err(transient)?.unwrap_or(first);
+        for nonce in (first..next).rev() {
             let ends = self.ledger.ends_of(lane, nonce).await.map_err(transient)?;
             let used = match ends.last() {
                 Some(SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) => Some(settled.block),
@@ -199,7 +200,7 @@ impl Exposure {
             let signed = self.ledger.signed(lane, &[nonce]).await.map_err(transient)?;
             self.add(state, &signed).await?;
         }
-        Ok(Some(latest.saturating_add(1)))
+        Ok(next)
     }
 
     async fn add(&self, state: &mut State, signed: &[OpenTx]) -> Result<(), LaneError> {
@@ -242,7 +243,7 @@ impl Exposure {
         }
         for (id, order) in self.orders(&moved).await? {
             // What is lost is lost: it is no longer at risk.
-            if matches!(order.stage, Stage::Lost(..) | Stage::Failed(_)) {
+            if order.payment.failure().is_some() {
                 state.exposed.remove(&id);
             } else {
                 state.exposed.insert(id, Exposed::of(&order));
@@ -284,7 +285,7 @@ impl Exposed {
     fn of(order: &Order) -> Self {
         Self {
             value: order.request.authorization.value,
-            block: order.stage.proof().map(|proof| proof.block),
+            block: order.payment.done().map(|proof| proof.block),
             signed: true,
         }
     }

@@ -9,7 +9,7 @@ use chrono::Utc;
 use domain::event::Purpose;
 use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
 use domain::order::Command;
-use domain::{Order, PaymentId, Purchase, Stage, TokenTerms};
+use domain::{Order, PaymentId, Purchase, TokenTerms};
 use lanes::{Item, LaneError, NEIGHBOUR_PAUSE, SignerLane, Terms, Work};
 use ledger::{Delivery, Ledger, Loaded, hand_back, keep};
 use runtime::failpoint;
@@ -224,7 +224,7 @@ impl Worker {
         let mut receipts = Receipts::default();
         let mut paid = Vec::with_capacity(owed.len());
         for item in owed {
-            let Some(proof) = item.order.stage.proof() else { continue };
+            let Some(proof) = item.order.payment.done() else { continue };
             match receipts.verify(&self.station.chain, &item.order.request, proof, terms).await? {
                 Verdict::Paid => paid.push(item),
                 Verdict::NotSeen => tracing::warn!(payment = %item.id, "the node does not show the payment now"),
@@ -275,7 +275,7 @@ fn owed(deliveries: &[Delivery], mut loaded: HashMap<PaymentId, Loaded<Order>>) 
     let mut owed = Vec::with_capacity(deliveries.len());
     for (id, event) in deliveries.iter().filter_map(Delivery::order) {
         let Some(item) = loaded.remove(&id).and_then(|order| Item::of(id, order)) else { continue };
-        let due = !matches!(&item.order.stage, Stage::MintDeferred(_, why) if why.retry_at > Utc::now());
+        let due = item.order.mint.deferral().is_none_or(|why| why.retry_at <= Utc::now());
         if item.order.is_carried_by(event) && due {
             owed.push(item);
         }

@@ -2,9 +2,13 @@
 //!
 //! It connects as the user `ops` of `nats/server.conf`, which no service does. It holds no key of the chain.
 
+mod ready;
 mod refill;
+mod setup;
 
+pub use ready::ready;
 pub use refill::{NotRefilled, Refilled, refill};
+pub use setup::Setup;
 
 use domain::event::Resumed;
 use ledger::{Ledger, LedgerConfig};

@@ -2,12 +2,8 @@
 
 use clap::{Args, Parser, Subcommand};
 use ledger::{Ledger, LedgerConfig};
-use ops::{Refilled, refill, resume};
-use runtime::{Env, Fatal, Variable};
-use store::Store;
-
-/// Database connections: one command does one thing at a time.
-const CONNECTIONS: u32 = 2;
+use ops::{Refilled, Setup, ready, refill, resume};
+use runtime::{Env, Fatal};
 
 #[derive(Parser)]
 #[command(name = "ops", version, about = "Operates Paymint; where the neighbours are is read from the environment")]
@@ -18,6 +14,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Migrates the database at DATABASE_URL and provisions the ledger at NATS_URL. Running it again changes nothing.
+    Setup,
+    /// Asks a health address such as http://127.0.0.1:8101/readyz. The exit code is 0 if the answer is 200.
+    Ready {
+        /// The address to ask.
+        url: String,
+    },
     /// Fills the empty NATS server at NATS_URL with the copy of the ledger in DATABASE_URL. All services must be stopped.
     Refill(Old),
     /// Ends a stop of the payouts, after an operator has looked.
@@ -47,10 +50,12 @@ async fn main() -> Result<(), Fatal> {
     let arguments = Arguments::parse();
     runtime::telemetry();
     let env = Env::process();
-    let config = LedgerConfig::from_env(&env)?;
     match arguments.verb {
+        Verb::Setup => Setup::from_env(&env)?.apply(say).await?,
+        Verb::Ready { url } => ready(&url).await?,
         Verb::Refill(old) => {
-            let store = open_store(&env).await?;
+            let config = LedgerConfig::from_env(&env)?;
+            let store = Setup::from_env(&env)?.open_store().await?;
             let old = match (old.old_nats_url, old.old_nats_monitor_url) {
                 (Some(url), Some(monitor_url)) => {
                     Some(Ledger::connect(&LedgerConfig { url, monitor_url }, ops::SOURCE).await?)
@@ -59,28 +64,12 @@ async fn main() -> Result<(), Fatal> {
             };
             tell(&refill(&config, &store, old.as_ref()).await?);
         }
-        Verb::Resume { by, detail } => match resume(&config, &by, &detail).await? {
+        Verb::Resume { by, detail } => match resume(&LedgerConfig::from_env(&env)?, &by, &detail).await? {
             Some(n) => say(&format!("ops.stopped.{n} is ended: payouts go on within two seconds")),
             None => say("the ledger has no stop; a service that is still stopped has found damage itself: restart it"),
         },
     }
     Ok(())
-}
-
-async fn open_store(env: &Env) -> Result<Store, Fatal> {
-    let (url, schema) = (
-        Variable::required(
-            "DATABASE_URL",
-            "postgres://user:password@127.0.0.1:5432/paymint",
-            "Database with the second copy of the ledger.",
-        ),
-        Variable::optional("DATABASE_SCHEMA", "read_v2", "Schema of the copy. Without it: the search path of the URL."),
-    );
-    let url: String = env.get(&url.secret())?;
-    Ok(match env.find::<String>(&schema)? {
-        Some(schema) => Store::connect_schema(&url, &schema, CONNECTIONS).await?,
-        None => Store::connect(&url, CONNECTIONS).await?,
-    })
 }
 
 fn tell(refilled: &Refilled) {

@@ -7,7 +7,7 @@ use chrono::Utc;
 use domain::event::Purpose;
 use domain::event::{Deferral, WaitReason};
 use domain::order::Command;
-use domain::{Order, OrderEvent, PaymentId, Purchase, Stage};
+use domain::{Order, OrderEvent, PaymentId, Purchase};
 use lanes::{Item, LaneError, NEIGHBOUR_PAUSE, SignerLane, Terms, Work};
 use ledger::{ConnectError, Delivery, Inbox, Ledger, Loaded, hand_back, keep};
 use runtime::failpoint;
@@ -166,7 +166,7 @@ impl Worker {
         if !item.order.is_carried_by(event) {
             return Ok(Next::Done);
         }
-        if let Stage::Deferred(why) = &item.order.stage
+        if let Some(why) = item.order.payment.deferral()
             && let Ok(wait) = (why.retry_at - Utc::now()).to_std()
         {
             return Ok(Next::Later(wait.min(RETRY_MAX)));
@@ -208,8 +208,8 @@ impl Worker {
 
     /// Not now, with the reason where everybody sees it. The same reason twice is written once.
     async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), LaneError> {
-        let retry_at =
-            Utc::now() + backoff(self.station.config.settings.now().payment_retry, item.order.counts.deferred);
+        let retry_at = Utc::now()
+            + backoff(self.station.config.settings.now().payment_retry, item.order.payment.counts().deferred);
         item.record(&self.station.ledger, Command::Defer(Deferral { reason, detail, retry_at })).await
     }
 }

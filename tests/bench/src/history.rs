@@ -114,11 +114,11 @@ impl History {
                 };
                 self.orders.entry(*id).or_default()[step].get_or_insert(recorded.recorded_at);
             }
-            Event::Signer(signer, SignerEvent::Signed(tx)) => {
-                self.signed.insert((*signer, tx.nonce), (tx.purpose, tx.items.len()));
+            Event::Signer(lane, SignerEvent::Signed(tx)) => {
+                self.signed.insert((lane.signer, tx.nonce), (tx.purpose, tx.items.len()));
             }
-            Event::Signer(signer, SignerEvent::Settled(settled)) => {
-                let signed = self.signed.get(&(*signer, settled.nonce)).copied();
+            Event::Signer(lane, SignerEvent::Settled(settled)) => {
+                let signed = self.signed.get(&(lane.signer, settled.nonce)).copied();
                 let (purpose, items) = signed.ok_or("a settled transaction that nobody signed")?;
                 let batches = match purpose {
                     Purpose::Settle => &mut self.settle,

@@ -1,5 +1,7 @@
-//! What happens to an order: the payment and what it owes.
+//! The events of an order: the payment, and the debt that it pays for.
 
+use super::legs::order_events;
+use super::table::{EventData, code};
 use crate::ids::BlockRef;
 use crate::money::Quantity;
 use crate::request::PaymentRequest;
@@ -7,35 +9,106 @@ use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What happens to an order. What repeats carries its number, from 1.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OrderEvent {
-    /// Accepted: answered with 202.
-    PaymentRequested(Box<PaymentRequest>),
-    /// Signed into a settlement transaction; broadcast after this is written.
-    PaymentSubmitted(u32, Submission),
-    /// Would fail now, may succeed later: waits, visibly, with its reason.
-    PaymentDeferred(u32, Deferral),
-    /// The transfer is N blocks deep.
-    PaymentConfirmed(PaymentProof),
-    /// The block that was counted on is no longer in the chain: open again, and nothing is minted for it.
-    PaymentReverted(u32, Reversal),
-    /// The transfer is N blocks deep again, perhaps elsewhere. The number is that of the reversal.
-    PaymentRestored(u32, PaymentProof),
-    /// Can never be charged, by proof at a final block: never taken back.
-    PaymentFailed(PaymentFailure),
-    /// Signed into a mint transaction.
-    MintSubmitted(u32, Submission),
-    /// Skipped on chain for a reason that may pass.
-    MintDeferred(u32, Deferral),
-    /// Waits for a person.
-    MintParked(u32, Parked),
-    /// The units are N blocks deep.
-    MintConfirmed(Minted),
-    /// The block that held the units is no longer in the chain: their transaction is open again.
-    MintReverted(u32, Reversal),
-    /// The units are N blocks deep again. The number is that of the reversal.
-    MintRestored(u32, Minted),
+order_events! {
+    /// An event of an order: the request, then the steps of its legs. A new leg adds its rows here.
+    pub enum OrderEvent {
+        request {
+            /// Accepted: answered with 202.
+            PaymentRequested (Box<PaymentRequest>) = "payment.requested",
+        }
+        Payment(PaymentProof) {
+            /// Signed into a settlement transaction; broadcast after this is written.
+            PaymentSubmitted #n (Submission) = "payment.submitted" => Submitted,
+            /// Would fail now, may succeed later: waits, visibly, with its reason.
+            PaymentDeferred #n (Deferral) = "payment.deferred" => Deferred,
+            /// The transfer is N blocks deep.
+            PaymentConfirmed (PaymentProof) = "payment.confirmed" => Confirmed,
+            /// The block that was counted on is no longer in the chain: open again, and nothing is minted for it.
+            PaymentReverted #n (Reversal) = "payment.reverted" => Reverted,
+            /// The transfer is N blocks deep again, perhaps elsewhere. The number is that of the reversal.
+            PaymentRestored #n (PaymentProof) = "payment.restored" => Restored,
+            /// Can never be charged, by proof at a final block: never taken back.
+            PaymentFailed (PaymentFailure) = "payment.failed" => Failed,
+        }
+        Mint(Minted) {
+            /// Signed into a mint transaction.
+            MintSubmitted #n (Submission) = "mint.submitted" => Submitted,
+            /// Skipped on chain for a reason that may pass.
+            MintDeferred #n (Deferral) = "mint.deferred" => Deferred,
+            /// Waits for a person.
+            MintParked #n (Parked) = "mint.parked" => Parked,
+            /// The units are N blocks deep.
+            MintConfirmed (Minted) = "mint.confirmed" => Confirmed,
+            /// The block that held the units is no longer in the chain: their transaction is open again.
+            MintReverted #n (Reversal) = "mint.reverted" => Reverted,
+            /// The units are N blocks deep again. The number is that of the reversal.
+            MintRestored #n (Minted) = "mint.restored" => Restored,
+        }
+    }
+}
+
+impl EventData for PaymentRequest {}
+
+impl EventData for Submission {
+    fn tx_hash(&self) -> Option<B256> {
+        Some(self.tx_hash)
+    }
+}
+
+impl EventData for Reversal {
+    fn tx_hash(&self) -> Option<B256> {
+        Some(self.tx_hash)
+    }
+}
+
+impl EventData for Deferral {
+    fn reason(&self) -> Option<String> {
+        code(&self.reason)
+    }
+
+    fn detail(&self) -> Option<&str> {
+        Some(&self.detail)
+    }
+
+    fn retry_at(&self) -> Option<DateTime<Utc>> {
+        Some(self.retry_at)
+    }
+}
+
+impl EventData for Parked {
+    fn reason(&self) -> Option<String> {
+        code(&self.reason)
+    }
+
+    fn detail(&self) -> Option<&str> {
+        Some(&self.detail)
+    }
+}
+
+impl EventData for PaymentProof {
+    fn tx_hash(&self) -> Option<B256> {
+        Some(self.tx_hash)
+    }
+}
+
+impl EventData for PaymentFailure {
+    fn reason(&self) -> Option<String> {
+        code(&self.reason)
+    }
+
+    fn detail(&self) -> Option<&str> {
+        Some(&self.detail)
+    }
+
+    fn tx_hash(&self) -> Option<B256> {
+        self.tx_hash
+    }
+}
+
+impl EventData for Minted {
+    fn tx_hash(&self) -> Option<B256> {
+        Some(self.tx_hash)
+    }
 }
 
 /// Where a payment or a mint was sent: a transaction that is in its signer's stream.
@@ -74,7 +147,7 @@ impl Reversal {
 }
 
 impl Submission {
-    /// Whether it is this nonce of this lane: whichever of the transactions that were signed for it.
+    /// Returns `true` if it is this nonce of this lane, whichever of its transactions was signed for it.
     pub fn is_for(&self, signer: Address, nonce: u64) -> bool {
         (self.signer, self.nonce) == (signer, nonce)
     }
@@ -112,13 +185,13 @@ pub enum WaitReason {
 pub struct Deferral {
     /// Why.
     pub reason: WaitReason,
-    /// What the chain said, at most 200 characters.
+    /// The chain's answer, at most 200 characters.
     pub detail: String,
     /// Not before this time.
     pub retry_at: DateTime<Utc>,
 }
 
-/// Who sent the transaction that charged the payer. Being front-run means *paid* (D10).
+/// Sender of the transaction that charged the payer. An authorization that somebody else submits first is paid as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaidBy {
@@ -128,8 +201,9 @@ pub enum PaidBy {
     ThirdParty,
 }
 
-/// Proof of payment (D9): `AuthorizationUsed(from, nonce)` at `log_index`, `Transfer(from, to, value)` right after it,
-/// both emitted by the asset, in a block that is deep enough.
+/// Proof of payment: `AuthorizationUsed(from, nonce)` at `log_index`, and `Transfer(from, to, value)` as the next log,
+/// both of the asset, in a block that is deep enough. The state of the nonce is no proof, because a cancellation sets
+/// it as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PaymentProof {
@@ -139,7 +213,7 @@ pub struct PaymentProof {
     pub block: BlockRef,
     /// Index of the `AuthorizationUsed` log in the block.
     pub log_index: u64,
-    /// Who sent it.
+    /// The sender.
     pub paid_by: PaidBy,
 }
 
@@ -149,7 +223,7 @@ pub struct PaymentProof {
 pub enum FailureReason {
     /// The block is past `validBefore` and the nonce is unused there.
     Expired,
-    /// The same, and the payer had no funds whenever it was tried.
+    /// Expired, and the payer had no funds at any try.
     UnfundedUntilExpired,
     /// The payer cancelled it: `AuthorizationCanceled`.
     Cancelled,

@@ -26,13 +26,26 @@ pub enum SignerEvent {
 }
 
 /// What a lane's transactions do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// `Settlement.settleBatch`.
     Settle,
     /// `MintToken.batchMint`.
     Mint,
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 2] = [Self::Settle, Self::Mint];
+
+    /// The word for it in subjects and leases.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Settle => "settle",
+            Self::Mint => "mint",
+        }
+    }
 }
 
 /// A signed transaction: the only bytes that are ever broadcast for its nonce.

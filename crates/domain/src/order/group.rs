@@ -1,4 +1,5 @@
-//! Who is minted together: a batch that fails as a whole is divided until what spoils it stands alone.
+//! Groups of orders that are minted together: a batch that fails as a whole is divided until the failing item stands
+//! alone.
 
 use super::Order;
 
@@ -17,7 +18,7 @@ pub struct MintGroup {
 impl Order {
     /// The group in which this order's mint is tried next.
     pub fn mint_group(&self) -> MintGroup {
-        let depth = self.counts.mint_deferred.min(DEPTH_MAX);
+        let depth = self.mint.counts().deferred.min(DEPTH_MAX);
         let mut first = [0; 8];
         first.copy_from_slice(&self.request.payment_key.0[..8]);
         let bits = u64::from_be_bytes(first).checked_shr(u64::BITS - depth).unwrap_or(0);
@@ -30,7 +31,7 @@ impl Order {
 mod tests {
     use crate::PaymentKey;
     use crate::examples;
-    use crate::order::{Counts, Order, Stage};
+    use crate::order::{Counts, LegProgress, LegState, Order};
     use alloy_primitives::B256;
     use std::collections::BTreeSet;
 
@@ -39,8 +40,10 @@ mod tests {
         let mut key = B256::with_last_byte(7);
         key[0] = first;
         request.payment_key = PaymentKey(key);
-        let counts = Counts { mint_deferred, ..Counts::default() };
-        Order { request, counts, stage: Stage::Requested, ahead: None }
+        let mut order = Order::requested(request);
+        let counts = Counts { deferred: mint_deferred, ..Counts::default() };
+        order.mint.follow(LegProgress { state: LegState::Owed, counts }, None);
+        order
     }
 
     #[test]

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::event::ParkReason;
-use crate::examples;
+use crate::event::{ParkReason, WaitReason};
+use crate::{BlockRef, examples};
+use alloy_primitives::B256;
 
 /// Every stage, reached by events that [`decide`] writes.
 fn stages() -> Vec<Option<Order>> {
@@ -38,7 +39,7 @@ fn paid() -> Command {
     Command::Confirm(examples::own_proof())
 }
 
-/// What [`paid`] counts on is gone.
+/// The reversal of the block on which [`paid`] counts.
 fn revert() -> Command {
     Command::Revert(examples::reversal(7))
 }
@@ -47,13 +48,15 @@ fn revert_mint() -> Command {
     Command::RevertMint(examples::reversal(8))
 }
 
-/// The stage, and what of its mint went ahead.
+/// The stage, and how far a mint is that went ahead of its payment.
 fn row(order: Option<&Order>) -> String {
-    let ahead = order.and_then(|order| order.ahead.as_ref()).map(|ahead| match ahead {
-        Ahead::Minting(_) => ", minting",
-        Ahead::Minted(_) => ", minted",
-    });
-    format!("{}{}", order.map_or("(none)", |order| order.stage.name()), ahead.unwrap_or_default())
+    let Some(order) = order else { return "(none)".to_owned() };
+    let ahead = match (order.is_unpaid(), order.mint.state()) {
+        (true, LegState::Submitted | LegState::Reverted) => ", minting",
+        (true, LegState::Done) => ", minted",
+        _ => "",
+    };
+    format!("{}{ahead}", order.stage().name())
 }
 
 /// News that was not said before: other submissions, other reasons.
@@ -88,7 +91,7 @@ fn step(order: Option<Order>, command: Command) -> (Option<Order>, Result<Option
     }
 }
 
-/// The table of docs/ARCHITECTURE.md: a row a stage, a column a command.
+/// The table in `table.txt`: one row per stage, one column per command.
 #[test]
 fn every_stage_answers_every_command_as_the_table_says() {
     let mut table = String::from(
@@ -121,7 +124,8 @@ fn what_is_said_twice_is_written_once() {
             if let Ok(Some(_)) = first {
                 let (again, second) = step(after.clone(), command.clone());
                 // A mint that goes ahead is deferred or parked once: then it is owed, and nothing waits for the reason.
-                let owed = after.as_ref().is_some_and(|after| after.stage.is_unpaid() && after.ahead.is_none());
+                let owed =
+                    after.as_ref().is_some_and(|after| after.is_unpaid() && after.mint.state() == LegState::Owed);
                 let once = matches!(command, Command::DeferMint(_) | Command::ParkMint(_)) && owed;
                 assert!(second == Ok(None) || (once && second.is_err()), "{} in {}", command.name(), row(Some(&order)));
                 assert_eq!(again, after);
@@ -133,11 +137,11 @@ fn what_is_said_twice_is_written_once() {
 #[test]
 fn an_order_is_never_both_paid_and_failed() {
     for order in stages().into_iter().flatten() {
-        let failed = matches!(order.stage, Stage::Failed(_) | Stage::Lost(..));
+        let failed = matches!(order.stage(), Stage::Failed | Stage::Lost);
         let confirm = step(Some(order.clone()), Command::Confirm(examples::proof())).1;
         let fail = step(Some(order.clone()), Command::Fail(examples::failure())).1;
         assert!(!(failed && matches!(confirm, Ok(Some(_)))));
-        assert!(!(order.stage.proof().is_some() && matches!(fail, Ok(Some(_)))));
+        assert!(!(order.payment.done().is_some() && matches!(fail, Ok(Some(_)))));
     }
 }
 
@@ -192,7 +196,7 @@ fn b63_a_number_out_of_turn_is_an_impossible_past() {
             fitted += usize::from(next.is_some());
             for n in [0, 1, 2, 3, 7, u32::MAX - 1, u32::MAX] {
                 let fits = evolve(Some(order.clone()), &event(n)).is_ok();
-                assert_eq!(fits, Some(n) == next, "{} {n} after {}", event(n).name(), order.stage.name());
+                assert_eq!(fits, Some(n) == next, "{} {n} after {}", event(n).name(), order.stage().name());
             }
         }
     }
@@ -215,29 +219,14 @@ fn f40_whatever_falls_out_of_the_chain_an_order_is_minted_only_while_it_is_paid(
             let Ok(Some(event)) = answer else { continue };
             let now = after.as_ref().unwrap();
             let mut written: Vec<String> = written.clone();
-            let name = match &event {
-                OrderEvent::PaymentSubmitted(n, _)
-                | OrderEvent::PaymentDeferred(n, _)
-                | OrderEvent::PaymentReverted(n, _)
-                | OrderEvent::PaymentRestored(n, _)
-                | OrderEvent::MintSubmitted(n, _)
-                | OrderEvent::MintDeferred(n, _)
-                | OrderEvent::MintParked(n, _)
-                | OrderEvent::MintReverted(n, _)
-                | OrderEvent::MintRestored(n, _) => format!("{}.{n}", event.name()),
-                OrderEvent::PaymentRequested(_)
-                | OrderEvent::PaymentConfirmed(_)
-                | OrderEvent::PaymentFailed(_)
-                | OrderEvent::MintConfirmed(_) => event.name().to_owned(),
-            };
+            let name = event.number().map_or(event.name().to_owned(), |n| format!("{}.{n}", event.name()));
             assert!(!written.contains(&name), "{name} twice: {written:?}");
             written.push(name);
             if matches!(event, OrderEvent::MintSubmitted(..)) {
-                assert!(known.stage.proof().is_some() && known.minted().is_none(), "{written:?}");
+                assert!(known.payment.done().is_some() && known.mint.done().is_none(), "{written:?}");
             }
-            if known.minted().is_some() && !matches!(event, OrderEvent::MintReverted(..)) {
-                let lost = matches!(now.stage, Stage::Lost(..));
-                assert!(now.minted() == known.minted() || lost, "{written:?}");
+            if known.mint.done().is_some() && !matches!(event, OrderEvent::MintReverted(..)) {
+                assert_eq!(now.mint.done(), known.mint.done(), "{written:?}");
             }
             if depth < 8 {
                 walk.push((after, written, depth + 1));
@@ -253,15 +242,48 @@ fn f40_a_payment_that_comes_back_finds_its_mint_as_it_left_it() {
         |commands: Vec<Command>| commands.into_iter().fold(None, |order, command| step(order, command).0).unwrap();
     let submitted = Command::SubmitMint(examples::submission(8));
     let back = after(vec![request(), paid(), submitted.clone(), revert(), paid()]);
-    assert!(matches!(&back.stage, Stage::Minting(proof, tx) if proof == &examples::own_proof() && tx.nonce == 8));
+    assert_eq!((back.stage(), back.payment.done()), (Stage::Minting, Some(&examples::own_proof())));
+    assert_eq!(back.mint.submission().map(|tx| tx.nonce), Some(8));
     let skipped = vec![request(), paid(), submitted, revert(), Command::DeferMint(examples::deferral()), paid()];
     let back = after(skipped);
-    assert!(matches!(back.stage, Stage::Paid(_)), "owed again");
+    assert_eq!(back.stage(), Stage::Paid, "owed again");
     assert!(back.is_carried_by(&OrderEvent::PaymentRestored(1, examples::own_proof())));
     assert!(!back.is_carried_by(&OrderEvent::PaymentConfirmed(examples::own_proof())));
     let minted = vec![request(), paid(), Command::ConfirmMint(examples::own_mint()), revert(), revert_mint(), paid()];
     let back = after(minted);
-    assert!(matches!(&back.stage, Stage::Minting(_, tx) if tx.nonce == 8), "its transaction is open again");
+    assert_eq!(back.mint.submission().map(|tx| tx.nonce), Some(8), "its transaction is open again");
     let (_, again) = step(Some(back), Command::ConfirmMint(examples::own_mint()));
     assert!(matches!(again, Ok(Some(OrderEvent::MintRestored(1, _)))));
+}
+
+/// A third leg needs its evidence and nothing else: the steps, their numbers and their order are those of every leg.
+#[test]
+fn a_further_leg_works_without_a_line_of_its_own() {
+    #[derive(Clone, Debug, PartialEq)]
+    struct Refund(BlockRef);
+    impl InBlock for Refund {
+        fn place(&self) -> (B256, BlockRef) {
+            (examples::submission(7).tx_hash, self.0)
+        }
+    }
+    let done = Refund(examples::reversal(7).block);
+    let mut leg = Leg::<Refund>::default();
+    for (wish, state) in [
+        (Wish::Submit(examples::submission(7)), LegState::Submitted),
+        (Wish::Defer(examples::deferral()), LegState::Deferred),
+        (Wish::Submit(examples::submission(7)), LegState::Submitted),
+        (Wish::Confirm(done.clone()), LegState::Done),
+        (Wish::Revert(examples::reversal(7)), LegState::Reverted),
+        (Wish::Confirm(done.clone()), LegState::Done),
+    ] {
+        let step = leg.decide(wish.clone()).unwrap().unwrap();
+        let after = leg.progress().after(step.name(), step.number()).unwrap();
+        assert_eq!((after.state, leg.progress().after(step.name(), Some(9))), (state, None), "{wish:?}");
+        leg.follow(after, Some(step));
+        let said_again = leg.decide(wish);
+        assert_eq!(said_again, Ok(None));
+    }
+    assert_eq!(leg.counts(), Counts { submitted: 2, deferred: 1, parked: 0, reverted: 1 });
+    assert_eq!(leg.decide(Wish::Park(examples::parked())), Err(LegRefusal::OutOfOrder));
+    assert_eq!(leg.decide(Wish::Fail(examples::failure())), Err(LegRefusal::Contradiction));
 }

@@ -5,6 +5,7 @@ mod common;
 mod direct;
 mod follow;
 mod integrity;
+mod lanes;
 mod lease;
 mod permissions;
 mod vitals;

@@ -1,7 +1,7 @@
 //! S19: every user of `nats/server.conf` can do its work, and nothing else. What a user writes is [`crate::common::WRITES`];
 //! everything beside that is tried with a stolen password.
 
-use crate::common::{House, WRITES, moved, name, new, written_by};
+use crate::common::{House, WRITES, moved, name, new, of_mint_lane, written_by};
 use async_nats::{Client, HeaderMap};
 use domain::{Event, OpsEvent, examples};
 use futures_util::StreamExt;
@@ -165,7 +165,7 @@ fn not_for(user: &str) -> Vec<String> {
     let acks = CONSUMERS.iter().filter(|consumer| **consumer != user);
     let acks: Vec<String> = acks.map(|consumer| format!("$JS.ACK.{STREAM}.{consumer}.1.1.1.1.0")).collect();
     let in_both = |request: &String| [format!("$JS.API.{request}"), format!("LEDGER.API.{request}")];
-    let elsewhere = ["$SYS.REQ.SERVER.PING", "_INBOX_ops.x", "_INBOX.x", "tokens.x.registered", "anything"];
+    let elsewhere = ["$SYS.REQ.SERVER.PING", "_INBOX_ops.x", "_INBOX.x", "tokens.00.x.registered", "anything"];
     requests.iter().flat_map(in_both).chain(acks).chain(elsewhere.map(str::to_owned)).collect()
 }
 
@@ -187,6 +187,11 @@ async fn s19_f12_nobody_does_anothers_work_or_administers() {
         let mut subjects = not_for(user);
         let others = examples::all().into_iter().filter(|event| !writes.contains(&name(event).as_str()));
         subjects.extend(others.map(|event| subject(&moved(event, 0xaa))));
+        // Whoever works lanes works those of one purpose. Only the confirmer writes for both.
+        let of_the_other = |event: Event| if user == "payment-sender" { of_mint_lane(event) } else { event };
+        let lanes = examples::all().into_iter().filter(|event| matches!(event, Event::Signer(..)));
+        let foreign = lanes.filter(|event| writes.contains(&name(event).as_str()) && user != "confirmer");
+        subjects.extend(foreign.map(|event| subject(&moved(of_the_other(event), 0xab))));
         assert_eq!(not_refused(&thief, &mut refusals, &subjects).await, BTreeSet::new(), "{user} may publish");
 
         let listen = [">", "orders.>", "_INBOX.>", "_INBOX_ops.>", "$JS.EVENT.>", "$JS.API.>", "LEDGER.API.>", "_R_.>"];

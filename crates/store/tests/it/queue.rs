@@ -4,12 +4,10 @@ use crate::common::{Database, at, begin, database, entries, entry, minted_order,
 use alloy_primitives::{Address, B256};
 use chrono::Utc;
 use domain::event::{OpenTx, OrderEvent, Purpose, Reversal, Settled, SignerEvent};
-use domain::{Event, PaymentId, PaymentKey, PaymentRequest, examples};
+use domain::{Event, PaymentId, PaymentKey, PaymentRequest, Stage, examples};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
-use store::{
-    BatchStatus, CONNECTIONS, Entry, PaymentView, READ_MODELS, StageName, StageTotal, Stamp, Store, StoreError, project,
-};
+use store::{BatchStatus, CONNECTIONS, Entry, PaymentView, READ_MODELS, StageTotal, Stamp, Store, StoreError, project};
 
 /// 60 orders, each stopped at another step, interleaved.
 fn half_done() -> Vec<Entry> {
@@ -77,8 +75,8 @@ fn rows(story: &[Entry]) -> BTreeMap<PaymentId, PaymentView> {
 }
 
 /// Open orders after these events, by the sequence of the request.
-fn folded(story: &[Entry]) -> Vec<(u64, PaymentId, StageName, Option<u64>)> {
-    let open = rows(story).into_values().filter(|row| !matches!(row.stage, StageName::Failed | StageName::Minted));
+fn folded(story: &[Entry]) -> Vec<(u64, PaymentId, Stage, Option<u64>)> {
+    let open = rows(story).into_values().filter(|row| !matches!(row.stage, Stage::Failed | Stage::Minted));
     let mut open: Vec<_> = open.map(|row| (row.requested_seq, row.id, row.stage, row.paid_seq)).collect();
     open.sort_unstable_by_key(|row| row.0);
     open
@@ -149,7 +147,7 @@ async fn counts_equal_a_fold_of_the_events() {
     story.pop();
     let rows = rows(&story);
 
-    let mut stages: BTreeMap<_, _> = StageName::ALL.map(|stage| (stage, StageTotal::default())).into();
+    let mut stages: BTreeMap<_, _> = Stage::ALL.map(|stage| (stage, StageTotal::default())).into();
     for row in rows.values() {
         let total = stages.get_mut(&row.stage).unwrap();
         total.orders += 1;
@@ -157,12 +155,12 @@ async fn counts_equal_a_fold_of_the_events() {
         total.value += u128::from(row.value.0);
     }
     assert_eq!((overview.seq, overview.stages), (position.seq, stages));
-    let waiting = |stages: &[StageName]| {
+    let waiting = |stages: &[Stage]| {
         let rows: Vec<_> = rows.values().filter(|row| stages.contains(&row.stage)).collect();
         let payers: BTreeSet<_> = rows.iter().map(|row| row.payer).collect();
         (u64::try_from(payers.len()).unwrap(), rows.iter().map(|row| row.requested_at).min())
     };
-    use StageName::{Deferred, MintDeferred, Paid, Requested, Settling};
+    use Stage::{Deferred, MintDeferred, Paid, Requested, Settling};
     assert_eq!((overview.unpaid.payers, overview.unpaid.oldest), waiting(&[Requested, Deferred, Settling]));
     let unminted = waiting(&[Requested, Deferred, Settling, Paid, MintDeferred]);
     assert_eq!((overview.unminted.payers, overview.unminted.oldest), unminted);
@@ -206,13 +204,13 @@ async fn rates_are_those_of_the_last_minutes() {
 fn signed(purpose: Purpose, nonce: u64, items: u8) -> Event {
     let items = (0..items).map(|n| request(n).id()).collect();
     let tx = OpenTx { purpose, target: examples::TOKEN, items, ..examples::open_tx(nonce) };
-    Event::Signer(examples::SIGNER, SignerEvent::Signed(tx))
+    Event::Signer(examples::LANE, SignerEvent::Signed(tx))
 }
 
 fn settled(nonce: u64, change: impl FnOnce(&mut Settled)) -> Event {
     let mut settled = examples::settled(nonce);
     change(&mut settled);
-    Event::Signer(examples::SIGNER, SignerEvent::Settled(settled))
+    Event::Signer(examples::LANE, SignerEvent::Settled(settled))
 }
 
 #[tokio::test]
@@ -227,7 +225,7 @@ async fn a_mint_transaction_is_shown_from_its_signature_to_its_block() {
         settled(11, |settled| settled.block.number = u64::MAX),
         settled(12, |settled| settled.succeeded = false),
         settled(9, |settled| settled.tx_hash = B256::repeat_byte(9)),
-        Event::Signer(examples::SIGNER, SignerEvent::Lost(examples::lost(8))),
+        Event::Signer(examples::LANE, SignerEvent::Lost(examples::lost(8))),
     ]);
     let story = entries(1, events);
     let middle = database.store.apply(&story[..15], &start).await.unwrap();
@@ -265,7 +263,7 @@ async fn a10_f40_a_mint_transaction_whose_block_is_gone_is_the_same_row_event_by
     let mined = B256::repeat_byte(9);
     let gone = |nonce| {
         let reversal = Reversal { tx_hash: mined, ..examples::reversal(nonce) };
-        Event::Signer(examples::SIGNER, SignerEvent::Reverted(1, reversal))
+        Event::Signer(examples::LANE, SignerEvent::Reverted(1, reversal))
     };
     let story = entries(
         1,
@@ -276,7 +274,7 @@ async fn a10_f40_a_mint_transaction_whose_block_is_gone_is_the_same_row_event_by
             settled(2, |settled| settled.tx_hash = mined),
             gone(1),
             gone(2),
-            Event::Signer(examples::SIGNER, SignerEvent::Lost(examples::lost(2))),
+            Event::Signer(examples::LANE, SignerEvent::Lost(examples::lost(2))),
         ],
     );
     let mut position = begin(&database.store).await;
@@ -325,7 +323,7 @@ SELECT (json_populate_record(p, json_build_object(
     'id', gen_random_uuid(), 'requested_seq', n, 'last_seq', 100000,
     'payer', CASE WHEN n % 40 = 0 THEN '\x1111111111111111111111111111111111111111' ELSE p.payer::text END))).*
 FROM payments p, generate_series(1000, 10999) n;
-UPDATE payments SET stage = 'minting', minted_at = NULL, mint_signer = payer, mint_nonce = 1
+UPDATE payments SET stage = 'minting', mint_state = 'submitted', minted_at = NULL, mint_signer = payer, mint_nonce = 1
 WHERE requested_seq % 100 = 0;
 INSERT INTO payers SELECT decode(md5(n::text) || '00000000', 'hex'), n, n FROM generate_series(2, 9999) n;
 INSERT INTO pace SELECT to_timestamp(n * 10), 0, 0, 0, 0 FROM generate_series(1, 9999) n;

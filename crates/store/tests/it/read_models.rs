@@ -2,11 +2,9 @@
 
 use crate::common::{at, begin, database, entries, entry, minted_order, order, registered, request};
 use domain::event::{Deferral, FailureReason, OrderEvent, PaidBy, PaymentFailure, PaymentProof};
-use domain::{Event, PaymentId, examples};
-use store::{
-    CONNECTIONS, Entry, MintStatus, MintView, PaymentStatus, PaymentView, READ_MODELS, StageName, Stamp, Store,
-    project_history,
-};
+use domain::order::LegState as L;
+use domain::{Event, PaymentId, Stage, examples};
+use store::{CONNECTIONS, Entry, PaymentView, READ_MODELS, Stamp, Store, project_history};
 
 /// Three orders in every condition, interleaved.
 fn busy_ledger() -> Vec<Entry> {
@@ -83,38 +81,36 @@ fn endings() -> Vec<Vec<OrderEvent>> {
 }
 
 #[tokio::test]
-async fn every_stage_has_its_row_and_its_public_status() {
-    use {MintStatus as M, PaymentStatus as P, StageName as S};
+async fn every_stage_has_its_row_and_the_states_of_its_legs() {
+    use Stage as S;
     let database = database().await;
     let start = begin(&database.store).await;
     database.store.apply(&busy_ledger(), &start).await.unwrap();
     let expected = [
-        (S::Requested, P::Pending, None, None),
-        (S::Deferred, P::Pending, None, Some("unfunded")),
-        (S::Settling, P::Sent, None, None),
-        (S::Failed, P::Failed, None, Some("expired")),
-        (S::Paid, P::Completed, Some(M::Pending), None),
-        (S::MintDeferred, P::Completed, Some(M::Pending), Some("unfunded")),
-        (S::MintParked, P::Completed, Some(M::Failed), Some("over_cap")),
-        (S::Minted, P::Completed, Some(M::Completed), None),
-        (S::Failed, P::Failed, None, Some("expired")),
-        (S::Reverted, P::Pending, None, None),
-        (S::Paid, P::Completed, Some(M::Pending), None),
-        (S::Reverted, P::Pending, None, None),
-        (S::Minting, P::Completed, Some(M::Processing), None),
-        (S::Minted, P::Completed, Some(M::Completed), None),
-        (S::Lost, P::Failed, None, Some("expired")),
-        (S::Deferred, P::Pending, None, Some("unfunded")),
+        (S::Requested, L::Owed, L::Owed, None),
+        (S::Deferred, L::Deferred, L::Owed, Some("unfunded")),
+        (S::Settling, L::Submitted, L::Owed, None),
+        (S::Failed, L::Failed, L::Owed, Some("expired")),
+        (S::Paid, L::Done, L::Owed, None),
+        (S::MintDeferred, L::Done, L::Deferred, Some("unfunded")),
+        (S::MintParked, L::Done, L::Parked, Some("over_cap")),
+        (S::Minted, L::Done, L::Done, None),
+        (S::Failed, L::Failed, L::Owed, Some("expired")),
+        (S::Reverted, L::Reverted, L::Owed, None),
+        (S::Paid, L::Done, L::Owed, None),
+        (S::Reverted, L::Reverted, L::Owed, None),
+        (S::Minting, L::Done, L::Reverted, None),
+        (S::Minted, L::Done, L::Done, None),
+        (S::Lost, L::Failed, L::Done, Some("expired")),
+        (S::Deferred, L::Deferred, L::Done, Some("unfunded")),
     ];
-    for (n, (stage, status, mint, reason)) in expected.into_iter().enumerate() {
+    for (n, (stage, paid, minted, reason)) in expected.into_iter().enumerate() {
         let id = request(u8::try_from(100 + n).unwrap()).id();
         let payment = database.store.payment(id).await.unwrap().unwrap();
-        assert_eq!((payment.stage, payment.status, payment.reason.as_deref()), (stage, status, reason), "{n}");
+        assert_eq!((payment.stage, payment.reason.as_deref()), (stage, reason), "{n}");
+        assert_eq!((payment.payment_state, payment.mint_state), (paid, minted), "{n}");
         let waits = matches!(stage, S::Deferred | S::MintDeferred);
         assert_eq!(payment.retry_at, waits.then(|| examples::deferral().retry_at), "{n}");
-        let row = database.store.mint(id).await.unwrap();
-        assert_eq!(row, MintView::of(&payment), "{n}: the view and the function say the same");
-        assert_eq!(row.map(|mint| mint.status), mint, "{n}");
     }
     assert_eq!(database.store.payment(PaymentId(uuid::Uuid::nil())).await.unwrap(), None);
 }
@@ -173,7 +169,7 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
     let rows = database.store.dump_read_models().await.unwrap();
     assert_eq!(beside.dump_read_models().await.unwrap(), rows);
     let count = |table: &str| rows.iter().filter(|row| row.table == table).count();
-    assert_eq!((count("payments"), count("mints"), count("tokens"), count("set_aside")), (56, 47, 1, 1));
+    assert_eq!((count("payments"), count("tokens"), count("set_aside")), (56, 1, 1));
 }
 
 /// One event must not stop the projection permanently, whatever its texts and numbers.

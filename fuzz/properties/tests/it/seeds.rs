@@ -114,7 +114,7 @@ fn logs(seeds: &mut Seeds) {
     let claim = lane::claim(None, Purpose::Settle, examples::CHAIN_ID, "rogue", u64::MAX);
     let claim = SignerEvent::Claimed(Claimed { epoch: u32::MAX, ..claim });
     let rogue = [claim, SignerEvent::Signed(examples::open_tx(u64::MAX))];
-    let rogue = rogue.map(|event| message(&Event::Signer(examples::SIGNER, event)));
+    let rogue = rogue.map(|event| message(&Event::Signer(examples::LANE, event)));
     seeds.insert("log/seed-last-nonce".into(), rogue.join(&b"\n\n"[..]));
     seeds.insert("log/seed-order".into(), story(|event| matches!(event, Event::Order(..))));
     seeds.insert("log/seed-lane".into(), story(|event| matches!(event, Event::Signer(..))));

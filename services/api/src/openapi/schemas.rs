@@ -91,21 +91,21 @@ schema! {
 schema! {
     /// The coarse state of a payment. `pending`: nothing is sent; `sent`: in a transaction; `completed`: charged, N
     /// blocks deep; `failed`: can never be charged.
-    PaymentStatus = one_of(names!(store::PaymentStatus: Pending, Sent, Completed, Failed))
+    PaymentStatus = one_of(names!(live::PaymentStatus: Pending, Sent, Completed, Failed))
 }
 schema! {
     /// The coarse state of a mint. `pending`: waits; `processing`: in a transaction; `completed`: minted, N blocks deep;
     /// `failed`: parked for a person, or its payment failed and none is owed.
-    MintStatus = one_of(names!(store::MintStatus: Pending, Processing, Completed, Failed))
+    MintStatus = one_of(names!(live::MintStatus: Pending, Processing, Completed, Failed))
 }
 schema! {
-    /// What became of a mint transaction.
+    /// State of a mint transaction.
     BatchStatus = one_of(names!(store::BatchStatus: Processing, Completed, Failed))
 }
 schema! {
     /// The fine state of an order, from the request to the mint.
     State = one_of(names!(
-        store::StageName: Requested, Deferred, Settling, Reverted, Failed, Lost, Paid, Minting, MintDeferred,
+        domain::Stage: Requested, Deferred, Settling, Reverted, Failed, Lost, Paid, Minting, MintDeferred,
         MintParked, Minted
     ))
 }
@@ -114,11 +114,11 @@ schema! {
     Reason = one_of([waits(), failures(), parks()].concat())
 }
 schema! {
-    /// What happened to an order.
+    /// Type of an event of an order.
     EventType = one_of(event_types())
 }
 schema! {
-    /// Who submitted the authorization that paid: one of our lanes, or somebody else before us.
+    /// Submitter of the authorization that paid: one of our lanes, or somebody else before us.
     PaidBy = one_of(names!(domain::event::PaidBy: Paymint, ThirdParty))
 }
 
@@ -206,7 +206,7 @@ pub(crate) struct News {
     detail: Option<String>,
 }
 
-/// What was missed is no longer known: forget what you have, load `reload`, and go on from `sequence`.
+/// The missed events are no longer known: discard your state, load `reload`, and continue from `sequence`.
 #[derive(ToSchema)]
 #[allow(dead_code)]
 pub(crate) struct Reset {
@@ -234,7 +234,7 @@ pub(crate) struct Problem {
     status: u16,
     /// Stable: what programs decide by.
     code: String,
-    /// What is wrong and what to send instead, for people; may change.
+    /// The defect and what to send instead, for people; may change.
     detail: String,
     /// The order that the problem is about.
     #[schema(rename = "paymentQueueId", value_type = Option<PaymentId>, nullable = false)]
@@ -267,7 +267,7 @@ pub(crate) struct PaymentRequired {
     detail: Option<String>,
 }
 
-/// What is asked for, x402 v1, scheme `exact`.
+/// Offered terms, x402 v1, scheme `exact`.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[allow(dead_code)]

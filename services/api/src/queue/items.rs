@@ -12,10 +12,11 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::{PaymentId, Quantity};
+use domain::{PaymentId, Quantity, Stage};
+use live::MintStatus;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use store::{MintStatus, PaymentView, StageName};
+use store::PaymentView;
 use utoipa::{IntoParams, ToSchema};
 
 /// Orders on a page that does not say how many it wants, and at most.
@@ -48,7 +49,7 @@ struct QueueItem {
     #[schema(value_type = schemas::PaymentId)]
     payment_queue_id: PaymentId,
     #[schema(value_type = schemas::State)]
-    state: StageName,
+    state: Stage,
     #[schema(value_type = schemas::Address)]
     token_address: Address,
     #[schema(value_type = schemas::Quantity)]
@@ -56,7 +57,7 @@ struct QueueItem {
     estimated_wait_seconds: Option<u32>,
     /// Not tried again before.
     retry_at: Option<DateTime<Utc>>,
-    /// Of the last event that this reflects.
+    /// Sequence of the last event that this reflects.
     sequence: u64,
 }
 
@@ -86,7 +87,7 @@ pub(crate) struct Page {
 impl QueueItem {
     fn of(api: &Api, view: PaymentView) -> Self {
         let place = api.follower.position(view.id);
-        let status = view.stage.queue_status();
+        let status = MintStatus::of_order(view.stage);
         let ended = matches!(status, MintStatus::Completed | MintStatus::Failed);
         Self {
             id: view.id,
@@ -165,8 +166,8 @@ fn limit(text: &str) -> Option<u32> {
     text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit))
 }
 
-/// What a client hands back to go on below sequence `seq`. Hex of a fixed width, so that nobody takes it for a number
-/// to count with.
+/// The cursor with which a client continues below sequence `seq`. It is hex of a fixed width, so that no client takes
+/// it for a countable number.
 fn cursor(seq: u64) -> String {
     format!("{seq:016x}")
 }

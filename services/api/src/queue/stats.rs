@@ -9,11 +9,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use live::whole_seconds;
+use domain::Stage;
+use live::{MintStatus, PaymentStatus, whole_seconds};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{BatchStatus, MintBatch, MintStatus, Overview, PaymentStatus, Rates, StageName, StageTotal, Waiting};
+use store::{BatchStatus, MintBatch, Overview, Rates, StageTotal, Waiting};
 use utoipa::ToSchema;
 
 /// Maximum number of mints in a transaction, as in `chain::MINT_BATCH_MAX`. Shown for the earlier system's page.
@@ -73,7 +74,7 @@ struct StatsAnswer<S: Serialize + ToSchema, T: Serialize + ToSchema, R: Serializ
     statuses: S,
     /// By the fine state.
     #[schema(value_type = BTreeMap<schemas::State, u64>)]
-    states: BTreeMap<StageName, u64>,
+    states: BTreeMap<Stage, u64>,
     /// All payers, and those who wait.
     unique_payers: u64,
     unique_payers_pending: u64,
@@ -187,7 +188,7 @@ impl<S: Serialize + ToSchema, T: Serialize + ToSchema, R: Serialize + ToSchema> 
 }
 
 /// The sum over the stages that are `wanted`. All orders there can ever be, 2^63, of the highest value, 2^64 each, fit.
-fn sum(overview: &Overview, wanted: impl Fn(StageName) -> bool) -> StageTotal {
+fn sum(overview: &Overview, wanted: impl Fn(Stage) -> bool) -> StageTotal {
     let mut sum = StageTotal::default();
     for (_, total) in overview.stages.iter().filter(|(stage, _)| wanted(**stage)) {
         sum.orders += total.orders;
@@ -198,11 +199,11 @@ fn sum(overview: &Overview, wanted: impl Fn(StageName) -> bool) -> StageTotal {
 }
 
 fn queue(overview: &Overview, status: MintStatus) -> u64 {
-    sum(overview, |stage| stage.queue_status() == status).orders
+    sum(overview, |stage| MintStatus::of_order(stage) == status).orders
 }
 
 fn payments(overview: &Overview, status: PaymentStatus) -> StageTotal {
-    sum(overview, |stage| stage.payment_status() == status)
+    sum(overview, |stage| PaymentStatus::at(stage) == status)
 }
 
 /// Counts of the queue, and the last mint transactions.
@@ -257,7 +258,7 @@ pub(crate) async fn queue_stats(State(api): State<Arc<Api>>) -> Result<Response,
         completed: queue(&overview, MintStatus::Completed),
         failed: queue(&overview, MintStatus::Failed),
     };
-    let minted = sum(&overview, |stage| stage == StageName::Minted);
+    let minted = sum(&overview, |stage| stage == Stage::Minted);
     let totals = MintTotals { units_minted: minted.units.to_string() };
     let answer = StatsAnswer::of(&api, &overview, overview.unminted, statuses, totals, |rates| MintRates {
         mints_per_second: rates.minted,

@@ -27,7 +27,7 @@ fn decoded(header: &str) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-/// What is in the ledger of orders: how many were requested.
+/// Number of orders in the ledger.
 async fn orders(house: &House) -> usize {
     let mut orders = 0;
     for seq in 1..=house.last_sequence().await {
@@ -134,7 +134,7 @@ async fn a_key_that_comes_later_names_the_order_all_the_same() {
     assert_eq!(buy(&api, 10, 1, Some(KEY), None).await.id(), first.id());
     assert_eq!(buy(&api, 10, 2, Some(KEY), None).await.id(), first.id());
     assert_eq!(orders(&house).await, 1);
-    // An authorization is one payment for ever, whatever key it comes with.
+    // An authorization is one payment permanently, whatever key it comes with.
     let second = buy(&api, 10, 3, None, None).await;
     assert_eq!(buy(&api, 10, 3, Some(KEY), None).await.id(), second.id());
 }

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 const PROMPT: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// That it was neither too early nor late, for a busy machine.
+/// Asserts that it was neither too early nor too late, for a busy machine.
 #[track_caller]
 fn assert_about(found: Duration, expected_ms: u64) {
     let expected = Duration::from_millis(expected_ms);

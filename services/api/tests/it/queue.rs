@@ -3,7 +3,7 @@
 use crate::common::{House, Instance, eventually, project};
 use alloy_primitives::{Address, B256};
 use domain::event::{OpenTx, Purpose, Settled, SignerEvent};
-use domain::{Event, OrderEvent, PaymentId, PaymentKey, examples};
+use domain::{Event, LaneId, OrderEvent, PaymentId, PaymentKey, examples};
 use ledger::{Expected, NewEvent};
 use neighbours::Postgres;
 use serde_json::{Value, json};
@@ -34,9 +34,9 @@ impl Rows {
         project(&self.house.ledger, &self.store).await;
     }
 
-    /// What a lane would write.
+    /// Appends an event that a lane would write.
     async fn lane(&self, event: SignerEvent) -> u64 {
-        let event = Event::Signer(examples::SIGNER, event);
+        let event = Event::Signer(LaneId::new(examples::SIGNER, Purpose::Mint), event);
         self.house.ledger.append(&[NewEvent { event, expected: Expected::Absent, trace: None }]).await.unwrap()[0]
     }
 

@@ -128,10 +128,21 @@ fn operations(document: &Value, action: &str) -> BTreeSet<(String, String, Optio
         let wildcard = &channels.iter().find(|known| known.name == channel).unwrap().wildcard;
         if said == action {
             let consumer = operation["x-consumer"].as_str().map(str::to_owned);
-            assert!(found.insert((service.to_owned(), wildcard.clone(), consumer)), "{name} is there twice");
+            let subject = of_its_purpose(service, wildcard);
+            assert!(found.insert((service.to_owned(), subject, consumer)), "{name} is there twice");
         }
     }
     found
+}
+
+/// A service that works lanes is granted those of its own purpose.
+fn of_its_purpose(service: &str, wildcard: &str) -> String {
+    let purpose = match service {
+        "payment-sender" => "settle",
+        "mint-projector" => "mint",
+        _ => "*",
+    };
+    wildcard.replace("signers.*.*.*.", &format!("signers.*.*.{purpose}."))
 }
 
 /// `nats/server.conf` exports to each account what its service may write; what nobody is exported to is for ops.
@@ -152,7 +163,12 @@ fn s19_services_send_what_the_server_lets_them() {
             allowed.insert((account.to_lowercase().replace('_', "-"), subject.to_owned(), None));
         }
     }
-    let exported: BTreeSet<_> = allowed.iter().map(|(_, subject, _)| subject.clone()).collect();
+    let of_any_purpose = |subject: &str| {
+        ["settle", "mint"].iter().fold(subject.to_owned(), |subject, purpose| {
+            subject.replace(&format!("signers.*.*.{purpose}."), "signers.*.*.*.")
+        })
+    };
+    let exported: BTreeSet<_> = allowed.iter().map(|(_, subject, _)| of_any_purpose(subject)).collect();
     for channel in channels(&document) {
         if !exported.contains(&channel.wildcard) {
             allowed.insert(("ops".to_owned(), channel.wildcard, None));

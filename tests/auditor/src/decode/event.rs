@@ -21,7 +21,7 @@ pub struct Event {
     pub time: DateTime<Utc>,
 }
 
-/// What an event is of.
+/// The aggregate of an event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Aggregate {
     Order(Uuid),
@@ -95,7 +95,7 @@ pub fn read(message: &Message) -> Result<Event, String> {
     Ok(Event { seq: message.seq, subject: message.subject.clone(), kind, of, numbers, data, time: message.time })
 }
 
-/// What a subject is of, and the tokens behind that.
+/// The aggregate of a subject, and the tokens behind it.
 fn aggregate<'a>(tokens: &'a [&'a str]) -> Option<(Aggregate, &'a [&'a str])> {
     let lower = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
     let address = |text: &str| Some(text).filter(|text| lower(text) && text.len() == 40)?.parse().ok();
@@ -105,8 +105,15 @@ fn aggregate<'a>(tokens: &'a [&'a str]) -> Option<(Aggregate, &'a [&'a str])> {
             (known.to_string() == *id && id.starts_with(shard) && shard.len() == 1).then_some(())?;
             (Aggregate::Order(known), rest)
         }
-        ["signers", signer, rest @ ..] => (Aggregate::Signer(address(signer)?), rest),
-        ["tokens", token, rest @ ..] => (Aggregate::Token(address(token)?), rest),
+        ["signers", signer, bucket, purpose, rest @ ..] => {
+            (bucket.parse::<u64>().ok()?.to_string() == *bucket && ["settle", "mint"].contains(purpose))
+                .then_some(())?;
+            (Aggregate::Signer(address(signer)?), rest)
+        }
+        ["tokens", shard, token, rest @ ..] => {
+            (token.starts_with(shard) && shard.len() == 2).then_some(())?;
+            (Aggregate::Token(address(token)?), rest)
+        }
         ["keys", payer, digest, rest @ ..] => {
             (lower(digest) && digest.len() == 64).then_some(())?;
             (Aggregate::Key(address(payer)?, digest.parse().ok()?), rest)
@@ -123,7 +130,7 @@ fn aggregate_name(tokens: &[&str]) -> String {
         ["orders", _, id, _, ..] => (*id).to_owned(),
         ["keys", payer, digest, ..] => format!("{payer}.{digest}"),
         ["ops", _, what] => (*what).to_owned(),
-        [_, address, ..] => (*address).to_owned(),
+        ["tokens", _, address, ..] | [_, address, ..] => (*address).to_owned(),
         _ => String::new(),
     }
 }

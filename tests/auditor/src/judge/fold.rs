@@ -3,7 +3,7 @@
 use crate::books::Books;
 use crate::decode::event::{Aggregate, Event};
 use crate::evidence::tables::{MODELS, Models, Row};
-use crate::legal::State;
+use crate::legal::{Mint, Payment, State};
 use chrono::{DateTime, SubsecRound, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,8 +25,7 @@ const STAGES: [&str; 11] = [
 ];
 
 /// Columns of a payment that are empty until an event fills them.
-const LATER: [&str; 21] = [
-    "ahead",
+const LATER: [&str; 20] = [
     "reason",
     "detail",
     "retry_at",
@@ -53,7 +52,7 @@ const LATER: [&str; 21] = [
 const PAID: [&str; 6] =
     ["settle_block_number", "settle_block_hash", "settle_log_index", "paid_by", "paid_at", "paid_seq"];
 
-/// The same of a mint.
+/// Columns that are set when a mint is confirmed.
 const MINTED: [&str; 3] = ["mint_block_number", "mint_block_hash", "minted_at"];
 
 const COUNTERS: [(&str, &str); 7] = [
@@ -130,8 +129,9 @@ impl Fold {
             set(row, counter, event.numbers.first().map(ToString::to_string));
         }
         let stage = state.stage();
-        // Why a payment waits is why it waits, whatever becomes of a mint that went ahead of it.
-        if !(event.kind.name.starts_with("mint.") && status(stage) != "completed") {
+        // A waiting payment keeps its reason, whatever becomes of a mint that went ahead of it.
+        let is_of_mint = event.kind.name.starts_with("mint.");
+        if !(is_of_mint && state.payment != Payment::Paid) {
             waits(row, event);
         }
         match event.kind.name {
@@ -149,8 +149,10 @@ impl Fold {
             _ => return self.strange.push(event.subject.clone()),
         }
         set(row, "stage", Some(stage.to_owned()));
-        set(row, "status", Some(status(stage).to_owned()));
-        set(row, "ahead", state.ahead().map(str::to_owned));
+        set(row, "payment_state", Some(payment_state(state.payment).to_owned()));
+        let was_reverted = row.get("mint_state").and_then(Option::as_deref) == Some("reverted");
+        let is_reverted = event.kind.name == "mint.reverted" || (was_reverted && !is_of_mint);
+        set(row, "mint_state", Some(mint_state(state.mint, is_reverted).to_owned()));
         set(row, "updated_at", Some(time(at)));
         set(row, "last_seq", Some(event.seq.to_string()));
         let quantity = number(row, "quantity");
@@ -292,7 +294,9 @@ fn requested(id: &str, event: &Event, at: DateTime<Utc>) -> Row {
     }
     set(&mut row, "id", Some(id.to_owned()));
     set(&mut row, "stage", Some("requested".to_owned()));
-    set(&mut row, "status", Some("pending".to_owned()));
+    for column in ["payment_state", "mint_state"] {
+        set(&mut row, column, Some("owed".to_owned()));
+    }
     set(&mut row, "paid_seq", None);
     for column in ["requested_at", "updated_at"] {
         set(&mut row, column, Some(time(at)));
@@ -354,12 +358,27 @@ fn waits(row: &mut Row, event: &Event) {
     set(row, "retry_at", event.data.get::<DateTime<Utc>>("retryAt").map(|at| time(at.trunc_subsecs(6))));
 }
 
-fn status(stage: &str) -> &'static str {
-    match stage {
-        "requested" | "deferred" | "reverted" => "pending",
-        "settling" => "sent",
-        "failed" | "lost" => "failed",
-        _ => "completed",
+/// The state of the payment as the tables spell it.
+fn payment_state(payment: Payment) -> &'static str {
+    match payment {
+        Payment::New | Payment::Requested => "owed",
+        Payment::Deferred => "deferred",
+        Payment::Settling => "submitted",
+        Payment::Reverted => "reverted",
+        Payment::Paid => "done",
+        Payment::Failed => "failed",
+    }
+}
+
+/// The state of the mint as the tables spell it. A mint that fell out of the chain is in a transaction again.
+fn mint_state(mint: Mint, is_reverted: bool) -> &'static str {
+    match mint {
+        Mint::NotYet | Mint::Owed => "owed",
+        Mint::Minting if is_reverted => "reverted",
+        Mint::Minting => "submitted",
+        Mint::Deferred => "deferred",
+        Mint::Parked => "parked",
+        Mint::Minted => "done",
     }
 }
 

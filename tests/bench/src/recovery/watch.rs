@@ -171,8 +171,8 @@ impl Past {
             }
             Event::Order(id, OrderEvent::MintConfirmed(_)) => (sign, ended) = (Some(Sign::Minted), Some(*id)),
             Event::Order(id, OrderEvent::PaymentFailed(_) | OrderEvent::MintParked(..)) => ended = Some(*id),
-            Event::Signer(lane, SignerEvent::Claimed(_)) => sign = Some(Sign::Claimed(*lane)),
-            Event::Signer(lane, SignerEvent::Signed(tx)) => sign = Some(Sign::Signed(*lane, tx.purpose)),
+            Event::Signer(lane, SignerEvent::Claimed(_)) => sign = Some(Sign::Claimed(lane.signer)),
+            Event::Signer(lane, SignerEvent::Signed(tx)) => sign = Some(Sign::Signed(lane.signer, tx.purpose)),
             Event::Signer(_, SignerEvent::Settled(_)) => sign = Some(Sign::Settled),
             Event::Order(..) | Event::Signer(..) | Event::Token(..) | Event::Key(..) | Event::Ops(_) => {}
         }

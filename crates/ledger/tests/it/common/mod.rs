@@ -1,8 +1,8 @@
 //! What the tests share: a nats-server with the accounts of `nats/server.conf`, and what each user writes.
 
 use alloy_primitives::{Address, B256};
-use domain::event::Reversal;
-use domain::{Event, IdempotencyKey, OpsEvent, PaymentId, PaymentKey, SignerEvent, examples};
+use domain::event::{Claimed, OpenTx, Purpose, Reversal};
+use domain::{Event, IdempotencyKey, LaneId, OpsEvent, PaymentId, PaymentKey, SignerEvent, examples};
 use ledger::{Expected, Ledger, LedgerConfig, NewEvent, event_type};
 use neighbours::{Nats, NatsOptions, Tools};
 use std::io::{BufRead, BufReader, Write};
@@ -155,7 +155,26 @@ pub fn written_by(user: &str) -> Vec<Event> {
     // A stop would stop the others; it is tried by itself.
     let all = examples::all().into_iter().filter(|event| names.contains(&name(event).as_str()));
     let all = all.filter(|event| name(event) != "ops.stopped");
+    let all = all.map(|event| if user == "mint-projector" { of_mint_lane(event) } else { event });
     all.map(|event| moved(event, position)).collect()
+}
+
+/// The same event of a lane that mints.
+pub fn of_mint_lane(event: Event) -> Event {
+    let purpose = Purpose::Mint;
+    let tx = |tx| OpenTx { purpose, ..tx };
+    match event {
+        Event::Signer(lane, event) => {
+            let event = match event {
+                SignerEvent::Claimed(claim) => SignerEvent::Claimed(Claimed { purpose, ..claim }),
+                SignerEvent::Signed(signed) => SignerEvent::Signed(tx(signed)),
+                SignerEvent::Replaced(n, signed) => SignerEvent::Replaced(n, tx(signed)),
+                other => other,
+            };
+            Event::Signer(LaneId { purpose, ..lane }, event)
+        }
+        other => other,
+    }
 }
 
 /// `payment.requested` of `io.paymint.payment.requested.v1`.
@@ -168,11 +187,11 @@ pub fn moved(event: Event, to: u8) -> Event {
     match event {
         Event::Order(id, event) if event.name() == "payment.requested" => Event::Order(id, event),
         Event::Order(_, event) => Event::Order(PaymentId::of(PaymentKey(B256::repeat_byte(to))), event),
-        Event::Signer(_, SignerEvent::Reverted(n, reversal)) => {
+        Event::Signer(lane, SignerEvent::Reverted(n, reversal)) => {
             let signer = Address::repeat_byte(to);
-            Event::Signer(signer, SignerEvent::Reverted(n, Reversal { signer, ..reversal }))
+            Event::Signer(LaneId { signer, ..lane }, SignerEvent::Reverted(n, Reversal { signer, ..reversal }))
         }
-        Event::Signer(_, event) => Event::Signer(Address::repeat_byte(to), event),
+        Event::Signer(lane, event) => Event::Signer(LaneId { signer: Address::repeat_byte(to), ..lane }, event),
         Event::Ops(OpsEvent::Parked(mut parked)) => {
             parked.sequence += u64::from(to);
             Event::Ops(OpsEvent::Parked(parked))

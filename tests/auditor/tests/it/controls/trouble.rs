@@ -3,12 +3,12 @@
 use crate::controls::bench::mining;
 use crate::controls::load::Journal;
 use alloy_primitives::{Address, B256, Bytes};
-use harness::{Buyer, Order, Service, Stack, eventually};
+use harness::{Buyer, Order, Service, Stack, eventually, lane_subject};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::time::Duration;
 
-/// What anvil calls final is 64 blocks deep.
+/// Blocks after which a block is final: anvil's `finalized` is 64 blocks deep.
 const FINAL: u64 = 70;
 
 /// The confirmer looks at the head every 50 ms, so a handful of blocks is enough for a mint: none of them final.
@@ -51,8 +51,8 @@ pub async fn taken_back(stack: &Stack, journal: &mut Journal, buyer: &Buyer, ord
     .await;
 }
 
-async fn until_there(stack: &Stack, lane: Address, event: &str) {
-    let subject = format!("signers.{}.{event}", format!("{lane:#x}").trim_start_matches("0x"));
+async fn until_there(stack: &Stack, lane: Address, nonce: u64, event: &str) {
+    let subject = lane_subject(lane, nonce, event);
     eventually(&subject, async || stack.stream.on(&subject).await).await;
 }
 
@@ -62,7 +62,7 @@ pub async fn replaced(stack: &Stack, journal: &mut Journal, buyer: &Buyer, order
     let (lane, nonce, _) = pooled(stack, journal, buyer, orders).await;
     stack.chain.rpc("anvil_setNextBlockBaseFeePerGas", json!([SPIKE])).await;
     stack.chain.mine(1).await;
-    until_there(stack, lane, &format!("replaced.{nonce}.1")).await;
+    until_there(stack, lane, nonce, &format!("replaced.{nonce}.1")).await;
     mining(&stack.chain, stack.until_quiet(orders)).await;
 }
 
@@ -75,6 +75,6 @@ pub async fn lost(stack: &mut Stack, journal: &mut Journal, buyer: &Buyer, order
     stack.chain.send(lane, Address::repeat_byte(0x77), Bytes::new()).await;
     stack.chain.mine(FINAL).await;
     stack.process(Service::PaymentSender).signal(Signal::SIGCONT);
-    until_there(stack, lane, &format!("lost.{nonce}")).await;
+    until_there(stack, lane, nonce, &format!("lost.{nonce}")).await;
     mining(&stack.chain, stack.until_quiet(orders)).await;
 }

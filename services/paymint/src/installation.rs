@@ -1,10 +1,10 @@
-//! paymint: the whole of Paymint in one process, over servers that it starts itself.
+//! Whole installations on one machine: over servers that this process starts itself, and the setup of those that run.
 
-use clap::{Parser, Subcommand};
 use neighbours::Mining;
-use runtime::{CancellationToken, Fatal};
+use runtime::{CancellationToken, Env, Fatal};
+use standalone::demo::{client_script, purchase};
 use standalone::servers::Ports;
-use standalone::{Installation, Options, ServerOptions, demo};
+use standalone::{Installation, Options, Places, ServerOptions, Shop};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,23 +12,9 @@ use std::time::Duration;
 /// Blocks of the local chain come this often.
 const BLOCK_TIME: Duration = Duration::from_millis(500);
 
-#[derive(Parser)]
-#[command(name = "paymint", version, about = "Pay USDC over x402, get tokens minted: the whole of it in one process")]
-struct Arguments {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Subcommand)]
-enum Verb {
-    /// Starts everything on free ports, buys ten units of a token, prints the timeline, and stops.
-    Demo,
-    /// Starts everything and stays up; data are kept.
-    Run(Run),
-}
-
-#[derive(clap::Args)]
-struct Run {
+/// Options of an installation that stays up.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Run {
     /// Where everything is kept.
     #[arg(long, env = "PAYMINT_DATA", default_value = ".paymint")]
     data: PathBuf,
@@ -49,18 +35,11 @@ struct Run {
     postgres_port: u16,
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Fatal> {
-    let arguments = Arguments::parse();
-    runtime::telemetry();
-    let stop = runtime::stop_on_signal()?;
-    match arguments.verb {
-        Verb::Demo => demo(stop).await,
-        Verb::Run(run) => stay(run, stop).await,
-    }
-}
-
-async fn demo(stop: CancellationToken) -> Result<(), Fatal> {
+/// Starts an installation on free ports, buys ten units of a token, prints the timeline, and stops.
+///
+/// # Errors
+/// The installation does not start, or the purchase fails.
+pub async fn demo(stop: CancellationToken) -> Result<(), Fatal> {
     let data = tempfile::tempdir()?;
     let options = Options {
         servers: ServerOptions {
@@ -75,14 +54,18 @@ async fn demo(stop: CancellationToken) -> Result<(), Fatal> {
     };
     let installation = Installation::start(&options, stop.clone(), say).await?;
     let bought = tokio::select! {
-        bought = demo::purchase(&installation) => bought,
+        bought = purchase(&installation) => bought,
         () = stop.cancelled() => Err("stopped before the purchase was done".into()),
     };
     installation.end().await;
     bought
 }
 
-async fn stay(run: Run, stop: CancellationToken) -> Result<(), Fatal> {
+/// Starts an installation and keeps it up until `stop`. The data directory is used by one installation at a time.
+///
+/// # Errors
+/// The installation does not start, or one of its parts ends by itself.
+pub async fn run(run: Run, stop: CancellationToken) -> Result<(), Fatal> {
     std::fs::create_dir_all(&run.data)
         .map_err(|e| format!("PAYMINT_DATA: {} cannot be made: {e}", run.data.display()))?;
     let _alone = alone(&run.data)?;
@@ -108,12 +91,23 @@ async fn stay(run: Run, stop: CancellationToken) -> Result<(), Fatal> {
     let endpoints = installation.endpoints();
     endpoints.write(&endpoints_file)?;
     say(&format!("ready:\n{}", serde_json::to_string_pretty(&endpoints)?));
-    let buy = demo::client_script()?;
+    let buy = client_script()?;
     let token = endpoints.tokens.first().map_or("", String::as_str);
     say(&format!("buy with:\n  node {} {}/api/mint/{token} {} 10", buy.display(), endpoints.api, endpoints.demo_key));
     let ended = installation.run().await;
     let _ = std::fs::remove_file(&endpoints_file);
     ended
+}
+
+/// Prepares servers that run already: tables, ledger, contracts, a demo token. Running it again changes nothing.
+///
+/// # Errors
+/// The variable that is missing or wrong, the server that refuses, or a chain that is no development chain.
+pub async fn setup(env: &Env) -> Result<(), Fatal> {
+    let shop = Shop::open_at(&Places::from_env(env)?, say).await?;
+    say(&format!("settlement {}, factory {}", shop.settlement, shop.factory));
+    say(&format!("ready: {} is for sale at {}", shop.token.symbol, shop.token.token));
+    Ok(())
 }
 
 /// One installation at a time works on a data directory; the lock ends with the process.

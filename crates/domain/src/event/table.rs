@@ -1,0 +1,207 @@
+//! The table of event types: how one row becomes a type name, a subject, data, a number, a reason and a transaction.
+//!
+//! A row reads `Variant .key #n (Data) = "name"`. `.key` is a field of the data that stands in the subject behind the
+//! name (a nonce, an epoch), `#n` says that the event repeats and carries its number, from 1; both may be left out.
+//! Adding an event type is one row, the data's [`EventData`], a schema and an example.
+
+use alloy_primitives::B256;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Facts that several kinds of data have in common. Data that has none of them implements it with an empty block.
+pub trait EventData: Serialize + DeserializeOwned {
+    /// The stable code of what waits, has failed or is parked.
+    fn reason(&self) -> Option<String> {
+        None
+    }
+
+    /// The text for people that belongs to the reason.
+    fn detail(&self) -> Option<&str> {
+        None
+    }
+
+    /// The time before which it is not tried again.
+    fn retry_at(&self) -> Option<DateTime<Utc>> {
+        None
+    }
+
+    /// The transaction that the data names.
+    fn tx_hash(&self) -> Option<B256> {
+        None
+    }
+}
+
+impl<T: EventData> EventData for Box<T> {
+    fn reason(&self) -> Option<String> {
+        (**self).reason()
+    }
+
+    fn detail(&self) -> Option<&str> {
+        (**self).detail()
+    }
+
+    fn retry_at(&self) -> Option<DateTime<Utc>> {
+        (**self).retry_at()
+    }
+
+    fn tx_hash(&self) -> Option<B256> {
+        (**self).tx_hash()
+    }
+}
+
+/// Returns a reason's stable code, as the event spells it.
+pub(crate) fn code(reason: &impl Serialize) -> Option<String> {
+    serde_json::to_value(reason).ok()?.as_str().map(str::to_owned)
+}
+
+/// An enum that was declared by [`event_types`](crate::event_types).
+pub trait EventType: Sized {
+    /// The names of its event types.
+    const NAMES: &'static [&'static str];
+
+    /// The event's name, such as `payment.requested`: the last part of its type and of its subject.
+    fn name(&self) -> &'static str;
+
+    /// The numbers behind the name in the subject: the key of the data and the event's own number, as far as it has them.
+    fn numbers(&self) -> Vec<u64>;
+
+    /// The `data` of its CloudEvent.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    fn data(&self) -> Result<serde_json::Value, serde_json::Error>;
+
+    /// Reads the event `name` with this number from the JSON text `data`. Returns `None` if no event type has the name,
+    /// and an error if the data or the number are not those of the type.
+    fn read(name: &str, number: Option<u32>, data: &str) -> Option<Result<Self, Unreadable>>;
+}
+
+/// Why an event cannot be read although its type is known.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// The data do not fit the type.
+    #[error("data: {0}")]
+    Data(#[from] serde_json::Error),
+    /// The event repeats and has no number, or the other way round.
+    #[error("the subject lacks its number")]
+    Number,
+}
+
+/// Declares an enum of event types and implements [`EventType`](crate::event::EventType) for it. See the module
+/// `event/table.rs` for how a row is read.
+#[macro_export]
+macro_rules! event_types {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $enum:ident {
+            $( $(#[$doc:meta])* $variant:ident $(.$key:ident)? $(#$n:ident)? ($data:ty) = $name:literal, )+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        $vis enum $enum {
+            $( $(#[$doc])* $variant($($crate::event_types!(@number $n),)? $data), )+
+        }
+
+        #[allow(dead_code, reason = "not every enum of events has a use for all of them")]
+        impl $enum {
+            /// The event's name: the last part of its type and of its subject.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $( Self::$variant(..) => $name, )+
+                }
+            }
+
+            /// The event's number, if it repeats.
+            pub const fn number(&self) -> Option<u32> {
+                match self {
+                    $( Self::$variant($($n,)? ..) => $crate::event_types!(@some $($n)?), )+
+                }
+            }
+
+            /// The stable code of what waits, has failed or is parked.
+            pub fn reason(&self) -> Option<String> {
+                match self {
+                    $( Self::$variant($($crate::event_types!(@ignored $n),)? data) => $crate::event::EventData::reason(data), )+
+                }
+            }
+
+            /// The text for people that belongs to the reason.
+            pub fn detail(&self) -> Option<&str> {
+                match self {
+                    $( Self::$variant($($crate::event_types!(@ignored $n),)? data) => $crate::event::EventData::detail(data), )+
+                }
+            }
+
+            /// The time before which it is not tried again.
+            pub fn retry_at(&self) -> Option<chrono::DateTime<chrono::Utc>> {
+                match self {
+                    $( Self::$variant($($crate::event_types!(@ignored $n),)? data) => $crate::event::EventData::retry_at(data), )+
+                }
+            }
+
+            /// The transaction that the event names.
+            pub fn tx_hash(&self) -> Option<alloy_primitives::B256> {
+                match self {
+                    $( Self::$variant($($crate::event_types!(@ignored $n),)? data) => $crate::event::EventData::tx_hash(data), )+
+                }
+            }
+        }
+
+        impl $crate::event::EventType for $enum {
+            const NAMES: &'static [&'static str] = &[$($name),+];
+
+            fn name(&self) -> &'static str {
+                Self::name(self)
+            }
+
+            fn numbers(&self) -> Vec<u64> {
+                let mut numbers = Vec::new();
+                match self {
+                    $( Self::$variant($($n,)? data) => {
+                        let _ = data;
+                        $( numbers.push(u64::from(data.$key)); )?
+                        $( numbers.push(u64::from(*$n)); )?
+                    } )+
+                }
+                numbers
+            }
+
+            fn data(&self) -> Result<serde_json::Value, serde_json::Error> {
+                match self {
+                    $( Self::$variant($($crate::event_types!(@ignored $n),)? data) => serde_json::to_value(data), )+
+                }
+            }
+
+            fn read(name: &str, number: Option<u32>, data: &str) -> Option<Result<Self, $crate::event::Unreadable>> {
+                Some(match name {
+                    $( $name => {
+                        let data = serde_json::from_str::<$data>(data).map_err($crate::event::Unreadable::from);
+                        $crate::event_types!(@read $enum $variant number data $($n)?)
+                    } )+
+                    _ => return None,
+                })
+            }
+
+        }
+    };
+    (@number $n:ident) => { u32 };
+    (@ignored $n:ident) => { _ };
+    (@some) => { None };
+    (@some $n:ident) => { Some(*$n) };
+    (@read $enum:ident $variant:ident $number:ident $data:ident) => {
+        match ($number, $data) {
+            (None, Ok(data)) => Ok($enum::$variant(data)),
+            (Some(_), _) => Err($crate::event::Unreadable::Number),
+            (_, Err(why)) => Err(why),
+        }
+    };
+    (@read $enum:ident $variant:ident $number:ident $data:ident $n:ident) => {
+        match ($number, $data) {
+            (Some($n), Ok(data)) => Ok($enum::$variant($n, data)),
+            (None, _) => Err($crate::event::Unreadable::Number),
+            (_, Err(why)) => Err(why),
+        }
+    };
+}

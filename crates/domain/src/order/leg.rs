@@ -1,0 +1,358 @@
+//! One leg of an order: something that is sent in a transaction, and is done once that is N blocks deep.
+//!
+//! A payment is a leg, and so is every debt that it pays for. What may happen to a leg is written once, here; what one
+//! leg means for another stands in [`progress`](super::progress).
+
+use crate::BlockRef;
+use crate::event::{Deferral, Minted, Parked, PaymentFailure, PaymentProof, Reversal, Submission, WaitReason};
+use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
+
+/// Where a leg stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegState {
+    /// In no transaction.
+    #[default]
+    Owed,
+    /// In a transaction.
+    Submitted,
+    /// Waits, with a reason that may pass.
+    Deferred,
+    /// Waits for a person.
+    Parked,
+    /// N blocks deep.
+    Done,
+    /// Was done, and the block is gone: its transaction is open again.
+    Reverted,
+    /// Can never be done, by proof. Only a payment fails.
+    Failed,
+}
+
+/// The steps of a leg, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum StepName {
+    Submitted,
+    Deferred,
+    Parked,
+    Confirmed,
+    Reverted,
+    Restored,
+    Failed,
+}
+
+/// A step of a leg whose evidence is `D`. A step that repeats carries its number, from 1.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LegStep<D> {
+    /// In this signed transaction.
+    Submitted(u32, Submission),
+    /// Waits, and is tried again.
+    Deferred(u32, Deferral),
+    /// Waits for an operator.
+    Parked(u32, Parked),
+    /// N blocks deep.
+    Confirmed(D),
+    /// The block that was counted on is gone.
+    Reverted(u32, Reversal),
+    /// N blocks deep again. The number is that of the reversal.
+    Restored(u32, D),
+    /// Permanently impossible, by proof.
+    Failed(PaymentFailure),
+}
+
+/// A wish that a service has about a leg: that this be true.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Wish<D> {
+    Submit(Submission),
+    Defer(Deferral),
+    Park(Parked),
+    Confirm(D),
+    Revert(Reversal),
+    Fail(PaymentFailure),
+}
+
+/// How often the steps that repeat have happened. The next one carries one more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Counts {
+    pub submitted: u32,
+    pub deferred: u32,
+    pub parked: u32,
+    pub reverted: u32,
+}
+
+/// The part of a leg that decides which step may follow: all that a row has to store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct LegProgress {
+    pub state: LegState,
+    pub counts: Counts,
+}
+
+/// The evidence of the state that a leg is in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact<D> {
+    /// Nothing: it is owed.
+    None,
+    /// The transaction that it is in.
+    Submission(Submission),
+    /// Why it waits.
+    Deferral(Deferral),
+    /// Why a person must look.
+    Parked(Parked),
+    /// The proof that it is done.
+    Done(D),
+    /// The proof that it can never be done.
+    Failure(PaymentFailure),
+}
+
+/// One leg with its evidence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leg<D> {
+    progress: LegProgress,
+    fact: Fact<D>,
+}
+
+/// Evidence that stands in a block.
+pub trait InBlock {
+    /// The transaction and its block.
+    fn place(&self) -> (B256, BlockRef);
+}
+
+impl InBlock for PaymentProof {
+    fn place(&self) -> (B256, BlockRef) {
+        (self.tx_hash, self.block)
+    }
+}
+
+impl InBlock for Minted {
+    fn place(&self) -> (B256, BlockRef) {
+        (self.tx_hash, self.block)
+    }
+}
+
+/// Why a leg refuses a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegRefusal {
+    /// Proof that it is done meets proof that it never can be. One of them is false.
+    Contradiction,
+    /// The command does not fit the state of the leg.
+    OutOfOrder,
+}
+
+impl LegState {
+    /// Returns whether the leg is in a transaction that may still be mined.
+    pub const fn is_in_transaction(self) -> bool {
+        matches!(self, Self::Submitted | Self::Reverted)
+    }
+
+    /// Returns whether the leg may take this step.
+    const fn allows(self, step: StepName) -> bool {
+        use LegState::{Deferred, Done, Owed, Parked, Reverted, Submitted};
+        match step {
+            StepName::Submitted => matches!(self, Owed | Deferred),
+            StepName::Deferred | StepName::Parked | StepName::Failed => {
+                matches!(self, Owed | Deferred | Submitted | Reverted)
+            }
+            StepName::Confirmed | StepName::Restored => {
+                matches!(self, Owed | Deferred | Parked | Submitted | Reverted)
+            }
+            StepName::Reverted => matches!(self, Done),
+        }
+    }
+}
+
+impl StepName {
+    /// The state of a leg after the step.
+    pub const fn leads_to(self) -> LegState {
+        match self {
+            Self::Submitted => LegState::Submitted,
+            Self::Deferred => LegState::Deferred,
+            Self::Parked => LegState::Parked,
+            Self::Confirmed | Self::Restored => LegState::Done,
+            Self::Reverted => LegState::Reverted,
+            Self::Failed => LegState::Failed,
+        }
+    }
+}
+
+impl LegProgress {
+    /// A leg to which nothing has happened.
+    pub const OWED: Self =
+        Self { state: LegState::Owed, counts: Counts { submitted: 0, deferred: 0, parked: 0, reverted: 0 } };
+
+    /// The number that the step would carry; `None` if the step carries none or cannot come now.
+    const fn number(self, step: StepName) -> Option<u32> {
+        let Counts { submitted, deferred, parked, reverted } = self.counts;
+        match step {
+            StepName::Submitted => submitted.checked_add(1),
+            StepName::Deferred => deferred.checked_add(1),
+            StepName::Parked => parked.checked_add(1),
+            StepName::Reverted => reverted.checked_add(1),
+            StepName::Restored if reverted > 0 => Some(reverted),
+            StepName::Restored | StepName::Confirmed | StepName::Failed => None,
+        }
+    }
+
+    /// Folds a step that carries this number. Returns `None` if [`Leg::decide`] could not have written it: it does not fit
+    /// the state, or the number is not the next one.
+    pub fn after(self, step: StepName, number: Option<u32>) -> Option<Self> {
+        let is_first = !matches!(step, StepName::Confirmed) || self.counts.reverted == 0;
+        let carries_none = matches!(step, StepName::Confirmed | StepName::Failed);
+        let fits = number == self.number(step) && number.is_none() == carries_none;
+        if !(self.state.allows(step) && is_first && fits) {
+            return None;
+        }
+        let mut counts = self.counts;
+        let count = match step {
+            StepName::Submitted => Some(&mut counts.submitted),
+            StepName::Deferred => Some(&mut counts.deferred),
+            StepName::Parked => Some(&mut counts.parked),
+            StepName::Reverted => Some(&mut counts.reverted),
+            StepName::Restored | StepName::Confirmed | StepName::Failed => None,
+        };
+        if let (Some(count), Some(number)) = (count, number) {
+            *count = number;
+        }
+        Some(Self { state: step.leads_to(), counts })
+    }
+}
+
+impl<D> Default for Leg<D> {
+    fn default() -> Self {
+        Self { progress: LegProgress::default(), fact: Fact::None }
+    }
+}
+
+impl<D: InBlock> Leg<D> {
+    /// Returns the step to write so that `wish` is true, and `None` if it already is. The order of the cases is the order
+    /// of precedence, idempotence first.
+    ///
+    /// # Errors
+    /// [`LegRefusal`], with nothing changed.
+    pub fn decide(&self, wish: Wish<D>) -> Result<Option<LegStep<D>>, LegRefusal> {
+        if self.is_so(&wish) {
+            return Ok(None);
+        }
+        if matches!((&self.fact, &wish), (Fact::Failure(_), Wish::Confirm(_)) | (Fact::Done(_), Wish::Fail(_))) {
+            return Err(LegRefusal::Contradiction);
+        }
+        let number = |step| self.progress.number(step).ok_or(LegRefusal::OutOfOrder);
+        let step = match wish {
+            Wish::Submit(tx) => LegStep::Submitted(number(StepName::Submitted)?, tx),
+            Wish::Defer(why) => LegStep::Deferred(number(StepName::Deferred)?, why),
+            Wish::Park(why) => LegStep::Parked(number(StepName::Parked)?, why),
+            Wish::Confirm(done) => match self.progress.number(StepName::Restored) {
+                None => LegStep::Confirmed(done),
+                Some(n) => LegStep::Restored(n, done),
+            },
+            Wish::Revert(reversal) => LegStep::Reverted(number(StepName::Reverted)?, reversal),
+            Wish::Fail(failure) => LegStep::Failed(failure),
+        };
+        if self.progress.state.allows(step.name()) { Ok(Some(step)) } else { Err(LegRefusal::OutOfOrder) }
+    }
+
+    /// Returns whether the wish is true already, or concerns a block that the leg does not count on.
+    fn is_so(&self, wish: &Wish<D>) -> bool {
+        match (&self.fact, wish) {
+            (Fact::Submission(known), Wish::Submit(new)) => known == new,
+            // A window that closed while the payer had no funds: why it waited is why it will fail.
+            (Fact::Deferral(known), Wish::Defer(new)) => {
+                known.reason == new.reason
+                    || (known.reason, new.reason) == (WaitReason::Unfunded, WaitReason::AuthorizationExpired)
+            }
+            (Fact::Parked(known), Wish::Park(new)) => known.reason == new.reason,
+            (Fact::Done(_), Wish::Confirm(_)) | (Fact::Failure(_), Wish::Fail(_)) => true,
+            (Fact::Done(done), Wish::Revert(gone)) => done.place() != (gone.tx_hash, gone.block),
+            (_, Wish::Revert(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+impl<D> Leg<D> {
+    /// The part that decides which step may follow.
+    pub const fn progress(&self) -> LegProgress {
+        self.progress
+    }
+
+    /// Where the leg stands.
+    pub const fn state(&self) -> LegState {
+        self.progress.state
+    }
+
+    /// How often the steps that repeat have happened.
+    pub const fn counts(&self) -> Counts {
+        self.progress.counts
+    }
+
+    /// The transaction that the leg is in and that may still be mined.
+    pub const fn submission(&self) -> Option<&Submission> {
+        if let Fact::Submission(tx) = &self.fact { Some(tx) } else { None }
+    }
+
+    /// Why the leg waits, if it does.
+    pub const fn deferral(&self) -> Option<&Deferral> {
+        if let Fact::Deferral(why) = &self.fact { Some(why) } else { None }
+    }
+
+    /// The proof that the leg is done, if it is.
+    pub const fn done(&self) -> Option<&D> {
+        if let Fact::Done(done) = &self.fact { Some(done) } else { None }
+    }
+
+    /// The proof that the leg can never be done, if there is one.
+    pub const fn failure(&self) -> Option<&PaymentFailure> {
+        if let Fact::Failure(failure) = &self.fact { Some(failure) } else { None }
+    }
+
+    /// Moves on to `progress`, by `step` if it was a step of this leg. A leg that is owed again keeps no evidence.
+    pub(super) fn follow(&mut self, progress: LegProgress, step: Option<LegStep<D>>) {
+        self.progress = progress;
+        if progress.state == LegState::Owed {
+            self.fact = Fact::None;
+        } else if let Some(step) = step {
+            self.fact = step.into_fact();
+        }
+    }
+}
+
+impl<D> LegStep<D> {
+    /// The step's name.
+    pub const fn name(&self) -> StepName {
+        match self {
+            Self::Submitted(..) => StepName::Submitted,
+            Self::Deferred(..) => StepName::Deferred,
+            Self::Parked(..) => StepName::Parked,
+            Self::Confirmed(_) => StepName::Confirmed,
+            Self::Reverted(..) => StepName::Reverted,
+            Self::Restored(..) => StepName::Restored,
+            Self::Failed(_) => StepName::Failed,
+        }
+    }
+
+    /// The step's number, if it repeats.
+    pub const fn number(&self) -> Option<u32> {
+        match self {
+            Self::Submitted(n, _)
+            | Self::Deferred(n, _)
+            | Self::Parked(n, _)
+            | Self::Reverted(n, _)
+            | Self::Restored(n, _) => Some(*n),
+            Self::Confirmed(_) | Self::Failed(_) => None,
+        }
+    }
+
+    fn into_fact(self) -> Fact<D> {
+        match self {
+            Self::Submitted(_, tx) => Fact::Submission(tx),
+            Self::Deferred(_, why) => Fact::Deferral(why),
+            Self::Parked(_, why) => Fact::Parked(why),
+            Self::Confirmed(done) | Self::Restored(_, done) => Fact::Done(done),
+            Self::Reverted(_, reversal) => Fact::Submission(reversal.submission()),
+            Self::Failed(failure) => Fact::Failure(failure),
+        }
+    }
+}

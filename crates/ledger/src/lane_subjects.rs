@@ -1,0 +1,164 @@
+//! Subjects of lanes: `signers.<address>.<bucket>.<purpose>.<event>…`.
+//!
+//! A bucket holds the events of [`bucket_size`] nonces, whatever happens to them later; a claim stands in the bucket of its
+//! next nonce. The version of a lane is the last sequence of the bucket that was opened last. So what the server walks to
+//! check a version is bounded, after a million transactions as after ten: one filter over all of a lane would cost some 20
+//! milliseconds an append after 100,000.
+//!
+//! The purpose stands behind the bucket, so that each service is granted its own purpose and the events of another one
+//! move no version.
+
+use crate::subjects::hex;
+use alloy_primitives::Address;
+use domain::SignerEvent;
+use domain::event::Purpose;
+use domain::lane::LaneId;
+use std::sync::OnceLock;
+
+/// Nonces in one bucket. Subjects are permanent, so this is not a setting. A bucket has some 10,000 subjects in the end,
+/// which the server walks in less than a millisecond.
+const BUCKET: u64 = 4096;
+
+/// What test builds read instead: system tests pass through many buckets in minutes.
+const BUCKET_VARIABLE: &str = "PAYMINT_LANE_BUCKET";
+
+/// Nonces in one bucket, in this process. All processes of an installation agree, because the number is part of the layout
+/// that the stream names and the start-up gate compares.
+pub(crate) fn bucket_size() -> u64 {
+    static SIZE: OnceLock<u64> = OnceLock::new();
+    *SIZE.get_or_init(|| {
+        let wanted = runtime::test_setting(BUCKET_VARIABLE).and_then(|text| text.parse().ok());
+        wanted.filter(|size| (2..=BUCKET).contains(size)).unwrap_or(BUCKET)
+    })
+}
+
+/// How the layout of the ledger is called in this process, where `layout` is that of the definition.
+pub(crate) fn layout(layout: &str) -> String {
+    match bucket_size() {
+        BUCKET => layout.to_owned(),
+        other => format!("{layout}, {other} nonces in a bucket"),
+    }
+}
+
+/// The bucket of a nonce.
+pub fn bucket(nonce: u64) -> u64 {
+    nonce / bucket_size()
+}
+
+/// The subject of an event of `lane`.
+pub(crate) fn subject(lane: LaneId, event: &SignerEvent) -> String {
+    let of = |nonce: u64, rest: String| format!("{}.{rest}", prefix(lane, bucket(nonce)));
+    match event {
+        SignerEvent::Claimed(claim) => of(claim.next_nonce, format!("claimed.{}", claim.epoch)),
+        SignerEvent::Signed(tx) => signed(lane, tx.nonce),
+        SignerEvent::Replaced(n, tx) => of(tx.nonce, format!("replaced.{}.{n}", tx.nonce)),
+        SignerEvent::Lost(lost) => lost_subject(lane, lost.nonce),
+        SignerEvent::Settled(settled) => settled_subject(lane, settled.nonce),
+        SignerEvent::Reverted(n, reversal) => of(reversal.nonce, format!("reverted.{}.{n}", reversal.nonce)),
+        SignerEvent::Resettled(n, settled) => of(settled.nonce, format!("resettled.{}.{n}", settled.nonce)),
+    }
+}
+
+/// Everything in one bucket of a lane: the filter that every writer of the lane sends, byte for byte.
+pub(crate) fn bucket_filter(lane: LaneId, bucket: u64) -> String {
+    format!("{}.>", prefix(lane, bucket))
+}
+
+/// Everything of a key, whatever it signs for: expected to be empty by the first claim, so that of two services that claim
+/// a key for two purposes one is refused, whatever nonce each of them starts at.
+pub(crate) fn key_filter(signer: Address) -> String {
+    format!("signers.{}.>", hex(signer))
+}
+
+/// Everything of a lane. Only for the few events behind a recent position.
+pub(crate) fn lane_filter(lane: LaneId) -> String {
+    format!("signers.{}.*.{}.>", hex(lane.signer), lane.purpose.name())
+}
+
+/// Every claim of a lane: one for each bucket and each start of a process.
+pub(crate) fn claims_filter(lane: LaneId) -> String {
+    format!("signers.{}.*.{}.claimed.*", hex(lane.signer), lane.purpose.name())
+}
+
+/// The first claim of a key for this purpose. There is at most one, in one bucket.
+pub(crate) fn first_claim_filter(signer: Address, purpose: Purpose) -> String {
+    format!("signers.{}.*.{}.claimed.1", hex(signer), purpose.name())
+}
+
+/// The first claim of every lane of this purpose.
+pub(crate) fn first_claims_filter(purpose: Purpose) -> String {
+    format!("signers.*.*.{}.claimed.1", purpose.name())
+}
+
+/// Every nonce of a lane that was ever taken back.
+pub(crate) fn reversals_filter(lane: LaneId) -> String {
+    format!("signers.{}.*.{}.reverted.*.*", hex(lane.signer), lane.purpose.name())
+}
+
+/// As [`reversals_filter`], in one bucket.
+pub(crate) fn reversals_in(lane: LaneId, bucket: u64) -> String {
+    format!("{}.reverted.*.*", prefix(lane, bucket))
+}
+
+/// Every signature in one bucket of a lane.
+pub(crate) fn signatures_filter(lane: LaneId, bucket: u64) -> String {
+    format!("{}.signed.*", prefix(lane, bucket))
+}
+
+/// The one signature for a nonce.
+pub(crate) fn signed(lane: LaneId, nonce: u64) -> String {
+    format!("{}.signed.{nonce}", prefix(lane, bucket(nonce)))
+}
+
+/// All replacements of the signature for a nonce.
+pub(crate) fn replaced_filter(lane: LaneId, nonce: u64) -> String {
+    format!("{}.replaced.{nonce}.*", prefix(lane, bucket(nonce)))
+}
+
+/// The end of a nonce by a transaction of ours.
+pub(crate) fn settled_subject(lane: LaneId, nonce: u64) -> String {
+    format!("{}.settled.{nonce}", prefix(lane, bucket(nonce)))
+}
+
+/// The end of a nonce by a transaction of somebody else.
+pub(crate) fn lost_subject(lane: LaneId, nonce: u64) -> String {
+    format!("{}.lost.{nonce}", prefix(lane, bucket(nonce)))
+}
+
+/// What became of a nonce after it was settled: taken back and settled again, any number of times.
+pub(crate) fn after_settled_filters(lane: LaneId, nonce: u64) -> [String; 2] {
+    ["reverted", "resettled"].map(|name| format!("{}.{name}.{nonce}.*", prefix(lane, bucket(nonce))))
+}
+
+fn prefix(lane: LaneId, bucket: u64) -> String {
+    format!("signers.{}.{bucket}.{}", hex(lane.signer), lane.purpose.name())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use domain::examples::{LANE, lost, open_tx, replacement, reversal, settled};
+
+    #[test]
+    fn every_event_of_a_nonce_is_in_its_bucket_and_no_other_purpose_is() {
+        let nonce = bucket_size() * 3 - 1;
+        let claim = |next_nonce| domain::lane::claim(None, LANE.purpose, 1, "a", next_nonce);
+        for (event, bucket) in [
+            (SignerEvent::Claimed(claim(nonce)), 2),
+            (SignerEvent::Claimed(claim(nonce + 1)), 3),
+            (SignerEvent::Signed(open_tx(nonce)), 2),
+            (SignerEvent::Signed(open_tx(nonce + 1)), 3),
+            (SignerEvent::Replaced(1, replacement(nonce)), 2),
+            (SignerEvent::Lost(lost(nonce)), 2),
+            (SignerEvent::Settled(settled(nonce)), 2),
+            (SignerEvent::Reverted(1, reversal(nonce)), 2),
+            (SignerEvent::Resettled(1, settled(nonce)), 2),
+        ] {
+            let subject = subject(LANE, &event);
+            let filter = bucket_filter(LANE, bucket);
+            assert!(subject.starts_with(filter.trim_end_matches('>')), "{subject} is not in {filter}");
+            assert!(filter.ends_with(&format!(".{bucket}.settle.>")));
+        }
+    }
+}

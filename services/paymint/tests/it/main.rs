@@ -1,0 +1,7 @@
+//! Integration tests of this crate in one executable: a module per subject.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod compose;
+#[cfg(feature = "dev")]
+mod setup;
+mod wing;
