@@ -33,7 +33,7 @@ pub use open::OpenOrder;
 pub use payment::PaymentView;
 pub use position::{Position, READ_MODELS};
 pub use project::{Stamp, project, project_history};
-pub use queue::{Overview, Rates, StageTotal, Waiting};
+pub use queue::{Overview, Rates, StageTotal, WaitingTotals};
 pub use reads::ReadModelRow;
 pub use token::TokenView;
 pub use waiting::{WaitStage, WaitingOrder};

@@ -27,9 +27,9 @@ pub struct Overview {
     /// Everybody who ever ordered.
     pub payers: u64,
     /// Orders that wait to be charged: `requested`, `deferred`, `settling`.
-    pub unpaid: Waiting,
+    pub unpaid: WaitingTotals,
     /// Orders that wait for a mint transaction: `unpaid`, and `paid`, `mint_deferred`.
-    pub unminted: Waiting,
+    pub unminted: WaitingTotals,
     /// Rates of the last 60 s.
     pub minute: Rates,
     /// Rates of the last 300 s.
@@ -49,9 +49,9 @@ pub struct StageTotal {
     pub value: u128,
 }
 
-/// Waiting orders.
+/// Totals of waiting orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
+pub struct WaitingTotals {
     /// Different payers.
     pub payers: u64,
     /// Since when the oldest does.
@@ -142,8 +142,8 @@ fn stage_total(row: &PgRow) -> Result<(Stage, StageTotal), sqlx::Error> {
     Ok((stage_named(row.try_get("stage")?)?, total))
 }
 
-fn waiting(row: &PgRow, payers: &str, since: &str) -> Result<Waiting, sqlx::Error> {
-    Ok(Waiting { payers: seq_from(row.try_get(payers)?)?, oldest: row.try_get(since)? })
+fn waiting(row: &PgRow, payers: &str, since: &str) -> Result<WaitingTotals, sqlx::Error> {
+    Ok(WaitingTotals { payers: seq_from(row.try_get(payers)?)?, oldest: row.try_get(since)? })
 }
 
 fn rates_of(row: &PgRow) -> Result<Rates, sqlx::Error> {

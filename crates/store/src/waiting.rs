@@ -32,9 +32,9 @@ impl WaitStage {
 pub struct WaitingOrder {
     /// The order.
     pub id: PaymentId,
-    /// Who pays.
+    /// The payer.
     pub payer: Address,
-    /// What is bought.
+    /// The token that is bought.
     pub token: Address,
     /// Sequence of its request: the key of the pages.
     pub requested_seq: u64,

@@ -5,7 +5,7 @@
 //! fails a payment, on proof.
 
 mod config;
-mod intake;
+mod arrivals;
 mod recheck;
 mod worker;
 
@@ -13,7 +13,7 @@ pub use config::Config;
 
 use chain::Chain;
 use domain::event::Purpose;
-use intake::Intake;
+use arrivals::Arrivals;
 use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::task::JoinSet;
@@ -34,9 +34,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
     tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
     let keys = config.keys.open(&chain).await?;
-    let intake = Intake::bind(&ledger, health.clone()).await?;
-    tasks.spawn(runtime::unfailing(intake.clone().run(config.clone(), stop.clone())));
-    let station = Station { config, ledger, chain, intake };
+    let arrivals = Arrivals::bind(&ledger, health.clone()).await?;
+    tasks.spawn(runtime::unfailing(arrivals.clone().run(config.clone(), stop.clone())));
+    let station = Station { config, ledger, chain, arrivals };
     for key in keys {
         let signer = key.address();
         let lease = station.ledger.lease(Purpose::Settle, signer, &station.config.instance).await?;

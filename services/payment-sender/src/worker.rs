@@ -1,7 +1,7 @@
 //! One lane's worker: take a batch, check, simulate, record, broadcast.
 
 use crate::config::Config;
-use crate::intake::{Intake, remaining};
+use crate::arrivals::{Arrivals, remaining};
 use crate::recheck::recheck;
 use chain::{Call, Chain, Key, SETTLE_BATCH_MAX, Simulated};
 use chrono::Utc;
@@ -29,7 +29,7 @@ pub struct Station {
     pub config: Config,
     pub ledger: Ledger,
     pub chain: Chain,
-    pub intake: Intake,
+    pub arrivals: Arrivals,
 }
 
 /// A settlement lane at work.
@@ -60,7 +60,7 @@ impl Work for Worker {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
         }
-        let batch = self.station.intake.queue.batch(SETTLE_BATCH_MAX, IDLE, self.linger()).await;
+        let batch = self.station.arrivals.queue.batch(SETTLE_BATCH_MAX, IDLE, self.linger()).await;
         if batch.is_empty() {
             return Ok(());
         }
@@ -72,9 +72,9 @@ impl Work for Worker {
 impl Worker {
     /// Claims the lane of `key`.
     pub async fn claim(station: Station, key: Key) -> Result<Self, Undone> {
-        let Station { config, ledger, chain, intake } = &station;
+        let Station { config, ledger, chain, arrivals } = &station;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Settle, &config.instance).await?;
-        let on_duty = intake.duty.begin();
+        let on_duty = arrivals.duty.begin();
         Ok(Self { lane, station, terms: Terms::default(), _on_duty: on_duty })
     }
 
@@ -105,7 +105,7 @@ impl Worker {
             }
             // An order or the lane has moved on: all of them are loaded and judged again.
             Err(Undone::Stale) => {
-                jobs.into_iter().for_each(|job| self.station.intake.queue.push(job.party, job));
+                jobs.into_iter().for_each(|job| self.station.arrivals.queue.push(job.party, job));
                 Ok(())
             }
             Err(error) => {
@@ -148,7 +148,7 @@ impl Worker {
                     jobs.push(job);
                 }
                 Ok(Next::Done) => job.done(),
-                Ok(Next::Later(delay)) => job.later(&self.station.intake.carrier, delay),
+                Ok(Next::Later(delay)) => job.later(&self.station.arrivals.carrier, delay),
                 Ok(Next::Park(why)) => job.park(why),
                 Err(error) => {
                     jobs.push(job);
@@ -201,7 +201,7 @@ impl Worker {
                 Some(Ok(Loaded { state: Some(order), .. })) if !job.carries(order, waits) => job.done(),
                 _ => {
                     let wait = self.backoff().pause(job.tries);
-                    job.later(&self.station.intake.carrier, wait);
+                    job.later(&self.station.arrivals.carrier, wait);
                 }
             }
         }

@@ -14,7 +14,7 @@ use live::{MintStatus, PaymentStatus, whole_seconds};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{BatchStatus, MintBatch, Overview, Rates, StageTotal, Waiting};
+use store::{BatchStatus, MintBatch, Overview, Rates, StageTotal, WaitingTotals};
 use utoipa::ToSchema;
 
 /// Maximum number of mints in a transaction, as in `chain::MINT_BATCH_MAX`. Shown for the earlier system's page.
@@ -168,7 +168,7 @@ impl From<&MintBatch> for Batch {
 }
 
 impl<S: Serialize + ToSchema, T: Serialize + ToSchema, R: Serialize + ToSchema> StatsAnswer<S, T, R> {
-    fn of(api: &Api, overview: &Overview, who: Waiting, statuses: S, totals: T, rates: impl Fn(&Rates) -> R) -> Self {
+    fn of(api: &Api, overview: &Overview, who: WaitingTotals, statuses: S, totals: T, rates: impl Fn(&Rates) -> R) -> Self {
         let reason = refusal(api).map(|problem| problem.row().1);
         Self {
             statuses,

@@ -21,7 +21,7 @@ const LIMITS: Limits = Limits { per_turn: 2, per_turn_max: 100, in_hand: 50 };
 
 /// Payments on their way to the lanes.
 #[derive(Clone)]
-pub struct Intake {
+pub struct Arrivals {
     ledger: Ledger,
     requested: Inbox,
     deferred: Inbox,
@@ -33,7 +33,7 @@ pub struct Intake {
     pub duty: Duty,
 }
 
-impl Intake {
+impl Arrivals {
     /// Binds to the consumers: one that is not as `nats/` defines it ends the start, also of an instance that stands by.
     pub async fn bind(ledger: &Ledger, health: Health) -> Result<Self, ConnectError> {
         let requested = ledger.inbox(REQUESTED, health.clone()).await?;
