@@ -44,14 +44,13 @@ impl Stack {
             }
         }
         let lanes = |variable: &str| self.env[variable].split(',').count();
-        let senders = u64::try_from(lanes("SENDER_KEYS")).unwrap();
         let claimed = async || {
             let entries = self.stream.all().await;
             let claims = entries.iter().filter(|entry| entry.subject.contains(".claimed.")).count();
             (claims >= lanes("SENDER_KEYS") + lanes("MINTER_KEYS")).then_some(())
         };
         eventually("every lane is claimed", claimed).await;
-        let pulls = [("payment-sender", senders), ("confirmer", 1), ("confirmer-deferred", 1), ("mint-projector", 1)];
+        let pulls = [("payment-sender", 1), ("confirmer", 1), ("confirmer-deferred", 1), ("mint-projector", 1)];
         for (consumer, pulls) in pulls {
             let asks = async || {
                 let waiting = self.stream.consumer(consumer).await["num_waiting"].as_u64();
