@@ -28,12 +28,14 @@ mod monitor;
 mod provision;
 mod read;
 mod refill;
+mod serve;
 mod subjects;
+mod view;
 
-pub use answer::{hand_back, keep};
+pub use answer::{ACK_WAIT, Answer, Outcome, hand_back, retry};
 pub use append::{Expected, NewEvent};
 pub use connect::{Lag, Ledger, LedgerConfig};
-pub use consume::{Delivery, Inbox, PROGRESS_INTERVAL};
+pub use consume::{Delivery, Inbox};
 pub use damage::Damage;
 pub use envelope::{Recorded, Undecodable, decode, encode};
 pub use error::{AppendError, ConnectError, LedgerError, RefillError};

@@ -86,7 +86,7 @@ impl Records {
             return Err(RecordsError::LedgerAway);
         }
         self.ledger.order_history(id).await.map_err(|e| {
-            tracing::warn!(%id, error = %e, "the history of order {id} could not be read");
+            tracing::warn!(%id, error = %runtime::causes(&e), "the history of order {id} could not be read");
             RecordsError::LedgerAway
         })
     }
