@@ -2,7 +2,7 @@
 
 use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
-use crate::envelope::{CONTENT_TYPE, data, encode};
+use crate::envelope::{CONTENT_TYPE, encode};
 use crate::error::{AppendError, LedgerError};
 use crate::lane::LaneVersion;
 use crate::lane_subjects::{bucket_filter, key_filter};
@@ -222,7 +222,7 @@ fn expect(headers: &mut HeaderMap, new: &NewEvent) {
 
 /// Type and data agree; who wrote it and when does not matter.
 fn same_content(stored: &Event, wanted: &Event) -> bool {
-    subject(stored) == subject(wanted) && matches!((data(stored), data(wanted)), (Ok(a), Ok(b)) if a == b)
+    subject(stored) == subject(wanted) && matches!((stored.data(), wanted.data()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Reads a publish acknowledgement. `count` messages were sent; a batch's ack names the last sequence.

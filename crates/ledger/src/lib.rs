@@ -30,6 +30,7 @@ mod read;
 mod refill;
 mod serve;
 mod subjects;
+mod view;
 
 pub use answer::{ACK_WAIT, Answer, Outcome, hand_back, retry};
 pub use append::{Expected, NewEvent};
