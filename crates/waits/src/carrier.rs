@@ -19,6 +19,9 @@ const TURN: Duration = Duration::from_millis(100);
 /// After a lost race or a fault the order waits at least this long.
 const AGAIN_MIN: Duration = Duration::from_millis(100);
 
+/// From this number of waiting orders on, all of them stand in one line.
+const CROWD: usize = 100;
+
 /// A row whose order has been due for this long, and that nothing has moved, belongs to a process that has gone.
 const LEFT_BEHIND: Duration = Duration::from_secs(10);
 
@@ -83,14 +86,25 @@ impl Carrier {
     }
 
     /// The answer for a message whose order cannot be handled before `delay` is over. A short delay is left to the
-    /// consumer. For a long one the index takes the order over and the message is done: if the process dies afterwards,
-    /// the order's row brings it back.
+    /// consumer, unless many orders wait. For a long one the index takes the order over.
     pub fn later(&self, waiting: Waiting, tries: u32, delay: Duration) -> Answer {
-        if delay < ACK_WAIT {
+        if delay < ACK_WAIT && !self.is_crowded() {
             return Answer::Later(delay);
         }
+        self.carry(waiting, tries, delay)
+    }
+
+    /// Takes over an order that waits for `delay`, so that its message is done: if the process dies afterwards, the
+    /// order's row brings it back.
+    pub fn carry(&self, waiting: Waiting, tries: u32, delay: Duration) -> Answer {
         self.index().put(waiting.id, waiting.party, tries, waiting.seq, Instant::now() + delay);
         Answer::Done
+    }
+
+    /// True if so many orders wait here that a further one stands in line with them, instead of being tried as soon as its
+    /// message comes: the number of tries a second stays bounded, also while many begin to wait.
+    pub fn is_crowded(&self) -> bool {
+        self.waiting() >= CROWD
     }
 
     /// Number of orders that wait here.

@@ -59,11 +59,23 @@ pub(crate) async fn run(desk: Desk, inbox: Inbox, database_url: String, stop: Ca
 async fn message(desk: Desk, carrier: Carrier, delivery: Delivery) -> Outcome {
     let Some((id, event)) = delivery.order() else { return Ok(Answer::Park("not an order's message".to_owned())) };
     let wait = pause(delivery.deliveries);
+    if carrier.is_crowded() {
+        let Some(order) = desk.ledger.load_order(id).await?.state else { return Ok(Answer::Later(wait)) };
+        let waiting = Waiting { id, party: party(&order), seq: delivery.seq };
+        let is_carried = order.is_carried_by(event);
+        return Ok(if is_carried { carrier.carry(waiting, delivery.deliveries, wait) } else { Answer::Done });
+    }
     Ok(match look(&desk, id, |order| order.is_carried_by(event)).await? {
         Look::Decided => Answer::Done,
         Look::Waits(party) => carrier.later(Waiting { id, party, seq: delivery.seq }, delivery.deliveries, wait),
         Look::Unknown => Answer::Later(wait),
     })
+}
+
+/// Keys of the fair queue.
+fn party(order: &Order) -> Party {
+    let Purchase::Mint { token, .. } = order.request.purchase;
+    Party { token, payer: order.request.payer() }
 }
 
 fn pause(tries: u32) -> Duration {
@@ -77,8 +89,7 @@ async fn look(desk: &Desk, id: PaymentId, carried: impl FnOnce(&Order) -> bool) 
     if !carried(order) {
         return Ok(Look::Decided);
     }
-    let Purchase::Mint { token, .. } = order.request.purchase;
-    let waits = Look::Waits(Party { token, payer: order.request.payer() });
+    let waits = Look::Waits(party(order));
     let Some(head) = *desk.heads.borrow() else { return Ok(waits) };
     let confirmed = desk.chain.confirmed(head).await?;
     failpoint("C15");

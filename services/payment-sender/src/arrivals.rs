@@ -78,9 +78,13 @@ impl Arrivals {
                     return Ok(Answer::Done);
                 }
                 let party = party(&order.request);
-                if let Some(wait) = remaining(&order) {
-                    let waiting = Waiting { id: *id, party, seq: delivery.seq };
-                    return Ok(self.carrier.later(waiting, delivery.deliveries, wait));
+                let waiting = Waiting { id: *id, party, seq: delivery.seq };
+                match remaining(&order) {
+                    Some(wait) => return Ok(self.carrier.later(waiting, delivery.deliveries, wait)),
+                    None if self.carrier.is_crowded() => {
+                        return Ok(self.carrier.carry(waiting, delivery.deliveries, Duration::ZERO));
+                    }
+                    None => {}
                 }
                 party
             }
