@@ -5,6 +5,7 @@ use crate::error::ConnectError;
 use crate::subjects::STREAM;
 use async_nats::{Client, Event, HeaderMap, ServerError};
 use chrono::{DateTime, Utc};
+use runtime::Backoff;
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -18,8 +19,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Between tries to connect: doubled from the first to the last. The client's own grow to four seconds, which a server that
 /// has come back would wait for us (P3).
-const RECONNECT_FIRST: Duration = Duration::from_millis(10);
-const RECONNECT_MAX: Duration = Duration::from_millis(500);
+const RECONNECT: Backoff = Backoff { first: Duration::from_millis(10), max: Duration::from_millis(500) };
 
 /// Where an account finds its own JetStream.
 pub(crate) const OWN_API: &str = "$JS.API";
@@ -63,10 +63,9 @@ pub(crate) async fn connect_client(url: &str) -> Result<Client, ConnectError> {
         .map_err(|e| ConnectError::Unreachable { url: address.to_string(), cause: e.to_string() })
 }
 
-/// Before the next try to connect: soon at first, and never so long that a server which is back waits for us.
+/// Pause before the next try to connect.
 fn reconnect_delay(tries: usize) -> Duration {
-    let doubled = u32::try_from(tries).unwrap_or(u32::MAX).min(16);
-    RECONNECT_FIRST.saturating_mul(1 << doubled).min(RECONNECT_MAX)
+    RECONNECT.pause(u32::try_from(tries).unwrap_or(u32::MAX))
 }
 
 /// A refused publish is a time-out for who waits for its acknowledgement: only the event says why, and that it is a

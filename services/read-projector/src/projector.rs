@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
 use ledger::{Damage, Ledger, LedgerError, Recorded};
-use runtime::{CancellationToken, Health, causes};
+use runtime::{Backoff, CancellationToken, Health, causes};
 use std::time::Duration;
 use store::{Applied, Entry, Position, READ_MODELS, Store, StoreError};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -24,9 +24,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const STANDBY_INTERVAL: Duration = Duration::from_secs(2);
 /// Pause between the two findings that damage needs.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
-/// First and longest pause while a neighbour is unavailable.
-const RETRY_WAITS: [Duration; 4] =
-    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
+/// Pause while the ledger or the database is unavailable.
+const RETRY: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(3) };
 
 /// The reason why the projection stopped.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +91,7 @@ pub async fn project(
     health: &Health,
     stop: &CancellationToken,
 ) -> Result<(), ProjectorError> {
-    let mut failures = 0_usize;
+    let mut failures = 0_u32;
     let mut suspected = None;
     while !stop.is_cancelled() {
         health.bad("projection", "not begun");
@@ -105,7 +104,7 @@ pub async fn project(
                 continue;
             }
             Err(error) if error.is_transient() => {
-                let wait = RETRY_WAITS[failures.min(RETRY_WAITS.len() - 1)];
+                let wait = RETRY.pause(failures);
                 failures += 1;
                 tracing::warn!(error = %causes(&error), wait_ms = wait.as_millis(), "reading again from the position");
                 health.bad("projection", causes(&error).to_string());
@@ -137,7 +136,7 @@ async fn read_and_apply(
     store: &Store,
     health: &Health,
     stop: &CancellationToken,
-    failures: &mut usize,
+    failures: &mut u32,
 ) -> Result<(), ProjectorError> {
     let (incarnation, last) = ledger.state().await?;
     let mut position = store.open(READ_MODELS, incarnation).await?;

@@ -1,18 +1,22 @@
 //! An application that repeats the whole purchase signs a new authorization: only its own key can tell (D11, S14, B41).
 
-use crate::common::{Answer, House, Instance, eventually, pay, project};
+use crate::common::{Answer, House, Instance, eventually, now_s, pay, project};
 use domain::nonce::{Binding, binding, bound_nonce};
 use domain::{Event, OrderEvent, Quantity, examples};
 use ledger::{Expected, NewEvent};
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 use store::Store;
 
 const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
 
+/// End of the window of every authorization here: one nonce is one authorization, also when it is signed a second later.
+static VALID_BEFORE: LazyLock<u64> = LazyLock::new(|| now_s() + 800);
+
 /// A payment with a nonce of its own, under these names.
 async fn buy(api: &Instance, quantity: u32, nonce: u8, header: Option<&str>, identifier: Option<&str>) -> Answer {
     let offer = api.mint(quantity, &[]).await.offer();
-    let mut payment = decoded(&pay(&offer, nonce, |_| {}));
+    let mut payment = decoded(&pay(&offer, nonce, |auth| auth.valid_before = *VALID_BEFORE));
     if let Some(identifier) = identifier {
         payment["extensions"] = json!({ "payment-identifier": { "info": { "required": false, "id": identifier } } });
     }
