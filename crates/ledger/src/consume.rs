@@ -1,6 +1,6 @@
 //! Durable consumers: a message is acknowledged after what it caused is in the ledger, and never silently dropped.
 
-use crate::append::{Expected, NewEvent};
+use crate::batch::{Expected, NewEvent};
 use crate::client::request;
 use crate::connect::Ledger;
 use crate::definitions::{compare, consumer};

@@ -8,6 +8,7 @@
 mod address;
 mod answer;
 mod append;
+mod batch;
 mod client;
 mod connect;
 mod consume;
@@ -20,6 +21,7 @@ mod fold;
 mod follow;
 mod gate;
 mod group_commit;
+mod hex;
 mod integrity;
 mod lane;
 mod lane_subjects;
@@ -29,9 +31,10 @@ mod provision;
 mod read;
 mod refill;
 mod subjects;
+mod whole;
 
 pub use answer::{hand_back, keep};
-pub use append::{Expected, NewEvent};
+pub use batch::{Batch, Expected, Led, NewEvent, Unsealed};
 pub use connect::{Lag, Ledger, LedgerConfig};
 pub use consume::{Delivery, Inbox, PROGRESS_INTERVAL};
 pub use damage::Damage;

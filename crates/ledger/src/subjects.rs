@@ -1,9 +1,9 @@
 //! Subjects: made here and nowhere else. Tokens are `[0-9a-z-]`, aggregate first, so that one wildcard covers all of an
 //! order or a lane. A subject is written once, for ever; what repeats carries its number.
 
+use crate::hex::hex;
 use crate::lane_subjects;
 use alloy_primitives::Address;
-use core::fmt::LowerHex;
 use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, SignerEvent, TokenEvent};
 
 /// The one stream.
@@ -114,11 +114,6 @@ pub(crate) fn key_subject(key: IdempotencyKey) -> String {
 
 fn order_prefix(id: PaymentId) -> String {
     format!("orders.{}.{id}", id.shard())
-}
-
-/// Lower-case hex digits: `0x` adds nothing in a subject.
-pub(crate) fn hex(bytes: impl LowerHex) -> String {
-    format!("{bytes:x}").trim_start_matches("0x").to_owned()
 }
 
 #[cfg(test)]
