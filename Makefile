@@ -4,7 +4,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 PAYMINT := $(CARGO) run --quiet -p paymint --features dev --
 
-.PHONY: help demo run test auditor-controls chaos bench fuzz lint fmt check contracts schemas openapi schemathesis tools clean
+.PHONY: help demo run test auditor-controls chaos bench fuzz lint fmt check contracts schemas env openapi schemathesis tools clean
 
 help: ## print the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,12 +49,14 @@ bench: tools ## speed and memory, as ratios to raw limits of the same run; `make
 fuzz: ## look for bytes that break a promise, SECONDS=60 in all: see fuzz/README.md
 	fuzz/run $(or $(SECONDS),60)
 
-lint: tools ## format, plain language, clippy, licences and sources, generated files
+lint: tools ## format, plain language, structure, clippy, licences and sources, generated files
 	tools/plain-language
+	tools/structure
 	tools/catalogue --check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	tools/cargo-deny check bans licenses sources
+	tools/compose --env-file .env.example --profile chain --profile ops config --quiet
 	contracts/compile --check
 	contracts/gas --check
 
@@ -70,6 +72,9 @@ contracts: tools ## compile the contracts, run their tests, measure their gas
 
 schemas: tools ## write the examples beside the schemas anew, after an intended change of an event
 	UPDATE_EXAMPLES=1 $(CARGO) test -p read-projector --test it -- schemas::
+
+env: ## write the .env.example of each service and the table of the README anew, after an intended change of a variable
+	UPDATE_ENV=1 $(CARGO) test -p standalone --lib described::
 
 openapi: ## write schemas/openapi.json and the errors of docs/API.md anew, after an intended change of the API
 	UPDATE_OPENAPI=1 $(CARGO) test -p api --lib openapi::

@@ -9,12 +9,12 @@ CREATE TABLE payments (
     id uuid PRIMARY KEY,
     -- keccak256(abi.encode(chainId, asset, payer, nonce)): the payment's name on chain.
     payment_key hash32 NOT NULL,
-    -- EIP-155 chain id and the USDC contract: what the key was made from, for who reads the chain.
+    -- EIP-155 chain id and the USDC contract: the values of the key, for readers of the chain.
     chain_id u64 NOT NULL,
     asset evm_address NOT NULL,
-    -- Who pays, and receives what is minted.
+    -- The payer, who receives the minted units.
     payer evm_address NOT NULL,
-    -- What is bought. A request whose price or payee contradicts its value cannot be decoded: it is set aside, and has
+    -- The purchase. A request whose price or payee contradicts its value cannot be decoded: it is set aside, and has
     -- no row here.
     token evm_address NOT NULL,
     -- Units; the contract takes a uint32.
@@ -46,13 +46,13 @@ CREATE TABLE payments (
     -- A deferred payment or mint is not tried before this.
     retry_at timestamptz,
     -- The settlement: our latest transaction until proven, then the one that charged the payer. Signer and nonce are
-    -- ours, so they are NULL where somebody else submitted the authorization (D10).
+    -- ours, so they are NULL if somebody else submitted the authorization.
     settle_signer evm_address,
     settle_nonce u64,
     settle_tx_hash hash32,
     settle_block_number u64,
     settle_block_hash hash32,
-    -- Index of AuthorizationUsed in the block; the Transfer is the next one (D9).
+    -- Index of AuthorizationUsed in the block; the Transfer is the next log.
     settle_log_index u64,
     paid_by text CHECK (paid_by IN ('paymint', 'third_party')),
     -- Proof of failure: the block at which it was proven, and the transaction that used or cancelled the nonce.

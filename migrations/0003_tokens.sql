@@ -1,8 +1,8 @@
--- The catalogue: what is sold, as registered in the ledger and immutable on chain, and how much of it is sold.
+-- The catalogue: tokens for sale, as registered in the ledger and immutable on chain, and their sold units.
 CREATE TABLE tokens (
     -- The ERC-20, payee and escrow of its own sales.
     token evm_address PRIMARY KEY,
-    -- Where it lives and what it is sold for.
+    -- Chain, and the asset of its price.
     chain_id u64 NOT NULL,
     asset evm_address NOT NULL,
     -- ERC-20 name and symbol.
@@ -12,12 +12,12 @@ CREATE TABLE tokens (
     unit u128 NOT NULL,
     max_units u64 NOT NULL,
     unit_price u64 NOT NULL,
-    -- Who may withdraw what it has earned.
+    -- The account that may withdraw the earnings.
     creator evm_address NOT NULL,
-    -- What the CREATE2 salt commits to.
+    -- The values to which the CREATE2 salt commits.
     payment_key hash32 NOT NULL,
     config_hash hash32 NOT NULL,
-    -- Where the factory's event stands.
+    -- Block of the factory's event.
     block_number u64 NOT NULL,
     block_hash hash32 NOT NULL,
     -- Units paid for and units minted by orders of this ledger since the registration, kept by the fold: counting
@@ -30,7 +30,7 @@ CREATE TABLE tokens (
     last_seq bigint NOT NULL CHECK (last_seq >= registered_seq)
 );
 
--- A token in the one spelling; see payment_rows.
+-- A token with one spelling of every value; see payment_rows.
 CREATE VIEW token_rows AS
 SELECT hex_of(token) AS token, chain_id, hex_of(asset) AS asset, name, symbol, unit::text AS unit,
        max_units::text AS max_units, unit_price::text AS unit_price, hex_of(creator) AS creator,
@@ -38,5 +38,5 @@ SELECT hex_of(token) AS token, chain_id, hex_of(asset) AS asset, name, symbol, u
        hex_of(block_hash) AS block_hash, units_paid::text AS units_paid, units_minted::text AS units_minted,
        registered_at, registered_seq, last_seq
 FROM tokens;
--- The view is asked by the spelling that it shows.
+-- Queries of the view use the spelling that it shows.
 CREATE UNIQUE INDEX tokens_by_address ON tokens (hex_of(token));

@@ -1,4 +1,4 @@
--- What the queue shows without reading every order: what is open, how many orders are where, how fast they move, and
+-- Figures of the queue without reading every order: open orders, orders per stage, their speed, and
 -- the mint transactions. Counted in the transaction that writes the rows, from the same events, so a rebuild from
 -- sequence 1 counts the same. What was projected before this file is counted here, but for the mint transactions: those
 -- signed until now appear after a rebuild.
@@ -6,7 +6,7 @@
 -- Orders that are not at their end (`lost`: minted, and never to be charged): the backlog at the start of an api, and who waits since when.
 CREATE INDEX payments_open ON payments (requested_seq) WHERE stage NOT IN ('failed', 'lost', 'minted');
 
--- How many orders are in each stage, and what they are worth. Counters, because counting payments reads all of them.
+-- Number and value of the orders in each stage. Counters, because counting payments reads all of them.
 CREATE TABLE stage_totals (
     stage text PRIMARY KEY CHECK (stage IN ('requested', 'deferred', 'settling', 'reverted', 'failed', 'lost', 'paid',
                                             'minting', 'mint_deferred', 'mint_parked', 'minted')),
@@ -22,7 +22,7 @@ FROM UNNEST(ARRAY['requested', 'deferred', 'settling', 'reverted', 'failed', 'lo
                   'mint_deferred', 'mint_parked', 'minted']) AS every(stage) LEFT JOIN payments USING (stage)
 GROUP BY stage;
 
--- What happened in ten seconds, by the ledger's clock: the rates of the last minutes are sums of a few rows, and a
+-- Events of ten seconds, by the ledger's clock: the rates of the last minutes are sums of a few rows, and a
 -- restart of the api forgets none of them. 8,640 rows for a day that is busy throughout.
 CREATE TABLE pace (
     begins_at timestamptz PRIMARY KEY CHECK (begins_at = date_bin('10 s', begins_at, timestamptz 'epoch')),

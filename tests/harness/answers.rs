@@ -87,12 +87,12 @@ impl Frames {
         self.ready.pop_front()
     }
 
-    /// What an `EventSource` would say when it comes back.
+    /// The id that an `EventSource` would send when it resumes.
     pub fn position(&self) -> Option<u64> {
         self.position
     }
 
-    /// Whether it was left because nothing came.
+    /// Returns `true` if reading ended because nothing came.
     pub fn is_quiet(&self) -> bool {
         self.quiet
     }

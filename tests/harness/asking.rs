@@ -13,7 +13,7 @@ use domain::{PaymentId, TokenTerms};
 use serde_json::{Value, json};
 
 impl Stack {
-    /// Of an instance of the API.
+    /// A URL at an instance of the API.
     pub fn url(&self, instance: impl Into<Instance>, path: &str) -> String {
         format!("http://{}{path}", self.api[instance.into().1])
     }
@@ -23,7 +23,7 @@ impl Stack {
         Answer::of(response).await.unwrap()
     }
 
-    /// What the first process of a service, other than the api, says is in its way; null while it says nothing.
+    /// The obstacles that the first process of a service, other than the api, reports. `null` while it reports nothing.
     pub async fn in_the_way_of(&self, service: Service) -> Value {
         let url = format!("http://{}/readyz", self.health[&service.into()]);
         match self.http.get(url).send().await {

@@ -67,7 +67,7 @@ impl LocalChain {
         self.rpc("anvil_reorg", json!([depth, []])).await;
     }
 
-    /// The same, but each of `raw` is in the block of that number among the new ones, from 0.
+    /// Like [`Self::reorg`], with each of `raw` in the block of that number among the new ones, from 0.
     pub async fn reorg_with(&self, depth: u64, raw: &[(&str, u64)]) {
         self.rpc("anvil_reorg", json!([depth, raw])).await;
     }
@@ -135,7 +135,8 @@ impl LocalChain {
         hash.as_str().unwrap().parse().unwrap()
     }
 
-    /// The same, and waits until it has succeeded in a block; who has halted the chain mines.
+    /// Like [`Self::send`], and waits until the transaction has succeeded in a block. If the chain is halted, the
+    /// caller mines.
     pub async fn transact(&self, from: Address, to: Address, input: Bytes) -> TransactionReceipt {
         let hash = self.send(from, to, input).await;
         let receipt = eventually("a receipt", async || self.receipt(hash).await).await;

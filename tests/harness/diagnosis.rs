@@ -1,4 +1,4 @@
-//! What a failed story shows of its stack.
+//! The output of a failed story about its stack.
 
 use crate::stack::Stack;
 use crate::stream::Stream;

@@ -13,7 +13,7 @@ pub fn relayers() -> Vec<Address> {
     SENDER_KEYS.iter().chain(&MINTER_KEYS).map(|key| Buyer::with_key(key).address).collect()
 }
 
-/// What `accounts` and the relayers have before the first request.
+/// Balances of `accounts` and the relayers before the first request.
 pub async fn genesis(chain: &LocalChain, asset: Address, accounts: &[Address]) -> Value {
     let block = chain.height().await;
     let mut usdc = Map::new();
@@ -58,7 +58,8 @@ pub fn now() -> DateTime<Utc> {
 }
 
 impl Stack {
-    /// What each of these processes uses now, as lines of the journal; `phase` is `baseline`, `load` or `after`.
+    /// The present use of resources by these processes, as lines of the journal. `phase` is `baseline`, `load` or
+    /// `after`.
     pub fn samples(&mut self, instances: &[Instance], phase: &str) -> Vec<Value> {
         let sample = |instance: &Instance| {
             let pid = self.process(*instance).pid();

@@ -1,4 +1,4 @@
-//! What a person does to an installation.
+//! An operator's actions on an installation.
 
 use crate::process::Process;
 use crate::stack::Stack;

@@ -1,4 +1,4 @@
-//! What a story may ask of its stack.
+//! Options of a story's stack.
 
 use crate::process::Service;
 use standalone::accounts::SENDER_KEYS;

@@ -1,4 +1,4 @@
-//! What a story knows of an order, and how it says that the order must end.
+//! A story's knowledge of an order, and the end that it expects.
 
 use crate::payment::Payment;
 use crate::stream::Entry;
@@ -41,7 +41,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// Of this payment, to be minted.
+    /// The order of this payment, which must end minted.
     pub fn of(payment: &Payment) -> Self {
         let auth = &payment.transfer.authorization;
         Self {
@@ -67,7 +67,7 @@ impl Order {
         }
     }
 
-    /// As the ledger has it, where somebody else's client signed.
+    /// The order in the ledger, if another client signed it.
     pub fn read(requested: &Entry) -> Self {
         let data = &requested.body["data"];
         let (auth, purchase) = (&data["authorization"], &data["purchase"]);

@@ -33,7 +33,7 @@ impl Stack {
         self.chain.transact(accounts::OWNER, self.shop.asset, funding(buyer, usdc)).await;
     }
 
-    /// The same, without waiting for the block.
+    /// Like [`Self::fund`], without waiting for the block.
     pub async fn fund_soon(&self, buyer: &Buyer, usdc: u64) {
         self.chain.send(accounts::OWNER, self.shop.asset, funding(buyer, usdc)).await;
     }

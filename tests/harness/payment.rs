@@ -1,4 +1,4 @@
-//! What is signed, and how it travels: as a call to USDC, as a v2 and as a v1 header.
+//! Signed payments, as a call to USDC, as a v2 header and as a v1 header.
 
 use alloy::sol_types::SolCall;
 use alloy_primitives::{Address, B256, Bytes, U256, hex};
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use std::time::SystemTime;
 use x402::Authorization;
 
-/// What a signature of ours is good for, unless a story says otherwise, seconds.
+/// Validity of our signatures unless a story sets another, seconds.
 const WINDOW_S: u64 = 900;
 
-/// What is to be signed. Every field may be changed before.
+/// An unsigned payment. Every field may be changed before signing.
 #[derive(Clone, Debug)]
 pub struct Bill {
     pub terms: TokenTerms,

@@ -97,7 +97,7 @@ impl Paymint {
     }
 }
 
-/// Of every process of this machine, arguments separated by spaces.
+/// Command lines of all processes of this machine, arguments separated by spaces.
 fn command_lines() -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok().map(|entry| entry.path()));
     let numbered = processes.filter(|path| {

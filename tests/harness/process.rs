@@ -105,7 +105,7 @@ impl Process {
         }
     }
 
-    /// Whether it has ended, by SIGKILL.
+    /// Returns `true` if it has ended by SIGKILL.
     pub fn was_killed(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some_and(was_killed)
     }
@@ -117,7 +117,7 @@ impl Process {
         (self.ended().await, begun.elapsed())
     }
 
-    /// What it has said in this run.
+    /// Its output in this run.
     pub fn said(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let from = usize::try_from(self.log_from).unwrap().min(text.len());
@@ -125,7 +125,7 @@ impl Process {
     }
 }
 
-/// Whether SIGKILL ended it.
+/// Returns `true` if SIGKILL ended it.
 pub fn was_killed(status: ExitStatus) -> bool {
     status.signal() == Some(9)
 }

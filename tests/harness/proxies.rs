@@ -7,7 +7,7 @@ use crate::watch::eventually;
 use faults::{RpcProxy, TcpProxy};
 use std::net::SocketAddr;
 
-/// What chance does in a story, it does in every run of it.
+/// Seed of all random choices, so that every run of a story makes equal ones.
 const SEED: u64 = 20_260_801;
 
 impl Stack {

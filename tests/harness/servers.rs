@@ -1,4 +1,4 @@
-//! What a stack stands on before its first service runs.
+//! The servers of a stack, before its first service runs.
 
 use crate::chain::LocalChain;
 use crate::options::StackOptions;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// Blocks that `anvil_reorg` can go back.
 const STATES_KEPT: u32 = 64;
 
-/// As `standalone` starts them, but free to lose what a loss of power would take, and able to reorganise.
+/// Starts the servers like `standalone`, but allowed to lose data in a loss of power, and able to reorganise the chain.
 pub async fn start_servers(dir: &TempDir, block_time: Duration) -> Servers {
     let tools = Tools::locate().unwrap();
     let at = |name: &str| dir.path().join(name);
@@ -38,7 +38,7 @@ pub async fn mine_fast(chain: &LocalChain) {
     }
 }
 
-/// What every service is told. Waits that are for people's good are short here.
+/// The environment of every service. Waits that exist for people are short here.
 pub fn environment(
     servers: &Servers,
     shop: &Shop,

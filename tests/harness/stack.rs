@@ -120,7 +120,7 @@ impl Stack {
         self.run_with(instance, &[]).await;
     }
 
-    /// The same with further variables: a crash point, say.
+    /// Like [`Self::run`], with further variables, for example a crash point.
     pub async fn run_with(&mut self, instance: impl Into<Instance>, more: &[(&str, &str)]) {
         let instance = instance.into();
         self.spawn(instance, more);
@@ -155,7 +155,7 @@ impl Stack {
         self.processes.get_mut(&instance).unwrap_or_else(|| panic!("{instance:?} was never started"))
     }
 
-    /// What a process has said in its present run.
+    /// The output of a process in its present run.
     pub fn said(&self, service: Service) -> String {
         self.processes[&service.into()].said()
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub struct Entry {
     pub seq: u64,
     pub subject: String,
-    /// As the server keeps it: `NATS/1.0`, lines, an empty line.
+    /// The header block as the server stores it: `NATS/1.0`, lines, an empty line.
     pub headers: String,
     pub payload: Vec<u8>,
     /// Null when it is not JSON.
@@ -32,7 +32,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// As whom the URL names: `nats://ops:password@127.0.0.1:4222`.
+    /// Connects as the user in the URL: `nats://ops:password@127.0.0.1:4222`.
     pub async fn at(url: &str) -> Self {
         let (options, url) =
             match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
@@ -52,17 +52,17 @@ impl Stream {
         self.try_ask(api, body).await.unwrap_or_else(|e| panic!("{api}: {e}"))
     }
 
-    /// The same of a server that may be away.
+    /// Like [`Self::ask`], for a server that may be unavailable.
     ///
     /// # Errors
-    /// No answer: it may have happened all the same.
+    /// No answer: the effect may have happened all the same.
     pub async fn try_ask(&self, api: &str, body: Value) -> Result<Value, async_nats::RequestError> {
         let payload = if body.is_null() { String::new() } else { body.to_string() };
         let answer = self.client.request(format!("$JS.API.{api}"), payload.into()).await?;
         Ok(serde_json::from_slice(&answer.payload).unwrap())
     }
 
-    /// As anybody with access would publish.
+    /// Publishes like any client with access.
     pub async fn publish(&self, subject: &str, payload: &str) -> Value {
         let answer = self.client.request(subject.to_owned(), payload.to_owned().into()).await.unwrap();
         serde_json::from_slice(&answer.payload).unwrap()

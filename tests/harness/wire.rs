@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf};
 use tokio::task::JoinHandle;
 
-/// What is lost.
+/// The messages that the wire loses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loses {
     /// Every answer to the first delivery of a message, so that every message comes twice (F09).
@@ -29,7 +29,7 @@ pub struct Wire {
     task: JoinHandle<()>,
 }
 
-/// What has gone over it.
+/// Counters of the wire.
 #[derive(Default)]
 struct Notes {
     seen: Seen,
@@ -56,7 +56,7 @@ impl Wire {
         format!("nats://{}", self.address)
     }
 
-    /// What was acknowledged so far.
+    /// The acknowledgements so far.
     pub fn seen(&self) -> Seen {
         self.notes.lock().unwrap().seen.clone()
     }

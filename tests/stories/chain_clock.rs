@@ -41,7 +41,7 @@ async fn f47_a_jump_of_the_chains_clock_fails_what_it_expires_with_proof_and_not
     stack.audit(&[hours.ends(Outcome::Failed("expired")), day]).await;
 }
 
-/// It failed, and the final block that it names is past its window.
+/// The order failed, and the final block that it names is past its window.
 async fn proven(stack: &Stack, order: &Order) {
     let failed = stack.until(order, "payment.failed").await;
     let requested = stack.until(order, "payment.requested").await;

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 /// Payers who buy at once while a service is about to die.
 const PAYERS: usize = 3;
 
-/// What an order's history is that went through without a detour.
+/// History of an order without a detour.
 const STRAIGHT: [&str; 5] =
     ["payment.requested", "payment.submitted.1", "payment.confirmed", "mint.submitted.1", "mint.confirmed"];
 

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 /// From the moment at which the damaged ledger answers.
 const FOUND_WITHIN: Duration = Duration::from_secs(10);
 
-/// What would be signed is signed within a second; so long it is watched that nothing is.
+/// Watching time for an absence: a transaction that would be signed is signed within a second.
 const QUIET: Duration = Duration::from_secs(4);
 
-/// What is done to the ledger.
+/// The damage of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strike {
     /// Deleted and created again.
@@ -139,7 +139,7 @@ impl Strike {
     }
 }
 
-/// Of the accounts that settle and mint: what the chain has of each.
+/// Nonces on chain of the accounts that settle and mint.
 async fn nonces(stack: &Stack) -> Vec<u64> {
     let mut nonces = Vec::new();
     for key in accounts::SENDER_KEYS.into_iter().chain(accounts::MINTER_KEYS) {
@@ -251,7 +251,7 @@ async fn f13_paymint_run_stays_and_reads_when_its_ledger_is_made_anew() {
     assert!(ops.on("ops.stopped.2").await.is_none());
 }
 
-/// What is not damage: a server that is killed again and again while everybody works.
+/// A server that is killed again and again under load is not damaged.
 #[tokio::test(flavor = "multi_thread")]
 async fn f02_a_server_that_is_killed_again_and_again_raises_no_alarm() {
     let mut stack = Stack::start(StackOptions::default()).await;

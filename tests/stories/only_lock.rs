@@ -7,7 +7,7 @@ use harness::{Stack, StackOptions};
 use ledger::{AppendError, Batch, Expected, Ledger, Loaded, NewEvent};
 use standalone::Shop;
 
-/// What `command` makes of the order as it was read.
+/// The event that `command` makes of the loaded order.
 fn event(id: PaymentId, loaded: &Loaded<Order>, command: Command) -> NewEvent {
     let event = order::decide(loaded.state.as_ref(), command).unwrap().unwrap();
     NewEvent { event: Event::Order(id, event), expected: Expected::Version(loaded.version), trace: None }

@@ -225,7 +225,7 @@ async fn f40_r2_what_is_dead_n_deep_and_not_final_waits_and_is_minted_when_a_reo
     stack.audit(&orders).await;
 }
 
-/// The same up to the last block before the final one, and with it.
+/// Expired up to the last block before the final one, and failed with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn r2_a08_what_is_dead_is_failed_with_the_final_block_and_not_one_before() {
     let stack = Stack::start(options()).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const SECOND: Instance = Instance(Service::Api, 1);
 
-/// As an `EventSource` does: comes back with the last id that it has, here to the instances in turn.
+/// A client like an `EventSource`: it resumes with its last id, at the instances in turn.
 struct Client {
     http: reqwest::Client,
     urls: [String; 2],

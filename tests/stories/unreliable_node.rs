@@ -220,7 +220,7 @@ async fn f51_a_fee_of_nothing_or_of_everything_is_neither_offered_nor_waited_for
     stack.audit(&orders).await;
 }
 
-/// Whatever came to the provider is, byte for byte, what the ledger says was signed.
+/// Every transaction that reached the provider is, byte for byte, signed in the ledger.
 async fn only_what_was_signed(stack: &Stack, node: &RpcProxy) {
     let entries = stack.stream.all().await;
     let signed =

@@ -24,7 +24,7 @@ async fn d12_a_payer_with_code_waits_as_refused_until_its_window_closes_and_no_o
     stack.audit(&[smart.ends(Outcome::Failed("expired")), plain]).await;
 }
 
-/// Of two payments with money for one, one is minted at once; the other is tried in vain until it is funded.
+/// With money for one of two payments, one is minted immediately; the other is tried until it is funded.
 #[tokio::test(flavor = "multi_thread")]
 async fn money_for_one_of_two_pays_for_one_and_the_other_waits_for_more() {
     let mut stack = Stack::start(StackOptions::one_lane_later()).await;

@@ -1,11 +1,11 @@
-//! What a payer is told about its place in line, under load.
+//! The place in line that a payer is told, under load.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use harness::{Buyer, Order, Stack, StackOptions};
 use std::time::Duration;
 
-/// As many unpaid orders as a payer may have.
+/// Maximum number of unpaid orders of a payer.
 const EACH: usize = 16;
 
 async fn burst(stack: &Stack, buyers: &[Buyer]) -> Vec<Order> {

@@ -5,7 +5,7 @@ use domain::PaymentId;
 use harness::{Answer, Client, DOLLAR, Order, Service, Stack, StackOptions, buy_with, eventually};
 use serde_json::Value;
 
-/// What ten units cost: also the most that a v1 client pays without being asked.
+/// The price of ten units, which is also the most that an unconfigured v1 client pays.
 const QUANTITY: u32 = 10;
 const PRICE: u64 = 100_000;
 

@@ -107,7 +107,7 @@ pub fn open_tx(nonce: u64) -> OpenTx {
     }
 }
 
-/// The same at an eighth more.
+/// A replacement at an eighth more.
 pub fn replacement(nonce: u64) -> OpenTx {
     OpenTx {
         tx_hash: B256::repeat_byte(nonce.to_le_bytes()[0]),
@@ -146,7 +146,7 @@ pub fn own_proof() -> PaymentProof {
     PaymentProof { tx_hash: submission(7).tx_hash, ..proof() }
 }
 
-/// The same for the mint and nonce 8.
+/// Our own mint, with nonce 8.
 pub fn own_mint() -> Minted {
     Minted { tx_hash: submission(8).tx_hash, block: block(41), ..minted() }
 }
@@ -169,7 +169,7 @@ pub fn terms() -> TokenTerms {
     }
 }
 
-/// What the payer's application calls the order.
+/// The name that the payer's application gives the order.
 pub fn key() -> IdempotencyKey {
     IdempotencyKey::new(PAYER, KeySource::Header, "order-7")
 }

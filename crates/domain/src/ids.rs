@@ -41,7 +41,7 @@ impl fmt::Display for PaymentKey {
 pub struct PaymentId(pub Uuid);
 
 impl PaymentId {
-    /// The id that belongs to `key`, now and for ever.
+    /// The id of `key`, which never changes.
     pub fn of(key: PaymentKey) -> Self {
         Self(Uuid::new_v5(&PAYMENT_NAMESPACE, key.0.as_slice()))
     }

@@ -16,12 +16,12 @@ use alloy_primitives::Address;
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A lane: a key and what it signs for. The first claim of a key decides its purpose permanently.
+/// A lane: a key and its purpose. The first claim of a key decides its purpose permanently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneId {
     /// The account of the key.
     pub signer: Address,
-    /// What it signs for.
+    /// Its purpose.
     pub purpose: Purpose,
 }
 
@@ -32,19 +32,19 @@ impl LaneId {
     }
 }
 
-/// The account: enough for a person who reads a log.
+/// Prints the account, which is enough in a log.
 impl fmt::Display for LaneId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.signer.fmt(f)
     }
 }
 
-/// What the events so far say of a lane. Built only by [`evolve`].
+/// State of a lane after the events so far. Built only by [`evolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
     /// Last claim.
     pub epoch: u32,
-    /// What it signs for.
+    /// Its purpose.
     pub purpose: Purpose,
     /// The nonce to sign for next.
     pub next_nonce: u64,
@@ -108,9 +108,9 @@ pub enum ImpossibleLane {
     /// A nonce was signed out of turn.
     #[error("nonce {found} was signed where {expected} was next")]
     NonceOutOfTurn {
-        /// What was next.
+        /// The next nonce.
         expected: u64,
-        /// What was signed.
+        /// The signed nonce.
         found: u64,
     },
     /// The greatest number was signed for, which no account can use (EIP-2681).
@@ -121,9 +121,9 @@ pub enum ImpossibleLane {
     ReplacedOutOfTurn {
         /// The nonce.
         nonce: u64,
-        /// What was next.
+        /// The next number.
         expected: u32,
-        /// What was written.
+        /// The written number.
         found: u32,
     },
     /// A replacement does something else.

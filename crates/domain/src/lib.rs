@@ -1,9 +1,9 @@
-//! What Paymint knows about money and orders, and nothing about the world.
+//! Rules of money and orders, without any knowledge of the outside world.
 //!
-//! Owns: ids, amounts, events, and the deciders: what may happen next to an [`order`] and to a signer's [`lane`].
-//! Refuses to know: async, clocks, I/O, logs, SQL, subject names, RPC providers. Time, where it matters, is an argument.
+//! Owns ids, amounts, events, and the deciders: what may happen next to an [`order`] and to a signer's [`lane`]. It
+//! knows no async, clocks, I/O, logs, SQL, subject names or RPC providers. Time is an argument.
 //!
-//! A stream of events folds with [`order::evolve`] or [`lane::evolve`]; a command is judged by the `decide` beside it.
+//! A stream of events folds with [`order::evolve`] or [`lane::evolve`]; the `decide` beside it judges a command.
 
 pub mod event;
 pub mod examples;

@@ -20,14 +20,14 @@ const SALT_AT: usize = 32 - SALT_BYTES;
 /// keccak256 of `PaymintOrder(uint256 chainId,address token,uint256 quantity,bytes12 salt)`; a test derives it.
 const TYPE_HASH: B256 = b256!("9efa58699e8444dae3a643d8d03062df2dc4e9679d32d5fffc469a913aea6ea8");
 
-/// What a nonce says of an order.
+/// The relation of a nonce to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
     /// Nothing: it has no tag. Stock clients draw such nonces.
     Unbound,
-    /// It was derived from this order.
+    /// Derived from this order.
     ThisOrder,
-    /// It bears the tag and was not derived from this order.
+    /// Has the tag, and was not derived from this order.
     Elsewhere,
 }
 
@@ -50,7 +50,7 @@ pub fn bound_nonce(chain_id: u64, token: Address, quantity: Quantity, salt: [u8;
     nonce
 }
 
-/// What `nonce` says of the order of `quantity` units of `token`.
+/// The relation of `nonce` to the order of `quantity` units of `token`.
 pub fn binding(nonce: B256, chain_id: u64, token: Address, quantity: Quantity) -> Binding {
     if !nonce.starts_with(&TAG) {
         return Binding::Unbound;

@@ -1,7 +1,7 @@
 //! The order: a payment leg, and the leg of the debt that it pays for, which today is a mint.
 //!
 //! [`leg`] says what may happen to one leg, [`progress`] what one leg means for the other. The table of every stage
-//! against every command is a test (`order/table.txt`) and stands in docs/ARCHITECTURE.md.
+//! against every command is a test (`order/table.txt`) beside this file.
 
 mod group;
 mod leg;
@@ -19,7 +19,7 @@ use crate::request::PaymentRequest;
 /// One order as its events tell it. Built only by [`evolve`]; never stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
-    /// As accepted.
+    /// The request as accepted.
     pub request: PaymentRequest,
     /// The payment.
     pub payment: Leg<PaymentProof>,
@@ -57,7 +57,7 @@ pub enum Command {
 /// A refusal of a command. Nothing is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// The same authorization was accepted for another order: HTTP 409.
+    /// The authorization was accepted for another order: HTTP 409.
     #[error("this authorization already pays for another order")]
     KeyReusedWithAnotherOrder,
     /// Proof of payment meets proof of failure. One of them is false: stop and look.
@@ -66,7 +66,7 @@ pub enum Rejection {
     /// Not in this stage; read again.
     #[error("{command} does not fit an order that is {stage}")]
     OutOfOrder {
-        /// What was wanted.
+        /// The refused command.
         command: &'static str,
         /// Where the order stands.
         stage: &'static str,
@@ -117,7 +117,7 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
     let Some(event) = step.and_then(OrderEvent::of) else { return Ok(None) };
     match event.leg() {
         Some((leg, step)) if order.progress().allows(leg, step) => Ok(Some(event)),
-        // Of an order that is lost nothing more is said, whatever becomes of its mint.
+        // Nothing more is written about a lost order, whatever happens to its mint.
         Some((_, StepName::Reverted)) => Ok(None),
         _ => Err(out_of_order),
     }

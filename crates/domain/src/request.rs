@@ -1,4 +1,4 @@
-//! What a payer asked for and signed: the first event of every order.
+//! A payer's order and signature: the first event of every order.
 
 use crate::ids::{PaymentId, PaymentKey};
 use crate::money::{Quantity, Usdc, decimal_string};
@@ -13,7 +13,7 @@ pub type SignatureBytes = FixedBytes<65>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Authorization {
-    /// The payer, and the recipient of what is minted: the signature covers no other recipient (D8).
+    /// The payer, and the recipient of the minted units: the signature covers no other recipient.
     pub from: Address,
     /// The payee: the token itself, which holds payments in escrow.
     pub to: Address,
@@ -25,12 +25,12 @@ pub struct Authorization {
     /// Unix seconds; USDC wants the block's time strictly before it.
     #[serde(with = "decimal_string")]
     pub valid_before: u64,
-    /// Chosen by the payer, or derived from the order by [`crate::nonce::bound_nonce`]; used or cancelled once, on
-    /// chain, for ever.
+    /// Chosen by the payer, or derived from the order by [`crate::nonce::bound_nonce`]. It is used or cancelled once on
+    /// chain, permanently.
     pub nonce: B256,
 }
 
-/// What the payment buys. Quantity 10 is one entry of 10 units.
+/// The purchase. Quantity 10 is one entry of 10 units.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Purchase {
@@ -55,11 +55,11 @@ pub struct PaymentRequest {
     pub chain_id: u64,
     /// The USDC contract.
     pub asset: Address,
-    /// What was signed.
+    /// The signed authorization.
     pub authorization: Authorization,
     /// The signature over it.
     pub signature: SignatureBytes,
-    /// What it buys.
+    /// The purchase.
     pub purchase: Purchase,
 }
 
@@ -91,8 +91,8 @@ impl PaymentRequest {
         self.authorization.from
     }
 
-    /// The same authorization for the same purchase. The signature is left out: one authorization can be signed in
-    /// many ways, and any of them charges once.
+    /// Returns `true` for equal authorizations for equal purchases. The signature is ignored: one authorization can be
+    /// signed in many ways, and any of them charges once.
     pub fn same_order_as(&self, other: &Self) -> bool {
         self.payment_key == other.payment_key
             && self.authorization == other.authorization

@@ -1,4 +1,4 @@
-//! What the shop sells: a token's terms, as registered in the ledger and immutable on chain.
+//! Terms of a token for sale, as registered in the ledger and immutable on chain.
 
 use crate::ids::{BlockRef, PaymentKey};
 use crate::money::{Usdc, decimal_string, decimal_string_u128};
@@ -27,7 +27,7 @@ pub struct TokenTerms {
     pub max_units: u64,
     /// Atomic USDC a unit.
     pub unit_price: Usdc,
-    /// Who may withdraw what the token has earned.
+    /// The account that may withdraw the earnings.
     pub creator: Address,
     /// Key of the payment that bought the deployment; the CREATE2 salt commits to it.
     pub payment_key: PaymentKey,

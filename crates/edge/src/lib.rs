@@ -9,10 +9,14 @@ mod permits;
 mod rates;
 mod server;
 mod strict;
+mod token;
+mod trace;
 
 pub use client::ClientIp;
 pub use config::EdgeConfig;
 pub use permits::{NoPermit, Permit, Permits};
-pub use rates::{Rates, TooFast};
+pub use rates::{RequestRates, TooFast};
 pub use server::{listen, serve};
 pub use strict::is_unambiguous;
+pub use token::{BadToken, BearerToken};
+pub use trace::{TRACEPARENT, traceparent};

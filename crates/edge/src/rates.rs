@@ -12,10 +12,10 @@ const REFILL: Duration = Duration::from_secs(2);
 
 /// The requests that clients may still send.
 ///
-/// The entry of a client is removed once it has its whole burst again; [`Rates::take`] looks for such entries every
+/// The entry of a client is removed once it has its whole burst again; [`RequestRates::take`] looks for such entries every
 /// [`REFILL`]. So there are never more entries than clients in two such spans, of 100 bytes each, and each client had to
 /// open a connection or come through a trusted proxy.
-pub struct Rates {
+pub struct RequestRates {
     per_client: RwLock<Limiter<DefaultKeyedRateLimiter<ClientIp>>>,
     total: RwLock<Limiter<DefaultDirectRateLimiter>>,
     clock: DefaultClock,
@@ -43,7 +43,7 @@ pub enum TooFast {
     },
 }
 
-impl Default for Rates {
+impl Default for RequestRates {
     fn default() -> Self {
         Self {
             per_client: RwLock::new(Limiter { rate: 0, limiter: None }),
@@ -54,7 +54,7 @@ impl Default for Rates {
     }
 }
 
-impl Rates {
+impl RequestRates {
     /// Takes one request from those that this client may still send. `rate` is in requests per second, and 0 is no
     /// limit. With another rate than before all clients begin anew.
     ///
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_client_that_asks_too_often_is_refused_alone() {
-        let rates = Rates::default();
+        let rates = RequestRates::default();
         let taken = (0..100).filter(|_| rates.take(client(1), 5).is_ok()).count();
         assert!((10..13).contains(&taken), "a burst is two seconds' worth: {taken}");
         assert_eq!(rates.take(client(1), 5), Err(TooFast::Client { retry_after_s: 1 }));
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn all_together_are_refused_above_the_total() {
-        let rates = Rates::default();
+        let rates = RequestRates::default();
         let taken = (0..100).filter(|_| rates.take_of_all(7).is_ok()).count();
         assert!((7..9).contains(&taken), "{taken}");
         assert_eq!(rates.take_of_all(7), Err(TooFast::Total { retry_after_s: 1 }));
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn another_rate_holds_from_the_next_request_on() {
-        let rates = Rates::default();
+        let rates = RequestRates::default();
         assert!((0..100).any(|_| rates.take(client(1), 5).is_err()));
         assert!((0..100).all(|_| rates.take(client(1), 1_000).is_ok()));
         assert!((0..100).any(|_| rates.take(client(1), 5).is_err()));
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_client_that_stays_away_is_forgotten() {
-        let rates = Rates::default();
+        let rates = RequestRates::default();
         let known = || rates.per_client.read().unwrap().limiter.as_ref().unwrap().len();
         (0..10_000).for_each(|n| rates.take(client(n), 100).unwrap());
         assert_eq!(known(), 10_000);

@@ -126,6 +126,7 @@ async fn stand_still(ledger: &Ledger, name: &str, health: &Health, stop: &Cancel
 /// Takes turns until `stop`.
 async fn work(mut worker: impl Work, name: &str, health: &Health, stop: &CancellationToken) {
     while !stop.is_cancelled() {
+        runtime::turn("lane");
         if worker.lane().ledger.stopped().is_some() {
             stand_still(&worker.lane().ledger.clone(), name, health, stop).await;
             continue;

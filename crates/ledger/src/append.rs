@@ -10,6 +10,7 @@ use crate::subjects::{order_filter, subject};
 use async_nats::HeaderMap;
 use chrono::Utc;
 use domain::Event;
+use runtime::APPENDS;
 use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
@@ -49,14 +50,25 @@ impl Ledger {
     /// # Errors
     /// See [`AppendError`]; after `Unknown`, the same call is safe and is the only right one.
     pub async fn append(&self, batch: impl Into<Batch>) -> Result<Vec<u64>, AppendError> {
-        self.check().await?;
+        if let Err(stopped) = self.check().await {
+            APPENDS.add(&["stopped"]);
+            return Err(stopped);
+        }
         self.write(batch.into()).await
     }
 
     /// Like [`Ledger::append`], but skips the integrity check. Used only to record that the ledger is damaged, or that an
     /// operator has looked.
     pub(crate) async fn write(&self, batch: impl Into<Batch>) -> Result<Vec<u64>, AppendError> {
-        let sequences = self.written(batch.into().events()).await?;
+        let written = self.written(batch.into().events()).await;
+        APPENDS.add(&[match &written {
+            Ok(_) => "stored",
+            Err(AppendError::WrongVersion) => "wrong_version",
+            Err(AppendError::Unknown(_)) => "unknown",
+            Err(AppendError::Refused(_)) => "refused",
+            Err(AppendError::Stopped(_)) => "stopped",
+        }]);
+        let sequences = written?;
         self.whole.knows(sequences.last().copied().unwrap_or_default());
         Ok(sequences)
     }

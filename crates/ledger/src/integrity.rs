@@ -45,6 +45,7 @@ impl Ledger {
 
     async fn look_until(self, health: Health, stop: CancellationToken, writes: bool) {
         while !stop.is_cancelled() {
+            runtime::turn("ledger.integrity");
             let looked = async {
                 if let Err(error) = self.look().await {
                     tracing::debug!(%error, "whether the ledger is whole is not known now");

@@ -84,14 +84,14 @@ impl Closed {
 
 /// A refusal, and the time after which another try makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct NotAdmitted {
     /// Why.
     pub why: Closed,
     /// Seconds to wait.
     pub retry_after_s: u64,
 }
 
-impl Refusal {
+impl NotAdmitted {
     /// The refusal of a damaged ledger. Only an operator can repair it, so the wait is the longest one.
     pub const fn broken() -> Self {
         Self { why: Closed::LedgerBroken, retry_after_s: RETRY_AFTER_S.1 }
@@ -127,8 +127,8 @@ impl Admission {
     /// Checks that orders are accepted at all. Asked before a client signs anything.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub fn open(&self) -> Result<(), Refusal> {
+    /// [`NotAdmitted`].
+    pub fn open(&self) -> Result<(), NotAdmitted> {
         let settings = self.settings.now();
         let trouble = self.follower.circuit(|circuit| circuit.trouble());
         self.judge(&settings, Duration::from_secs(settings.payment_validity_s), trouble)
@@ -137,8 +137,8 @@ impl Admission {
     /// Admits an order whose authorization is valid for another `left`, and counts it as under way.
     ///
     /// # Errors
-    /// [`Refusal`]; then it is not counted.
-    pub fn admit(&self, id: PaymentId, parties: (Address, Address), left: Duration) -> Result<(), Refusal> {
+    /// [`NotAdmitted`]; then it is not counted.
+    pub fn admit(&self, id: PaymentId, parties: (Address, Address), left: Duration) -> Result<(), NotAdmitted> {
         let admitted = self.try_admit(id, parties, left);
         if let Err(refusal) = &admitted {
             REFUSALS.add(&[refusal.why.code()]);
@@ -146,7 +146,7 @@ impl Admission {
         admitted
     }
 
-    fn try_admit(&self, id: PaymentId, parties: (Address, Address), left: Duration) -> Result<(), Refusal> {
+    fn try_admit(&self, id: PaymentId, parties: (Address, Address), left: Duration) -> Result<(), NotAdmitted> {
         let (now, settings) = (Utc::now(), self.settings.now());
         // The circuit breaker comes last. It lets one order pass in ten seconds, and that one must not be refused here.
         self.judge(&settings, left, None)?;
@@ -154,11 +154,11 @@ impl Admission {
             self.follower.backlog(|backlog| backlog.reserve(id, parties, settings.unpaid_orders_per_payer_max, now));
         if let Err(TooMany) = reserved {
             let wait = self.forecast(now).settle;
-            return Err(Refusal { why: Closed::PayerBusy, retry_after_s: retry_after(wait) });
+            return Err(NotAdmitted { why: Closed::PayerBusy, retry_after_s: retry_after(wait) });
         }
         self.follower.circuit(|circuit| circuit.check(now)).map_err(|_: Trouble| {
             self.release(id);
-            Refusal { why: Closed::SettlementPaused, retry_after_s: RETRY_AFTER_S.1 }
+            NotAdmitted { why: Closed::SettlementPaused, retry_after_s: RETRY_AFTER_S.1 }
         })
     }
 
@@ -178,11 +178,11 @@ impl Admission {
         self.follower.backlog(|backlog| backlog.forecast(waiting, now))
     }
 
-    fn judge(&self, settings: &Settings, left: Duration, trouble: Option<Trouble>) -> Result<(), Refusal> {
+    fn judge(&self, settings: &Settings, left: Duration, trouble: Option<Trouble>) -> Result<(), NotAdmitted> {
         let forecast = self.forecast(Utc::now());
         let (connected, vitals) = (self.ledger.is_connected(), self.vitals());
         judge(connected, &vitals, settings, trouble, forecast.settle, left)
-            .map_err(|why| Refusal { why, retry_after_s: with_jitter(retry_after(forecast.settle)) })
+            .map_err(|why| NotAdmitted { why, retry_after_s: with_jitter(retry_after(forecast.settle)) })
     }
 
     fn vitals(&self) -> Vitals {

@@ -15,7 +15,7 @@ mod news;
 mod records;
 mod words;
 
-pub use admission::{Admission, Closed, Refusal};
+pub use admission::{Admission, Closed, NotAdmitted};
 pub use backlog::{Forecast, QueuePosition};
 pub use catalogue::{Catalogue, CatalogueError, Sold};
 pub use feed::{Feed, position_frame, reset_frame};

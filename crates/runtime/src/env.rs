@@ -25,7 +25,7 @@ pub enum ConfigError {
         variable: String,
         /// How a valid value looks.
         shape: String,
-        /// What is wrong with the value.
+        /// The defect of the value.
         why: String,
     },
 }

@@ -1,7 +1,5 @@
-//! What every process needs around its work: configuration from the environment, settings, logs, metrics, health, an
-//! orderly end.
-//!
-//! It knows no payment, event or chain.
+//! Services that every process needs: configuration from the environment, settings, logs, metrics, health, orderly
+//! shutdown.
 
 mod backoff;
 mod env;

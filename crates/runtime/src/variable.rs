@@ -12,7 +12,7 @@ pub struct Variable {
     pub form: Form,
     /// A value that can be parsed.
     pub example: String,
-    /// What applies where it is not set.
+    /// The value that applies if it is not set.
     pub unset: Unset,
     /// Why it exists, in one or two sentences.
     pub meaning: &'static str,
@@ -33,7 +33,7 @@ pub enum Form {
     Millis(RangeInclusive<u64>),
 }
 
-/// What applies where a variable is not set.
+/// The value that applies if a variable is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unset {
     /// The service does not start.

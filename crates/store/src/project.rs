@@ -203,7 +203,7 @@ fn is_of_mint(event: &OrderEvent) -> bool {
     matches!(event.leg(), Some((LegName::Mint, _)))
 }
 
-/// Text that Postgres can hold: it refuses NUL, and one event must not stop the projection for ever.
+/// Makes a text that PostgreSQL can hold: it refuses NUL, and one event must not stop the projection permanently.
 pub(crate) fn text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }

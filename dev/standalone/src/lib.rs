@@ -5,6 +5,9 @@
 
 pub mod accounts;
 pub mod demo;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod described;
 pub mod endpoints;
 pub mod installation;
 pub mod servers;

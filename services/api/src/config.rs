@@ -2,12 +2,11 @@
 
 use alloy_primitives::Address;
 use axum::http::HeaderValue;
-use edge::EdgeConfig;
+use edge::{BearerToken, EdgeConfig};
 use ledger::LedgerConfig;
 use runtime::{ConfigError, Env, Settings, Variable};
 use std::net::SocketAddr;
 use std::time::Duration;
-use subtle::ConstantTimeEq;
 use x402::Network;
 
 /// The variable of the address; named in the error when the port is taken.
@@ -49,7 +48,7 @@ pub struct Config {
     /// Settlements per second that are assumed until they have been measured.
     pub settle_rate: u32,
     /// Bearer token of the operators, who may follow all events. Without it nobody may.
-    pub operator_token: Option<OperatorToken>,
+    pub operator_token: Option<BearerToken>,
     /// Origins of browser applications; empty for any (`*`).
     pub cors_origins: Vec<HeaderValue>,
     /// Longest time for a body that has begun.
@@ -163,40 +162,6 @@ fn cors_origins(env: &Env) -> Result<Vec<HeaderValue>, ConfigError> {
             .ok_or_else(|| ConfigError::invalid("CORS_ORIGINS", SHAPE, "one of them is no origin"))
     };
     origins.iter().map(origin).collect()
-}
-
-/// The secret that operators send as `Authorization: Bearer …`. It is never printed.
-#[derive(Clone)]
-pub struct OperatorToken(String);
-
-/// The token is too short, or has characters that a header cannot carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is too short, or has other characters")]
-pub struct BadToken;
-
-impl std::str::FromStr for OperatorToken {
-    type Err = BadToken;
-
-    /// Accepts 16 or more visible ASCII characters. A shorter token can be guessed.
-    fn from_str(text: &str) -> Result<Self, BadToken> {
-        let good = text.len() >= 16 && text.bytes().all(|b| b.is_ascii_graphic());
-        if good { Ok(Self(text.to_owned())) } else { Err(BadToken) }
-    }
-}
-
-impl std::fmt::Debug for OperatorToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Config {
-    /// Returns true if a request with this `Authorization` comes from an operator. The comparison takes the same time for
-    /// every wrong token.
-    pub(crate) fn is_operator(&self, authorization: Option<&HeaderValue>) -> bool {
-        let sent = authorization.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        self.operator_token.as_ref().zip(sent).is_some_and(|(token, sent)| token.0.as_bytes().ct_eq(sent).into())
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::PaymentId;
 use edge::{NoPermit, TooFast};
-use live::{CatalogueError, Closed, RecordsError, Refusal};
+use live::{CatalogueError, Closed, NotAdmitted, RecordsError};
 use serde::Serialize;
 use serde_json::{Value, json};
 use x402::{Offer, Rejection, payment_required};
@@ -53,7 +53,7 @@ pub(crate) enum Problem {
     BodyTooLarge,
     /// The body did not arrive in time.
     BodyTooSlow,
-    /// The body is compressed (B15).
+    /// The body is compressed.
     BodyEncoded,
     /// `quantity` is missing or no whole number from 1 on.
     QuantityInvalid,
@@ -70,7 +70,7 @@ pub(crate) enum Problem {
     /// The key names another order: this one.
     KeyNamesAnother(PaymentId),
     /// No order is taken now, or none of this payer.
-    NotAdmitted(Refusal),
+    NotAdmitted(NotAdmitted),
     /// The ledger does not answer. The order may be written all the same; the same request again finds out.
     LedgerAway,
     /// The read models do not answer, and what was asked for is nowhere else.
@@ -107,7 +107,7 @@ struct Document<'a> {
 }
 
 impl Problem {
-    /// What to say to a payment that is not taken: the offer again, or what is wrong with the header.
+    /// The answer to a refused payment: the offer again, or the defect of the header.
     pub(crate) fn of_payment(rejection: Rejection, offer: &Offer) -> Self {
         match rejection.http_status() {
             402 => Self::PaymentRequired(rejection, Box::new(offer.clone())),
@@ -132,7 +132,7 @@ impl Problem {
         }
         let (offer, order) = (examples::offer(), domain::examples::request().id());
         let retry_after_s = RETRY_AFTER_S;
-        let refused = |why| Self::NotAdmitted(Refusal { why, retry_after_s });
+        let refused = |why| Self::NotAdmitted(NotAdmitted { why, retry_after_s });
         let mut all = each![
             RouteUnknown,
             RequestMalformed,

@@ -27,7 +27,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
-/// What the stream is of. One of the first three, or none.
+/// The filter of the stream: one of the first three, or none.
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
@@ -49,11 +49,11 @@ pub(crate) struct Filter {
 /// Where a client stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resume {
-    /// It comes for the first time.
+    /// The client comes for the first time.
     Nothing,
-    /// It has everything up to here.
+    /// The client has everything up to this sequence.
     UpTo(u64),
-    /// It says something that is no sequence of this ledger (B49).
+    /// The client sent a text that is no sequence of this ledger.
     Unknown,
 }
 
@@ -90,7 +90,7 @@ pub(crate) async fn events(
 ) -> Result<Response, Problem> {
     let Query(filter) = filter.map_err(|_| Problem::FilterInvalid)?;
     let topic = topic(&filter)?;
-    if topic == Topic::Everything && !api.config.is_operator(headers.get(AUTHORIZATION)) {
+    if topic == Topic::Everything && !api.is_operator(&headers) {
         return Err(Problem::OperatorsOnly);
     }
     let permit = api.quotas.stream(client)?;
@@ -138,7 +138,7 @@ async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Resume, permit: Permit) 
     Ok(respond(feed, permit))
 }
 
-/// What was missed, if it is still known, and what comes.
+/// A stream of missed events, if they are still kept, and of new ones.
 fn of_many(api: &Api, topic: Topic, seen: Resume, permit: Permit) -> Result<Response, Problem> {
     let now = api.follower.hub.last();
     let after = if let Resume::UpTo(seq) = seen { seq } else { now };
@@ -171,6 +171,11 @@ fn topic(filter: &Filter) -> Result<Topic, Problem> {
 }
 
 impl Api {
+    fn is_operator(&self, headers: &HeaderMap) -> bool {
+        let (token, sent) = (self.config.operator_token.as_ref(), headers.get(AUTHORIZATION));
+        token.zip(sent).is_some_and(|(token, sent)| token.is_in(sent))
+    }
+
     /// By the header, which an `EventSource` sets when it comes back, or else by the query.
     async fn seen(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Resume, Problem> {
         let header = match headers.get("last-event-id").map(HeaderValue::to_str) {

@@ -1,4 +1,4 @@
-//! What the document shows: the example order of `domain::examples`, asked for at an address that is nobody's.
+//! Examples of the document: the example order of `domain::examples`, requested at a reserved address.
 
 use domain::examples as domain_examples;
 use x402::{Network, Offer};

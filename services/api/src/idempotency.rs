@@ -25,7 +25,7 @@ pub(crate) fn header(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     }
 }
 
-/// The keys of `payer`: each names the purchase for ever.
+/// The keys of `payer`. Each names the purchase permanently.
 pub(crate) fn keys(payer: Address, header: Option<&str>, identifier: Option<&str>) -> Vec<IdempotencyKey> {
     [(KeySource::Header, header), (KeySource::PaymentIdentifier, identifier)]
         .into_iter()

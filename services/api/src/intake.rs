@@ -5,7 +5,7 @@ use domain::order::{self, Command, Rejection};
 use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Batch, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
-use live::{Admission, Records, Refusal};
+use live::{Admission, NotAdmitted, Records};
 use runtime::{REFUSALS, failpoint};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(crate) enum IntakeError {
     /// An idempotency key names this order, which is another purchase.
     KeyNamesAnother(PaymentId),
     /// No order is accepted now.
-    NotAdmitted(Refusal),
+    NotAdmitted(NotAdmitted),
     /// The ledger is unavailable.
     LedgerAway,
     /// Too many such requests at the same time.
@@ -45,9 +45,9 @@ pub(crate) enum IntakeError {
     OrderUnreadable(PaymentId),
 }
 
-/// What the ledger knows of a payment. `unbound` are its keys that name no order yet.
+/// The ledger's knowledge of a payment. `unbound`: its keys that name no order yet.
 enum Known {
-    /// It is this order: it has the same authorization, or one of its keys names the same purchase.
+    /// This order: it has the same authorization, or one of its keys names the same purchase.
     This { id: PaymentId, unbound: Vec<IdempotencyKey> },
     /// Its authorization or one of its keys belongs to another order.
     Other(IntakeError),
@@ -258,7 +258,7 @@ impl Incoming {
 fn unwritten(id: PaymentId, error: &AppendError) -> IntakeError {
     tracing::error!(%id, %error, "order {id} or one of its keys could not be written");
     match error {
-        AppendError::Stopped(_) => IntakeError::NotAdmitted(Refusal::broken()),
+        AppendError::Stopped(_) => IntakeError::NotAdmitted(NotAdmitted::broken()),
         AppendError::WrongVersion | AppendError::Unknown(_) | AppendError::Refused(_) => IntakeError::LedgerAway,
     }
 }

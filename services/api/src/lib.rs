@@ -22,7 +22,6 @@ mod routes;
 mod state;
 mod status;
 mod tokens;
-mod trace;
 
 pub use config::Config;
 

@@ -3,18 +3,18 @@
 //! A request that pays nothing still costs something. Beyond its quota it is refused before anything is read or written,
 //! and told when to come back. The edge limits connections; health routes are not limited.
 
-use edge::{ClientIp, EdgeConfig, NoPermit, Permit, Permits, Rates};
+use edge::{ClientIp, EdgeConfig, NoPermit, Permit, Permits, RequestRates};
 use std::sync::Arc;
 
 /// The quotas of this process. Other instances have their own.
 pub(crate) struct Quotas {
-    pub(crate) rates: Rates,
+    pub(crate) rates: RequestRates,
     streams: Arc<Permits>,
 }
 
 impl Quotas {
     pub(crate) fn new(edge: &EdgeConfig) -> Self {
-        Self { rates: Rates::default(), streams: Permits::new(edge.sse_per_ip, edge.sse_max) }
+        Self { rates: RequestRates::default(), streams: Permits::new(edge.sse_per_ip, edge.sse_max) }
     }
 
     /// A permit for one more event stream of this client.

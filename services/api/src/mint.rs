@@ -11,7 +11,6 @@ use crate::idempotency;
 use crate::intake::Incoming;
 use crate::openapi::{MintProblems, schemas};
 use crate::state::Api;
-use crate::trace;
 use alloy_primitives::Address;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
@@ -21,6 +20,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use domain::request::Inconsistent;
 use domain::{Authorization, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, Usdc};
+use edge::traceparent;
 use live::Sold;
 use runtime::VALIDITY_MAX_S;
 use serde::Serialize;
@@ -35,7 +35,7 @@ pub(crate) const BODY_MAX: usize = 64 * 1024;
 const PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static("payment-signature");
 const X_PAYMENT: HeaderName = HeaderName::from_static("x-payment");
 
-/// What is asked for, with its price.
+/// The requested purchase, with its price.
 struct Wanted {
     sold: Arc<Sold>,
     quantity: Quantity,
@@ -66,7 +66,7 @@ struct Accepted {
     events_url: String,
 }
 
-/// What pays, and what names a request. Send one of the payment headers, or none to be asked.
+/// Headers that pay for and name a request. Send one of the payment headers, or none to get an offer.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[allow(dead_code)]
@@ -140,7 +140,7 @@ pub(crate) async fn mint(
     api.intake.pass(api.id_of(&payment))?;
     let incoming = |request: PaymentRequest| Incoming {
         keys: idempotency::keys(request.payer(), key, payment.payment_identifier.as_deref()),
-        trace: trace::of(&headers),
+        trace: traceparent(&headers),
         request,
     };
     let now_s = now_s();
@@ -169,8 +169,8 @@ pub(crate) async fn mint(
     api.accepted(id, &wanted, payment.authorization.from)
 }
 
-/// What a payment that was taken before may be refused for when it comes again: its window has closed, or the order
-/// beside it is another one. It is owed the same 202, or a 409; a 402 would make its payer pay twice.
+/// Returns `true` for rejections that an accepted payment can meet when it comes again: its window has closed, or the
+/// order beside it differs. Such a payment is owed the same 202, or a 409; a 402 would make its payer pay twice.
 fn may_be_known(rejection: Rejection) -> bool {
     matches!(
         rejection,
@@ -237,7 +237,8 @@ impl Api {
         }
     }
 
-    /// The same of a payment that does not fit the offer, if its payer signed it: nobody else may ask.
+    /// Builds the order for a payment that does not match the offer, if the payer's signature is valid. Without a valid
+    /// signature nobody may ask about it.
     fn signed_order(&self, wanted: &Wanted, payment: &Payment) -> Option<PaymentRequest> {
         let sent = &payment.authorization;
         let signature = verify_signature(&self.domain_separator, sent, &payment.signature).ok()?;
@@ -278,7 +279,7 @@ fn without_headers(request: Request) -> (HeaderMap, Request) {
     (headers, Request::from_parts(head, body))
 }
 
-/// What is bought.
+/// The purchase.
 #[derive(ToSchema)]
 #[allow(dead_code)]
 struct Body {

@@ -28,7 +28,7 @@ const WHOLE: [&str; 8] = [
     "QueueStatus",
 ];
 
-/// What is said before the first path.
+/// The introduction before the first path.
 const INTRODUCTION: &str = "\
 People pay USDC over x402 (HTTP 402) and get units of a token minted. `POST /api/mint/{token}` answers 402 with an offer; \
 the same POST, signed, answers 202 as soon as the order is on disk; payment and mint follow, and the other paths tell how \
@@ -39,7 +39,7 @@ answer 404 `route_unknown`, 405 `method_not_allowed`, and, from the HTTP server 
 is no HTTP/1.1 and 431 for headers of more than 64 KiB. Amounts are decimal strings of atomic units; nothing is cached \
 (`Cache-Control: no-store`). A guide with the flow, retries and all codes: docs/API.md of the repository.";
 
-/// What no handler says: the introduction, the sections, and the shapes that only others name.
+/// Parts that belong to no handler: the introduction, the sections, and shapes that only others name.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -55,7 +55,7 @@ is no HTTP/1.1 and 431 for headers of more than 64 KiB. Amounts are decimal stri
         (name = "tokens", description = "What is sold."),
         (name = "health", description = "For operators and load balancers."),
     ),
-    components(schemas(schemas::Problem, schemas::PaymentRequired)),
+    components(schemas(schemas::ProblemSchema, schemas::PaymentRequiredSchema)),
     security(()),
     modifiers(&Whole, &Operator),
 )]

@@ -4,7 +4,7 @@ use crate::error::Problem;
 use crate::openapi::{Description, HealthProblems};
 use crate::queue::{items, stats};
 use crate::state::Api;
-use crate::{docs, events, layers, mint, status, tokens, trace};
+use crate::{docs, events, layers, mint, status, tokens};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, LOCATION, ORIGIN,
@@ -32,7 +32,7 @@ const REQUEST_HEADERS: [HeaderName; 8] = [
     HeaderName::from_static("payment-retry"),
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("last-event-id"),
-    HeaderName::from_static(trace::TRACEPARENT),
+    HeaderName::from_static(edge::TRACEPARENT),
     CONTENT_TYPE,
 ];
 /// Headers that browser clients may read.

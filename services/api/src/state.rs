@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! The state that the handlers share.
 
 use crate::config::Config;
 use crate::intake::Intake;
@@ -10,7 +10,7 @@ use live::{Admission, Catalogue, Follower, Records};
 use runtime::{CancellationToken, Settings, SharedSettings};
 use std::sync::Arc;
 
-/// What the handlers share.
+/// The state that the handlers share.
 pub(crate) struct Api {
     pub(crate) config: Config,
     pub(crate) settings: SharedSettings,

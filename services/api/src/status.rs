@@ -67,11 +67,11 @@ struct PaymentAnswer {
     paid_at: Option<DateTime<Utc>>,
     minted_at: Option<DateTime<Utc>>,
     updated_at: DateTime<Utc>,
-    /// Of the last event that this reflects: the `id:` of the event stream.
+    /// Sequence of the last event that this reflects: the `id:` of the event stream.
     sequence: u64,
 }
 
-/// What a completed payment has led to.
+/// The result of a completed payment.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PaymentResult {
@@ -99,7 +99,7 @@ struct QueueAnswer {
     reason: Option<String>,
     detail: Option<String>,
     retry_at: Option<DateTime<Utc>>,
-    /// As of the payment.
+    /// Position of the payment.
     queue_position: Option<u32>,
     estimated_wait_seconds: Option<u32>,
     #[schema(value_type = schemas::Address)]

@@ -24,6 +24,7 @@ pub fn watch(chain: Chain, every: Duration, health: Health, stop: CancellationTo
     tokio::spawn(async move {
         let mut trail = Trail::default();
         while !stop.is_cancelled() {
+            runtime::turn("confirmer.heads");
             match follow(&chain, &mut trail).await {
                 Ok(head) => {
                     health.good("chain");

@@ -159,6 +159,7 @@ async fn read_and_apply(
     health.good("projection");
 
     loop {
+        runtime::turn("read-projector.project");
         let batch = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             batch = next_batch(&mut events) => batch?,

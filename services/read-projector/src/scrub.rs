@@ -32,6 +32,7 @@ pub(crate) async fn run(ledger: Ledger, store: Store, stop: CancellationToken) {
     let mut below = 0;
     let mut suspected = None;
     while !stop.is_cancelled() && ledger.damage().is_none() {
+        runtime::turn("read-projector.scrub");
         match turn(&ledger, &store, below).await {
             Ok((None, next)) => {
                 below = next;

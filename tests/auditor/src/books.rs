@@ -1,4 +1,4 @@
-//! What follows from the evidence by arithmetic alone, and more than one judge wants: orders, pairs, mints, tokens.
+//! Facts that follow from the evidence by arithmetic and that several judges use: orders, pairs, mints, tokens.
 
 use crate::decode::abi::{Said, said};
 use crate::decode::event::{Aggregate, Event, read};
@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Whose balances are looked up.
+/// Accounts whose balances are read.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     pub payers: BTreeSet<Address>,
@@ -51,7 +51,7 @@ pub struct Pair {
     pub value: U256,
     pub block: u64,
     pub tx: B256,
-    /// Of `AuthorizationUsed`.
+    /// Index of `AuthorizationUsed`.
     pub index: u64,
 }
 
@@ -61,15 +61,15 @@ pub struct Mint {
     pub token: Address,
     pub key: B256,
     pub to: Address,
-    /// Base units; none where the token told of no transfer.
+    /// Base units. `None` if the token logged no transfer.
     pub amount: Option<U256>,
     pub block: u64,
     pub tx: B256,
-    /// Of `MintBatch`.
+    /// Index of `MintBatch`.
     pub index: u64,
 }
 
-/// What was asked for, as the ledger has it.
+/// The ordered purchase, as the ledger has it.
 #[derive(Clone, Debug)]
 pub struct Ordered {
     pub key: B256,
@@ -243,7 +243,7 @@ impl Books {
         }
     }
 
-    /// Of every token that exists, registered or not. A batch tells its keys after the transfers that it made.
+    /// Enters the mints of every token, registered or not. A batch logs its keys after its transfers.
     fn enter_mints(&mut self, evidence: &Evidence) {
         let mut made: Vec<(Address, B256, Address, U256)> = Vec::new();
         for log in evidence.chain.logs.iter().filter(|log| evidence.chain.tokens.contains_key(&log.address)) {

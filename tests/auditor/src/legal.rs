@@ -162,7 +162,7 @@ impl State {
         }
     }
 
-    /// What of the mint is there while the payment is open.
+    /// The state of the mint while the payment is open.
     pub fn ahead(self) -> Option<&'static str> {
         match self.mint {
             _ if !OPEN.contains(&self.payment) => None,
@@ -172,13 +172,13 @@ impl State {
         }
     }
 
-    /// Whether it may rest here for good.
+    /// Returns `true` if an order may stay here permanently.
     pub fn is_end(self) -> bool {
         ENDS.contains(&self.stage())
     }
 }
 
-/// What an order has gone through so far.
+/// The history of an order so far.
 #[derive(Clone, Debug, Default)]
 pub struct Path {
     pub state: State,
@@ -278,7 +278,7 @@ mod tests {
         }
     }
 
-    /// What a reorganisation deeper than N takes back, with the mint in every place where it can be.
+    /// A reorg deeper than N takes steps back, with the mint in every possible place.
     #[test]
     fn a11_a_payment_and_its_mint_are_taken_back_and_come_back_each_on_its_own() {
         let paid = "payment.requested payment.submitted payment.confirmed";

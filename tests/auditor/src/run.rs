@@ -1,4 +1,4 @@
-//! What is audited: one JSON file names the run's journal, its servers, its contracts and its faults.
+//! The subject of an audit: one JSON file names the run's journal, its servers, its contracts and its faults.
 
 use crate::CannotAudit;
 use alloy_primitives::{Address, U256};
@@ -39,11 +39,11 @@ pub struct Run {
     pub relayers: Vec<Address>,
     /// N: a block counts when the head is N - 1 above it.
     pub confirmations: u64,
-    /// What the accounts had before the first request.
+    /// Balances before the first request.
     pub genesis: Genesis,
     /// When the last fault was healed: no order need have ended sooner after that than `terminal_within_s`.
     pub healed_at: Option<DateTime<Utc>>,
-    /// What must have fired.
+    /// Faults that must have fired.
     #[serde(default)]
     pub faults: Vec<Fault>,
     /// Numbers that differ from run to run.
@@ -130,7 +130,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Whether a block of this height counts, the head being at `head`.
+    /// Returns `true` if a block of this height counts, the head being at `head`.
     pub fn is_deep(&self, block: u64, head: u64) -> bool {
         block.saturating_add(self.confirmations) <= head.saturating_add(1)
     }

@@ -1,4 +1,4 @@
-//! What the auditor says.
+//! Verdicts of the auditor.
 
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -6,20 +6,20 @@ use std::fmt::Write as _;
 /// Findings that are printed of one check; the JSON has all.
 const PRINTED_MAX: usize = 5;
 
-/// Of one check.
+/// The verdict of one check.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
     /// Such as `A01`.
     pub id: &'static str,
-    /// What was checked.
+    /// The subject of the check.
     pub what: &'static str,
     /// How many things were looked at.
     pub checked: usize,
     pub outcome: Outcome,
-    /// What is wrong, a sentence each.
+    /// Findings, one sentence each.
     pub findings: Vec<String>,
-    /// What should be known beside that: parts that had nothing to look at, figures.
+    /// Remarks: parts without evidence, figures.
     pub notes: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ pub enum Outcome {
     NotApplicable,
 }
 
-/// What a judge gathers.
+/// The findings that a judge gathers.
 #[derive(Debug)]
 pub struct Check {
     id: &'static str,
@@ -55,7 +55,7 @@ impl Check {
         }
     }
 
-    /// The same for what is to be equal.
+    /// Compares two values that must be equal.
     pub fn equal<T: PartialEq + std::fmt::Display>(&mut self, what: impl FnOnce() -> String, is: T, should: T) {
         let holds = is == should;
         self.that(holds, || format!("{}: {is}, not {should}", what()));

@@ -15,6 +15,7 @@
     reason = "a bench prints rates; no money is computed here"
 )]
 
+mod armed;
 mod client;
 mod cpu;
 mod disk;

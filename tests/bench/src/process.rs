@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
+use crate::armed::refuse_armed;
 use crate::client::Connection;
 
 /// First argument of a process of this program that is to become another one.
@@ -121,13 +122,16 @@ impl Services {
     /// `logs`.
     ///
     /// # Errors
-    /// The first that does not become ready, with the end of its log; the others are stopped then.
+    /// A program with failpoints. Else the first that does not become ready, with the end of its log; the others are stopped then.
     pub async fn start(
         names: &[&'static str],
         environment: &BTreeMap<&'static str, String>,
         api: SocketAddr,
         logs: &Path,
     ) -> Result<Self, Fatal> {
+        for name in names {
+            refuse_armed(&program(name)?)?;
+        }
         let mut started = Self(Vec::new());
         for (at, name) in names.iter().enumerate() {
             let nth = names[..at].iter().filter(|other| *other == name).count();
@@ -257,9 +261,13 @@ impl Services {
     }
 }
 
+/// The program of a service, beside this one.
+fn program(name: &str) -> Result<PathBuf, Fatal> {
+    Ok(std::env::current_exe()?.with_file_name(name))
+}
+
 fn spawn(name: &str, environment: &BTreeMap<&'static str, String>, log: &Path) -> Result<Child, Fatal> {
-    let program = std::env::current_exe()?.with_file_name(name);
-    Ok(tether(&program, log)?.envs(environment).spawn()?)
+    Ok(tether(&program(name)?, log)?.envs(environment).spawn()?)
 }
 
 /// An address on this machine that nobody listens on now.

@@ -188,7 +188,7 @@ impl House {
         let _ = self.ask("eth_sendTransaction", call).await;
     }
 
-    /// Like the call above, for a call that gives money: it is repeated after a reorg.
+    /// Like [`Self::submit`], for a call that gives money: it is repeated after a reorg.
     pub async fn fund(&self, input: Bytes) {
         self.fundings.lock().unwrap().push((Instant::now(), input.clone()));
         self.submit(input).await;

@@ -113,7 +113,7 @@ fn exactly_one_of_the_two_variables_is_set() {
         (&[], "SENDER_KEYSTORES is not set"),
         (&[("SENDER_KEYS", KEYS[0]), ("SENDER_KEYSTORES", "a.json")], "SENDER_KEYS is also set"),
         (&[("SENDER_KEYSTORES", "a.json")], "KEYSTORE_PASSWORD_FILE is not set"),
-        (&[("SENDER_KEYS", "59c6995e998f97a5")], "SENDER_KEYS cannot be read"),
+        (&[("SENDER_KEYS", "59c6995e998f97a5")], "SENDER_KEYS is invalid"),
     ];
     for (variables, expected) in cases {
         let said = KeySource::from_env(&Env::of(variables.iter().copied()), "SENDER").unwrap_err().to_string();

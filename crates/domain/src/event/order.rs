@@ -147,7 +147,7 @@ impl Reversal {
 }
 
 impl Submission {
-    /// Whether it is this nonce of this lane: whichever of the transactions that were signed for it.
+    /// Returns `true` if it is this nonce of this lane, whichever of its transactions was signed for it.
     pub fn is_for(&self, signer: Address, nonce: u64) -> bool {
         (self.signer, self.nonce) == (signer, nonce)
     }
@@ -185,13 +185,13 @@ pub enum WaitReason {
 pub struct Deferral {
     /// Why.
     pub reason: WaitReason,
-    /// What the chain said, at most 200 characters.
+    /// The chain's answer, at most 200 characters.
     pub detail: String,
     /// Not before this time.
     pub retry_at: DateTime<Utc>,
 }
 
-/// Who sent the transaction that charged the payer. Being front-run means *paid* (D10).
+/// Sender of the transaction that charged the payer. An authorization that somebody else submits first is paid as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaidBy {
@@ -201,8 +201,9 @@ pub enum PaidBy {
     ThirdParty,
 }
 
-/// Proof of payment (D9): `AuthorizationUsed(from, nonce)` at `log_index`, `Transfer(from, to, value)` right after it,
-/// both emitted by the asset, in a block that is deep enough.
+/// Proof of payment: `AuthorizationUsed(from, nonce)` at `log_index`, and `Transfer(from, to, value)` as the next log,
+/// both of the asset, in a block that is deep enough. The state of the nonce is no proof, because a cancellation sets
+/// it as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PaymentProof {
@@ -212,7 +213,7 @@ pub struct PaymentProof {
     pub block: BlockRef,
     /// Index of the `AuthorizationUsed` log in the block.
     pub log_index: u64,
-    /// Who sent it.
+    /// The sender.
     pub paid_by: PaidBy,
 }
 
@@ -222,7 +223,7 @@ pub struct PaymentProof {
 pub enum FailureReason {
     /// The block is past `validBefore` and the nonce is unused there.
     Expired,
-    /// The same, and the payer had no funds whenever it was tried.
+    /// Expired, and the payer had no funds at any try.
     UnfundedUntilExpired,
     /// The payer cancelled it: `AuthorizationCanceled`.
     Cancelled,

@@ -13,9 +13,9 @@ pub struct Fees {
 }
 
 impl Fees {
-    /// What a replacement of a transaction with these fees must offer: an eighth more on both, or what a new transaction
-    /// offers now, whichever is more. geth asks for a tenth (`txpool.pricebump`), some nodes for an eighth. None: it would
-    /// be beyond [`FEE_MAX_WEI`].
+    /// Fees of a replacement for a transaction with these fees: an eighth more on both, or the fees of a new
+    /// transaction, whichever is more. geth requires a tenth (`txpool.pricebump`), some nodes an eighth. `None` if it
+    /// would exceed [`FEE_MAX_WEI`].
     pub fn bumped(self, market: Self) -> Option<Self> {
         let eighth_more = |fee: u128| fee.checked_add(fee.div_ceil(8).max(1));
         let priority_fee_wei = eighth_more(self.priority_fee_wei)?.max(market.priority_fee_wei);

@@ -1,4 +1,4 @@
-//! What to do about a lane, given a look at the chain. Total: every state and every look has an answer.
+//! Decides the next steps of a lane, given a look at the chain. Total: every state and every look has an answer.
 
 use super::{Fees, Lane, Open};
 use crate::event::OpenTx;
@@ -11,24 +11,24 @@ pub const STUCK_BLOCKS: u64 = 8;
 /// Gas that a lane must be able to pay before it signs: a settlement of a hundred has a limit of 6,720,000.
 pub const CALL_GAS: u128 = 7_000_000;
 
-/// What a node says of a lane and its account. Heights and nonces are those of one moment, more or less.
+/// A node's view of a lane and its account. Heights and nonces belong to approximately one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
     /// Base fee of the latest block, wei a gas.
     pub base_fee_wei: u128,
-    /// What a new transaction offers now.
+    /// Fees that a new transaction offers now.
     pub market: Fees,
     /// The account's nonce after the latest block: everything below is used.
     pub nonce: u64,
-    /// The same after the last final block: what is used there stays used.
+    /// The account's nonce after the last final block: a nonce used there stays used.
     pub final_nonce: u64,
     /// The account's money, wei.
     pub balance_wei: u128,
-    /// Of every open nonce. What is left out is taken for unknown.
+    /// The node's view of every open nonce. A missing nonce counts as unknown.
     pub seen: BTreeMap<u64, Seen>,
 }
 
-/// What a node says of an open nonce.
+/// A node's view of an open nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
     /// One of its transactions is in a block.
@@ -41,7 +41,7 @@ pub enum Seen {
     Underpriced,
 }
 
-/// What to do now.
+/// A step to take now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Broadcast the latest bytes of this nonce again.
@@ -65,11 +65,11 @@ pub enum Rest {
     Foreign,
     /// The account could not pay for what is open and one more call.
     Funds,
-    /// What is open cannot be mined below the fee cap.
+    /// The open transactions cannot be mined below the fee cap.
     FeeCap,
 }
 
-/// What to do about `lane`. The same look again gives the same steps.
+/// The next steps of `lane`. An equal look gives equal steps.
 pub fn tend(lane: &Lane, look: &Look) -> Vec<Step> {
     if look.nonce < lane.open.keys().next().copied().unwrap_or(lane.next_nonce) {
         return vec![Step::Rest(Rest::Behind)];

@@ -1,4 +1,5 @@
-//! Who is minted together: a batch that fails as a whole is divided until what spoils it stands alone.
+//! Groups of orders that are minted together: a batch that fails as a whole is divided until the failing item stands
+//! alone.
 
 use super::Order;
 

@@ -45,19 +45,19 @@ pub enum StepName {
 /// A step of a leg whose evidence is `D`. A step that repeats carries its number, from 1.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LegStep<D> {
-    /// It is in this signed transaction.
+    /// In this signed transaction.
     Submitted(u32, Submission),
-    /// It waits.
+    /// Waits, and is tried again.
     Deferred(u32, Deferral),
-    /// It waits for a person.
+    /// Waits for an operator.
     Parked(u32, Parked),
-    /// It is N blocks deep.
+    /// N blocks deep.
     Confirmed(D),
     /// The block that was counted on is gone.
     Reverted(u32, Reversal),
-    /// It is N blocks deep again. The number is that of the reversal.
+    /// N blocks deep again. The number is that of the reversal.
     Restored(u32, D),
-    /// It can never be done.
+    /// Permanently impossible, by proof.
     Failed(PaymentFailure),
 }
 
@@ -138,7 +138,7 @@ impl InBlock for Minted {
 pub enum LegRefusal {
     /// Proof that it is done meets proof that it never can be. One of them is false.
     Contradiction,
-    /// It does not fit the state of the leg.
+    /// The command does not fit the state of the leg.
     OutOfOrder,
 }
 

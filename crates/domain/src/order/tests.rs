@@ -39,7 +39,7 @@ fn paid() -> Command {
     Command::Confirm(examples::own_proof())
 }
 
-/// What [`paid`] counts on is gone.
+/// The reversal of the block on which [`paid`] counts.
 fn revert() -> Command {
     Command::Revert(examples::reversal(7))
 }
@@ -91,7 +91,7 @@ fn step(order: Option<Order>, command: Command) -> (Option<Order>, Result<Option
     }
 }
 
-/// The table of docs/ARCHITECTURE.md: a row a stage, a column a command.
+/// The table in `table.txt`: one row per stage, one column per command.
 #[test]
 fn every_stage_answers_every_command_as_the_table_says() {
     let mut table = String::from(

@@ -44,7 +44,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..120)
 }
 
-/// Who used a nonce.
+/// The user of a nonce.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum User {
     Us(B256),
@@ -216,7 +216,7 @@ impl World {
         OpenTx { tx_hash, max_fee_wei, priority_fee_wei, ..examples::open_tx(nonce) }
     }
 
-    /// As a node: nothing for a nonce that is used, and one transaction for each other.
+    /// Behaves like a node: keeps nothing for a used nonce, and one transaction for each other.
     fn broadcast(&mut self, tx: &OpenTx) {
         if tx.nonce >= self.latest_nonce() {
             self.pool.retain(|_, (nonce, _)| *nonce != tx.nonce);

@@ -182,7 +182,7 @@ fn it_starts_anew_from_the_rows_and_what_came_after_them() {
     assert_eq!(story.backlog.reserve(id(6), payer(3), 1, at(0)), Err(TooMany), "a reservation outlives it");
 }
 
-/// What is read again behind the rows' back is not asked for, order by order, whose it is.
+/// Events that are read again after the rows have them are not looked up order by order.
 #[test]
 fn whose_an_order_is_that_the_rows_call_done_is_known_from_its_request() {
     let mut story = Story::new(10);

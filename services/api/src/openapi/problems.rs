@@ -1,4 +1,4 @@
-//! What each operation may answer when it says no, with the very documents that it answers with.
+//! The refusals of each operation, with the documents that it really sends.
 
 use crate::error::Problem;
 use axum::http::StatusCode;
@@ -78,21 +78,21 @@ macro_rules! responses {
 }
 
 responses! {
-    /// Of `POST /api/mint/{token}`.
+    /// Refusals of `POST /api/mint/{token}`.
     MintProblems = Mint,
-    /// Of a payment and its mint.
+    /// Refusals for a payment and its mint.
     OrderProblems = Order,
-    /// Of an event stream.
+    /// Refusals of an event stream.
     EventsProblems = Events,
-    /// Of the list of tokens.
+    /// Refusals of the list of tokens.
     TokensProblems = Tokens,
-    /// Of one token.
+    /// Refusals for one token.
     TokenProblems = Token,
-    /// Of a payer's orders.
+    /// Refusals for a payer's orders.
     PayerProblems = Payer,
-    /// Of counts and rates.
+    /// Refusals of counts and rates.
     StatsProblems = Stats,
-    /// Of health.
+    /// Answers of health.
     HealthProblems = Health,
 }
 

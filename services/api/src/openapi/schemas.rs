@@ -99,7 +99,7 @@ schema! {
     MintStatus = one_of(names!(live::MintStatus: Pending, Processing, Completed, Failed))
 }
 schema! {
-    /// What became of a mint transaction.
+    /// State of a mint transaction.
     BatchStatus = one_of(names!(store::BatchStatus: Processing, Completed, Failed))
 }
 schema! {
@@ -114,11 +114,11 @@ schema! {
     Reason = one_of([waits(), failures(), parks()].concat())
 }
 schema! {
-    /// What happened to an order.
+    /// Type of an event of an order.
     EventType = one_of(event_types())
 }
 schema! {
-    /// Who submitted the authorization that paid: one of our lanes, or somebody else before us.
+    /// Submitter of the authorization that paid: one of our lanes, or somebody else before us.
     PaidBy = one_of(names!(domain::event::PaidBy: Paymint, ThirdParty))
 }
 
@@ -170,18 +170,18 @@ impl PartialSchema for Frame {
 
 impl ToSchema for Frame {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        for (name, schema) in [(News::name(), News::schema()), (Reset::name(), Reset::schema())] {
+        for (name, schema) in [(NewsSchema::name(), NewsSchema::schema()), (Reset::name(), Reset::schema())] {
             schemas.push((name.into(), schema));
         }
-        News::schemas(schemas);
+        NewsSchema::schemas(schemas);
     }
 }
 
 /// The `data:` of a frame: no signature, no raw transaction.
 #[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
+#[schema(as = News, rename_all = "camelCase")]
 #[allow(dead_code)]
-pub(crate) struct News {
+pub(crate) struct NewsSchema {
     sequence: u64,
     #[schema(rename = "type", value_type = EventType)]
     kind: String,
@@ -206,7 +206,7 @@ pub(crate) struct News {
     detail: Option<String>,
 }
 
-/// What was missed is no longer known: forget what you have, load `reload`, and go on from `sequence`.
+/// The missed events are no longer known: discard your state, load `reload`, and continue from `sequence`.
 #[derive(ToSchema)]
 #[allow(dead_code)]
 pub(crate) struct Reset {
@@ -222,8 +222,9 @@ fn ref_of(name: &str) -> Ref {
 
 /// A problem document (RFC 9457), at most 1 KB. It never echoes what was sent.
 #[derive(ToSchema)]
+#[schema(as = Problem)]
 #[allow(dead_code)]
-pub(crate) struct Problem {
+pub(crate) struct ProblemSchema {
     /// `urn:paymint:problem:` and the code.
     #[schema(rename = "type", pattern = "^urn:paymint:problem:[a-z0-9_]+$")]
     kind: String,
@@ -234,7 +235,7 @@ pub(crate) struct Problem {
     status: u16,
     /// Stable: what programs decide by.
     code: String,
-    /// What is wrong and what to send instead, for people; may change.
+    /// The defect and what to send instead, for people; may change.
     detail: String,
     /// The order that the problem is about.
     #[schema(rename = "paymentQueueId", value_type = Option<PaymentId>, nullable = false)]
@@ -244,9 +245,9 @@ pub(crate) struct Problem {
 /// The offer as x402 v1 has it: the body of a 402. v2 has the same offer in the header `PAYMENT-REQUIRED`. After a
 /// payment that was refused it carries the fields of a problem document as well.
 #[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
+#[schema(as = PaymentRequired, rename_all = "camelCase")]
 #[allow(dead_code)]
-pub(crate) struct PaymentRequired {
+pub(crate) struct PaymentRequiredSchema {
     #[schema(minimum = 1, maximum = 1)]
     x402_version: u8,
     /// Why, in the words of x402.
@@ -267,7 +268,7 @@ pub(crate) struct PaymentRequired {
     detail: Option<String>,
 }
 
-/// What is asked for, x402 v1, scheme `exact`.
+/// Offered terms, x402 v1, scheme `exact`.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[allow(dead_code)]

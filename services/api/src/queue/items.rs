@@ -57,7 +57,7 @@ struct QueueItem {
     estimated_wait_seconds: Option<u32>,
     /// Not tried again before.
     retry_at: Option<DateTime<Utc>>,
-    /// Of the last event that this reflects.
+    /// Sequence of the last event that this reflects.
     sequence: u64,
 }
 
@@ -166,8 +166,8 @@ fn limit(text: &str) -> Option<u32> {
     text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit))
 }
 
-/// What a client hands back to go on below sequence `seq`. Hex of a fixed width, so that nobody takes it for a number
-/// to count with.
+/// The cursor with which a client continues below sequence `seq`. It is hex of a fixed width, so that no client takes
+/// it for a countable number.
 fn cursor(seq: u64) -> String {
     format!("{seq:016x}")
 }

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use domain::examples;
 use serde_json::{Value, json};
 
-/// What is sent in `PAYMENT-SIGNATURE`.
+/// The value of `PAYMENT-SIGNATURE`.
 enum Sent {
     /// These bytes as they are.
     Raw(String),

@@ -1,9 +1,10 @@
-//! What a client may do wrong on the wire: each is answered as this table says, nothing is written, nobody else notices.
+//! Errors of a client on the wire: each is answered as this table says, nothing is written, and no other client is
+//! affected.
 
 use crate::common::raw::{Raw, Said};
 use crate::common::{House, Instance, mint_path};
 
-/// Whether the connection takes another request afterwards.
+/// The state of the connection afterwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Then {
     Kept,
@@ -11,8 +12,8 @@ enum Then {
 }
 use Then::{Closed, Kept};
 
-/// What is sent, the status (0: the connection is closed without a word), the problem's code, and what becomes of the
-/// connection. Where hyper answers by itself there is no code.
+/// The request, the status (0: the connection is closed without an answer), the problem's code, and the end of the
+/// connection. Answers of hyper itself have no code.
 type Case = (String, u16, &'static str, Then);
 
 async fn try_all(house: &House, api: &Instance, cases: Vec<Case>) {

@@ -1,4 +1,4 @@
-//! What must not stay behind: secrets in a log, answers in a cache, memory and sockets after an attack.
+//! Traces that must not remain: secrets in a log, answers in a cache, memory and sockets after an attack.
 
 use crate::common::raw::Raw;
 use crate::common::{House, eventually, mint_path, pay};

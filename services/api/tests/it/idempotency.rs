@@ -27,7 +27,7 @@ fn decoded(header: &str) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-/// What is in the ledger of orders: how many were requested.
+/// Number of orders in the ledger.
 async fn orders(house: &House) -> usize {
     let mut orders = 0;
     for seq in 1..=house.last_sequence().await {
@@ -89,6 +89,22 @@ async fn f07_an_order_whose_key_alone_was_kept_is_written_when_it_comes_again_an
     }
 }
 
+/// The server kept the first key of an order and refused the rest, because the second key names another purchase.
+#[tokio::test(flavor = "multi_thread")]
+async fn f07_a_key_that_names_another_purchase_is_told_although_the_other_key_was_kept() {
+    let (house, elsewhere) = (House::start().await, House::start().await);
+    let (api, identifier) = (house.instance(&[]).await, "order_7-of-the-shop");
+    let first = buy(&api, 5, 2, None, Some(identifier)).await;
+    buy(&elsewhere.instance(&[]).await, 10, 1, Some(KEY), None).await;
+    let kept = elsewhere.ledger.at(elsewhere.last_sequence().await - 1).await.unwrap().unwrap().event.unwrap();
+    house.ledger.append(&[NewEvent { event: kept, expected: Expected::Absent, trace: None }]).await.unwrap();
+    for _ in 0..2 {
+        let refused = buy(&api, 10, 1, Some(KEY), Some(identifier)).await;
+        assert_eq!((refused.problem(), refused.id()), ((409, "idempotency_key_reused".to_owned()), first.id()));
+    }
+    assert_eq!(orders(&house).await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn s14_a_hundred_new_authorizations_under_one_key_at_once_are_one_order() {
     let house = House::start().await;
@@ -134,7 +150,7 @@ async fn a_key_that_comes_later_names_the_order_all_the_same() {
     assert_eq!(buy(&api, 10, 1, Some(KEY), None).await.id(), first.id());
     assert_eq!(buy(&api, 10, 2, Some(KEY), None).await.id(), first.id());
     assert_eq!(orders(&house).await, 1);
-    // An authorization is one payment for ever, whatever key it comes with.
+    // An authorization is one payment permanently, whatever key it comes with.
     let second = buy(&api, 10, 3, None, None).await;
     assert_eq!(buy(&api, 10, 3, Some(KEY), None).await.id(), second.id());
 }

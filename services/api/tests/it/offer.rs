@@ -1,4 +1,4 @@
-//! What is answered before anything is written: the offer, and every no.
+//! Answers before anything is written: the offer, and every refusal.
 
 use crate::common::{House, mint_path};
 use domain::{Usdc, examples};

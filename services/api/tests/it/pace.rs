@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 const PROMPT: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// That it was neither too early nor late, for a busy machine.
+/// Asserts that it was neither too early nor too late, for a busy machine.
 #[track_caller]
 fn assert_about(found: Duration, expected_ms: u64) {
     let expected = Duration::from_millis(expected_ms);
@@ -69,12 +69,12 @@ async fn b48_s17_a_connection_is_cut_when_its_request_does_not_come() {
 #[tokio::test(flavor = "multi_thread")]
 async fn b45_b46_a_body_that_does_not_come_is_408_and_the_end() {
     let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let api = house.instance(&[("BODY_TIMEOUT_MS", "1500")]).await;
     let before = house.last_sequence().await;
     let head = |lines: &str| format!("POST {} HTTP/1.1\r\nHost: x\r\n{lines}\r\n", mint_path());
     let cases = [
         (head("Content-Length: 15\r\n"), 0),
-        (head("Transfer-Encoding: chunked\r\n"), 500),
+        (head("Transfer-Encoding: chunked\r\n"), 200),
         (head("Content-Length: 15\r\nExpect: 100-continue\r\n"), 0),
     ];
     let api = &api;
@@ -86,13 +86,13 @@ async fn b45_b46_a_body_that_does_not_come_is_408_and_the_end() {
         if is_continued {
             assert_eq!(raw.hear().await.status(), 100);
         }
-        while pause_ms > 0 && began.elapsed() < Duration::from_secs(9) {
+        while pause_ms > 0 && began.elapsed() < Duration::from_millis(1200) {
             raw.send("1\r\n \r\n").await;
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
         let said = raw.hear().await;
         assert_eq!((said.status(), said.code().as_str()), (408, "body_too_slow"));
-        assert_about(began.elapsed(), 10_000);
+        assert_about(began.elapsed(), 1500);
         assert!(!raw.is_open().await);
     });
     futures_util::future::join_all(tried).await;

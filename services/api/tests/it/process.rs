@@ -1,6 +1,6 @@
 //! Start and end of the service.
 
-use crate::common::{House, pay};
+use crate::common::{House, eventually, pay};
 use api::{Config, Server};
 use runtime::CancellationToken;
 use std::time::{Duration, Instant};
@@ -77,4 +77,31 @@ async fn b08_headers_without_end_are_refused_unread() {
         assert!(answer.starts_with(b"HTTP/1.1 431") || answer == [0; 12], "{answer:?}");
     }
     assert_eq!(api.get("/healthz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_are_served_at_the_internal_address_alone_and_hold_no_secret() {
+    let house = House::start().await;
+    let internal = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let token = "a-token-of-the-operators";
+    let process = house.process(&[("HEALTH_ADDR", &internal), ("OPERATOR_TOKEN", token)]).await;
+    let id = process.api.buy(10, 7).await.id();
+    let get = async |url: String| {
+        let answer = house.http.get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let metrics = async || get(format!("http://{internal}/metrics")).await.1;
+    let turns = async || {
+        let text = metrics().await;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("paymint_loop_turns_total{loop=\"live.admission\"} "));
+        line.and_then(|count| count.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let before = turns().await;
+    eventually("three more turns", async || turns().await >= before + 3).await;
+    let text = metrics().await;
+    assert!(text.contains("paymint_ledger_appends_total{outcome=\"stored\"} 1"), "{text}");
+    assert!(![token, &id.to_string(), "nats://"].iter().any(|secret| text.contains(secret)), "{text}");
+    assert_eq!(get(format!("http://{internal}/readyz")).await, (200, "{}".to_owned()));
+    assert_eq!(get(format!("{}/metrics", process.api.url)).await.0, 404, "not for the public");
 }

@@ -34,7 +34,7 @@ impl Rows {
         project(&self.house.ledger, &self.store).await;
     }
 
-    /// What a lane would write.
+    /// Appends an event that a lane would write.
     async fn lane(&self, event: SignerEvent) -> u64 {
         let event = Event::Signer(LaneId::new(examples::SIGNER, Purpose::Mint), event);
         self.house.ledger.append(&[NewEvent { event, expected: Expected::Absent, trace: None }]).await.unwrap()[0]

@@ -7,7 +7,7 @@ use domain::{OrderEvent, PaymentId, examples};
 use serde_json::{Value, json};
 use store::Store;
 
-/// What is true, without the forecasts: each instance makes its own, and they grow older.
+/// The status without the forecasts: each instance makes its own, and they grow older.
 async fn payment(api: &Instance, id: PaymentId) -> Value {
     let mut payment = api.get(&format!("/api/payment/{id}")).await.json();
     for forecast in ["queuePosition", "estimatedWaitSeconds"] {

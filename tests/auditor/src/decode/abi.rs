@@ -23,7 +23,7 @@ static CREATED: LazyLock<B256> = LazyLock::new(|| {
     keccak256("TokenCreated(address,address,bytes32,bytes32,(string,string,uint128,uint64,uint64,address))")
 });
 
-/// What a log says.
+/// The meaning of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     Transfer { from: Address, to: Address, value: U256 },
@@ -34,7 +34,7 @@ pub enum Said {
     Withdrawn { amount: U256 },
 }
 
-/// What `log` says, if it is one of ours and well-formed.
+/// The meaning of `log`, if it is one of ours and well-formed.
 pub fn said(log: &Log) -> Option<Said> {
     let topic = log.topics.first()?;
     let address = |at: usize| log.topics.get(at).map(|word| Address::from_word(*word));
@@ -62,7 +62,7 @@ pub fn created(logs: &[Log], factory: Address) -> Vec<Address> {
     of_factory.filter_map(|log| log.topics.get(1)).map(|word| Address::from_word(*word)).collect()
 }
 
-/// Who was minted to, where the log is a transfer from nobody.
+/// The recipient of a mint, if the log is a transfer from the zero address.
 pub fn minted_to(log: &Log) -> Option<Address> {
     match said(log) {
         Some(Said::Transfer { from: Address::ZERO, to, .. }) => Some(to),

@@ -21,7 +21,7 @@ pub struct Event {
     pub time: DateTime<Utc>,
 }
 
-/// What an event is of.
+/// The aggregate of an event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Aggregate {
     Order(Uuid),
@@ -95,7 +95,7 @@ pub fn read(message: &Message) -> Result<Event, String> {
     Ok(Event { seq: message.seq, subject: message.subject.clone(), kind, of, numbers, data, time: message.time })
 }
 
-/// What a subject is of, and the tokens behind that.
+/// The aggregate of a subject, and the tokens behind it.
 fn aggregate<'a>(tokens: &'a [&'a str]) -> Option<(Aggregate, &'a [&'a str])> {
     let lower = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
     let address = |text: &str| Some(text).filter(|text| lower(text) && text.len() == 40)?.parse().ok();

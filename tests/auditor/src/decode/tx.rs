@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 
-/// What is inside.
+/// The decoded transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raw {
     pub hash: B256,

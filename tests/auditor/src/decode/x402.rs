@@ -13,7 +13,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What was signed, and the signature.
+/// The signed authorization, and its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     pub from: Address,
@@ -28,7 +28,7 @@ pub struct Sent {
     pub identifier: Option<String>,
 }
 
-/// The payment in a header of this name; none where it is none.
+/// The payment in a header of this name. `None` if there is none.
 pub fn decode(name: &str, value: &str) -> Option<Sent> {
     let version = match name.to_ascii_lowercase().as_str() {
         "x-payment" => 1,

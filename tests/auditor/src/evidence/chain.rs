@@ -48,14 +48,14 @@ pub struct Log {
     pub index: u64,
 }
 
-/// What a token says of itself at the head.
+/// A token's own state at the head.
 #[derive(Clone, Debug, Default)]
 pub struct TokenState {
     pub unit: U256,
     pub price: U256,
     pub asset: U256,
     pub supply: U256,
-    /// Of everybody who was minted to, or pays.
+    /// Balances of all recipients and payers.
     pub balances: BTreeMap<Address, U256>,
 }
 
@@ -73,11 +73,11 @@ pub struct ChainEvidence {
     pub txs: Vec<Tx>,
     /// In order.
     pub logs: Vec<Log>,
-    /// Of the asset, at the head: 6 for USDC.
+    /// Decimals of the asset, at the head: 6 for USDC.
     pub asset_decimals: U256,
     /// Atomic units of the asset, at the head.
     pub asset: BTreeMap<Address, U256>,
-    /// Of the relayers, at the head.
+    /// Balances of the relayers, at the head.
     pub wei: BTreeMap<Address, U256>,
     /// Transactions that the relayers have sent.
     pub nonces: BTreeMap<Address, u64>,
@@ -179,7 +179,7 @@ pub async fn read(run: &Run, rpc: &Rpc, whom: Accounts) -> Result<ChainEvidence,
     Ok(chain)
 }
 
-/// What everybody has at the head.
+/// Reads all balances at the head.
 async fn accounts(
     run: &Run,
     rpc: &Rpc,

@@ -62,11 +62,11 @@ pub struct Request {
     /// Line of the journal, from 1.
     pub line: usize,
     pub at: DateTime<Utc>,
-    /// The token that it asks to buy units of, and how many; none where it is no purchase, or not one that can be read.
+    /// The token that it asks to buy, and the number of units. `None` if it is not a valid purchase.
     pub token: Option<Address>,
     pub quantity: Option<u64>,
     pub payment: Option<Header>,
-    /// What the header says; none where there is none, or nobody can read it.
+    /// The decoded header. `None` if there is none, or if it is malformed.
     pub sent: Option<Sent>,
     /// Its text, without quotes.
     pub idempotency_key: Option<String>,
@@ -78,7 +78,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Nobody knows what became of it: no answer, or one that does not say (5xx).
+    /// The result is unknown: no answer, or a 5xx.
     pub fn is_unknown(&self) -> bool {
         self.status.is_none_or(|status| status >= 500)
     }
@@ -95,12 +95,12 @@ pub struct Observation {
     /// The `Last-Event-ID` that it sent.
     pub last_event_id: Option<u64>,
     pub events: Vec<Seen>,
-    /// It stayed until the run was over, or until the stream was ended by its last event.
+    /// `true` if it stayed until the run was over, or until the last event ended the stream.
     #[serde(default)]
     pub until_quiet: bool,
 }
 
-/// What a stream is of.
+/// The filter of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Filter {
@@ -121,7 +121,7 @@ pub struct Seen {
     pub data: Value,
 }
 
-/// What a process used at one time.
+/// The resources of a process at one time.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Sample {

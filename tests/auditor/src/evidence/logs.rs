@@ -1,4 +1,4 @@
-//! What the processes wrote.
+//! The logs of the processes.
 
 use crate::CannotAudit;
 use std::path::Path;

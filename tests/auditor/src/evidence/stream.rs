@@ -20,7 +20,7 @@ const ADDED: [&str; 4] = ["Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-
 pub struct Message {
     pub seq: u64,
     pub subject: String,
-    /// `Name: value` lines with CRLF, sorted; none where there are no headers.
+    /// `Name: value` lines with CRLF, sorted. `None` if there are no headers.
     pub headers: Option<Vec<u8>>,
     pub payload: Vec<u8>,
     pub time: DateTime<Utc>,
@@ -33,7 +33,7 @@ pub struct StreamEvidence {
     pub created: DateTime<Utc>,
     pub first_seq: u64,
     pub last_seq: u64,
-    /// What the server says it holds.
+    /// The number of messages that the server reports.
     pub messages: u64,
     /// By sequence. What is not there is missing.
     pub found: Vec<Message>,

@@ -14,7 +14,7 @@ pub type Row = BTreeMap<String, Option<String>>;
 /// Read models by table or view; rows in no order.
 pub type Models = BTreeMap<String, Vec<Row>>;
 
-/// What is folded from the stream, and compared.
+/// Tables that are folded from the stream and compared.
 pub const MODELS: [&str; 7] =
     ["payment_rows", "token_rows", "set_aside", "stage_totals", "pace", "payers", "mint_batches"];
 

@@ -65,8 +65,8 @@ fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(6)
 }
 
-/// As migrations/0001_ledger.sql has it: the hash before, sequence, and subject, headers and payload with the lengths
-/// of the first two; no headers are a length of ffffffff.
+/// The hash of a row as migrations/0001_ledger.sql defines it: the hash before, the sequence, and subject, headers and
+/// payload with the lengths of the first two. Missing headers have the length ffffffff.
 fn link(before: B256, seq: u64, subject: &[u8], headers: Option<&[u8]>, payload: &[u8]) -> B256 {
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
     let mut sha = Sha256::new();

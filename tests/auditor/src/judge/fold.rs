@@ -52,7 +52,7 @@ const LATER: [&str; 20] = [
 const PAID: [&str; 6] =
     ["settle_block_number", "settle_block_hash", "settle_log_index", "paid_by", "paid_at", "paid_seq"];
 
-/// The same of a mint.
+/// Columns that are set when a mint is confirmed.
 const MINTED: [&str; 3] = ["mint_block_number", "mint_block_hash", "minted_at"];
 
 const COUNTERS: [(&str, &str); 7] = [
@@ -129,7 +129,7 @@ impl Fold {
             set(row, counter, event.numbers.first().map(ToString::to_string));
         }
         let stage = state.stage();
-        // Why a payment waits is why it waits, whatever becomes of a mint that went ahead of it.
+        // A waiting payment keeps its reason, whatever becomes of a mint that went ahead of it.
         let is_of_mint = event.kind.name.starts_with("mint.");
         if !(is_of_mint && state.payment != Payment::Paid) {
             waits(row, event);

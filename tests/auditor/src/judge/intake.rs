@@ -1,4 +1,5 @@
-//! What was asked for and what is in the ledger: nothing acknowledged is missing (A06), nothing is there unasked (A07).
+//! Requests compared with the ledger: nothing acknowledged is missing (A06), and nothing is there that was not asked
+//! for (A07).
 
 use crate::books::{Books, Ordered};
 use crate::decode::event::Aggregate;
@@ -36,7 +37,7 @@ fn fault(evidence: &Evidence, books: &Books, request: &Request) -> Option<String
     (!before).then(|| format!("{id} was answered for a payment of {own}, and no key names both"))
 }
 
-/// The same payer, and the same idempotency key in header or extension.
+/// Returns `true` if both have one payer and one idempotency key, in header or extension.
 fn share_key(one: &Request, other: &Request) -> bool {
     let (Some(sent), Some(other_sent)) = (&one.sent, &other.sent) else { return false };
     let same = |one: &Option<String>, other: &Option<String>| one.is_some() && one == other;
@@ -44,7 +45,7 @@ fn share_key(one: &Request, other: &Request) -> bool {
         && (same(&one.idempotency_key, &other.idempotency_key) || same(&sent.identifier, &other_sent.identifier))
 }
 
-/// Whether this request, as sent, is this order.
+/// Returns `true` if this request, as sent, is this order.
 fn asks_for(request: &Request, ordered: &Ordered) -> bool {
     let Some(sent) = &request.sent else { return false };
     (sent.from, sent.to, sent.value, sent.nonce) == (ordered.from, ordered.to, ordered.value, ordered.nonce)

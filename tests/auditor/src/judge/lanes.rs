@@ -91,7 +91,7 @@ fn one(evidence: &Evidence, books: &Books, relayer: Address, txs: &[&Tx], check:
     });
 }
 
-/// What the ledger says was signed, by nonce: the first transaction and those that replaced it.
+/// Transactions that are signed in the ledger, by nonce: the first one and its replacements.
 fn signed(evidence: &Evidence, books: &Books, events: &[&Event], check: &mut Check) -> BTreeMap<u64, Vec<Raw>> {
     let mut signed: BTreeMap<u64, Vec<Raw>> = BTreeMap::new();
     for event in events.iter().filter(|event| matches!(event.kind.name, "signed" | "replaced")) {

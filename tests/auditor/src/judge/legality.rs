@@ -30,7 +30,7 @@ pub fn legal(books: &Books) -> Verdict {
     check.verdict("there is no event")
 }
 
-/// What is counted begins at 1 and leaves none out.
+/// Numbers begin at 1 and have no gap.
 fn numbers(books: &Books, check: &mut Check) {
     let mut counts: BTreeMap<(&Aggregate, &str, u64), u64> = BTreeMap::new();
     for event in &books.events {
@@ -45,8 +45,8 @@ fn numbers(books: &Books, check: &mut Check) {
     }
 }
 
-/// Of a nonce, `signed` comes first and one of `settled` and `lost` last. A nonce that somebody else used before it was
-/// signed for is lost at once. One whose block is gone is open again, and `resettled` or `lost` once more.
+/// For each nonce, `signed` comes first, and `settled` or `lost` last. A nonce that somebody else used before it was
+/// signed for is lost immediately. A nonce whose block is gone is open again, and then `resettled` or `lost`.
 fn lanes(books: &Books, check: &mut Check) {
     let mut nonces: BTreeMap<(&Aggregate, u64), (bool, bool)> = BTreeMap::new();
     for event in books.events.iter().filter(|event| matches!(event.of, Aggregate::Signer(_))) {

@@ -1,4 +1,4 @@
-//! What tokens minted: paid for (A01), once (A04), and never owed in vain (A05).
+//! Mints of the tokens: paid for (A01), once (A04), and never owed in vain (A05).
 
 use super::money::is_proof;
 use crate::books::{Books, Mint, Order, Pair};
@@ -55,13 +55,13 @@ fn fault(evidence: &Evidence, books: &Books, mint: &Mint) -> Option<String> {
     }
 }
 
-/// Whether the money came after the units.
+/// Returns `true` if the money came after the units.
 fn is_late(pair: &Pair, mint: &Mint) -> bool {
     (pair.block, pair.index) > (mint.block, mint.index)
 }
 
-/// Whether the ledger says that this very pair is a payment which was taken back and is there again. Its mint was begun on
-/// the first proof; in which order a reorganisation includes both again is nobody's choice (ADR 16).
+/// Returns `true` if the ledger says that this pair is a payment which was taken back and is there again. Its mint was
+/// begun on the first proof, and the order in which a reorg includes both again is arbitrary (ADR 16).
 fn came_back(books: &Books, key: B256, pair: &Pair) -> bool {
     let order = books.by_key.get(&key).and_then(|id| books.orders.get(id));
     let proof = order.and_then(Order::charged).filter(|event| event.kind.name == "payment.restored");

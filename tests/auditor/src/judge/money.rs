@@ -1,4 +1,4 @@
-//! Who was charged (A02), and that no money appeared or went (A03).
+//! Charges (A02), and that no money appeared or disappeared (A03).
 
 use crate::books::{Books, Order, Pair};
 use crate::decode::abi::{Said, said};
@@ -9,7 +9,7 @@ use crate::verdict::{Check, Verdict};
 use alloy_primitives::{Address, B256, U256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What an account has sent and received since the genesis block.
+/// The sums that an account has sent and received since the genesis block.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moved {
     inward: U256,
@@ -59,7 +59,7 @@ fn confirmed(books: &Books, order: &Order) -> Option<String> {
     (!same).then(|| format!("charged otherwise than the ledger says, in {}", pair.tx))
 }
 
-/// Whether this is the pair that a proof of payment names.
+/// Returns `true` if this is the pair that a proof of payment names.
 pub fn is_proof(event: &Event, pair: &Pair) -> bool {
     event.data.get("txHash") == Some(pair.tx)
         && event.data.get("block.number") == Some(pair.block)
@@ -113,7 +113,7 @@ fn moved(evidence: &Evidence) -> BTreeMap<Address, Moved> {
     moved
 }
 
-/// What a token says that it gave back or paid out since the genesis block.
+/// The sum that a token reports as refunded or withdrawn since the genesis block.
 fn let_out(evidence: &Evidence, token: Address) -> U256 {
     let logs = evidence.chain.logs.iter();
     let of_token = logs.filter(|log| log.address == token && log.block > evidence.run.genesis.block);

@@ -1,4 +1,4 @@
-//! What failed: only on proof, and for ever (A08).
+//! Failed payments: only on proof, and permanently (A08).
 
 use crate::books::{Books, Order};
 use crate::evidence::Evidence;

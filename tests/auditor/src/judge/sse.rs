@@ -1,4 +1,4 @@
-//! What clients of event streams saw (A14).
+//! Events that clients of event streams saw (A14).
 
 use crate::books::Books;
 use crate::decode::event::{Aggregate, Event};
@@ -117,7 +117,7 @@ fn fault(
     if stayed { last(rows, states, own, &by_seq) } else { None }
 }
 
-/// Who stayed to the end has seen the state that each row shows.
+/// A client that stayed to the end has seen the state that each row shows.
 fn last(rows: &Rows<'_>, states: &BTreeMap<u64, State>, own: &[&Event], seen: &BTreeMap<u64, &Seen>) -> Option<String> {
     let ends: BTreeMap<&Aggregate, &&Event> =
         own.iter().filter(|event| seen.contains_key(&event.seq)).map(|event| (&event.of, event)).collect();

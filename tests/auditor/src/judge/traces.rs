@@ -1,4 +1,4 @@
-//! What the run left behind: no secret in a log, nothing that grew and stayed (A16).
+//! Traces of the run: no secret in a log, and no growth that stayed (A16).
 
 use crate::evidence::Evidence;
 use crate::evidence::journal::Phase;
@@ -41,7 +41,7 @@ fn logs(evidence: &Evidence, check: &mut Check) {
     }
 }
 
-/// What stands in the middle of a header: its ends are alike in all.
+/// The middle of a header: the ends are alike in all.
 fn middle(value: &str) -> Option<&str> {
     let from = value.len().checked_sub(HEADER_PART)? / 2;
     value.get(from..from.checked_add(HEADER_PART)?)

@@ -1,4 +1,4 @@
-//! What cannot be audited is said to be so, by exit code 2: it is neither green nor red.
+//! A run that cannot be audited ends with exit code 2: it is neither green nor red.
 
 use neighbours::{Nats, Tools};
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ async fn the_ledger_is_read_as_the_user_in_the_url_and_the_password_is_never_sai
     }
 }
 
-/// What it shares with the product, it could not find wrong.
+/// The auditor shares no crate with the product: it could not find a shared defect.
 #[test]
 fn no_crate_of_this_workspace_is_linked() {
     let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();

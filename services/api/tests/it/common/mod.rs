@@ -1,4 +1,4 @@
-//! What the tests share: a ledger of their own, instances of the service, a payer with a key, and answers taken apart.
+//! Shared by the tests: a ledger of their own, instances of the service, a payer with a key, and parsed answers.
 
 pub mod described;
 pub mod process;
@@ -27,7 +27,7 @@ use x402::{Authorization, domain_separator, transfer_digest};
 
 /// anvil key #2; its account is `examples::PAYER`.
 pub const KEY: [u8; 32] = hex!("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a");
-/// Nobody listens there.
+/// An address without a server.
 pub const NO_DATABASE: &str = "postgres://nobody:nothing@127.0.0.1:9/none";
 
 /// A nats-server with the ledger and one token; instances of the service are started on it.
@@ -56,7 +56,7 @@ impl House {
         self.ledger.append(&[NewEvent { event, expected: Expected::Absent, trace: None }]).await.unwrap();
     }
 
-    /// What the other services would write.
+    /// Appends an event that another service would write.
     pub async fn happens(&self, id: PaymentId, event: OrderEvent) -> u64 {
         let event = NewEvent { event: Event::Order(id, event), expected: Expected::Absent, trace: None };
         self.ledger.append(&[event]).await.unwrap()[0]
@@ -182,7 +182,7 @@ impl Instance {
         self.url.strip_prefix("http://").unwrap().parse().unwrap()
     }
 
-    /// The same for another task. Its `task` is nothing.
+    /// A second handle for another task. Its `task` is empty.
     pub fn another_client(&self) -> Self {
         let task = tokio::spawn(async { Ok(()) });
         Self { url: self.url.clone(), stop: self.stop.clone(), task, http: self.http.clone() }

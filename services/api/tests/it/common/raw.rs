@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One connection.
 pub struct Raw(pub TcpStream);
 
-/// What came back: empty head where the connection ended instead.
+/// The answer. Its head is empty if the connection ended instead.
 #[derive(Clone, Debug, Default)]
 pub struct Said {
     pub head: String,
@@ -40,7 +40,7 @@ impl Raw {
         self.hear_for("").await
     }
 
-    /// The same for a request with this method: HEAD has no body.
+    /// Reads the answer to a request with this method: HEAD has no body.
     pub async fn hear_for(&mut self, method: &str) -> Said {
         let mut said = Said::default();
         while !said.head.ends_with("\r\n\r\n") {
@@ -60,7 +60,7 @@ impl Raw {
         tokio::time::timeout(PATIENCE, self.0.read_u8()).await.expect("an answer, or the end").ok()
     }
 
-    /// Whether the connection still takes a request.
+    /// Returns `true` if the connection still accepts a request.
     pub async fn is_open(&mut self) -> bool {
         self.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
         self.hear().await.status() == 200

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Reader {
     body: BoxStream<'static, reqwest::Result<Bytes>>,
     buffer: String,
-    /// What an `EventSource` would say when it comes back.
+    /// The id that an `EventSource` would send when it resumes.
     pub position: Option<u64>,
 }
 

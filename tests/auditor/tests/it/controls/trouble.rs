@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use std::time::Duration;
 
-/// What anvil calls final is 64 blocks deep.
+/// Blocks after which a block is final: anvil's `finalized` is 64 blocks deep.
 const FINAL: u64 = 70;
 
 /// The confirmer looks at the head every 50 ms, so a handful of blocks is enough for a mint: none of them final.

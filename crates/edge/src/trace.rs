@@ -1,12 +1,12 @@
-//! W3C trace context: taken from the request where it is well formed, made otherwise, and handed on in the ledger.
+//! W3C trace context. A well-formed one is passed on; otherwise a new one is made.
 
 use axum::http::HeaderMap;
 
-/// Name of the header and of the CloudEvents extension.
-pub(crate) const TRACEPARENT: &str = "traceparent";
+/// Name of the header.
+pub const TRACEPARENT: &str = "traceparent";
 
-/// The `traceparent` under which an order is written.
-pub(crate) fn of(headers: &HeaderMap) -> String {
+/// The `traceparent` of a request, or a new one if there is none, or more than one, or it is malformed.
+pub fn traceparent(headers: &HeaderMap) -> String {
     let mut sent = headers.get_all(TRACEPARENT).iter();
     match (sent.next().and_then(|value| value.to_str().ok()), sent.next()) {
         (Some(only), None) if is_valid(only) => only.to_owned(),
@@ -14,12 +14,12 @@ pub(crate) fn of(headers: &HeaderMap) -> String {
     }
 }
 
-/// A new trace, sampled. Zeros mean "invalid", so the lowest bits are set.
+/// A new, sampled trace. Zeros mean "invalid", so the lowest bits are set.
 fn fresh() -> String {
     format!("00-{:032x}-{:016x}-01", rand::random::<u128>() | 1, rand::random::<u64>() | 1)
 }
 
-/// Version 00 only: what later versions may add is not ours to hand on. Source: W3C Trace Context, section 3.2.
+/// Accepts version 00 only, because later versions may add fields. Source: W3C Trace Context, section 3.2.
 fn is_valid(text: &str) -> bool {
     let hex = |part: &str, length: usize| {
         part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -57,10 +57,10 @@ mod tests {
             assert!(!is_valid(text), "{text}");
         }
         let mut headers = HeaderMap::new();
-        assert!(is_valid(&of(&headers)));
+        assert!(is_valid(&traceparent(&headers)));
         headers.insert(TRACEPARENT, HeaderValue::from_static(GOOD));
-        assert_eq!(of(&headers), GOOD);
+        assert_eq!(traceparent(&headers), GOOD);
         headers.append(TRACEPARENT, HeaderValue::from_static(GOOD));
-        assert_ne!(of(&headers), GOOD, "two contexts are none");
+        assert_ne!(traceparent(&headers), GOOD, "two contexts are none");
     }
 }
