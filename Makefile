@@ -20,7 +20,7 @@ run: tools ## the same installation, staying up on 127.0.0.1:4021, data in .paym
 
 test: tools ## every test, on real nats-server, PostgreSQL and anvil
 	$(CARGO) build --workspace --exclude bench
-	$(CARGO) test --workspace --exclude bench
+	$(CARGO) run --quiet -p runner --bin run-tests -- --workspace --exclude bench
 	contracts/test.sh
 
 auditor-controls: tools ## the auditor on a good run, and on one with each wrong that it must find

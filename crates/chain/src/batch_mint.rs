@@ -152,7 +152,7 @@ impl Answer for Simulation {
 }
 
 async fn simulate(node: &Node, request: &TransactionRequest, count: usize) -> Result<Simulation, ChainError> {
-    let transient = |cause: String| ChainError::Transient { operation: "batchMint", cause };
+    let transient = |cause: String| ChainError::transient("batchMint", cause);
     let answer = match node.call(request).await {
         Err(ChainError::Refused { data: Some(data), .. }) if data.starts_with(&MintToken::NotMinter::SELECTOR) => {
             return Err(transient("the signer is not a minter of the token's factory".to_owned()));

@@ -2,18 +2,20 @@
 
 use alloy::primitives::Bytes;
 use alloy::rpc::json_rpc::ErrorPayload;
+use runtime::{Cause, Undone};
+use std::sync::Arc;
 
 /// An unusable answer, a refusal, or a wrong configuration.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ChainError {
     /// No usable answer: unreachable, rate limited, timed out, HTML, truncated, null, or two providers that disagree.
     /// It decides nothing; ask again.
-    #[error("{operation}: the node gave no usable answer: {cause}")]
+    #[error("{operation}: the node gave no usable answer")]
     Transient {
         /// The RPC method.
         operation: &'static str,
         /// The cause.
-        cause: String,
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The node answered with a JSON-RPC error: a revert, or a rule of its pool.
     #[error("{operation}: the node refused: {message} ({code})")]
@@ -33,12 +35,27 @@ pub enum ChainError {
 }
 
 impl ChainError {
+    /// No usable answer to `operation`, because of `cause`.
+    pub fn transient(operation: &'static str, cause: impl Into<Cause>) -> Self {
+        Self::Transient { operation, source: Arc::from(cause.into()) }
+    }
+
     /// Returns `true` if the call was executed and failed, which is the contract's own verdict. Any other refusal is
     /// about the node.
     pub fn is_failed_call(&self) -> bool {
         match self {
             Self::Refused { message, .. } => is_failed_call(message),
             Self::Transient { .. } | Self::Misconfigured(_) => false,
+        }
+    }
+}
+
+impl From<ChainError> for Undone {
+    /// Nothing that a node says is a reason to give up an order. A wrong configuration does not heal by itself.
+    fn from(error: ChainError) -> Self {
+        match error {
+            ChainError::Transient { .. } | ChainError::Refused { .. } => Self::transient(error),
+            ChainError::Misconfigured(_) => Self::corrupt(error),
         }
     }
 }
@@ -59,7 +76,7 @@ pub(crate) fn refused(operation: &'static str, answer: &ErrorPayload) -> ChainEr
 
 /// The error for a `null` from a method that must return a value.
 pub(crate) fn null(operation: &'static str) -> ChainError {
-    ChainError::Transient { operation, cause: "null".to_owned() }
+    ChainError::transient(operation, "null")
 }
 
 /// Shortens a text for logs, because some providers answer with an HTML page.

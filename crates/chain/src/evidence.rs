@@ -73,7 +73,7 @@ async fn look(
     // A node cannot have searched a block that it does not have: its empty result would prove nothing.
     if !node.has(last).await? {
         let cause = format!("the node does not have block {}", last.number);
-        return Err(ChainError::Transient { operation, cause });
+        return Err(ChainError::transient(operation, cause));
     }
     let filter = Filter::new()
         .address(asset)
@@ -110,7 +110,7 @@ async fn authorization_state(node: &Node, asset: Address, auth: &Authorization) 
     let call = UsdcDouble::authorizationStateCall { authorizer: auth.from, nonce: auth.nonce };
     let answer = node.call(&request(None, asset, call.abi_encode().into(), None)).await?;
     UsdcDouble::authorizationStateCall::abi_decode_returns(&answer)
-        .map_err(|e| ChainError::Transient { operation: "authorizationState", cause: e.to_string() })
+        .map_err(|e| ChainError::transient("authorizationState", e))
 }
 
 impl Answer for Evidence {

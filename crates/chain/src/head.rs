@@ -35,7 +35,7 @@ impl Chain {
         }
         let ask = |node: Node| async move { (node.head().await, node) };
         let cause = "fewer than two providers answer".to_owned();
-        let mut last = ChainError::Transient { operation: OPERATION, cause };
+        let mut last = ChainError::transient(OPERATION, cause);
         let mut known = Vec::new();
         // Heads are compared only after every provider has answered.
         for (head, node) in self.nodes.everyone(ask, |_| false).await {

@@ -78,7 +78,7 @@ impl Chain {
     ) -> Result<Vec<Simulated>, ChainError> {
         let answer = self.call(Some(signer), call.target, call.input.clone(), Some(call.gas_limit)).await?;
         let results = Settlement::settleBatchCall::abi_decode_returns(&answer)
-            .map_err(|e| ChainError::Transient { operation: "settleBatch", cause: e.to_string() })?;
+            .map_err(|e| ChainError::transient("settleBatch", e))?;
         let mut simulated = Vec::with_capacity(requests.len());
         for (index, request) in requests.iter().enumerate() {
             simulated.push(match results.get(index).copied() {

@@ -16,6 +16,7 @@ pub use order::{
 pub use signer::{Claimed, Lost, OpenTx, Purpose, Settled, SignerEvent};
 pub use table::{EventData, EventType, Unreadable};
 
+use crate::event_types;
 use crate::idempotency::{IdempotencyKey, KeyEvent};
 use crate::ids::PaymentId;
 use crate::lane::LaneId;
@@ -37,9 +38,39 @@ pub enum Event {
     Ops(OpsEvent),
 }
 
-/// What happens to a token.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TokenEvent {
-    /// It is deployed and may be sold.
-    Registered(Box<TokenTerms>),
+event_types! {
+    /// An event of a token.
+    pub enum TokenEvent {
+        /// It is deployed and may be sold.
+        Registered (Box<TokenTerms>) = "token.registered",
+    }
+}
+
+impl EventData for TokenTerms {}
+
+impl Event {
+    /// The event's name: the last part of its type.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Order(_, event) => event.name(),
+            Self::Signer(_, event) => event.name(),
+            Self::Token(_, event) => event.name(),
+            Self::Key(_, event) => event.name(),
+            Self::Ops(event) => event.name(),
+        }
+    }
+
+    /// The `data` of its CloudEvent.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn data(&self) -> Result<serde_json::Value, serde_json::Error> {
+        match self {
+            Self::Order(_, event) => event.data(),
+            Self::Signer(_, event) => event.data(),
+            Self::Token(_, event) => event.data(),
+            Self::Key(_, event) => event.data(),
+            Self::Ops(event) => event.data(),
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! An authorization is its own key for ever. An application that repeats the whole purchase signs a new one, and only a
 //! name that it chose itself can tell that both are the same (D11 of `docs/CATALOGUE.md`).
 
+use crate::event::EventData;
+use crate::event_types;
 use crate::ids::PaymentId;
 use alloy_primitives::{Address, B256, Keccak256};
 use serde::{Deserialize, Serialize};
@@ -53,12 +55,15 @@ pub fn key_text(value: &str) -> Option<&str> {
     ((1..=TEXT_MAX).contains(&bare.len()) && visible).then_some(bare)
 }
 
-/// What happens to a key: once, for ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyEvent {
-    /// It names this order, and no other.
-    Bound(KeyBound),
+event_types! {
+    /// An event of a key. It happens once.
+    pub enum KeyEvent {
+        /// The key names this order, and no other.
+        Bound (KeyBound) = "key.bound",
+    }
 }
+
+impl EventData for KeyBound {}
 
 /// The order that a key names; written together with the order's first event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

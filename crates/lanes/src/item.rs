@@ -1,9 +1,9 @@
 //! An order on its way into a transaction: what was folded, and the version that its append must name.
 
-use crate::error::LaneError;
 use domain::order::{Command, decide};
 use domain::{Event, Order, PaymentId};
 use ledger::{AppendError, Expected, Ledger, Loaded, NewEvent};
+use runtime::Undone;
 
 /// An order as folded.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ impl Item {
     ///
     /// # Errors
     /// `Transient`: the ledger did not answer, it may be written.
-    pub async fn record(&self, ledger: &Ledger, command: Command) -> Result<(), LaneError> {
+    pub async fn record(&self, ledger: &Ledger, command: Command) -> Result<(), Undone> {
         let name = command.name();
         let Some(event) = self.event(command) else { return Ok(()) };
         tracing::info!(payment = %self.id, command = name, "order");

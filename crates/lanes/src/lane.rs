@@ -1,6 +1,5 @@
 //! One lane at work: claim, record, broadcast. What is under way is looked after in `tend`.
 
-use crate::error::LaneError;
 use crate::item::Item;
 use crate::watch::Watch;
 use crate::window::Window;
@@ -10,7 +9,7 @@ use domain::lane::{self, Rest};
 use domain::order::Command;
 use domain::{Event, Lane, LaneId, SignerEvent};
 use ledger::{AppendError, Batch, Expected, LaneVersion, Ledger, LoadedLane, NewEvent};
-use runtime::failpoint;
+use runtime::{Undone, failpoint};
 
 /// A lane in the hands of one worker.
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl SignerLane {
         key: Key,
         purpose: Purpose,
         instance: &str,
-    ) -> Result<Self, LaneError> {
+    ) -> Result<Self, Undone> {
         let id = LaneId::new(key.address(), purpose);
         let mut folded = ledger.load_lane(id).await?;
         loop {
@@ -111,12 +110,12 @@ impl SignerLane {
         call: Call,
         items: &[Item],
         command: impl Fn(Submission) -> Command,
-    ) -> Result<(), LaneError> {
+    ) -> Result<(), Undone> {
         self.refresh().await?;
         let head = self.chain.head().await?;
         // The append would be refused; what is not written is not even signed.
         if let Some(why) = self.ledger.stopped() {
-            return Err(LaneError::Transient(why.to_string()));
+            return Err(Undone::Stopped(why.to_string()));
         }
         let fees = self.chain.fees(head).await?;
         let (epoch, nonce) = (self.lane.epoch, self.lane.next_nonce);
@@ -124,7 +123,7 @@ impl SignerLane {
         let submission = Submission { signer: self.address(), nonce, tx_hash: tx.tx_hash };
         // No item is sent without its event in the same append.
         let orders: Option<Vec<NewEvent>> = items.iter().map(|item| item.event(command(submission.clone()))).collect();
-        let orders = orders.ok_or(LaneError::Stale)?;
+        let orders = orders.ok_or(Undone::Stale)?;
         loop {
             let version = self.folded.version;
             let (opening, signed) = self.event(SignerEvent::Signed(tx.clone()));
@@ -139,7 +138,7 @@ impl SignerLane {
             self.catch_up().await?;
             let is_same = (self.lane.epoch, self.lane.next_nonce) == (epoch, nonce);
             if self.folded.version == version || !is_same || self.in_flight() >= self.window.size() {
-                return Err(LaneError::Stale);
+                return Err(Undone::Stale);
             }
         }
         failpoint(before_broadcast(tx.purpose));
@@ -190,12 +189,12 @@ impl SignerLane {
     }
 
     /// Appends. After `Stale` the lane is read anew.
-    pub(crate) async fn write(&mut self, batch: Batch) -> Result<(), LaneError> {
+    pub(crate) async fn write(&mut self, batch: Batch) -> Result<(), Undone> {
         match self.ledger.append(batch).await {
             Ok(_) => Ok(()),
             Err(AppendError::WrongVersion) => {
                 self.catch_up().await?;
-                Err(LaneError::Stale)
+                Err(Undone::Stale)
             }
             Err(other) => Err(other.into()),
         }
@@ -203,7 +202,7 @@ impl SignerLane {
 
     /// After an append that was refused: what has been written since. Where reading on shows nothing, the lane is loaded
     /// anew, because something was missed.
-    async fn catch_up(&mut self) -> Result<(), LaneError> {
+    async fn catch_up(&mut self) -> Result<(), Undone> {
         let version = self.folded.version;
         self.refresh().await?;
         if self.folded.version == version {
@@ -213,7 +212,7 @@ impl SignerLane {
         Ok(())
     }
 
-    pub(crate) async fn refresh(&mut self) -> Result<(), LaneError> {
+    pub(crate) async fn refresh(&mut self) -> Result<(), Undone> {
         let folded = self.ledger.refresh_lane(self.id, self.folded.clone()).await?;
         if let Some(lane) = folded.state.clone() {
             let ended = self.lane.open.keys().filter(|nonce| !lane.open.contains_key(nonce)).count();
@@ -226,14 +225,14 @@ impl SignerLane {
 }
 
 /// A key has one purpose permanently, which its first claim decides.
-fn only_for(purposes: &[Purpose], id: LaneId) -> Result<(), LaneError> {
+fn only_for(purposes: &[Purpose], id: LaneId) -> Result<(), Undone> {
     match purposes.iter().find(|purpose| **purpose != id.purpose) {
-        Some(other) => Err(LaneError::Broken(format!("{} is the key of another purpose: {other:?}", id.signer))),
+        Some(other) => Err(Undone::corrupt(format!("{} is the key of another purpose: {other:?}", id.signer))),
         None => Ok(()),
     }
 }
 
-fn check(lane: Option<&Lane>, chain_nonce: u64, address: Address) -> Result<(), LaneError> {
+fn check(lane: Option<&Lane>, chain_nonce: u64, address: Address) -> Result<(), Undone> {
     let Some(lane) = lane else { return Ok(()) };
     // Every nonce below the lowest open one is settled. A chain that does not have them was reset, or the node lags.
     let settled = lane.open.keys().next().copied().unwrap_or(lane.next_nonce);
@@ -243,8 +242,8 @@ fn check(lane: Option<&Lane>, chain_nonce: u64, address: Address) -> Result<(), 
     Ok(())
 }
 
-pub(crate) fn behind(address: Address, chain_nonce: u64, settled: u64) -> LaneError {
-    LaneError::Transient(format!(
+pub(crate) fn behind(address: Address, chain_nonce: u64, settled: u64) -> Undone {
+    Undone::transient(format!(
         "{address} has nonce {chain_nonce} on chain, but {settled} are settled in the ledger: the node lags, or the chain was reset"
     ))
 }

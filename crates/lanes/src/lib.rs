@@ -5,7 +5,6 @@
 //! No lock is held across a call to a node, and none is shared between lanes. Of several instances with a key, one works
 //! the lane at a time, by a lease: that saves work, and nothing depends on it.
 
-mod error;
 mod item;
 mod lane;
 mod tend;
@@ -14,8 +13,7 @@ mod watch;
 mod window;
 mod work;
 
-pub use error::LaneError;
 pub use item::Item;
 pub use lane::SignerLane;
 pub use terms::Terms;
-pub use work::{NEIGHBOUR_PAUSE, Work, hold};
+pub use work::{Work, hold};

@@ -3,7 +3,6 @@
 //! Every step that changes something is in the ledger before it is done, at the version of the lane that was read: of two
 //! workers with the same key one is refused, and what the other does is the same bytes.
 
-use crate::error::LaneError;
 use crate::item::Item;
 use crate::lane::{SignerLane, behind};
 use chain::{Head, Presence};
@@ -13,7 +12,7 @@ use domain::lane::{CALL_GAS, Fees, Look, Open, Rest, Seen, Step, tend};
 use domain::order::Command;
 use domain::{BlockRef, SignerEvent};
 use ledger::{Batch, NewEvent};
-use runtime::failpoint;
+use runtime::{Undone, causes, failpoint};
 use std::collections::BTreeMap;
 
 /// An account that can pay for fewer calls than this is shown to people, while it still works (F48).
@@ -24,7 +23,7 @@ impl SignerLane {
     ///
     /// # Errors
     /// `Transient`, `Stale`: call it again.
-    pub async fn tend(&mut self) -> Result<(), LaneError> {
+    pub async fn tend(&mut self) -> Result<(), Undone> {
         if !self.watch.is_time() {
             return Ok(());
         }
@@ -36,12 +35,12 @@ impl SignerLane {
         self.refresh().await
     }
 
-    pub(crate) async fn tend_now(&mut self) -> Result<(), LaneError> {
+    pub(crate) async fn tend_now(&mut self) -> Result<(), Undone> {
         let head = self.chain.head().await?;
         self.tend_at(head).await
     }
 
-    async fn tend_at(&mut self, head: Head) -> Result<(), LaneError> {
+    async fn tend_at(&mut self, head: Head) -> Result<(), Undone> {
         self.refresh().await?;
         self.watch.keep(&self.lane);
         let mut look = self.look(head).await?;
@@ -68,7 +67,7 @@ impl SignerLane {
         Ok(())
     }
 
-    pub(crate) async fn look(&mut self, head: Head) -> Result<Look, LaneError> {
+    pub(crate) async fn look(&mut self, head: Head) -> Result<Look, Undone> {
         let address = self.address();
         // The nonce first: what is mined after it was read is seen as mined, and not as used by somebody else.
         let nonce = self.chain.nonce(address).await?;
@@ -86,7 +85,7 @@ impl SignerLane {
         })
     }
 
-    async fn seen(&mut self, open: &Open, head: Head) -> Result<Seen, LaneError> {
+    async fn seen(&mut self, open: &Open, head: Head) -> Result<Seen, Undone> {
         let latest = open.latest().tx_hash;
         let mut found = Presence::Unknown;
         for tx in open.attempts() {
@@ -104,7 +103,7 @@ impl SignerLane {
     }
 
     /// Says why the lane rests when it begins to, and that it goes on when it does.
-    fn rest(&mut self, steps: &[Step], look: &Look) -> Result<(), LaneError> {
+    fn rest(&mut self, steps: &[Step], look: &Look) -> Result<(), Undone> {
         let signer = self.address();
         let rests = steps.iter().find_map(|step| match step {
             Step::Rest(why) => Some(*why),
@@ -139,7 +138,7 @@ impl SignerLane {
     }
 
     /// The new bytes are in the ledger before they are sent (C11).
-    async fn replace(&mut self, nonce: u64, fees: Fees) -> Result<(), LaneError> {
+    async fn replace(&mut self, nonce: u64, fees: Fees) -> Result<(), Undone> {
         let Some(open) = self.lane.open.get(&nonce) else { return Ok(()) };
         let tx = self.chain.replace(&self.key, open.latest(), fees)?;
         let (opening, replaced) = self.event(SignerEvent::Replaced(open.next_replacement(), tx.clone()));
@@ -153,7 +152,7 @@ impl SignerLane {
 
     /// Frees what the nonce carried, in the same append. That a node does not have our transactions proves nothing (F35);
     /// the one that used the nonce in their place does.
-    async fn lose(&mut self, nonce: u64, account_nonce: u64, block: Option<BlockRef>) -> Result<(), LaneError> {
+    async fn lose(&mut self, nonce: u64, account_nonce: u64, block: Option<BlockRef>) -> Result<(), Undone> {
         let (Some(block), Some(open)) = (block, self.lane.open.get(&nonce)) else { return Ok(()) };
         let tx = open.latest().clone();
         match self.chain.user(self.address(), nonce, block).await? {
@@ -170,7 +169,7 @@ impl SignerLane {
         self.refresh().await
     }
 
-    async fn skip(&mut self, to: u64, block: Option<BlockRef>) -> Result<(), LaneError> {
+    async fn skip(&mut self, to: u64, block: Option<BlockRef>) -> Result<(), Undone> {
         let Some(block) = block else { return Ok(()) };
         let nonce = self.lane.next_nonce;
         // A nonce on the chain that nobody has used is a node's mistake; what is signed behind it would wait for ever.
@@ -184,20 +183,20 @@ impl SignerLane {
     }
 
     /// The orders that wait for this nonce.
-    async fn carried(&self, tx: &OpenTx) -> Result<Vec<Item>, LaneError> {
+    async fn carried(&self, tx: &OpenTx) -> Result<Vec<Item>, Undone> {
         let mut carried = Vec::with_capacity(tx.items.len());
         for (id, loaded) in self.ledger.load_orders(&tx.items).await? {
             let loaded = match loaded {
                 Ok(loaded) => loaded,
                 // It holds up nobody else; whoever carries it on sets it aside.
                 Err(error) => {
-                    tracing::error!(payment = %id, %error, "not freed: its past is impossible");
+                    tracing::error!(payment = %id, error = %causes(&error), "not freed: its past is impossible");
                     continue;
                 }
             };
             let Some(item) = Item::of(id, loaded) else {
                 // A transaction of ours names it, so it has events: they were not found now.
-                return Err(LaneError::Transient(format!("order {id} of {} was not found", tx.tx_hash)));
+                return Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash)));
             };
             let waits_for = match tx.purpose {
                 Purpose::Settle => item.order.payment.submission(),

@@ -3,6 +3,7 @@
 use chain::Address;
 use domain::TokenTerms;
 use ledger::{Ledger, LedgerError};
+use runtime::causes;
 use std::collections::HashMap;
 
 /// Terms by token.
@@ -20,8 +21,8 @@ impl Terms {
             return Ok(Some(terms.clone()));
         }
         let terms = match ledger.token(token).await {
-            Err(LedgerError::Corrupt(why)) => {
-                tracing::error!(%token, why, "the token's registration is unreadable");
+            Err(error @ LedgerError::Corrupt { .. }) => {
+                tracing::error!(%token, error = %causes(&error), "the token's registration is unreadable");
                 None
             }
             answer => answer?,

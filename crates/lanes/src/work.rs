@@ -1,18 +1,22 @@
 //! The loop that every lane runs in: wait for its lease, claim it, work it.
 
-use crate::error::LaneError;
 use crate::lane::SignerLane;
 use chain::Address;
 use ledger::{Held, Lease, Ledger, RENEW_INTERVAL};
-use runtime::{CancellationToken, Fatal, Health};
+use runtime::{CancellationToken, Cause, Fatal, Health, Undone, causes};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// After a neighbour's fault the lane, and the messages that it had in hand, pause this long.
-pub const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
+/// After a turn that failed.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Between two looks at a lease that somebody else has.
 const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A lane that cannot be worked.
+#[derive(Debug, thiserror::Error)]
+#[error("the lane of {0} stops")]
+struct Broken(Address, #[source] Cause);
 
 /// What a lane does, turn by turn. It may be killed at any line: what it began is in the ledger or did not happen.
 pub trait Work: Send {
@@ -20,7 +24,7 @@ pub trait Work: Send {
     fn lane(&self) -> &SignerLane;
 
     /// One turn: look after the lane, then at most one batch.
-    fn turn(&mut self) -> impl Future<Output = Result<(), LaneError>> + Send;
+    fn turn(&mut self) -> impl Future<Output = Result<(), Undone>> + Send;
 }
 
 /// Works a lane for as long as this instance has its lease, waits for the lease while another has it, until `stop`.
@@ -29,7 +33,7 @@ pub trait Work: Send {
 ///
 /// # Errors
 /// A lane that `claim` says cannot be worked, by a mistake in the configuration or an impossible past.
-pub async fn hold<W: Work, C: Future<Output = Result<W, LaneError>>>(
+pub async fn hold<W: Work, C: Future<Output = Result<W, Undone>>>(
     signer: Address,
     lease: Lease,
     claim: impl Fn() -> C,
@@ -47,7 +51,7 @@ pub async fn hold<W: Work, C: Future<Output = Result<W, LaneError>>>(
                 work(worker, &name, &health, &lost).await;
                 None
             }
-            Err(LaneError::Broken(why)) => Some(why),
+            Err(Undone::Corrupt(why)) => Some(why),
             Err(error) => {
                 pause(&name, &health, &error, &lost).await;
                 None
@@ -55,7 +59,7 @@ pub async fn hold<W: Work, C: Future<Output = Result<W, LaneError>>>(
         };
         release(renewing, lost).await;
         if let Some(why) = broken {
-            return Err(format!("the lane stops: {why}").into());
+            return Err(Broken(signer, why).into());
         }
     }
     Ok(())
@@ -68,8 +72,8 @@ async fn standby(lease: &Lease, name: &str, health: &Health, stop: &Cancellation
             Ok(Some(held)) => return Some(held),
             Ok(None) => health.good(name),
             Err(error) => {
-                health.bad(name, error.to_string());
-                tracing::warn!(lane = name, %error, "no lease to be had");
+                health.bad(name, causes(&error).to_string());
+                tracing::warn!(lane = name, error = %causes(&error), "no lease to be had");
             }
         }
         tokio::select! {
@@ -94,7 +98,7 @@ async fn renew(mut held: Held, lost: CancellationToken) -> Option<Held> {
                 return None;
             }
             // Nobody can take it from a ledger that does not answer, and who does when it answers again is told apart.
-            Err(error) => tracing::warn!(%error, "the lease is not renewed"),
+            Err(error) => tracing::warn!(error = %causes(&error), "the lease is not renewed"),
         }
     }
 }
@@ -105,7 +109,7 @@ async fn release(renewing: JoinHandle<Option<Held>>, lost: CancellationToken) {
     match renewing.await {
         Ok(Some(held)) => {
             if let Err(error) = held.release().await {
-                tracing::warn!(%error, "the lease is not given back: it expires");
+                tracing::warn!(error = %causes(&error), "the lease is not given back: it expires");
             }
         }
         Ok(None) => tracing::warn!("another instance works the lane now"),
@@ -134,7 +138,8 @@ async fn work(mut worker: impl Work, name: &str, health: &Health, stop: &Cancell
         match (worker.turn().await, worker.lane().rests()) {
             (Ok(()), None) => health.good(name),
             (Ok(()), Some(why)) => health.bad(name, why.to_string()),
-            (Err(LaneError::Broken(why)), _) => {
+            (Err(error @ Undone::Corrupt(_)), _) => {
+                let why = causes(&error).to_string();
                 health.bad(name, why.clone());
                 tracing::error!(lane = name, why, "the lane stands still");
                 stop.cancelled().await;
@@ -144,11 +149,11 @@ async fn work(mut worker: impl Work, name: &str, health: &Health, stop: &Cancell
     }
 }
 
-async fn pause(name: &str, health: &Health, error: &LaneError, stop: &CancellationToken) {
-    health.bad(name, error.to_string());
-    tracing::warn!(lane = name, %error, "the lane pauses");
+async fn pause(name: &str, health: &Health, error: &Undone, stop: &CancellationToken) {
+    health.bad(name, causes(error).to_string());
+    tracing::warn!(lane = name, error = %causes(error), "the lane pauses");
     tokio::select! {
         () = stop.cancelled() => {}
-        () = tokio::time::sleep(NEIGHBOUR_PAUSE) => {}
+        () = tokio::time::sleep(PAUSE) => {}
     }
 }

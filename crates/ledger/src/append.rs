@@ -3,14 +3,14 @@
 use crate::batch::{Batch, Expected, NewEvent};
 use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
-use crate::envelope::{CONTENT_TYPE, data, encode};
-use crate::error::AppendError;
+use crate::envelope::{CONTENT_TYPE, encode};
+use crate::error::{AppendError, LedgerError};
 use crate::lane_subjects::{bucket_filter, key_filter};
 use crate::subjects::{order_filter, subject};
 use async_nats::HeaderMap;
 use chrono::Utc;
 use domain::Event;
-use runtime::APPENDS;
+use runtime::{APPENDS, Cause};
 use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
@@ -36,9 +36,9 @@ enum Answer {
     /// 10071 wrong last sequence, 10164 the same while another is in flight, 10077 per subject: somebody wrote first.
     Conflict,
     /// Known not to be stored, and hopeless.
-    Refused(String),
+    Refused(Cause),
     /// Anything else.
-    Unknown(String),
+    Unknown(Cause),
 }
 
 impl Ledger {
@@ -75,7 +75,7 @@ impl Ledger {
 
     async fn written(&self, events: &[NewEvent]) -> Result<Vec<u64>, AppendError> {
         let messages = self.outgoing(events)?;
-        let mut doubt = String::from("nothing to append");
+        let mut doubt = Cause::from("nothing to append");
         for attempt in 0..ATTEMPTS {
             match self.send(&messages).await {
                 Answer::Stored(sequences) => return Ok(sequences),
@@ -88,7 +88,7 @@ impl Ledger {
                 Answer::Conflict => match self.read_back(&messages).await {
                     Ok(ReadBack::Same(sequences)) => return Ok(sequences),
                     Ok(ReadBack::Different | ReadBack::Absent) => return Err(AppendError::WrongVersion),
-                    Err(why) => doubt = why,
+                    Err(why) => doubt = why.into(),
                 },
                 Answer::Unknown(why) => match self.read_back(&messages).await {
                     Ok(ReadBack::Same(sequences)) => return Ok(sequences),
@@ -110,7 +110,7 @@ impl Ledger {
             .zip(1_usize..)
             .map(|(new, position)| {
                 let payload = encode(&new.event, self.source, new.trace.as_deref(), now)
-                    .map_err(|e| AppendError::Refused(e.to_string()))?;
+                    .map_err(|e| AppendError::Refused(e.into()))?;
                 let mut headers = HeaderMap::new();
                 headers.insert("Content-Type", CONTENT_TYPE);
                 expect(&mut headers, new);
@@ -139,22 +139,22 @@ impl Ledger {
                 .publish_with_headers(message.subject.clone(), message.headers.clone(), message.payload.clone())
                 .await;
             if let Err(e) = sent {
-                return Answer::Unknown(e.to_string());
+                return Answer::Unknown(e.into());
             }
         }
         let request =
             self.client.request_with_headers(last.subject.clone(), last.headers.clone(), last.payload.clone());
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Ok(Ok(reply)) => classify(&reply.payload, messages.len()),
-            Ok(Err(e)) => Answer::Unknown(e.to_string()),
-            Err(_) => Answer::Unknown("timed out".to_owned()),
+            Ok(Err(e)) => Answer::Unknown(e.into()),
+            Err(e) => Answer::Unknown(e.into()),
         }
     }
 
     /// Compares what is stored under the subjects with what was to be written.
-    async fn read_back(&self, messages: &[Outgoing]) -> Result<ReadBack, String> {
+    async fn read_back(&self, messages: &[Outgoing]) -> Result<ReadBack, LedgerError> {
         let subjects: Vec<String> = messages.iter().map(|message| message.subject.clone()).collect();
-        let stored = self.last_per_subject(&subjects).await.map_err(|e| e.to_string())?;
+        let stored = self.last_per_subject(&subjects).await?;
         if stored.is_empty() {
             return Ok(ReadBack::Absent);
         }
@@ -197,28 +197,28 @@ fn expect(headers: &mut HeaderMap, new: &NewEvent) {
 
 /// Type and data agree; who wrote it and when does not matter.
 fn same_content(stored: &Event, wanted: &Event) -> bool {
-    subject(stored) == subject(wanted) && matches!((data(stored), data(wanted)), (Ok(a), Ok(b)) if a == b)
+    subject(stored) == subject(wanted) && matches!((stored.data(), wanted.data()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Reads a publish acknowledgement. `count` messages were sent; a batch's ack names the last sequence.
 fn classify(payload: &[u8], count: usize) -> Answer {
     let Ok(answer) = serde_json::from_slice::<Value>(payload) else {
-        return Answer::Unknown("the acknowledgement is not JSON".to_owned());
+        return Answer::Unknown("the acknowledgement is not JSON".into());
     };
     let description = answer.pointer("/error/description").and_then(Value::as_str).unwrap_or_default();
     match answer.pointer("/error/err_code").and_then(Value::as_u64) {
-        None if answer.get("error").is_some() => Answer::Unknown(answer.to_string()),
+        None if answer.get("error").is_some() => Answer::Unknown(answer.to_string().into()),
         None => match (answer.get("seq").and_then(Value::as_u64), u64::try_from(count)) {
             (Some(last), Ok(count)) if last >= count => Answer::Stored((last - count + 1..=last).collect()),
-            _ => Answer::Unknown(format!("an acknowledgement without a sequence: {answer}")),
+            _ => Answer::Unknown(format!("an acknowledgement without a sequence: {answer}").into()),
         },
         Some(10071 | 10164) => Answer::Conflict,
         Some(10077) if description.contains("per subject") => Answer::Conflict,
         // 10054 message too large, 10077 stream full, 10111/10166/10174/10188/10193/10199/10201 our own mistake.
         Some(code @ (10054 | 10077 | 10111 | 10166 | 10174 | 10188 | 10193 | 10199 | 10201)) => {
-            Answer::Refused(format!("{description} ({code})"))
+            Answer::Refused(format!("{description} ({code})").into())
         }
-        Some(code) => Answer::Unknown(format!("{description} ({code})")),
+        Some(code) => Answer::Unknown(format!("{description} ({code})").into()),
     }
 }
 

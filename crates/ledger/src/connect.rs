@@ -117,8 +117,9 @@ impl Ledger {
     /// [`LedgerError::Transient`] without an answer, or without a consumer of this name.
     pub async fn lag(&self, consumer: &str) -> Result<Lag, LedgerError> {
         let answer = request(&self.client, self.api, &format!("CONSUMER.INFO.{STREAM}.{consumer}"), Value::Null).await;
-        let answer = answer.map_err(|e| LedgerError::Transient(e.to_string()))?;
-        serde_json::from_value(answer).map_err(|e| LedgerError::Transient(format!("{consumer}: {e}")))
+        let answer = answer.map_err(|e| LedgerError::transient(format!("state of the consumer {consumer}"), e))?;
+        serde_json::from_value(answer)
+            .map_err(|e| LedgerError::transient(format!("state of the consumer {consumer}"), e))
     }
 
     /// How full the server's storage is.
@@ -126,7 +127,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Transient`] without an answer of the monitor.
     pub async fn storage(&self) -> Result<Storage, LedgerError> {
-        self.monitor.storage().await.map_err(|e| LedgerError::Transient(e.to_string()))
+        self.monitor.storage().await.map_err(|e| LedgerError::transient("state of the storage", e))
     }
 
     /// Re-reads the stream's state: `(creation time, last sequence)`.
@@ -134,7 +135,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Transient`] without an answer.
     pub async fn state(&self) -> Result<(DateTime<Utc>, u64), LedgerError> {
-        let info = stream_info(&self.client, self.api).await.map_err(|e| LedgerError::Transient(e.to_string()))?;
+        let info =
+            stream_info(&self.client, self.api).await.map_err(|e| LedgerError::transient("state of the stream", e))?;
         Ok((info.created, info.state.last_seq))
     }
 }

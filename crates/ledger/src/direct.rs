@@ -13,6 +13,7 @@ use crate::subjects::STREAM;
 use async_nats::{HeaderValue, Message};
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
+use runtime::Cause;
 use serde_json::{Value, json};
 
 /// Bytes after which the server ends an answer: a signed transaction has 36 kB, and a page is in memory whole.
@@ -66,19 +67,18 @@ impl Ledger {
     /// # Errors
     /// `Transient`: no answer, or one that does not prove itself. Nothing may be concluded from the part that came.
     pub(crate) async fn direct_get(&self, get: &Get) -> Result<Fetched, LedgerError> {
-        let transient = |e: &dyn std::fmt::Display| LedgerError::Transient(e.to_string());
         let inbox = self.client.new_inbox();
-        let mut messages = self.client.subscribe(inbox.clone()).await.map_err(|e| transient(&e))?;
+        let mut messages = self.client.subscribe(inbox.clone()).await.map_err(unanswered)?;
         self.client
             .publish_with_reply(format!("{}.DIRECT.GET.{STREAM}", self.api), inbox, get.body().to_string().into())
             .await
-            .map_err(|e| transient(&e))?;
+            .map_err(unanswered)?;
         let mut collecting = Collecting::of(get);
         loop {
             let message = tokio::time::timeout(REQUEST_TIMEOUT, messages.next())
                 .await
-                .map_err(|_| LedgerError::Transient("no answer to a direct get".to_owned()))?
-                .ok_or_else(|| LedgerError::Transient("the connection closed".to_owned()))?;
+                .map_err(unanswered)?
+                .ok_or_else(|| unanswered("the connection closed"))?;
             if let Some(answer) = collecting.take(message)? {
                 if let Fetched::Got(Got { messages, .. }) = &answer {
                     messages.iter().for_each(|recorded| self.whole.knows(recorded.seq));
@@ -139,7 +139,11 @@ impl<'a> Collecting<'a> {
 }
 
 fn broken(why: String) -> LedgerError {
-    LedgerError::Transient(format!("an incomplete answer to a direct get: {why}"))
+    LedgerError::transient("an incomplete answer to a direct get", why)
+}
+
+fn unanswered(cause: impl Into<Cause>) -> LedgerError {
+    LedgerError::transient("direct get", cause)
 }
 
 fn says(message: &Message, text: &str) -> bool {
@@ -207,7 +211,7 @@ fn from_direct(message: Message, single: bool) -> Result<(Recorded, Option<u64>)
 
 /// Reads a message that a consumer delivered.
 pub(crate) fn from_delivery(message: &async_nats::jetstream::Message) -> Result<Recorded, LedgerError> {
-    let info = message.info().map_err(|e| LedgerError::Transient(e.to_string()))?;
+    let info = message.info().map_err(|e| LedgerError::transient("a delivery", e))?;
     let nanos = info.published.unix_timestamp_nanos();
     let recorded_at = i64::try_from(nanos).map(DateTime::from_timestamp_nanos).unwrap_or_default();
     let headers = message.headers.as_ref().filter(|headers| !headers.is_empty());

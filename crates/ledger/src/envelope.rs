@@ -1,28 +1,23 @@
 //! The envelope: CloudEvents 1.0, structured JSON over NATS.
 //!
 //! Own, because the SDK's `nats` feature is tied to an older client. Header `Content-Type: application/cloudevents+json`
-//! and no `ce-specversion` header: right for the NATS binding 1.0.2 and 1.0.3-wip, and for sdk-go. The SDK accepts too
-//! much, so [`decode`] checks again: type, id and aggregate against the subject, data against the type.
+//! and no `ce-specversion` header: right for the NATS binding 1.0.2 and 1.0.3-wip, and for sdk-go. The SDK writes the
+//! envelope; [`View`] reads it, and [`decode`] checks type, id and aggregate against the subject, data against the type.
 
 use crate::subjects::{KIND, aggregate, event_type, subject as subject_of};
+use crate::view::View;
 use alloy_primitives::Address;
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use cloudevents::event::SpecVersion;
-use cloudevents::{AttributesReader, EventBuilder, EventBuilderV10};
-use domain::event::{
-    Claimed, Deferral, Lost, Minted, Parked, ParkedMessage, PaymentFailure, PaymentProof, Resumed, Reversal, Settled,
-    Stopped, Submission,
-};
-use domain::event::{OpenTx, Purpose};
-use domain::{
-    Event, IdempotencyKey, KeyBound, KeyEvent, LaneId, OpsEvent, OrderEvent, PaymentId, PaymentRequest, SignerEvent,
-    TokenEvent, TokenTerms,
-};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use cloudevents::{EventBuilder, EventBuilderV10};
+use domain::event::{EventType, Purpose, Unreadable};
+use domain::{Event, IdempotencyKey, LaneId, OrderEvent, PaymentId, SignerEvent, TokenEvent};
 use serde_json::Value;
+use std::borrow::Cow;
+
+/// The version of every event type that this build knows.
+const VERSION: u32 = 1;
 
 /// The one content type of the ledger.
 pub(crate) const CONTENT_TYPE: &str = "application/cloudevents+json";
@@ -85,47 +80,31 @@ pub fn encode(
     trace: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Vec<u8>, serde_json::Error> {
+    seal(subject_of(event), event_type(event), aggregate(event), event.data()?, source, trace, now)
+}
+
+/// Puts data into their envelope.
+fn seal(
+    subject: String,
+    ty: String,
+    aggregate: String,
+    data: Value,
+    source: &str,
+    trace: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Vec<u8>, serde_json::Error> {
     let mut builder = EventBuilderV10::new()
-        .id(subject_of(event))
-        .ty(event_type(event))
+        .id(subject)
+        .ty(ty)
         .source(source)
-        .subject(aggregate(event))
+        .subject(aggregate)
         .time(now)
-        .data("application/json", data(event)?);
+        .data("application/json", data);
     if let Some(trace) = trace {
         builder = builder.extension("traceparent", trace);
     }
     let event = builder.build().map_err(serde::ser::Error::custom)?;
     serde_json::to_vec(&event)
-}
-
-/// The `data` of an event.
-pub(crate) fn data(event: &Event) -> Result<Value, serde_json::Error> {
-    fn value<T: Serialize>(data: &T) -> Result<Value, serde_json::Error> {
-        serde_json::to_value(data)
-    }
-    match event {
-        Event::Order(_, event) => match event {
-            OrderEvent::PaymentRequested(request) => value(request),
-            OrderEvent::PaymentSubmitted(_, tx) | OrderEvent::MintSubmitted(_, tx) => value(tx),
-            OrderEvent::PaymentDeferred(_, why) | OrderEvent::MintDeferred(_, why) => value(why),
-            OrderEvent::PaymentConfirmed(proof) | OrderEvent::PaymentRestored(_, proof) => value(proof),
-            OrderEvent::PaymentFailed(failure) => value(failure),
-            OrderEvent::MintParked(_, why) => value(why),
-            OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => value(minted),
-            OrderEvent::PaymentReverted(_, reversal) | OrderEvent::MintReverted(_, reversal) => value(reversal),
-        },
-        Event::Signer(_, SignerEvent::Claimed(claim)) => value(claim),
-        Event::Signer(_, SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx)) => value(tx),
-        Event::Signer(_, SignerEvent::Lost(lost)) => value(lost),
-        Event::Signer(_, SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) => value(settled),
-        Event::Signer(_, SignerEvent::Reverted(_, reversal)) => value(reversal),
-        Event::Token(_, TokenEvent::Registered(terms)) => value(terms),
-        Event::Key(_, KeyEvent::Bound(bound)) => value(bound),
-        Event::Ops(OpsEvent::Parked(parked)) => value(parked),
-        Event::Ops(OpsEvent::Stopped(_, why)) => value(why),
-        Event::Ops(OpsEvent::Resumed(_, why)) => value(why),
-    }
 }
 
 /// Reads a stored message. `content_type` is its `Content-Type` header.
@@ -140,79 +119,55 @@ pub fn decode(
     if content_type != Some(CONTENT_TYPE) {
         return Err(Undecodable::NotACloudEvent(format!("Content-Type is {content_type:?}, not {CONTENT_TYPE}")));
     }
-    let envelope: cloudevents::Event =
-        serde_json::from_slice(payload).map_err(|e| Undecodable::NotACloudEvent(e.to_string()))?;
-    if envelope.specversion() != SpecVersion::V10 {
-        return Err(Undecodable::NotACloudEvent(format!("specversion {}", envelope.specversion())));
+    let view = View::read(payload).map_err(|e| Undecodable::NotACloudEvent(e.to_string()))?;
+    if view.id != subject {
+        return Err(Undecodable::Contradiction(format!("id {:?} is not the subject", view.id)));
     }
-    if envelope.id() != subject {
-        return Err(Undecodable::Contradiction(format!("id {:?} is not the subject", envelope.id())));
-    }
-    if envelope.source().is_empty() {
+    if view.source.is_empty() {
         return Err(Undecodable::Contradiction("source is empty".to_owned()));
     }
-    let Some(cloudevents::Data::Json(data)) = envelope.data() else {
-        return Err(Undecodable::NotACloudEvent("data is not JSON".to_owned()));
-    };
-    let event = typed(subject, envelope.ty(), data.clone())?;
-    if event_type(&event) != envelope.ty() {
-        return Err(Undecodable::Contradiction(format!("type {} is not of this subject", envelope.ty())));
+    if is_newer(&view.ty) {
+        return Err(Undecodable::UnknownType(view.ty.to_string()));
     }
-    if envelope.subject() != Some(aggregate(&event).as_str()) {
+    let event = typed(subject, &view)?;
+    if event_type(&event) != view.ty {
+        return Err(Undecodable::Contradiction(format!("type {} is not of this subject", view.ty)));
+    }
+    if view.subject.as_deref() != Some(aggregate(&event).as_str()) {
         return Err(Undecodable::Contradiction("the envelope names another aggregate than the subject".to_owned()));
     }
     if subject_of(&event) != subject {
         return Err(Undecodable::Contradiction("the data belong to another subject".to_owned()));
     }
-    let trace = envelope.extension("traceparent").map(ToString::to_string);
-    Ok((event, trace))
+    Ok((event, view.trace.map(Cow::into_owned)))
 }
 
-fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
+/// Returns whether the type is of our namespace and of a later version than this build knows. Nothing else of it is read
+/// then: its data may have any form.
+fn is_newer(ty: &str) -> bool {
+    let version = ty.strip_prefix("io.paymint.").and_then(|name| name.rsplit_once(".v"));
+    version.is_some_and(|(_, version)| version.parse::<u32>().is_ok_and(|version| version > VERSION))
+}
+
+fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
     let tokens: Vec<&str> = subject.split('.').collect();
     match tokens.as_slice() {
-        ["orders", _, id, KIND, context, name, rest @ ..] => {
+        ["orders", _, id, KIND, leg, step, numbers @ ..] => {
             let id = id.parse::<PaymentId>().map_err(|e| Undecodable::Contradiction(e.to_string()))?;
-            let n = || number(rest.first());
-            let event = match (*context, *name) {
-                ("payment", "requested") => {
-                    let request: PaymentRequest = parse(data)?;
-                    if request.id() != id {
-                        return Err(Undecodable::Contradiction("the payment key belongs to another order".to_owned()));
-                    }
-                    request.check().map_err(|e| Undecodable::Contradiction(e.to_string()))?;
-                    OrderEvent::PaymentRequested(Box::new(request))
+            let event: OrderEvent = read([leg, step], numbers, view)?;
+            if let OrderEvent::PaymentRequested(request) = &event {
+                if request.id() != id {
+                    return Err(Undecodable::Contradiction("the payment key belongs to another order".to_owned()));
                 }
-                ("payment", "submitted") => OrderEvent::PaymentSubmitted(n()?, parse::<Submission>(data)?),
-                ("payment", "deferred") => OrderEvent::PaymentDeferred(n()?, parse::<Deferral>(data)?),
-                ("payment", "confirmed") => OrderEvent::PaymentConfirmed(parse::<PaymentProof>(data)?),
-                ("payment", "reverted") => OrderEvent::PaymentReverted(n()?, parse::<Reversal>(data)?),
-                ("payment", "restored") => OrderEvent::PaymentRestored(n()?, parse::<PaymentProof>(data)?),
-                ("payment", "failed") => OrderEvent::PaymentFailed(parse::<PaymentFailure>(data)?),
-                ("mint", "submitted") => OrderEvent::MintSubmitted(n()?, parse::<Submission>(data)?),
-                ("mint", "deferred") => OrderEvent::MintDeferred(n()?, parse::<Deferral>(data)?),
-                ("mint", "parked") => OrderEvent::MintParked(n()?, parse::<Parked>(data)?),
-                ("mint", "confirmed") => OrderEvent::MintConfirmed(parse::<Minted>(data)?),
-                ("mint", "reverted") => OrderEvent::MintReverted(n()?, parse::<Reversal>(data)?),
-                ("mint", "restored") => OrderEvent::MintRestored(n()?, parse::<Minted>(data)?),
-                _ => return Err(Undecodable::UnknownType(ty.to_owned())),
-            };
+                request.check().map_err(|e| Undecodable::Contradiction(e.to_string()))?;
+            }
             Ok(Event::Order(id, event))
         }
-        ["signers", address, _, purpose, name, _, rest @ ..] => {
+        ["signers", address, _, purpose, name, numbers @ ..] => {
             let purpose = Purpose::ALL.into_iter().find(|known| known.name() == *purpose);
-            let purpose = purpose.ok_or_else(|| Undecodable::UnknownType(ty.to_owned()))?;
+            let purpose = purpose.ok_or_else(|| Undecodable::UnknownType(view.ty.to_string()))?;
             let lane = LaneId::new(parse_address(address)?, purpose);
-            let event = match *name {
-                "replaced" => SignerEvent::Replaced(number(rest.first())?, parse::<OpenTx>(data)?),
-                "lost" => SignerEvent::Lost(parse::<Lost>(data)?),
-                "claimed" => SignerEvent::Claimed(parse::<Claimed>(data)?),
-                "signed" => SignerEvent::Signed(parse::<OpenTx>(data)?),
-                "settled" => SignerEvent::Settled(parse::<Settled>(data)?),
-                "reverted" => SignerEvent::Reverted(number(rest.first())?, parse::<Reversal>(data)?),
-                "resettled" => SignerEvent::Resettled(number(rest.first())?, parse::<Settled>(data)?),
-                _ => return Err(Undecodable::UnknownType(ty.to_owned())),
-            };
+            let event: SignerEvent = read(["signer", name], numbers, view)?;
             let told = match &event {
                 SignerEvent::Claimed(claim) => Some(claim.purpose),
                 SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx) => Some(tx.purpose),
@@ -227,34 +182,36 @@ fn typed(subject: &str, ty: &str, data: Value) -> Result<Event, Undecodable> {
             }
             Ok(Event::Signer(lane, event))
         }
-        ["tokens", _, address, "registered"] => {
-            let terms: TokenTerms = parse(data)?;
+        ["tokens", _, address, name] => {
             let address = parse_address(address)?;
+            let event = read(["token", name], &[], view)?;
+            let TokenEvent::Registered(terms) = &event;
             if terms.token != address {
                 return Err(Undecodable::Contradiction("the terms are of another token".to_owned()));
             }
-            Ok(Event::Token(address, TokenEvent::Registered(Box::new(terms))))
+            Ok(Event::Token(address, event))
         }
-        ["keys", payer, digest, "bound"] => {
+        ["keys", payer, digest, name] => {
             let digest = digest.parse().map_err(|_| Undecodable::Contradiction(format!("{digest:?} is no digest")))?;
             let key = IdempotencyKey { payer: parse_address(payer)?, digest };
-            Ok(Event::Key(key, KeyEvent::Bound(parse::<KeyBound>(data)?)))
+            Ok(Event::Key(key, read(["key", name], &[], view)?))
         }
-        ["ops", "stopped", n] => Ok(Event::Ops(OpsEvent::Stopped(number(Some(n))?, parse::<Stopped>(data)?))),
-        ["ops", "resumed", n] => Ok(Event::Ops(OpsEvent::Resumed(number(Some(n))?, parse::<Resumed>(data)?))),
-        ["ops", "parked", _] => Ok(Event::Ops(OpsEvent::Parked(parse::<ParkedMessage>(data)?))),
-        _ => Err(Undecodable::UnknownType(ty.to_owned())),
+        // Behind its name stand the consumer and the sequence.
+        ["ops", "parked", _] => Ok(Event::Ops(read(["ops", "parked"], &[], view)?)),
+        ["ops", name, numbers @ ..] => Ok(Event::Ops(read(["ops", name], numbers, view)?)),
+        _ => Err(Undecodable::UnknownType(view.ty.to_string())),
     }
 }
 
-fn parse<T: DeserializeOwned>(data: Value) -> Result<T, Undecodable> {
-    serde_json::from_value(data).map_err(|e| Undecodable::Contradiction(format!("data: {e}")))
-}
-
-fn number(token: Option<&&str>) -> Result<u32, Undecodable> {
-    token
-        .and_then(|token| token.parse().ok())
-        .ok_or_else(|| Undecodable::Contradiction("the subject lacks its number".to_owned()))
+/// Reads the event whose name has these two words, with `numbers` behind it in the subject.
+fn read<E: EventType>(words: [&str; 2], numbers: &[&str], view: &View<'_>) -> Result<E, Undecodable> {
+    let unknown = || Undecodable::UnknownType(view.ty.to_string());
+    let name = E::NAMES.iter().map(|(name, _)| *name).find(|name| name.split_once('.') == Some(words.into()));
+    let name = name.ok_or_else(unknown)?;
+    let numbers: Result<Vec<u64>, _> = numbers.iter().map(|number| number.parse()).collect();
+    let numbers = numbers.map_err(|_| Undecodable::Contradiction(Unreadable::Numbers.to_string()))?;
+    let event = E::read(name, &numbers, view.data).ok_or_else(unknown)?;
+    event.map_err(|why| Undecodable::Contradiction(why.to_string()))
 }
 
 fn parse_address(token: &str) -> Result<Address, Undecodable> {
@@ -285,6 +242,7 @@ pub(crate) fn headers_of(block: &[u8]) -> Option<HeaderMap> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::subjects::{named, type_named};
     use domain::examples;
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -310,6 +268,27 @@ mod tests {
         assert_eq!(header_block(&headers_of(&block).unwrap()), block);
         assert!(headers_of(b"").unwrap().is_empty());
         assert!(headers_of(b"no colon\r\n").is_none() && headers_of(b"\xff: 1\r\n").is_none());
+    }
+
+    #[test]
+    fn a_further_event_type_is_one_row() {
+        domain::event_types! {
+            enum Gift {
+                /// Wrapped, time and again.
+                Wrapped #n (domain::event::Submission) = "gift.wrapped",
+            }
+        }
+        let gift = Gift::Wrapped(3, examples::submission(7));
+        let subject = named("orders.0.x.mint", &gift);
+        assert_eq!(subject, "orders.0.x.mint.gift.wrapped.3");
+        let (ty, data) = (type_named(gift.name()), EventType::data(&gift).unwrap());
+        let bytes = seal(subject, ty, "x".to_owned(), data, "/paymint/test", None, Utc::now()).unwrap();
+        let view = View::read(&bytes).unwrap();
+        assert_eq!(view.ty, "io.paymint.gift.wrapped.v1");
+        assert_eq!(read(["gift", "wrapped"], &["3"], &view), Ok(gift.clone()));
+        assert_eq!((gift.number(), gift.tx_hash()), (Some(3), Some(examples::submission(7).tx_hash)));
+        assert!(read::<Gift>(["gift", "wrapped"], &[], &view).is_err());
+        assert!(read::<Gift>(["gift", "opened"], &["3"], &view).is_err());
     }
 
     /// B56, B57, B58, B59, B61, B67.

@@ -1,31 +1,81 @@
 //! Errors, cut by what the caller can do about them.
 
-/// Reading, or talking to the server at all.
+use runtime::{Cause, Undone};
+use std::borrow::Cow;
+
+/// Reading from the server, or talking to it at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// Try again: unreachable, slow, no answer yet.
-    #[error("the ledger did not answer: {0}")]
-    Transient(String),
-    /// The past cannot be read: stop this order or lane, and look.
-    #[error("the ledger holds what no decider could have written: {0}")]
-    Corrupt(String),
+    #[error("{operation}: the ledger did not answer")]
+    Transient {
+        /// The operation that failed, with the name or id that it is about.
+        operation: Cow<'static, str>,
+        /// What the client or the server said.
+        #[source]
+        source: Cause,
+    },
+    /// The past cannot be read: stop this order or lane, and call an operator.
+    #[error("{what}: no decider could have written this")]
+    Corrupt {
+        /// Subject and sequence.
+        what: String,
+        /// The contradiction.
+        #[source]
+        source: Cause,
+    },
+    /// The past holds an event of a newer build. Nothing is decided on it before this process is upgraded.
+    #[error("{what}: this build does not know the event type {kind}")]
+    Newer {
+        /// Subject and sequence.
+        what: String,
+        /// The event type.
+        kind: String,
+    },
+}
+
+impl LedgerError {
+    /// `operation` was not answered, because of `cause`.
+    pub fn transient(operation: impl Into<Cow<'static, str>>, cause: impl Into<Cause>) -> Self {
+        Self::Transient { operation: operation.into(), source: cause.into() }
+    }
 }
 
 /// Appending. In every case but `Unknown` nothing of this append is in the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// Somebody else wrote first: read again, decide again.
+    /// Another writer was first: read again, decide again.
     #[error("the expected version is stale: read again")]
     WrongVersion,
     /// It may be stored, now or later. Append the same events again: that is always safe.
-    #[error("no answer to the append, it may be stored: {0}")]
-    Unknown(String),
+    #[error("no answer to the append, it may be stored")]
+    Unknown(#[source] Cause),
     /// The server will not take it: full, or not permitted. Nothing is stored.
-    #[error("the ledger refuses the append: {0}")]
-    Refused(String),
-    /// The ledger is not what it was, or a stop stands in it: nothing is sent until a person has looked.
+    #[error("the ledger refuses the append")]
+    Refused(#[source] Cause),
+    /// The ledger is not what it was, or a stop stands in it: nothing is sent until an operator has looked.
     #[error("nothing is appended: {0}")]
     Stopped(String),
+}
+
+impl From<LedgerError> for Undone {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Transient { .. } => Self::transient(error),
+            LedgerError::Corrupt { .. } => Self::corrupt(error),
+            LedgerError::Newer { kind, .. } => Self::Unknown(kind.into()),
+        }
+    }
+}
+
+impl From<AppendError> for Undone {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::WrongVersion => Self::Stale,
+            AppendError::Unknown(_) | AppendError::Refused(_) => Self::transient(error),
+            AppendError::Stopped(why) => Self::Stopped(why),
+        }
+    }
 }
 
 /// Why a ledger is not filled further. What was put stays, in a stream that nobody can use; begin again.

@@ -1,12 +1,13 @@
 //! Loading: read the history of an order, fold it, remember its version; and what is told of tokens and keys.
 
 use crate::connect::Ledger;
-use crate::envelope::Recorded;
+use crate::envelope::{Recorded, Undecodable};
 use crate::error::LedgerError;
 use crate::subjects::{key_subject, order_filter, order_repeats, order_singles, registrations_filter, token_subject};
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::{Event, IdempotencyKey, KeyEvent, Order, PaymentId, TokenEvent, TokenTerms, order};
+use runtime::Cause;
 use std::collections::HashMap;
 
 /// A folded aggregate and the version that an append must name.
@@ -157,17 +158,22 @@ fn fold_order(mut loaded: Loaded<Order>, recorded: &Recorded) -> Result<Loaded<O
     let event = match &recorded.event {
         Ok(Event::Order(_, event)) => event,
         Ok(_) => return Err(corrupt(recorded, "not an order event")),
-        Err(why) => return Err(corrupt(recorded, &why.to_string())),
+        Err(why) => return Err(corrupt(recorded, why.clone())),
     };
     if loaded.version == 0 {
         loaded.since = recorded.recorded_at;
         loaded.trace.clone_from(&recorded.trace);
     }
-    loaded.state = order::evolve(loaded.state, event).map_err(|e| corrupt(recorded, &e.to_string()))?;
+    loaded.state = order::evolve(loaded.state, event).map_err(|e| corrupt(recorded, e))?;
     loaded.version = recorded.seq;
     Ok(loaded)
 }
 
-pub(crate) fn corrupt(recorded: &Recorded, why: &str) -> LedgerError {
-    LedgerError::Corrupt(format!("{} at sequence {}: {why}", recorded.subject, recorded.seq))
+/// What stands at `recorded` cannot be built on, because of `why`; or a newer build wrote it.
+pub(crate) fn corrupt(recorded: &Recorded, why: impl Into<Cause>) -> LedgerError {
+    let what = format!("{} at sequence {}", recorded.subject, recorded.seq);
+    match recorded.event.as_ref().err().and_then(Undecodable::newer) {
+        Some(kind) => LedgerError::Newer { what, kind: kind.to_owned() },
+        None => LedgerError::Corrupt { what, source: why.into() },
+    }
 }

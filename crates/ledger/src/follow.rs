@@ -8,6 +8,7 @@ use crate::connect::Ledger;
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
 use futures_util::{Stream, stream};
+use runtime::causes;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -97,7 +98,7 @@ impl Reader {
             let mut page = match self.ledger.page(self.next).await {
                 Ok(page) => page,
                 Err(error) => {
-                    tracing::debug!(%error, next = self.next, "the ledger is asked again");
+                    tracing::debug!(error = %causes(&error), next = self.next, "the ledger is asked again");
                     tokio::time::sleep(RETRY_INTERVAL).await;
                     continue;
                 }

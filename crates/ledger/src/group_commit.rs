@@ -45,7 +45,7 @@ impl GroupCommit {
     /// As [`Ledger::append`]. Dropping the future does not take the events back.
     pub async fn append(&self, batch: impl Into<Batch>) -> Result<(), AppendError> {
         let (reply, answer) = oneshot::channel();
-        let stopped = || AppendError::Unknown("the process is stopping".to_owned());
+        let stopped = || AppendError::Unknown("the process is stopping".into());
         self.queue.send(Waiting { batch: batch.into(), reply }).await.map_err(|_| stopped())?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }

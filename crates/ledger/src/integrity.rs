@@ -12,7 +12,7 @@ use crate::subjects::STOPS;
 use crate::whole::Memory;
 use domain::Event;
 use domain::event::{DamageKind, OpsEvent, Resumed, Stopped, Stops};
-use runtime::{CancellationToken, Health};
+use runtime::{CancellationToken, Health, causes};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -48,10 +48,10 @@ impl Ledger {
             runtime::turn("ledger.integrity");
             let looked = async {
                 if let Err(error) = self.look().await {
-                    tracing::debug!(%error, "whether the ledger is whole is not known now");
+                    tracing::debug!(error = %causes(&error), "whether the ledger is whole is not known now");
                 }
                 if writes && let Err(error) = self.write_down().await {
-                    tracing::error!(%error, "that payouts stop is not written down");
+                    tracing::error!(error = %causes(&error), "that payouts stop is not written down");
                 }
                 match self.stopped() {
                     Some(why) => health.bad("ledger", &*why),
@@ -96,7 +96,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::append`].
     pub async fn resume(&self, resumed: Resumed) -> Result<Option<u32>, AppendError> {
-        let stops = self.stops().await.map_err(|e| AppendError::Unknown(e.to_string()))?;
+        let stops = self.stops().await.map_err(|e| AppendError::Unknown(e.into()))?;
         let Some((n, _)) = stops.standing() else { return Ok(None) };
         let event = Event::Ops(OpsEvent::Resumed(*n, resumed));
         self.write(NewEvent { event, expected: Expected::Absent, trace: None }).await?;
@@ -106,7 +106,7 @@ impl Ledger {
     /// So that a stop that stands is known from the start. Where it fails, the first append looks again.
     pub(crate) async fn first_look(&self) {
         if let Err(error) = self.look().await {
-            tracing::warn!(%error, "the ledger is looked at again before the first append");
+            tracing::warn!(error = %causes(&error), "the ledger is looked at again before the first append");
         }
     }
 
@@ -116,7 +116,7 @@ impl Ledger {
     /// `Transient`: nothing was learnt, and nothing is held against the ledger.
     async fn look(&self) -> Result<(), LedgerError> {
         let mut memory = self.whole.memory.lock().await;
-        let slow = |_| LedgerError::Transient("a look at the ledger took too long".to_owned());
+        let slow = |e| LedgerError::transient("a look at the ledger", e);
         tokio::time::timeout(LOOK_TIMEOUT, self.look_with(&mut memory)).await.map_err(slow)?
     }
 
@@ -129,7 +129,7 @@ impl Ledger {
             // Whoever waited finds that somebody has looked.
             if !self.is_looked_at() {
                 let looked = self.look_with(&mut memory).await;
-                looked.map_err(|e| AppendError::Unknown(format!("not sent, the ledger was not looked at: {e}")))?;
+                looked.map_err(|e| AppendError::Unknown(e.into()))?;
             }
         }
         self.stopped().map_or(Ok(()), |why| Err(AppendError::Stopped(why.to_string())))
@@ -155,7 +155,8 @@ impl Ledger {
     async fn see(&self, memory: &mut Memory) -> Result<(), LedgerError> {
         // What is read or acknowledged while the server answers may stand behind its answer.
         let known = self.whole.known();
-        let info = stream_info(&self.client, self.api).await.map_err(|e| LedgerError::Transient(e.to_string()))?;
+        let info =
+            stream_info(&self.client, self.api).await.map_err(|e| LedgerError::transient("state of the stream", e))?;
         let seen = StreamLook::from(&info);
         // At once: what is damaged may not be readable.
         if let Err(damage) = judge(&memory.before, known, &seen) {
@@ -225,7 +226,7 @@ impl Ledger {
         let mut memory = self.whole.memory.lock().await;
         let Some(damage) = self.damage().filter(|_| !memory.written) else { return Ok(()) };
         if memory.stops.standing().is_none() {
-            let info = stream_info(&self.client, self.api).await.map_err(|e| AppendError::Unknown(e.to_string()))?;
+            let info = stream_info(&self.client, self.api).await.map_err(|e| AppendError::Unknown(e.into()))?;
             let stopped = damage.stopped(info.created, info.state.last_seq);
             let event = Event::Ops(OpsEvent::Stopped(memory.stops.next(), stopped));
             match self.write(NewEvent { event, expected: Expected::Absent, trace: None }).await {

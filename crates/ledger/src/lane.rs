@@ -78,7 +78,7 @@ impl LoadedLane {
             }
             _ => {}
         }
-        self.state = lane::evolve(self.state.take(), event).map_err(|e| corrupt(recorded, &e.to_string()))?;
+        self.state = lane::evolve(self.state.take(), event).map_err(|e| corrupt(recorded, e))?;
         if let Some(version) = self.version.as_mut().filter(|version| bucket_of(recorded) == Some(version.bucket)) {
             version.last = version.last.max(recorded.seq);
         }
@@ -97,7 +97,7 @@ impl Ledger {
                 return self.fold_news(id, loaded).await;
             }
         }
-        Err(LedgerError::Transient(format!("the lane of {} moves while it is read", id.signer)))
+        Err(LedgerError::transient(format!("the lane of {}", id.signer), "it moves while it is read"))
     }
 
     /// The lane with what has been written since it was folded. Reads only what came since the last call.
@@ -141,7 +141,9 @@ impl Ledger {
         let open: Vec<u64> = nonces.into_iter().filter(|nonce| !ends.contains(nonce)).collect();
         let state = lane::later(&claim, next, self.attempts(id, &open, end).await?);
         let last = self.last_match(&bucket_filter(id, opened)).await?;
-        let last = last.ok_or_else(|| LedgerError::Transient("a claim was read, and is not found now".to_owned()))?.seq;
+        let last = last
+            .ok_or_else(|| LedgerError::transient("the claims of a lane", "a claim was read, and is not found now"))?
+            .seq;
         Ok(Some(LoadedLane { state: Some(state), version: Some(LaneVersion { bucket: opened, last }), read_to: end }))
     }
 
@@ -154,7 +156,7 @@ impl Ledger {
             },
             // The server says "not found" also where it cannot read. A second first claim would begin a second history.
             None if self.claimed_for(id.signer).await?.contains(&id.purpose) => {
-                Err(LedgerError::Transient("the claims of a lane are not found now".to_owned()))
+                Err(LedgerError::transient("the claims of a lane", "not found now"))
             }
             None => Ok(None),
         }

@@ -8,10 +8,10 @@
 //! The purpose stands behind the bucket, so that each service is granted its own purpose and the events of another one
 //! move no version.
 
-use crate::hex::hex;
+use crate::parts::{below, hex};
 use alloy_primitives::Address;
 use domain::SignerEvent;
-use domain::event::Purpose;
+use domain::event::{EventType, Purpose};
 use domain::lane::LaneId;
 use std::sync::OnceLock;
 
@@ -47,16 +47,12 @@ pub fn bucket(nonce: u64) -> u64 {
 
 /// The subject of an event of `lane`.
 pub(crate) fn subject(lane: LaneId, event: &SignerEvent) -> String {
-    let of = |nonce: u64, rest: String| format!("{}.{rest}", prefix(lane, bucket(nonce)));
-    match event {
-        SignerEvent::Claimed(claim) => of(claim.next_nonce, format!("claimed.{}", claim.epoch)),
-        SignerEvent::Signed(tx) => signed(lane, tx.nonce),
-        SignerEvent::Replaced(n, tx) => of(tx.nonce, format!("replaced.{}.{n}", tx.nonce)),
-        SignerEvent::Lost(lost) => lost_subject(lane, lost.nonce),
-        SignerEvent::Settled(settled) => settled_subject(lane, settled.nonce),
-        SignerEvent::Reverted(n, reversal) => of(reversal.nonce, format!("reverted.{}.{n}", reversal.nonce)),
-        SignerEvent::Resettled(n, settled) => of(settled.nonce, format!("resettled.{}.{n}", settled.nonce)),
-    }
+    let numbers = event.numbers();
+    let nonce = match event {
+        SignerEvent::Claimed(claim) => claim.next_nonce,
+        _ => numbers.first().copied().unwrap_or_default(),
+    };
+    below(&prefix(lane, bucket(nonce)), event.name().trim_start_matches("signer."), &numbers)
 }
 
 /// Everything in one bucket of a lane: the filter that every writer of the lane sends, byte for byte.

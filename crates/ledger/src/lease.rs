@@ -10,6 +10,7 @@ use crate::definitions::{LEASES, compare};
 use crate::error::{ConnectError, LedgerError};
 use async_nats::HeaderMap;
 use domain::event::Purpose;
+use runtime::Cause;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -79,15 +80,15 @@ impl Lease {
         let subject = format!("{}.DIRECT.GET.LEASES", self.ledger.api);
         let body = json!({ "last_by_subj": self.subject }).to_string();
         let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.ledger.client.request(subject, body.into())).await;
-        let answer = answer.map_err(|e| transient(&e))?.map_err(|e| transient(&e))?;
+        let answer = answer.map_err(transient)?.map_err(transient)?;
         let headers = answer.headers.unwrap_or_default();
         match (answer.status.map(|status| status.as_u16()), headers.get("Nats-Sequence")) {
             (None, Some(seq)) => {
-                let seq = seq.as_str().parse().map_err(|e| transient(&e))?;
+                let seq = seq.as_str().parse().map_err(transient)?;
                 Ok(Some((seq, String::from_utf8_lossy(&answer.payload).into_owned())))
             }
             (Some(404), _) => Ok(None),
-            (status, _) => Err(transient(&format!("direct get answers {status:?}"))),
+            (status, _) => Err(transient(format!("direct get answers {status:?}"))),
         }
     }
 
@@ -98,12 +99,12 @@ impl Lease {
         headers.insert("Nats-Expected-Last-Subject-Sequence", before.to_string());
         let sent = self.ledger.client.request_with_headers(self.subject.clone(), headers, holder.to_owned().into());
         let answer = tokio::time::timeout(REQUEST_TIMEOUT, sent).await;
-        let answer = answer.map_err(|e| transient(&e))?.map_err(|e| transient(&e))?;
-        let answer: Value = serde_json::from_slice(&answer.payload).map_err(|e| transient(&e))?;
+        let answer = answer.map_err(transient)?.map_err(transient)?;
+        let answer: Value = serde_json::from_slice(&answer.payload).map_err(transient)?;
         match (answer.get("seq").and_then(Value::as_u64), answer.pointer("/error/err_code").and_then(Value::as_u64)) {
             (Some(seq), None) => Ok(Some(seq)),
             (_, Some(10071 | 10164)) => Ok(None),
-            _ => Err(transient(&answer)),
+            _ => Err(transient(answer.to_string())),
         }
     }
 }
@@ -137,6 +138,6 @@ impl Held {
     }
 }
 
-fn transient(cause: &dyn std::fmt::Display) -> LedgerError {
-    LedgerError::Transient(format!("lease: {cause}"))
+fn transient(cause: impl Into<Cause>) -> LedgerError {
+    LedgerError::transient("a lease", cause)
 }

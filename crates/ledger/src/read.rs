@@ -31,7 +31,10 @@ impl Ledger {
     ) -> Result<Vec<Recorded>, LedgerError> {
         match self.found(from, filters).await? {
             (found, too_many) if too_many.is_empty() => Ok(found),
-            (_, too_many) => Err(LedgerError::Corrupt(format!("too many subjects match {}", too_many.join(" and ")))),
+            (_, too_many) => {
+                let (what, source) = (too_many.join(" and "), "too many subjects match".into());
+                Err(LedgerError::Corrupt { what, source })
+            }
         }
     }
 
@@ -73,7 +76,7 @@ impl Ledger {
                     return Ok(Some(found));
                 }
                 Fetched::Got(Got { messages, .. }) if messages.is_empty() => {
-                    return Err(LedgerError::Transient("an answer without an end".to_owned()));
+                    return Err(LedgerError::transient("direct get", "an answer without an end"));
                 }
                 Fetched::Got(Got { messages, .. }) => found.extend(messages),
             }
@@ -90,7 +93,7 @@ impl Ledger {
     pub(crate) async fn last_match(&self, filter: &str) -> Result<Option<Recorded>, LedgerError> {
         match self.direct_get(&Get::LastMatch(filter.to_owned())).await? {
             Fetched::Got(mut got) => Ok(got.messages.pop()),
-            Fetched::TooMany => Err(LedgerError::Transient("a single message is too many".to_owned())),
+            Fetched::TooMany => Err(LedgerError::transient("direct get", "a single message is too many")),
         }
     }
 
@@ -151,7 +154,7 @@ impl Ledger {
     pub async fn at(&self, seq: u64) -> Result<Option<Recorded>, LedgerError> {
         match self.direct_get(&Get::At(seq)).await? {
             Fetched::Got(mut got) => Ok(got.messages.pop().filter(|recorded| recorded.seq == seq)),
-            Fetched::TooMany => Err(LedgerError::Transient("a single message is too many".to_owned())),
+            Fetched::TooMany => Err(LedgerError::transient("direct get", "a single message is too many")),
         }
     }
 
@@ -159,7 +162,7 @@ impl Ledger {
         let get = Get::Next { from, filter: filter.to_owned(), count };
         match self.direct_get(&get).await? {
             Fetched::Got(got) => Ok(got),
-            Fetched::TooMany => Err(LedgerError::Transient("a page is too many".to_owned())),
+            Fetched::TooMany => Err(LedgerError::transient("direct get", "a page is too many")),
         }
     }
 }

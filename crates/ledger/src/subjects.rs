@@ -1,10 +1,11 @@
 //! Subjects: made here and nowhere else. Tokens are `[0-9a-z-]`, aggregate first, so that one wildcard covers all of an
 //! order or a lane. A subject is written once, for ever; what repeats carries its number.
 
-use crate::hex::hex;
 use crate::lane_subjects;
+use crate::parts::{below, hex};
 use alloy_primitives::Address;
-use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, SignerEvent, TokenEvent};
+use domain::event::EventType;
+use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, TokenEvent};
 
 /// The one stream.
 pub const STREAM: &str = "LEDGER";
@@ -17,50 +18,27 @@ pub(crate) const KIND: &str = "mint";
 /// The subject of an event: also its CloudEvents `id`, because it is written once.
 pub fn subject(event: &Event) -> String {
     match event {
-        Event::Order(id, event) => {
-            let base = format!("{}.{KIND}.{}", order_prefix(*id), event.name());
-            match event {
-                OrderEvent::PaymentSubmitted(n, _)
-                | OrderEvent::PaymentDeferred(n, _)
-                | OrderEvent::MintSubmitted(n, _)
-                | OrderEvent::MintDeferred(n, _)
-                | OrderEvent::MintParked(n, _)
-                | OrderEvent::PaymentReverted(n, _)
-                | OrderEvent::PaymentRestored(n, _)
-                | OrderEvent::MintReverted(n, _)
-                | OrderEvent::MintRestored(n, _) => format!("{base}.{n}"),
-                OrderEvent::PaymentRequested(_)
-                | OrderEvent::PaymentConfirmed(_)
-                | OrderEvent::PaymentFailed(_)
-                | OrderEvent::MintConfirmed(_) => base,
-            }
-        }
+        Event::Order(id, event) => named(&format!("{}.{KIND}", order_prefix(*id)), event),
         Event::Signer(lane, event) => lane_subjects::subject(*lane, event),
         Event::Token(address, TokenEvent::Registered(_)) => token_subject(*address),
         Event::Key(key, KeyEvent::Bound(_)) => key_subject(*key),
         Event::Ops(OpsEvent::Parked(parked)) => format!("ops.parked.{}-{}", parked.consumer, parked.sequence),
-        Event::Ops(OpsEvent::Stopped(n, _)) => format!("ops.stopped.{n}"),
-        Event::Ops(OpsEvent::Resumed(n, _)) => format!("ops.resumed.{n}"),
+        Event::Ops(event) => below("ops", event.name().trim_start_matches("ops."), &event.numbers()),
     }
+}
+
+/// The subject of an event below `base`: its name, and the numbers that it carries.
+pub(crate) fn named(base: &str, event: &impl EventType) -> String {
+    below(base, event.name(), &event.numbers())
 }
 
 /// The CloudEvents type of an event.
 pub fn event_type(event: &Event) -> String {
-    let name = match event {
-        Event::Order(_, event) => event.name(),
-        Event::Signer(_, SignerEvent::Claimed(_)) => "signer.claimed",
-        Event::Signer(_, SignerEvent::Signed(_)) => "signer.signed",
-        Event::Signer(_, SignerEvent::Replaced(..)) => "signer.replaced",
-        Event::Signer(_, SignerEvent::Lost(_)) => "signer.lost",
-        Event::Signer(_, SignerEvent::Settled(_)) => "signer.settled",
-        Event::Signer(_, SignerEvent::Reverted(..)) => "signer.reverted",
-        Event::Signer(_, SignerEvent::Resettled(..)) => "signer.resettled",
-        Event::Token(_, TokenEvent::Registered(_)) => "token.registered",
-        Event::Key(_, KeyEvent::Bound(_)) => "key.bound",
-        Event::Ops(OpsEvent::Parked(_)) => "ops.parked",
-        Event::Ops(OpsEvent::Stopped(..)) => "ops.stopped",
-        Event::Ops(OpsEvent::Resumed(..)) => "ops.resumed",
-    };
+    type_named(event.name())
+}
+
+/// The CloudEvents type of the events of this name.
+pub(crate) fn type_named(name: &str) -> String {
     format!("io.paymint.{name}.v1")
 }
 
@@ -86,15 +64,14 @@ pub(crate) fn order_filter(id: PaymentId) -> String {
 
 /// Subjects of an order's events that happen once.
 pub(crate) fn order_singles(id: PaymentId) -> Vec<String> {
-    let names = ["payment.requested", "payment.confirmed", "payment.failed", "mint.confirmed"];
-    names.map(|name| format!("{}.{KIND}.{name}", order_prefix(id))).into()
+    let once = OrderEvent::NAMES.iter().filter(|(_, repeats)| !repeats);
+    once.map(|(name, _)| format!("{}.{KIND}.{name}", order_prefix(id))).collect()
 }
 
 /// Subjects of an order's events that repeat, for their `n`-th time.
 pub(crate) fn order_repeats(id: PaymentId, n: u32) -> Vec<String> {
-    let payment = ["submitted", "deferred", "reverted", "restored"].map(|name| format!("payment.{name}"));
-    let mint = ["submitted", "deferred", "parked", "reverted", "restored"].map(|name| format!("mint.{name}"));
-    payment.iter().chain(&mint).map(|name| format!("{}.{KIND}.{name}.{n}", order_prefix(id))).collect()
+    let repeating = OrderEvent::NAMES.iter().filter(|(_, repeats)| *repeats);
+    repeating.map(|(name, _)| format!("{}.{KIND}.{name}.{n}", order_prefix(id))).collect()
 }
 
 /// The one event of a token.

@@ -196,11 +196,11 @@ impl Admission {
         let mut vitals = self.vitals.lock().unwrap_or_else(PoisonError::into_inner);
         match lag {
             Ok(lag) => vitals.lag = Some(lag.pending + lag.held),
-            Err(e) => tracing::debug!(error = %e, "the consumer's lag is not known"),
+            Err(e) => tracing::debug!(error = %runtime::causes(&e), "the consumer's lag is not known"),
         }
         match full {
             Some(Ok(storage)) => vitals.full = storage.used_percent() >= STORAGE_MAX_PERCENT,
-            Some(Err(e)) => tracing::debug!(error = %e, "how full the ledger is, is not known"),
+            Some(Err(e)) => tracing::debug!(error = %runtime::causes(&e), "how full the ledger is, is not known"),
             None => {}
         }
     }

@@ -3,7 +3,8 @@
 //! Folded from the events of the ledger. It serves predictions and limits only; money never depends on it. An order that
 //! is unknown here has no position in a queue, and nothing else follows from that.
 
-use crate::line::{Line, Mean, whole_seconds};
+use crate::line::{Line, whole_seconds};
+use crate::typical::Typical;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::{OrderEvent, PaymentId};
@@ -81,8 +82,8 @@ pub(crate) struct Backlog {
     payers: HashMap<Address, usize>,
     settle: Line,
     mint: Line,
-    settling_to_paid: Mean,
-    paid_to_minted: Mean,
+    settling_to_paid: Typical,
+    paid_to_minted: Typical,
 }
 
 impl Backlog {
@@ -96,8 +97,8 @@ impl Backlog {
             payers: HashMap::new(),
             settle: Line::new(settle_rate),
             mint: Line::new(settle_rate),
-            settling_to_paid: Mean::new(GUESS),
-            paid_to_minted: Mean::new(GUESS),
+            settling_to_paid: Typical::new(GUESS),
+            paid_to_minted: Typical::new(GUESS),
         }
     }
 
@@ -154,10 +155,10 @@ impl Backlog {
             OrderEvent::MintSubmitted(..) | OrderEvent::MintReverted(..) => OrderStep::Minting,
             OrderEvent::MintDeferred(..) | OrderEvent::MintParked(..) => OrderStep::Held,
             OrderEvent::PaymentFailed(_) => return self.finish(id, (payer, token)),
-            OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..) => {
+            OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => {
                 self.finish(id, (payer, token));
                 if let Some(before) = before.filter(|before| before.step == OrderStep::Minting) {
-                    self.paid_to_minted.saw(at - before.since);
+                    self.paid_to_minted.saw(minted.tx_hash, at - before.since);
                 }
                 return;
             }
@@ -167,10 +168,11 @@ impl Backlog {
             (OrderStep::Minting, Some(before)) => before.since,
             _ => at,
         };
-        if let (OrderStep::Paid, Some(before)) = (step, before)
+        if let (OrderEvent::PaymentConfirmed(proof) | OrderEvent::PaymentRestored(_, proof), Some(before)) =
+            (event, before)
             && before.step == OrderStep::Settling
         {
-            self.settling_to_paid.saw(at - before.since);
+            self.settling_to_paid.saw(proof.tx_hash, at - before.since);
         }
         self.put(id, UnderWay { payer, token, step, seq, since });
     }

@@ -85,7 +85,7 @@ impl Catalogue {
             Ok(Some(terms)) if self.is_sellable(&terms) => Ok(Arc::new(Sold { terms, seq: 0, since: Utc::now() })),
             Ok(_) => Err(CatalogueError::Unknown),
             Err(e) => {
-                tracing::warn!(%token, error = %e, "the terms of {token} could not be read");
+                tracing::warn!(%token, error = %runtime::causes(&e), "the terms of {token} could not be read");
                 Err(CatalogueError::LedgerAway)
             }
         }

@@ -79,7 +79,7 @@ impl Follower {
         while !stop.is_cancelled() {
             let read = async {
                 if let Err(e) = self.read(records).await {
-                    tracing::warn!(error = %e, "following the orders broke off");
+                    tracing::warn!(error = %runtime::causes(&e), "following the orders broke off");
                 }
                 tokio::time::sleep(PAUSE).await;
             };
@@ -123,7 +123,7 @@ impl Follower {
                 Err(_) => {
                     let (_, now) = self.ledger.state().await?;
                     if now < self.hub.last() {
-                        return Err(LedgerError::Transient("the ledger is shorter than it was".to_owned()));
+                        return Err(LedgerError::transient("following the ledger", "it is shorter than it was"));
                     }
                     quiets += 1;
                     if last >= now || quiets >= QUIETS_MAX {

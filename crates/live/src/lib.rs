@@ -13,6 +13,7 @@ mod hub;
 mod line;
 mod news;
 mod records;
+mod typical;
 mod words;
 
 pub use admission::{Admission, Closed, NotAdmitted};

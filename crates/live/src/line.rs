@@ -9,10 +9,9 @@ use std::time::Duration;
 const SATURATED: usize = 100;
 /// Seconds of movement that are remembered.
 const WINDOW_S: u64 = 60;
-/// Weight of the assumed pace, in seconds of observation.
-const ASSUMED_S: u64 = 10;
-/// Number of values that a mean follows.
-const WEIGHT: i64 = 16;
+/// Weight of the assumed pace, in seconds of observation. A burst is drained in a second or two, and after that the
+/// observation has to outweigh the assumption.
+const ASSUMED_S: u64 = 1;
 
 /// Orders in the order of arrival, by the sequence of the event that put them in line.
 pub(crate) struct Line {
@@ -79,15 +78,24 @@ impl Line {
     /// Predicted wait at `position`: the time for the orders up to it, and the time since the last movement.
     pub fn wait(&self, position: usize, now: DateTime<Utc>) -> Duration {
         let position = u64::try_from(position).unwrap_or(u64::MAX);
-        let turn = position.saturating_mul(1_000_000).checked_div(self.per_1000s()).unwrap_or(u64::MAX / 2);
+        let turn = position.saturating_mul(1_000_000).checked_div(self.per_1000s(now)).unwrap_or(u64::MAX / 2);
         let stalled = if self.orders.is_empty() { TimeDelta::zero() } else { now - self.moved };
         Duration::from_millis(turn).saturating_add(stalled.to_std().unwrap_or_default())
     }
 
-    /// Orders per 1,000 seconds.
-    pub fn per_1000s(&self) -> u64 {
-        let (seconds, left) = self.seen.iter().fold((0, 0), |(s, l), (seconds, left)| (s + seconds, l + left));
-        (left * 1_000).checked_div(seconds).unwrap_or_default()
+    /// Orders per 1,000 seconds. A second that is over at `now` counts, although no order may have left since: a burst can
+    /// be gone within one second, and the next burst has to know.
+    pub fn per_1000s(&self, now: DateTime<Utc>) -> u64 {
+        let (mut total, mut gone) = sum(&self.seen);
+        if let Some((second, seconds, left)) = self.now
+            && second < now.timestamp()
+        {
+            let seconds = weight((seconds, left), (total, gone));
+            if seconds > 0 {
+                (total, gone) = (total + seconds, gone + left);
+            }
+        }
+        (gone * 1_000).checked_div(total).unwrap_or_default()
     }
 
     /// Notes that an order leaves at `at`. A second counts if the line was long, or if more orders left than predicted.
@@ -111,11 +119,21 @@ impl Line {
     }
 }
 
+/// Seconds and orders of all observations.
+fn sum(seen: &VecDeque<(u64, u64)>) -> (u64, u64) {
+    seen.iter().fold((0, 0), |(total, gone), (seconds, left)| (total + seconds, gone + left))
+}
+
+/// Seconds that an observation counts for. Of a short line, a second counts only if more orders left than predicted.
+fn weight((seconds, left): (u64, u64), (total, gone): (u64, u64)) -> u64 {
+    let faster_than_thought = left * total > gone;
+    if seconds == 0 && faster_than_thought { 1 } else { seconds }
+}
+
 /// Adds an observation. `seconds` is 0 if the line was short.
 fn keep(seen: &mut VecDeque<(u64, u64)>, seconds: u64, left: u64) {
-    let (total, gone) = seen.iter().fold((0, 0), |(s, l), (seconds, left)| (s + seconds, l + left));
-    let faster_than_thought = left * total > gone;
-    let seconds = if seconds == 0 && faster_than_thought { 1 } else { seconds };
+    let (total, gone) = sum(seen);
+    let seconds = weight((seconds, left), (total, gone));
     if seconds == 0 {
         return;
     }
@@ -124,29 +142,6 @@ fn keep(seen: &mut VecDeque<(u64, u64)>, seconds: u64, left: u64) {
     while let Some((oldest, _)) = seen.front().filter(|(oldest, _)| *oldest <= excess).copied() {
         excess -= oldest;
         seen.pop_front();
-    }
-}
-
-/// A moving mean of durations.
-pub(crate) struct Mean {
-    ms: i64,
-    /// No value was seen yet.
-    guessed: bool,
-}
-
-impl Mean {
-    pub fn new(guess: Duration) -> Self {
-        Self { ms: i64::try_from(guess.as_millis()).unwrap_or(i64::MAX), guessed: true }
-    }
-
-    pub fn saw(&mut self, took: TimeDelta) {
-        let took = took.num_milliseconds().max(0);
-        self.ms = if self.guessed { took } else { self.ms + (took - self.ms) / WEIGHT };
-        self.guessed = false;
-    }
-
-    pub fn get(&self) -> Duration {
-        Duration::from_millis(self.ms.unsigned_abs())
     }
 }
 

@@ -102,7 +102,7 @@ impl Records {
         // The semaphore is never closed.
         let _place = self.histories.acquire().await.map_err(|_| RecordsError::LedgerAway)?;
         self.ledger.order_history(id).await.map_err(|e| {
-            tracing::warn!(%id, error = %e, "the history of order {id} could not be read");
+            tracing::warn!(%id, error = %runtime::causes(&e), "the history of order {id} could not be read");
             RecordsError::LedgerAway
         })
     }

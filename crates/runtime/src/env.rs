@@ -141,6 +141,21 @@ impl Env {
         self.number(variable).map(Duration::from_millis)
     }
 
+    /// `INSTANCE`: the name of this process in the ledger. Without it, the service, the host and the process id, so that
+    /// two processes never share a name.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn instance(&self, service: &str) -> Result<String, ConfigError> {
+        let named = self.find(&Variable::optional(
+            "INSTANCE",
+            "payment-sender-1",
+            "Name of this process in the ledger. Each instance needs its own. Without it: service, host, process id.",
+        ))?;
+        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Ok(named.unwrap_or_else(|| format!("{service}-{}-{}", host().trim(), std::process::id())))
+    }
+
     fn text(&self, variable: &Variable) -> Result<Option<String>, ConfigError> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.iter().all(|row| row.name != variable.name) {
@@ -188,6 +203,13 @@ mod tests {
         assert_eq!(invalid, Err(said.to_owned()));
         assert_eq!(env.find::<String>(&Variable::optional("EMPTY", "something", "A text.")), Ok(None));
         assert!(!format!("{env:?}").contains("eighty"), "values may be secrets");
+    }
+
+    #[test]
+    fn m9_two_processes_never_share_the_name_of_an_instance_by_default() {
+        assert_eq!(Env::of([("INSTANCE", "lane-1")]).instance("payment-sender"), Ok("lane-1".to_owned()));
+        let own = Env::default().instance("payment-sender").unwrap_or_default();
+        assert!(own.starts_with("payment-sender-") && own.ends_with(&format!("-{}", std::process::id())), "{own}");
     }
 
     #[test]

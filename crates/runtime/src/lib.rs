@@ -9,6 +9,7 @@ mod metrics;
 mod settings;
 mod stop;
 mod telemetry;
+mod undone;
 mod variable;
 
 pub use backoff::Backoff;
@@ -20,4 +21,5 @@ pub use settings::{Settings, SharedSettings, VALIDITY_MAX_S};
 pub use stop::{Fatal, STOP_TIMEOUT, join, stop_on_signal, unfailing};
 pub use telemetry::telemetry;
 pub use tokio_util::sync::CancellationToken;
+pub use undone::{Cause, Causes, Undone, causes};
 pub use variable::{Form, Unset, Variable, env_example, env_table};

@@ -1,5 +1,6 @@
 //! Orderly shutdown: every task watches one token, and the first task that fails stops the others.
 
+use crate::undone::causes;
 use std::fmt;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,13 +23,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Fatal {
 impl fmt::Debug for Fatal {
     /// The sentence and its causes on one line, as `main` prints it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(inner) = cause {
-            write!(f, ": {inner}")?;
-            cause = inner.source();
-        }
-        Ok(())
+        write!(f, "{}", causes(&*self.0))
     }
 }
 

@@ -36,7 +36,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Config`] for a URL that cannot be read, else what the database says. One connection was tried.
     pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
-        Self::connect_to(url, None, connections).await
+        Self::connect_to(url, None, connections, &[]).await
+    }
+
+    /// Like [`Store::connect`], for a process that only reads: the database refuses everything else.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    pub async fn connect_reader(url: &str, connections: u32) -> Result<Self, StoreError> {
+        Self::connect_to(url, None, connections, &[("default_transaction_read_only", "on")]).await
     }
 
     /// Like [`Store::connect`], with all tables in `schema`, so that a rebuild stands beside the live read models.
@@ -49,10 +57,15 @@ impl Store {
         if !legal || schema.is_empty() || schema.len() > 63 || schema.as_bytes()[0].is_ascii_digit() {
             return Err(StoreError::Config(format!("a schema is named like read_v2, not {schema:?}")));
         }
-        Self::connect_to(url, Some(schema.to_owned()), connections).await
+        Self::connect_to(url, Some(schema.to_owned()), connections, &[]).await
     }
 
-    async fn connect_to(url: &str, schema: Option<String>, connections: u32) -> Result<Self, StoreError> {
+    async fn connect_to(
+        url: &str,
+        schema: Option<String>,
+        connections: u32,
+        more: &[(&str, &str)],
+    ) -> Result<Self, StoreError> {
         let mut options = PgConnectOptions::from_str(url)
             .map_err(|e| StoreError::Config(format!("the database URL cannot be read: {e}")))?
             .application_name("paymint")
@@ -61,6 +74,7 @@ impl Store {
                 ("lock_timeout", LOCK_TIMEOUT),
                 ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
             ]);
+        options = options.options(more.iter().copied());
         if let Some(schema) = &schema {
             options = options.options([("search_path", schema)]);
         }

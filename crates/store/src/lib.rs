@@ -21,6 +21,7 @@ mod queue;
 mod reads;
 mod tally;
 mod token;
+mod waiting;
 
 pub use apply::Applied;
 pub use batch::{BatchStatus, MintBatch};
@@ -35,3 +36,4 @@ pub use project::{Stamp, project, project_history};
 pub use queue::{Overview, Rates, StageTotal, Waiting};
 pub use reads::ReadModelRow;
 pub use token::TokenView;
+pub use waiting::{WaitStage, WaitingOrder};

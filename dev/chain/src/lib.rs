@@ -276,7 +276,7 @@ impl DevChain {
 
 /// The error for a null where the method owes an answer.
 fn null(operation: &'static str) -> ChainError {
-    ChainError::Transient { operation, cause: "null".to_owned() }
+    ChainError::transient(operation, "null")
 }
 
 type MintTokenConfig = TokenFactory::TokenConfig;

@@ -47,7 +47,7 @@ impl Rpc {
         operation: &'static str,
         params: impl Serialize,
     ) -> Result<T, ChainError> {
-        let transient = |cause: String| ChainError::Transient { operation, cause };
+        let transient = |cause: String| ChainError::transient(operation, cause);
         // Methods without parameters take an empty list, not null.
         let params = serde_json::to_value(params).map_err(|e| transient(e.to_string()))?;
         let params = if params.is_null() { json!([]) } else { params };

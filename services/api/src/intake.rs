@@ -6,7 +6,7 @@ use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, P
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Batch, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
 use live::{Admission, NotAdmitted, Records};
-use runtime::{REFUSALS, failpoint};
+use runtime::{REFUSALS, causes, failpoint};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -256,7 +256,7 @@ impl Incoming {
 
 /// The answer to an append that failed. After `WrongVersion` the lookup was stale as well, so the outcome is unknown.
 fn unwritten(id: PaymentId, error: &AppendError) -> IntakeError {
-    tracing::error!(%id, %error, "order {id} or one of its keys could not be written");
+    tracing::error!(%id, error = %causes(error), "order {id} or one of its keys could not be written");
     match error {
         AppendError::Stopped(_) => IntakeError::NotAdmitted(NotAdmitted::broken()),
         AppendError::WrongVersion | AppendError::Unknown(_) | AppendError::Refused(_) => IntakeError::LedgerAway,
@@ -264,10 +264,10 @@ fn unwritten(id: PaymentId, error: &AppendError) -> IntakeError {
 }
 
 fn unreadable(id: PaymentId, error: &LedgerError) -> IntakeError {
-    tracing::error!(%id, %error, "order {id} could not be read back");
+    tracing::error!(%id, error = %causes(error), "order {id} could not be read back");
     match error {
-        LedgerError::Transient(_) => IntakeError::LedgerAway,
-        LedgerError::Corrupt(_) => IntakeError::OrderUnreadable(id),
+        LedgerError::Transient { .. } | LedgerError::Newer { .. } => IntakeError::LedgerAway,
+        LedgerError::Corrupt { .. } => IntakeError::OrderUnreadable(id),
     }
 }
 

@@ -11,6 +11,9 @@ use std::time::Duration;
 pub struct Config {
     /// The ledger.
     pub ledger: LedgerConfig,
+    /// The read models, to find orders that another process left waiting. Without an answer from there new orders and
+    /// those that wait in this process go on.
+    pub database_url: String,
     /// The chain, and how deep is deep enough.
     pub chain: ChainConfig,
     /// Pause between two requests for the head of the chain.
@@ -29,6 +32,14 @@ impl Config {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             ledger: LedgerConfig::from_env(env)?,
+            database_url: env.get(
+                &Variable::required(
+                    "DATABASE_URL",
+                    "postgres://user:password@127.0.0.1:5432/paymint",
+                    "Read models, where waiting orders of a process that has gone are found. Only read.",
+                )
+                .secret(),
+            )?,
             chain: ChainConfig::from_env(env)?,
             poll: env.millis(&Variable::millis(
                 "HEAD_POLL_MS",

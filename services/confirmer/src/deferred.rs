@@ -1,16 +1,24 @@
-//! Payments that wait: has somebody else paid them, or are they provably dead? The sender tries them; this decides them.
+//! Payments that wait: has another transaction paid them, or are they provably dead? The sender tries them; this decides
+//! them.
 
-use crate::Undecided;
-use crate::desk::{Desk, alarm_if_lost, answer};
+use crate::desk::{Desk, alarm_if_lost};
 use crate::payments::judge;
-use domain::order::decide;
-use domain::{Event, OrderEvent, PaymentId};
-use ledger::{Delivery, Expected, Inbox, NewEvent};
-use runtime::{CancellationToken, Fatal, failpoint};
+use domain::order::{Stage, decide};
+use domain::{Event, Order, PaymentId, Purchase};
+use ledger::{Answer, Delivery, Expected, Inbox, NewEvent, Outcome};
+use runtime::{Backoff, CancellationToken, Undone, failpoint};
 use std::time::Duration;
+use tokio::join;
+use waits::{Carrier, Due, Limits, Party, WaitStage, Waiting};
 
-/// Payments looked at in one turn.
-const BATCH_MAX: usize = 64;
+/// The durable consumer of waiting payments.
+pub(crate) const DURABLE: &str = "confirmer-deferred";
+
+/// First looks in progress; each asks the node a few times.
+const IN_HAND_MAX: usize = 16;
+
+/// Fifty looks a second at most, while nothing is decided by them.
+const LIMITS: Limits = Limits { per_turn: 5, per_turn_max: 100, in_hand: 16 };
 
 /// First wait before a payment is looked at again; doubled each time, up to [`LOOK_MAX`].
 const LOOK_FIRST: Duration = Duration::from_millis(500);
@@ -18,58 +26,72 @@ const LOOK_FIRST: Duration = Duration::from_millis(500);
 /// The longest wait: a payment that is dead is said to be dead this long after the proof exists.
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
+/// What a look comes to.
+enum Look {
+    /// It no longer waits.
+    Decided,
+    /// It waits, as one of these.
+    Waits(Party),
+    /// Its first event is not there yet.
+    Unknown,
+}
+
 /// Looks at waiting payments until `stop`.
-pub async fn run(desk: Desk, stop: CancellationToken) -> Result<(), Fatal> {
-    let inbox = desk.ledger.inbox("confirmer-deferred").await?;
-    while !stop.is_cancelled() {
-        desk.ledger.until_whole(&stop).await;
-        match inbox.fetch(BATCH_MAX, Duration::from_millis(500), Duration::ZERO).await {
-            Ok(batch) => {
-                for delivery in batch {
-                    look(&desk, &inbox, delivery).await;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "no waiting payments to be had");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
+pub(crate) async fn run(desk: Desk, inbox: Inbox, database_url: String, stop: CancellationToken) {
+    let carrier = Carrier::new(desk.ledger.clone(), DURABLE, desk.health.clone());
+    let message = |delivery| message(desk.clone(), carrier.clone(), delivery);
+    let due = |due: Due| {
+        let desk = desk.clone();
+        async move {
+            Ok(match look(&desk, due.id, |order| order.stage() == Stage::Deferred).await? {
+                Look::Decided => Answer::Done,
+                Look::Waits(_) | Look::Unknown => Answer::Later(pause(due.tries)),
+            })
         }
-    }
-    Ok(())
-}
-
-async fn look(desk: &Desk, inbox: &Inbox, delivery: Delivery) {
-    let wait = LOOK_FIRST.saturating_mul(1 << delivery.deliveries.min(8)).min(LOOK_MAX);
-    let Event::Order(id, event) = delivery.event.clone() else {
-        return answer(inbox.set_aside(delivery, "not an order's message").await);
     };
-    match decide_one(desk, id, &event).await {
-        Ok(true) => delivery.ack().await,
-        Ok(false) | Err(Undecided::NotDeepYet | Undecided::Stale | Undecided::Stopped(_)) => delivery.nak(wait).await,
-        Err(Undecided::Neighbour(error)) => {
-            tracing::warn!(payment = %id, error, "not decided");
-            delivery.nak(wait).await;
-        }
-        Err(Undecided::Corrupt(why)) => answer(inbox.set_aside(delivery, &why).await),
-    }
+    join!(
+        inbox.run(stop.clone(), IN_HAND_MAX, message),
+        carrier.look(stop.clone(), LIMITS, due),
+        carrier.clone().follow_rows(database_url, WaitStage::Payment, stop.clone()),
+    );
 }
 
-/// True when the order no longer waits for this message.
-async fn decide_one(desk: &Desk, id: PaymentId, event: &OrderEvent) -> Result<bool, Undecided> {
+async fn message(desk: Desk, carrier: Carrier, delivery: Delivery) -> Outcome {
+    let Some((id, event)) = delivery.order() else { return Ok(Answer::Park("not an order's message".to_owned())) };
+    let wait = pause(delivery.deliveries);
+    Ok(match look(&desk, id, |order| order.is_carried_by(event)).await? {
+        Look::Decided => Answer::Done,
+        Look::Waits(party) => carrier.later(Waiting { id, party, seq: delivery.seq }, delivery.deliveries, wait),
+        Look::Unknown => Answer::Later(wait),
+    })
+}
+
+fn pause(tries: u32) -> Duration {
+    Backoff { first: LOOK_FIRST, max: LOOK_MAX }.pause(tries)
+}
+
+/// Decides one order if it can be decided; `carried` says whether the caller carries it on.
+async fn look(desk: &Desk, id: PaymentId, carried: impl FnOnce(&Order) -> bool) -> Result<Look, Undone> {
     let loaded = desk.ledger.load_order(id).await?;
-    let Some(order) = &loaded.state else { return Ok(false) };
-    if !order.is_carried_by(event) {
-        return Ok(true);
+    let Some(order) = &loaded.state else { return Ok(Look::Unknown) };
+    if !carried(order) {
+        return Ok(Look::Decided);
     }
-    let Some(head) = *desk.heads.borrow() else { return Err(Undecided::NotDeepYet) };
+    let Purchase::Mint { token, .. } = order.request.purchase;
+    let waits = Look::Waits(Party { token, payer: order.request.payer() });
+    let Some(head) = *desk.heads.borrow() else { return Ok(waits) };
     let confirmed = desk.chain.confirmed(head).await?;
     failpoint("C15");
-    let Some(command) = judge(desk, order, confirmed).await? else { return Ok(false) };
-    // Where nothing is to be written this message carries the order on.
-    let Ok(Some(event)) = decide(Some(order), command) else { return Ok(false) };
+    let command = match judge(desk, order, confirmed).await {
+        Ok(Some(command)) => command,
+        Ok(None) | Err(Undone::NotYet) => return Ok(waits),
+        Err(error) => return Err(error),
+    };
+    // Where nothing is to be written it waits on.
+    let Ok(Some(event)) = decide(Some(order), command) else { return Ok(waits) };
     alarm_if_lost(id, Some(order), &event);
     let event = Event::Order(id, event);
     let new = NewEvent { event, expected: Expected::Version(loaded.version), trace: loaded.trace.clone() };
     desk.ledger.append(&[new]).await?;
-    Ok(true)
+    Ok(Look::Decided)
 }

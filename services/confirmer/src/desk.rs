@@ -1,13 +1,12 @@
 //! What deciding needs: the ledger, the chain, the news of its head.
 
-use crate::Undecided;
 use crate::heads::Heads;
 use chain::{B256, Chain, Included, Inclusion};
 use domain::event::OpenTx;
 use domain::order::Command;
 use domain::{LaneId, Order, OrderEvent, PaymentId};
 use ledger::{Ledger, LedgerError, Loaded};
-use runtime::SharedSettings;
+use runtime::{Health, SharedSettings, Undone};
 use std::time::Duration;
 
 /// What deciding one transaction needs.
@@ -16,6 +15,7 @@ pub(crate) struct Desk {
     pub ledger: Ledger,
     pub chain: Chain,
     pub heads: Heads,
+    pub health: Health,
     pub settings: SharedSettings,
 }
 
@@ -48,18 +48,18 @@ impl Desk {
     pub(crate) async fn orders(
         &self,
         tx: &OpenTx,
-    ) -> Result<Vec<(PaymentId, Result<Loaded<Order>, LedgerError>)>, Undecided> {
+    ) -> Result<Vec<(PaymentId, Result<Loaded<Order>, LedgerError>)>, Undone> {
         let mut loaded = self.ledger.load_orders(&tx.items).await?;
         let orders: Vec<_> =
             tx.items.iter().map(|id| (*id, loaded.remove(id).unwrap_or_else(|| Ok(Loaded::default())))).collect();
         match orders.iter().find(|(_, loaded)| matches!(loaded, Ok(Loaded { state: None, .. }))) {
-            Some((id, _)) => Err(Undecided::Neighbour(format!("order {id} of {} was not found", tx.tx_hash))),
+            Some((id, _)) => Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash))),
             None => Ok(orders),
         }
     }
 
     /// Whether one of our lanes sent the transaction.
-    pub(crate) async fn is_ours(&self, hash: B256) -> Result<bool, Undecided> {
+    pub(crate) async fn is_ours(&self, hash: B256) -> Result<bool, Undone> {
         match self.chain.inclusion(hash).await? {
             Inclusion::Included(included) => Ok(self.ledger.is_lane(included.from).await?),
             Inclusion::Missing => Ok(false),
@@ -75,12 +75,5 @@ pub(crate) fn alarm_if_lost(id: PaymentId, order: Option<&Order>, event: &OrderE
     {
         let (value, mint) = (order.request.authorization.value, minted.tx_hash);
         tracing::error!(payment = %id, %value, %mint, why = failure.detail, "LOST: minted, and can never be charged");
-    }
-}
-
-/// A message that could not be set aside comes again.
-pub(crate) fn answer(result: Result<(), LedgerError>) {
-    if let Err(error) = result {
-        tracing::warn!(%error, "not set aside: the message comes again");
     }
 }

@@ -3,7 +3,7 @@
 
 use chain::{Chain, ChainError, Head};
 use domain::BlockRef;
-use runtime::{CancellationToken, Health};
+use runtime::{CancellationToken, Health, causes};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -18,28 +18,35 @@ pub type Heads = watch::Receiver<Option<Head>>;
 #[derive(Debug, Default)]
 struct Trail(VecDeque<BlockRef>);
 
-/// Polls until `stop`. A node that does not answer stops the news and decides nothing (F28).
-pub fn watch(chain: Chain, every: Duration, health: Health, stop: CancellationToken) -> Heads {
-    let (news, heads) = watch::channel(None::<Head>);
-    tokio::spawn(async move {
-        let mut trail = Trail::default();
-        while !stop.is_cancelled() {
-            runtime::turn("confirmer.heads");
-            match follow(&chain, &mut trail).await {
-                Ok(head) => {
-                    health.good("chain");
-                    news.send_if_modified(|last| {
-                        let new = last.is_none_or(|last| last.block.hash != head.block.hash);
-                        *last = Some(head);
-                        new
-                    });
-                }
-                Err(error) => health.bad("chain", error.to_string()),
+/// The channel of the news.
+pub fn news() -> (watch::Sender<Option<Head>>, Heads) {
+    watch::channel(None)
+}
+
+/// Polls until `stop`. A node that does not answer stops the news and decides nothing.
+pub async fn watch(
+    chain: Chain,
+    every: Duration,
+    news: watch::Sender<Option<Head>>,
+    health: Health,
+    stop: CancellationToken,
+) {
+    let mut trail = Trail::default();
+    while !stop.is_cancelled() {
+        runtime::turn("confirmer.heads");
+        match follow(&chain, &mut trail).await {
+            Ok(head) => {
+                health.good("chain");
+                news.send_if_modified(|last| {
+                    let new = last.is_none_or(|last| last.block.hash != head.block.hash);
+                    *last = Some(head);
+                    new
+                });
             }
-            tokio::time::sleep(every).await;
+            Err(error) => health.bad("chain", causes(&error).to_string()),
         }
-    });
-    heads
+        tokio::time::sleep(every).await;
+    }
 }
 
 /// The head, with what is gone taken off the trail, and said.

@@ -1,6 +1,5 @@
 //! What became of each mint in a mint transaction.
 
-use crate::Undecided;
 use crate::desk::{Desk, Mined, Verdict};
 use chain::MintResult;
 use chrono::Utc;
@@ -8,6 +7,7 @@ use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
 use domain::order::Command;
 use domain::{Order, Purchase};
 use ledger::Loaded;
+use runtime::Undone;
 
 /// Tries of a mint that the chain refuses without a reason that passes; then a person looks (C22).
 const TRIES_MAX: u32 = 5;
@@ -16,7 +16,7 @@ const TRIES_MAX: u32 = 5;
 const TRIES_ALONE_MAX: u32 = 1;
 
 /// One verdict per item that this transaction says something of.
-pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>) -> Result<Vec<Verdict>, Undecided> {
+pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>) -> Result<Vec<Verdict>, Undone> {
     let orders = desk.orders(mined.tx).await?;
     let results = mined.included.mint_results(mined.tx.target, orders.len());
     let mut verdicts = Vec::with_capacity(orders.len());
@@ -40,7 +40,7 @@ async fn command(
     mined: &Mined<'_>,
     order: &Order,
     result: Option<MintResult>,
-) -> Result<Option<Command>, Undecided> {
+) -> Result<Option<Command>, Undone> {
     let Purchase::Mint { token, quantity, .. } = order.request.purchase;
     let minted = |tx_hash, block| Command::ConfirmMint(Minted { tx_hash, block, to: order.request.payer(), quantity });
     if result == Some(MintResult::Minted) {

@@ -1,6 +1,5 @@
 //! What became of each payment in a settlement transaction.
 
-use crate::Undecided;
 use crate::desk::{Desk, Mined, Verdict};
 use chain::{Evidence, Head, SettleResult};
 use chrono::Utc;
@@ -8,9 +7,10 @@ use domain::Order;
 use domain::event::{Deferral, FailureReason, PaidBy, PaymentFailure, PaymentProof, WaitReason};
 use domain::order::Command;
 use ledger::Loaded;
+use runtime::Undone;
 
 /// One verdict per item that this transaction says something of.
-pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) -> Result<Vec<Verdict>, Undecided> {
+pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) -> Result<Vec<Verdict>, Undone> {
     let orders = desk.orders(mined.tx).await?;
     let results = mined.included.settle_results(mined.tx.target, orders.len());
     let mut verdicts = Vec::with_capacity(orders.len());
@@ -40,7 +40,7 @@ fn unreadable(desk: &Desk, mined: &Mined<'_>) -> Command {
 }
 
 /// Code 0, cross-checked with the asset's own logs in the same receipt (D9).
-async fn paid(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) -> Result<Command, Undecided> {
+async fn paid(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) -> Result<Command, Undone> {
     let (asset, auth) = (order.request.asset, &order.request.authorization);
     match mined.included.payment_log(asset, auth) {
         Some(log_index) => Ok(Command::Confirm(PaymentProof {
@@ -51,13 +51,13 @@ async fn paid(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) ->
         })),
         None => {
             tracing::error!(payment = %order.request.id(), "the contract says paid, the asset's logs do not");
-            judge(desk, order, confirmed).await?.ok_or(Undecided::NotDeepYet)
+            judge(desk, order, confirmed).await?.ok_or(Undone::NotYet)
         }
     }
 }
 
 /// The call failed: being front-run means paid, a dead authorization means failed, anything else is tried again.
-async fn refused(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) -> Result<Option<Command>, Undecided> {
+async fn refused(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) -> Result<Option<Command>, Undone> {
     if !order.is_unpaid() {
         return Ok(None);
     }
@@ -86,7 +86,7 @@ fn is_here(mined: &Mined<'_>, order: &Order) -> bool {
 ///
 /// Paid by us is said N blocks deep, since it can be taken back. What nobody takes back is said of a final block: failed
 /// (R2, A08), and paid by others, whose bytes nobody sends again and nobody watches.
-pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result<Option<Command>, Undecided> {
+pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result<Option<Command>, Undone> {
     let auth = &order.request.authorization;
     let evidence = desk.chain.evidence(auth, confirmed).await?;
     match evidence {
@@ -98,7 +98,7 @@ pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result
             }
             return Ok(Some(Command::Confirm(PaymentProof { tx_hash, block, log_index, paid_by })));
         }
-        Evidence::NotDeepYet => return Err(Undecided::NotDeepYet),
+        Evidence::NotDeepYet => return Err(Undone::NotYet),
         Evidence::Cancelled { .. } | Evidence::UsedElsewhere { .. } | Evidence::Unused => {}
     }
     let Some(seen) = death(order, &evidence, confirmed) else { return Ok(None) };

@@ -1,95 +1,103 @@
 //! Signed transactions: each is held until it is N blocks deep, then all of its items are decided in one atomic append.
 
-use crate::desk::{Desk, Mined, Verdict, alarm_if_lost, answer};
-use crate::{Undecided, mints, payments, watch};
+use crate::desk::{Desk, Mined, Verdict, alarm_if_lost};
+use crate::{mints, payments, watch};
 use chain::{Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
 use domain::order::decide;
 use domain::{Event, LaneId, OpsEvent, SignerEvent};
-use ledger::{Batch, Delivery, Expected, Inbox, NewEvent, Nonce, PROGRESS_INTERVAL, Recorded};
-use runtime::{CancellationToken, Fatal, failpoint};
-use std::sync::Arc;
+use ledger::{Answer, Batch, Delivery, Expected, Inbox, NewEvent, Nonce, Outcome};
+use runtime::{CancellationToken, Undone, failpoint};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 /// The durable consumer of signed transactions.
-const DURABLE: &str = "confirmer";
+pub(crate) const DURABLE: &str = "confirmer";
 
-/// Transactions in hand at once; receipts of a hundred payments are 130 kB each.
-const IN_HAND_MAX: usize = 64;
+/// Transactions in hand at most: more than the windows of sixteen lanes hold, so that some that cannot be decided leave
+/// room for the others.
+const IN_HAND_MAX: usize = 256;
 
-/// After a neighbour's fault the transaction is looked at again after this.
-const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
+/// Transactions that are decided at the same time; receipts of a hundred payments are 130 kB each.
+const DECIDING_MAX: usize = 64;
+
+/// A transaction is looked at again after this without news of the head, in case the news is lost.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Takes signed transactions in hand until `stop`.
-pub async fn run(desk: Desk, stop: CancellationToken) -> Result<(), Fatal> {
-    let inbox = desk.ledger.inbox(DURABLE).await?;
-    let places = Arc::new(Semaphore::new(IN_HAND_MAX));
-    let mut hands = JoinSet::new();
-    while !stop.is_cancelled() {
-        desk.ledger.until_whole(&stop).await;
-        while hands.try_join_next().is_some() {}
-        let room = places.available_permits();
-        if room == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        }
-        match inbox.fetch(room, Duration::from_millis(500), Duration::ZERO).await {
-            Ok(deliveries) => {
-                for delivery in deliveries {
-                    let place = places.clone().acquire_owned().await?;
-                    let (desk, inbox, stop) = (desk.clone(), inbox.clone(), stop.clone());
-                    hands.spawn(async move {
-                        hold(desk, inbox, delivery, stop).await;
-                        drop(place);
-                    });
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "no transactions to be had");
-                tokio::time::sleep(NEIGHBOUR_PAUSE).await;
-            }
-        }
-    }
-    // Whoever is in the middle of an append finishes it; the others stop at their next wait.
-    while hands.join_next().await.is_some() {}
-    Ok(())
+pub(crate) async fn run(desk: Desk, inbox: Inbox, stop: CancellationToken) {
+    let holds = Holds { deciding: Arc::new(Semaphore::new(DECIDING_MAX)), held: Arc::default() };
+    inbox.run(stop.clone(), IN_HAND_MAX, |delivery| hold(desk.clone(), holds.clone(), delivery, stop.clone())).await;
 }
 
-/// Holds one transaction until it is decided, reporting progress. On `stop` it is handed back.
-async fn hold(mut desk: Desk, inbox: Inbox, delivery: Delivery, stop: CancellationToken) {
-    let Event::Signer(signer, SignerEvent::Signed(tx)) = delivery.event.clone() else {
-        return answer(inbox.set_aside(delivery, "not a signed transaction").await);
+/// What the transactions in hand share.
+#[derive(Clone)]
+struct Holds {
+    deciding: Arc<Semaphore>,
+    /// Nonces in hand: one hold for each, also if its message is delivered again.
+    held: Arc<Mutex<HashSet<(LaneId, u64)>>>,
+}
+
+/// The right to decide one nonce.
+struct Hold {
+    nonce: (LaneId, u64),
+    held: Arc<Mutex<HashSet<(LaneId, u64)>>>,
+}
+
+impl Holds {
+    /// `None` if the nonce is in hand already.
+    fn take(&self, nonce: (LaneId, u64)) -> Option<Hold> {
+        let is_free = self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(nonce);
+        is_free.then(|| Hold { nonce, held: self.held.clone() })
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.nonce);
+    }
+}
+
+/// Holds one transaction until it is decided. On `stop` it is handed back.
+async fn hold(mut desk: Desk, holds: Holds, delivery: Delivery, stop: CancellationToken) -> Outcome {
+    let Event::Signer(signer, SignerEvent::Signed(tx)) = &delivery.event else {
+        return Ok(Answer::Park("not a signed transaction".to_owned()));
     };
+    let Some(_hold) = holds.take((*signer, tx.nonce)) else { return Err(Undone::NotYet) };
+    let message = Message { seq: delivery.seq, subject: &delivery.subject };
     loop {
-        match desk.decide(signer, &tx, &delivery.recorded).await {
+        let deciding = holds.deciding.acquire().await.map_err(Undone::transient)?;
+        let decided = desk.decide(*signer, tx, message).await;
+        drop(deciding);
+        match decided {
             Ok(()) => {
                 failpoint(after_publish(tx.purpose));
-                return delivery.ack().await;
+                return Ok(Answer::Done);
             }
-            Err(Undecided::Stale) => continue,
-            Err(Undecided::NotDeepYet) => {}
-            Err(Undecided::Stopped(_)) => return delivery.nak(NEIGHBOUR_PAUSE).await,
-            Err(Undecided::Neighbour(error)) => {
-                tracing::warn!(%signer, nonce = tx.nonce, error, "not decided");
-                tokio::time::sleep(NEIGHBOUR_PAUSE).await;
-            }
-            Err(Undecided::Corrupt(why)) => return answer(inbox.set_aside(delivery, &why).await),
+            Err(Undone::NotYet) => {}
+            Err(other) => return Err(other),
         }
-        delivery.progress().await;
         tokio::select! {
-            () = stop.cancelled() => return delivery.nak(Duration::ZERO).await,
-            _ = desk.heads.changed() => {}
-            () = tokio::time::sleep(PROGRESS_INTERVAL) => {}
+            () = stop.cancelled() => return Ok(Answer::Later(Duration::ZERO)),
+            changed = desk.heads.changed() => changed.map_err(Undone::transient)?,
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
         }
     }
+}
+
+/// The message that a decision answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Message<'a> {
+    pub seq: u64,
+    pub subject: &'a str,
 }
 
 impl Desk {
     /// Decides every item of `tx`, or nothing. Called twice, the second time finds it written.
-    async fn decide(&self, signer: LaneId, tx: &OpenTx, message: &Recorded) -> Result<(), Undecided> {
+    async fn decide(&self, signer: LaneId, tx: &OpenTx, message: Message<'_>) -> Result<(), Undone> {
         let attempts = match self.ledger.nonce(signer, tx.nonce).await? {
             Nonce::Ended => return Ok(()),
             Nonce::Open(replacements) => [vec![tx.clone()], replacements].concat(),
@@ -102,16 +110,16 @@ impl Desk {
         &self,
         signer: LaneId,
         attempts: &[OpenTx],
-        message: &Recorded,
+        message: Message<'_>,
         again: Option<u32>,
-    ) -> Result<(), Undecided> {
-        let Some(head) = *self.heads.borrow() else { return Err(Undecided::NotDeepYet) };
+    ) -> Result<(), Undone> {
+        let Some(head) = *self.heads.borrow() else { return Err(Undone::NotYet) };
         let Some((tx, included)) = self.mined(attempts.iter().rev()).await? else {
-            return Err(Undecided::NotDeepYet);
+            return Err(Undone::NotYet);
         };
         failpoint("C12");
         if !self.chain.is_confirmed(included.block, head).await? {
-            return Err(Undecided::NotDeepYet);
+            return Err(Undone::NotYet);
         }
         let confirmed = self.chain.confirmed(head).await?;
         let mined = Mined { signer, tx, included: &included };
@@ -132,7 +140,7 @@ impl Desk {
     async fn mined<'a>(
         &self,
         attempts: impl Iterator<Item = &'a OpenTx>,
-    ) -> Result<Option<(&'a OpenTx, Box<Included>)>, Undecided> {
+    ) -> Result<Option<(&'a OpenTx, Box<Included>)>, Undone> {
         for tx in attempts {
             if let Inclusion::Included(included) = self.chain.inclusion(tx.tx_hash).await? {
                 return Ok(Some((tx, included)));
@@ -144,7 +152,7 @@ impl Desk {
 
 /// The events that make `verdicts` true; what is true already needs none. Where the chain and the ledger contradict each
 /// other, a person must look: the message is parked in the same append, and the other items go on.
-fn written(verdicts: Vec<Verdict>, message: &Recorded, durable: &str) -> Vec<NewEvent> {
+fn written(verdicts: Vec<Verdict>, message: Message<'_>, durable: &str) -> Vec<NewEvent> {
     let mut events = Vec::with_capacity(verdicts.len());
     let mut contradictions = Vec::new();
     for Verdict { id, order, command } in verdicts {
@@ -169,7 +177,7 @@ fn written(verdicts: Vec<Verdict>, message: &Recorded, durable: &str) -> Vec<New
         let parked = ParkedMessage {
             consumer: durable.to_owned(),
             sequence: message.seq,
-            subject: message.subject.clone(),
+            subject: message.subject.to_owned(),
             reason: contradictions.join("; ").chars().take(200).collect(),
         };
         let event = Event::Ops(OpsEvent::Parked(parked));

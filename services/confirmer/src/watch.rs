@@ -4,34 +4,33 @@
 //! What is watched is carried by the ledger's messages, which are set back and come again; the copy of it in memory is
 //! there so that a reorganisation is noticed with the head, and not when the message happens to come.
 
-use crate::Undecided;
-use crate::desk::{Desk, answer};
+use crate::desk::Desk;
+use crate::signed::Message;
 use chain::{B256, Chain, Head};
 use domain::event::{OpenTx, Purpose, Reversal, Settled};
 use domain::order::{Command, decide};
 use domain::{BlockRef, Event, LaneId, SignerEvent};
-use ledger::{Batch, Delivery, Expected, Inbox, NewEvent, Recorded};
-use runtime::{CancellationToken, Fatal};
+use ledger::{Answer, Batch, Delivery, Expected, Inbox, NewEvent, Outcome};
+use runtime::{CancellationToken, Undone, causes};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// The durable consumer of used nonces.
 pub(crate) const DURABLE: &str = "confirmer-watch";
 
-/// Messages looked at in one turn.
-const BATCH_MAX: usize = 256;
+/// Messages in hand at most. They are looked at one after the other, because they share one picture of the chain.
+const IN_HAND_MAX: usize = 256;
 
-/// Waits for messages at most this long: the head is looked at as often.
-const TURN: Duration = Duration::from_millis(200);
+/// The head is looked at this often without news of it.
+const TURN: Duration = Duration::from_secs(2);
 
 /// Between two looks at a block that is not final. On Base it is after 15 to 20 minutes, so thousands wait.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Between two looks at a nonce that is open again.
 const LOOK_OPEN: Duration = Duration::from_millis(500);
-
-/// After a neighbour's fault.
-const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a look at one nonce comes to.
 enum Look {
@@ -45,7 +44,8 @@ enum Look {
 
 struct Watch {
     desk: Desk,
-    view: View,
+    /// `None` until the first head, and after a fault.
+    view: Option<View>,
     /// Nonces by the block that used them, whose message was looked at.
     watched: BTreeMap<(u64, B256), BTreeSet<(LaneId, u64)>>,
 }
@@ -59,62 +59,61 @@ struct View {
 }
 
 /// Watches until `stop`.
-pub async fn run(desk: Desk, stop: CancellationToken) -> Result<(), Fatal> {
-    let inbox = desk.ledger.inbox(DURABLE).await?;
-    let mut watch: Option<Watch> = None;
+pub(crate) async fn run(desk: Desk, inbox: Inbox, stop: CancellationToken) {
+    let watch = Arc::new(Mutex::new(Watch { desk: desk.clone(), view: None, watched: BTreeMap::new() }));
+    let message = |delivery| {
+        let watch = watch.clone();
+        async move { watch.lock().await.handle(&delivery).await }
+    };
+    tokio::join!(inbox.run(stop.clone(), IN_HAND_MAX, message), follow(desk, &watch, &stop));
+}
+
+/// Looks at what is watched whenever the head has changed, until `stop`.
+async fn follow(mut desk: Desk, watch: &Mutex<Watch>, stop: &CancellationToken) {
     while !stop.is_cancelled() {
-        desk.ledger.until_whole(&stop).await;
-        let head = *desk.heads.borrow();
-        let turn = match (&mut watch, head) {
-            (_, None) => {
-                tokio::time::sleep(TURN).await;
-                continue;
-            }
-            (Some(watch), Some(head)) => watch.turn(&inbox, head).await,
-            (none, Some(head)) => {
-                let view = View::of(&desk.chain, head).await;
-                *none = Some(Watch { desk: desk.clone(), view, watched: BTreeMap::new() });
-                Ok(())
-            }
-        };
-        if let Err(error) = turn {
-            tracing::warn!(%error, "used nonces are not watched now");
-            tokio::time::sleep(NEIGHBOUR_PAUSE).await;
+        desk.ledger.until_whole(stop).await;
+        if let Err(error) = watch.lock().await.catch_up().await
+            && !matches!(error, Undone::NotYet)
+        {
+            tracing::warn!(error = %causes(&error), "used nonces are not watched now");
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            Ok(()) = desk.heads.changed() => {}
+            () = tokio::time::sleep(TURN) => {}
         }
     }
-    Ok(())
 }
 
 impl Watch {
-    /// The head first, then the messages that are there.
-    async fn turn(&mut self, inbox: &Inbox, head: Head) -> Result<(), Undecided> {
-        if self.view.head.block.hash != head.block.hash {
-            self.view = View::of(&self.desk.chain, head).await;
-            if let Err(error) = self.take_back_what_is_gone().await {
-                // Not seen to the end: the next turn begins anew.
-                self.view.head.block.hash = B256::ZERO;
-                return Err(error);
-            }
-        }
-        for delivery in inbox.fetch(BATCH_MAX, TURN, Duration::ZERO).await? {
-            self.handle(inbox, delivery).await;
+    /// The picture of the chain at the latest head, from which everything that is gone has been taken back.
+    ///
+    /// # Errors
+    /// `NotYet` before the first head. After an error the next call begins anew.
+    async fn catch_up(&mut self) -> Result<(), Undone> {
+        let Some(head) = *self.desk.heads.borrow() else { return Err(Undone::NotYet) };
+        if self.view.as_ref().is_none_or(|view| view.head.block.hash != head.block.hash) {
+            let mut view = View::of(&self.desk.chain, head).await;
+            self.view = None;
+            self.take_back_what_is_gone(&mut view).await?;
+            self.view = Some(view);
         }
         Ok(())
     }
 
     /// From the highest block down to the first that still stands: what is below leads to it.
-    async fn take_back_what_is_gone(&mut self) -> Result<(), Undecided> {
+    async fn take_back_what_is_gone(&mut self, view: &mut View) -> Result<(), Undone> {
         let blocks: Vec<(u64, B256)> = self.watched.keys().rev().copied().collect();
         for key in blocks {
             let block = BlockRef { number: key.0, hash: key.1 };
-            match self.view.stands(&self.desk.chain, block).await? {
+            match view.stands(&self.desk.chain, block).await? {
                 Some(true) => return Ok(()),
                 None => continue,
                 Some(false) => {}
             }
             let mut left = BTreeSet::new();
             for (signer, nonce) in self.watched.get(&key).cloned().unwrap_or_default() {
-                if !self.is_taken_back(signer, nonce, block).await? {
+                if !self.is_taken_back(view.head, signer, nonce, block).await? {
                     left.insert((signer, nonce));
                 }
             }
@@ -128,13 +127,13 @@ impl Watch {
     }
 
     /// False: not yet, look again at the next head. Another instance may have been faster.
-    async fn is_taken_back(&self, signer: LaneId, nonce: u64, block: BlockRef) -> Result<bool, Undecided> {
+    async fn is_taken_back(&self, head: Head, signer: LaneId, nonce: u64, block: BlockRef) -> Result<bool, Undone> {
         let ends = self.desk.ledger.ends_of(signer, nonce).await?;
         match ends.last() {
             Some(SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) if settled.block == block => {
-                match self.take_back(signer, settled, &ends).await {
+                match self.take_back(head, signer, settled, &ends).await {
                     Ok(()) => Ok(true),
-                    Err(Undecided::Stale | Undecided::NotDeepYet) => Ok(false),
+                    Err(Undone::Stale | Undone::NotYet) => Ok(false),
                     Err(other) => Err(other),
                 }
             }
@@ -142,29 +141,27 @@ impl Watch {
         }
     }
 
-    async fn handle(&mut self, inbox: &Inbox, delivery: Delivery) {
+    async fn handle(&mut self, delivery: &Delivery) -> Outcome {
         let (Event::Signer(signer, SignerEvent::Settled(settled))
-        | Event::Signer(signer, SignerEvent::Resettled(_, settled))) = delivery.event.clone()
+        | Event::Signer(signer, SignerEvent::Resettled(_, settled))) = &delivery.event
         else {
-            return answer(inbox.set_aside(delivery, "not a used nonce").await);
+            return Ok(Answer::Park("not a used nonce".to_owned()));
         };
-        match self.look(signer, &settled, &delivery.recorded).await {
-            Ok(Look::Closed) => delivery.ack().await,
-            Ok(Look::Watched) => delivery.nak(LOOK).await,
-            Ok(Look::Open) | Err(Undecided::NotDeepYet | Undecided::Stale) => delivery.nak(LOOK_OPEN).await,
-            Err(Undecided::Stopped(_)) => delivery.nak(NEIGHBOUR_PAUSE).await,
-            Err(Undecided::Neighbour(error)) => {
-                tracing::warn!(%signer, nonce = settled.nonce, error, "not watched now");
-                delivery.nak(NEIGHBOUR_PAUSE).await;
-            }
-            Err(Undecided::Corrupt(why)) => answer(inbox.set_aside(delivery, &why).await),
-        }
+        self.catch_up().await?;
+        let message = Message { seq: delivery.seq, subject: &delivery.subject };
+        Ok(match self.look(*signer, settled, message).await? {
+            Look::Closed => Answer::Done,
+            Look::Watched => Answer::Later(LOOK),
+            Look::Open => Answer::Later(LOOK_OPEN),
+        })
     }
 
-    async fn look(&mut self, signer: LaneId, settled: &Settled, message: &Recorded) -> Result<Look, Undecided> {
+    async fn look(&mut self, signer: LaneId, settled: &Settled, message: Message<'_>) -> Result<Look, Undone> {
+        let Some(view) = &mut self.view else { return Err(Undone::NotYet) };
+        let (head, finalized) = (view.head, view.finalized);
         let (key, nonce) = ((settled.block.number, settled.block.hash), (signer, settled.nonce));
-        let stands = self.view.stands(&self.desk.chain, settled.block).await?;
-        let is_final = self.view.finalized.is_some_and(|finalized| settled.block.number <= finalized);
+        let stands = view.stands(&self.desk.chain, settled.block).await?;
+        let is_final = finalized.is_some_and(|finalized| settled.block.number <= finalized);
         let is_known = self.watched.get(&key).is_some_and(|nonces| nonces.contains(&nonce));
         match stands {
             // A chain that is not as high takes nothing back: the node lags.
@@ -180,7 +177,7 @@ impl Watch {
             (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), Some(true)) if is_final => Look::Closed,
             (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), Some(true)) => Look::Watched,
             (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), _) => {
-                self.take_back(signer, settled, &ends).await?;
+                self.take_back(head, signer, settled, &ends).await?;
                 Look::Open
             }
             (Some(SignerEvent::Reverted(n, _)), _) => {
@@ -188,7 +185,7 @@ impl Watch {
                 self.desk.conclude(signer, &attempts, message, Some(*n)).await?;
                 Look::Closed
             }
-            _ => return Err(Undecided::Corrupt("a used nonce without its end".to_owned())),
+            _ => return Err(Undone::corrupt("a used nonce without its end")),
         };
         match look {
             Look::Watched => {
@@ -206,11 +203,16 @@ impl Watch {
 
     /// Takes back what counted on `settled`, once another block is N deep in its place: the nonce and every order that
     /// it confirmed, in one append.
-    async fn take_back(&self, signer: LaneId, settled: &Settled, ends: &[SignerEvent]) -> Result<(), Undecided> {
-        let head = self.view.head;
+    async fn take_back(
+        &self,
+        head: Head,
+        signer: LaneId,
+        settled: &Settled,
+        ends: &[SignerEvent],
+    ) -> Result<(), Undone> {
         let confirmations = self.desk.chain.config().confirmations;
         if settled.block.number.saturating_add(confirmations - 1) > head.block.number {
-            return Err(Undecided::NotDeepYet);
+            return Err(Undone::NotYet);
         }
         let tx = self.signed(signer, settled.nonce).await?;
         let reversal = Reversal {
@@ -228,7 +230,7 @@ impl Watch {
             let loaded = match loaded {
                 Ok(loaded) => loaded,
                 Err(error) => {
-                    tracing::error!(payment = %id, %error, "not taken back: its past is impossible");
+                    tracing::error!(payment = %id, error = %causes(&error), "not taken back: its past is impossible");
                     continue;
                 }
             };
@@ -256,9 +258,9 @@ impl Watch {
         Ok(())
     }
 
-    async fn signed(&self, signer: LaneId, nonce: u64) -> Result<OpenTx, Undecided> {
+    async fn signed(&self, signer: LaneId, nonce: u64) -> Result<OpenTx, Undone> {
         let signed = self.desk.ledger.signed(signer, &[nonce]).await?;
-        signed.into_iter().next().ok_or_else(|| Undecided::Corrupt(format!("nonce {nonce} was used and never signed")))
+        signed.into_iter().next().ok_or_else(|| Undone::corrupt(format!("nonce {nonce} was used and never signed")))
     }
 }
 
@@ -267,7 +269,7 @@ impl View {
         let finalized = match chain.finalized().await {
             Ok(finalized) => Some(finalized.number),
             Err(error) => {
-                tracing::warn!(%error, "which block is final is not known");
+                tracing::warn!(error = %causes(&error), "which block is final is not known");
                 None
             }
         };
@@ -275,7 +277,7 @@ impl View {
     }
 
     /// Whether the chain has this block; none where it is not as high.
-    async fn stands(&mut self, chain: &Chain, block: BlockRef) -> Result<Option<bool>, Undecided> {
+    async fn stands(&mut self, chain: &Chain, block: BlockRef) -> Result<Option<bool>, Undone> {
         if block.number > self.head.block.number {
             return Ok(None);
         }

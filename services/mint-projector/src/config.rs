@@ -10,6 +10,9 @@ use std::net::SocketAddr;
 pub struct Config {
     /// The ledger.
     pub ledger: LedgerConfig,
+    /// The read models, to find orders that another process left waiting. Without an answer from there new orders and
+    /// those that wait in this process go on.
+    pub database_url: String,
     /// The chain.
     pub chain: ChainConfig,
     /// One lane each; every one must be a minter of the token factory.
@@ -30,6 +33,14 @@ impl Config {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             ledger: LedgerConfig::from_env(env)?,
+            database_url: env.get(
+                &Variable::required(
+                    "DATABASE_URL",
+                    "postgres://user:password@127.0.0.1:5432/paymint",
+                    "Read models, where waiting orders of a process that has gone are found. Only read.",
+                )
+                .secret(),
+            )?,
             chain: ChainConfig::from_env(env)?,
             keys: KeySource::from_env(env, "MINTER")?,
             settings: SharedSettings::new(Settings::from_env(env)?),
@@ -38,11 +49,7 @@ impl Config {
                 "127.0.0.1:8103",
                 "Address of /healthz, /readyz and /metrics. Without it they are served nowhere.",
             ))?,
-            instance: env.get(&Variable::or(
-                "INSTANCE",
-                "mint-projector",
-                "Name of this process in the ledger. Each instance needs its own.",
-            ))?,
+            instance: env.instance("mint-projector")?,
         })
     }
 }

@@ -9,9 +9,9 @@
 use chain::Chain;
 use domain::event::{OpenTx, Purpose};
 use domain::{BlockRef, LaneId, Order, PaymentId, SignerEvent, Usdc};
-use lanes::{Item, LaneError};
+use lanes::Item;
 use ledger::{Ledger, LedgerError, Loaded};
-use runtime::{Health, SharedSettings};
+use runtime::{Health, SharedSettings, Undone, causes};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Exposure {
     pub async fn warm_up(&self) {
         let mut state = self.state.lock().await;
         if let Err(error) = self.catch_up(&mut state).await {
-            tracing::warn!(%error, "what is exposed is read again with the first batch");
+            tracing::warn!(error = %causes(&error), "what is exposed is read again with the first batch");
         }
     }
 
@@ -77,7 +77,7 @@ impl Exposure {
     ///
     /// # Errors
     /// `Transient`: nothing is taken, and nothing may be minted.
-    pub async fn reserve(&self, items: Vec<Item>) -> Result<Reservation, LaneError> {
+    pub async fn reserve(&self, items: Vec<Item>) -> Result<Reservation, Undone> {
         let mut state = self.state.lock().await;
         self.catch_up(&mut state).await?;
         let (max, mut total) = (self.max(), state.total());
@@ -139,7 +139,7 @@ impl Exposure {
     }
 
     /// Reads what was signed since the last look, by whomever, and leaves out what has become final.
-    async fn catch_up(&self, state: &mut State) -> Result<(), LaneError> {
+    async fn catch_up(&self, state: &mut State) -> Result<(), Undone> {
         let finalized = self.chain.finalized().await?.number;
         for (lane, first) in self.ledger.lanes(Purpose::Mint).await.map_err(transient)? {
             if !state.lanes.contains_key(&lane) {
@@ -160,7 +160,7 @@ impl Exposure {
 
     /// Reads everything that the lane signed for from `next` on, and returns the nonce after it. Nonces that somebody else
     /// used are left behind by one event, under the first of them.
-    async fn read_on(&self, state: &mut State, lane: LaneId, mut next: u64) -> Result<u64, LaneError> {
+    async fn read_on(&self, state: &mut State, lane: LaneId, mut next: u64) -> Result<u64, Undone> {
         loop {
             let nonces: Vec<u64> = (next..next.saturating_add(NONCES_AT_ONCE)).collect();
             let mut signed = Vec::new();
@@ -185,7 +185,7 @@ impl Exposure {
 
     /// Reads the lane's transactions from the latest back to the first that is used in a final block, or back to `first`,
     /// and returns the nonce after the latest. Nonces are used in order, so whatever was paid for before that one is final.
-    async fn read_back(&self, state: &mut State, lane: LaneId, first: u64, finalized: u64) -> Result<u64, LaneError> {
+    async fn read_back(&self, state: &mut State, lane: LaneId, first: u64, finalized: u64) -> Result<u64, Undone> {
         let next = self.ledger.next_to_sign(lane).await.map_err(transient)?.unwrap_or(first);
         for nonce in (first..next).rev() {
             let ends = self.ledger.ends_of(lane, nonce).await.map_err(transient)?;
@@ -203,7 +203,7 @@ impl Exposure {
         Ok(next)
     }
 
-    async fn add(&self, state: &mut State, signed: &[OpenTx]) -> Result<(), LaneError> {
+    async fn add(&self, state: &mut State, signed: &[OpenTx]) -> Result<(), Undone> {
         let mut unknown = Vec::new();
         for id in signed.iter().flat_map(|tx| &tx.items) {
             match state.exposed.get_mut(id) {
@@ -219,7 +219,7 @@ impl Exposure {
 
     /// Leaves out what is charged in a final block. Where that block is not the one that was counted on, the order says
     /// where its payment is now; while it is nowhere, its units are exposed.
-    async fn leave_out(&self, state: &mut State, finalized: u64) -> Result<(), LaneError> {
+    async fn leave_out(&self, state: &mut State, finalized: u64) -> Result<(), Undone> {
         let mut hashes = HashMap::new();
         let mut moved = Vec::new();
         let mut closed = Vec::new();
@@ -252,14 +252,14 @@ impl Exposure {
         Ok(())
     }
 
-    async fn orders(&self, ids: &[PaymentId]) -> Result<Vec<(PaymentId, Order)>, LaneError> {
+    async fn orders(&self, ids: &[PaymentId]) -> Result<Vec<(PaymentId, Order)>, Undone> {
         let loaded = self.ledger.load_orders(ids).await.map_err(transient)?;
         Ok(loaded
             .into_iter()
             .filter_map(|(id, loaded)| match loaded {
                 Ok(Loaded { state, .. }) => Some((id, state?)),
                 Err(error) => {
-                    tracing::error!(payment = %id, %error, "what it exposes is not known");
+                    tracing::error!(payment = %id, error = %causes(&error), "what it exposes is not known");
                     None
                 }
             })
@@ -291,7 +291,12 @@ impl Exposed {
     }
 }
 
-/// A lane that cannot be read stops minting until a person has looked, and ends no process.
-fn transient(error: LedgerError) -> LaneError {
-    LaneError::Transient(format!("what is exposed is not known: {error}"))
+/// What is exposed cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("what is exposed is not known")]
+struct NotKnown(#[source] LedgerError);
+
+/// A lane that cannot be read stops minting until an operator has looked, and ends no process.
+fn transient(error: LedgerError) -> Undone {
+    Undone::transient(NotKnown(error))
 }

@@ -1,213 +1,268 @@
-//! Gathering: confirmed payments by token and group, until a batch is full or its oldest has waited long enough.
+//! Gathering: owed mints by token and group, until a batch is full or its oldest has waited long enough. Batches take
+//! turns over tokens, and inside a batch payers take turns.
 
 use crate::config::Config;
 use chain::{Address, MINT_BATCH_MAX};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use domain::order::MintGroup;
+use domain::order::Stage;
 use domain::{Order, PaymentId, Purchase};
-use ledger::{Delivery, Inbox, Ledger, LedgerError, Loaded, PROGRESS_INTERVAL, hand_back};
-use runtime::{CancellationToken, Fatal};
+use ledger::{ConnectError, Delivery, Inbox, Ledger, Loaded};
+use runtime::{CancellationToken, Health, SharedSettings, Undone};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::join;
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
+use waits::{Carrier, Due, Duty, FairQueue, Job, Limits, Party, WaitStage};
 
-/// Messages in hand at most; `max_ack_pending` of the consumer is 2,048.
-const IN_HAND_MAX: usize = 1_024;
+/// The durable consumers.
+const CONFIRMED: &str = "mint-projector";
+const DEFERRED: &str = "mint-projector-deferred";
+const RESTORED: &str = "mint-projector-restored";
 
-/// Waits for news at most this long, so that a batch goes out on time.
+/// Messages in hand at most, below `max_ack_pending` of each consumer: the depth in which batches are fair.
+const CONFIRMED_MAX: usize = 1_024;
+const OTHERS_MAX: usize = 256;
+
+/// A waiting mint costs a share of one request to the ledger and of one to the node.
+const LIMITS: Limits = Limits { per_turn: 10, per_turn_max: 200, in_hand: 400 };
+
+/// Batches are looked at this often, so that none goes out late.
 const TURN: Duration = Duration::from_millis(50);
-
-/// After a neighbour's fault.
-const NEIGHBOUR_PAUSE: Duration = Duration::from_secs(1);
 
 /// What shares a transaction: a token, and those of its orders that may be minted together.
 type Together = (Address, MintGroup);
 
-/// Messages that owe a mint of one token.
+/// An owed mint, as it was gathered.
 #[derive(Debug)]
-pub struct Batch {
-    /// The token.
-    pub token: Address,
-    /// In the order of their arrival.
-    pub deliveries: Vec<Delivery>,
-    /// Their orders as they were then. Who builds on one that has moved since is refused, and loads it again.
-    pub orders: HashMap<PaymentId, Loaded<Order>>,
-    oldest: Instant,
+struct Owed {
+    job: Job,
+    order: Loaded<Order>,
 }
 
-impl Batch {
-    /// Begun by a message that waits since `oldest`.
-    fn new(token: Address, oldest: Instant) -> Self {
-        Self { token, deliveries: Vec::new(), orders: HashMap::new(), oldest }
-    }
+/// Owed mints of one token.
+#[derive(Debug)]
+pub struct Gathered {
+    /// The token.
+    pub token: Address,
+    /// In fair order over payers.
+    pub jobs: Vec<Job>,
+    /// Their orders when they were gathered. A worker that builds on one that has moved since is refused, and loads it
+    /// again.
+    pub orders: HashMap<PaymentId, Loaded<Order>>,
+    /// Takes jobs that are to be gathered again.
+    pub again: mpsc::UnboundedSender<Arrival>,
+}
 
-    /// A message waits since its event, not since it came here: who starts again does not let everybody wait once more.
-    /// One that was delivered before waited for something else than company.
-    fn waits_since(delivery: &Delivery) -> Instant {
-        let age = (Utc::now() - delivery.recorded.recorded_at).to_std().unwrap_or_default();
-        let waited = if delivery.deliveries == 1 { age } else { Duration::ZERO };
-        let now = Instant::now();
-        now.checked_sub(waited).unwrap_or(now)
-    }
+/// A job on its way into a batch, and since when it waits for company.
+#[derive(Debug)]
+pub struct Arrival {
+    job: Job,
+    since: Instant,
+}
 
-    fn add(&mut self, id: PaymentId, order: Loaded<Order>, delivery: Delivery) {
-        self.orders.insert(id, order);
-        self.deliveries.push(delivery);
-    }
-
-    /// Leaves at most `max` messages in it; the rest is as old.
-    fn split_off(&mut self, max: usize) -> Self {
-        let deliveries = self.deliveries.split_off(self.deliveries.len().min(max));
-        let ids = deliveries.iter().filter_map(|delivery| Some(delivery.order()?.0));
-        let orders = ids.filter_map(|id| Some((id, self.orders.remove(&id)?))).collect();
-        Self { token: self.token, deliveries, orders, oldest: self.oldest }
-    }
-
-    /// Together again, in the order in which they were.
-    fn append(&mut self, rest: Self) {
-        self.deliveries.extend(rest.deliveries);
-        self.orders.extend(rest.orders);
+impl Gathered {
+    /// Gathers everything again: an order or the lane has moved on.
+    pub fn gather_again(self) {
+        for job in self.jobs {
+            let _ = self.again.send(Arrival { job, since: Instant::now() });
+        }
     }
 }
 
 /// A free lane's question for the next batch.
-pub type Ask = oneshot::Sender<Batch>;
+pub type Ask = oneshot::Sender<Gathered>;
 
-/// How many lanes this process works. An instance that stands by gathers nothing: what it held, nobody else would mint.
-#[derive(Clone, Debug, Default)]
-pub struct Working(Arc<AtomicUsize>);
-
-/// One lane is worked for as long as this lives.
-#[derive(Debug)]
-pub struct OnDuty(Arc<AtomicUsize>);
-
-impl Working {
-    /// A lane is worked.
-    pub fn begin(&self) -> OnDuty {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        OnDuty(self.0.clone())
-    }
-
-    fn is_none(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
-}
-
-impl Drop for OnDuty {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Gathers until `stop`. What is in hand then comes again after `ack_wait`.
-pub async fn run(
-    config: Config,
+/// Owed mints on their way to the lanes.
+#[derive(Clone)]
+pub struct Gathering {
     ledger: Ledger,
-    mut asked: mpsc::Receiver<Ask>,
-    working: Working,
-    stop: CancellationToken,
-) -> Result<(), Fatal> {
-    let confirmed = ledger.inbox("mint-projector").await?;
-    let deferred = ledger.inbox("mint-projector-deferred").await?;
-    let restored = ledger.inbox("mint-projector-restored").await?;
-    let mut gathering: HashMap<Together, Batch> = HashMap::new();
-    let mut reported = Instant::now();
-    while !stop.is_cancelled() {
-        if working.is_none() {
-            let in_hand = gathering.drain().flat_map(|(_, batch)| batch.deliveries).collect();
-            hand_back(in_hand, Duration::ZERO).await;
-            tokio::time::sleep(TURN).await;
-            continue;
-        }
-        let in_hand: usize = gathering.values().map(|batch| batch.deliveries.len()).sum();
-        let room = IN_HAND_MAX.saturating_sub(in_hand);
-        if let Err(error) = fetch(&ledger, [&confirmed, &deferred, &restored], room, &mut gathering).await {
-            tracing::warn!(%error, "no confirmed payments to be had");
-            tokio::time::sleep(NEIGHBOUR_PAUSE).await;
-        }
-        hand_over(&mut gathering, &mut asked, config.settings.now().mint_wait_max);
-        if reported.elapsed() >= PROGRESS_INTERVAL {
-            reported = Instant::now();
-            for delivery in gathering.values().flat_map(|batch| &batch.deliveries) {
-                delivery.progress().await;
-            }
-        }
-    }
-    Ok(())
+    confirmed: Inbox,
+    deferred: Inbox,
+    restored: Inbox,
+    asked: Arc<Mutex<mpsc::Receiver<Ask>>>,
+    settings: SharedSettings,
+    /// Mints that wait.
+    pub carrier: Carrier,
+    /// Lanes that this process works.
+    pub duty: Duty,
 }
 
-async fn fetch(
-    ledger: &Ledger,
-    [confirmed, deferred, restored]: [&Inbox; 3],
-    room: usize,
-    gathering: &mut HashMap<Together, Batch>,
-) -> Result<(), LedgerError> {
-    if room == 0 {
-        tokio::time::sleep(TURN).await;
-        return Ok(());
+impl Gathering {
+    /// Binds to the consumers: one that is not as `nats/` defines it ends the start, also of an instance that stands by.
+    pub async fn bind(
+        ledger: &Ledger,
+        config: &Config,
+        asked: mpsc::Receiver<Ask>,
+        health: Health,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self {
+            ledger: ledger.clone(),
+            confirmed: ledger.inbox(CONFIRMED, health.clone()).await?,
+            deferred: ledger.inbox(DEFERRED, health.clone()).await?,
+            restored: ledger.inbox(RESTORED, health.clone()).await?,
+            asked: Arc::new(Mutex::new(asked)),
+            settings: config.settings.clone(),
+            carrier: Carrier::new(ledger.clone(), DEFERRED, health),
+            duty: Duty::default(),
+        })
     }
-    let mut found = confirmed.fetch(room, TURN, Duration::ZERO).await?;
-    found.extend(deferred.take(room).await?);
-    found.extend(restored.take(room).await?);
-    let ids: Vec<PaymentId> = found.iter().filter_map(|delivery| Some(delivery.order()?.0)).collect();
-    if ids.is_empty() {
-        return Ok(());
+
+    /// Gathers while a lane is worked, until `stop`.
+    pub async fn run(self, database_url: String, stop: CancellationToken) {
+        let rows = self.carrier.clone().follow_rows(database_url, WaitStage::Mint, stop.clone());
+        let shifts = self.duty.shifts(&stop, |off| self.shift(off));
+        join!(rows, shifts);
     }
-    let mut loaded = ledger.load_orders(&ids).await?;
-    for delivery in found {
-        let found = delivery.order().and_then(|(id, _)| Some((id, loaded.remove(&id)?)));
-        match found {
-            Some((id, Ok(order))) => {
-                match order.state.as_ref().map(|order| (&order.request.purchase, order.mint_group())) {
-                    Some((&Purchase::Mint { token, .. }, group)) => {
-                        let oldest = Batch::waits_since(&delivery);
-                        let batch = gathering.entry((token, group)).or_insert_with(|| Batch::new(token, oldest));
-                        batch.oldest = batch.oldest.min(oldest);
-                        batch.add(id, order, delivery);
+
+    async fn shift(&self, off: CancellationToken) {
+        let (arrive, arriving) = mpsc::unbounded_channel();
+        let message = |delivery: Delivery| {
+            let arrive = arrive.clone();
+            let since = waits_since(&delivery);
+            Job::of_message(delivery, Party::default(), move |job| {
+                let _ = arrive.send(Arrival { job, since });
+            })
+        };
+        let due = |due: Due| {
+            let arrive = arrive.clone();
+            Job::of_due(due, move |job| {
+                let _ = arrive.send(Arrival { job, since: Instant::now() });
+            })
+        };
+        join!(
+            self.confirmed.clone().run(off.clone(), CONFIRMED_MAX, message),
+            self.deferred.clone().run(off.clone(), OTHERS_MAX, message),
+            self.restored.clone().run(off.clone(), OTHERS_MAX, message),
+            self.carrier.look(off.clone(), LIMITS, due),
+            self.gather(arriving, arrive.clone(), off.clone()),
+        );
+    }
+
+    /// Gathers what arrives until `off`. Whatever no lane has taken by then is handed back.
+    async fn gather(
+        &self,
+        mut arriving: mpsc::UnboundedReceiver<Arrival>,
+        again: mpsc::UnboundedSender<Arrival>,
+        off: CancellationToken,
+    ) {
+        let mut groups = Groups { fair: FairQueue::default(), oldest: HashMap::new(), again };
+        let mut asked = self.asked.lock().await;
+        let mut arrived = Vec::new();
+        while !off.is_cancelled() {
+            tokio::select! {
+                _ = arriving.recv_many(&mut arrived, CONFIRMED_MAX) => self.sort(&mut arrived, &mut groups).await,
+                () = tokio::time::sleep(TURN) => {}
+                () = off.cancelled() => {}
+            }
+            groups.hand_over(&mut asked, self.settings.now().mint_wait_max);
+        }
+    }
+
+    /// Reads the orders of what arrived, all in one request, and puts each with the others of its token and group.
+    async fn sort(&self, arrived: &mut Vec<Arrival>, groups: &mut Groups) {
+        let ids: Vec<PaymentId> = arrived.iter().map(|arrival| arrival.job.id).collect();
+        let loaded = match self.ledger.load_orders(&ids).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let error = Undone::from(error);
+                arrived.drain(..).for_each(|arrival| arrival.job.hand_back(&error));
+                return;
+            }
+        };
+        let mut loaded: HashMap<PaymentId, Result<Loaded<Order>, Option<Undone>>> =
+            loaded.into_iter().map(|(id, order)| (id, order.map_err(|error| Some(error.into())))).collect();
+        for Arrival { mut job, since } in arrived.drain(..) {
+            match loaded.get_mut(&job.id) {
+                Some(Ok(order)) => {
+                    let Some(state) = &order.state else {
+                        job.fail(Undone::NotYet);
+                        continue;
+                    };
+                    let Purchase::Mint { token, .. } = state.request.purchase;
+                    job.party = Party { token, payer: state.request.payer() };
+                    if !job.carries(state, waits) {
+                        job.done();
+                    } else if let Some(wait) = remaining(state) {
+                        job.later(&self.carrier, wait);
+                    } else {
+                        groups.add((token, state.mint_group()), Owed { job, order: order.clone() }, since);
                     }
-                    None => delivery.nak(NEIGHBOUR_PAUSE).await,
                 }
+                // A second job of the same order waits for the answer to the first.
+                Some(Err(error)) => job.fail(error.take().unwrap_or(Undone::NotYet)),
+                None => job.fail(Undone::NotYet),
             }
-            Some((_, Err(corrupt))) => confirmed.set_aside(delivery, &corrupt.to_string()).await?,
-            None => delivery.nak(NEIGHBOUR_PAUSE).await,
         }
     }
-    Ok(())
 }
 
-/// Hands full and ripe batches, oldest first, to the lanes that ask. When none does they stay here and grow.
-fn hand_over(gathering: &mut HashMap<Together, Batch>, asked: &mut mpsc::Receiver<Ask>, max_wait: Duration) {
-    let ripe = |batch: &Batch| batch.deliveries.len() >= MINT_BATCH_MAX || batch.oldest.elapsed() >= max_wait;
-    let mut groups: Vec<(Instant, Together)> =
-        gathering.iter().filter(|(_, batch)| ripe(batch)).map(|(together, batch)| (batch.oldest, *together)).collect();
-    groups.sort_unstable();
-    for (_, together) in groups {
-        let Some(mut batch) = gathering.remove(&together) else { continue };
-        let rest = batch.split_off(MINT_BATCH_MAX);
-        let unasked = loop {
-            let Ok(ask) = asked.try_recv() else { break Some(batch) };
-            match ask.send(batch) {
-                Ok(()) => break None,
-                // That lane has gone: ask the next one.
-                Err(back) => batch = back,
+/// Owed mints that no lane has taken.
+struct Groups {
+    fair: FairQueue<Together, Address, Owed>,
+    /// Since when the oldest of each group waits.
+    oldest: HashMap<Together, Instant>,
+    again: mpsc::UnboundedSender<Arrival>,
+}
+
+impl Groups {
+    fn add(&mut self, together: Together, owed: Owed, since: Instant) {
+        let oldest = self.oldest.entry(together).or_insert(since);
+        *oldest = since.min(*oldest);
+        self.fair.push(together, owed.job.party.payer, owed);
+    }
+
+    fn is_ripe(&self, together: Together, max_wait: Duration) -> bool {
+        let waited = self.oldest.get(&together).is_some_and(|oldest| oldest.elapsed() >= max_wait);
+        waited || self.fair.len_of(together) >= MINT_BATCH_MAX
+    }
+
+    /// Hands full and ripe batches to the lanes that ask, the groups in turn. While no lane asks they stay here and grow.
+    fn hand_over(&mut self, asked: &mut mpsc::Receiver<Ask>, max_wait: Duration) {
+        let ripe: Vec<Together> = self.fair.turns().filter(|together| self.is_ripe(*together, max_wait)).collect();
+        for together in ripe {
+            let ask = loop {
+                match asked.try_recv() {
+                    // That lane has gone: ask the next one.
+                    Ok(ask) if ask.is_closed() => {}
+                    Ok(ask) => break ask,
+                    Err(_) => return,
+                }
+            };
+            let taken = self.fair.take_of(together, MINT_BATCH_MAX);
+            if self.fair.len_of(together) == 0 {
+                self.oldest.remove(&together);
             }
-        };
-        let all_taken = unasked.is_none();
-        let left = match unasked {
-            None => rest,
-            Some(mut batch) => {
-                batch.append(rest);
-                batch
+            let mut batch =
+                Gathered { token: together.0, jobs: Vec::new(), orders: HashMap::new(), again: self.again.clone() };
+            for Owed { job, order } in taken {
+                batch.orders.insert(job.id, order);
+                batch.jobs.push(job);
             }
-        };
-        if !left.deliveries.is_empty() {
-            gathering.insert(together, left);
-        }
-        if !all_taken {
-            return;
+            // A lane that goes in this very moment drops the batch: it is handed back.
+            let _ = ask.send(batch);
         }
     }
+}
+
+/// A message waits since its event, not since it came here: after a restart nothing waits for company once more. One that
+/// was delivered before waited for something else than company.
+fn waits_since(delivery: &Delivery) -> Instant {
+    let age = |at: DateTime<Utc>| (Utc::now() - at).to_std().unwrap_or_default();
+    let waited = if delivery.deliveries == 1 { age(delivery.recorded_at) } else { Duration::ZERO };
+    let now = Instant::now();
+    now.checked_sub(waited).unwrap_or(now)
+}
+
+/// Whether a mint that came due is still owed and in no transaction.
+pub fn waits(order: &Order) -> bool {
+    matches!(order.stage(), Stage::Paid | Stage::MintDeferred)
+}
+
+/// Time until a deferred mint may be tried; `None` if it may be tried now.
+fn remaining(order: &Order) -> Option<Duration> {
+    let why = order.mint.deferral().filter(|_| order.stage() == Stage::MintDeferred)?;
+    (why.retry_at - Utc::now()).to_std().ok()
 }

@@ -1,6 +1,6 @@
 //! mint-projector: turns confirmed payments into `batchMint` calls, one transaction per token and interval.
 //!
-//! Gathers per token until a batch is full or its oldest payment has waited long enough. Before it mints, it reads the
+//! Gathers per token until a batch is full or its oldest payment has waited long enough; tokens and payers take turns. Before it mints, it reads the
 //! payment's log pair from the chain itself: a forged event alone can never mint. The contract mints a payment key once,
 //! whatever happens here. What is minted before its payment is final never exceeds the exposure cap.
 
@@ -15,7 +15,7 @@ pub use config::Config;
 use chain::Chain;
 use domain::event::Purpose;
 use exposure::Exposure;
-use gather::Working;
+use gather::Gathering;
 use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::sync::mpsc;
@@ -39,12 +39,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
     tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
     let keys = config.keys.open(&chain).await?;
-    let working = Working::default();
+    let gathering = Gathering::bind(&ledger, &config, asked, health.clone()).await?;
     let exposure = Exposure::new(ledger.clone(), chain.clone(), config.settings.clone(), health.clone());
     let warming = exposure.clone();
     tokio::spawn(async move { warming.warm_up().await });
     let station =
-        Station { config: config.clone(), ledger: ledger.clone(), chain, exposure, ask, working: working.clone() };
+        Station { config: config.clone(), ledger: ledger.clone(), chain, exposure, ask, gathering: gathering.clone() };
     for key in keys {
         let signer = key.address();
         let lease = ledger.lease(Purpose::Mint, signer, &config.instance).await?;
@@ -54,6 +54,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
         };
         tasks.spawn(lanes::hold(signer, lease, claim, health.clone(), stop.clone()));
     }
-    tasks.spawn(gather::run(config, ledger, asked, working, stop.clone()));
+    tasks.spawn(runtime::unfailing(gathering.run(config.database_url, stop.clone())));
     runtime::join(tasks, stop).await
 }

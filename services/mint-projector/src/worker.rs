@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::exposure::Exposure;
-use crate::gather::{Ask, Batch, OnDuty, Working};
+use crate::gather::{Ask, Gathered, Gathering, waits};
 use crate::verify::{Receipts, Verdict};
 use chain::{Address, Chain, Key, MintItem, MintResult};
 use chrono::Utc;
@@ -10,18 +10,19 @@ use domain::event::Purpose;
 use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
 use domain::order::Command;
 use domain::{Order, PaymentId, Purchase, TokenTerms};
-use lanes::{Item, LaneError, NEIGHBOUR_PAUSE, SignerLane, Terms, Work};
-use ledger::{Delivery, Ledger, Loaded, hand_back, keep};
-use runtime::failpoint;
-use std::collections::HashMap;
+use lanes::{Item, SignerLane, Terms, Work};
+use ledger::{Ledger, Loaded};
+use runtime::{Backoff, Undone, failpoint};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use waits::{Job, OnDuty};
 
 /// Looks after the lane at least this often.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// Times that a lost race is run again before the messages are handed back.
-const RACES_MAX: usize = 5;
+/// The longest wait between two tries of a mint that would be skipped.
+const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// What all lanes of this process work with.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ pub struct Station {
     pub exposure: Exposure,
     /// How a lane asks for the next batch.
     pub ask: mpsc::Sender<Ask>,
-    pub working: Working,
+    pub gathering: Gathering,
 }
 
 /// A mint lane at work.
@@ -40,7 +41,7 @@ pub struct Worker {
     lane: SignerLane,
     station: Station,
     terms: Terms,
-    answer: Option<oneshot::Receiver<Batch>>,
+    answer: Option<oneshot::Receiver<Gathered>>,
     _on_duty: OnDuty,
 }
 
@@ -49,7 +50,7 @@ impl Work for Worker {
         &self.lane
     }
 
-    async fn turn(&mut self) -> Result<(), LaneError> {
+    async fn turn(&mut self) -> Result<(), Undone> {
         self.lane.tend().await?;
         if !self.lane.has_room() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -69,15 +70,20 @@ impl Work for Worker {
 
 impl Worker {
     /// Claims the lane of `key`.
-    pub async fn claim(station: Station, key: Key) -> Result<Self, LaneError> {
+    pub async fn claim(station: Station, key: Key) -> Result<Self, Undone> {
         let Station { config, ledger, chain, .. } = &station;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Mint, &config.instance).await?;
-        let on_duty = station.working.begin();
+        let on_duty = station.gathering.duty.begin();
         Ok(Self { lane, station, terms: Terms::default(), answer: None, _on_duty: on_duty })
     }
 
+    /// Pause before a mint that would be skipped is tried again.
+    fn retry(&self) -> Duration {
+        self.station.config.settings.now().mint_retry
+    }
+
     /// Asks once and waits for the answer, over as many turns as it takes.
-    async fn next_batch(&mut self) -> Option<Batch> {
+    async fn next_batch(&mut self) -> Option<Gathered> {
         if self.answer.is_none() {
             let (ask, answer) = oneshot::channel();
             self.station.ask.send(ask).await.ok()?;
@@ -88,51 +94,82 @@ impl Worker {
         batch
     }
 
-    /// Called once or ten times for one message, it mints once: who finds it in a transaction leaves it alone, and the
+    /// Called once or ten times for one order, it mints once: an order that is in a transaction is left alone, and the
     /// contract skips a payment key that it has seen.
-    async fn handle(&mut self, batch: Batch) -> Result<(), LaneError> {
+    async fn handle(&mut self, mut batch: Gathered) -> Result<(), Undone> {
         failpoint("C16");
-        let Batch { token, deliveries, orders, .. } = batch;
-        let mut orders = Some(orders);
-        for _ in 0..RACES_MAX {
-            match keep(&deliveries, self.mint(token, &deliveries, orders.take())).await {
-                Ok(()) => {
-                    failpoint("C10");
-                    let retry = self.station.config.settings.now().mint_retry;
-                    return Ok(self.station.ledger.answer(deliveries, |_| retry).await?);
-                }
-                Err(LaneError::Stale) => {}
-                Err(error) => {
-                    hand_back(deliveries, NEIGHBOUR_PAUSE).await;
-                    return Err(error);
-                }
+        let gathered = std::mem::take(&mut batch.orders);
+        let mut minted = self.mint(batch.token, &batch.jobs, gathered, true).await;
+        // Orders that have moved since they were gathered are judged once more as they are now.
+        if matches!(minted, Err(Undone::Stale)) {
+            minted = match self.loaded(&batch.jobs).await {
+                Ok(loaded) => self.mint(batch.token, &batch.jobs, loaded, false).await,
+                Err(error) => Err(error),
+            };
+        }
+        match minted {
+            Ok(sent) => {
+                failpoint("C10");
+                self.answer(batch.jobs, &sent).await
+            }
+            Err(Undone::Stale) => {
+                batch.gather_again();
+                Ok(())
+            }
+            Err(error) => {
+                batch.jobs.into_iter().for_each(|job| job.hand_back(&error));
+                Err(error)
             }
         }
-        hand_back(deliveries, NEIGHBOUR_PAUSE).await;
-        Ok(())
     }
 
-    /// `orders` as they were gathered; none: they are loaded now. What the contract has minted already is judged by orders
-    /// that are loaded now: a message that comes again while its first delivery is in hand (the server was away, F02) has
-    /// been gathered with an order that another batch has moved since.
+    /// `as_gathered`: the orders were loaded when they were gathered, and a payment that the contract has minted already
+    /// is judged by an order that is loaded now. Otherwise a message that comes again while its first delivery is in hand
+    /// would be held against a state that another batch has moved since.
     async fn mint(
         &mut self,
         token: Address,
-        deliveries: &[Delivery],
-        orders: Option<HashMap<PaymentId, Loaded<Order>>>,
-    ) -> Result<(), LaneError> {
-        let as_gathered = orders.is_some();
-        let owed = owed(deliveries, self.loaded(deliveries, orders).await?);
-        let reservation = self.station.exposure.reserve(owed).await?;
+        jobs: &[Job],
+        orders: HashMap<PaymentId, Loaded<Order>>,
+        as_gathered: bool,
+    ) -> Result<HashSet<PaymentId>, Undone> {
+        let reservation = self.station.exposure.reserve(owed(jobs, orders)).await?;
         let taken = reservation.taken();
         let sent = self.mint_owed(token, reservation.items, as_gathered).await;
         match &sent {
             Ok(in_ledger) => self.station.exposure.release(&taken, in_ledger).await,
-            Err(LaneError::Stale) => self.station.exposure.release(&taken, &[]).await,
+            Err(Undone::Stale) => self.station.exposure.release(&taken, &[]).await,
             // It may be in the ledger: it counts until its payment is final, and may be tried again meanwhile.
-            Err(LaneError::Transient(_) | LaneError::Broken(_)) => {}
+            Err(_) => {}
         }
-        sent.map(|_| ())
+        Ok(sent?.into_iter().collect())
+    }
+
+    /// Answers jobs after a batch. What was sent was put into a transaction by an append that named its version, so the
+    /// fold could only say the same; only what was left out is read again.
+    async fn answer(&self, jobs: Vec<Job>, sent: &HashSet<PaymentId>) -> Result<(), Undone> {
+        let (done, left): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| sent.contains(&job.id));
+        done.into_iter().for_each(Job::done);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let loaded = match self.loaded(&left).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                left.into_iter().for_each(|job| job.hand_back(&error));
+                return Err(error);
+            }
+        };
+        for job in left {
+            match loaded.get(&job.id).and_then(|loaded| loaded.state.as_ref()) {
+                Some(order) if !job.carries(order, waits) => job.done(),
+                _ => {
+                    let wait = Backoff { first: self.retry(), max: RETRY_MAX }.pause(job.tries.saturating_sub(1));
+                    job.later(&self.station.gathering.carrier, wait);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Answers with the orders that are in the transaction.
@@ -141,7 +178,7 @@ impl Worker {
         token: Address,
         owed: Vec<Item>,
         as_gathered: bool,
-    ) -> Result<Vec<PaymentId>, LaneError> {
+    ) -> Result<Vec<PaymentId>, Undone> {
         if owed.is_empty() {
             return Ok(Vec::new());
         }
@@ -171,7 +208,7 @@ impl Worker {
     ///
     /// # Errors
     /// `Stale`, of orders `as_gathered`: one of them is minted already, load them again.
-    async fn mintable(&self, token: Address, paid: Vec<Item>, as_gathered: bool) -> Result<Vec<Item>, LaneError> {
+    async fn mintable(&self, token: Address, paid: Vec<Item>, as_gathered: bool) -> Result<Vec<Item>, Undone> {
         let mut good = Vec::with_capacity(paid.len());
         let mut groups = vec![paid];
         while let Some(mut group) = groups.pop() {
@@ -179,7 +216,7 @@ impl Worker {
             match self.station.chain.simulate_mint(self.lane.address(), &call).await {
                 Ok(results) => {
                     if as_gathered && results.contains(&MintResult::AlreadyMinted) {
-                        return Err(LaneError::Stale);
+                        return Err(Undone::Stale);
                     }
                     for (item, result) in group.into_iter().zip(results) {
                         match result {
@@ -206,21 +243,15 @@ impl Worker {
         Ok(good)
     }
 
-    async fn loaded(
-        &self,
-        deliveries: &[Delivery],
-        gathered: Option<HashMap<PaymentId, Loaded<Order>>>,
-    ) -> Result<HashMap<PaymentId, Loaded<Order>>, LaneError> {
-        if let Some(orders) = gathered {
-            return Ok(orders);
-        }
-        let ids: Vec<PaymentId> = deliveries.iter().filter_map(|delivery| Some(delivery.order()?.0)).collect();
+    /// The orders of `jobs` as they are now, without those that cannot be read.
+    async fn loaded(&self, jobs: &[Job]) -> Result<HashMap<PaymentId, Loaded<Order>>, Undone> {
+        let ids: Vec<PaymentId> = jobs.iter().map(|job| job.id).collect();
         let loaded = self.station.ledger.load_orders(&ids).await?;
         Ok(loaded.into_iter().filter_map(|(id, order)| Some((id, order.ok()?))).collect())
     }
 
     /// Reads each payment's log pair from the chain; what contradicts it is parked, what is not seen waits.
-    async fn paid(&self, owed: Vec<Item>, terms: &TokenTerms) -> Result<Vec<Item>, LaneError> {
+    async fn paid(&self, owed: Vec<Item>, terms: &TokenTerms) -> Result<Vec<Item>, Undone> {
         let mut receipts = Receipts::default();
         let mut paid = Vec::with_capacity(owed.len());
         for item in owed {
@@ -235,7 +266,7 @@ impl Worker {
     }
 
     /// Simulation says that the contract would skip it.
-    async fn skip(&self, item: &Item, token: Address, result: MintResult) -> Result<(), LaneError> {
+    async fn skip(&self, item: &Item, token: Address, result: MintResult) -> Result<(), Undone> {
         let park = |reason, detail: &str| Command::ParkMint(Parked { reason, detail: detail.to_owned() });
         let command = match result {
             MintResult::AlreadyMinted => match self.minted_before(item, token).await? {
@@ -250,7 +281,7 @@ impl Worker {
             MintResult::Refused(code) => park(ParkReason::Unexplained, &format!("the contract answers {code}")),
             MintResult::Minted | MintResult::Unpaid => {
                 let detail = "the token has not received enough for it".to_owned();
-                let retry_at = Utc::now() + self.station.config.settings.now().mint_retry;
+                let retry_at = Utc::now() + self.retry();
                 Command::DeferMint(Deferral { reason: WaitReason::Unpaid, detail, retry_at })
             }
         };
@@ -259,7 +290,7 @@ impl Worker {
     }
 
     /// The mint that the contract remembers, and whether it is deep enough.
-    async fn minted_before(&self, item: &Item, token: Address) -> Result<Option<(Minted, bool)>, LaneError> {
+    async fn minted_before(&self, item: &Item, token: Address) -> Result<Option<(Minted, bool)>, Undone> {
         let request = &item.order.request;
         let Purchase::Mint { quantity, .. } = request.purchase;
         let Some((tx_hash, block)) = self.station.chain.find_mint(token, request.payment_key).await? else {
@@ -270,13 +301,13 @@ impl Worker {
     }
 }
 
-/// The orders that these messages carry on, and that are due.
-fn owed(deliveries: &[Delivery], mut loaded: HashMap<PaymentId, Loaded<Order>>) -> Vec<Item> {
-    let mut owed = Vec::with_capacity(deliveries.len());
-    for (id, event) in deliveries.iter().filter_map(Delivery::order) {
-        let Some(item) = loaded.remove(&id).and_then(|order| Item::of(id, order)) else { continue };
+/// The orders that these jobs carry on, and that are due.
+fn owed(jobs: &[Job], mut loaded: HashMap<PaymentId, Loaded<Order>>) -> Vec<Item> {
+    let mut owed = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let Some(item) = loaded.remove(&job.id).and_then(|order| Item::of(job.id, order)) else { continue };
         let due = item.order.mint.deferral().is_none_or(|why| why.retry_at <= Utc::now());
-        if item.order.is_carried_by(event) && due {
+        if job.carries(&item.order, waits) && due {
             owed.push(item);
         }
     }

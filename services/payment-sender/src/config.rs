@@ -10,6 +10,9 @@ use std::net::SocketAddr;
 pub struct Config {
     /// The ledger.
     pub ledger: LedgerConfig,
+    /// The read models, to find orders that another process left waiting. Without an answer from there new orders and
+    /// those that wait in this process go on.
+    pub database_url: String,
     /// The chain.
     pub chain: ChainConfig,
     /// The settlement contract.
@@ -32,6 +35,14 @@ impl Config {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             ledger: LedgerConfig::from_env(env)?,
+            database_url: env.get(
+                &Variable::required(
+                    "DATABASE_URL",
+                    "postgres://user:password@127.0.0.1:5432/paymint",
+                    "Read models, where waiting orders of a process that has gone are found. Only read.",
+                )
+                .secret(),
+            )?,
             chain: ChainConfig::from_env(env)?,
             settlement: env.get(&Variable::required(
                 "SETTLEMENT_ADDRESS",
@@ -45,11 +56,7 @@ impl Config {
                 "127.0.0.1:8101",
                 "Address of /healthz, /readyz and /metrics. Without it they are served nowhere.",
             ))?,
-            instance: env.get(&Variable::or(
-                "INSTANCE",
-                "payment-sender",
-                "Name of this process in the ledger. Each instance needs its own.",
-            ))?,
+            instance: env.instance("payment-sender")?,
         })
     }
 }

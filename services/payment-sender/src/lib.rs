@@ -1,9 +1,11 @@
 //! payment-sender: turns `payment.requested` into settlement transactions, up to a hundred payments in each.
 //!
-//! Every lane is a worker of its own: it fetches, checks, simulates, records and broadcasts. What would fail now is left
-//! out and waits, visibly (`payment.deferred`), for another try; only the confirmer fails a payment, on proof.
+//! Every lane is a worker of its own: it takes a batch from a fair queue, checks, simulates, records and broadcasts. A
+//! payment that would fail now is left out and waits, visibly (`payment.deferred`), for another try; only the confirmer
+//! fails a payment, on proof.
 
 mod config;
+mod intake;
 mod recheck;
 mod worker;
 
@@ -11,6 +13,7 @@ pub use config::Config;
 
 use chain::Chain;
 use domain::event::Purpose;
+use intake::Intake;
 use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::task::JoinSet;
@@ -31,7 +34,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
     tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
     let keys = config.keys.open(&chain).await?;
-    let station = Station::bind(config, ledger, chain).await?;
+    let intake = Intake::bind(&ledger, health.clone()).await?;
+    tasks.spawn(runtime::unfailing(intake.clone().run(config.clone(), stop.clone())));
+    let station = Station { config, ledger, chain, intake };
     for key in keys {
         let signer = key.address();
         let lease = station.ledger.lease(Purpose::Settle, signer, &station.config.instance).await?;

@@ -1,44 +1,35 @@
-//! One lane's worker: fetch, check, simulate, record, broadcast.
+//! One lane's worker: take a batch, check, simulate, record, broadcast.
 
 use crate::config::Config;
+use crate::intake::{Intake, remaining};
 use crate::recheck::recheck;
 use chain::{Call, Chain, Key, SETTLE_BATCH_MAX, Simulated};
 use chrono::Utc;
 use domain::event::Purpose;
 use domain::event::{Deferral, WaitReason};
 use domain::order::Command;
-use domain::{Order, OrderEvent, PaymentId, Purchase};
-use lanes::{Item, LaneError, NEIGHBOUR_PAUSE, SignerLane, Terms, Work};
-use ledger::{ConnectError, Delivery, Inbox, Ledger, Loaded, hand_back, keep};
-use runtime::failpoint;
+use domain::order::Stage;
+use domain::{Order, PaymentId, Purchase};
+use lanes::{Item, SignerLane, Terms, Work};
+use ledger::{Ledger, Loaded};
+use runtime::{Backoff, Undone, failpoint};
+use std::collections::HashSet;
 use std::time::Duration;
+use waits::{Job, OnDuty};
 
-/// Waits for a first message this long, then looks after the lane.
+/// Waits for a first payment this long, then looks after the lane.
 const IDLE: Duration = Duration::from_millis(500);
 
 /// The longest wait between two tries of a payment that would fail.
 const RETRY_MAX: Duration = Duration::from_secs(30);
-
-/// Times that a lost race is run again before the messages are handed back.
-const RACES_MAX: usize = 5;
 
 /// What all lanes of this process work with.
 #[derive(Clone)]
 pub struct Station {
     pub config: Config,
     pub ledger: Ledger,
-    chain: Chain,
-    requested: Inbox,
-    deferred: Inbox,
-}
-
-impl Station {
-    /// Binds to the consumers: one that is not as `nats/` defines it ends the start, also of an instance that stands by.
-    pub async fn bind(config: Config, ledger: Ledger, chain: Chain) -> Result<Self, ConnectError> {
-        let requested = ledger.inbox("payment-sender").await?;
-        let deferred = ledger.inbox("payment-sender-deferred").await?;
-        Ok(Self { config, ledger, chain, requested, deferred })
-    }
+    pub chain: Chain,
+    pub intake: Intake,
 }
 
 /// A settlement lane at work.
@@ -46,15 +37,16 @@ pub struct Worker {
     lane: SignerLane,
     station: Station,
     terms: Terms,
+    _on_duty: OnDuty,
 }
 
-/// What is to be done with a message now.
+/// What is to be done with an order now.
 enum Next {
     Send(Box<Item>),
     /// What it asked for is in the ledger.
     Done,
     Later(Duration),
-    SetAside(String),
+    Park(String),
 }
 
 impl Work for Worker {
@@ -62,17 +54,13 @@ impl Work for Worker {
         &self.lane
     }
 
-    async fn turn(&mut self) -> Result<(), LaneError> {
+    async fn turn(&mut self) -> Result<(), Undone> {
         self.lane.tend().await?;
         if !self.lane.has_room() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
         }
-        let mut batch = self.station.requested.fetch(SETTLE_BATCH_MAX, IDLE, self.linger()).await?;
-        let room = SETTLE_BATCH_MAX.saturating_sub(batch.len());
-        if room > 0 {
-            batch.extend(self.station.deferred.take(room).await?);
-        }
+        let batch = self.station.intake.queue.batch(SETTLE_BATCH_MAX, IDLE, self.linger()).await;
         if batch.is_empty() {
             return Ok(());
         }
@@ -83,10 +71,16 @@ impl Work for Worker {
 
 impl Worker {
     /// Claims the lane of `key`.
-    pub async fn claim(station: Station, key: Key) -> Result<Self, LaneError> {
-        let Station { config, ledger, chain, .. } = &station;
+    pub async fn claim(station: Station, key: Key) -> Result<Self, Undone> {
+        let Station { config, ledger, chain, intake } = &station;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Settle, &config.instance).await?;
-        Ok(Self { lane, station, terms: Terms::default() })
+        let on_duty = intake.duty.begin();
+        Ok(Self { lane, station, terms: Terms::default(), _on_duty: on_duty })
+    }
+
+    /// Pauses between two tries of a payment that would fail.
+    fn backoff(&self) -> Backoff {
+        Backoff { first: self.station.config.settings.now().payment_retry, max: RETRY_MAX }
     }
 
     /// How long the first payment of a batch waits for company: the longer, the more of the lane's transactions wait for
@@ -96,94 +90,127 @@ impl Worker {
         self.station.config.settings.now().settlement_linger.saturating_mul(waiting.saturating_add(1))
     }
 
-    /// Called once or ten times for one message, it sends one payment: who finds it in a transaction leaves it alone.
-    async fn handle(&mut self, batch: Vec<Delivery>) -> Result<(), LaneError> {
-        let mut open = batch;
-        for _ in 0..RACES_MAX {
-            let (items, waiting) = self.sort(open).await?;
-            if items.is_empty() {
-                return Ok(());
+    /// Called once or ten times for one order, it sends one payment: an order that is in a transaction is left alone.
+    async fn handle(&mut self, batch: Vec<Job>) -> Result<(), Undone> {
+        let mut jobs = Vec::with_capacity(batch.len());
+        let sent = match self.sort(batch, &mut jobs).await {
+            Ok(items) if items.is_empty() => return Ok(()),
+            Ok(items) => self.send(items).await,
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok(sent) => {
+                failpoint("C10");
+                self.answer(jobs, &sent).await
             }
-            match keep(&waiting, self.send(items)).await {
-                Ok(()) => {
-                    failpoint("C10");
-                    let retry = self.station.config.settings.now().payment_retry;
-                    return Ok(self
-                        .station
-                        .ledger
-                        .answer(waiting, |delivery| backoff(retry, delivery.deliveries))
-                        .await?);
+            // An order or the lane has moved on: all of them are loaded and judged again.
+            Err(Undone::Stale) => {
+                jobs.into_iter().for_each(|job| self.station.intake.queue.push(job.party, job));
+                Ok(())
+            }
+            Err(error) => {
+                jobs.into_iter().for_each(|job| job.hand_back(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Answers what needs no sending; what does is left in `jobs`, with its orders as the result. After an error all that
+    /// is not answered is in `jobs`.
+    async fn sort(&mut self, batch: Vec<Job>, jobs: &mut Vec<Job>) -> Result<Vec<Item>, Undone> {
+        let ids: Vec<PaymentId> = batch.iter().map(|job| job.id).collect();
+        let mut loaded = match self.station.ledger.load_orders(&ids).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                jobs.extend(batch);
+                return Err(error.into());
+            }
+        };
+        let mut items: Vec<Item> = Vec::new();
+        let mut batch = batch.into_iter();
+        while let Some(job) = batch.next() {
+            if items.iter().any(|item| item.id == job.id) {
+                jobs.push(job);
+                continue;
+            }
+            let next = match loaded.remove(&job.id) {
+                Some(Ok(order)) => self.next(&job, order).await,
+                Some(Err(error)) => {
+                    job.fail(error);
+                    continue;
                 }
-                Err(LaneError::Stale) => open = waiting,
+                // A second job of an order that needs no sending.
+                None => Ok(Next::Later(IDLE)),
+            };
+            match next {
+                Ok(Next::Send(item)) => {
+                    items.push(*item);
+                    jobs.push(job);
+                }
+                Ok(Next::Done) => job.done(),
+                Ok(Next::Later(delay)) => job.later(&self.station.intake.carrier, delay),
+                Ok(Next::Park(why)) => job.park(why),
                 Err(error) => {
-                    hand_back(waiting, NEIGHBOUR_PAUSE).await;
+                    jobs.push(job);
+                    jobs.extend(batch);
                     return Err(error);
                 }
             }
         }
-        hand_back(open, NEIGHBOUR_PAUSE).await;
-        Ok(())
+        Ok(items)
     }
 
-    /// Answers what needs no sending; keeps what does.
-    async fn sort(&mut self, batch: Vec<Delivery>) -> Result<(Vec<Item>, Vec<Delivery>), LaneError> {
-        let ids: Vec<PaymentId> = batch.iter().filter_map(|delivery| Some(delivery.order()?.0)).collect();
-        let loaded = match self.station.ledger.load_orders(&ids).await {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                hand_back(batch, NEIGHBOUR_PAUSE).await;
-                return Err(error.into());
-            }
-        };
-        let (mut items, mut waiting): (Vec<Item>, _) = (Vec::new(), Vec::new());
-        for delivery in batch {
-            // Every message of an order is judged against the same fold: only one of them carries it on.
-            let next = match delivery.order() {
-                None => Next::SetAside("not an order's message".to_owned()),
-                Some((id, event)) => match loaded.get(&id) {
-                    Some(Ok(order)) => self.next(id, event, order).await?,
-                    Some(Err(corrupt)) => Next::SetAside(corrupt.to_string()),
-                    None => Next::Later(NEIGHBOUR_PAUSE),
-                },
-            };
-            match next {
-                Next::Send(item) => {
-                    if items.iter().all(|other| other.id != item.id) {
-                        items.push(*item);
-                    }
-                    waiting.push(delivery);
-                }
-                Next::Done => delivery.ack().await,
-                Next::Later(delay) => delivery.nak(delay).await,
-                Next::SetAside(why) => self.station.requested.set_aside(delivery, &why).await?,
-            }
-        }
-        Ok((items, waiting))
-    }
-
-    async fn next(&mut self, id: PaymentId, event: &OrderEvent, loaded: &Loaded<Order>) -> Result<Next, LaneError> {
-        let Some(item) = Item::of(id, loaded.clone()) else { return Ok(Next::Later(NEIGHBOUR_PAUSE)) };
-        if !item.order.is_carried_by(event) {
+    async fn next(&mut self, job: &Job, loaded: Loaded<Order>) -> Result<Next, Undone> {
+        let Some(item) = Item::of(job.id, loaded) else { return Ok(Next::Later(IDLE)) };
+        if !job.carries(&item.order, waits) {
             return Ok(Next::Done);
         }
-        if let Some(why) = item.order.payment.deferral()
-            && let Ok(wait) = (why.retry_at - Utc::now()).to_std()
-        {
+        if let Some(wait) = remaining(&item.order) {
             return Ok(Next::Later(wait.min(RETRY_MAX)));
         }
         let Purchase::Mint { token, .. } = item.order.request.purchase;
         let Some(terms) = self.terms.of(&self.station.ledger, token).await? else {
-            return Ok(Next::SetAside(format!("the token {token} is not registered")));
+            return Ok(Next::Park(format!("the token {token} is not registered")));
         };
         let chain = self.station.chain.config();
         if let Err(forged) = recheck(&item.order.request, &terms, &chain.asset, chain.chain_id) {
-            return Ok(Next::SetAside(format!("not sent: {forged:?}")));
+            return Ok(Next::Park(format!("not sent: {forged:?}")));
         }
         Ok(Next::Send(Box::new(item)))
     }
 
-    /// Simulates first and leaves out what would fail; then one atomic batch, then the broadcast.
-    async fn send(&mut self, items: Vec<Item>) -> Result<(), LaneError> {
+    /// Answers jobs after a batch. What was sent was put into a transaction by an append that named its version, so the
+    /// fold could only say the same; only what was left out is read again.
+    async fn answer(&self, jobs: Vec<Job>, sent: &HashSet<PaymentId>) -> Result<(), Undone> {
+        let (done, left): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| sent.contains(&job.id));
+        done.into_iter().for_each(Job::done);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<PaymentId> = left.iter().map(|job| job.id).collect();
+        let loaded = match self.station.ledger.load_orders(&ids).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let error = error.into();
+                left.into_iter().for_each(|job| job.hand_back(&error));
+                return Err(error);
+            }
+        };
+        for job in left {
+            match loaded.get(&job.id) {
+                Some(Ok(Loaded { state: Some(order), .. })) if !job.carries(order, waits) => job.done(),
+                _ => {
+                    let wait = self.backoff().pause(job.tries);
+                    job.later(&self.station.intake.carrier, wait);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Simulates first and leaves out what would fail; then one atomic batch, then the broadcast. Returns the orders that
+    /// are in the transaction.
+    async fn send(&mut self, items: Vec<Item>) -> Result<HashSet<PaymentId>, Undone> {
         let requests: Vec<_> = items.iter().map(|item| &item.order.request).collect();
         let call = self.call(&items);
         let simulated = self.station.chain.simulate_settle(self.lane.address(), &call, &requests).await?;
@@ -195,10 +222,11 @@ impl Worker {
             }
         }
         if good.is_empty() {
-            return Ok(());
+            return Ok(HashSet::new());
         }
         let call = self.call(&good);
-        self.lane.send(call, &good, Command::Submit).await
+        self.lane.send(call, &good, Command::Submit).await?;
+        Ok(good.iter().map(|item| item.id).collect())
     }
 
     fn call(&self, items: &[Item]) -> Call {
@@ -207,14 +235,13 @@ impl Worker {
     }
 
     /// Not now, with the reason where everybody sees it. The same reason twice is written once.
-    async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), LaneError> {
-        let retry_at = Utc::now()
-            + backoff(self.station.config.settings.now().payment_retry, item.order.payment.counts().deferred);
+    async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), Undone> {
+        let retry_at = Utc::now() + self.backoff().pause(item.order.payment.counts().deferred);
         item.record(&self.station.ledger, Command::Defer(Deferral { reason, detail, retry_at })).await
     }
 }
 
-/// Doubled each time, up to [`RETRY_MAX`].
-fn backoff(first: Duration, times: u32) -> Duration {
-    first.saturating_mul(1 << times.min(10)).min(RETRY_MAX)
+/// Whether a payment that came due still waits to be sent.
+fn waits(order: &Order) -> bool {
+    order.stage() == Stage::Deferred
 }

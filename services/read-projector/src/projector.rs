@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
 use ledger::{Damage, Ledger, LedgerError, Recorded};
-use runtime::{CancellationToken, Health};
+use runtime::{CancellationToken, Health, causes};
 use std::time::Duration;
 use store::{Applied, Entry, Position, READ_MODELS, Store, StoreError};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -50,7 +50,7 @@ pub enum ProjectorError {
 impl ProjectorError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Ledger(error) => matches!(error, LedgerError::Transient(_)),
+            Self::Ledger(error) => matches!(error, LedgerError::Transient { .. }),
             Self::Store(error) => error.is_transient(),
             Self::Rewound { .. } => false,
         }
@@ -107,9 +107,8 @@ pub async fn project(
             Err(error) if error.is_transient() => {
                 let wait = RETRY_WAITS[failures.min(RETRY_WAITS.len() - 1)];
                 failures += 1;
-                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                tracing::warn!(%error, cause, wait_ms = wait.as_millis(), "reading again from the position");
-                health.bad("projection", format!("{error}: {cause}"));
+                tracing::warn!(error = %causes(&error), wait_ms = wait.as_millis(), "reading again from the position");
+                health.bad("projection", causes(&error).to_string());
                 wait
             }
             Err(error) => {
@@ -120,7 +119,7 @@ pub async fn project(
                     ledger.report(damage);
                     STANDBY_INTERVAL
                 } else {
-                    tracing::warn!(%error, "the ledger is looked at again");
+                    tracing::warn!(error = %causes(&error), "the ledger is looked at again");
                     suspected = Some(damage);
                     SECOND_LOOK
                 }
@@ -171,7 +170,7 @@ async fn read_and_apply(
         let began = Instant::now();
         let applied = timeout(APPLY_TIMEOUT, store.apply(&batch, &position))
             .await
-            .map_err(|_| LedgerError::Transient("the database is silent".to_owned()))??;
+            .map_err(|e| LedgerError::transient("the database is silent", e))??;
         runtime::failpoint("C24");
         *failures = 0;
         position = applied.position;
@@ -247,7 +246,7 @@ async fn stand_by(ledger: &Ledger, store: &Store, stop: &CancellationToken) {
 
 /// The stream never ends by itself.
 fn taken(next: Option<Result<Recorded, LedgerError>>) -> Result<Recorded, LedgerError> {
-    next.unwrap_or_else(|| Err(LedgerError::Transient("the read ended".to_owned())))
+    next.unwrap_or_else(|| Err(LedgerError::transient("reading the ledger", "the read ended")))
 }
 
 pub(crate) fn entry(recorded: Recorded) -> Entry {

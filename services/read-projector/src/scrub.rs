@@ -45,7 +45,7 @@ pub(crate) async fn run(ledger: Ledger, store: Store, stop: CancellationToken) {
                 }
             }
             Ok((damage, _)) => suspected = damage,
-            Err(error) => tracing::debug!(%error, "not scrubbed now"),
+            Err(error) => tracing::debug!(error = %runtime::causes(&error), "not scrubbed now"),
         }
         tokio::select! { () = sleep(TURN) => {}, () = stop.cancelled() => {} }
     }

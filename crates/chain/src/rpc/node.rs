@@ -61,7 +61,7 @@ impl Node {
 
     fn behind(&self, head: Head) -> ChainError {
         let cause = format!("{}: its latest block, {}, is behind", self.provider.name(), head.block.number);
-        ChainError::Transient { operation: "eth_getBlockByNumber", cause }
+        ChainError::transient("eth_getBlockByNumber", cause)
     }
 
     /// A block's header. `None` if this node does not have it.
@@ -88,7 +88,7 @@ impl Node {
         match receipt {
             Some(receipt) if receipt.transaction_hash != hash => {
                 let cause = format!("{}: the receipt of another transaction", self.provider.name());
-                Err(ChainError::Transient { operation, cause })
+                Err(ChainError::transient(operation, cause))
             }
             receipt => Ok(receipt.and_then(included)),
         }
@@ -172,7 +172,7 @@ impl Node {
         match self.provider.ask(operation, params, self.patience).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(refusal)) => Err(refused(operation, &refusal)),
-            Err(cause) => Err(ChainError::Transient { operation, cause }),
+            Err(cause) => Err(ChainError::transient(operation, cause)),
         }
     }
 }

@@ -53,7 +53,7 @@ impl Providers {
         }
         match silent {
             Some(Unfit::Silent(cause, _) | Unfit::Stale(cause)) if providers.iter().all(|one| !one.is_well()) => {
-                Err(ChainError::Transient { operation: "RPC_URL", cause })
+                Err(ChainError::transient("RPC_URL", cause))
             }
             _ => Ok(Self(providers)),
         }
@@ -76,7 +76,7 @@ impl Providers {
     ) -> Result<T, ChainError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let well = self.well();
-        let mut last = ChainError::Transient { operation, cause: self.too_few() };
+        let mut last = ChainError::transient(operation, self.too_few());
         for (index, provider) in well.iter().enumerate() {
             let others = u32::try_from(well.len() - index).unwrap_or(u32::MAX);
             let patience = deadline.saturating_duration_since(Instant::now()) / others;
@@ -102,7 +102,7 @@ impl Providers {
         if self.alone() {
             return self.one(operation, ask).await;
         }
-        let mut last = ChainError::Transient { operation, cause: self.too_few() };
+        let mut last = ChainError::transient(operation, self.too_few());
         if well.len() < 2 {
             return Err(last);
         }
@@ -131,7 +131,7 @@ impl Providers {
             alarm(operation, &names, &answers, None);
         }
         let cause = format!("{} disagree", names.join(" and "));
-        Err(ChainError::Transient { operation, cause })
+        Err(ChainError::transient(operation, cause))
     }
 
     /// Asks all concurrently, until one answer is `enough`. The other calls run to their end.
@@ -165,7 +165,7 @@ impl Providers {
     where
         F: Future<Output = Result<T, ChainError>> + Send + 'static,
     {
-        let mut last = ChainError::Transient { operation, cause: self.too_few() };
+        let mut last = ChainError::transient(operation, self.too_few());
         let mut answers = Vec::new();
         for answer in self.everyone(ask, |_| false).await {
             match answer {

@@ -6,3 +6,4 @@ mod common;
 mod keystores;
 mod providers;
 mod secrets;
+mod tls;

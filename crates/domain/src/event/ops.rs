@@ -1,18 +1,25 @@
 //! What operators must see, and what they say.
 
+use super::table::EventData;
+use crate::event_types;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What operators must see.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OpsEvent {
-    /// A message that a consumer can never handle: set aside, others go on.
-    Parked(ParkedMessage),
-    /// The ledger is not what it was: nobody signs, decides or takes an order from now on. Which stop, from 1.
-    Stopped(u32, Stopped),
-    /// A person has ended the stop of that number.
-    Resumed(u32, Resumed),
+event_types! {
+    /// An event that operators must see.
+    pub enum OpsEvent {
+        /// A message that a consumer can never handle: set aside, others go on.
+        Parked (ParkedMessage) = "ops.parked",
+        /// The ledger is not what it was: nothing is signed, decided or accepted from now on. The number counts stops.
+        Stopped #n (Stopped) = "ops.stopped",
+        /// An operator has ended the stop of that number.
+        Resumed #n (Resumed) = "ops.resumed",
+    }
 }
+
+impl EventData for ParkedMessage {}
+impl EventData for Stopped {}
+impl EventData for Resumed {}
 
 /// A message set aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,28 +1,46 @@
 //! What happens in a signer's lane.
 
 use super::order::Reversal;
+use super::table::EventData;
+use crate::event_types;
 use crate::ids::{BlockRef, PaymentId};
 use crate::money::decimal_string_u128;
 use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 
-/// What happens in a signer's lane.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SignerEvent {
-    /// An instance starts to work the lane; carries a snapshot, so that a fold starts here.
-    Claimed(Claimed),
-    /// A transaction for the next nonce, before it is broadcast.
-    Signed(OpenTx),
-    /// The same call for the same nonce at higher fees, before it is broadcast. Counted from 1 by nonce.
-    Replaced(u32, OpenTx),
-    /// Somebody else used the nonce: nothing that was signed for it can be mined any more.
-    Lost(Lost),
-    /// The nonce is used, N blocks deep.
-    Settled(Settled),
-    /// The block that used it is no longer in the chain: the nonce is open again, and so are its bytes.
-    Reverted(u32, Reversal),
-    /// The nonce is used again, N blocks deep. The number is that of the reversal.
-    Resettled(u32, Settled),
+event_types! {
+    /// An event of a signer's lane.
+    pub enum SignerEvent {
+        /// An instance starts to work the lane; carries a snapshot, so that a fold starts here.
+        Claimed .epoch (Claimed) = "signer.claimed",
+        /// A transaction for the next nonce, before it is broadcast.
+        Signed .nonce (OpenTx) = "signer.signed",
+        /// The same call for the same nonce at higher fees, before it is broadcast. Counted from 1 by nonce.
+        Replaced .nonce #n (OpenTx) = "signer.replaced",
+        /// Somebody else used the nonce: nothing that was signed for it can be mined any more.
+        Lost .nonce (Lost) = "signer.lost",
+        /// The nonce is used, N blocks deep.
+        Settled .nonce (Settled) = "signer.settled",
+        /// The block that used it is no longer in the chain: the nonce is open again, and so are its bytes.
+        Reverted .nonce #n (Reversal) = "signer.reverted",
+        /// The nonce is used again, N blocks deep. The number is that of the reversal.
+        Resettled .nonce #n (Settled) = "signer.resettled",
+    }
+}
+
+impl EventData for Claimed {}
+impl EventData for Lost {}
+
+impl EventData for OpenTx {
+    fn tx_hash(&self) -> Option<B256> {
+        Some(self.tx_hash)
+    }
+}
+
+impl EventData for Settled {
+    fn tx_hash(&self) -> Option<B256> {
+        Some(self.tx_hash)
+    }
 }
 
 /// What a lane's transactions do.

@@ -57,8 +57,8 @@ pub(crate) fn code(reason: &impl Serialize) -> Option<String> {
 
 /// An enum that was declared by [`event_types`](crate::event_types).
 pub trait EventType: Sized {
-    /// The names of its event types.
-    const NAMES: &'static [&'static str];
+    /// The names of its event types, each with whether the event repeats.
+    const NAMES: &'static [(&'static str, bool)];
 
     /// The event's name, such as `payment.requested`: the last part of its type and of its subject.
     fn name(&self) -> &'static str;
@@ -72,9 +72,10 @@ pub trait EventType: Sized {
     /// Those of the serializer.
     fn data(&self) -> Result<serde_json::Value, serde_json::Error>;
 
-    /// Reads the event `name` with this number from the JSON text `data`. Returns `None` if no event type has the name,
-    /// and an error if the data or the number are not those of the type.
-    fn read(name: &str, number: Option<u32>, data: &str) -> Option<Result<Self, Unreadable>>;
+    /// Reads the event `name` from the JSON text `data`, where `numbers` stand behind the name in its subject. Returns
+    /// `None` if no event type has the name, and an error if the data or the numbers are not those of the type. Whether
+    /// the key in the subject is that of the data is for the caller to compare.
+    fn read(name: &str, numbers: &[u64], data: &str) -> Option<Result<Self, Unreadable>>;
 }
 
 /// Why an event cannot be read although its type is known.
@@ -83,9 +84,9 @@ pub enum Unreadable {
     /// The data do not fit the type.
     #[error("data: {0}")]
     Data(#[from] serde_json::Error),
-    /// The event repeats and has no number, or the other way round.
-    #[error("the subject lacks its number")]
-    Number,
+    /// The numbers behind the name are not those of an event of this type.
+    #[error("the subject lacks its number, or has one too many")]
+    Numbers,
 }
 
 /// Declares an enum of event types and implements [`EventType`](crate::event::EventType) for it. See the module
@@ -150,22 +151,19 @@ macro_rules! event_types {
         }
 
         impl $crate::event::EventType for $enum {
-            const NAMES: &'static [&'static str] = &[$($name),+];
+            const NAMES: &'static [(&'static str, bool)] = &[$(($name, $crate::event_types!(@repeats $($n)?))),+];
 
             fn name(&self) -> &'static str {
                 Self::name(self)
             }
 
             fn numbers(&self) -> Vec<u64> {
-                let mut numbers = Vec::new();
                 match self {
                     $( Self::$variant($($n,)? data) => {
                         let _ = data;
-                        $( numbers.push(u64::from(data.$key)); )?
-                        $( numbers.push(u64::from(*$n)); )?
+                        vec![$( u64::from(data.$key), )? $( u64::from(*$n), )?]
                     } )+
                 }
-                numbers
             }
 
             fn data(&self) -> Result<serde_json::Value, serde_json::Error> {
@@ -174,11 +172,12 @@ macro_rules! event_types {
                 }
             }
 
-            fn read(name: &str, number: Option<u32>, data: &str) -> Option<Result<Self, $crate::event::Unreadable>> {
+            fn read(name: &str, numbers: &[u64], data: &str) -> Option<Result<Self, $crate::event::Unreadable>> {
                 Some(match name {
                     $( $name => {
+                        let rest = $crate::event_types!(@behind numbers $($key)?);
                         let data = serde_json::from_str::<$data>(data).map_err($crate::event::Unreadable::from);
-                        $crate::event_types!(@read $enum $variant number data $($n)?)
+                        $crate::event_types!(@read $enum $variant rest data $($n)?)
                     } )+
                     _ => return None,
                 })
@@ -188,20 +187,27 @@ macro_rules! event_types {
     };
     (@number $n:ident) => { u32 };
     (@ignored $n:ident) => { _ };
+    (@repeats) => { false };
+    (@repeats $n:ident) => { true };
     (@some) => { None };
     (@some $n:ident) => { Some(*$n) };
-    (@read $enum:ident $variant:ident $number:ident $data:ident) => {
-        match ($number, $data) {
-            (None, Ok(data)) => Ok($enum::$variant(data)),
-            (Some(_), _) => Err($crate::event::Unreadable::Number),
-            (_, Err(why)) => Err(why),
+    (@behind $numbers:ident) => { Some($numbers) };
+    (@behind $numbers:ident $key:ident) => { $numbers.split_first().map(|(_, rest)| rest) };
+    (@read $enum:ident $variant:ident $rest:ident $data:ident) => {
+        match ($rest, $data) {
+            (Some([]), Ok(data)) => Ok($enum::$variant(data)),
+            (Some([]), Err(why)) => Err(why),
+            _ => Err($crate::event::Unreadable::Numbers),
         }
     };
-    (@read $enum:ident $variant:ident $number:ident $data:ident $n:ident) => {
-        match ($number, $data) {
-            (Some($n), Ok(data)) => Ok($enum::$variant($n, data)),
-            (None, _) => Err($crate::event::Unreadable::Number),
-            (_, Err(why)) => Err(why),
+    (@read $enum:ident $variant:ident $rest:ident $data:ident $n:ident) => {
+        match ($rest, $data) {
+            (Some([n]), data) => match (u32::try_from(*n), data) {
+                (Ok($n), Ok(data)) => Ok($enum::$variant($n, data)),
+                (Ok(_), Err(why)) => Err(why),
+                (Err(_), _) => Err($crate::event::Unreadable::Numbers),
+            },
+            _ => Err($crate::event::Unreadable::Numbers),
         }
     };
 }

@@ -35,9 +35,9 @@ async fn f18_an_answer_that_lost_a_message_is_no_answer() {
     for n in 1..=count {
         proxy.lose(u64::try_from(n).unwrap());
         let history = ledger.order_history(id).await;
-        assert!(matches!(history, Err(LedgerError::Transient(_))), "without its {n}. message: {history:?}");
+        assert!(matches!(history, Err(LedgerError::Transient { .. })), "without its {n}. message: {history:?}");
         proxy.lose(u64::try_from(n).unwrap());
-        assert!(matches!(ledger.between(1, 100).await, Err(LedgerError::Transient(_))), "a page without its {n}.");
+        assert!(matches!(ledger.between(1, 100).await, Err(LedgerError::Transient { .. })), "a page without its {n}.");
         proxy.lose(u64::try_from(n).unwrap());
         let mut news = ledger.read_from(1).await.unwrap();
         for seq in 1..=u64::try_from(count).unwrap() {
@@ -60,7 +60,7 @@ async fn f18_an_answer_that_is_cut_is_no_answer() {
     let bytes: usize = whole.iter().map(|recorded| recorded.payload.len()).sum();
     proxy.set_for(last, Faults { down: Wire { cut_after: Some(bytes / 2), ..Wire::default() }, ..Faults::default() });
     let history = ledger.order_history(id).await;
-    assert!(matches!(history, Err(LedgerError::Transient(_))), "{history:?}");
+    assert!(matches!(history, Err(LedgerError::Transient { .. })), "{history:?}");
     let again = async {
         loop {
             match ledger.order_history(id).await {

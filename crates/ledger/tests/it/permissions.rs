@@ -1,11 +1,13 @@
 //! S19: every user of `nats/server.conf` can do its work, and nothing else. What a user writes is [`crate::common::WRITES`];
 //! everything beside that is tried with a stolen password.
 
-use crate::common::{House, WRITES, moved, name, new, of_mint_lane, written_by};
+use crate::common::{House, Served, WRITES, eventually, moved, name, new, of_mint_lane, written_by};
 use async_nats::{Client, HeaderMap};
 use domain::{Event, OpsEvent, examples};
 use futures_util::StreamExt;
-use ledger::{Batch, ConnectError, Copied, Expected, Ledger, LedgerConfig, NewEvent, Refill, STREAM, encode, subject};
+use ledger::{
+    Answer, Batch, ConnectError, Copied, Expected, Lag, Ledger, LedgerConfig, NewEvent, Refill, STREAM, encode, subject,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -57,28 +59,26 @@ async fn s19_every_service_can_consume_acknowledge_and_park() {
         let example = examples::all().into_iter().find(|event| name(event) == kind).unwrap();
         ops.append(&[new(example.clone())]).await.unwrap();
         let ledger = house.ledger(user).await;
-        let inbox = ledger.inbox(user).await.unwrap();
-        let [delivery] = inbox.fetch(1, Duration::from_secs(5), MOMENT).await.unwrap().try_into().unwrap();
-        assert_eq!(delivery.event, example);
-        delivery.progress().await;
-        delivery.nak(Duration::from_millis(10)).await;
-        let [again] = inbox.fetch(1, Duration::from_secs(5), MOMENT).await.unwrap().try_into().unwrap();
-        assert_eq!(again.deliveries, 2);
-        again.ack().await;
+        let again = Duration::from_millis(10);
+        let mut served = Served::by(&house, user, user, move |delivery| async move {
+            Ok(if delivery.deliveries == 1 { Answer::Later(again) } else { Answer::Done })
+        })
+        .await;
+        let (first, second) = (served.next().await, served.next().await);
+        assert_eq!((first.event, first.deliveries, second.deliveries), (example.clone(), 1, 2));
 
         let unreadable = subject(&moved(example, 0xee)).replace(&id.to_string(), "no-order");
         let ack = thief.request(unreadable, "not an event".into()).await.unwrap();
         let seq = serde_json::from_slice::<Value>(&ack.payload).unwrap()["seq"].as_u64().unwrap();
-        assert!(inbox.fetch(1, Duration::from_secs(1), MOMENT).await.unwrap().is_empty());
-        let parked = ledger.at(seq + 1).await.unwrap().unwrap();
+        let parked = eventually("it is parked", async || ledger.at(seq + 1).await.unwrap()).await;
         assert!(matches!(parked.event.unwrap(), Event::Ops(OpsEvent::Parked(parked)) if parked.sequence == seq));
-        let info = thief.request(format!("$JS.API.CONSUMER.INFO.{STREAM}.{user}"), "".into()).await.unwrap();
-        let info: Value = serde_json::from_slice(&info.payload).unwrap();
-        assert_eq!((&info["num_ack_pending"], &info["num_pending"]), (&json!(0), &json!(0)), "{user}");
+        eventually("nothing is in hand", async || (ledger.lag(user).await.unwrap() == Lag::default()).then_some(()))
+            .await;
+        served.end().await;
         let deferred = DEFERRED.into_iter().find(|durable| durable.starts_with(user)).unwrap();
-        assert!(ledger.inbox(deferred).await.unwrap().take(1).await.unwrap().is_empty());
-        if let Some((_, durable)) = FURTHER.into_iter().find(|(owner, _)| *owner == user) {
-            assert!(ledger.inbox(durable).await.unwrap().take(1).await.unwrap().is_empty());
+        let further = FURTHER.into_iter().find(|(owner, _)| *owner == user).map(|(_, durable)| durable);
+        for durable in [Some(deferred), further].into_iter().flatten() {
+            Served::by(&house, user, durable, |_| async { Ok(Answer::Done) }).await.end().await;
         }
     }
 }
@@ -90,16 +90,8 @@ async fn s19_b69_what_looks_like_an_answer_holds_up_no_consumer() {
     let hostile = house.hostile();
     let example = examples::all().remove(2);
     ops.append(&[new(example.clone())]).await.unwrap();
-    let ledger = house.ledger("payment-sender").await;
-    let inbox = ledger.inbox("payment-sender").await.unwrap();
-    let read = async {
-        loop {
-            if let [delivery] = inbox.fetch(10, MOMENT, MOMENT).await.unwrap().as_slice() {
-                return delivery.event.clone();
-            }
-        }
-    };
-    assert_eq!(timeout(Duration::from_secs(20), read).await.unwrap(), example);
+    let mut served = Served::by(&house, "payment-sender", "payment-sender", |_| async { Ok(Answer::Done) }).await;
+    assert_eq!(served.next().await.event, example);
     assert_eq!(hostile.len(), 4);
 }
 

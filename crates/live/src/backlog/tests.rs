@@ -113,17 +113,34 @@ fn only_a_long_line_shows_how_fast_it_moves() {
         story.tell(second * 1_000, 1, &requested());
         story.tell(second * 1_000 + 500, 1, &submitted());
     }
-    assert_eq!(story.backlog.settle.per_1000s(), 50_000, "one a second came, and went");
+    assert_eq!(story.backlog.settle.per_1000s(at(120_000)), 50_000, "one a second came, and went");
     for n in 0..3_000 {
         story.tell(200_000, n, &requested());
     }
     for n in 0..2_000 {
         story.tell(200_000 + 5 * i64::try_from(n).unwrap(), n, &submitted());
     }
-    let rate = story.backlog.settle.per_1000s();
+    let rate = story.backlog.settle.per_1000s(at(210_000));
     assert!((100_000..=200_000).contains(&rate), "200 a second for ten seconds, after 50 that were assumed: {rate}");
     let wait = story.backlog.forecast(None, at(210_000)).settle;
     assert!((5..=10).contains(&wait.as_secs()), "{wait:?}");
+}
+
+#[test]
+fn a_burst_that_is_gone_within_a_second_shows_the_pace_to_the_next_one() {
+    let mut story = Story::new(50);
+    for n in 0..320 {
+        story.tell(0, n, &requested());
+    }
+    for n in 0..320 {
+        // Four transactions, all within one second.
+        story.tell(200 * i64::try_from(n / 80).unwrap() + 100, n, &submitted());
+    }
+    for n in 400..720 {
+        story.tell(10_000, n, &requested());
+    }
+    let wait = story.backlog.forecast(None, at(10_000)).settle;
+    assert!((700..=2_000).contains(&wait.as_millis()), "it took less than a second: {wait:?}");
 }
 
 #[test]

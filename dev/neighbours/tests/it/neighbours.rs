@@ -320,7 +320,7 @@ async fn parent_that_waits() {
 fn no_server_survives_a_killed_parent() {
     let dir = tempfile::tempdir().unwrap();
     let mut parent = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "parent_that_waits", "--ignored", "--nocapture"])
+        .args(["--exact", "neighbours::parent_that_waits", "--ignored", "--nocapture"])
         .env("NEIGHBOURS_TEST_DIR", dir.path())
         .stdout(Stdio::null())
         .spawn()

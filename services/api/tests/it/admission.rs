@@ -3,7 +3,8 @@
 use crate::common::{House, Instance, eventually, pay};
 use domain::event::{Deferral, WaitReason};
 use domain::{OrderEvent, examples};
-use std::time::Duration;
+use ledger::Answer;
+use runtime::{CancellationToken, Health};
 
 /// Asks for an offer until it is answered so.
 async fn until(api: &Instance, status: u16, code: &str) {
@@ -41,11 +42,12 @@ async fn l5_f11_with_too_many_waiting_nobody_is_asked_to_sign_and_the_accepted_a
     assert_eq!(api.get("/readyz").await.json()["orders"], "queue_full");
 
     // The sender takes them: what the consumer has acknowledged waits no more.
-    let inbox = house.ledger.inbox("payment-sender").await.unwrap();
-    for delivery in inbox.fetch(3, Duration::from_secs(5), Duration::from_secs(1)).await.unwrap() {
-        delivery.ack().await;
-    }
+    let inbox = house.ledger.inbox("payment-sender", Health::default()).await.unwrap();
+    let stop = CancellationToken::new();
+    let taking = tokio::spawn(inbox.run(stop.clone(), 3, |_| async { Ok(Answer::Done) }));
     until(&api, 402, "").await;
+    stop.cancel();
+    taking.await.unwrap();
     assert_eq!(api.mint(1, &[("payment-signature", &headers[3])]).await.status, 202);
 }
 

@@ -230,7 +230,8 @@ pub async fn included(chain: &Chain, hash: B256) -> bool {
 #[track_caller]
 pub fn transient<T: std::fmt::Debug>(answer: Result<T, ChainError>) -> String {
     match answer {
-        Err(ChainError::Transient { cause, .. }) => {
+        Err(ChainError::Transient { source, .. }) => {
+            let cause = source.to_string();
             assert!(!cause.contains("s3cret"), "{cause}");
             cause
         }

@@ -3,8 +3,9 @@
 use alloy_primitives::{Address, B256};
 use domain::event::{Claimed, OpenTx, Purpose, Reversal};
 use domain::{Event, IdempotencyKey, LaneId, OpsEvent, PaymentId, PaymentKey, SignerEvent, examples};
-use ledger::{Expected, Ledger, LedgerConfig, NewEvent, event_type};
+use ledger::{Delivery, Expected, Ledger, LedgerConfig, NewEvent, Outcome, event_type};
 use neighbours::{Nats, NatsOptions, Tools};
+use runtime::{CancellationToken, Health};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -201,6 +202,65 @@ pub fn moved(event: Event, to: u8) -> Event {
         Event::Key(key, event) => Event::Key(IdempotencyKey { payer: Address::repeat_byte(to), ..key }, event),
         token @ Event::Token(..) => token,
     }
+}
+
+/// A consumer loop at work: every delivery is told, and answered by a handler of the test.
+pub struct Served {
+    pub health: Health,
+    pub stop: CancellationToken,
+    told: mpsc::UnboundedReceiver<Delivery>,
+    running: tokio::task::JoinHandle<()>,
+}
+
+impl Served {
+    /// Serves the consumer `durable` as `user`.
+    pub async fn by<F: Future<Output = Outcome> + Send + 'static>(
+        house: &House,
+        user: &str,
+        durable: &'static str,
+        handler: impl Fn(Delivery) -> F + Send + Sync + 'static,
+    ) -> Self {
+        let (health, stop) = (Health::default(), CancellationToken::new());
+        let inbox = house.ledger(user).await.inbox(durable, health.clone()).await.unwrap();
+        let (tell, told) = mpsc::unbounded_channel();
+        let running = tokio::spawn(inbox.run(stop.clone(), 100, move |delivery| {
+            let _ = tell.send(delivery.clone());
+            handler(delivery)
+        }));
+        Self { health, stop, told, running }
+    }
+
+    /// The next delivery.
+    pub async fn next(&mut self) -> Delivery {
+        tokio::time::timeout(Duration::from_secs(20), self.told.recv()).await.unwrap().unwrap()
+    }
+
+    /// Deliveries that have been told and not taken.
+    pub fn more(&mut self) -> Vec<Delivery> {
+        std::iter::from_fn(|| self.told.try_recv().ok()).collect()
+    }
+
+    /// Ends at once, as by SIGKILL.
+    pub fn kill(self) {
+        self.running.abort();
+    }
+
+    /// Stops, and waits for the end.
+    pub async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(10), self.running).await.unwrap().unwrap();
+    }
+}
+
+/// Looks until there is an answer.
+pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..400 {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{what}: not within 20 s")
 }
 
 /// Where nothing was before.

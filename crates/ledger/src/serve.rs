@@ -1,0 +1,238 @@
+//! The one consumer loop: messages are fetched, handled concurrently, kept in hand by reports of progress, and answered.
+
+use crate::answer::{Answer, Outcome, retry};
+use crate::consume::{Delivery, Inbox, Opened};
+use crate::direct::from_delivery;
+use async_nats::jetstream::{AckKind, Message};
+use runtime::{CancellationToken, MESSAGES, Undone, causes};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+
+/// Between two reports of progress on every message in hand; two of them may be lost before `ack_wait` is over.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// After a pull that failed.
+const PULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// A message of a newer build comes again after this, in case another instance has been upgraded.
+const NEWER_PAUSE: Duration = Duration::from_secs(4);
+
+/// A consumer that has met no unknown event for this long no longer waits.
+const NEWER_FORGOTTEN: Duration = Duration::from_secs(15);
+
+/// After a message that could not be parked.
+const PARK_PAUSE: Duration = Duration::from_secs(1);
+
+impl Inbox {
+    /// Handles messages until `stop`, at most `concurrency` at a time. The loop reports progress on every message whose
+    /// handler has not answered, so none is delivered a second time while a handler computes or queues.
+    ///
+    /// After `stop` nothing more is fetched, and the handlers in progress are waited for: a handler that waits for
+    /// something watches the stop itself. A ledger that does not answer is waited for; while payouts are stopped nothing
+    /// is fetched.
+    pub async fn run<H, F>(self, stop: CancellationToken, concurrency: usize, handler: H)
+    where
+        H: Fn(Delivery) -> F,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let (found, mut arriving) = mpsc::unbounded_channel();
+        // In a set, so that dropping this call ends the fetching, too.
+        let mut fetching = JoinSet::new();
+        fetching.spawn(fetch(self.clone(), Semaphore::new(concurrency).into(), found, stop.clone()));
+        let mut hands =
+            Hands { inbox: self, tasks: JoinSet::new(), held: HashMap::new(), answers: JoinSet::new(), newer: None };
+        let mut progress = tokio::time::interval(PROGRESS_INTERVAL);
+        let mut is_open = true;
+        while is_open || !hands.is_empty() {
+            tokio::select! {
+                arrived = arriving.recv(), if is_open => match arrived {
+                    Some((message, place)) => hands.take(message, place, &handler, stop.is_cancelled()),
+                    None => is_open = false,
+                },
+                Some(ended) = hands.tasks.join_next_with_id() => hands.answer(ended),
+                Some(_) = hands.answers.join_next() => {}
+                _ = progress.tick() => hands.progress().await,
+            }
+        }
+        if let Some(Err(error)) = fetching.join_next().await {
+            tracing::error!(%error, "fetching ended");
+        }
+    }
+}
+
+/// Pulls as many messages as there are free places, until `stop`.
+async fn fetch(
+    inbox: Inbox,
+    places: Arc<Semaphore>,
+    found: mpsc::UnboundedSender<(Message, OwnedSemaphorePermit)>,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        inbox.ledger.until_whole(&stop).await;
+        let free = tokio::select! {
+            free = places.clone().acquire_owned() => free,
+            () = stop.cancelled() => return,
+        };
+        let Ok(mut free) = free else { return };
+        // Only this task takes places, so what is free stays free.
+        let more = u32::try_from(places.available_permits()).unwrap_or(u32::MAX);
+        if let Ok(more) = places.clone().try_acquire_many_owned(more) {
+            free.merge(more);
+        }
+        let room = free.num_permits();
+        let pulled = inbox.pull(room, |message| {
+            if let Some(place) = free.split(1) {
+                let _ = found.send((message, place));
+            }
+        });
+        if let Err(error) = pulled.await {
+            tracing::warn!(consumer = inbox.durable, error = %causes(&error), "no messages");
+            tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(PULL_PAUSE) => {} }
+        }
+    }
+}
+
+/// The messages in hand, by the task that handles each.
+struct Hands {
+    inbox: Inbox,
+    tasks: JoinSet<Outcome>,
+    held: HashMap<Id, Held>,
+    /// Answers on their way to the server.
+    answers: JoinSet<()>,
+    newer: Option<Newer>,
+}
+
+/// A message whose handler has not answered.
+struct Held {
+    message: Message,
+    seq: u64,
+    deliveries: u32,
+    place: OwnedSemaphorePermit,
+}
+
+/// The unknown event type that this consumer waits for.
+struct Newer {
+    kind: String,
+    seen: Instant,
+}
+
+impl Hands {
+    fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.answers.is_empty()
+    }
+
+    fn take<H, F>(&mut self, message: Message, place: OwnedSemaphorePermit, handler: &H, is_stopping: bool)
+    where
+        H: Fn(Delivery) -> F,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let deliveries = message.info().map(|info| u32::try_from(info.delivered).unwrap_or(1)).unwrap_or(1);
+        let opened = from_delivery(&message).map(|recorded| (recorded.seq, Opened::of(recorded, deliveries)));
+        let (seq, opened) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Comes again after `ack_wait`.
+                tracing::warn!(consumer = self.inbox.durable, error = %causes(&error), "a delivery without its place");
+                return;
+            }
+        };
+        let held = Held { message, seq, deliveries, place };
+        match opened {
+            _ if is_stopping => self.send(held, Answer::Later(Duration::ZERO)),
+            Opened::Event(delivery) => {
+                let task = self.tasks.spawn(handler(delivery));
+                self.held.insert(task.id(), held);
+            }
+            Opened::Newer(kind) => {
+                self.meet(kind);
+                self.send(held, Answer::Later(NEWER_PAUSE));
+            }
+            Opened::Foreign(why) => self.send(held, Answer::Park(why)),
+        }
+    }
+
+    /// Answers the message of a task that has ended.
+    fn answer(&mut self, ended: Result<(Id, Outcome), JoinError>) {
+        let (id, outcome) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), Err(Undone::transient(error))),
+        };
+        let Some(held) = self.held.remove(&id) else { return };
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(why) => {
+                if let Undone::Unknown(kind) = &why {
+                    self.meet(kind.to_string());
+                } else if matches!(why, Undone::Transient(_)) {
+                    let (consumer, seq) = (self.inbox.durable, held.seq);
+                    tracing::warn!(consumer, seq, error = %causes(&why), "not handled now: the message comes again");
+                }
+                retry(&why, held.deliveries)
+            }
+        };
+        self.send(held, answer);
+    }
+
+    /// Tells the server. The place is free once that is done.
+    fn send(&mut self, held: Held, answer: Answer) {
+        let inbox = self.inbox.clone();
+        self.answers.spawn(async move {
+            let Held { message, seq, place, .. } = held;
+            MESSAGES.add(&[inbox.durable, answer.name()]);
+            let sent = match answer {
+                // Waits for the server's word. A lost ack means a redelivery, which changes nothing.
+                Answer::Done => message.double_ack().await,
+                // Always with a delay: a plain nak comes back immediately and ignores the backoff.
+                Answer::Later(delay) => message.ack_with(AckKind::Nak(Some(delay))).await,
+                Answer::Park(reason) => match inbox.ledger.park(inbox.durable, seq, &message.subject, &reason).await {
+                    Ok(()) => message.ack_with(AckKind::Term).await,
+                    Err(error) => {
+                        tracing::warn!(error = %causes(&error), "not parked: the message comes again");
+                        message.ack_with(AckKind::Nak(Some(PARK_PAUSE))).await
+                    }
+                },
+            };
+            if let Err(error) = sent {
+                tracing::warn!(consumer = inbox.durable, seq, %error, "answer not confirmed: the message comes again");
+            }
+            drop(place);
+        });
+    }
+
+    /// Reports progress on everything in hand. Publishing waits only while the client's own buffer is full.
+    async fn progress(&mut self) {
+        for held in self.held.values() {
+            if let Err(error) = held.message.ack_with(AckKind::Progress).await {
+                tracing::debug!(consumer = self.inbox.durable, seq = held.seq, %error, "progress not sent");
+            }
+        }
+        if self.newer.as_ref().is_some_and(|newer| newer.seen.elapsed() > NEWER_FORGOTTEN) {
+            self.newer = None;
+            self.inbox.health.good(&self.waits());
+        }
+    }
+
+    /// Holds back an event of a newer build, and says so: once in the log, in health for as long as it lasts.
+    fn meet(&mut self, kind: String) {
+        let seen = Instant::now();
+        match &mut self.newer {
+            Some(newer) if newer.kind == kind => newer.seen = seen,
+            _ => {
+                let (consumer, since) = (self.inbox.durable, chrono::Utc::now().to_rfc3339());
+                tracing::error!(consumer, kind, "this build does not know the event type: upgrade this process");
+                let why =
+                    format!("waits since {since} for a build that knows the event type {kind}: upgrade this process");
+                self.inbox.health.bad(&self.waits(), why);
+                self.newer = Some(Newer { kind, seen });
+            }
+        }
+    }
+
+    fn waits(&self) -> String {
+        format!("consumer {}", self.inbox.durable)
+    }
+}

@@ -1,0 +1,182 @@
+//! The one consumer loop on a real server: answers become acks, naks and parked messages, and nothing in hand is delivered
+//! a second time.
+
+use crate::common::{House, Served, eventually, moved, name, new};
+use domain::{Event, OpsEvent, examples};
+use ledger::{Answer, Lag, Ledger, STREAM, encode, event_type, subject};
+use runtime::Undone;
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+const SENDER: &str = "payment-sender";
+
+fn signed(lane: u8) -> Event {
+    moved(examples::all().into_iter().find(|event| name(event) == "signer.signed").unwrap(), lane)
+}
+
+async fn until_nothing_is_left(ledger: &Ledger, durable: &str) {
+    eventually("nothing is pending or in hand", async || {
+        (ledger.lag(durable).await.unwrap() == Lag::default()).then_some(())
+    })
+    .await;
+}
+
+async fn parked(ledger: &Ledger, seq: u64) -> domain::event::ParkedMessage {
+    eventually("it is parked", async || {
+        let newest = ledger.between(seq + 1, seq + 50).await.unwrap();
+        newest.into_iter().find_map(|recorded| match recorded.event {
+            Ok(Event::Ops(OpsEvent::Parked(parked))) if parked.sequence == seq => Some(parked),
+            _ => None,
+        })
+    })
+    .await
+}
+
+/// Every kind of answer, and every kind of fault, with what the consumer does about it.
+#[tokio::test]
+async fn answers_become_acks_naks_and_parked_messages_by_one_policy() {
+    let house = House::start().await;
+    let ops = house.ledger("ops").await;
+    let mut served = Served::by(&house, "confirmer", "confirmer", |delivery| async move {
+        let Event::Signer(lane, _) = &delivery.event else { return Ok(Answer::Park("no lane".to_owned())) };
+        match (lane.signer.0[0], delivery.deliveries) {
+            (2, 1) => Ok(Answer::Later(Duration::from_millis(10))),
+            (3, 1) => Err(Undone::Stale),
+            (4, 1) => Err(Undone::NotYet),
+            (5, 1) => Err(Undone::transient("no answer")),
+            (6, _) => Ok(Answer::Park("by the handler".to_owned())),
+            (7, _) => Err(Undone::corrupt("an impossible past")),
+            (8, 1) => panic!("a mistake in a handler"),
+            _ => Ok(Answer::Done),
+        }
+    })
+    .await;
+    let expected = [(1, 1), (2, 2), (3, 2), (4, 2), (5, 2), (6, 1), (7, 1), (8, 2)];
+    let mut sequences = Vec::new();
+    for (lane, _) in expected {
+        sequences.extend(ops.append(&[new(signed(lane))]).await.unwrap());
+    }
+    let mut told = Vec::new();
+    for _ in 0..expected.iter().map(|(_, deliveries)| deliveries).sum() {
+        told.push(served.next().await);
+    }
+    until_nothing_is_left(&ops, "confirmer").await;
+    assert!(served.more().is_empty());
+    for ((lane, deliveries), seq) in expected.into_iter().zip(&sequences) {
+        assert_eq!(told.iter().filter(|delivery| delivery.seq == *seq).count(), deliveries, "lane {lane}");
+    }
+    assert_eq!(parked(&ops, sequences[5]).await.reason, "by the handler");
+    assert_eq!(parked(&ops, sequences[6]).await.reason, "an impossible past");
+    served.end().await;
+}
+
+/// A handler that takes longer than `ack_wait`, and one that blocks its thread: no message is delivered twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_message_in_hand_is_kept_while_its_handler_queues_or_computes() {
+    let house = House::start().await;
+    let ops = house.ledger("ops").await;
+    let mut served = Served::by(&house, "confirmer", "confirmer", |delivery| async move {
+        match &delivery.event {
+            Event::Signer(lane, _) if lane.signer.0[0] == 1 => std::thread::sleep(Duration::from_secs(7)),
+            _ => tokio::time::sleep(Duration::from_secs(7)).await,
+        }
+        Ok(Answer::Done)
+    })
+    .await;
+    ops.append(&[new(signed(1))]).await.unwrap();
+    ops.append(&[new(signed(2))]).await.unwrap();
+    let deliveries = [served.next().await.deliveries, served.next().await.deliveries];
+    assert_eq!(deliveries, [1, 1]);
+    until_nothing_is_left(&ops, "confirmer").await;
+    assert!(served.more().is_empty());
+    served.end().await;
+}
+
+/// A process that is killed answers nothing: the message goes to another one after `ack_wait`. One that stops in order
+/// hands back what it has not begun.
+#[tokio::test]
+async fn what_a_process_leaves_behind_is_delivered_to_the_next_one() {
+    let house = House::start().await;
+    let ops = house.ledger("ops").await;
+    let first = Served::by(&house, "confirmer", "confirmer", |_| std::future::pending()).await;
+    ops.append(&[new(signed(1))]).await.unwrap();
+    eventually("it is in hand", async || (ops.lag("confirmer").await.unwrap().held == 1).then_some(())).await;
+    first.kill();
+    let mut second = Served::by(&house, "confirmer", "confirmer", |_| async { Ok(Answer::Done) }).await;
+    assert_eq!(second.next().await.deliveries, 2);
+    until_nothing_is_left(&ops, "confirmer").await;
+    second.end().await;
+}
+
+/// No more messages are in hand than asked for, and the others are handled meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_run_concurrently_up_to_the_limit() {
+    let house = House::start().await;
+    let ops = house.ledger("ops").await;
+    for lane in 0..8 {
+        ops.append(&[new(signed(lane))]).await.unwrap();
+    }
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let inbox = house.ledger("confirmer").await.inbox("confirmer", runtime::Health::default()).await.unwrap();
+    let stop = runtime::CancellationToken::new();
+    let (counted, seen) = (now.clone(), most.clone());
+    let running = tokio::spawn(inbox.run(stop.clone(), 3, move |_| {
+        let (now, most) = (counted.clone(), seen.clone());
+        async move {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            Ok(Answer::Done)
+        }
+    }));
+    until_nothing_is_left(&ops, "confirmer").await;
+    assert_eq!((most.load(Ordering::SeqCst), now.load(Ordering::SeqCst)), (3, 0));
+    stop.cancel();
+    running.await.unwrap();
+}
+
+/// An event of our namespace that this build does not know was written by a newer one: it waits, is never parked, and the
+/// process says so; the others go on. What is no event of ours at all is parked.
+#[tokio::test]
+async fn an_unknown_type_of_ours_waits_for_an_upgrade_and_a_foreign_message_is_parked() {
+    let house = House::start().await;
+    let (thief, _) = house.thief("ops").await;
+    let ops = house.ledger("ops").await;
+    let example = examples::all().into_iter().find(|event| name(event) == "payment.requested").unwrap();
+    let known = String::from_utf8(encode(&example, "/paymint/api", None, chrono::Utc::now()).unwrap()).unwrap();
+    let put = async |subject: String, payload: String| -> u64 {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Content-Type", "application/cloudevents+json");
+        let ack = thief.request_with_headers(subject, headers, payload.into()).await.unwrap();
+        serde_json::from_slice::<Value>(&ack.payload).unwrap()["seq"].as_u64().unwrap()
+    };
+    let newer = known.replace(&event_type(&example), &event_type(&example).replace(".v1", ".v2"));
+    assert_ne!(newer, known);
+    let newer = put(subject(&example), newer).await;
+    let foreign = put(subject(&example).replace(&examples::request().id().to_string(), "no-order"), known).await;
+    let signed = ops.append(&[new(signed(1))]).await.unwrap()[0];
+
+    let served = Served::by(&house, SENDER, SENDER, |_| async { Ok(Answer::Done) }).await;
+    let reason = eventually("health says what it waits for", async || {
+        served.health.problems().get("consumer payment-sender").cloned()
+    })
+    .await;
+    assert!(reason.contains("io.paymint.payment.requested.v2") && reason.contains("upgrade"), "{reason}");
+    parked(&ops, foreign).await;
+    assert_eq!(ops.lag(SENDER).await.unwrap(), Lag { pending: 0, held: 1 });
+    let after = ops.between(signed + 1, signed + 50).await.unwrap();
+    let of_newer = |event: &Event| matches!(event, Event::Ops(OpsEvent::Parked(parked)) if parked.sequence == newer);
+    assert!(!after.iter().any(|recorded| recorded.event.as_ref().is_ok_and(of_newer)), "never parked");
+
+    // The build that knows the type takes it: nothing was lost. Here it is the server's own client.
+    served.end().await;
+    let pull = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{SENDER}");
+    let taken = eventually("it is delivered again", async || {
+        let answer = thief.request(pull.clone(), r#"{"batch":1,"expires":1000000000}"#.into()).await.ok()?;
+        (answer.status.is_none() && answer.subject != pull.as_str().into()).then_some(answer)
+    })
+    .await;
+    assert!(String::from_utf8_lossy(&taken.payload).contains("payment.requested.v2"));
+}

@@ -1,0 +1,84 @@
+//! Orders that wait, for the services that carry them by time.
+
+use crate::connect::Store;
+use crate::error::StoreError;
+use crate::ledger::{address, seq_from, seq_to};
+use alloy_primitives::Address;
+use domain::PaymentId;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use std::time::Duration;
+
+/// The kind of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitStage {
+    /// Payments that the chain does not accept yet.
+    Payment,
+    /// Mints that are owed and not submitted.
+    Mint,
+}
+
+impl WaitStage {
+    const fn stages(self) -> &'static [&'static str] {
+        match self {
+            Self::Payment => &["deferred"],
+            Self::Mint => &["mint_deferred", "paid"],
+        }
+    }
+}
+
+/// An order that waits, as the rows say. The ledger may know better.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingOrder {
+    /// The order.
+    pub id: PaymentId,
+    /// Who pays.
+    pub payer: Address,
+    /// What is bought.
+    pub token: Address,
+    /// Sequence of its request: the key of the pages.
+    pub requested_seq: u64,
+    /// Sequence of the last event that the row reflects.
+    pub last_seq: u64,
+    /// Time until it is due; zero if it is.
+    pub due_in: Duration,
+}
+
+impl Store {
+    /// One page of the orders that wait in `stage`, by the sequence of their requests: those after `after`, `limit` at
+    /// most. With `due_for`, only those that have been due for at least this long. A mint that is owed and has no time of
+    /// its own is due one minute after its payment was confirmed.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn waiting(
+        &self,
+        stage: WaitStage,
+        due_for: Option<Duration>,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<WaitingOrder>, StoreError> {
+        let due_for_ms = due_for.map(|due_for| i64::try_from(due_for.as_millis()).unwrap_or(i64::MAX));
+        sqlx::query(include_str!("waiting.sql"))
+            .bind(stage.stages())
+            .bind(due_for_ms)
+            .bind(seq_to(after)?)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(waiting_order).collect())
+            .map_err(StoreError::of("reading the waiting orders"))
+    }
+}
+
+fn waiting_order(row: &PgRow) -> Result<WaitingOrder, sqlx::Error> {
+    let due_in_ms: i64 = row.try_get("due_in_ms")?;
+    Ok(WaitingOrder {
+        id: PaymentId(row.try_get("id")?),
+        payer: address(row.try_get("payer")?)?,
+        token: address(row.try_get("token")?)?,
+        requested_seq: seq_from(row.try_get("requested_seq")?)?,
+        last_seq: seq_from(row.try_get("last_seq")?)?,
+        due_in: Duration::from_millis(u64::try_from(due_in_ms).unwrap_or_default()),
+    })
+}

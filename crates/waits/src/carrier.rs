@@ -1,0 +1,269 @@
+//! Orders that wait are carried by time: their messages are acknowledged, and the index brings them back when they are
+//! due. What another process left behind when it ended is found in the rows of PostgreSQL.
+
+use crate::index::{DueOrder, Index, Party};
+use crate::pace::Pace;
+use domain::PaymentId;
+use ledger::{ACK_WAIT, Answer, Ledger, LedgerError, Outcome, retry};
+use runtime::{CancellationToken, Health, Undone, causes};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use store::{Store, StoreError, WaitStage};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+
+/// Between two turns of [`Carrier::look`].
+const TURN: Duration = Duration::from_millis(100);
+
+/// After a lost race or a fault the order waits at least this long.
+const AGAIN_MIN: Duration = Duration::from_millis(100);
+
+/// A row whose order has been due for this long, and that nothing has moved, belongs to a process that has gone.
+const LEFT_BEHIND: Duration = Duration::from_secs(10);
+
+/// Between two passes over the rows, and after one that failed.
+const PASS_INTERVAL: Duration = Duration::from_secs(10);
+const PASS_PAUSE: Duration = Duration::from_secs(2);
+
+/// Rows in one page, and the pause between two pages: a pass over 50,000 waiting orders takes 10 s of a mostly idle
+/// connection.
+const PAGE: u32 = 1_000;
+const PAGE_PAUSE: Duration = Duration::from_millis(200);
+
+/// Health names an unknown event type for this long after it was last met.
+const UNKNOWN_FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// How fast waiting orders are looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Looks in each tenth of a second, however many orders wait.
+    pub per_turn: usize,
+    /// The same while looks succeed.
+    pub per_turn_max: usize,
+    /// Looks in progress.
+    pub in_hand: usize,
+}
+
+/// An order that cannot be handled now.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// The order.
+    pub id: PaymentId,
+    /// Its keys in the fair queue.
+    pub party: Party,
+    /// Sequence of the event with which it waits.
+    pub seq: u64,
+}
+
+/// A waiting order that is due. Judge it by the fold of its events, exactly like a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    /// The order.
+    pub id: PaymentId,
+    /// Its keys in the fair queue.
+    pub party: Party,
+    /// How often it has been tried.
+    pub tries: u32,
+}
+
+/// The waiting orders of one process for one consumer. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Carrier {
+    ledger: Ledger,
+    durable: &'static str,
+    health: Health,
+    index: Arc<Mutex<Index<Instant>>>,
+}
+
+impl Carrier {
+    /// Nothing waits yet. An order that is given up is recorded as a parked message of the consumer `durable`.
+    pub fn new(ledger: Ledger, durable: &'static str, health: Health) -> Self {
+        Self { ledger, durable, health, index: Arc::default() }
+    }
+
+    /// The answer for a message whose order cannot be handled before `delay` is over. A short delay is left to the
+    /// consumer. For a long one the index takes the order over and the message is done: if the process dies afterwards,
+    /// the order's row brings it back.
+    pub fn later(&self, waiting: Waiting, tries: u32, delay: Duration) -> Answer {
+        if delay < ACK_WAIT {
+            return Answer::Later(delay);
+        }
+        self.index().put(waiting.id, waiting.party, tries, waiting.seq, Instant::now() + delay);
+        Answer::Done
+    }
+
+    /// Number of orders that wait here.
+    pub fn waiting(&self) -> usize {
+        self.index().len()
+    }
+
+    /// Looks at orders that come due, fairly and at a bounded pace, until `stop`; then waits for the looks in progress.
+    pub async fn look<H, F>(&self, stop: CancellationToken, limits: Limits, judge: H)
+    where
+        H: Fn(Due) -> F,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let mut pace = Pace::new(limits.per_turn, limits.per_turn_max);
+        let mut looks = Looks { tasks: JoinSet::new(), taken: HashMap::new(), unknown: None };
+        let mut turn = tokio::time::interval(TURN);
+        while !stop.is_cancelled() || !looks.tasks.is_empty() {
+            tokio::select! {
+                Some(ended) = looks.tasks.join_next_with_id() => {
+                    if self.answer(&mut looks, ended).await {
+                        pace.won();
+                    }
+                }
+                _ = turn.tick() => {
+                    runtime::turn(self.durable);
+                    pace.turn();
+                    self.forget_unknown(&mut looks);
+                }
+                () = stop.cancelled(), if !stop.is_cancelled() => {}
+            }
+            if stop.is_cancelled() || self.ledger.stopped().is_some() {
+                continue;
+            }
+            let room = limits.in_hand.saturating_sub(looks.tasks.len()).min(pace.left());
+            let due = self.index().take(Instant::now(), room);
+            pace.spend(due.len());
+            for order in due {
+                let task = looks.tasks.spawn(judge(Due { id: order.id, party: order.party, tries: order.tries }));
+                looks.taken.insert(task.id(), order);
+            }
+        }
+    }
+
+    /// Takes over what the rows say is waiting: all of it at first, afterwards what another process left behind. A
+    /// database that does not answer is asked again until `stop`; whatever waits here goes on meanwhile.
+    pub async fn follow_rows(self, database_url: String, stage: WaitStage, stop: CancellationToken) {
+        let mut store = None;
+        let mut is_first = true;
+        let mut is_away = false;
+        while !stop.is_cancelled() {
+            let pause = match self.pass(&mut store, &database_url, stage, is_first).await {
+                Ok(found) => {
+                    if found > 0 {
+                        tracing::info!(consumer = self.durable, found, "took over waiting orders from their rows");
+                    }
+                    (is_first, is_away) = (false, false);
+                    PASS_INTERVAL
+                }
+                Err(error) => {
+                    if !is_away {
+                        tracing::warn!(consumer = self.durable, error = %causes(&error), "orders that another process left waiting are not found now");
+                    }
+                    is_away = true;
+                    PASS_PAUSE
+                }
+            };
+            tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(pause) => {} }
+        }
+    }
+
+    /// One pass over the rows; returns how many orders were new to the index.
+    async fn pass(
+        &self,
+        store: &mut Option<Store>,
+        url: &str,
+        stage: WaitStage,
+        is_first: bool,
+    ) -> Result<usize, StoreError> {
+        let store = match store {
+            Some(store) => store,
+            None => store.insert(Store::connect_reader(url, 1).await?),
+        };
+        let due_for = if is_first { None } else { Some(LEFT_BEHIND) };
+        let (mut after, mut found) = (0, 0);
+        loop {
+            let page = store.waiting(stage, due_for, after, PAGE).await?;
+            let now = Instant::now();
+            for row in &page {
+                let party = Party { token: row.token, payer: row.payer };
+                found += usize::from(self.index().adopt(row.id, party, row.last_seq, now + row.due_in));
+            }
+            match page.last() {
+                Some(last) if page.len() >= PAGE as usize => after = last.requested_seq,
+                _ => return Ok(found),
+            }
+            if !is_first {
+                tokio::time::sleep(PAGE_PAUSE).await;
+            }
+        }
+    }
+
+    /// Applies the answer of a look. True if its order no longer waits.
+    async fn answer(&self, looks: &mut Looks, ended: Result<(Id, Outcome), JoinError>) -> bool {
+        let (id, outcome) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), Err(Undone::transient(error))),
+        };
+        let Some(order) = looks.taken.remove(&id) else { return false };
+        let answer = outcome.unwrap_or_else(|why| {
+            match &why {
+                Undone::Unknown(kind) => self.meet(looks, order.id, &kind.to_string()),
+                Undone::Transient(_) => {
+                    tracing::warn!(payment = %order.id, error = %causes(&why), "not looked at now: it waits");
+                }
+                Undone::Stale | Undone::NotYet | Undone::Stopped(_) | Undone::Corrupt(_) => {}
+            }
+            retry(&why, order.tries)
+        });
+        let again = match answer {
+            Answer::Done => {
+                self.index().done(&order);
+                return true;
+            }
+            Answer::Later(delay) => delay,
+            Answer::Park(reason) => match self.park(&order, &reason).await {
+                Ok(()) => {
+                    self.index().done(&order);
+                    return false;
+                }
+                Err(error) => {
+                    tracing::warn!(payment = %order.id, error = %causes(&error), "not parked: it waits");
+                    ACK_WAIT
+                }
+            },
+        };
+        self.index().again(&order, Instant::now() + again.max(AGAIN_MIN));
+        false
+    }
+
+    /// Its message was acknowledged, so it is named by the event with which it waits.
+    async fn park(&self, order: &DueOrder, reason: &str) -> Result<(), LedgerError> {
+        let subject = self.ledger.at(order.seq).await?.map(|recorded| recorded.subject).unwrap_or_default();
+        self.ledger.park(self.durable, order.seq, &subject, reason).await
+    }
+
+    fn meet(&self, looks: &mut Looks, id: PaymentId, kind: &str) {
+        if looks.unknown.replace(Instant::now()).is_none() {
+            tracing::error!(payment = %id, kind, "this build does not know the event type: upgrade this process");
+            let why = format!("order {id} waits for a build that knows the event type {kind}: upgrade this process");
+            self.health.bad(&self.part(), why);
+        }
+    }
+
+    fn forget_unknown(&self, looks: &mut Looks) {
+        if looks.unknown.is_some_and(|seen| seen.elapsed() > UNKNOWN_FORGOTTEN) {
+            looks.unknown = None;
+            self.health.good(&self.part());
+        }
+    }
+
+    fn part(&self) -> String {
+        format!("waiting orders of {}", self.durable)
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index<Instant>> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks in progress.
+struct Looks {
+    tasks: JoinSet<Outcome>,
+    taken: HashMap<Id, DueOrder>,
+    /// When an event of a newer build was last met.
+    unknown: Option<Instant>,
+}

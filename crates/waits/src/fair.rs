@@ -1,0 +1,168 @@
+//! The fair queue: round robin over its outer keys, and for each of them round robin over its inner keys. For one inner
+//! key the order of arrival holds.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+/// Items by an outer and an inner key, for example by token and payer. A key with a thousand items delays a key with one
+/// item by one item, not by a thousand.
+#[derive(Clone, Debug)]
+pub struct FairQueue<O, I, T> {
+    /// Outer keys with items, the next one at the front.
+    turns: VecDeque<O>,
+    shelves: HashMap<O, Shelf<I, T>>,
+    len: usize,
+}
+
+/// The items of one outer key.
+#[derive(Clone, Debug)]
+struct Shelf<I, T> {
+    turns: VecDeque<I>,
+    lines: HashMap<I, VecDeque<T>>,
+    len: usize,
+}
+
+impl<O, I, T> Default for FairQueue<O, I, T> {
+    fn default() -> Self {
+        Self { turns: VecDeque::new(), shelves: HashMap::new(), len: 0 }
+    }
+}
+
+impl<O: Copy + Eq + Hash, I: Copy + Eq + Hash, T> FairQueue<O, I, T> {
+    /// Adds `item` behind the others of its keys.
+    pub fn push(&mut self, outer: O, inner: I, item: T) {
+        let shelf = self.shelves.entry(outer).or_insert_with(|| {
+            self.turns.push_back(outer);
+            Shelf { turns: VecDeque::new(), lines: HashMap::new(), len: 0 }
+        });
+        let line = shelf.lines.entry(inner).or_insert_with(|| {
+            shelf.turns.push_back(inner);
+            VecDeque::new()
+        });
+        line.push_back(item);
+        shelf.len += 1;
+        self.len += 1;
+    }
+
+    /// The next item, whatever its keys.
+    pub fn pop(&mut self) -> Option<T> {
+        let outer = *self.turns.front()?;
+        let item = self.pop_of(outer);
+        if self.shelves.contains_key(&outer) {
+            self.turns.rotate_left(1);
+        }
+        item
+    }
+
+    /// At most `max` items, whatever their keys.
+    pub fn take(&mut self, max: usize) -> Vec<T> {
+        (0..max).map_while(|_| self.pop()).collect()
+    }
+
+    /// At most `max` items of one outer key. Its turn is over: it stands behind the other outer keys afterwards.
+    pub fn take_of(&mut self, outer: O, max: usize) -> Vec<T> {
+        let taken = (0..max).map_while(|_| self.pop_of(outer)).collect();
+        if self.shelves.contains_key(&outer) {
+            self.turns.retain(|other| *other != outer);
+            self.turns.push_back(outer);
+        }
+        taken
+    }
+
+    /// Outer keys with items, in the order of their turns.
+    pub fn turns(&self) -> impl Iterator<Item = O> {
+        self.turns.iter().copied()
+    }
+
+    /// Number of items of one outer key.
+    pub fn len_of(&self, outer: O) -> usize {
+        self.shelves.get(&outer).map_or(0, |shelf| shelf.len)
+    }
+
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The next item of one outer key. An outer key without items has no turn.
+    fn pop_of(&mut self, outer: O) -> Option<T> {
+        let shelf = self.shelves.get_mut(&outer)?;
+        let inner = shelf.turns.pop_front()?;
+        let line = shelf.lines.get_mut(&inner)?;
+        let item = line.pop_front()?;
+        if line.is_empty() {
+            shelf.lines.remove(&inner);
+        } else {
+            shelf.turns.push_back(inner);
+        }
+        shelf.len -= 1;
+        self.len -= 1;
+        if shelf.len == 0 {
+            self.shelves.remove(&outer);
+            self.turns.retain(|other| *other != outer);
+        }
+        Some(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pushes words such as `A1x`: token A, payer 1, item x.
+    fn queue(words: &str) -> FairQueue<char, char, String> {
+        let mut queue = FairQueue::default();
+        for word in words.split_whitespace() {
+            let mut keys = word.chars();
+            let (outer, inner) = (keys.next().unwrap_or_default(), keys.next().unwrap_or_default());
+            queue.push(outer, inner, word.to_owned());
+        }
+        queue
+    }
+
+    #[test]
+    fn what_is_ready_is_taken_round_robin_over_tokens_and_inside_a_token_over_payers() {
+        let table = [
+            ("nothing", "", ""),
+            ("one line keeps its order", "A1a A1b A1c", "A1a A1b A1c"),
+            ("payers in turn", "A1a A1b A1c A2a A3a", "A1a A2a A3a A1b A1c"),
+            ("tokens in turn", "A1a A1b A1c B1a", "A1a B1a A1b A1c"),
+            ("a token with many payers gets no more turns", "A1a A2a A3a A4a B1a B1b", "A1a B1a A2a B1b A3a A4a"),
+            ("a payer of two tokens has a line in each", "A1a A1b B1a B1b A2a", "A1a B1a A2a B1b A1b"),
+        ];
+        for (name, pushed, expected) in table {
+            let mut queue = queue(pushed);
+            assert_eq!(queue.len(), pushed.split_whitespace().count(), "{name}");
+            assert_eq!(queue.take(100).join(" "), expected, "{name}");
+            assert!(queue.is_empty() && queue.turns().next().is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_thousand_items_of_one_payer_delay_a_newcomer_by_one_item() {
+        let mut queue = FairQueue::default();
+        (0..1_000).for_each(|n| queue.push('A', '1', n));
+        queue.pop();
+        queue.push('A', '2', 7_000);
+        queue.push('B', '1', 8_000);
+        assert_eq!(queue.take(4), [1, 8_000, 7_000, 2]);
+    }
+
+    #[test]
+    fn a_batch_of_one_token_ends_the_turn_of_that_token() {
+        let mut queue = queue("A1a A1b A2a A3a B1a C1a");
+        assert_eq!(queue.take_of('A', 3).join(" "), "A1a A2a A3a");
+        assert_eq!(queue.turns().collect::<String>(), "BCA");
+        assert_eq!((queue.len_of('A'), queue.len_of('Z'), queue.len()), (1, 0, 3));
+        assert_eq!(queue.take_of('A', 3).join(" "), "A1b");
+        assert_eq!(queue.turns().collect::<String>(), "BC");
+        assert!(queue.take_of('A', 3).is_empty());
+        queue.push('A', '1', "A1z".to_owned());
+        assert_eq!(queue.turns().collect::<String>(), "BCA");
+    }
+}

@@ -1,0 +1,67 @@
+//! The pace of looks at waiting orders: bounded, however many wait, and faster while looks succeed.
+
+/// Credits for looks. Each turn adds some, and each success adds more: a neighbour that has come back, or funds that have
+/// arrived, let the pace grow with the successes, while hopeless orders cost a fixed number of looks a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    per_turn: usize,
+    max: usize,
+    credits: usize,
+}
+
+/// Looks that one success adds.
+const WON: usize = 2;
+
+impl Pace {
+    /// `per_turn` looks each turn, and at most `max` saved up.
+    pub const fn new(per_turn: usize, max: usize) -> Self {
+        Self { per_turn, max, credits: 0 }
+    }
+
+    /// A turn has come.
+    pub fn turn(&mut self) {
+        // What fails does not save up for later.
+        self.credits = self.credits.max(self.per_turn);
+    }
+
+    /// A look had success: its order no longer waits.
+    pub fn won(&mut self) {
+        self.credits = (self.credits + WON).min(self.max);
+    }
+
+    /// Number of looks that may begin now.
+    pub const fn left(&self) -> usize {
+        self.credits
+    }
+
+    /// `count` looks begin.
+    pub fn spend(&mut self, count: usize) {
+        self.credits = self.credits.saturating_sub(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks in `turns` turns, if `success` of them succeed in the same turn.
+    fn looks(turns: usize, waiting: usize, success: bool) -> usize {
+        let (mut pace, mut looks) = (Pace::new(2, 100), 0);
+        for _ in 0..turns {
+            pace.turn();
+            let count = pace.left().min(waiting);
+            pace.spend(count);
+            looks += count;
+            (0..count).filter(|_| success).for_each(|_| pace.won());
+        }
+        looks
+    }
+
+    #[test]
+    fn hopeless_orders_cost_a_fixed_number_of_looks_and_success_doubles_the_pace_up_to_its_bound() {
+        assert_eq!(looks(10, 50_000, false), 20);
+        assert_eq!(looks(5, 50_000, true), 2 + 4 + 8 + 16 + 32);
+        assert_eq!(looks(10, 50_000, true), 2 + 4 + 8 + 16 + 32 + 64 + 4 * 100);
+        assert_eq!(looks(10, 1, false), 10);
+    }
+}

@@ -1,0 +1,103 @@
+//! What brings payments to the lanes: messages of two consumers, and waiting payments that come due.
+
+use crate::config::Config;
+use domain::{Event, Order, OrderEvent, PaymentRequest, Purchase};
+use ledger::{Answer, ConnectError, Delivery, Inbox, Ledger, Outcome};
+use runtime::{CancellationToken, Health, Undone};
+use std::time::Duration;
+use tokio::join;
+use waits::{Carrier, Due, Duty, Job, Limits, Party, Queue, WaitStage, Waiting};
+
+/// The durable consumers.
+const REQUESTED: &str = "payment-sender";
+const DEFERRED: &str = "payment-sender-deferred";
+
+/// Messages in hand at most, below `max_ack_pending` of each consumer: the depth in which the queue is fair.
+const REQUESTED_MAX: usize = 1_000;
+const DEFERRED_MAX: usize = 256;
+
+/// Twenty hopeless tries a second, which cost a node at most twice as many calls.
+const LIMITS: Limits = Limits { per_turn: 2, per_turn_max: 100, in_hand: 50 };
+
+/// Payments on their way to the lanes.
+#[derive(Clone)]
+pub struct Intake {
+    ledger: Ledger,
+    requested: Inbox,
+    deferred: Inbox,
+    /// Ready payments.
+    pub queue: Queue<Job>,
+    /// Payments that wait.
+    pub carrier: Carrier,
+    /// Lanes that this process works.
+    pub duty: Duty,
+}
+
+impl Intake {
+    /// Binds to the consumers: one that is not as `nats/` defines it ends the start, also of an instance that stands by.
+    pub async fn bind(ledger: &Ledger, health: Health) -> Result<Self, ConnectError> {
+        let requested = ledger.inbox(REQUESTED, health.clone()).await?;
+        let deferred = ledger.inbox(DEFERRED, health.clone()).await?;
+        let carrier = Carrier::new(ledger.clone(), DEFERRED, health);
+        let (queue, duty) = (Queue::default(), Duty::default());
+        Ok(Self { ledger: ledger.clone(), requested, deferred, queue, carrier, duty })
+    }
+
+    /// Fills the queue while a lane is worked, until `stop`.
+    pub async fn run(self, config: Config, stop: CancellationToken) {
+        let rows = self.carrier.clone().follow_rows(config.database_url, WaitStage::Payment, stop.clone());
+        let shifts = self.duty.shifts(&stop, |off| self.shift(off));
+        join!(rows, shifts);
+    }
+
+    async fn shift(&self, off: CancellationToken) {
+        self.queue.open();
+        let message = |delivery| self.clone().message(delivery);
+        let due = |due: Due| {
+            let queue = self.queue.clone();
+            Job::of_due(due, move |job| queue.push(job.party, job))
+        };
+        let close = async {
+            off.cancelled().await;
+            self.queue.close();
+        };
+        join!(
+            self.requested.clone().run(off.clone(), REQUESTED_MAX, message),
+            self.deferred.clone().run(off.clone(), DEFERRED_MAX, message),
+            self.carrier.look(off.clone(), LIMITS, due),
+            close,
+        );
+    }
+
+    async fn message(self, delivery: Delivery) -> Outcome {
+        let party = match &delivery.event {
+            Event::Order(_, OrderEvent::PaymentRequested(request)) => party(request),
+            Event::Order(id, event) => {
+                let Some(order) = self.ledger.load_order(*id).await?.state else { return Err(Undone::NotYet) };
+                if !order.is_carried_by(event) {
+                    return Ok(Answer::Done);
+                }
+                let party = party(&order.request);
+                if let Some(wait) = remaining(&order) {
+                    let waiting = Waiting { id: *id, party, seq: delivery.seq };
+                    return Ok(self.carrier.later(waiting, delivery.deliveries, wait));
+                }
+                party
+            }
+            _ => Party::default(),
+        };
+        Job::of_message(delivery, party, |job| self.queue.push(party, job)).await
+    }
+}
+
+/// Keys of the fair queue.
+pub fn party(request: &PaymentRequest) -> Party {
+    let Purchase::Mint { token, .. } = request.purchase;
+    Party { token, payer: request.payer() }
+}
+
+/// Time until a deferred payment may be tried; `None` if it may be tried now.
+pub fn remaining(order: &Order) -> Option<Duration> {
+    let why = order.payment.deferral()?;
+    (why.retry_at - chrono::Utc::now()).to_std().ok()
+}

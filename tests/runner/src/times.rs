@@ -1,0 +1,71 @@
+//! How long each executable took the last time, in a file of `target/`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Rows of the table for people.
+const SHOWN: usize = 12;
+
+/// By name.
+#[derive(Debug, Default)]
+pub struct Times {
+    file: PathBuf,
+    all: BTreeMap<String, Duration>,
+}
+
+impl Times {
+    /// Of the last run; empty if there was none.
+    pub fn read() -> Self {
+        let program = std::env::current_exe().unwrap_or_default();
+        let file = program.with_file_name("test-times");
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        Self { file, all: parse(&text) }
+    }
+
+    /// Of this executable.
+    pub fn of(&self, name: &str) -> Option<Duration> {
+        self.all.get(name).copied()
+    }
+
+    /// It took so long now.
+    pub fn set(&mut self, name: String, took: Duration) {
+        self.all.insert(name, took);
+    }
+
+    /// Keeps them for the next run, which is only slower without.
+    pub fn write(&self) {
+        let lines: String = self.all.iter().map(|(name, took)| format!("{}\t{name}\n", took.as_millis())).collect();
+        let _ = std::fs::write(&self.file, lines);
+    }
+
+    /// The longest, for people.
+    pub fn table(&self) -> String {
+        let mut longest: Vec<_> = self.all.iter().collect();
+        longest.sort_by_key(|(_, took)| std::cmp::Reverse(**took));
+        longest.iter().take(SHOWN).fold(String::new(), |mut table, (name, took)| {
+            let _ = writeln!(table, "{:>9.1} s  {name}", took.as_secs_f64());
+            table
+        })
+    }
+}
+
+fn parse(text: &str) -> BTreeMap<String, Duration> {
+    let line = |line: &str| {
+        let (ms, name) = line.split_once('\t')?;
+        Some((name.to_owned(), Duration::from_millis(ms.parse().ok()?)))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_time_is_left_out() {
+        let times = parse("1500\tapi it\nnothing\nx\ty\n");
+        assert_eq!(times, BTreeMap::from([("api it".to_owned(), Duration::from_millis(1_500))]));
+    }
+}
