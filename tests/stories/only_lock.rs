@@ -4,7 +4,7 @@ use domain::order::Command;
 use domain::{Event, Order, PaymentId, examples, order};
 use futures_util::future::join_all;
 use harness::{Stack, StackOptions};
-use ledger::{AppendError, Expected, Ledger, Loaded, NewEvent};
+use ledger::{AppendError, Batch, Expected, Ledger, Loaded, NewEvent};
 use standalone::Shop;
 
 /// The event that `command` makes of the loaded order.
@@ -58,14 +58,14 @@ async fn d16_a_batch_with_one_stale_expectation_is_refused_whole_and_the_same_ap
     let (fresh, its_past) = some_order(&ledger, 1).await;
     let (moved, its_old_past) = some_order(&ledger, 2).await;
     let moving = event(moved, &its_old_past, Command::Submit(examples::submission(1)));
-    let first = ledger.append(std::slice::from_ref(&moving)).await.unwrap();
-    assert_eq!(ledger.append(std::slice::from_ref(&moving)).await.unwrap(), first, "a retry finds its own first try");
+    let first = ledger.append(moving.clone()).await.unwrap();
+    assert_eq!(ledger.append(moving.clone()).await.unwrap(), first, "a retry finds its own first try");
 
     let last = stack.stream.last_seq().await;
     let good = event(fresh, &its_past, Command::Submit(examples::submission(2)));
     let stale = event(moved, &its_old_past, Command::Defer(examples::deferral()));
     for batch in [[good.clone(), stale.clone()], [stale, good.clone()]] {
-        assert!(matches!(ledger.append(&batch).await, Err(AppendError::WrongVersion)));
+        assert!(matches!(ledger.append(Batch::unordered(batch)).await, Err(AppendError::WrongVersion)));
         assert_eq!(stack.stream.last_seq().await, last, "nothing of it is stored");
     }
     assert_eq!(ledger.append(&[good]).await.unwrap(), [last + 1]);

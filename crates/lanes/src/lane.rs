@@ -8,7 +8,7 @@ use domain::event::{OpenTx, Purpose, Submission};
 use domain::lane::{self, Rest};
 use domain::order::Command;
 use domain::{Event, Lane, LaneId, SignerEvent};
-use ledger::{AppendError, Expected, LaneVersion, Ledger, LoadedLane, NewEvent};
+use ledger::{AppendError, Batch, Expected, LaneVersion, Ledger, LoadedLane, NewEvent};
 use runtime::{Undone, failpoint};
 
 /// A lane in the hands of one worker.
@@ -63,7 +63,7 @@ impl SignerLane {
             this.look(head).await?;
             let expected = this.folded.version.map_or(Expected::Unclaimed, Expected::Lane);
             let new = NewEvent { event: Event::Signer(id, SignerEvent::Claimed(claim)), expected, trace: None };
-            match this.ledger.append(&[new]).await {
+            match this.ledger.append(new).await {
                 Ok(_) => {}
                 Err(AppendError::WrongVersion) => this.folded = this.ledger.load_lane(id).await?,
                 Err(other) => return Err(other.into()),
@@ -126,11 +126,9 @@ impl SignerLane {
         let orders = orders.ok_or(Undone::Stale)?;
         loop {
             let version = self.folded.version;
-            // First: a server that has no room for all of a batch keeps its beginning, and bytes without their orders are
-            // found paid, while orders without bytes would wait for ever.
-            let mut events = self.events(SignerEvent::Signed(tx.clone()));
-            events.extend(orders.iter().cloned());
-            match self.ledger.append(&events).await {
+            let (opening, signed) = self.event(SignerEvent::Signed(tx.clone()));
+            let batch = Batch::led_by(opening.into_iter().chain([signed])).then(orders.iter().cloned());
+            match self.ledger.append(batch).await {
                 Ok(_) => break,
                 Err(AppendError::WrongVersion) => {}
                 Err(other) => return Err(other.into()),
@@ -170,29 +168,29 @@ impl SignerLane {
         self.watch.answered(hash, &answer);
     }
 
-    /// An event of this lane at the version that was read, to be appended in this order.
+    /// An event of this lane at the version that was read, and what must be appended before it.
     ///
     /// Where the bucket of the next nonce is not open, a claim opens it. It names the version of the bucket before, and the
     /// event that the new one is empty: so of two writers, one opening a bucket and one still writing in the old one,
     /// one is refused.
-    pub(crate) fn events(&self, event: SignerEvent) -> Vec<NewEvent> {
+    pub(crate) fn event(&self, event: SignerEvent) -> (Option<NewEvent>, NewEvent) {
         let new = |event, version: Option<LaneVersion>| {
             let expected = version.map_or(Expected::Unclaimed, Expected::Lane);
             NewEvent { event: Event::Signer(self.id, event), expected, trace: None }
         };
         if !self.folded.is_at_the_end_of_a_bucket() {
-            return vec![new(event, self.folded.version)];
+            return (None, new(event, self.folded.version));
         }
-        let LaneId { purpose, .. } = self.id;
         let chain_id = self.chain.config().chain_id;
-        let claim = lane::claim(Some(&self.lane), purpose, chain_id, &self.instance, self.lane.next_nonce);
-        let empty = LaneVersion { bucket: ledger::bucket(claim.next_nonce), last: 0 };
-        vec![new(SignerEvent::Claimed(claim), self.folded.version), new(event, Some(empty))]
+        let (purpose, next) = (self.id.purpose, self.lane.next_nonce);
+        let claim = lane::claim(Some(&self.lane), purpose, chain_id, &self.instance, next);
+        let empty = LaneVersion { bucket: ledger::bucket(next), last: 0 };
+        (Some(new(SignerEvent::Claimed(claim), self.folded.version)), new(event, Some(empty)))
     }
 
     /// Appends. After `Stale` the lane is read anew.
-    pub(crate) async fn write(&mut self, events: &[NewEvent]) -> Result<(), Undone> {
-        match self.ledger.append(events).await {
+    pub(crate) async fn write(&mut self, batch: Batch) -> Result<(), Undone> {
+        match self.ledger.append(batch).await {
             Ok(_) => Ok(()),
             Err(AppendError::WrongVersion) => {
                 self.catch_up().await?;

@@ -11,6 +11,7 @@ use domain::event::{Deferral, Lost, OpenTx, Purpose, WaitReason};
 use domain::lane::{CALL_GAS, Fees, Look, Open, Rest, Seen, Step, tend};
 use domain::order::Command;
 use domain::{BlockRef, SignerEvent};
+use ledger::{Batch, NewEvent};
 use runtime::{Undone, causes, failpoint};
 use std::collections::BTreeMap;
 
@@ -140,8 +141,8 @@ impl SignerLane {
     async fn replace(&mut self, nonce: u64, fees: Fees) -> Result<(), Undone> {
         let Some(open) = self.lane.open.get(&nonce) else { return Ok(()) };
         let tx = self.chain.replace(&self.key, open.latest(), fees)?;
-        let replaced = self.events(SignerEvent::Replaced(open.next_replacement(), tx.clone()));
-        self.write(&replaced).await?;
+        let (opening, replaced) = self.event(SignerEvent::Replaced(open.next_replacement(), tx.clone()));
+        self.write(Batch::led_by(opening).then([replaced])).await?;
         failpoint("C11");
         tracing::warn!(signer = %self.address(), nonce, tx = %tx.tx_hash, max_fee_wei = fees.max_fee_wei, "replaced at higher fees");
         self.window.shrink();
@@ -159,15 +160,12 @@ impl SignerLane {
             Some(_) | None => return Ok(()),
         }
         tracing::error!(signer = %self.address(), nonce, "the nonce was used by somebody else who has this key");
-        let mut lost = self.events(SignerEvent::Lost(Lost { nonce, account_nonce, block }));
-        let last = lost.pop();
-        let mut events = lost;
+        let (opening, lost) = self.event(SignerEvent::Lost(Lost { nonce, account_nonce, block }));
+        let mut events: Vec<NewEvent> = opening.into_iter().collect();
         for item in self.carried(&tx).await? {
             events.extend(item.event(self.freed(&tx)));
         }
-        // Last, because it says that all is free (F07).
-        events.extend(last);
-        self.write(&events).await?;
+        self.write(Batch::of(events).sealed_by(lost)).await?;
         self.refresh().await
     }
 
@@ -179,8 +177,8 @@ impl SignerLane {
             return Ok(());
         }
         tracing::error!(signer = %self.address(), nonce, to, "nonces were used by somebody else who has this key");
-        let lost = self.events(SignerEvent::Lost(Lost { nonce, account_nonce: to, block }));
-        self.write(&lost).await?;
+        let (opening, lost) = self.event(SignerEvent::Lost(Lost { nonce, account_nonce: to, block }));
+        self.write(Batch::led_by(opening).then([lost])).await?;
         self.refresh().await
     }
 

@@ -1,10 +1,10 @@
 //! Append: the only lock is the expected version, and the only answer to doubt is to read back and compare.
 
+use crate::batch::{Batch, Expected, NewEvent};
 use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
 use crate::envelope::{CONTENT_TYPE, encode};
 use crate::error::{AppendError, LedgerError};
-use crate::lane::LaneVersion;
 use crate::lane_subjects::{bucket_filter, key_filter};
 use crate::subjects::{order_filter, subject};
 use async_nats::HeaderMap;
@@ -20,30 +20,6 @@ pub(crate) const BATCH_MAX: usize = 500;
 
 /// Attempts before the outcome is left unknown: with [`REQUEST_TIMEOUT`] each, longer than a leader failover.
 const ATTEMPTS: u32 = 3;
-
-/// What must be last in the ledger for an append to be valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// The last sequence of the event's order or signer, as folded; 0 where there is nothing yet.
-    Version(u64),
-    /// Nothing under the event's own subject: for what depends on no other event of its stream.
-    Absent,
-    /// The version of the event's lane. The event may stand in another bucket than its version.
-    Lane(LaneVersion),
-    /// Nothing of the event's key, whatever it signs for: for the first claim.
-    Unclaimed,
-}
-
-/// An event to append.
-#[derive(Clone, Debug)]
-pub struct NewEvent {
-    /// What happened.
-    pub event: Event,
-    /// When it may be written.
-    pub expected: Expected,
-    /// W3C trace context of the order, handed on.
-    pub trace: Option<String>,
-}
 
 /// A message ready to be sent, built once and sent as often as needed.
 struct Outgoing {
@@ -66,26 +42,25 @@ enum Answer {
 }
 
 impl Ledger {
-    /// Appends all of `events` or none, as one atomic batch, and answers with their sequences.
+    /// Appends all of `batch` or nothing, atomically, and returns the sequences of its events.
     /// What is already stored with the same content counts as stored now: a retry finds its own first try.
     ///
-    /// A server whose byte limit was set while it committed a batch kept the beginning of it and refused the rest
-    /// (nats-server 2.15.1, seen once). So the event that says that all is done stands last, and a batch is called refused
-    /// only where nothing of it is there.
+    /// A batch is called refused only where nothing of it is stored; see [`Batch`] for a server that keeps a beginning.
     ///
     /// # Errors
     /// See [`AppendError`]; after `Unknown`, the same call is safe and is the only right one.
-    pub async fn append(&self, events: &[NewEvent]) -> Result<Vec<u64>, AppendError> {
+    pub async fn append(&self, batch: impl Into<Batch>) -> Result<Vec<u64>, AppendError> {
         if let Err(stopped) = self.check().await {
             APPENDS.add(&["stopped"]);
             return Err(stopped);
         }
-        self.write(events).await
+        self.write(batch.into()).await
     }
 
-    /// The same, whatever the ledger has become: for what says that.
-    pub(crate) async fn write(&self, events: &[NewEvent]) -> Result<Vec<u64>, AppendError> {
-        let written = self.written(events).await;
+    /// Like [`Ledger::append`], but skips the integrity check. Used only to record that the ledger is damaged, or that an
+    /// operator has looked.
+    pub(crate) async fn write(&self, batch: impl Into<Batch>) -> Result<Vec<u64>, AppendError> {
+        let written = self.written(batch.into().events()).await;
         APPENDS.add(&[match &written {
             Ok(_) => "stored",
             Err(AppendError::WrongVersion) => "wrong_version",
@@ -94,7 +69,7 @@ impl Ledger {
             Err(AppendError::Stopped(_)) => "stopped",
         }]);
         let sequences = written?;
-        self.integrity.knows(sequences.last().copied().unwrap_or_default());
+        self.whole.knows(sequences.last().copied().unwrap_or_default());
         Ok(sequences)
     }
 

@@ -1,12 +1,12 @@
 //! A connection to the ledger that has passed the start-up gate.
 
 use crate::client::{connect_client, find_api, request, stream_info};
-use crate::damage::Seen;
+use crate::damage::StreamLook;
 use crate::error::{ConnectError, LedgerError};
 use crate::gate;
-use crate::integrity::Integrity;
 use crate::monitor::{Monitor, Storage};
 use crate::subjects::STREAM;
+use crate::whole::Whole;
 use async_nats::jetstream;
 use chrono::{DateTime, Utc};
 use runtime::{ConfigError, Env, Variable};
@@ -66,7 +66,7 @@ pub struct Ledger {
     /// What subjects of the JetStream API begin with: the account of the user decides.
     pub(crate) api: &'static str,
     pub(crate) source: &'static str,
-    pub(crate) integrity: Arc<Integrity>,
+    pub(crate) whole: Arc<Whole>,
     monitor: Monitor,
     incarnation: DateTime<Utc>,
 }
@@ -96,9 +96,9 @@ impl Ledger {
         incarnation: DateTime<Utc>,
     ) -> Self {
         let jetstream = jetstream::with_prefix(client.clone(), api);
-        let nothing = Seen { created: incarnation, messages: 0, last: 0, last_at: incarnation };
-        let integrity = Integrity::new(nothing);
-        Self { client, jetstream, api, source, integrity, monitor, incarnation }
+        let nothing = StreamLook { created: incarnation, messages: 0, last: 0, last_at: incarnation };
+        let whole = Whole::new(nothing);
+        Self { client, jetstream, api, source, whole, monitor, incarnation }
     }
 
     /// When the stream was created. Another value than yesterday's is another ledger: positions do not carry over (F13).

@@ -1,6 +1,6 @@
 //! One durable consumer, bound to this process: pulls, parked messages, and messages of a newer build.
 
-use crate::append::{Expected, NewEvent};
+use crate::batch::{Expected, NewEvent};
 use crate::client::request;
 use crate::connect::Ledger;
 use crate::definitions::{compare, consumer};

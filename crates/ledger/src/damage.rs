@@ -87,7 +87,7 @@ impl Damage {
 
 /// What one answer of the server says of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct StreamLook {
     pub created: DateTime<Utc>,
     pub messages: u64,
     pub last: u64,
@@ -95,7 +95,7 @@ pub(crate) struct Seen {
     pub last_at: DateTime<Utc>,
 }
 
-impl From<&StreamInfo> for Seen {
+impl From<&StreamInfo> for StreamLook {
     fn from(info: &StreamInfo) -> Self {
         let state = &info.state;
         Self { created: info.created, messages: state.messages, last: state.last_seq, last_at: state.last_ts }
@@ -112,7 +112,7 @@ pub(crate) fn print(recorded: &Recorded) -> B256 {
 
 /// Whether what is `seen` can follow what the last look saw, `before`, where `known` was read or acknowledged before this
 /// look began.
-pub(crate) fn judge(before: &Seen, known: u64, seen: &Seen) -> Result<(), Damage> {
+pub(crate) fn judge(before: &StreamLook, known: u64, seen: &StreamLook) -> Result<(), Damage> {
     let known = known.max(before.last);
     if seen.created != before.created {
         return Err(Damage::Recreated { known: before.created, found: seen.created });
@@ -162,8 +162,12 @@ mod tests {
 
     #[test]
     fn a_ledger_that_only_grows_is_whole_and_every_other_one_is_named() {
-        let seen =
-            |created, messages, last, last_at| Seen { created: at(created), messages, last, last_at: at(last_at) };
+        let seen = |created, messages, last, last_at| StreamLook {
+            created: at(created),
+            messages,
+            last,
+            last_at: at(last_at),
+        };
         let before = seen(1, 200, 200, 1_000);
         let cases = [
             ("as it was", before, 0, before, None),

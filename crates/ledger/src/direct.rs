@@ -55,7 +55,7 @@ pub(crate) struct Got {
 
 /// What an answer comes to.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum Fetched {
     Got(Got),
     /// More subjects than the server gives for one request.
     TooMany,
@@ -66,7 +66,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `Transient`: no answer, or one that does not prove itself. Nothing may be concluded from the part that came.
-    pub(crate) async fn direct_get(&self, get: &Get) -> Result<Answer, LedgerError> {
+    pub(crate) async fn direct_get(&self, get: &Get) -> Result<Fetched, LedgerError> {
         let inbox = self.client.new_inbox();
         let mut messages = self.client.subscribe(inbox.clone()).await.map_err(unanswered)?;
         self.client
@@ -80,8 +80,8 @@ impl Ledger {
                 .map_err(unanswered)?
                 .ok_or_else(|| unanswered("the connection closed"))?;
             if let Some(answer) = collecting.take(message)? {
-                if let Answer::Got(Got { messages, .. }) = &answer {
-                    messages.iter().for_each(|recorded| self.integrity.knows(recorded.seq));
+                if let Fetched::Got(Got { messages, .. }) = &answer {
+                    messages.iter().for_each(|recorded| self.whole.knows(recorded.seq));
                 }
                 return Ok(answer);
             }
@@ -103,7 +103,7 @@ impl<'a> Collecting<'a> {
     }
 
     /// Takes the next message. Returns the answer once it is complete.
-    fn take(&mut self, message: Message) -> Result<Option<Answer>, LedgerError> {
+    fn take(&mut self, message: Message) -> Result<Option<Fetched>, LedgerError> {
         let single = matches!(self.get, Get::At(_) | Get::LastMatch(_));
         let Some(status) = message.status.filter(|_| !is_stored(&message)) else {
             let (recorded, before) = from_direct(message, single)?;
@@ -127,14 +127,14 @@ impl<'a> Collecting<'a> {
             404 if first && (!matches!(self.get, Get::Last { .. }) || says(&message, "No Results")) => {
                 Ok(Some(self.complete(false)))
             }
-            413 if first => Ok(Some(Answer::TooMany)),
+            413 if first => Ok(Some(Fetched::TooMany)),
             // A 404 behind a message, or for subjects that are there: one of them could not be loaded.
             status => Err(broken(format!("the server answers {status}"))),
         }
     }
 
-    fn complete(&mut self, more: bool) -> Answer {
-        Answer::Got(Got { messages: std::mem::take(&mut self.messages), more })
+    fn complete(&mut self, more: bool) -> Fetched {
+        Fetched::Got(Got { messages: std::mem::take(&mut self.messages), more })
     }
 }
 
@@ -274,8 +274,8 @@ mod tests {
         for message in messages {
             match collecting.take(message).map_err(|e| e.to_string())? {
                 None => {}
-                Some(Answer::TooMany) => return Err("too many".to_owned()),
-                Some(Answer::Got(got)) => return Ok((got.messages.iter().map(|m| m.seq).collect(), got.more)),
+                Some(Fetched::TooMany) => return Err("too many".to_owned()),
+                Some(Fetched::Got(got)) => return Ok((got.messages.iter().map(|m| m.seq).collect(), got.more)),
             }
         }
         Err("waits for more".to_owned())

@@ -4,7 +4,8 @@
 //! A batch costs the server several milliseconds, however small; a single append a fraction of one. So a few at a time
 //! go alone, and batches begin where these no longer keep up.
 
-use crate::append::{BATCH_MAX, NewEvent};
+use crate::append::BATCH_MAX;
+use crate::batch::Batch;
 use crate::connect::Ledger;
 use crate::error::AppendError;
 use crate::subjects::subject;
@@ -20,7 +21,7 @@ const ALONE_MAX: usize = 8;
 
 /// An append, all or nothing, and who waits for it.
 struct Waiting {
-    events: Vec<NewEvent>,
+    batch: Batch,
     reply: oneshot::Sender<Result<(), AppendError>>,
 }
 
@@ -38,14 +39,14 @@ impl GroupCommit {
         Self { queue }
     }
 
-    /// Appends all of `events` or none, together with whoever else is waiting.
+    /// Appends all of `batch` or nothing, together with whoever else is waiting.
     ///
     /// # Errors
     /// As [`Ledger::append`]. Dropping the future does not take the events back.
-    pub async fn append(&self, events: Vec<NewEvent>) -> Result<(), AppendError> {
+    pub async fn append(&self, batch: impl Into<Batch>) -> Result<(), AppendError> {
         let (reply, answer) = oneshot::channel();
         let stopped = || AppendError::Unknown("the process is stopping".into());
-        self.queue.send(Waiting { events, reply }).await.map_err(|_| stopped())?;
+        self.queue.send(Waiting { batch: batch.into(), reply }).await.map_err(|_| stopped())?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -83,8 +84,7 @@ async fn commit(ledger: &Ledger, batch: Vec<Waiting>) {
     if batch.len() == 1 {
         return alone(ledger, batch).await;
     }
-    let events: Vec<NewEvent> = batch.iter().flat_map(|waiting| waiting.events.iter().cloned()).collect();
-    match ledger.append(&events).await {
+    match ledger.append(Batch::joined(batch.iter().map(|waiting| &waiting.batch))).await {
         Ok(_) => {
             for waiting in batch {
                 // The caller may have gone; the events are stored all the same.
@@ -101,7 +101,7 @@ async fn commit(ledger: &Ledger, batch: Vec<Waiting>) {
 /// Each alone, all at once: one stale expectation must not fail its neighbours.
 async fn alone(ledger: &Ledger, singles: Vec<Waiting>) {
     let sends = singles.into_iter().map(|waiting| async move {
-        let answer = ledger.append(&waiting.events).await.map(|_| ());
+        let answer = ledger.append(&waiting.batch).await.map(|_| ());
         let _ = waiting.reply.send(answer);
     });
     futures_util::future::join_all(sends).await;
@@ -111,7 +111,7 @@ async fn alone(ledger: &Ledger, singles: Vec<Waiting>) {
 fn batches(group: Vec<Waiting>) -> Vec<Vec<Waiting>> {
     let (mut batches, mut room) = (Vec::<Vec<Waiting>>::new(), 0);
     for waiting in group {
-        let size = waiting.events.len();
+        let size = waiting.batch.events().len();
         match batches.last_mut().filter(|_| size <= room) {
             Some(batch) => batch.push(waiting),
             None => {
@@ -128,7 +128,7 @@ fn batches(group: Vec<Waiting>) -> Vec<Vec<Waiting>> {
 fn without_repeats(group: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
     let mut seen = HashSet::new();
     group.into_iter().partition(|waiting| {
-        let subjects: Vec<String> = waiting.events.iter().map(|new| subject(&new.event)).collect();
+        let subjects: Vec<String> = waiting.batch.events().iter().map(|new| subject(&new.event)).collect();
         let new = subjects.iter().all(|subject| !seen.contains(subject));
         if new {
             seen.extend(subjects);

@@ -3,19 +3,19 @@
 //!
 //! What a process acts on is decided here and nowhere else: [`Ledger::append`] refuses. Reading goes on.
 
-use crate::append::{Expected, NewEvent};
+use crate::batch::{Expected, NewEvent};
 use crate::client::stream_info;
 use crate::connect::Ledger;
-use crate::damage::{Damage, Prints, Seen, compare, contiguous, judge, print};
+use crate::damage::{Damage, Prints, StreamLook, compare, contiguous, judge, print};
 use crate::error::{AppendError, LedgerError};
 use crate::subjects::STOPS;
+use crate::whole::Memory;
 use domain::Event;
 use domain::event::{DamageKind, OpsEvent, Resumed, Stopped, Stops};
 use runtime::{CancellationToken, Health, causes};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
 
 /// Between two looks. A look is three or four requests, none of which depends on how much the ledger holds.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -29,49 +29,6 @@ const WINDOW: usize = 64;
 
 /// What is found by reading must be found twice, this far apart: a replica that lags is no damage.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
-
-/// What a process knows of the ledger's integrity; shared by all clones of its [`Ledger`].
-#[derive(Debug)]
-pub(crate) struct Integrity {
-    memory: Mutex<Memory>,
-    /// Found by this process: it stays so until the process ends.
-    found: OnceLock<Damage>,
-    /// The highest sequence that was read or acknowledged.
-    known: AtomicU64,
-    /// Connections made when the ledger was last looked at.
-    connects: AtomicU64,
-    /// Why nothing is appended any more, in a sentence.
-    stopped: watch::Sender<Option<Arc<str>>>,
-}
-
-/// What the last look saw.
-#[derive(Debug)]
-struct Memory {
-    before: Seen,
-    window: Prints,
-    /// Whether what was found is in the ledger.
-    written: bool,
-    stops: Stops,
-}
-
-impl Integrity {
-    pub(crate) fn new(before: Seen) -> Arc<Self> {
-        let (window, stops) = (Prints::new(), Stops::default());
-        let memory = Mutex::new(Memory { before, window, written: false, stops });
-        let (known, connects, stopped) = (AtomicU64::new(0), AtomicU64::new(0), watch::Sender::new(None));
-        Arc::new(Self { memory, found: OnceLock::new(), known, connects, stopped })
-    }
-
-    /// The highest sequence that was read or acknowledged: the ledger reaches at least so far.
-    pub(crate) fn known(&self) -> u64 {
-        self.known.load(Ordering::Relaxed)
-    }
-
-    /// Sequence `seq` was read from the ledger, or acknowledged by it.
-    pub(crate) fn knows(&self, seq: u64) {
-        self.known.fetch_max(seq, Ordering::Relaxed);
-    }
-}
 
 impl Ledger {
     /// Looks at the ledger every two seconds until `stop`, and names what is wrong with it as `ledger` in `health`.
@@ -108,26 +65,26 @@ impl Ledger {
 
     /// Why nothing is appended any more; none while all is well. Costs no request.
     pub fn stopped(&self) -> Option<Arc<str>> {
-        self.integrity.stopped.borrow().clone()
+        self.whole.stopped.borrow().clone()
     }
 
     /// Waits until appends are taken, or until `stop`.
     pub async fn until_whole(&self, stop: &CancellationToken) {
-        let mut stopped = self.integrity.stopped.subscribe();
+        let mut stopped = self.whole.stopped.subscribe();
         let whole = async { stopped.wait_for(Option::is_none).await.is_ok() };
         tokio::select! { _ = whole => {}, () = stop.cancelled() => {} }
     }
 
     /// What this process has found of damage, by its own looks or by [`Ledger::report`]. Costs no request.
     pub fn damage(&self) -> Option<&Damage> {
-        self.integrity.found.get()
+        self.whole.found.get()
     }
 
     /// Somebody in this process has found damage: nothing is appended from now on. Where the process keeps guard, the next
     /// look writes it down.
     pub fn report(&self, damage: Damage) {
         let why = damage.to_string();
-        if self.integrity.found.set(damage).is_ok() {
+        if self.whole.found.set(damage).is_ok() {
             tracing::error!(why, "the ledger is damaged");
             self.publish(&Stops::default());
         }
@@ -142,7 +99,7 @@ impl Ledger {
         let stops = self.stops().await.map_err(|e| AppendError::Unknown(e.into()))?;
         let Some((n, _)) = stops.standing() else { return Ok(None) };
         let event = Event::Ops(OpsEvent::Resumed(*n, resumed));
-        self.write(&[NewEvent { event, expected: Expected::Absent, trace: None }]).await?;
+        self.write(NewEvent { event, expected: Expected::Absent, trace: None }).await?;
         Ok(Some(*n))
     }
 
@@ -158,7 +115,7 @@ impl Ledger {
     /// # Errors
     /// `Transient`: nothing was learnt, and nothing is held against the ledger.
     async fn look(&self) -> Result<(), LedgerError> {
-        let mut memory = self.integrity.memory.lock().await;
+        let mut memory = self.whole.memory.lock().await;
         let slow = |e| LedgerError::transient("a look at the ledger", e);
         tokio::time::timeout(LOOK_TIMEOUT, self.look_with(&mut memory)).await.map_err(slow)?
     }
@@ -168,7 +125,7 @@ impl Ledger {
     /// read of a number.
     pub(crate) async fn check(&self) -> Result<(), AppendError> {
         if !self.is_looked_at() {
-            let mut memory = self.integrity.memory.lock().await;
+            let mut memory = self.whole.memory.lock().await;
             // Whoever waited finds that somebody has looked.
             if !self.is_looked_at() {
                 let looked = self.look_with(&mut memory).await;
@@ -180,7 +137,7 @@ impl Ledger {
 
     /// Whether the connection stands that the last look was made on.
     fn is_looked_at(&self) -> bool {
-        self.is_connected() && self.integrity.connects.load(Ordering::Relaxed) == self.connects()
+        self.is_connected() && self.whole.connects.load(Ordering::Relaxed) == self.connects()
     }
 
     fn connects(&self) -> u64 {
@@ -190,17 +147,17 @@ impl Ledger {
     async fn look_with(&self, memory: &mut Memory) -> Result<(), LedgerError> {
         let connects = self.connects();
         self.see(memory).await?;
-        self.integrity.connects.store(connects, Ordering::Relaxed);
+        self.whole.connects.store(connects, Ordering::Relaxed);
         self.publish(&memory.stops);
         Ok(())
     }
 
     async fn see(&self, memory: &mut Memory) -> Result<(), LedgerError> {
         // What is read or acknowledged while the server answers may stand behind its answer.
-        let known = self.integrity.known();
+        let known = self.whole.known();
         let info =
             stream_info(&self.client, self.api).await.map_err(|e| LedgerError::transient("state of the stream", e))?;
-        let seen = Seen::from(&info);
+        let seen = StreamLook::from(&info);
         // At once: what is damaged may not be readable.
         if let Err(damage) = judge(&memory.before, known, &seen) {
             self.report(damage);
@@ -216,7 +173,7 @@ impl Ledger {
         }
         match read {
             Ok(()) => {
-                self.integrity.knows(seen.last);
+                self.whole.knows(seen.last);
                 memory.before = seen;
             }
             Err(damage) => self.report(damage),
@@ -226,7 +183,7 @@ impl Ledger {
 
     /// The messages that the last look read are there as they were; so are, without a gap, the newest, which are
     /// remembered in their place.
-    async fn reread(&self, memory: &mut Memory, seen: &Seen) -> Result<Result<(), Damage>, LedgerError> {
+    async fn reread(&self, memory: &mut Memory, seen: &StreamLook) -> Result<Result<(), Damage>, LedgerError> {
         let newest = seen.last.saturating_sub(WINDOW as u64) + 1;
         let oldest = memory.window.first_key_value().map(|(seq, _)| *seq);
         let mut found = self.prints(oldest.unwrap_or(newest)).await?;
@@ -250,7 +207,7 @@ impl Ledger {
             (None, Some((n, why))) => Some(format!("stopped by ops.stopped.{n}: {}", why.detail).into()),
             (None, None) => None,
         };
-        self.integrity.stopped.send_if_modified(|stopped| {
+        self.whole.stopped.send_if_modified(|stopped| {
             if *stopped == why {
                 return false;
             }
@@ -266,13 +223,13 @@ impl Ledger {
     /// Once for what this process has found, unless a stop stands already: a person who resumes is not contradicted by
     /// who has not been restarted.
     async fn write_down(&self) -> Result<(), AppendError> {
-        let mut memory = self.integrity.memory.lock().await;
+        let mut memory = self.whole.memory.lock().await;
         let Some(damage) = self.damage().filter(|_| !memory.written) else { return Ok(()) };
         if memory.stops.standing().is_none() {
             let info = stream_info(&self.client, self.api).await.map_err(|e| AppendError::Unknown(e.into()))?;
             let stopped = damage.stopped(info.created, info.state.last_seq);
             let event = Event::Ops(OpsEvent::Stopped(memory.stops.next(), stopped));
-            match self.write(&[NewEvent { event, expected: Expected::Absent, trace: None }]).await {
+            match self.write(NewEvent { event, expected: Expected::Absent, trace: None }).await {
                 // Somebody else was faster: payouts stop all the same.
                 Ok(_) | Err(AppendError::WrongVersion) => {}
                 Err(other) => return Err(other),

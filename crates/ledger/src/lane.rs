@@ -105,7 +105,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::load_lane`].
     pub async fn refresh_lane(&self, id: LaneId, loaded: LoadedLane) -> Result<LoadedLane, LedgerError> {
-        if self.integrity.known().saturating_sub(loaded.read_to) > BEHIND_MAX {
+        if self.whole.known().saturating_sub(loaded.read_to) > BEHIND_MAX {
             return self.load_lane(id).await;
         }
         self.fold_news(id, loaded).await
@@ -113,7 +113,7 @@ impl Ledger {
 
     async fn fold_news(&self, id: LaneId, mut loaded: LoadedLane) -> Result<LoadedLane, LedgerError> {
         // As of before the reading, also where nothing is found: what comes later stands behind it.
-        let end = self.integrity.known().saturating_sub(SLACK);
+        let end = self.whole.known().saturating_sub(SLACK);
         for recorded in self.news(&lane_filter(id), loaded.read_to + 1).await? {
             loaded.fold(&recorded)?;
             loaded.read_to = recorded.seq;

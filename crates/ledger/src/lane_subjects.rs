@@ -8,7 +8,7 @@
 //! The purpose stands behind the bucket, so that each service is granted its own purpose and the events of another one
 //! move no version.
 
-use crate::subjects::{below, hex};
+use crate::parts::{below, hex};
 use alloy_primitives::Address;
 use domain::SignerEvent;
 use domain::event::{EventType, Purpose};

@@ -8,6 +8,7 @@
 mod address;
 mod answer;
 mod append;
+mod batch;
 mod client;
 mod connect;
 mod consume;
@@ -25,15 +26,17 @@ mod lane;
 mod lane_subjects;
 mod lease;
 mod monitor;
+mod parts;
 mod provision;
 mod read;
 mod refill;
 mod serve;
 mod subjects;
 mod view;
+mod whole;
 
 pub use answer::{ACK_WAIT, Answer, Outcome, hand_back, retry};
-pub use append::{Expected, NewEvent};
+pub use batch::{Batch, Expected, Led, NewEvent, Unsealed};
 pub use connect::{Lag, Ledger, LedgerConfig};
 pub use consume::{Delivery, Inbox};
 pub use damage::Damage;

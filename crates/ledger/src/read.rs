@@ -6,7 +6,7 @@
 //! read without a filter.
 
 use crate::connect::Ledger;
-use crate::direct::{Answer, Get, Got};
+use crate::direct::{Fetched, Get, Got};
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
 
@@ -70,15 +70,15 @@ impl Ledger {
             let from = found.last().map_or(from, |last| last.seq + 1);
             let get = Get::Last { from, filters: filters.to_vec() };
             match self.direct_get(&get).await? {
-                Answer::TooMany => return Ok(None),
-                Answer::Got(Got { messages, more: false }) => {
+                Fetched::TooMany => return Ok(None),
+                Fetched::Got(Got { messages, more: false }) => {
                     found.extend(messages);
                     return Ok(Some(found));
                 }
-                Answer::Got(Got { messages, .. }) if messages.is_empty() => {
+                Fetched::Got(Got { messages, .. }) if messages.is_empty() => {
                     return Err(LedgerError::transient("direct get", "an answer without an end"));
                 }
-                Answer::Got(Got { messages, .. }) => found.extend(messages),
+                Fetched::Got(Got { messages, .. }) => found.extend(messages),
             }
         }
     }
@@ -92,8 +92,8 @@ impl Ledger {
     /// says the same of a message that it cannot load.
     pub(crate) async fn last_match(&self, filter: &str) -> Result<Option<Recorded>, LedgerError> {
         match self.direct_get(&Get::LastMatch(filter.to_owned())).await? {
-            Answer::Got(mut got) => Ok(got.messages.pop()),
-            Answer::TooMany => Err(LedgerError::transient("direct get", "a single message is too many")),
+            Fetched::Got(mut got) => Ok(got.messages.pop()),
+            Fetched::TooMany => Err(LedgerError::transient("direct get", "a single message is too many")),
         }
     }
 
@@ -153,16 +153,16 @@ impl Ledger {
     /// [`LedgerError::Transient`] without an answer.
     pub async fn at(&self, seq: u64) -> Result<Option<Recorded>, LedgerError> {
         match self.direct_get(&Get::At(seq)).await? {
-            Answer::Got(mut got) => Ok(got.messages.pop().filter(|recorded| recorded.seq == seq)),
-            Answer::TooMany => Err(LedgerError::transient("direct get", "a single message is too many")),
+            Fetched::Got(mut got) => Ok(got.messages.pop().filter(|recorded| recorded.seq == seq)),
+            Fetched::TooMany => Err(LedgerError::transient("direct get", "a single message is too many")),
         }
     }
 
     async fn next(&self, from: u64, filter: &str, count: usize) -> Result<Got, LedgerError> {
         let get = Get::Next { from, filter: filter.to_owned(), count };
         match self.direct_get(&get).await? {
-            Answer::Got(got) => Ok(got),
-            Answer::TooMany => Err(LedgerError::transient("direct get", "a page is too many")),
+            Fetched::Got(got) => Ok(got),
+            Fetched::TooMany => Err(LedgerError::transient("direct get", "a page is too many")),
         }
     }
 }

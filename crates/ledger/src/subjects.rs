@@ -2,8 +2,8 @@
 //! order or a lane. A subject is written once, for ever; what repeats carries its number.
 
 use crate::lane_subjects;
+use crate::parts::{below, hex};
 use alloy_primitives::Address;
-use core::fmt::LowerHex;
 use domain::event::EventType;
 use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, TokenEvent};
 
@@ -30,11 +30,6 @@ pub fn subject(event: &Event) -> String {
 /// The subject of an event below `base`: its name, and the numbers that it carries.
 pub(crate) fn named(base: &str, event: &impl EventType) -> String {
     below(base, event.name(), &event.numbers())
-}
-
-pub(crate) fn below(base: &str, name: &str, numbers: &[u64]) -> String {
-    let numbers: String = numbers.iter().map(|n| format!(".{n}")).collect();
-    format!("{base}.{name}{numbers}")
 }
 
 /// The CloudEvents type of an event.
@@ -96,11 +91,6 @@ pub(crate) fn key_subject(key: IdempotencyKey) -> String {
 
 fn order_prefix(id: PaymentId) -> String {
     format!("orders.{}.{id}", id.shard())
-}
-
-/// Lower-case hex digits: `0x` adds nothing in a subject.
-pub(crate) fn hex(bytes: impl LowerHex) -> String {
-    format!("{bytes:x}").trim_start_matches("0x").to_owned()
 }
 
 #[cfg(test)]

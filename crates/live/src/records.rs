@@ -4,13 +4,14 @@
 
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{Event, OrderEvent, PaymentId, Purchase};
+use domain::{Event, OrderEvent, PaymentId, Purchase, Stage};
 use ledger::{Ledger, Recorded};
 use runtime::CancellationToken;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use store::{OpenOrder, PaymentView, Stamp, Store, StoreError, project};
+use tokio::sync::Semaphore;
 
 /// Connections to the read models. Reads are by key and take less than a millisecond.
 const CONNECTIONS: u32 = 4;
@@ -21,9 +22,14 @@ const READ_TIMEOUT: Duration = Duration::from_millis(500);
 /// Longest wait for all open orders, which are tens of thousands of rows.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Concurrent reads of the history of one order. The events of an old order are in blocks that the server has to load
+/// from disk, under the lock that appends need; everybody can name old orders.
+const HISTORIES: usize = 4;
+
 /// Reads payments.
 pub struct Records {
     ledger: Ledger,
+    histories: Semaphore,
     store: OnceLock<Store>,
     store_answers: AtomicBool,
 }
@@ -45,7 +51,8 @@ pub enum RecordsError {
 impl Records {
     /// Reads from the ledger only, until [`Records::watch_store`] has found the read models.
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, store: OnceLock::new(), store_answers: AtomicBool::new(false) }
+        let histories = Semaphore::new(HISTORIES);
+        Self { ledger, histories, store: OnceLock::new(), store_answers: AtomicBool::new(false) }
     }
 
     /// Returns true if the read models answer.
@@ -77,7 +84,14 @@ impl Records {
         position.is_of(incarnation).then_some((position.seq, open))
     }
 
-    /// Every event of the order that the ledger has now, by sequence.
+    /// Returns true if the rows say that the order has ended, and that its last event is at sequence `after` or before.
+    /// Costs the ledger nothing.
+    pub async fn has_ended_by(&self, id: PaymentId, after: u64) -> bool {
+        let row = self.stored(id).await;
+        row.is_some_and(|row| row.last_seq <= after && matches!(row.stage, Stage::Failed | Stage::Minted))
+    }
+
+    /// Every event of the order that the ledger has now, by sequence. Waits while others read histories.
     ///
     /// # Errors
     /// `LedgerAway`.
@@ -85,6 +99,8 @@ impl Records {
         if !self.ledger.is_connected() {
             return Err(RecordsError::LedgerAway);
         }
+        // The semaphore is never closed.
+        let _place = self.histories.acquire().await.map_err(|_| RecordsError::LedgerAway)?;
         self.ledger.order_history(id).await.map_err(|e| {
             tracing::warn!(%id, error = %runtime::causes(&e), "the history of order {id} could not be read");
             RecordsError::LedgerAway

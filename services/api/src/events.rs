@@ -103,6 +103,12 @@ pub(crate) async fn events(
 
 /// Every event of the order after what was seen, and what comes.
 async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Resume, permit: Permit) -> Result<Response, Problem> {
+    // A client that comes back after the end is told so by the row.
+    if let Resume::UpTo(seq) = seen
+        && api.records.has_ended_by(id, seq).await
+    {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     // Listen first, read then: what is written in between is in both, and sent once.
     let ear = api.follower.hub.listen(Topic::Payment(id));
     let history = api.records.history(id).await?;

@@ -4,7 +4,7 @@
 use domain::order::{self, Command, Rejection};
 use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use ledger::{AppendError, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
+use ledger::{AppendError, Batch, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
 use live::{Admission, NotAdmitted, Records};
 use runtime::{REFUSALS, causes, failpoint};
 use std::num::NonZeroU32;
@@ -161,7 +161,7 @@ impl Intake {
         }
         let id = incoming.request.id();
         failpoint("C01");
-        let append = in_flight(self.commit.append(incoming.events(&incoming.keys)));
+        let append = in_flight(self.commit.append(incoming.batch(&incoming.keys)));
         let Ok(appended) = tokio::time::timeout(self.append_timeout, append).await else {
             let timeout_s = self.append_timeout.as_secs();
             tracing::error!(%id, timeout_s, "no answer to the append of order {id}");
@@ -182,7 +182,7 @@ impl Intake {
             Known::This { id, unbound } => self.bind(incoming, id, &unbound).await,
             Known::Other(why) => Err(why),
             Known::Half { unbound } => {
-                self.ledger.append(&incoming.events(&unbound)).await.map(|_| id).map_err(|e| unwritten(id, &e))
+                self.ledger.append(incoming.batch(&unbound)).await.map(|_| id).map_err(|e| unwritten(id, &e))
             }
             Known::New => Err(IntakeError::LedgerAway),
         }
@@ -238,15 +238,14 @@ impl Intake {
 }
 
 impl Incoming {
-    /// The events of `keys`, and the order last. If the server keeps only the beginning of a batch, it keeps a key
-    /// without its order, which charges nobody. In another sequence the next authorization under the key could be
-    /// charged as well.
-    fn events(&self, keys: &[IdempotencyKey]) -> Vec<NewEvent> {
+    /// The events of `keys`, and then the order. A key without its order charges nobody; after an order without its key
+    /// the next authorization under the key could be charged as well.
+    fn batch(&self, keys: &[IdempotencyKey]) -> Batch {
         let id = self.request.id();
         let request = OrderEvent::PaymentRequested(Box::new(self.request.clone()));
         let (event, trace) = (Event::Order(id, request), Some(self.trace.clone()));
         let order = NewEvent { event, expected: Expected::Version(0), trace };
-        keys.iter().map(|key| self.bound(*key, id)).chain([order]).collect()
+        Batch::led_by(keys.iter().map(|key| self.bound(*key, id))).then([order])
     }
 
     fn bound(&self, key: IdempotencyKey, payment_id: PaymentId) -> NewEvent {

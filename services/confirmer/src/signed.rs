@@ -7,7 +7,7 @@ use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
 use domain::order::decide;
 use domain::{Event, LaneId, OpsEvent, SignerEvent};
-use ledger::{Answer, Delivery, Expected, Inbox, NewEvent, Nonce, Outcome};
+use ledger::{Answer, Batch, Delivery, Expected, Inbox, NewEvent, Nonce, Outcome};
 use runtime::{CancellationToken, Undone, failpoint};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -127,11 +127,10 @@ impl Desk {
             Purpose::Settle => payments::verdicts(self, &mined, confirmed).await?,
             Purpose::Mint => mints::verdicts(self, &mined).await?,
         };
-        // What says that all is decided stands last: a server that has no room for all of a batch keeps its beginning (F07).
-        let mut events = written(verdicts, message, if again.is_some() { watch::DURABLE } else { DURABLE });
-        events.push(settled(&mined, again));
+        let events = written(verdicts, message, if again.is_some() { watch::DURABLE } else { DURABLE });
+        let batch = Batch::of(events).sealed_by(settled(&mined, again));
         failpoint(before_publish(tx.purpose));
-        self.ledger.append(&events).await?;
+        self.ledger.append(batch).await?;
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
         tracing::info!(%signer, nonce, tx = %hash, items, block = included.block.number, "transaction decided");
         Ok(())

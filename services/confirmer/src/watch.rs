@@ -10,7 +10,7 @@ use chain::{B256, Chain, Head};
 use domain::event::{OpenTx, Purpose, Reversal, Settled};
 use domain::order::{Command, decide};
 use domain::{BlockRef, Event, LaneId, SignerEvent};
-use ledger::{Answer, Delivery, Expected, Inbox, NewEvent, Outcome};
+use ledger::{Answer, Batch, Delivery, Expected, Inbox, NewEvent, Outcome};
 use runtime::{CancellationToken, Undone, causes};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -243,9 +243,8 @@ impl Watch {
                 events.push(NewEvent { event: Event::Order(id, event), expected, trace: loaded.trace });
             }
         }
-        // Last, because it says that all is taken back (F07).
-        events.push(NewEvent { event, expected: Expected::Absent, trace: None });
-        self.desk.ledger.append(&events).await?;
+        let (orders, last) = (events.len(), NewEvent { event, expected: Expected::Absent, trace: None });
+        self.desk.ledger.append(Batch::of(events).sealed_by(last)).await?;
         tracing::error!(
             %signer,
             nonce = settled.nonce,
@@ -253,7 +252,7 @@ impl Watch {
             block = settled.block.number,
             head = head.block.number,
             purpose = ?tx.purpose,
-            orders = events.len() - 1,
+            orders,
             "a confirmed transaction fell out of the chain: taken back, sent again"
         );
         Ok(())

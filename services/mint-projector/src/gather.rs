@@ -44,7 +44,7 @@ struct Owed {
 
 /// Owed mints of one token.
 #[derive(Debug)]
-pub struct Batch {
+pub struct Gathered {
     /// The token.
     pub token: Address,
     /// In fair order over payers.
@@ -63,7 +63,7 @@ pub struct Arrival {
     since: Instant,
 }
 
-impl Batch {
+impl Gathered {
     /// Gathers everything again: an order or the lane has moved on.
     pub fn gather_again(self) {
         for job in self.jobs {
@@ -73,7 +73,7 @@ impl Batch {
 }
 
 /// A free lane's question for the next batch.
-pub type Ask = oneshot::Sender<Batch>;
+pub type Ask = oneshot::Sender<Gathered>;
 
 /// Owed mints on their way to the lanes.
 #[derive(Clone)]
@@ -236,7 +236,7 @@ impl Groups {
                 self.oldest.remove(&together);
             }
             let mut batch =
-                Batch { token: together.0, jobs: Vec::new(), orders: HashMap::new(), again: self.again.clone() };
+                Gathered { token: together.0, jobs: Vec::new(), orders: HashMap::new(), again: self.again.clone() };
             for Owed { job, order } in taken {
                 batch.orders.insert(job.id, order);
                 batch.jobs.push(job);

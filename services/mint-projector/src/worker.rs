@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::exposure::Exposure;
-use crate::gather::{Ask, Batch, Gathering, waits};
+use crate::gather::{Ask, Gathered, Gathering, waits};
 use crate::verify::{Receipts, Verdict};
 use chain::{Address, Chain, Key, MintItem, MintResult};
 use chrono::Utc;
@@ -41,7 +41,7 @@ pub struct Worker {
     lane: SignerLane,
     station: Station,
     terms: Terms,
-    answer: Option<oneshot::Receiver<Batch>>,
+    answer: Option<oneshot::Receiver<Gathered>>,
     _on_duty: OnDuty,
 }
 
@@ -83,7 +83,7 @@ impl Worker {
     }
 
     /// Asks once and waits for the answer, over as many turns as it takes.
-    async fn next_batch(&mut self) -> Option<Batch> {
+    async fn next_batch(&mut self) -> Option<Gathered> {
         if self.answer.is_none() {
             let (ask, answer) = oneshot::channel();
             self.station.ask.send(ask).await.ok()?;
@@ -96,7 +96,7 @@ impl Worker {
 
     /// Called once or ten times for one order, it mints once: an order that is in a transaction is left alone, and the
     /// contract skips a payment key that it has seen.
-    async fn handle(&mut self, mut batch: Batch) -> Result<(), Undone> {
+    async fn handle(&mut self, mut batch: Gathered) -> Result<(), Undone> {
         failpoint("C16");
         let gathered = std::mem::take(&mut batch.orders);
         let mut minted = self.mint(batch.token, &batch.jobs, gathered, true).await;

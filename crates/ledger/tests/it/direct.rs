@@ -4,7 +4,7 @@ use crate::common::{House, new};
 use domain::{Event, PaymentId, examples};
 use faults::{Faults, NatsProxy, TcpProxy, Wire};
 use futures_util::StreamExt;
-use ledger::{Ledger, LedgerConfig, LedgerError};
+use ledger::{Batch, Ledger, LedgerConfig, LedgerError};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 async fn order(house: &House) -> (PaymentId, usize) {
     let events: Vec<Event> = examples::all().into_iter().filter(|event| matches!(event, Event::Order(..))).collect();
     let ops = house.ledger("ops").await;
-    ops.append(&events.iter().cloned().map(new).collect::<Vec<_>>()).await.unwrap();
+    ops.append(Batch::unordered(events.iter().cloned().map(new))).await.unwrap();
     (examples::request().id(), events.len())
 }
 

@@ -3,7 +3,7 @@
 use crate::common::{House, moved, new};
 use domain::{Event, examples};
 use futures_util::StreamExt;
-use ledger::{Ledger, Recorded, subject};
+use ledger::{Batch, Ledger, Recorded, subject};
 use std::time::{Duration, Instant};
 
 fn others() -> Vec<Event> {
@@ -17,7 +17,7 @@ async fn fill(ledger: &Ledger, lanes: std::ops::Range<u8>) -> Vec<String> {
     for lane in lanes {
         let events: Vec<Event> = others().into_iter().map(|event| moved(event, lane)).collect();
         subjects.extend(events.iter().map(subject));
-        ledger.append(&events.into_iter().map(new).collect::<Vec<_>>()).await.unwrap();
+        ledger.append(Batch::unordered(events.into_iter().map(new))).await.unwrap();
     }
     subjects
 }

@@ -4,7 +4,7 @@ use crate::common::House;
 use domain::event::{Claimed, Lost, OpenTx, Purpose};
 use domain::examples::{SIGNER, open_tx, replacement, reversal, settled};
 use domain::{Event, LaneId, SignerEvent, lane};
-use ledger::{AppendError, Expected, LaneVersion, Ledger, LoadedLane, NewEvent, bucket};
+use ledger::{AppendError, Batch, Expected, LaneVersion, Ledger, LoadedLane, NewEvent, bucket};
 
 const SETTLE: LaneId = LaneId::new(SIGNER, Purpose::Settle);
 const MINT: LaneId = LaneId::new(SIGNER, Purpose::Mint);
@@ -43,22 +43,22 @@ async fn sign(ledger: &Ledger, id: LaneId, loaded: LoadedLane) -> LoadedLane {
 }
 
 /// As a worker of the lane appends a transaction.
-fn signing(id: LaneId, loaded: &LoadedLane) -> Vec<NewEvent> {
+fn signing(id: LaneId, loaded: &LoadedLane) -> Batch {
     let next = loaded.state.as_ref().unwrap().next_nonce;
     let tx = SignerEvent::Signed(OpenTx { purpose: id.purpose, ..open_tx(next) });
     worker(id, loaded, tx)
 }
 
-fn worker(id: LaneId, loaded: &LoadedLane, event: SignerEvent) -> Vec<NewEvent> {
+fn worker(id: LaneId, loaded: &LoadedLane, event: SignerEvent) -> Batch {
     if !loaded.is_at_the_end_of_a_bucket() {
-        return vec![at(id, event, loaded.version)];
+        return at(id, event, loaded.version).into();
     }
     let claim = claim(id, loaded, 0);
     let empty = LaneVersion { bucket: bucket(claim.next_nonce), last: 0 };
-    vec![at(id, SignerEvent::Claimed(claim), loaded.version), at(id, event, Some(empty))]
+    Batch::led_by([at(id, SignerEvent::Claimed(claim), loaded.version)]).then([at(id, event, Some(empty))])
 }
 
-fn replacing(id: LaneId, loaded: &LoadedLane, nonce: u64) -> Vec<NewEvent> {
+fn replacing(id: LaneId, loaded: &LoadedLane, nonce: u64) -> Batch {
     worker(id, loaded, SignerEvent::Replaced(1, replacement(nonce)))
 }
 

@@ -6,7 +6,7 @@ use async_nats::{Client, HeaderMap};
 use domain::{Event, OpsEvent, examples};
 use futures_util::StreamExt;
 use ledger::{
-    Answer, ConnectError, Copied, Expected, Lag, Ledger, LedgerConfig, NewEvent, Refill, STREAM, encode, subject,
+    Answer, Batch, ConnectError, Copied, Expected, Lag, Ledger, LedgerConfig, NewEvent, Refill, STREAM, encode, subject,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ async fn s19_every_service_can_do_its_work() {
         let mut news = ledger.follow(vec!["orders.>".to_owned(), "signers.>".to_owned()], true).await.unwrap();
         let events = written_by(user);
         last += u64::try_from(events.len()).unwrap();
-        let batch: Vec<NewEvent> = events.iter().cloned().map(new).collect();
+        let batch = Batch::unordered(events.iter().cloned().map(new));
         let sequences = ledger.append(&batch).await.unwrap();
         assert_eq!(sequences.last().copied().unwrap_or(last), last, "{user}");
         assert_eq!(ledger.append(&batch).await.unwrap(), sequences, "{user} finds its own first try");
@@ -204,7 +204,7 @@ async fn s19_f12_nobody_does_anothers_work_or_administers() {
 async fn s19_no_answer_becomes_an_event() {
     let house = House::start().await;
     let ops = house.ledger("ops").await;
-    ops.append(&examples::all().into_iter().map(new).collect::<Vec<_>>()).await.unwrap();
+    ops.append(Batch::unordered(examples::all().into_iter().map(new))).await.unwrap();
     // What no service writes: a token for sale, with a contract and a price of the thief's.
     let forged = subject(&examples::all().remove(0)).replace("79c8", "ffff");
     assert!(forged.starts_with("tokens.") && forged.ends_with("ffff.registered"));

@@ -2,7 +2,7 @@
 
 use crate::common::{House, Served, moved, new};
 use domain::{Event, examples};
-use ledger::{AppendError, Expected, GroupCommit, Lag, NewEvent};
+use ledger::{AppendError, Batch, Expected, GroupCommit, Lag, NewEvent};
 
 #[tokio::test]
 async fn l5_the_api_is_told_how_many_orders_wait_and_how_full_the_storage_is() {
@@ -28,7 +28,7 @@ async fn d11_what_is_appended_together_is_there_together_or_not_at_all() {
     let commit = GroupCommit::start(api.clone());
     let key = |payer| moved(examples::all().into_iter().find(|event| matches!(event, Event::Key(..))).unwrap(), payer);
     let order = NewEvent { expected: Expected::Version(0), ..new(examples::all().remove(2)) };
-    commit.append(vec![new(key(1))]).await.unwrap();
+    commit.append(new(key(1))).await.unwrap();
     let taken: Event = match key(1) {
         Event::Key(key, _) => {
             let other = domain::PaymentId::of(domain::PaymentKey(alloy_primitives::B256::repeat_byte(9)));
@@ -37,13 +37,13 @@ async fn d11_what_is_appended_together_is_there_together_or_not_at_all() {
         other => other,
     };
     let before = api.state().await.unwrap().1;
-    let refused = commit.append(vec![order.clone(), new(taken)]).await;
+    let refused = commit.append(Batch::unordered([order.clone(), new(taken)])).await;
     assert!(matches!(refused, Err(AppendError::WrongVersion)), "{refused:?}");
     assert_eq!(api.state().await.unwrap().1, before);
     // Many at once, and the same again: each once.
-    let many = (2..60).map(|payer| commit.append(vec![new(key(payer))]));
+    let many = (2..60).map(|payer| commit.append(new(key(payer))));
     assert!(futures_util::future::join_all(many).await.iter().all(Result::is_ok));
-    commit.append(vec![order.clone(), new(key(60))]).await.unwrap();
-    commit.append(vec![order, new(key(60))]).await.unwrap();
+    commit.append(Batch::unordered([order.clone(), new(key(60))])).await.unwrap();
+    commit.append(Batch::unordered([order, new(key(60))])).await.unwrap();
     assert_eq!(api.state().await.unwrap().1, before + 58 + 2);
 }

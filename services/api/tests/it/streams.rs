@@ -5,7 +5,7 @@ use crate::common::{House, Instance, eventually};
 use domain::event::Deferral;
 use domain::{Event, OrderEvent, PaymentId, examples};
 use faults::{Faults, TcpProxy, Wire};
-use ledger::{Expected, NewEvent};
+use ledger::{Batch, Expected, NewEvent};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -54,7 +54,7 @@ async fn a14_no_client_is_taken_before_the_news_are_read_however_slowly_that_goe
         let deferred = |n| OrderEvent::PaymentDeferred(n, examples::deferral());
         let new = |n| NewEvent { event: Event::Order(id, deferred(n)), expected: Expected::Absent, trace: None };
         let events: Vec<_> = (hundred * 100 + 1..=hundred * 100 + 100).map(new).collect();
-        expected.extend(house.ledger.append(&events).await.unwrap());
+        expected.extend(house.ledger.append(Batch::unordered(events)).await.unwrap());
     }
     let proxy = TcpProxy::before(house.nats.url().trim_start_matches("nats://").parse().unwrap()).await.unwrap();
     // A page of what is read comes later than a silence lasts.
@@ -183,7 +183,7 @@ async fn deferred_often(house: &House, id: PaymentId, times: u32, detail: &str) 
     };
     let events: Vec<NewEvent> = (1..=times).map(event).collect();
     for batch in events.chunks(500) {
-        house.ledger.append(batch).await.unwrap();
+        house.ledger.append(Batch::unordered(batch.iter().cloned())).await.unwrap();
     }
 }
 

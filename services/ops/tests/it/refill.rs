@@ -3,7 +3,7 @@
 use async_nats::{HeaderMap, jetstream};
 use domain::event::{Claimed, OrderEvent};
 use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, PaymentId, PaymentKey, PaymentRequest, SignerEvent, examples};
-use ledger::{Added, AppendError, ConnectError, Copied, Expected, Ledger, LedgerConfig, NewEvent, Refill};
+use ledger::{Added, AppendError, Batch, ConnectError, Copied, Expected, Ledger, LedgerConfig, NewEvent, Refill};
 use neighbours::{Nats, NatsOptions, Postgres, PostgresOptions, Tools};
 use ops::{NotRefilled, Refilled, refill};
 use read_projector::{Config, run};
@@ -153,14 +153,14 @@ async fn write_history(ledger: &Ledger, nats: &Nats) {
     for nth in 1..=5_u8 {
         let ordered = ordered(nth);
         let Event::Order(id, _) = ordered.event else { panic!("an order") };
-        let seq = ledger.append(&[ordered, bound(nth, id)]).await.unwrap()[0];
+        let seq = ledger.append(Batch::unordered([ordered, bound(nth, id)])).await.unwrap()[0];
         let event = |event| NewEvent { event: Event::Order(id, event), expected: Expected::Version(seq), trace: None };
         let two = [
             event(OrderEvent::PaymentSubmitted(1, examples::submission(7))),
             event(OrderEvent::PaymentConfirmed(examples::proof())),
             claimed(100 + u32::from(nth)),
         ];
-        ledger.append(&two).await.unwrap();
+        ledger.append(Batch::unordered(two)).await.unwrap();
     }
     let foreign = jetstream::new(async_nats::connect(nats.url()).await.unwrap());
     let mut headers = HeaderMap::new();
@@ -325,11 +325,11 @@ async fn f13_what_was_accepted_on_the_damaged_ledger_is_carried_over_once() {
     ledger::provision(&old.url()).await.unwrap();
     let ledger = Ledger::connect(&config(&old), "/paymint/test").await.unwrap();
     let id = |nth| request(nth).id();
-    ledger.append(&[ordered(1), bound(1, id(1))]).await.unwrap();
-    ledger.append(&[ordered(50), bound(50, id(50))]).await.unwrap();
+    ledger.append(Batch::unordered([ordered(1), bound(1, id(1))])).await.unwrap();
+    ledger.append(Batch::unordered([ordered(50), bound(50, id(50))])).await.unwrap();
     ledger.append(&[ordered(51)]).await.unwrap();
     // A client that came again under its key, with another authorization.
-    ledger.append(&[ordered(52), bound(2, id(52))]).await.unwrap();
+    ledger.append(Batch::unordered([ordered(52), bound(2, id(52))])).await.unwrap();
     ledger.append(&[claimed(99)]).await.unwrap();
 
     let refilled = refill(&config(&house.nats), &house.store, Some(&ledger)).await.unwrap();

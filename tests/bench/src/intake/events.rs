@@ -4,7 +4,7 @@
 //! an event counts as written when its append has been acknowledged.
 
 use domain::{Event, OrderEvent, PaymentId, PaymentRequest, examples};
-use ledger::{Expected, Ledger, NewEvent};
+use ledger::{Batch, Expected, Ledger, NewEvent};
 use runtime::Fatal;
 use serde_json::json;
 use std::collections::HashMap;
@@ -132,7 +132,7 @@ async fn write(ledger: &Ledger, orders: &[PaymentRequest], batch: usize, pause: 
                 NewEvent { event, expected: Expected::Version(version), trace: None }
             };
             let events: Vec<NewEvent> = some.iter().map(new).collect();
-            let sequences = ledger.append(&events).await?;
+            let sequences = ledger.append(Batch::unordered(events)).await?;
             let acked = Instant::now();
             for (order, sequence) in some.iter().zip(sequences) {
                 versions.insert(order.id(), sequence);
