@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256};
 use domain::event::Deferral;
 use domain::{Event, OrderEvent, PaymentId, PaymentKey, examples};
-use ledger::{Answer, Expected, Lag, Ledger, LedgerConfig, NewEvent};
+use ledger::{Answer, Batch, Expected, Lag, Ledger, LedgerConfig, NewEvent};
 use neighbours::{Nats, NatsOptions, Tools};
 use runtime::{CancellationToken, Health};
 use std::path::Path;
@@ -89,8 +89,8 @@ async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobo
     }));
 
     for first in (0..COUNT).step_by(500) {
-        let batch: Vec<NewEvent> = (first..first + 500).map(deferred).collect();
-        ops.append(&batch).await.unwrap();
+        let batch = Batch::unordered((first..first + 500).map(deferred));
+        ops.append(batch).await.unwrap();
     }
     until("all are carried by time", 180, async || carrier.waiting() == COUNT as usize).await;
     until("no message is pending or held", 30, async || sender.lag(DEFERRED).await.unwrap() == Lag::default()).await;
