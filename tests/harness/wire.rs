@@ -19,6 +19,9 @@ pub enum Loses {
 /// Ends that are lost on each connection.
 const ENDS_LOST: u32 = 2;
 
+/// The words with which the server ends a pull: nothing is there, or its time is over.
+const ENDS: [&[u8]; 2] = [b"NATS/1.0 404 No Messages", b"NATS/1.0 408 Request Timeout"];
+
 /// By consumer and stream sequence: on which deliveries the message was acknowledged, lost answers included.
 pub type Seen = BTreeMap<(String, u64), Vec<u64>>;
 
@@ -89,7 +92,8 @@ async fn connection(client: TcpStream, server: SocketAddr, loses: Loses, notes: 
         acknowledged.delivered == 1
     });
     let downward = relay(from_server, to_client, |_, payload| {
-        let is_lost = loses == Loses::FirstEnds && ends < ENDS_LOST && payload.starts_with(b"NATS/1.0 404 No Messages");
+        let is_end = ENDS.iter().any(|end| payload.starts_with(end));
+        let is_lost = loses == Loses::FirstEnds && ends < ENDS_LOST && is_end;
         ends += u32::from(is_lost);
         notes.lock().unwrap().lost += u32::from(is_lost);
         is_lost

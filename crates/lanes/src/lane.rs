@@ -68,8 +68,9 @@ impl SignerLane {
                 Err(AppendError::WrongVersion) => this.folded = this.ledger.load_lane(id).await?,
                 Err(other) => return Err(other.into()),
             }
-            this.refresh().await?;
+            this.folded = this.ledger.refresh_lane(id, this.folded.clone()).await?;
             if this.folded.state.is_some() {
+                this.adopt(this.folded.clone())?;
                 let (lane, address) = (&this.lane, id.signer);
                 tracing::info!(%address, epoch = lane.epoch, next_nonce = lane.next_nonce, open = lane.open.len(), "lane claimed");
                 this.tend_now().await?;
@@ -206,19 +207,27 @@ impl SignerLane {
         let version = self.folded.version;
         self.refresh().await?;
         if self.folded.version == version {
-            self.folded = self.ledger.load_lane(self.id).await?;
-            self.refresh().await?;
+            self.adopt(self.ledger.load_lane(self.id).await?)?;
         }
         Ok(())
     }
 
     pub(crate) async fn refresh(&mut self) -> Result<(), Undone> {
         let folded = self.ledger.refresh_lane(self.id, self.folded.clone()).await?;
-        if let Some(lane) = folded.state.clone() {
-            let ended = self.lane.open.keys().filter(|nonce| !lane.open.contains_key(nonce)).count();
-            self.window.ended(ended);
-            self.lane = lane;
-        }
+        self.adopt(folded)
+    }
+
+    /// Goes on from what was read. A lane never loses a claim or a nonce. A ledger that shows less than was read before is
+    /// another one, or a replica that lags: nothing is signed on it.
+    fn adopt(&mut self, folded: LoadedLane) -> Result<(), Undone> {
+        let is_behind = |lane: &Lane| lane.epoch < self.lane.epoch || lane.next_nonce < self.lane.next_nonce;
+        let Some(lane) = folded.state.clone().filter(|lane| !is_behind(lane)) else {
+            let less = format!("the ledger shows less of the lane of {} than was read before", self.id.signer);
+            return Err(Undone::transient(less));
+        };
+        let ended = self.lane.open.keys().filter(|nonce| !lane.open.contains_key(nonce)).count();
+        self.window.ended(ended);
+        self.lane = lane;
         self.folded = folded;
         Ok(())
     }

@@ -4,16 +4,16 @@
 //! payment that would fail now is left out and waits, visibly (`payment.deferred`), for another try; only the confirmer
 //! fails a payment, on proof.
 
-mod config;
 mod arrivals;
+mod config;
 mod recheck;
 mod worker;
 
 pub use config::Config;
 
+use arrivals::Arrivals;
 use chain::Chain;
 use domain::event::Purpose;
-use arrivals::Arrivals;
 use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::task::JoinSet;

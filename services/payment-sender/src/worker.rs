@@ -1,7 +1,7 @@
 //! One lane's worker: take a batch, check, simulate, record, broadcast.
 
-use crate::config::Config;
 use crate::arrivals::{Arrivals, remaining};
+use crate::config::Config;
 use crate::recheck::recheck;
 use chain::{Call, Chain, Key, SETTLE_BATCH_MAX, Simulated};
 use chrono::Utc;

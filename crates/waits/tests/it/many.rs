@@ -97,9 +97,8 @@ async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobo
 
     // A new order, and one more that begins to wait, are handled as if nothing else waited.
     let began = Instant::now();
-    let request = examples::all().into_iter().find(|event| {
-        matches!(event, Event::Order(_, OrderEvent::PaymentRequested(_)))
-    });
+    let request =
+        examples::all().into_iter().find(|event| matches!(event, Event::Order(_, OrderEvent::PaymentRequested(_))));
     ops.append(&[NewEvent { event: request.unwrap(), expected: Expected::Absent, trace: None }]).await.unwrap();
     ops.append(&[deferred(COUNT)]).await.unwrap();
     until("both are handled", 10, async || {

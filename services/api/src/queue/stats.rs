@@ -168,7 +168,14 @@ impl From<&MintBatch> for Batch {
 }
 
 impl<S: Serialize + ToSchema, T: Serialize + ToSchema, R: Serialize + ToSchema> StatsAnswer<S, T, R> {
-    fn of(api: &Api, overview: &Overview, who: WaitingTotals, statuses: S, totals: T, rates: impl Fn(&Rates) -> R) -> Self {
+    fn of(
+        api: &Api,
+        overview: &Overview,
+        who: WaitingTotals,
+        statuses: S,
+        totals: T,
+        rates: impl Fn(&Rates) -> R,
+    ) -> Self {
         let reason = refusal(api).map(|problem| problem.row().1);
         Self {
             statuses,
