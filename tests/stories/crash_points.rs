@@ -5,6 +5,7 @@
 use futures_util::future::join_all;
 use harness::{Buyer, DOLLAR, Order, Outcome, Service, Stack, StackOptions};
 use nix::sys::signal::Signal;
+use runtime::failpoint::*;
 
 /// Payers who buy at once while a service is about to die.
 const PAYERS: usize = 3;
@@ -13,23 +14,23 @@ const PAYERS: usize = 3;
 const STRAIGHT: [&str; 5] =
     ["payment.requested", "payment.submitted.1", "payment.confirmed", "mint.submitted.1", "mint.confirmed"];
 
-/// C02 and its neighbours: the client has no answer, asks again with the same header, and gets the same 202.
+/// The client of a killed api has no answer, asks again with the same header, and gets the same 202.
 #[tokio::test(flavor = "multi_thread")]
 async fn c01_c02_c03_a_client_of_a_killed_api_asks_again_and_has_one_payment() {
     let mut stack = Stack::start(StackOptions::default()).await;
     let terms = stack.shop.token.clone();
     let mut orders = Vec::new();
-    for point in ["C01", "C02", "C03"] {
+    for point in [ORDER_CHECKED_NOT_APPENDED, ORDER_APPEND_NOT_ANSWERED, ORDER_APPENDED_NOT_ACCEPTED] {
         let payment = stack.buyer(DOLLAR).await.pay(&terms, 2);
         stack.kill(Service::Api);
-        stack.run_with(Service::Api, &[("PAYMINT_KILL_AT", point)]).await;
+        stack.run_with(Service::Api, &[("PAYMINT_KILL_AT", point.name())]).await;
         let answer = stack.try_post(Service::Api, &terms, 2, payment.v2()).await;
         assert!(answer.is_err(), "{point}: {answer:?}");
-        stack.until_killed(Service::Api, point).await;
+        stack.until_killed(Service::Api, point.name()).await;
 
         stack.run(Service::Api).await;
         let stored = stack.stream.on(&Order::of(&payment).subject("payment.requested")).await;
-        assert_eq!(stored.is_some(), point != "C01", "{point}: what was stored before the crash");
+        assert_eq!(stored.is_some(), point != ORDER_CHECKED_NOT_APPENDED, "{point}: what was stored before the crash");
         for header in [payment.v2(), payment.v2(), payment.v1()] {
             let answer = stack.post(&terms, 2, header).await;
             assert_eq!((answer.status, answer.id()), (202, payment.id()), "{point}: {answer:?}");
@@ -42,39 +43,49 @@ async fn c01_c02_c03_a_client_of_a_killed_api_asks_again_and_has_one_payment() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c05_c07_c08_c10_a_killed_payment_sender_repeats_the_same_bytes() {
-    killed_at(Service::PaymentSender, &["C05", "C07", "C08", "C10"]).await;
+    let points = [BATCH_TAKEN_NOT_SIGNED, SIGNED_NOT_BROADCAST, AFTER_BROADCAST, BATCH_SENT_NOT_ACKED];
+    killed_at(Service::PaymentSender, &points.map(CrashPoint::name)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c12_c13_c14_c21_a_killed_confirmer_says_it_once() {
-    killed_at(Service::Confirmer, &["C12", "C13", "C14", "C21", "C21:2"]).await;
+    let points = [
+        RECEIPT_SEEN_NOT_CONFIRMED,
+        PAYMENTS_DECIDED_NOT_APPENDED,
+        PAYMENTS_APPENDED_NOT_ACKED,
+        MINTS_DECIDED_NOT_APPENDED,
+        MINTS_APPENDED_NOT_ACKED,
+    ];
+    killed_at(Service::Confirmer, &points.map(CrashPoint::name)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c10_c16_c17_c18_a_killed_mint_projector_mints_once() {
-    killed_at(Service::MintProjector, &["C10", "C16", "C17", "C18"]).await;
+    let points = [BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, SIGNED_NOT_BROADCAST, AFTER_BROADCAST];
+    killed_at(Service::MintProjector, &points.map(CrashPoint::name)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c24_a_killed_read_projector_goes_on_behind_its_last_commit() {
-    killed_at(Service::ReadProjector, &["C24", "C24:2", "C24:3"]).await;
+    let [second, third] = [2, 3].map(|pass| format!("{ROWS_COMMITTED}:{pass}"));
+    killed_at(Service::ReadProjector, &[ROWS_COMMITTED.name(), &second, &third]).await;
 }
 
-/// C15: half of the proof that a payment is dead proves nothing; with money it is paid after all.
+/// Half of the proof that a payment is dead proves nothing; with money it is paid after all.
 #[tokio::test(flavor = "multi_thread")]
 async fn c15_a_confirmer_killed_while_it_judges_a_waiting_payment_fails_nothing() {
     let mut stack = Stack::start(StackOptions::default()).await;
     let buyer = Buyer::new();
     stack.kill(Service::Confirmer);
-    stack.run_with(Service::Confirmer, &[("PAYMINT_KILL_AT", "C15")]).await;
+    stack.run_with(Service::Confirmer, &[("PAYMINT_KILL_AT", WAITING_PAYMENT_HALF_JUDGED.name())]).await;
     let order = stack.buy(&buyer, 2).await;
-    stack.until_killed(Service::Confirmer, "C15").await;
+    stack.until_killed(Service::Confirmer, WAITING_PAYMENT_HALF_JUDGED.name()).await;
     stack.run(Service::Confirmer).await;
     stack.fund(&buyer, DOLLAR).await;
     stack.audit(&[order]).await;
 }
 
-/// C22: a mint that can never be is parked once, and nobody waits behind it.
+/// A mint that can never succeed is parked once, and no other order waits behind it.
 #[tokio::test(flavor = "multi_thread")]
 async fn c22_a_mint_projector_killed_before_it_parks_a_mint_parks_it_once() {
     let mut stack = Stack::start(StackOptions::default()).await;
@@ -83,16 +94,16 @@ async fn c22_a_mint_projector_killed_before_it_parks_a_mint_parks_it_once() {
     let last_ones = stack.accept(&buyers[0].pay(&rare, 6)).await;
     stack.until_ended(std::slice::from_ref(&last_ones)).await;
     stack.kill(Service::MintProjector);
-    stack.run_with(Service::MintProjector, &[("PAYMINT_KILL_AT", "C22")]).await;
+    stack.run_with(Service::MintProjector, &[("PAYMINT_KILL_AT", SKIPPED_MINT_NOT_RECORDED.name())]).await;
     let too_many = stack.accept(&buyers[1].pay(&rare, 6)).await.ends(Outcome::Parked("over_cap"));
     let few = stack.accept(&buyers[2].pay(&rare, 4)).await;
-    stack.until_killed(Service::MintProjector, "C22").await;
+    stack.until_killed(Service::MintProjector, SKIPPED_MINT_NOT_RECORDED.name()).await;
     assert!(stack.stream.on(&too_many.subject("mint.parked.1")).await.is_none());
     stack.run(Service::MintProjector).await;
     stack.audit(&[last_ones, too_many, few]).await;
 }
 
-/// C30, but for the loss of power: what was not synced, the system keeps for a process that is killed.
+/// A loss of power is not simulated: the operating system keeps what a killed process wrote and did not sync.
 #[tokio::test(flavor = "multi_thread")]
 async fn c30_everything_but_the_chain_is_killed_at_once_and_nothing_that_was_accepted_is_lost() {
     let mut stack = Stack::start(StackOptions::default()).await;

@@ -4,6 +4,7 @@
 use alloy_primitives::{Address, B256, Bytes};
 use harness::{DOLLAR, Entry, Instance, Order, Service, Stack, StackOptions, eventually, lane_subject};
 use nix::sys::signal::Signal;
+use runtime::failpoint::REPLACEMENT_NOT_BROADCAST;
 use serde_json::json;
 use standalone::accounts::SENDER_KEYS;
 use std::time::{Duration, Instant};
@@ -72,18 +73,18 @@ async fn f42_f43_a_transaction_that_a_fee_spike_prices_out_is_replaced_at_its_no
     stack.audit(&[order]).await;
 }
 
-/// C11: dead between the replacement's event and its broadcast.
+/// The sender dies between the append of a replacement and its broadcast.
 #[tokio::test(flavor = "multi_thread")]
 async fn c11_a_sender_killed_with_a_replacement_written_and_not_sent_sends_it_when_it_comes_back() {
     let mut stack = Stack::start(StackOptions::default()).await;
     let buyer = stack.buyer(DOLLAR).await;
     stack.kill(Service::PaymentSender);
-    stack.run_with(Service::PaymentSender, &[("PAYMINT_KILL_AT", "C11")]).await;
+    stack.run_with(Service::PaymentSender, &[("PAYMINT_KILL_AT", REPLACEMENT_NOT_BROADCAST.name())]).await;
     stack.chain.halt().await;
     let order = stack.buy(&buyer, 2).await;
     let (lane, nonce, _) = pooled(&stack, &order).await;
     spike(&stack).await;
-    stack.until_killed(Service::PaymentSender, "C11").await;
+    stack.until_killed(Service::PaymentSender, REPLACEMENT_NOT_BROADCAST.name()).await;
     let replaced = event(&stack, &lane_subject(lane, nonce, &format!("replaced.{nonce}.1"))).await;
     let hash: B256 = replaced.text("txHash").parse().unwrap();
     assert!(!stack.chain.knows(hash).await, "not sent before the death");

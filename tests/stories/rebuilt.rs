@@ -1,6 +1,7 @@
 //! A10: the read models are a fold of the ledger and nothing else.
 
 use harness::{Bill, Buyer, DOLLAR, Instance, Outcome, Service, Stack, StackOptions};
+use runtime::failpoint::ROWS_COMMITTED;
 use standalone::accounts::OWNER;
 use std::collections::BTreeSet;
 
@@ -55,8 +56,8 @@ async fn c26_a_rebuild_that_is_killed_half_way_disturbs_nobody_and_is_run_again(
     stack.until_quiet(&orders).await;
     let rebuild = Instance(Service::ReadProjector, 1);
     for buyer in &buyers[2..] {
-        stack.run_with(rebuild, &[("DATABASE_SCHEMA", "rebuilt"), ("PAYMINT_KILL_AT", "C24")]).await;
-        stack.until_killed(rebuild, "C24").await;
+        stack.run_with(rebuild, &[("DATABASE_SCHEMA", "rebuilt"), ("PAYMINT_KILL_AT", ROWS_COMMITTED.name())]).await;
+        stack.until_killed(rebuild, ROWS_COMMITTED.name()).await;
         let half_way = stack.projected("rebuilt").await;
         assert!(half_way > 0);
         let order = stack.buy(buyer, 3).await;

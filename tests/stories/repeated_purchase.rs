@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use harness::{Answer, Buyer, DOLLAR, Instance, Order, Payment, Service, Stack, StackOptions};
+use runtime::failpoint::{ORDER_APPEND_NOT_ANSWERED, ORDER_APPENDED_NOT_ACCEPTED, ORDER_CHECKED_NOT_APPENDED};
 
 const SECOND: Instance = Instance(Service::Api, 1);
 
@@ -30,15 +31,15 @@ fn order_of(answer: &Answer, signed: &[Payment]) -> Order {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c01_c02_c03_a_key_makes_one_purchase_of_many_tries_whenever_the_api_dies() {
-    for point in ["C01", "C02", "C03"] {
+    for point in [ORDER_CHECKED_NOT_APPENDED, ORDER_APPEND_NOT_ANSWERED, ORDER_APPENDED_NOT_ACCEPTED] {
         let mut stack = Stack::start(StackOptions::default()).await;
         stack.run(SECOND).await;
         stack.kill(Service::Api);
-        stack.run_with(Service::Api, &[("PAYMINT_KILL_AT", point)]).await;
+        stack.run_with(Service::Api, &[("PAYMINT_KILL_AT", point.name())]).await;
         let buyer = stack.buyer(DOLLAR).await;
         let (answer, signed) = buy_stubbornly(&stack, &buyer, "order-7").await;
         assert!(signed.len() > 1, "{point}: the first instance died");
-        stack.until_killed(Service::Api, point).await;
+        stack.until_killed(Service::Api, point.name()).await;
         let order = order_of(&answer, &signed);
         stack.run(Service::Api).await;
         // Again, by both instances, before and after its end: whatever was signed meanwhile is nobody's.

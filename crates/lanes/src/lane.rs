@@ -9,7 +9,8 @@ use domain::lane::{self, Rest};
 use domain::order::Command;
 use domain::{Event, Lane, LaneId, SignerEvent};
 use ledger::{AppendError, Batch, Expected, LaneVersion, Ledger, LoadedLane, NewEvent};
-use runtime::{Undone, failpoint};
+use runtime::Undone;
+use runtime::failpoint::{AFTER_BROADCAST, SIGNED_NOT_BROADCAST, failpoint};
 
 /// A lane in the hands of one worker.
 #[derive(Debug)]
@@ -142,9 +143,9 @@ impl SignerLane {
                 return Err(Undone::Stale);
             }
         }
-        failpoint(before_broadcast(tx.purpose));
+        failpoint(SIGNED_NOT_BROADCAST);
         self.broadcast(&tx).await;
-        failpoint(after_broadcast(tx.purpose));
+        failpoint(AFTER_BROADCAST);
         Ok(())
     }
 
@@ -255,19 +256,4 @@ pub(crate) fn behind(address: Address, chain_nonce: u64, settled: u64) -> Undone
     Undone::transient(format!(
         "{address} has nonce {chain_nonce} on chain, but {settled} are settled in the ledger: the node lags, or the chain was reset"
     ))
-}
-
-/// Crash points of docs/CATALOGUE.md, by purpose.
-fn before_broadcast(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Settle => "C07",
-        Purpose::Mint => "C17",
-    }
-}
-
-fn after_broadcast(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Settle => "C08",
-        Purpose::Mint => "C18",
-    }
 }

@@ -12,7 +12,8 @@ use domain::lane::{CALL_GAS, Fees, Look, Open, Rest, Seen, Step, tend};
 use domain::order::Command;
 use domain::{BlockRef, SignerEvent};
 use ledger::{Batch, NewEvent};
-use runtime::{Undone, causes, failpoint};
+use runtime::failpoint::{REPLACEMENT_NOT_BROADCAST, failpoint};
+use runtime::{Undone, causes};
 use std::collections::BTreeMap;
 
 /// An account that can pay for fewer calls than this is shown to people, while it still works (F48).
@@ -137,13 +138,13 @@ impl SignerLane {
         self.broadcast(&tx).await;
     }
 
-    /// The new bytes are in the ledger before they are sent (C11).
+    /// Signs a replacement at higher fees. Its bytes are in the ledger before they are sent.
     async fn replace(&mut self, nonce: u64, fees: Fees) -> Result<(), Undone> {
         let Some(open) = self.lane.open.get(&nonce) else { return Ok(()) };
         let tx = self.chain.replace(&self.key, open.latest(), fees)?;
         let (opening, replaced) = self.event(SignerEvent::Replaced(open.next_replacement(), tx.clone()));
         self.write(Batch::led_by(opening).then([replaced])).await?;
-        failpoint("C11");
+        failpoint(REPLACEMENT_NOT_BROADCAST);
         tracing::warn!(signer = %self.address(), nonce, tx = %tx.tx_hash, max_fee_wei = fees.max_fee_wei, "replaced at higher fees");
         self.window.shrink();
         self.broadcast(&tx).await;

@@ -3,7 +3,7 @@
 
 mod backoff;
 mod env;
-mod failpoint;
+pub mod failpoint;
 mod health;
 mod metrics;
 mod settings;
@@ -14,7 +14,7 @@ mod variable;
 
 pub use backoff::Backoff;
 pub use env::{ConfigError, Env};
-pub use failpoint::{failpoint, set_test_setting, test_setting};
+pub use failpoint::{set_test_setting, test_setting};
 pub use health::{Health, serve_health};
 pub use metrics::{APPENDS, Counter, MESSAGES, REFUSALS, TURNS, metrics_text, turn};
 pub use settings::{Settings, SharedSettings, VALIDITY_MAX_S};

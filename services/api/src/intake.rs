@@ -6,7 +6,8 @@ use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, P
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Batch, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
 use live::{Admission, NotAdmitted, Records};
-use runtime::{REFUSALS, causes, failpoint};
+use runtime::failpoint::{ORDER_APPENDED_NOT_ACCEPTED, ORDER_CHECKED_NOT_APPENDED, failpoint};
+use runtime::{REFUSALS, causes};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,7 +161,7 @@ impl Intake {
             return Err(IntakeError::Busy);
         }
         let id = incoming.request.id();
-        failpoint("C01");
+        failpoint(ORDER_CHECKED_NOT_APPENDED);
         let append = in_flight(self.commit.append(incoming.batch(&incoming.keys)));
         let Ok(appended) = tokio::time::timeout(self.append_timeout, append).await else {
             let timeout_s = self.append_timeout.as_secs();
@@ -169,7 +170,7 @@ impl Intake {
         };
         match appended {
             Ok(()) => {
-                failpoint("C03");
+                failpoint(ORDER_APPENDED_NOT_ACCEPTED);
                 return Ok(id);
             }
             Err(AppendError::WrongVersion) => {}
@@ -276,7 +277,7 @@ fn unreadable(id: PaymentId, error: &LedgerError) -> IntakeError {
 async fn in_flight<T>(append: impl Future<Output = T>) -> T {
     let crash = async {
         tokio::time::sleep(Duration::from_millis(2)).await;
-        failpoint("C02");
+        failpoint(runtime::failpoint::ORDER_APPEND_NOT_ANSWERED);
     };
     futures_util::future::join(append, crash).await.0
 }

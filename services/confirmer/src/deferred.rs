@@ -6,7 +6,8 @@ use crate::payments::judge;
 use domain::order::{Stage, decide};
 use domain::{Event, Order, PaymentId, Purchase};
 use ledger::{Answer, Delivery, Expected, Inbox, NewEvent, Outcome};
-use runtime::{Backoff, CancellationToken, Undone, failpoint};
+use runtime::failpoint::{WAITING_PAYMENT_HALF_JUDGED, failpoint};
+use runtime::{Backoff, CancellationToken, Undone};
 use std::time::Duration;
 use tokio::join;
 use waits::{Carrier, Due, Limits, Party, WaitStage, Waiting};
@@ -92,7 +93,7 @@ async fn look(desk: &Desk, id: PaymentId, carried: impl FnOnce(&Order) -> bool) 
     let waits = Look::Waits(party(order));
     let Some(head) = *desk.heads.borrow() else { return Ok(waits) };
     let confirmed = desk.chain.confirmed(head).await?;
-    failpoint("C15");
+    failpoint(WAITING_PAYMENT_HALF_JUDGED);
     let command = match judge(desk, order, confirmed).await {
         Ok(Some(command)) => command,
         Ok(None) | Err(Undone::NotYet) => return Ok(waits),

@@ -8,7 +8,8 @@ use domain::event::{ParkedMessage, Settled};
 use domain::order::decide;
 use domain::{Event, LaneId, OpsEvent, SignerEvent};
 use ledger::{Answer, Batch, Delivery, Expected, Inbox, NewEvent, Nonce, Outcome};
-use runtime::{CancellationToken, Undone, failpoint};
+use runtime::failpoint::{self, CrashPoint, failpoint};
+use runtime::{CancellationToken, Undone};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -74,7 +75,7 @@ async fn hold(mut desk: Desk, holds: Holds, delivery: Delivery, stop: Cancellati
         drop(deciding);
         match decided {
             Ok(()) => {
-                failpoint(after_publish(tx.purpose));
+                failpoint(not_acked(tx.purpose));
                 return Ok(Answer::Done);
             }
             Err(Undone::NotYet) => {}
@@ -117,7 +118,7 @@ impl Desk {
         let Some((tx, included)) = self.mined(attempts.iter().rev()).await? else {
             return Err(Undone::NotYet);
         };
-        failpoint("C12");
+        failpoint(failpoint::RECEIPT_SEEN_NOT_CONFIRMED);
         if !self.chain.is_confirmed(included.block, head).await? {
             return Err(Undone::NotYet);
         }
@@ -129,7 +130,7 @@ impl Desk {
         };
         let events = written(verdicts, message, if again.is_some() { watch::DURABLE } else { DURABLE });
         let batch = Batch::of(events).sealed_by(settled(&mined, again));
-        failpoint(before_publish(tx.purpose));
+        failpoint(not_appended(tx.purpose));
         self.ledger.append(batch).await?;
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
         tracing::info!(%signer, nonce, tx = %hash, items, block = included.block.number, "transaction decided");
@@ -204,18 +205,18 @@ fn settled(mined: &Mined<'_>, again: Option<u32>) -> NewEvent {
     NewEvent { event, expected: Expected::Absent, trace: None }
 }
 
-/// Crash points of docs/CATALOGUE.md, by purpose.
-fn before_publish(purpose: Purpose) -> &'static str {
+/// The crash point before the append of a transaction's outcomes.
+fn not_appended(purpose: Purpose) -> CrashPoint {
     match purpose {
-        Purpose::Settle => "C13",
-        Purpose::Mint => "C21",
+        Purpose::Settle => failpoint::PAYMENTS_DECIDED_NOT_APPENDED,
+        Purpose::Mint => failpoint::MINTS_DECIDED_NOT_APPENDED,
     }
 }
 
-/// C21 of docs/CATALOGUE.md is 'k of n published'; here all n are one append, so the second pass of C21 is after it.
-fn after_publish(purpose: Purpose) -> &'static str {
+/// The crash point after that append. All outcomes of a transaction are one append, so there is none in between.
+fn not_acked(purpose: Purpose) -> CrashPoint {
     match purpose {
-        Purpose::Settle => "C14",
-        Purpose::Mint => "C21",
+        Purpose::Settle => failpoint::PAYMENTS_APPENDED_NOT_ACKED,
+        Purpose::Mint => failpoint::MINTS_APPENDED_NOT_ACKED,
     }
 }

@@ -12,7 +12,8 @@ use domain::order::Command;
 use domain::{Order, PaymentId, Purchase, TokenTerms};
 use lanes::{Item, SignerLane, Terms, Work};
 use ledger::{Ledger, Loaded};
-use runtime::{Backoff, Undone, failpoint};
+use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, SKIPPED_MINT_NOT_RECORDED, failpoint};
+use runtime::{Backoff, Undone};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -97,7 +98,7 @@ impl Worker {
     /// Called once or ten times for one order, it mints once: an order that is in a transaction is left alone, and the
     /// contract skips a payment key that it has seen.
     async fn handle(&mut self, mut batch: Gathered) -> Result<(), Undone> {
-        failpoint("C16");
+        failpoint(BATCH_TAKEN_NOT_SIGNED);
         let gathered = std::mem::take(&mut batch.orders);
         let mut minted = self.mint(batch.token, &batch.jobs, gathered, true).await;
         // Orders that have moved since they were gathered are judged once more as they are now.
@@ -109,7 +110,7 @@ impl Worker {
         }
         match minted {
             Ok(sent) => {
-                failpoint("C10");
+                failpoint(BATCH_SENT_NOT_ACKED);
                 self.answer(batch.jobs, &sent).await
             }
             Err(Undone::Stale) => {
@@ -285,7 +286,7 @@ impl Worker {
                 Command::DeferMint(Deferral { reason: WaitReason::Unpaid, detail, retry_at })
             }
         };
-        failpoint("C22");
+        failpoint(SKIPPED_MINT_NOT_RECORDED);
         item.record(&self.station.ledger, command).await
     }
 

@@ -12,7 +12,8 @@ use domain::order::Stage;
 use domain::{Order, PaymentId, Purchase};
 use lanes::{Item, SignerLane, Terms, Work};
 use ledger::{Ledger, Loaded};
-use runtime::{Backoff, Undone, failpoint};
+use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, failpoint};
+use runtime::{Backoff, Undone};
 use std::collections::HashSet;
 use std::time::Duration;
 use waits::{Job, OnDuty};
@@ -64,7 +65,7 @@ impl Work for Worker {
         if batch.is_empty() {
             return Ok(());
         }
-        failpoint("C05");
+        failpoint(BATCH_TAKEN_NOT_SIGNED);
         self.handle(batch).await
     }
 }
@@ -100,7 +101,7 @@ impl Worker {
         };
         match sent {
             Ok(sent) => {
-                failpoint("C10");
+                failpoint(BATCH_SENT_NOT_ACKED);
                 self.answer(jobs, &sent).await
             }
             // An order or the lane has moved on: all of them are loaded and judged again.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
 use ledger::{Damage, Ledger, LedgerError, Recorded};
+use runtime::failpoint::{ROWS_COMMITTED, failpoint};
 use runtime::{Backoff, CancellationToken, Health, causes};
 use std::time::Duration;
 use store::{Applied, Entry, Position, READ_MODELS, Store, StoreError};
@@ -170,7 +171,7 @@ async fn read_and_apply(
         let applied = timeout(APPLY_TIMEOUT, store.apply(&batch, &position))
             .await
             .map_err(|e| LedgerError::transient("the database is silent", e))??;
-        runtime::failpoint("C24");
+        failpoint(ROWS_COMMITTED);
         *failures = 0;
         position = applied.position;
         report(&applied, batch.len(), began);

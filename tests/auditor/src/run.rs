@@ -72,7 +72,7 @@ pub struct Genesis {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
-    /// Its name, such as `C07`, as the journal counts it.
+    /// Its name, such as `F40`, as the journal counts it.
     pub name: String,
     /// How often it must have fired: 20 in a campaign (A17).
     pub at_least: u64,

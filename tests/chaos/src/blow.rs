@@ -1,6 +1,7 @@
-//! Everything that can go wrong in a run, by its id in docs/CATALOGUE.md.
+//! Everything that can go wrong in a run: crash points by name, other blows by their ids in docs/CATALOGUE.md.
 
 use harness::Service::{self, Api, Confirmer, MintProjector, PaymentSender, ReadProjector};
+use runtime::failpoint::{self, CrashPoint};
 use std::fmt;
 
 /// Steps of a track follow each other; the two tracks do not wait for each other.
@@ -13,8 +14,8 @@ pub enum Track {
 /// One kind of misfortune.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blow {
-    /// Both instances die of SIGKILL at this line.
-    Crash(Service, &'static str),
+    /// Both instances of this service die of SIGKILL at this crash point.
+    Crash(Service, CrashPoint),
     /// A rebuild of the read models is killed half way.
     C26Rebuild,
     /// Both instances of the api are killed, one after the other, under open event streams.
@@ -94,30 +95,35 @@ pub enum ChainFault {
 /// One row: the blow, its name, and how long it stands, milliseconds from and to.
 struct Row(Blow, &'static str, (u64, u64));
 
-/// A crash point needs the time until somebody passes it.
+/// A crash point needs the time until a process passes it.
 const CRASH_MS: (u64, u64) = (2_000, 4_000);
 
+const fn crash(service: Service, point: CrashPoint, lasts_ms: (u64, u64)) -> Row {
+    Row(Blow::Crash(service, point), point.name(), lasts_ms)
+}
+
 /// Every blow. The README lists the faults that are missing here, with the reasons.
-const ROWS: [Row; 67] = [
-    Row(Blow::Crash(Api, "C01"), "C01", CRASH_MS),
-    Row(Blow::Crash(Api, "C02"), "C02", CRASH_MS),
-    Row(Blow::Crash(Api, "C03"), "C03", CRASH_MS),
-    Row(Blow::Crash(PaymentSender, "C05"), "C05", CRASH_MS),
-    Row(Blow::Crash(PaymentSender, "C07"), "C07", CRASH_MS),
-    Row(Blow::Crash(PaymentSender, "C08"), "C08", CRASH_MS),
-    Row(Blow::Crash(PaymentSender, "C10"), "C10 payment-sender", CRASH_MS),
-    Row(Blow::Crash(PaymentSender, "C11"), "C11", (4_000, 6_000)),
-    Row(Blow::Crash(Confirmer, "C12"), "C12", CRASH_MS),
-    Row(Blow::Crash(Confirmer, "C13"), "C13", CRASH_MS),
-    Row(Blow::Crash(Confirmer, "C14"), "C14", CRASH_MS),
-    Row(Blow::Crash(Confirmer, "C15"), "C15", CRASH_MS),
-    Row(Blow::Crash(MintProjector, "C10"), "C10 mint-projector", CRASH_MS),
-    Row(Blow::Crash(MintProjector, "C16"), "C16", CRASH_MS),
-    Row(Blow::Crash(MintProjector, "C17"), "C17", CRASH_MS),
-    Row(Blow::Crash(MintProjector, "C18"), "C18", CRASH_MS),
-    Row(Blow::Crash(Confirmer, "C21"), "C21", CRASH_MS),
-    Row(Blow::Crash(MintProjector, "C22"), "C22", (4_000, 6_000)),
-    Row(Blow::Crash(ReadProjector, "C24"), "C24", CRASH_MS),
+const ROWS: [Row; 68] = [
+    crash(Api, failpoint::ORDER_CHECKED_NOT_APPENDED, CRASH_MS),
+    crash(Api, failpoint::ORDER_APPEND_NOT_ANSWERED, CRASH_MS),
+    crash(Api, failpoint::ORDER_APPENDED_NOT_ACCEPTED, CRASH_MS),
+    crash(PaymentSender, failpoint::BATCH_TAKEN_NOT_SIGNED, CRASH_MS),
+    crash(PaymentSender, failpoint::SIGNED_NOT_BROADCAST, CRASH_MS),
+    crash(PaymentSender, failpoint::AFTER_BROADCAST, CRASH_MS),
+    crash(PaymentSender, failpoint::BATCH_SENT_NOT_ACKED, CRASH_MS),
+    crash(PaymentSender, failpoint::REPLACEMENT_NOT_BROADCAST, (4_000, 6_000)),
+    crash(Confirmer, failpoint::RECEIPT_SEEN_NOT_CONFIRMED, CRASH_MS),
+    crash(Confirmer, failpoint::PAYMENTS_DECIDED_NOT_APPENDED, CRASH_MS),
+    crash(Confirmer, failpoint::PAYMENTS_APPENDED_NOT_ACKED, CRASH_MS),
+    crash(Confirmer, failpoint::WAITING_PAYMENT_HALF_JUDGED, CRASH_MS),
+    crash(MintProjector, failpoint::BATCH_SENT_NOT_ACKED, CRASH_MS),
+    crash(MintProjector, failpoint::BATCH_TAKEN_NOT_SIGNED, CRASH_MS),
+    crash(MintProjector, failpoint::SIGNED_NOT_BROADCAST, CRASH_MS),
+    crash(MintProjector, failpoint::AFTER_BROADCAST, CRASH_MS),
+    crash(Confirmer, failpoint::MINTS_DECIDED_NOT_APPENDED, CRASH_MS),
+    crash(Confirmer, failpoint::MINTS_APPENDED_NOT_ACKED, CRASH_MS),
+    crash(MintProjector, failpoint::SKIPPED_MINT_NOT_RECORDED, (4_000, 6_000)),
+    crash(ReadProjector, failpoint::ROWS_COMMITTED, CRASH_MS),
     Row(Blow::C26Rebuild, "C26", (2_000, 3_000)),
     Row(Blow::C27Streams, "C27", (1_000, 3_000)),
     Row(Blow::C29Terminate, "C29", (2_000, 4_000)),
@@ -206,6 +212,11 @@ impl Blow {
 
 impl fmt::Display for Blow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.row().1)
+        f.write_str(self.row().1)?;
+        // Two services share some of the crash points.
+        if let Self::Crash(service, _) = self {
+            write!(f, " {}", service.name())?;
+        }
+        Ok(())
     }
 }

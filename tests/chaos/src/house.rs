@@ -143,7 +143,8 @@ impl House {
         }
     }
 
-    /// Both instances of a service are killed and started again, to die where `variable` (`C07:2`) says.
+    /// Both instances of a service are killed and started again, to die where `variable` says, for example
+    /// `SIGNED_NOT_BROADCAST:2`.
     pub async fn arm(&self, service: Service, name: &str, variable: &str) {
         let mut stack = self.stack.lock().await;
         for instance in both(service) {

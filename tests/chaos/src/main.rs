@@ -38,7 +38,8 @@ struct Args {
     /// Over which they are spread, and into which the blows must fit; four hold every blow once.
     #[arg(long, default_value_t = 4)]
     minutes: u64,
-    /// These blows alone, such as `F40,C14`, again and again until the minutes are full: to look into one of them.
+    /// Deals these blows only, again and again until the minutes are full. For example `"F40,ROWS_COMMITTED
+    /// read-projector"`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Folder of everything that a run leaves.

@@ -1,7 +1,9 @@
-//! SIGKILL at C01, C02 and C03: a client that asks again gets the same 202, and there is one order.
+//! SIGKILL before, during and after the append of an order: a client that asks again gets the same 202, and there is one
+//! order.
 //! Only with `--features failpoints`.
 
 use crate::common::{House, eventually, pay};
+use runtime::failpoint::{ORDER_APPEND_NOT_ANSWERED, ORDER_APPENDED_NOT_ACCEPTED, ORDER_CHECKED_NOT_APPENDED};
 use std::process::{Child, Command, Stdio};
 
 struct Killed(Child);
@@ -32,11 +34,13 @@ async fn c01_c02_c03_a_crash_at_any_of_them_is_one_order_with_the_same_id() {
     let house = House::start().await;
     let api = house.instance(&[]).await;
     let offer = api.mint(10, &[]).await.offer();
-    for (nonce, point) in [(1, "C01"), (2, "C02"), (3, "C03")] {
+    for (nonce, point) in
+        [(1, ORDER_CHECKED_NOT_APPENDED), (2, ORDER_APPEND_NOT_ANSWERED), (3, ORDER_APPENDED_NOT_ACCEPTED)]
+    {
         let before = house.last_sequence().await;
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (addr, url) = (port.to_string(), format!("http://{port}"));
-        let mut doomed = process(&house, &addr, point);
+        let mut doomed = process(&house, &addr, point.name());
         let ready = async || match house.http.get(format!("{url}/readyz")).send().await {
             Ok(response) => response.status() == 200,
             Err(_) => false,
@@ -48,7 +52,7 @@ async fn c01_c02_c03_a_crash_at_any_of_them_is_one_order_with_the_same_id() {
         assert!(request.body(r#"{"quantity":10}"#).send().await.is_err(), "{point}: no answer");
         let ended = doomed.0.wait().unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9), "{point}");
-        if point == "C01" {
+        if point == ORDER_CHECKED_NOT_APPENDED {
             assert_eq!(house.last_sequence().await, before, "nothing is stored");
         }
 

@@ -4,6 +4,7 @@ use domain::event::Claimed;
 use domain::{Event, SignerEvent, examples};
 use ledger::{Expected, Ledger, LedgerConfig, NewEvent};
 use neighbours::{Nats, NatsOptions, Postgres, PostgresOptions, Tools};
+use runtime::failpoint::ROWS_COMMITTED;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 use store::{READ_MODELS, Store};
@@ -34,7 +35,7 @@ async fn c24_killed_after_a_commit_it_goes_on_behind_it() {
             .unwrap()
     };
     for epoch in 1..=5_u64 {
-        let mut doomed = projector("C24");
+        let mut doomed = projector(ROWS_COMMITTED.name());
         append(&ledger, u32::try_from(epoch).unwrap()).await;
         let status = tokio::time::timeout(Duration::from_secs(30), doomed.wait()).await.unwrap().unwrap();
         assert_eq!(status.signal(), Some(9), "{status}");

@@ -49,7 +49,7 @@ fn what_cannot_be_audited_is_neither_green_nor_red() {
             "decimal",
         ),
         ("{\"kind\":\"request\"}\n", run(), "line 1"),
-        ("\n{\"kind\":\"fired\",\"name\":\"C07\",\"count\":1}\n{\"kind\":\"rumour\"}\n", run(), "line 3"),
+        ("\n{\"kind\":\"fired\",\"name\":\"F40\",\"count\":1}\n{\"kind\":\"rumour\"}\n", run(), "line 3"),
         ("", run(), "NATS"),
     ] {
         std::fs::write(dir.path().join("journal.jsonl"), journal).unwrap();

@@ -5,13 +5,16 @@ use crate::house::{House, both, everyone};
 use crate::plan::Step;
 use harness::{Instance, Service};
 use nix::sys::signal::Signal;
+use runtime::failpoint::{
+    CrashPoint, REPLACEMENT_NOT_BROADCAST, ROWS_COMMITTED, SKIPPED_MINT_NOT_RECORDED, WAITING_PAYMENT_HALF_JUDGED,
+};
 use std::time::Duration;
 
 /// C29: asked to leave, a process has left by then.
 const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Crash points that few orders pass: the first pass kills.
-const RARE: [&str; 3] = ["C11", "C15", "C22"];
+const RARE: [CrashPoint; 3] = [REPLACEMENT_NOT_BROADCAST, WAITING_PAYMENT_HALF_JUDGED, SKIPPED_MINT_NOT_RECORDED];
 
 /// No process may reach the point while a neighbour is unavailable; then it is armed again.
 const TRIES: usize = 3;
@@ -23,7 +26,7 @@ const ROLL: Duration = Duration::from_millis(400);
 pub const REBUILD: Instance = Instance(Service::ReadProjector, 2);
 
 /// Both instances die at the crash point, or get another life after a while.
-pub async fn crash(house: &House, step: &Step, service: Service, point: &'static str) -> u64 {
+pub async fn crash(house: &House, step: &Step, service: Service, point: CrashPoint) -> u64 {
     let name = step.blow.to_string();
     let pass = if RARE.contains(&point) { 1 } else { 1 + step.roll(3) };
     let before = house.journal.count(&name);
@@ -33,8 +36,8 @@ pub async fn crash(house: &House, step: &Step, service: Service, point: &'static
         let died = until(async || {
             // A replacement is made where a fee spike prices out what is pooled: what was signed while fees were low.
             match looks % 80 {
-                0 if point == "C11" => chain::calm(house).await,
-                50 if point == "C11" => chain::spike(house).await,
+                0 if point == REPLACEMENT_NOT_BROADCAST => chain::calm(house).await,
+                50 if point == REPLACEMENT_NOT_BROADCAST => chain::spike(house).await,
                 _ => {}
             }
             looks += 1;
@@ -52,7 +55,7 @@ pub async fn crash(house: &House, step: &Step, service: Service, point: &'static
 
 /// A rebuild into a schema of its own dies behind its first commit. It is run to its end when the run is over.
 pub async fn rebuild(house: &House, step: &Step) -> u64 {
-    let kill_at = format!("C24:{}", 1 + step.roll(4));
+    let kill_at = format!("{ROWS_COMMITTED}:{}", 1 + step.roll(4));
     let environment = [("DATABASE_SCHEMA", "rebuilt"), ("PAYMINT_KILL_AT", kill_at.as_str())];
     house.stack.lock().await.spawn(REBUILD, &environment);
     let mut dies = async || {

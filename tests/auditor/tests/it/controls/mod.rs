@@ -237,7 +237,7 @@ fn in_the_journal(load: &Load, good: &Evidence) {
                 let after = journal.0.iter().position(|line| line["phase"] == "after").unwrap();
                 journal.0[after]["fds"] = json!(10_000);
             }
-            "a fault that never came" => evidence.run.faults = vec![Fault { name: "C07".to_owned(), at_least: 20 }],
+            "a fault that never came" => evidence.run.faults = vec![Fault { name: "F40".to_owned(), at_least: 20 }],
             other => unreachable!("{other}"),
         }
         evidence.journal = Journal::parse(&journal.text()).unwrap();
