@@ -1,4 +1,4 @@
-//! One lane at work: claim, record, broadcast. What is under way is looked after in `tend`.
+//! One lane at work: claim, record, broadcast. The module `tend` looks after transactions that are under way.
 
 use crate::item::Item;
 use crate::watch::Watch;
@@ -26,16 +26,16 @@ pub struct SignerLane {
     pub(crate) window: Window,
     pub(crate) watch: Watch,
     pub(crate) rests: Option<Rest>,
-    /// Whether the account's money runs out, so that it is said once.
+    /// True if the account's money is running out. Remembered so that the log says it once.
     pub(crate) is_low: bool,
 }
 
 impl SignerLane {
-    /// Takes the lane over: writes a claim with a snapshot (or finds the one that another instance wrote just now), then
-    /// looks after what is open.
+    /// Takes the lane over. Appends a claim with a snapshot, or finds the claim that another instance has just
+    /// appended, and then looks after the open transactions.
     ///
     /// # Errors
-    /// `Transient`: try again. `Broken`: the key has another purpose, or its history is not ours.
+    /// `Transient`: try again. `Corrupt`: the key has another purpose, or its history is not one that this code writes.
     pub async fn claim(
         ledger: Ledger,
         chain: Chain,
@@ -58,8 +58,8 @@ impl SignerLane {
             let (ledger, chain, key) = (ledger.clone(), chain.clone(), key.clone());
             let mut this =
                 Self { ledger, chain, key, id, instance, folded, lane, window, watch, rests: None, is_low: false };
-            // Everything that the lane will ask of the node, before it writes anything: where one answer fails, a lane that
-            // claims first would write a claim with each try.
+            // Asks the node for everything that the lane needs before anything is appended. If a lane claimed first and
+            // then failed on one of these answers, each try would append another claim.
             let head = this.chain.head().await?;
             this.look(head).await?;
             let expected = this.folded.version.map_or(Expected::Unclaimed, Expected::Lane);
@@ -86,27 +86,30 @@ impl SignerLane {
         self.key.address()
     }
 
-    /// Signed and not settled, as last read.
+    /// Number of transactions that are signed and not settled, as last read.
     pub fn in_flight(&self) -> usize {
         self.lane.open.len()
     }
 
-    /// Whether another transaction may be signed.
+    /// True if another transaction may be signed.
     pub fn has_room(&self) -> bool {
         self.rests.is_none() && self.in_flight() < self.window.size()
     }
 
-    /// Why it signs nothing new, where it rests.
+    /// The reason why the lane signs nothing new; `None` if it works.
     pub fn rests(&self) -> Option<Rest> {
         self.rests
     }
 
-    /// Signs `call` for the next nonce, appends it **in one atomic batch** with what `command` makes of each of `items`,
-    /// and only then broadcasts. `items` are those of the call, in its order. After `Ok` the bytes are in the ledger; the
-    /// node may not have them yet: [`SignerLane::tend`] sends them again until the nonce is settled.
+    /// Signs `call` for the next nonce. Appends the signed bytes **in one atomic batch** with the event that `command`
+    /// gives for each of `items`, and only then broadcasts. `items` are the items of the call, in the same order.
+    ///
+    /// After `Ok` the bytes are in the ledger. The node may not have them yet: [`SignerLane::tend`] sends them again
+    /// until the nonce is settled.
     ///
     /// # Errors
-    /// `Stale`: an order or the lane moved, nothing is written: load again. `Transient`: nothing is known; load again.
+    /// `Stale`: an order or the lane has moved on and nothing is stored; load them again. `Transient`: the outcome is
+    /// unknown; load them again.
     pub async fn send(
         &mut self,
         call: Call,
@@ -115,7 +118,7 @@ impl SignerLane {
     ) -> Result<(), Undone> {
         self.refresh().await?;
         let head = self.chain.head().await?;
-        // The append would be refused; what is not written is not even signed.
+        // The append would be refused. Bytes that cannot be recorded are not even signed.
         if let Some(why) = self.ledger.stopped() {
             return Err(Undone::Stopped(why.to_string()));
         }
@@ -135,8 +138,8 @@ impl SignerLane {
                 Err(AppendError::WrongVersion) => {}
                 Err(other) => return Err(other.into()),
             }
-            // Most often the confirmer has settled a nonce meanwhile. The same bytes are appended again at the new version,
-            // if nothing else has changed; an order that moved refuses them again.
+            // Usually the confirmer has settled a nonce in the meantime. If nothing else has changed, the same bytes
+            // are appended again at the new version. If an order has moved on, the ledger refuses them again.
             self.catch_up().await?;
             let is_same = (self.lane.epoch, self.lane.next_nonce) == (epoch, nonce);
             if self.folded.version == version || !is_same || self.in_flight() >= self.window.size() {
@@ -149,7 +152,8 @@ impl SignerLane {
         Ok(())
     }
 
-    /// Whatever the answer, nothing that is written changes: the same bytes are sent again until they are settled.
+    /// Sends signed bytes to the node. No answer changes what is recorded: the same bytes are sent again until they are
+    /// settled.
     pub(crate) async fn broadcast(&mut self, tx: &OpenTx) {
         let (signer, nonce, hash) = (self.address(), tx.nonce, tx.tx_hash);
         let answer = self.chain.broadcast(tx).await;
@@ -172,9 +176,9 @@ impl SignerLane {
 
     /// An event of this lane at the version that was read, and what must be appended before it.
     ///
-    /// Where the bucket of the next nonce is not open, a claim opens it. It names the version of the bucket before, and the
-    /// event that the new one is empty: so of two writers, one opening a bucket and one still writing in the old one,
-    /// one is refused.
+    /// If the bucket of the next nonce is not open, a claim opens it. The claim names the version of the previous
+    /// bucket, and the event expects that the new bucket is empty. So of two writers, one that opens a bucket and one
+    /// that still writes in the old one, the ledger refuses one.
     pub(crate) fn event(&self, event: SignerEvent) -> (Option<NewEvent>, NewEvent) {
         let new = |event, version: Option<LaneVersion>| {
             let expected = version.map_or(Expected::Unclaimed, Expected::Lane);
@@ -190,7 +194,7 @@ impl SignerLane {
         (Some(new(SignerEvent::Claimed(claim), self.folded.version)), new(event, Some(empty)))
     }
 
-    /// Appends. After `Stale` the lane is read anew.
+    /// Appends `batch`. If the answer is `Stale`, the lane has already been read again.
     pub(crate) async fn write(&mut self, batch: Batch) -> Result<(), Undone> {
         match self.ledger.append(batch).await {
             Ok(_) => Ok(()),
@@ -202,8 +206,8 @@ impl SignerLane {
         }
     }
 
-    /// After an append that was refused: what has been written since. Where reading on shows nothing, the lane is loaded
-    /// anew, because something was missed.
+    /// Reads what was appended since, after the ledger refused an append. If there is nothing new, something was
+    /// missed, so the lane is loaded from the beginning.
     async fn catch_up(&mut self) -> Result<(), Undone> {
         let version = self.folded.version;
         self.refresh().await?;
@@ -218,8 +222,8 @@ impl SignerLane {
         self.adopt(folded)
     }
 
-    /// Goes on from what was read. A lane never loses a claim or a nonce. A ledger that shows less than was read before is
-    /// another one, or a replica that lags: nothing is signed on it.
+    /// Continues from `folded`. A lane never loses a claim or a nonce. A ledger that shows less than was read before is
+    /// another ledger or a lagging replica, so nothing is signed on it.
     fn adopt(&mut self, folded: LoadedLane) -> Result<(), Undone> {
         let is_behind = |lane: &Lane| lane.epoch < self.lane.epoch || lane.next_nonce < self.lane.next_nonce;
         let Some(lane) = folded.state.clone().filter(|lane| !is_behind(lane)) else {
@@ -234,7 +238,7 @@ impl SignerLane {
     }
 }
 
-/// A key has one purpose permanently, which its first claim decides.
+/// Refuses a key that was claimed for another purpose. The first claim of a key decides its purpose permanently.
 fn only_for(purposes: &[Purpose], id: LaneId) -> Result<(), Undone> {
     match purposes.iter().find(|purpose| **purpose != id.purpose) {
         Some(other) => Err(Undone::corrupt(format!("{} is the key of another purpose: {other:?}", id.signer))),

@@ -1,9 +1,11 @@
 //! Signer lanes: one key, one nonce after the other, over ledger and chain.
 //!
-//! The only bytes ever broadcast are in the ledger first, with their nonce. Who restarts, or wakes up as a zombie, can
-//! only repeat them: `signed.<nonce>` is written once, and every append names the version of the lane it has read.
-//! No lock is held across a call to a node, and none is shared between lanes. Of several instances with a key, one works
-//! the lane at a time, by a lease: that saves work, and nothing depends on it.
+//! Only bytes that are in the ledger with their nonce are ever broadcast. A process that restarts, or that resumes
+//! after a long pause, can only repeat them: `signed.<nonce>` is written once, and every append names the version of
+//! the lane that the process has read.
+//!
+//! No lock is held across a call to a node, and lanes share none. If several instances have one key, a lease lets one of
+//! them work the lane at a time. The lease saves work, and no correctness depends on it.
 
 mod item;
 mod lane;

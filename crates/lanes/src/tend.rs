@@ -1,7 +1,8 @@
-//! Looking after what is under way: look at the chain, ask the decider, do what it says, one step after the other.
+//! Looks after transactions that are under way: look at the chain, ask the decider for the next steps, and take them
+//! one after the other.
 //!
-//! Every step that changes something is in the ledger before it is done, at the version of the lane that was read: of two
-//! workers with the same key one is refused, and what the other does is the same bytes.
+//! Every step that changes something is appended before it is taken, at the version of the lane that was read. Of two
+//! workers with the same key the ledger refuses one, and both can only broadcast bytes that are recorded.
 
 use crate::item::Item;
 use crate::lane::{SignerLane, behind};
@@ -16,11 +17,11 @@ use runtime::failpoint::{REPLACEMENT_NOT_BROADCAST, failpoint};
 use runtime::{Undone, causes};
 use std::collections::BTreeMap;
 
-/// An account that can pay for fewer calls than this is shown to people, while it still works (F48).
+/// If an account can pay for fewer calls than this, the log warns operators while the lane still works.
 const LOW_CALLS: u128 = 50;
 
 impl SignerLane {
-    /// Looks after what is signed and unsettled; does nothing when called again at once.
+    /// Looks after transactions that are signed and not settled. Does nothing if it was called a moment ago.
     ///
     /// # Errors
     /// `Transient`, `Stale`: call it again.
@@ -32,7 +33,7 @@ impl SignerLane {
         if self.watch.has_news(head) {
             return self.tend_at(head).await;
         }
-        // What the confirmer has settled since makes room.
+        // Nonces that the confirmer has settled since make room for new ones.
         self.refresh().await
     }
 
@@ -48,7 +49,7 @@ impl SignerLane {
         let mut steps = tend(&self.lane, &look);
         let mut final_block = None;
         if steps.contains(&Step::Rest(Rest::Foreign)) {
-            // Asked only now: it takes a state that is some minutes old.
+            // Asked only here, because the node must have a state that is some minutes old.
             let (block, nonce) = self.chain.final_nonce(self.address()).await?;
             look.final_nonce = nonce;
             steps = tend(&self.lane, &look);
@@ -70,7 +71,8 @@ impl SignerLane {
 
     pub(crate) async fn look(&mut self, head: Head) -> Result<Look, Undone> {
         let address = self.address();
-        // The nonce first: what is mined after it was read is seen as mined, and not as used by somebody else.
+        // The nonce is read first. A transaction that is mined afterwards is then seen as mined, and not as a nonce
+        // that another sender used.
         let nonce = self.chain.nonce(address).await?;
         let mut seen = BTreeMap::new();
         for (nonce, open) in self.lane.open.clone() {
@@ -103,12 +105,12 @@ impl SignerLane {
         })
     }
 
-    /// Says why the lane rests when it begins to, and that it goes on when it does.
+    /// Logs the reason when the lane begins to rest, and that it goes on when it does.
     fn rest(&mut self, steps: &[Step], look: &Look) -> Result<(), Undone> {
         let signer = self.address();
         let rests = steps.iter().find_map(|step| match step {
             Step::Rest(why) => Some(*why),
-            // Until it is written down.
+            // The lane rests until the lost nonce is recorded.
             Step::Lose(_) | Step::Skip(_) => Some(Rest::Foreign),
             Step::Resend(_) | Step::Replace(..) => None,
         });
@@ -151,8 +153,8 @@ impl SignerLane {
         self.refresh().await
     }
 
-    /// Frees what the nonce carried, in the same append. That a node does not have our transactions proves nothing (F35);
-    /// the one that used the nonce in their place does.
+    /// Records that another sender used the nonce, and frees the orders of our transaction in the same append. A node
+    /// that does not have our transactions proves nothing; the transaction that used the nonce in their place does.
     async fn lose(&mut self, nonce: u64, account_nonce: u64, block: Option<BlockRef>) -> Result<(), Undone> {
         let (Some(block), Some(open)) = (block, self.lane.open.get(&nonce)) else { return Ok(()) };
         let tx = open.latest().clone();
@@ -173,7 +175,8 @@ impl SignerLane {
     async fn skip(&mut self, to: u64, block: Option<BlockRef>) -> Result<(), Undone> {
         let Some(block) = block else { return Ok(()) };
         let nonce = self.lane.next_nonce;
-        // A nonce on the chain that nobody has used is a node's mistake; what is signed behind it would wait for ever.
+        // A nonce that is used according to the node, while no transaction with it is found, is a mistake of the node.
+        // Everything signed behind such a gap would wait permanently.
         if self.chain.user(self.address(), to.saturating_sub(1), block).await?.is_none() {
             return Ok(());
         }
@@ -189,14 +192,14 @@ impl SignerLane {
         for (id, loaded) in self.ledger.load_orders(&tx.items).await? {
             let loaded = match loaded {
                 Ok(loaded) => loaded,
-                // It holds up nobody else; whoever carries it on sets it aside.
+                // One unreadable order delays no other. Its own consumer parks it.
                 Err(error) => {
-                    tracing::error!(payment = %id, error = %causes(&error), "not freed: its past is impossible");
+                    tracing::error!(payment = %id, error = %causes(&error), "order not freed: its history is impossible");
                     continue;
                 }
             };
             let Some(item) = Item::of(id, loaded) else {
-                // A transaction of ours names it, so it has events: they were not found now.
+                // A transaction of ours names the order, so it has events. This read did not find them.
                 return Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash)));
             };
             let waits_for = match tx.purpose {

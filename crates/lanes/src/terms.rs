@@ -1,4 +1,4 @@
-//! Terms of tokens, read once: they never change.
+//! Terms of tokens. They never change, so each is read once.
 
 use chain::Address;
 use domain::TokenTerms;
@@ -11,11 +11,11 @@ use std::collections::HashMap;
 pub struct Terms(HashMap<Address, TokenTerms>);
 
 impl Terms {
-    /// The token's terms; none where it is not registered, or where its registration cannot be read: that stops what is
-    /// sold of this token, and nothing else.
+    /// The token's terms. Returns `None` if the token is not registered, or if its registration cannot be read. That
+    /// stops sales of this token and nothing else.
     ///
     /// # Errors
-    /// `Transient` without an answer.
+    /// `Transient`: the ledger did not answer.
     pub async fn of(&mut self, ledger: &Ledger, token: Address) -> Result<Option<TokenTerms>, LedgerError> {
         if let Some(terms) = self.0.get(&token) {
             return Ok(Some(terms.clone()));

@@ -1,12 +1,14 @@
-//! How many transactions of a lane may be under way: more while they are mined, fewer when a node has trouble with them.
+//! The number of transactions of a lane that may be under way. It grows as they are mined, and shrinks when a node has
+//! trouble with them.
 
-/// At first.
+/// Size of a new window.
 const START: usize = 8;
 
 /// Nodes keep 16 executable transactions of an account in their pools (geth's `accountslots`), some more in a queue.
 const MAX: usize = 16;
 
-/// The number under way. One more for each round of it that ended; half when the node lost or refused one.
+/// The maximum number of transactions under way. It grows by one for each full round of nonces that ended, and halves
+/// when the node lost or refused a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     size: usize,
@@ -24,7 +26,7 @@ impl Window {
         self.size
     }
 
-    /// So many nonces ended.
+    /// Records that `count` nonces have ended.
     pub(crate) fn ended(&mut self, count: usize) {
         self.ended += count;
         if self.ended >= self.size {
@@ -33,7 +35,7 @@ impl Window {
         }
     }
 
-    /// The node lost or refused one.
+    /// Records that the node lost or refused a transaction.
     pub(crate) fn shrink(&mut self) {
         *self = Self { size: (self.size / 2).max(1), ended: 0 };
     }

@@ -7,10 +7,10 @@ use runtime::{CancellationToken, Cause, Fatal, Health, Undone, causes};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// After a turn that failed.
+/// Pause after a turn that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Between two looks at a lease that somebody else has.
+/// Pause between two tries to take a lease that another instance holds.
 const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A lane that cannot be worked.
@@ -18,7 +18,8 @@ const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
 #[error("the lane of {0} stops")]
 struct Broken(Address, #[source] Cause);
 
-/// What a lane does, turn by turn. It may be killed at any line: what it began is in the ledger or did not happen.
+/// Work of a lane, turn by turn. The process may be killed at any line: each step is either in the ledger or did not
+/// happen.
 pub trait Work: Send {
     /// The lane.
     fn lane(&self) -> &SignerLane;
@@ -27,12 +28,12 @@ pub trait Work: Send {
     fn turn(&mut self) -> impl Future<Output = Result<(), Undone>> + Send;
 }
 
-/// Works a lane for as long as this instance has its lease, waits for the lease while another has it, until `stop`.
-/// `claim` makes a worker of it. A neighbour that does not answer is waited for, for ever; what keeps a lane from signing
-/// shows in `/readyz`, and other lanes carry on.
+/// Works a lane while this instance holds its lease, and waits for the lease while another instance holds it, until
+/// `stop`. `claim` makes a worker of the lane. A neighbour that does not answer is waited for without limit. The reason
+/// why a lane signs nothing is shown in `/readyz`, and other lanes continue.
 ///
 /// # Errors
-/// A lane that `claim` says cannot be worked, by a mistake in the configuration or an impossible past.
+/// The lane cannot be worked at all: `claim` found a mistake in the configuration, or a history that is impossible.
 pub async fn hold<W: Work, C: Future<Output = Result<W, Undone>>>(
     signer: Address,
     lease: Lease,
@@ -65,7 +66,7 @@ pub async fn hold<W: Work, C: Future<Output = Result<W, Undone>>>(
     Ok(())
 }
 
-/// Waits for the lease. None: `stop` came first.
+/// Waits for the lease. Returns `None` if `stop` came first.
 async fn standby(lease: &Lease, name: &str, health: &Health, stop: &CancellationToken) -> Option<Held> {
     loop {
         match lease.take().await {
@@ -73,7 +74,7 @@ async fn standby(lease: &Lease, name: &str, health: &Health, stop: &Cancellation
             Ok(None) => health.good(name),
             Err(error) => {
                 health.bad(name, causes(&error).to_string());
-                tracing::warn!(lane = name, error = %causes(&error), "no lease to be had");
+                tracing::warn!(lane = name, error = %causes(&error), "the lease could not be taken");
             }
         }
         tokio::select! {
@@ -83,8 +84,8 @@ async fn standby(lease: &Lease, name: &str, health: &Health, stop: &Cancellation
     }
 }
 
-/// Renews until `lost` is cancelled, or cancels it because somebody else has the lease. Answers with the lease, to be
-/// given back.
+/// Renews the lease until `lost` is cancelled. Cancels `lost` itself if another instance has the lease. Returns the
+/// lease, to be given back.
 async fn renew(mut held: Held, lost: CancellationToken) -> Option<Held> {
     loop {
         tokio::select! {
@@ -97,13 +98,14 @@ async fn renew(mut held: Held, lost: CancellationToken) -> Option<Held> {
                 lost.cancel();
                 return None;
             }
-            // Nobody can take it from a ledger that does not answer, and who does when it answers again is told apart.
+            // No instance can take the lease from a ledger that does not answer. After the ledger is back, the next
+            // renewal tells who holds it.
             Err(error) => tracing::warn!(error = %causes(&error), "the lease is not renewed"),
         }
     }
 }
 
-/// Gives the lease back, so that nobody waits until it expires.
+/// Gives the lease back, so that no instance has to wait until it expires.
 async fn release(renewing: JoinHandle<Option<Held>>, lost: CancellationToken) {
     lost.cancel();
     match renewing.await {
@@ -117,8 +119,8 @@ async fn release(renewing: JoinHandle<Option<Held>>, lost: CancellationToken) {
     }
 }
 
-/// While the ledger is damaged, or payouts are stopped, nothing is claimed, signed or sent again: what is signed already
-/// is in the ledger, or was.
+/// Waits while the ledger is damaged or payouts are stopped. Nothing is claimed, signed or sent again meanwhile: the
+/// bytes of everything signed are in the ledger, or were there before the damage.
 async fn stand_still(ledger: &Ledger, name: &str, health: &Health, stop: &CancellationToken) {
     if let Some(why) = ledger.stopped() {
         health.bad(name, format!("stands still: {why}"));

@@ -1,5 +1,5 @@
-//! Orders that wait are carried by time: their messages are acknowledged, and the index brings them back when they are
-//! due. What another process left behind when it ended is found in the rows of PostgreSQL.
+//! Waiting orders are carried by time. Their messages are acknowledged, and the index brings each order back when it is
+//! due. Orders that another process left behind when it ended are found in the rows of PostgreSQL.
 
 use crate::index::{DueOrder, Index, Party};
 use crate::pace::Pace;
@@ -13,38 +13,38 @@ use store::{Store, StoreError, WaitStage};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-/// Between two turns of [`Carrier::look`].
+/// Time between two turns of [`Carrier::look`].
 const TURN: Duration = Duration::from_millis(100);
 
-/// After a lost race or a fault the order waits at least this long.
+/// Minimum wait of an order after a lost race or an error.
 const AGAIN_MIN: Duration = Duration::from_millis(100);
 
-/// From this number of waiting orders on, all of them stand in one line.
+/// From this number of waiting orders on, every further one stands in line with them, see [`Carrier::is_crowded`].
 const CROWD: usize = 100;
 
-/// A row whose order has been due for this long, and that nothing has moved, belongs to a process that has gone.
+/// If an order has been due for this long and its row has not changed, the process that carried it has gone.
 const LEFT_BEHIND: Duration = Duration::from_secs(10);
 
-/// Between two passes over the rows, and after one that failed.
+/// Pause after a pass over the rows, and after a pass that failed.
 const PASS_INTERVAL: Duration = Duration::from_secs(10);
 const PASS_PAUSE: Duration = Duration::from_secs(2);
 
-/// Rows in one page, and the pause between two pages: a pass over 50,000 waiting orders takes 10 s of a mostly idle
-/// connection.
+/// Rows in one page, and the pause between two pages. A pass over 50,000 waiting orders takes 10 s, during which the
+/// connection is mostly idle.
 const PAGE: u32 = 1_000;
 const PAGE_PAUSE: Duration = Duration::from_millis(200);
 
-/// Health names an unknown event type for this long after it was last met.
+/// The health page names an unknown event type for this long after it was last met.
 const UNKNOWN_FORGOTTEN: Duration = Duration::from_secs(60);
 
-/// How fast waiting orders are looked at.
+/// The pace at which waiting orders are looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Looks in each tenth of a second, however many orders wait.
+    /// Number of looks in each tenth of a second. It does not depend on the number of waiting orders.
     pub per_turn: usize,
-    /// The same while looks succeed.
+    /// The largest number of looks in one turn, reached while looks succeed.
     pub per_turn_max: usize,
-    /// Looks in progress.
+    /// Maximum number of looks in progress.
     pub in_hand: usize,
 }
 
@@ -53,9 +53,9 @@ pub struct Limits {
 pub struct Waiting {
     /// The order.
     pub id: PaymentId,
-    /// Its keys in the fair queue.
+    /// Keys of the order in the fair queue.
     pub party: Party,
-    /// Sequence of the event with which it waits.
+    /// Sequence of the event with which the order began to wait.
     pub seq: u64,
 }
 
@@ -64,9 +64,9 @@ pub struct Waiting {
 pub struct Due {
     /// The order.
     pub id: PaymentId,
-    /// Its keys in the fair queue.
+    /// Keys of the order in the fair queue.
     pub party: Party,
-    /// How often it has been tried.
+    /// Number of tries so far.
     pub tries: u32,
 }
 
@@ -80,7 +80,8 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// Nothing waits yet. An order that is given up is recorded as a parked message of the consumer `durable`.
+    /// A carrier with no order yet. An order that is given up is recorded as a parked message of the consumer
+    /// `durable`.
     pub fn new(ledger: Ledger, durable: &'static str, health: Health) -> Self {
         Self { ledger, durable, health, index: Arc::default() }
     }
@@ -94,25 +95,26 @@ impl Carrier {
         self.carry(waiting, tries, delay)
     }
 
-    /// Takes over an order that waits for `delay`, so that its message is done: if the process dies afterwards, the
-    /// order's row brings it back.
+    /// Takes over an order that waits for `delay`, so that its message can be acknowledged. If the process dies
+    /// afterwards, the order's row brings it back.
     pub fn carry(&self, waiting: Waiting, tries: u32, delay: Duration) -> Answer {
         self.index().put(waiting.id, waiting.party, tries, waiting.seq, Instant::now() + delay);
         Answer::Done
     }
 
-    /// True if so many orders wait here that a further one stands in line with them, instead of being tried as soon as its
-    /// message comes: the number of tries a second stays bounded, also while many begin to wait.
+    /// True if many orders wait here already. A further order then stands in line with them, instead of being tried
+    /// when its message arrives. This bounds the number of tries per second, also while many orders begin to wait.
     pub fn is_crowded(&self) -> bool {
         self.waiting() >= CROWD
     }
 
-    /// Number of orders that wait here.
+    /// Number of orders that this process carries.
     pub fn waiting(&self) -> usize {
         self.index().len()
     }
 
-    /// Looks at orders that come due, fairly and at a bounded pace, until `stop`; then waits for the looks in progress.
+    /// Gives orders that come due to `judge`, fairly and at a bounded pace, until `stop`. Then waits for the looks in
+    /// progress.
     pub async fn look<H, F>(&self, stop: CancellationToken, limits: Limits, judge: H)
     where
         H: Fn(Due) -> F,
@@ -148,8 +150,9 @@ impl Carrier {
         }
     }
 
-    /// Takes over what the rows say is waiting: all of it at first, afterwards what another process left behind. A
-    /// database that does not answer is asked again until `stop`; whatever waits here goes on meanwhile.
+    /// Takes over orders that wait according to the rows. The first pass takes all of them, later passes only those
+    /// that another process left behind. A database that does not answer is asked again until `stop`. Orders that are
+    /// in the index already do not depend on it.
     pub async fn follow_rows(self, database_url: String, stage: WaitStage, stop: CancellationToken) {
         let mut store = None;
         let mut is_first = true;
@@ -165,7 +168,7 @@ impl Carrier {
                 }
                 Err(error) => {
                     if !is_away {
-                        tracing::warn!(consumer = self.durable, error = %causes(&error), "orders that another process left waiting are not found now");
+                        tracing::warn!(consumer = self.durable, error = %causes(&error), "the database does not answer: waiting orders of processes that ended are not taken over now");
                     }
                     is_away = true;
                     PASS_PAUSE
@@ -206,7 +209,7 @@ impl Carrier {
         }
     }
 
-    /// Applies the answer of a look. True if its order no longer waits.
+    /// Applies the answer of a look. Returns true if its order no longer waits.
     async fn answer(&self, looks: &mut Looks, ended: Result<(Id, Outcome), JoinError>) -> bool {
         let (id, outcome) = match ended {
             Ok(ended) => ended,
@@ -217,7 +220,7 @@ impl Carrier {
             match &why {
                 Undone::Unknown(kind) => self.meet(looks, order.id, &kind.to_string()),
                 Undone::Transient(_) => {
-                    tracing::warn!(payment = %order.id, error = %causes(&why), "not looked at now: it waits");
+                    tracing::warn!(payment = %order.id, error = %causes(&why), "the order cannot be handled now: it waits");
                 }
                 Undone::Stale | Undone::NotYet | Undone::Stopped(_) | Undone::Corrupt(_) => {}
             }
@@ -235,7 +238,7 @@ impl Carrier {
                     return false;
                 }
                 Err(error) => {
-                    tracing::warn!(payment = %order.id, error = %causes(&error), "not parked: it waits");
+                    tracing::warn!(payment = %order.id, error = %causes(&error), "the order could not be parked: it waits");
                     ACK_WAIT
                 }
             },
@@ -244,7 +247,8 @@ impl Carrier {
         false
     }
 
-    /// Its message was acknowledged, so it is named by the event with which it waits.
+    /// Parks an order. Its message was acknowledged, so the parked message names the event with which the order began
+    /// to wait.
     async fn park(&self, order: &DueOrder, reason: &str) -> Result<(), LedgerError> {
         let subject = self.ledger.at(order.seq).await?.map(|recorded| recorded.subject).unwrap_or_default();
         self.ledger.park(self.durable, order.seq, &subject, reason).await

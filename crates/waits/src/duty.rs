@@ -1,5 +1,5 @@
-//! Whether this process works any lane now. An instance that stands by takes no work in hand: another instance would wait
-//! for it.
+//! The number of lanes that this process works now. A standby instance takes no orders in hand, because another
+//! instance would have to wait for them.
 
 use runtime::CancellationToken;
 use tokio::sync::watch;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Duty(watch::Sender<usize>);
 
-/// One lane is worked for as long as this lives.
+/// Counts one lane as worked until it is dropped.
 #[derive(Debug)]
 pub struct OnDuty(watch::Sender<usize>);
 
@@ -19,14 +19,14 @@ impl Default for Duty {
 }
 
 impl Duty {
-    /// A lane is worked from now on.
+    /// Counts a lane as worked, until the returned value is dropped.
     pub fn begin(&self) -> OnDuty {
         self.0.send_modify(|lanes| *lanes += 1);
         OnDuty(self.0.clone())
     }
 
-    /// Runs `shift` with a token while a lane is worked, again and again until `stop`. The token is cancelled when the
-    /// last lane is gone, or by `stop`; `shift` then ends by itself.
+    /// Runs `shift` while at least one lane is worked, again and again until `stop`. The token that `shift` gets is
+    /// cancelled when the last lane is gone, or by `stop`; `shift` then ends by itself.
     pub async fn shifts<F: Future<Output = ()>>(
         &self,
         stop: &CancellationToken,

@@ -1,5 +1,5 @@
-//! The fair queue: round robin over its outer keys, and for each of them round robin over its inner keys. For one inner
-//! key the order of arrival holds.
+//! The fair queue: round robin over its outer keys, and for each of them round robin over its inner keys. Items of the
+//! same inner key keep their order of arrival.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -44,7 +44,7 @@ impl<O: Copy + Eq + Hash, I: Copy + Eq + Hash, T> FairQueue<O, I, T> {
         self.len += 1;
     }
 
-    /// The next item, whatever its keys.
+    /// Takes the next item.
     pub fn pop(&mut self) -> Option<T> {
         let outer = *self.turns.front()?;
         let item = self.pop_of(outer);
@@ -54,12 +54,12 @@ impl<O: Copy + Eq + Hash, I: Copy + Eq + Hash, T> FairQueue<O, I, T> {
         item
     }
 
-    /// At most `max` items, whatever their keys.
+    /// Takes at most `max` items.
     pub fn take(&mut self, max: usize) -> Vec<T> {
         (0..max).map_while(|_| self.pop()).collect()
     }
 
-    /// At most `max` items of one outer key. Its turn is over: it stands behind the other outer keys afterwards.
+    /// Takes at most `max` items of one outer key. Afterwards this key stands behind the other outer keys.
     pub fn take_of(&mut self, outer: O, max: usize) -> Vec<T> {
         let taken = (0..max).map_while(|_| self.pop_of(outer)).collect();
         if self.shelves.contains_key(&outer) {
@@ -89,7 +89,7 @@ impl<O: Copy + Eq + Hash, I: Copy + Eq + Hash, T> FairQueue<O, I, T> {
         self.len == 0
     }
 
-    /// The next item of one outer key. An outer key without items has no turn.
+    /// Takes the next item of one outer key. An outer key without items has no turn.
     fn pop_of(&mut self, outer: O) -> Option<T> {
         let shelf = self.shelves.get_mut(&outer)?;
         let inner = shelf.turns.pop_front()?;

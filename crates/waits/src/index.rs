@@ -1,29 +1,30 @@
-//! The index of waiting orders: a heap by due time, keyed by order. Pure: the caller brings the time.
+//! The index of waiting orders: sorted by due time, with one entry for each order. Pure: the caller passes the time.
 
 use crate::fair::FairQueue;
 use alloy_primitives::Address;
 use domain::PaymentId;
 use std::collections::{BTreeSet, HashMap};
 
-/// Who waits for what: the keys of the fair queue.
+/// The keys of an order in the fair queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Party {
     /// The token that is bought.
     pub token: Address,
-    /// Who pays.
+    /// The account that pays.
     pub payer: Address,
 }
 
-/// A waiting order that has come due. It is out of the index until [`Index::again`] or [`Index::done`] is called with it.
+/// A waiting order that has come due. The index does not give it out again until [`Index::again`] or [`Index::done`] is
+/// called with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueOrder {
     /// The order.
     pub id: PaymentId,
-    /// Its keys in the fair queue.
+    /// Keys of the order in the fair queue.
     pub party: Party,
-    /// How often it has been tried.
+    /// Number of tries so far.
     pub tries: u32,
-    /// Sequence of the event with which it began to wait, as far as is known.
+    /// Sequence of the event with which the order began to wait, as far as is known.
     pub seq: u64,
     generation: u64,
 }
@@ -33,7 +34,7 @@ pub struct DueOrder {
 pub struct Index<T> {
     entries: HashMap<PaymentId, Entry<T>>,
     sleeping: BTreeSet<(T, PaymentId)>,
-    /// Due and not taken.
+    /// Orders that are due and that nobody has taken, each with its generation.
     ripe: FairQueue<Address, Address, (PaymentId, u64)>,
     generation: u64,
 }
@@ -43,9 +44,9 @@ struct Entry<T> {
     party: Party,
     tries: u32,
     seq: u64,
-    /// Grows with each change, so that a late answer about an earlier state changes nothing.
+    /// Grows with each change of the entry, so that a late answer about an earlier state changes nothing.
     generation: u64,
-    /// `None`: ripe, or taken.
+    /// When the order is due; `None` if it is ripe or taken.
     due: Option<T>,
 }
 
@@ -56,7 +57,7 @@ impl<T> Default for Index<T> {
 }
 
 impl<T: Copy + Ord> Index<T> {
-    /// The order waits until `due`. Replaces what was known of it.
+    /// Records that the order waits until `due`. Replaces what was recorded before.
     pub fn put(&mut self, id: PaymentId, party: Party, tries: u32, seq: u64, due: T) {
         self.generation += 1;
         let entry = Entry { party, tries, seq, generation: self.generation, due: Some(due) };
@@ -66,8 +67,8 @@ impl<T: Copy + Ord> Index<T> {
         self.sleeping.insert((due, id));
     }
 
-    /// Like [`Index::put`], for an order that was found elsewhere. Does nothing if the index has it, due or taken; returns
-    /// true if it was new.
+    /// Like [`Index::put`], for an order that was found elsewhere. Does nothing if the index has the order in any
+    /// state. Returns true if it was new.
     pub fn adopt(&mut self, id: PaymentId, party: Party, seq: u64, due: T) -> bool {
         let is_new = !self.entries.contains_key(&id);
         if is_new {
@@ -76,7 +77,7 @@ impl<T: Copy + Ord> Index<T> {
         is_new
     }
 
-    /// At most `max` orders that are due at `now`, fairly over tokens and payers.
+    /// Takes at most `max` orders that are due at `now`, fairly over tokens and payers.
     pub fn take(&mut self, now: T, max: usize) -> Vec<DueOrder> {
         while let Some((due, id)) = self.sleeping.first().copied().filter(|(due, _)| *due <= now) {
             self.sleeping.remove(&(due, id));
@@ -88,7 +89,7 @@ impl<T: Copy + Ord> Index<T> {
         let mut taken = Vec::new();
         while taken.len() < max {
             let Some((id, generation)) = self.ripe.pop() else { break };
-            // One that was put again meanwhile sleeps, or stands further behind.
+            // An order that was put again in the meantime sleeps, or stands further behind in the queue.
             let Some(entry) = self.entries.get(&id).filter(|entry| entry.generation == generation) else { continue };
             let Entry { party, tries, seq, .. } = *entry;
             taken.push(DueOrder { id, party, tries, seq, generation });
@@ -96,14 +97,14 @@ impl<T: Copy + Ord> Index<T> {
         taken
     }
 
-    /// A taken order waits again, until `due`.
+    /// Records that a taken order waits again, until `due`.
     pub fn again(&mut self, order: &DueOrder, due: T) {
         if self.is_current(order) {
             self.put(order.id, order.party, order.tries.saturating_add(1), order.seq, due);
         }
     }
 
-    /// A taken order no longer waits.
+    /// Records that a taken order no longer waits.
     pub fn done(&mut self, order: &DueOrder) {
         if self.is_current(order) {
             self.entries.remove(&order.id);

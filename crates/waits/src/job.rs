@@ -1,4 +1,4 @@
-//! One piece of work on its way through a queue, a batch and a lane, and its answer.
+//! One order on its way through a queue, a batch and a lane, and the answer to it.
 
 use crate::carrier::{Carrier, Due, Waiting};
 use crate::index::Party;
@@ -8,27 +8,27 @@ use runtime::Undone;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// What brought an order here.
+/// The reason why an order is handled now.
 #[derive(Debug)]
 pub enum By {
-    /// A message in hand, with this event.
+    /// A consumer delivered a message with this event.
     Message(Box<OrderEvent>),
-    /// The index: it waited, and is due.
+    /// The order waited in the index, and is due.
     Time,
 }
 
-/// An order to be handled. Dropped without an answer, it is handed back and comes again.
+/// An order to be handled. If it is dropped without an answer, it is handed back and comes again.
 #[derive(Debug)]
 pub struct Job {
     /// The order.
     pub id: PaymentId,
-    /// Its keys in the fair queue; zero addresses until its order has been read.
+    /// Keys of the order in the fair queue; zero addresses until the order has been read.
     pub party: Party,
-    /// What brought it here.
+    /// The reason why it is handled now.
     pub by: By,
-    /// How often it has been delivered or tried.
+    /// Number of deliveries or tries so far.
     pub tries: u32,
-    /// Sequence of its message; 0 for one that came due.
+    /// Sequence of its message; 0 for an order that came due.
     pub seq: u64,
     answer: oneshot::Sender<Outcome>,
 }
@@ -37,7 +37,8 @@ pub struct Job {
 const HANDED_BACK: Outcome = Ok(Answer::Later(Duration::ZERO));
 
 impl Job {
-    /// Makes a job of a message, hands it to `queue`, and waits for its answer. A message of another stream is parked.
+    /// Makes a job of a message, hands it to `queue`, and waits for its answer. A message that is not about an order is
+    /// parked.
     pub async fn of_message(delivery: Delivery, party: Party, queue: impl FnOnce(Self)) -> Outcome {
         let Delivery { event, seq, deliveries, .. } = delivery;
         let domain::Event::Order(id, event) = event else {
@@ -55,7 +56,8 @@ impl Job {
         answered.await.unwrap_or(HANDED_BACK)
     }
 
-    /// True if this job carries the order on: its message does, or it came due and the order `waits`.
+    /// True if this job still carries the order: its message does, or it came due and the order is in the state that
+    /// `waits` tests.
     pub fn carries(&self, order: &Order, waits: impl FnOnce(&Order) -> bool) -> bool {
         match &self.by {
             By::Message(event) => order.is_carried_by(event),
@@ -63,13 +65,13 @@ impl Job {
         }
     }
 
-    /// What it asked for is in the ledger, or another message carries its order on.
+    /// Answers that the work is done: its effect is in the ledger, or another message carries the order.
     pub fn done(self) {
         self.outcome(Ok(Answer::Done));
     }
 
-    /// Not before `delay` is over. A message that would wait for longer than its consumer holds it is taken over by
-    /// `carrier`.
+    /// Answers that the order is to be handled again after `delay`. If that is longer than the consumer may hold a
+    /// message, `carrier` takes the order over.
     pub fn later(self, carrier: &Carrier, delay: Duration) {
         let answer = match self.by {
             By::Message(_) => {
@@ -80,23 +82,23 @@ impl Job {
         self.outcome(Ok(answer));
     }
 
-    /// Never: for an operator.
+    /// Answers that the order can never be handled, and is left to an operator.
     pub fn park(self, reason: impl Into<String>) {
         self.outcome(Ok(Answer::Park(reason.into())));
     }
 
-    /// It failed alone.
+    /// Answers that handling this order failed.
     pub fn fail(self, why: impl Into<Undone>) {
         self.outcome(Err(why.into()));
     }
 
-    /// It failed together with others.
+    /// Answers that a batch failed as a whole; the error may belong to another order of it.
     pub fn hand_back(self, why: &Undone) {
         let answer = hand_back(why, self.tries);
         self.outcome(Ok(answer));
     }
 
-    /// Nobody listens if the process is stopping: the work comes again then.
+    /// Sends the answer. If the process is stopping nothing listens, and the work comes again later.
     fn outcome(self, outcome: Outcome) {
         let _ = self.answer.send(outcome);
     }

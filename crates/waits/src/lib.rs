@@ -2,8 +2,8 @@
 //!
 //! Owns: the fair queue over tokens and payers, the index of waiting orders by due time, the pace at which they are
 //! looked at again, and the rebuilding of the index from the rows of PostgreSQL.
-//! Refuses to know: what an order may do next. An order that comes due is judged by the fold of its events, exactly like
-//! a message; the index decides nothing and may be lost at any time.
+//! Refuses to know: what an order may do next. An order that comes due is judged by the fold of its events, exactly
+//! like a message. The index decides nothing and may be lost at any time.
 
 mod carrier;
 mod duty;

@@ -1,4 +1,4 @@
-//! The pace of looks at waiting orders: bounded, however many wait, and faster while looks succeed.
+//! The pace of looks at waiting orders: bounded whatever their number, and faster while looks succeed.
 
 /// Credits for looks. Each turn adds some, and each success adds more: a neighbour that has come back, or funds that have
 /// arrived, let the pace grow with the successes, while hopeless orders cost a fixed number of looks a second.
@@ -18,13 +18,13 @@ impl Pace {
         Self { per_turn, max, credits: 0 }
     }
 
-    /// A turn has come.
+    /// Begins a turn.
     pub fn turn(&mut self) {
-        // What fails does not save up for later.
+        // Credits of a turn that are not used do not add up.
         self.credits = self.credits.max(self.per_turn);
     }
 
-    /// A look had success: its order no longer waits.
+    /// Records a success: the order of a look no longer waits.
     pub fn won(&mut self) {
         self.credits = (self.credits + WON).min(self.max);
     }
@@ -34,7 +34,7 @@ impl Pace {
         self.credits
     }
 
-    /// `count` looks begin.
+    /// Records that `count` looks begin.
     pub fn spend(&mut self, count: usize) {
         self.credits = self.credits.saturating_sub(count);
     }

@@ -1,4 +1,4 @@
-//! What is ready, shared by the lanes of a process: messages in hand and waiting orders that have come due.
+//! Work that is ready, shared by the lanes of a process: messages in hand and waiting orders that have come due.
 
 use crate::fair::FairQueue;
 use crate::index::Party;
@@ -38,13 +38,13 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Takes work from now on.
+    /// Opens the queue: from now on it accepts work.
     pub fn open(&self) {
         self.with(|inner| inner.is_open = true);
     }
 
-    /// Drops all work that no lane has taken, and everything that comes until it is opened again: what is dropped is
-    /// handed back.
+    /// Closes the queue: drops all work that no lane has taken, and everything that is pushed until it is opened again.
+    /// A job that is dropped hands its order back.
     pub fn close(&self) {
         let dropped = self.with(|inner| {
             inner.is_open = false;
@@ -63,8 +63,8 @@ impl<T> Queue<T> {
         self.0.changed.notify_waiters();
     }
 
-    /// The next batch, at most `max` pieces: waits for the first piece up to `idle`, and then up to `linger` until the
-    /// batch is full.
+    /// Takes the next batch of at most `max` pieces. Waits up to `idle` for the first piece, and then up to `linger`
+    /// until the batch is full.
     pub async fn batch(&self, max: usize, idle: Duration, linger: Duration) -> Vec<T> {
         if timeout(idle, self.until(1)).await.is_err() {
             return Vec::new();

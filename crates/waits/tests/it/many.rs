@@ -1,4 +1,4 @@
-//! Fifty thousand waiting orders on a real server: they hold no pending message and delay nobody.
+//! Fifty thousand waiting orders on a real server: they hold no pending message and delay no other order.
 
 use alloy_primitives::{Address, B256};
 use domain::event::Deferral;
@@ -16,7 +16,7 @@ const COUNT: u64 = 50_000;
 const DEFERRED: &str = "payment-sender-deferred";
 const REQUESTED: &str = "payment-sender";
 
-/// Waiting orders of sixteen each of many payers.
+/// Id and keys of the `n`-th order. Each payer has sixteen orders.
 fn order(n: u64) -> (PaymentId, Party) {
     let id = PaymentId::of(PaymentKey(B256::left_padding_from(&n.to_be_bytes())));
     (id, Party { token: examples::TOKEN, payer: Address::left_padding_from(&(n / 16).to_be_bytes()) })
