@@ -1,9 +1,9 @@
-//! What `NATS_URL` says: servers, and the user to be there.
+//! The content of `NATS_URL`: the servers, and the user to connect as.
 
 use crate::error::ConnectError;
 use async_nats::{ConnectOptions, ServerAddr};
 
-/// What a URL looks like, for the error that it does not.
+/// The shape of a URL, for the error text of one that has another shape.
 const SHAPE: &str = "a URL looks like nats://user:password@127.0.0.1:4222";
 
 /// One or more servers of one cluster.
@@ -13,8 +13,8 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// Reads comma-separated URLs. User and password are those of the first URL that has them, and hold for servers
-    /// that are discovered later, too. Both are taken as they are written, without percent-decoding.
+    /// Reads comma-separated URLs. User and password come from the first URL that has them, and are also used for
+    /// servers that the client discovers later. Both are taken literally, without percent-decoding.
     pub fn parse(urls: &str) -> Result<Self, ConnectError> {
         let servers: Vec<ServerAddr> = urls
             .split(',')
@@ -31,8 +31,8 @@ impl Address {
         Ok(Self { servers: servers.into_iter().map(without_password).collect(), user })
     }
 
-    /// The options of a connection as this user. A user may subscribe below `_INBOX_<user>` and nowhere else, so that
-    /// nobody reads another's answers; without a user the inbox is everybody's.
+    /// The options of a connection as this user. A user may subscribe below `_INBOX_<user>` only, so that no user can
+    /// read the answers to another. Without a user the inbox is the default one.
     pub fn options(&self) -> ConnectOptions {
         let options = ConnectOptions::new();
         match &self.user {
@@ -45,18 +45,19 @@ impl Address {
     }
 }
 
-/// The client prints its servers where it logs in detail, so what it is told there holds no password (S29).
+/// Removes the credentials from a URL. The client logs its servers at debug level, so the URLs that it is given hold no
+/// password.
 fn without_password(server: ServerAddr) -> ServerAddr {
     if server.password().is_none() {
         return server;
     }
     let mut url = server.clone().into_inner();
-    // Neither is refused: a URL that has a password has a host.
+    // Neither call fails: a URL with a password has a host.
     let _ = url.set_password(None).and_then(|()| url.set_username(""));
     ServerAddr::from_url(url).unwrap_or(server)
 }
 
-/// Without the password: this is what errors and logs say.
+/// Prints the address without the password, for errors and logs.
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some((user, _)) = &self.user {
@@ -70,7 +71,7 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// What may stand in a subject as it is.
+/// True if the name can be a token of a subject without escaping.
 fn is_token(user: &str) -> bool {
     user.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }

@@ -1,37 +1,39 @@
-//! What a handler answers, and the one retry policy.
+//! The answers of handlers, and the one retry policy.
 
 use runtime::{Backoff, Undone, causes};
 use std::time::Duration;
 
-/// How long the server waits for an answer or for a sign of progress; the same as in `nats/consumers`. Short, so that
-/// another instance takes over soon after a crash.
+/// How long the server waits for an answer or a report of progress, as in `nats/consumers`. Short, so that another
+/// instance takes over soon after a crash.
 pub const ACK_WAIT: Duration = Duration::from_secs(5);
 
-/// After a lost race: the other writer has finished by then.
+/// Pause after a lost race. The other writer has finished by then.
 const STALE_PAUSE: Duration = Duration::from_millis(100);
 
-/// While the chain does not decide: about a block of a fast chain.
+/// Pause while the chain has not decided yet: about one block of a fast chain.
 const NOT_YET_PAUSE: Duration = Duration::from_millis(500);
 
-/// After a neighbour's fault: first pause, doubled with each delivery up to the last one, which is below [`ACK_WAIT`].
+/// Pauses after an error of a neighbour, doubled with each delivery. The longest is below [`ACK_WAIT`].
 const NEIGHBOUR_PAUSES: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(4) };
 
-/// The stop is watched by the loop; a message that was in hand when it came waits this long.
+/// Pause of a message that was already in hand when payouts were stopped. The loop itself fetches nothing while they
+/// are.
 const STOPPED_PAUSE: Duration = Duration::from_secs(1);
 
-/// What becomes of a message.
+/// The answer to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// What it caused is in the ledger, or another message carries its order on: acknowledged.
+    /// Its effect is in the ledger, or another message carries its order. The message is acknowledged.
     Done,
-    /// Not now: again after this delay.
+    /// Not handled now. The message comes again after this delay.
     Later(Duration),
-    /// Never: recorded in the ledger with this reason, for an operator, and not delivered again.
+    /// Never to be handled. The ledger records the message with this reason for an operator, and it is not delivered
+    /// again.
     Park(String),
 }
 
 impl Answer {
-    /// The answer in one word, as metrics name it.
+    /// The answer in one word, as the metrics name it.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -41,10 +43,10 @@ impl Answer {
     }
 }
 
-/// What a handler returns. An error becomes an answer by [`retry`].
+/// The result of a handler. [`retry`] turns an error into an answer.
 pub type Outcome = Result<Answer, Undone>;
 
-/// The retry policy: the answer for work that was tried `tries` times, counted from 1, and is not done.
+/// The retry policy. Returns the answer for work that has failed, after `tries` tries counted from 1.
 pub fn retry(why: &Undone, tries: u32) -> Answer {
     match why {
         Undone::Stale => Answer::Later(STALE_PAUSE),
@@ -56,7 +58,8 @@ pub fn retry(why: &Undone, tries: u32) -> Answer {
     }
 }
 
-/// The answer for one of many pieces of work that failed together. It parks nothing: the fault is not known to be its own.
+/// Returns the answer for one piece of work of a batch that failed as a whole. It never parks, because the error may
+/// belong to another piece.
 pub fn hand_back(why: &Undone, tries: u32) -> Answer {
     match retry(why, tries) {
         Answer::Park(_) => Answer::Later(NEIGHBOUR_PAUSES.first),

@@ -1,4 +1,5 @@
-//! Append: the only lock is the expected version, and the only answer to doubt is to read back and compare.
+//! Append. The expected version is the only lock. If the outcome is unknown, the append reads back what is stored and
+//! compares.
 
 use crate::batch::{Batch, Expected, NewEvent};
 use crate::client::REQUEST_TIMEOUT;
@@ -18,37 +19,40 @@ use uuid::Uuid;
 /// Messages in one atomic batch. The server's limit is 1,000 (10199).
 pub(crate) const BATCH_MAX: usize = 500;
 
-/// Attempts before the outcome is left unknown: with [`REQUEST_TIMEOUT`] each, longer than a leader failover.
+/// Attempts before the outcome is reported as unknown. With [`REQUEST_TIMEOUT`] for each they last longer than a leader
+/// failover.
 const ATTEMPTS: u32 = 3;
 
-/// A message ready to be sent, built once and sent as often as needed.
+/// A message that is ready to be sent. It is built once, and may be sent several times.
 struct Outgoing {
     subject: String,
     headers: HeaderMap,
     payload: bytes::Bytes,
-    /// For the comparison when it is read back.
+    /// The event, for the comparison after reading back.
     event: Event,
 }
 
-/// The server's answers that matter here, told apart by its error codes.
+/// The server's answers, grouped by what to do next. The error codes tell them apart.
 enum Answer {
     Stored(Vec<u64>),
-    /// 10071 wrong last sequence, 10164 the same while another is in flight, 10077 per subject: somebody wrote first.
+    /// Another writer was first. 10071: wrong last sequence. 10164: wrong last sequence while another append is in
+    /// flight. 10077: per subject.
     Conflict,
-    /// Known not to be stored, and hopeless.
+    /// The events are not stored, and sending them again does not help.
     Refused(Cause),
-    /// Anything else.
+    /// Any other answer, or none.
     Unknown(Cause),
 }
 
 impl Ledger {
-    /// Appends all of `batch` or nothing, atomically, and returns the sequences of its events.
-    /// What is already stored with the same content counts as stored now: a retry finds its own first try.
+    /// Appends all of `batch` or nothing, atomically, and returns the sequences of its events. Events that are already
+    /// stored with the same content count as stored, so a retry finds its own first try.
     ///
-    /// A batch is called refused only where nothing of it is stored; see [`Batch`] for a server that keeps a beginning.
+    /// A batch counts as refused only if nothing of it is stored. See [`Batch`] for a server that keeps the beginning
+    /// of one.
     ///
     /// # Errors
-    /// See [`AppendError`]; after `Unknown`, the same call is safe and is the only right one.
+    /// See [`AppendError`]. After `Unknown` the only right reaction is the same call again, which is safe.
     pub async fn append(&self, batch: impl Into<Batch>) -> Result<Vec<u64>, AppendError> {
         if let Err(stopped) = self.check().await {
             APPENDS.add(&["stopped"]);
@@ -151,7 +155,7 @@ impl Ledger {
         }
     }
 
-    /// Compares what is stored under the subjects with what was to be written.
+    /// Compares the stored messages of these subjects with the messages that were to be appended.
     async fn read_back(&self, messages: &[Outgoing]) -> Result<ReadBack, LedgerError> {
         let subjects: Vec<String> = messages.iter().map(|message| message.subject.clone()).collect();
         let stored = self.last_per_subject(&subjects).await?;
@@ -179,8 +183,8 @@ enum ReadBack {
     Absent,
 }
 
-/// The expectation headers. Every writer of a stream sends the byte-identical filter: on three replicas, mixing `>` and
-/// `*` let two contradicting events in.
+/// Adds the expectation headers. Every writer of an order or lane must send the byte-identical filter: with three
+/// replicas, a mix of `>` and `*` let two contradicting events in.
 fn expect(headers: &mut HeaderMap, new: &NewEvent) {
     let mut last = |version: u64, filter: String| {
         headers.insert("Nats-Expected-Last-Subject-Sequence", version.to_string());
@@ -195,7 +199,7 @@ fn expect(headers: &mut HeaderMap, new: &NewEvent) {
     }
 }
 
-/// Type and data agree; who wrote it and when does not matter.
+/// True if type and data are equal. Author and time do not matter.
 fn same_content(stored: &Event, wanted: &Event) -> bool {
     subject(stored) == subject(wanted) && matches!((stored.data(), wanted.data()), (Ok(a), Ok(b)) if a == b)
 }
@@ -214,7 +218,7 @@ fn classify(payload: &[u8], count: usize) -> Answer {
         },
         Some(10071 | 10164) => Answer::Conflict,
         Some(10077) if description.contains("per subject") => Answer::Conflict,
-        // 10054 message too large, 10077 stream full, 10111/10166/10174/10188/10193/10199/10201 our own mistake.
+        // 10054: message too large. 10077: stream full. The other codes are mistakes of our own.
         Some(code @ (10054 | 10077 | 10111 | 10166 | 10174 | 10188 | 10193 | 10199 | 10201)) => {
             Answer::Refused(format!("{description} ({code})").into())
         }

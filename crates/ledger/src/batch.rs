@@ -1,62 +1,65 @@
 //! Batches: events that are appended together, in an order that a broken batch cannot turn into a loss.
 //!
-//! An append is all or nothing. But a server whose byte limit was set while it committed a batch kept the beginning of it
-//! and refused the rest (nats-server 2.15.1, seen once). So the order of a batch matters in two ways, and there are two
-//! ways to build one of several kinds of events. What others depend on stands first: the bytes of a transaction before the
-//! orders in it, a key before its order ([`Batch::led_by`]). Bytes without their orders are found paid, while orders
-//! without bytes would wait permanently. What says that all is done stands last ([`Batch::of`]).
+//! An append is all or nothing. One exception was seen (nats-server 2.15.1, once): a server whose byte limit was set
+//! while it committed a batch kept the beginning and refused the rest. So the order within a batch matters, and a batch
+//! of several kinds of events can only be built in one of two ways:
+//!
+//! - [`Batch::led_by`]: events that others depend on stand first, such as the bytes of a transaction before the orders
+//!   in it, or a key before its order. If only the bytes are stored, the confirmer still finds the payments, while
+//!   orders without bytes would wait permanently.
+//! - [`Batch::of`]: the event that says that all is done stands last.
 
 use crate::lane::LaneVersion;
 use domain::Event;
 
-/// What must be last in the ledger for an append to be valid.
+/// The condition under which the ledger accepts an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// The last sequence of the event's order, as folded; 0 where there is nothing yet.
+    /// The last sequence of the event's order is still the one that was folded; 0 if the order has no event.
     Version(u64),
-    /// Nothing under the event's own subject: for what depends on no other event of its stream.
+    /// The event's own subject is empty. For events that depend on no other event.
     Absent,
-    /// The version of the event's lane. The event may stand in another bucket than its version.
+    /// The event's lane still has this version. The event may be in another bucket than the version.
     Lane(LaneVersion),
-    /// Nothing of the event's key, whatever it signs for: for the first claim.
+    /// The event's key has no events at all, for any purpose. For the first claim.
     Unclaimed,
 }
 
 /// An event to append.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
-    /// What happened.
+    /// The event.
     pub event: Event,
-    /// When it may be written.
+    /// Condition under which it is accepted.
     pub expected: Expected,
-    /// W3C trace context of the order, handed on.
+    /// W3C trace context of the order, passed on to the event.
     pub trace: Option<String>,
 }
 
-/// Events to append, all or none.
+/// Events to append, all or none of them.
 #[derive(Clone, Debug)]
 pub struct Batch(Vec<NewEvent>);
 
-/// The beginning of a batch, see [`Batch::led_by`].
+/// The beginning of a batch. [`Batch::led_by`] makes one.
 #[derive(Debug)]
 pub struct Led(Vec<NewEvent>);
 
-/// A batch without its end, see [`Batch::of`].
+/// A batch without its last event. [`Batch::of`] makes one.
 #[derive(Debug)]
 pub struct Unsealed(Vec<NewEvent>);
 
 impl Batch {
-    /// Begins with what the rest of the batch depends on.
+    /// Begins a batch with the events that the rest of it depends on.
     pub fn led_by(first: impl IntoIterator<Item = NewEvent>) -> Led {
         Led(first.into_iter().collect())
     }
 
-    /// Begins with what must be there before [`Unsealed::sealed_by`] says that all is done.
+    /// Begins a batch with the events that must be stored before [`Unsealed::sealed_by`] says that all is done.
     pub fn of(events: impl IntoIterator<Item = NewEvent>) -> Unsealed {
         Unsealed(events.into_iter().collect())
     }
 
-    /// Events of which each is right without the others.
+    /// A batch of events that do not depend on each other.
     pub fn unordered(events: impl IntoIterator<Item = NewEvent>) -> Self {
         Self(events.into_iter().collect())
     }
@@ -66,14 +69,14 @@ impl Batch {
         &self.0
     }
 
-    /// Several batches one behind the other, to be appended together.
+    /// Joins several batches, one behind the other, into one append.
     pub(crate) fn joined<'a>(batches: impl IntoIterator<Item = &'a Self>) -> Self {
         Self(batches.into_iter().flat_map(|batch| batch.0.iter().cloned()).collect())
     }
 }
 
 impl Led {
-    /// Adds what depends on the beginning.
+    /// Adds the events that depend on the beginning.
     pub fn then(self, rest: impl IntoIterator<Item = NewEvent>) -> Batch {
         let Self(mut events) = self;
         events.extend(rest);
@@ -82,7 +85,7 @@ impl Led {
 }
 
 impl Unsealed {
-    /// Adds the event that says that all of it is done.
+    /// Adds the event that says that all is done.
     pub fn sealed_by(self, last: NewEvent) -> Batch {
         let Self(mut events) = self;
         events.push(last);

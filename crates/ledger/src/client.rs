@@ -10,30 +10,31 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 
-/// A request that is not answered within this has an unknown outcome. R3 leader failover stalls 5.5 to 6.5 s.
+/// Time limit of a request. The outcome of a request without an answer is unknown. A leader failover of three replicas
+/// stalls for 5.5 to 6.5 s.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A half-open connection is given up when two pings are unanswered and a third is due (async-nats 0.51): after 9 s, before
-/// the api gives up an append (F06).
+/// Interval of pings. The client gives up a half-open connection when two pings are unanswered and a third is due
+/// (async-nats 0.51): after 9 s, which is before the api gives up an append.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Between tries to connect: doubled from the first to the last. The client's own grow to four seconds, which a server that
-/// has come back would wait for us (P3).
+/// Pauses between tries to connect. The client's own pauses grow to four seconds, for which a server that has come back
+/// would wait.
 const RECONNECT: Backoff = Backoff { first: Duration::from_millis(10), max: Duration::from_millis(500) };
 
-/// Where an account finds its own JetStream.
+/// Prefix of the JetStream API of an account that has a JetStream of its own.
 pub(crate) const OWN_API: &str = "$JS.API";
 
-/// Where `nats/server.conf` puts the ledger's JetStream in an account that has none of its own.
+/// Prefix under which `nats/server.conf` exports the ledger's JetStream to the other accounts.
 const IMPORTED_API: &str = "LEDGER.API";
 
-/// The answer of JetStream in such an account.
+/// Error code of the JetStream API in an account without a JetStream.
 const NO_JETSTREAM: u64 = 10039;
 
-/// The server refuses a request that it does not understand in full.
+/// API level that requests name: a server of a lower level refuses them instead of ignoring a part.
 const REQUIRED_API_LEVEL: &str = "5";
 
-/// The part of a stream's info that is used.
+/// The fields of a stream's info that are used.
 #[derive(Debug, Deserialize)]
 pub(crate) struct StreamInfo {
     pub created: DateTime<Utc>,
@@ -41,7 +42,7 @@ pub(crate) struct StreamInfo {
     pub state: StreamState,
 }
 
-/// The part of a stream's state that is used.
+/// The fields of a stream's state that are used.
 #[derive(Debug, Deserialize)]
 pub(crate) struct StreamState {
     pub messages: u64,
@@ -49,7 +50,7 @@ pub(crate) struct StreamState {
     pub last_ts: DateTime<Utc>,
 }
 
-/// Connects to any of the comma-separated URLs, as their user; reconnects for ever afterwards.
+/// Connects to any of the comma-separated URLs as their user. Afterwards the client reconnects without limit.
 pub(crate) async fn connect_client(url: &str) -> Result<Client, ConnectError> {
     let address = Address::parse(url)?;
     address
@@ -68,8 +69,8 @@ fn reconnect_delay(tries: usize) -> Duration {
     RECONNECT.pause(u32::try_from(tries).unwrap_or(u32::MAX))
 }
 
-/// A refused publish is a time-out for who waits for its acknowledgement: only the event says why, and that it is a
-/// mistake in `nats/server.conf`, or a service that does what it should not.
+/// Logs an event of the connection. The caller of a publish that the server refuses sees a time-out only. The event
+/// gives the reason: a mistake in `nats/server.conf`, or a service that does what it must not do.
 fn tell(event: &Event) {
     match event {
         Event::ServerError(ServerError::AuthorizationViolation) => {
@@ -82,7 +83,7 @@ fn tell(event: &Event) {
     }
 }
 
-/// The subject of `Permissions Violation for Publish to "orders.…"`.
+/// Reads the subject from an error such as `Permissions Violation for Publish to "orders.…"`.
 fn refused(event: &Event) -> Option<&str> {
     match event {
         Event::ServerError(ServerError::Other(text)) if text.to_lowercase().starts_with("permissions violation") => {
@@ -92,14 +93,14 @@ fn refused(event: &Event) -> Option<&str> {
     }
 }
 
-/// Where this connection finds the JetStream that holds the ledger.
+/// The prefix under which this connection finds the JetStream that holds the ledger.
 pub(crate) async fn find_api(client: &Client) -> Result<&'static str, ConnectError> {
     let answer = request(client, OWN_API, &format!("STREAM.INFO.{STREAM}"), Value::Null).await?;
     let is_elsewhere = answer.pointer("/error/err_code") == Some(&Value::from(NO_JETSTREAM));
     Ok(if is_elsewhere { IMPORTED_API } else { OWN_API })
 }
 
-/// One request to the JetStream API below `prefix`.
+/// Sends one request to the JetStream API below `prefix`.
 pub(crate) async fn request(client: &Client, prefix: &str, api: &str, body: Value) -> Result<Value, ConnectError> {
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Required-Api-Level", REQUIRED_API_LEVEL);

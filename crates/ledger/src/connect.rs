@@ -14,12 +14,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Where the ledger is.
+/// The addresses of the ledger.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
-    /// `nats://127.0.0.1:4222`, several separated by commas; with a user, `nats://api:password@127.0.0.1:4222`.
+    /// URL of the server, such as `nats://127.0.0.1:4222`; several are separated by commas. With a user:
+    /// `nats://api:password@127.0.0.1:4222`.
     pub url: String,
-    /// `http://127.0.0.1:8222`: `/varz` there tells whether an ack is durable.
+    /// URL of the server's monitor, such as `http://127.0.0.1:8222`. Its page `/varz` shows if an ack is durable.
     pub monitor_url: String,
 }
 
@@ -27,7 +28,7 @@ impl LedgerConfig {
     /// Reads `NATS_URL` and `NATS_MONITOR_URL`.
     ///
     /// # Errors
-    /// Names the variable and its shape.
+    /// [`ConfigError`] names the variable and its shape.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             url: env.get(
@@ -47,13 +48,13 @@ impl LedgerConfig {
     }
 }
 
-/// What a durable consumer has before it.
+/// Messages that a durable consumer has not finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Lag {
-    /// Messages that nobody was given yet.
+    /// Messages that were delivered to no process yet.
     #[serde(rename = "num_pending")]
     pub pending: u64,
-    /// Messages that somebody holds, and has not acknowledged.
+    /// Messages that a process holds and has not acknowledged.
     #[serde(rename = "num_ack_pending")]
     pub held: u64,
 }
@@ -63,7 +64,7 @@ pub struct Lag {
 pub struct Ledger {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
-    /// What subjects of the JetStream API begin with: the account of the user decides.
+    /// Prefix of the JetStream API. It depends on the account of the user.
     pub(crate) api: &'static str,
     pub(crate) source: &'static str,
     pub(crate) whole: Arc<Whole>,
@@ -72,11 +73,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Connects and passes the gate: server version, durable acks, the stream as `nats/` defines it. A damaged ledger
-    /// passes, because it can be read: [`Ledger::stopped`] says so. `source` is the CloudEvents source of what this process writes, `/paymint/api`.
+    /// Connects and passes the gate: the server's version, durable acks, and the stream as `nats/` defines it. A
+    /// damaged ledger passes, because it can still be read; [`Ledger::stopped`] then says so. `source` is the
+    /// CloudEvents source of the events that this process writes, such as `/paymint/api`.
     ///
     /// # Errors
-    /// [`ConnectError`] says what to change. Nothing was written.
+    /// [`ConnectError`] says what to change. Nothing has been written.
     pub async fn connect(config: &LedgerConfig, source: &'static str) -> Result<Self, ConnectError> {
         let client = connect_client(&config.url).await?;
         let api = find_api(&client).await?;
@@ -87,7 +89,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Over a connection, without a look at the stream that was created at `incarnation`.
+    /// Makes a ledger of an open connection, without a look at the stream that was created at `incarnation`.
     pub(crate) fn unlooked(
         client: async_nats::Client,
         api: &'static str,
@@ -101,20 +103,21 @@ impl Ledger {
         Self { client, jetstream, api, source, whole, monitor, incarnation }
     }
 
-    /// When the stream was created. Another value than yesterday's is another ledger: positions do not carry over (F13).
+    /// The creation time of the stream. If it has changed, this is another ledger, and positions in the old one mean
+    /// nothing in it.
     pub fn incarnation(&self) -> DateTime<Utc> {
         self.incarnation
     }
 
-    /// Whether the connection stands now; for `/readyz`.
+    /// True while the connection is up. For `/readyz`.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
 
-    /// How much a durable consumer of `nats/consumers/` has before it.
+    /// Number of messages that a durable consumer of `nats/consumers/` has not finished.
     ///
     /// # Errors
-    /// [`LedgerError::Transient`] without an answer, or without a consumer of this name.
+    /// [`LedgerError::Transient`]: no answer, or no consumer of this name.
     pub async fn lag(&self, consumer: &str) -> Result<Lag, LedgerError> {
         let answer = request(&self.client, self.api, &format!("CONSUMER.INFO.{STREAM}.{consumer}"), Value::Null).await;
         let answer = answer.map_err(|e| LedgerError::transient(format!("state of the consumer {consumer}"), e))?;
@@ -125,15 +128,15 @@ impl Ledger {
     /// How full the server's storage is.
     ///
     /// # Errors
-    /// [`LedgerError::Transient`] without an answer of the monitor.
+    /// [`LedgerError::Transient`]: the monitor did not answer.
     pub async fn storage(&self) -> Result<Storage, LedgerError> {
         self.monitor.storage().await.map_err(|e| LedgerError::transient("state of the storage", e))
     }
 
-    /// Re-reads the stream's state: `(creation time, last sequence)`.
+    /// Asks for the state of the stream: its creation time and its last sequence.
     ///
     /// # Errors
-    /// [`LedgerError::Transient`] without an answer.
+    /// [`LedgerError::Transient`]: the server did not answer.
     pub async fn state(&self) -> Result<(DateTime<Utc>, u64), LedgerError> {
         let info =
             stream_info(&self.client, self.api).await.map_err(|e| LedgerError::transient("state of the stream", e))?;

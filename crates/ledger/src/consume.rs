@@ -17,15 +17,16 @@ use runtime::Health;
 use serde_json::Value;
 use std::time::Duration;
 
-/// One pull waits this long for messages. A stop ends the loop at the end of a pull, so that no message is delivered to
+/// How long one pull waits for messages. A stop ends the loop at the end of a pull, so that no message is delivered to
 /// a process that has gone.
 const PULL_WAIT: Duration = Duration::from_millis(500);
 
-/// The server says immediately when a pull is over. A connection that is lost takes that word with it, and the client
-/// library would wait forever: then the pull is given up, while its messages still belong to this process by `ack_wait`.
+/// Extra time for the server to say that a pull is over, which it does immediately. If the connection is lost with that
+/// message, the client library would wait without limit. So the pull is given up after this time; its messages still
+/// belong to this process until `ack_wait` is over.
 const PULL_END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What one durable consumer delivers to one process.
+/// The deliveries of one durable consumer to one process.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     pub(crate) ledger: Ledger,
@@ -34,10 +35,10 @@ pub struct Inbox {
     consumer: PullConsumer,
 }
 
-/// A message in hand. The loop of [`Inbox::run`] answers it.
+/// A delivered message that is not answered yet. The loop of [`Inbox::run`] answers it.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// What it says.
+    /// Its event.
     pub event: Event,
     /// Its sequence in the ledger.
     pub seq: u64,
@@ -45,12 +46,12 @@ pub struct Delivery {
     pub subject: String,
     /// When the ledger stored it.
     pub recorded_at: DateTime<Utc>,
-    /// How often it has been delivered, from 1.
+    /// Number of deliveries, counted from 1.
     pub deliveries: u32,
 }
 
 impl Delivery {
-    /// The order that the message is about; `None` for a message of another stream.
+    /// The order that the message is about. Returns `None` for a message that is not about an order.
     pub fn order(&self) -> Option<(PaymentId, &OrderEvent)> {
         match &self.event {
             Event::Order(id, event) => Some((*id, event)),
@@ -60,11 +61,12 @@ impl Delivery {
 }
 
 impl Ledger {
-    /// Binds to the durable consumer `durable`, and checks that it is as `nats/consumers` defines it: one with a
-    /// `max_deliver`, for example, would drop messages silently. `health` is told when the consumer waits for an upgrade.
+    /// Binds to the durable consumer `durable`, and checks that it is as `nats/consumers` defines it: a consumer with a
+    /// `max_deliver`, for example, would drop messages silently. While the consumer waits for an upgrade, `health` says
+    /// so.
     ///
     /// # Errors
-    /// [`ConnectError`]: no such consumer, no answer, or the first key that differs.
+    /// [`ConnectError`]: no such consumer, no answer, or the first setting that differs.
     pub async fn inbox(&self, durable: &'static str, health: Health) -> Result<Inbox, ConnectError> {
         let other = |cause: &dyn std::fmt::Display| ConnectError::Other(format!("the consumer {durable}: {cause}"));
         let info = request(&self.client, self.api, &format!("CONSUMER.INFO.{STREAM}.{durable}"), Value::Null).await?;
@@ -76,10 +78,10 @@ impl Ledger {
         Ok(Inbox { ledger: self.clone(), durable, health, consumer })
     }
 
-    /// Records that `durable` gives up the message at `seq`, for an operator. Recorded twice, it is there once.
+    /// Records for an operator that `durable` gives up the message at `seq`. Recording it twice stores one event.
     ///
     /// # Errors
-    /// `Transient`: it may be recorded, or not; try again.
+    /// `Transient`: it may be recorded or not; try again.
     pub async fn park(&self, durable: &str, seq: u64, subject: &str, reason: &str) -> Result<(), LedgerError> {
         tracing::error!(consumer = durable, seq, subject, reason, "message parked");
         let parked = ParkedMessage {
@@ -97,11 +99,11 @@ impl Ledger {
 }
 
 impl Inbox {
-    /// Pulls up to `max` messages and gives each to `each` as it arrives. Ends with the pull, so that no pull request
-    /// outlives the call.
+    /// Pulls up to `max` messages and passes each to `each` as it arrives. Returns at the end of the pull, so that no
+    /// pull request outlives the call.
     ///
     /// # Errors
-    /// `Transient`: pull again. What was given to `each` stays in hand.
+    /// `Transient`: pull again. Messages that were passed to `each` stay in hand.
     pub(crate) async fn pull(&self, max: usize, mut each: impl FnMut(Message)) -> Result<(), LedgerError> {
         let failed = |e| LedgerError::transient(format!("pulling from the consumer {}", self.durable), e);
         let pull = self.consumer.batch().max_messages(max).expires(PULL_WAIT).messages();
@@ -121,14 +123,14 @@ impl Inbox {
     }
 }
 
-/// A stored message, as a consumer sees it.
+/// A stored message, sorted by what a consumer does with it.
 #[derive(Debug)]
 pub(crate) enum Opened {
-    /// An event of ours.
+    /// An event that this build knows.
     Event(Delivery),
-    /// An event of a newer build: its type.
+    /// An event of a newer build, with its type.
     Newer(String),
-    /// No event of ours: why not.
+    /// Not an event of Paymint, with the reason.
     Foreign(String),
 }
 
@@ -146,7 +148,8 @@ impl Opened {
 }
 
 impl Undecodable {
-    /// The event type, if it is of our namespace and this build does not know it: a newer build wrote it.
+    /// Returns the event type if it is in the namespace of Paymint and this build does not know it. Then a newer build
+    /// wrote it.
     pub(crate) fn newer(&self) -> Option<&str> {
         match self {
             Self::UnknownType(kind) if kind.starts_with("io.paymint.") => Some(kind),

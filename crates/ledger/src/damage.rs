@@ -1,7 +1,7 @@
-//! Damage: whether the ledger still is what it was. Pure: what a look saw is held against what is remembered.
+//! Damage: the comparison of a ledger with what was known of it before. Pure: the caller has read both.
 //!
-//! Nothing here is guessed. A ledger that does not answer is unknown, and not damaged; a single answer of the server is
-//! one moment of it, and is compared only with itself and with what was known before it was asked for.
+//! Nothing here is guessed. A ledger that does not answer is unknown, not damaged. An answer of the server describes
+//! one moment, and is compared only with itself and with what was known before the request.
 
 use crate::client::StreamInfo;
 use crate::envelope::Recorded;
@@ -10,60 +10,61 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::event::{DamageKind, Stopped};
 use std::collections::BTreeMap;
 
-/// How far an event may be dated before its predecessor. Hosts that follow NTP agree within some ten milliseconds, also
-/// across a change of leaders; a clock that is set back by hand, or by a broken source, is set back by more.
+/// How much earlier than its predecessor an event may be dated. Hosts that follow NTP agree within some ten
+/// milliseconds, also across a change of leaders. A clock that is set back by hand or by a broken source goes back
+/// further.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(1);
 
-/// What a person reads of it, at most (`ops.stopped` of `schemas/`).
+/// Maximum length of the description that operators read (`ops.stopped` in `schemas/`).
 const DETAIL_CHARS: usize = 200;
 
-/// In which way the ledger is not what it was.
+/// The way in which the ledger is damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
-    /// F13.
+    /// Another ledger: the stream was deleted and created again.
     #[error("the ledger was created at {found}, not at {known}: it is another one, and sequences mean something else")]
     Recreated {
-        /// When it was created, as remembered.
+        /// The creation time that was known.
         known: DateTime<Utc>,
-        /// When this one was.
+        /// The creation time of this one.
         found: DateTime<Utc>,
     },
-    /// F15, F16.
+    /// Events at the end are lost.
     #[error(
         "the ledger ends at sequence {last}, but sequence {known} was read from it or acknowledged: events are lost"
     )]
     Truncated {
-        /// What was read or acknowledged.
+        /// The highest sequence that was read or acknowledged.
         known: u64,
-        /// Where it ends.
+        /// The last sequence now.
         last: u64,
     },
-    /// F14, by the server's own count.
+    /// Events are missing according to the server's own count.
     #[error("the ledger holds {messages} events up to sequence {last}: some are missing")]
     Incomplete {
-        /// How many there are.
+        /// Number of events that the server has.
         messages: u64,
-        /// How many there must be.
+        /// Number of events that there must be: the last sequence.
         last: u64,
     },
-    /// F14: it was read, or copied, and is not there.
+    /// An event that was read or copied before is not there.
     #[error("the event at sequence {sequence} is not in the ledger any more")]
     Hole {
-        /// Where.
+        /// Its sequence.
         sequence: u64,
     },
-    /// F14, F15.
+    /// Another event stands where one was read before.
     #[error("the event at sequence {sequence} is not the one that was read there before")]
     Altered {
-        /// Where.
+        /// Its sequence.
         sequence: u64,
     },
-    /// The clock by which the ledger dates events.
+    /// The clock by which the ledger dates events was set back.
     #[error("the event at sequence {sequence} is dated {found}, after one of {known}: the ledger's clock went back")]
     ClockBackwards {
-        /// Where.
+        /// Sequence of the event that is dated too early.
         sequence: u64,
-        /// The date of one before it.
+        /// The date of an earlier event.
         known: DateTime<Utc>,
         /// Its date.
         found: DateTime<Utc>,
@@ -71,7 +72,7 @@ pub enum Damage {
 }
 
 impl Damage {
-    /// As it is written down, of the ledger created at `incarnation` that ends at `last`.
+    /// The event that records this damage, for the ledger that was created at `incarnation` and ends at `last`.
     pub(crate) fn stopped(&self, incarnation: DateTime<Utc>, last: u64) -> Stopped {
         let (damage, sequence) = match self {
             Self::Recreated { .. } => (DamageKind::Recreated, last),
@@ -85,13 +86,13 @@ impl Damage {
     }
 }
 
-/// What one answer of the server says of the stream.
+/// The state of the stream in one answer of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StreamLook {
     pub created: DateTime<Utc>,
     pub messages: u64,
     pub last: u64,
-    /// When the last event was stored; meaningless where there is none.
+    /// When the last event was stored. Means nothing if the stream is empty.
     pub last_at: DateTime<Utc>,
 }
 
@@ -105,13 +106,13 @@ impl From<&StreamInfo> for StreamLook {
 /// Hashes of messages, by sequence.
 pub(crate) type Prints = BTreeMap<u64, B256>;
 
-/// Subject and body; the server adds headers of its own to its answers.
+/// Hash of subject and body. Headers are left out, because the server adds some of its own to its answers.
 pub(crate) fn print(recorded: &Recorded) -> B256 {
     keccak256([recorded.subject.as_bytes(), b"\n", &recorded.payload].concat())
 }
 
-/// Whether what is `seen` can follow what the last look saw, `before`, where `known` was read or acknowledged before this
-/// look began.
+/// Checks that the stream as `seen` can be a later state of the stream as it was `before`. `known` is the highest
+/// sequence that was read or acknowledged before the look began.
 pub(crate) fn judge(before: &StreamLook, known: u64, seen: &StreamLook) -> Result<(), Damage> {
     let known = known.max(before.last);
     if seen.created != before.created {
@@ -131,7 +132,8 @@ pub(crate) fn judge(before: &StreamLook, known: u64, seen: &StreamLook) -> Resul
     Ok(())
 }
 
-/// Whether what is `remembered` was `found` again, where every message from the first remembered one on was asked for.
+/// Checks that every message that is `remembered` was `found` again unchanged. `found` must cover every message from
+/// the first remembered one on.
 pub(crate) fn compare(remembered: &Prints, found: &Prints) -> Result<(), Damage> {
     for (sequence, print) in remembered {
         match found.get(sequence) {
@@ -143,7 +145,7 @@ pub(crate) fn compare(remembered: &Prints, found: &Prints) -> Result<(), Damage>
     Ok(())
 }
 
-/// Whether every message from `first` to `last` was `found`.
+/// Checks that every message from `first` to `last` was `found`.
 pub(crate) fn contiguous(found: &Prints, first: u64, last: u64) -> Result<(), Damage> {
     match (first..=last).find(|sequence| !found.contains_key(sequence)) {
         Some(sequence) => Err(Damage::Hole { sequence }),

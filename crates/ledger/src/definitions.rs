@@ -1,10 +1,10 @@
-//! The definitions of `nats/`, compiled in, and how they compare with what a server has.
+//! The definitions of `nats/`, compiled in, and their comparison with the settings of a server.
 
 use crate::error::ConnectError;
 use crate::lane_subjects;
 use serde_json::Value;
 
-/// A definition as compiled in.
+/// A definition of a stream, compiled in.
 #[derive(Clone, Copy)]
 pub(crate) struct Text {
     pub name: &'static str,
@@ -12,7 +12,7 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// Compiled in and read by a test, so that this cannot fail at run time.
+    /// Parses the definition. It is compiled in and a test parses it, so this cannot fail at run time.
     pub(crate) fn read(self) -> Definition {
         let mut definition = definition(self.json);
         if let Some(Value::String(layout)) = definition.config.pointer_mut(LAYOUT_POINTER) {
@@ -22,9 +22,9 @@ impl Text {
     }
 }
 
-/// Every event.
+/// The stream of all events.
 pub(crate) const LEDGER: Text = Text { name: "LEDGER", json: include_str!("../../../nats/streams/LEDGER.json") };
-/// Who works which lane.
+/// The stream of leases: which instance works which lane.
 pub(crate) const LEASES: Text = Text { name: "LEASES", json: include_str!("../../../nats/streams/LEASES.json") };
 
 pub(crate) const CONSUMERS: [(&str, &str); 8] = [
@@ -38,10 +38,10 @@ pub(crate) const CONSUMERS: [(&str, &str); 8] = [
     ("mint-projector-restored", include_str!("../../../nats/consumers/mint-projector-restored.json")),
 ];
 
-/// The one key in which an installation may go beyond its definition.
+/// The one setting in which an installation may have more than its definition.
 pub(crate) const REPLICAS: &str = "num_replicas";
 
-/// A definition as committed.
+/// A parsed definition.
 pub(crate) struct Definition {
     pub config: Value,
 }
@@ -51,7 +51,7 @@ pub(crate) fn stream() -> Definition {
     LEDGER.read()
 }
 
-/// The definitions are compiled in and read by a test, so that this cannot fail at run time.
+/// Parses a definition. All of them are compiled in and a test parses them, so this cannot fail at run time.
 pub(crate) fn definition(text: &str) -> Definition {
     Definition { config: serde_json::from_str(text).unwrap_or(Value::Null) }
 }
@@ -64,19 +64,19 @@ pub(crate) fn consumer(durable: &str) -> Result<Definition, ConnectError> {
         .ok_or_else(|| ConnectError::Other(format!("nats/ defines no consumer {durable}")))
 }
 
-/// The key of the stream's metadata that names the layout of its subjects. A build reads one layout: subjects are written
-/// once and never moved.
+/// The key in the stream's metadata that names the layout of its subjects. A build reads one layout, because stored
+/// messages never change their subjects.
 const LAYOUT: &str = "io.paymint.layout";
 const LAYOUT_POINTER: &str = "/metadata/io.paymint.layout";
 
-/// Refuses a ledger whose subjects were laid out by another build.
+/// Refuses a ledger whose subjects have another layout.
 pub(crate) fn same_layout(found: &Value) -> Result<(), ConnectError> {
     let layout = |config: &Value| config["metadata"][LAYOUT].as_str().unwrap_or("1").to_owned();
     let (found, needed) = (layout(found), layout(&stream().config));
     if found == needed { Ok(()) } else { Err(ConnectError::OtherLayout { found, needed }) }
 }
 
-/// Checks that every key of the definition is in force. Keys that only the server has are ignored.
+/// Checks that every setting of the definition is in force. Settings that only the server has are ignored.
 pub(crate) fn compare(what: &str, wanted: &Definition, found: &Value) -> Result<(), ConnectError> {
     let Some(keys) = wanted.config.as_object() else { return Ok(()) };
     for (key, value) in keys {
@@ -94,7 +94,7 @@ pub(crate) fn compare(what: &str, wanted: &Definition, found: &Value) -> Result<
     Ok(())
 }
 
-/// Returns whether every entry of the object `wanted` is in `found`. The server adds entries of its own to `metadata`.
+/// True if every entry of the object `wanted` is in `found`. The server adds entries of its own to `metadata`.
 fn is_within(wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
         (Value::Object(wanted), Value::Object(found)) => {
@@ -104,12 +104,12 @@ fn is_within(wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// `nats/` asks for one replica, the least there is; an installation may have more.
+/// True if the installation has more replicas than the definition asks for, which is the minimum of one.
 fn is_more_replicas(key: &str, wanted: &Value, found: &Value) -> bool {
     key == REPLICAS && found.as_u64() > wanted.as_u64()
 }
 
-/// The server leaves out what is false, zero or empty.
+/// True for a value that the server leaves out of its answer: false, zero or empty.
 fn is_default(value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -1,9 +1,10 @@
-//! Direct get: one request, many answers, and the proof that the answers are all there.
+//! Direct get: one request, many messages in answer, and the proof that none is missing.
 //!
-//! The server sends an answer as single messages and says at the end that this was all. A connection that breaks and
-//! comes back meanwhile loses the middle; a message that the server cannot load ends the answer early. Neither looks like
-//! an error. Acting on half of an order would close its nonce, or acknowledge its only carrier, so an answer counts only
-//! if it proves itself: each message names the sequence of the one before it, and the end names the last one.
+//! The server sends an answer as single messages, and says at the end that this was all. A connection that breaks and
+//! comes back in between loses messages from the middle. A message that the server cannot load ends the answer early.
+//! Neither looks like an error. A service that acts on half of an order could close its nonce, or acknowledge the only
+//! message that carries it. So an answer counts only if it proves that it is complete: each message names the sequence
+//! of the previous one, and the end names the last one.
 
 use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
@@ -16,17 +17,18 @@ use futures_util::StreamExt;
 use runtime::Cause;
 use serde_json::{Value, json};
 
-/// Bytes after which the server ends an answer: a signed transaction has 36 kB, and a page is in memory whole.
+/// Number of bytes after which the server ends an answer. A signed transaction has up to 36 kB, and a whole page is in
+/// memory.
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// A request for messages.
+/// A request for stored messages.
 #[derive(Debug)]
 pub(crate) enum Get {
-    /// The message at a sequence.
+    /// The message with this sequence.
     At(u64),
-    /// The last of all messages that a filter matches.
+    /// The last one of all messages that a filter matches.
     LastMatch(String),
-    /// The next messages from sequence `from` on, at most `count`. `filter` selects by subject.
+    /// At most `count` messages from sequence `from` on whose subjects `filter` matches.
     Next { from: u64, filter: String, count: usize },
     /// The last message of each subject that one of `filters` matches, from sequence `from` on.
     Last { from: u64, filters: Vec<String> },
@@ -45,19 +47,19 @@ impl Get {
     }
 }
 
-/// A proven answer: the first messages of what was asked for, without a gap.
+/// A complete answer: the first messages that were asked for, without a gap.
 #[derive(Debug, Default)]
 pub(crate) struct Got {
     pub messages: Vec<Recorded>,
-    /// Whether there were more, which the limits of the request left out.
+    /// True if there are more messages, which the limits of the request left out.
     pub more: bool,
 }
 
-/// What an answer comes to.
+/// The result of a request.
 #[derive(Debug)]
 pub(crate) enum Fetched {
     Got(Got),
-    /// More subjects than the server gives for one request.
+    /// The filters match more subjects than the server returns for one request.
     TooMany,
 }
 
@@ -65,7 +67,7 @@ impl Ledger {
     /// Sends one request and collects its answer.
     ///
     /// # Errors
-    /// `Transient`: no answer, or one that does not prove itself. Nothing may be concluded from the part that came.
+    /// `Transient`: no answer, or an answer that is not provably complete. The part that arrived proves nothing.
     pub(crate) async fn direct_get(&self, get: &Get) -> Result<Fetched, LedgerError> {
         let inbox = self.client.new_inbox();
         let mut messages = self.client.subscribe(inbox.clone()).await.map_err(unanswered)?;
@@ -89,11 +91,11 @@ impl Ledger {
     }
 }
 
-/// An answer that is not complete yet.
+/// An answer that is still arriving.
 struct Collecting<'a> {
     get: &'a Get,
     messages: Vec<Recorded>,
-    /// Sequence of the last message, 0 before the first.
+    /// Sequence of the last message that arrived; 0 before the first.
     last: u64,
 }
 
@@ -128,7 +130,7 @@ impl<'a> Collecting<'a> {
                 Ok(Some(self.complete(false)))
             }
             413 if first => Ok(Some(Fetched::TooMany)),
-            // A 404 behind a message, or for subjects that are there: one of them could not be loaded.
+            // A 404 behind a message, or for subjects that exist, means that a message could not be loaded.
             status => Err(broken(format!("the server answers {status}"))),
         }
     }
@@ -154,17 +156,18 @@ fn number(message: &Message, name: &str) -> Option<u64> {
     message.headers.as_ref()?.get_last(name)?.as_str().parse().ok()
 }
 
-/// Whether the message is a stored one. A publisher can store a message with a status line, for example `204`; only
-/// stored messages have a subject header, and all have one, so that no publisher can end the reading of another.
+/// True if the message is a stored one. A publisher can store a message with a status line, for example `204`. All
+/// stored messages have a subject header and no other message has one, so no publisher can end an answer to another
+/// reader.
 fn is_stored(message: &Message) -> bool {
     message.headers.as_ref().is_some_and(|headers| headers.get("Nats-Subject").is_some())
 }
 
-/// Reads a direct-get answer in one pass over its headers. Returns the message, and the sequence of the message before it
-/// in the same answer where there can be several.
+/// Reads a message of a direct get in one pass over its headers. Returns the message and, if the answer can have
+/// several, the sequence of the previous message in it.
 ///
-/// The server appends its own headers after whatever the publisher wrote, so the last value is the server's and the ones
-/// before it are part of the message.
+/// The server appends its own headers behind those of the publisher. So the last value of such a header is the
+/// server's, and earlier values are part of the message.
 fn from_direct(message: Message, single: bool) -> Result<(Recorded, Option<u64>), LedgerError> {
     let headers = message.headers.unwrap_or_default();
     let (mut subject, mut seq, mut time, mut before, mut content_type) = (None, None, None, None, None);
@@ -268,7 +271,8 @@ mod tests {
         message(Some((204, "EOB")), &[("Nats-Num-Pending", pending), ("Nats-Last-Sequence", last)])
     }
 
-    /// What an answer comes to: sequences and whether there are more, too many, or why it does not count.
+    /// Feeds `messages` into a request. Returns the sequences and whether there are more, or why the answer does not
+    /// count.
     fn answer(get: &Get, messages: Vec<Message>) -> Result<(Vec<u64>, bool), String> {
         let mut collecting = Collecting::of(get);
         for message in messages {

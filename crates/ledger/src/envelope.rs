@@ -1,8 +1,9 @@
 //! The envelope: CloudEvents 1.0, structured JSON over NATS.
 //!
-//! Own, because the SDK's `nats` feature is tied to an older client. Header `Content-Type: application/cloudevents+json`
-//! and no `ce-specversion` header: right for the NATS binding 1.0.2 and 1.0.3-wip, and for sdk-go. The SDK writes the
-//! envelope; [`View`] reads it, and [`decode`] checks type, id and aggregate against the subject, data against the type.
+//! The code is our own, because the SDK's `nats` feature needs an older NATS client. Messages have the header
+//! `Content-Type: application/cloudevents+json` and no header `ce-specversion`, as the NATS binding 1.0.2 and 1.0.3-wip
+//! and sdk-go expect. The SDK writes the envelope and [`View`] reads it. [`decode`] checks that type, id and aggregate
+//! agree with the subject, and the data with the type.
 
 use crate::subjects::{KIND, aggregate, event_type, subject as subject_of};
 use crate::view::View;
@@ -25,41 +26,41 @@ pub(crate) const CONTENT_TYPE: &str = "application/cloudevents+json";
 /// One message of the ledger, as stored.
 #[derive(Clone, Debug)]
 pub struct Recorded {
-    /// Sequence in the ledger: SSE id, projection position, audit trail.
+    /// Sequence in the ledger. It is also the id of the SSE event and the position of projections.
     pub seq: u64,
-    /// Subject.
+    /// Subject of the message.
     pub subject: String,
-    /// Header block in canonical form: names sorted, `Name: value` lines, CRLF; none where there were no headers.
+    /// Header block in canonical form: lines `Name: value` with CRLF, sorted. `None` if the message has no headers.
     pub headers: Option<Vec<u8>>,
-    /// The bytes.
+    /// Body of the message.
     pub payload: Bytes,
     /// When the ledger stored it.
     pub recorded_at: DateTime<Utc>,
-    /// What it says, or why it cannot be read.
+    /// The event, or the reason why it cannot be read.
     pub event: Result<Event, Undecodable>,
-    /// W3C trace context, to be handed on.
+    /// W3C trace context, to be passed on to later events.
     pub trace: Option<String>,
 }
 
 impl Recorded {
-    /// Whether more of the same atomic append stands behind it. Where nats-server kept only the beginning of one, the
-    /// last of it says so too.
+    /// True if a further message of the same atomic batch follows. Also true for the last message of a batch of which
+    /// nats-server kept only the beginning.
     pub fn more_belongs(&self) -> bool {
         more_belongs(self.headers.as_deref())
     }
 }
 
-/// The same of a header block.
+/// Like [`Recorded::more_belongs`], for a header block.
 pub(crate) fn more_belongs(headers: Option<&[u8]>) -> bool {
     headers.and_then(headers_of).is_some_and(|headers| is_within_batch(&headers))
 }
 
-/// Whether a message with these headers belongs to an atomic batch, and is not its last.
+/// True if a message with these headers belongs to an atomic batch and is not its last message.
 pub(crate) fn is_within_batch(headers: &HeaderMap) -> bool {
     headers.get("Nats-Batch-Id").is_some() && headers.get("Nats-Batch-Commit").is_none()
 }
 
-/// A message that is not an event of ours. It is set aside, never guessed at.
+/// The reason why a message is not an event of Paymint. Such a message is set aside, never guessed at.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecodable {
     /// Not structured CloudEvents JSON 1.0.
@@ -68,7 +69,7 @@ pub enum Undecodable {
     /// Type, id, aggregate or data contradict the subject.
     #[error("{0}")]
     Contradiction(String),
-    /// A type or version that this build does not know: held, not skipped.
+    /// A type or version that this build does not know. Consumers hold such a message, and do not skip it.
     #[error("unknown event type {0}")]
     UnknownType(String),
 }
@@ -83,7 +84,7 @@ pub fn encode(
     seal(subject_of(event), event_type(event), aggregate(event), event.data()?, source, trace, now)
 }
 
-/// Puts data into their envelope.
+/// Puts `data` into an envelope.
 fn seal(
     subject: String,
     ty: String,
@@ -110,7 +111,7 @@ fn seal(
 /// Reads a stored message. `content_type` is its `Content-Type` header.
 ///
 /// # Errors
-/// [`Undecodable`]. Nothing of the message is trusted before the whole of it agrees with its subject.
+/// [`Undecodable`]. No part of the message is trusted before all of it agrees with its subject.
 pub fn decode(
     subject: &str,
     content_type: Option<&str>,
@@ -142,8 +143,8 @@ pub fn decode(
     Ok((event, view.trace.map(Cow::into_owned)))
 }
 
-/// Returns whether the type is of our namespace and of a later version than this build knows. Nothing else of it is read
-/// then: its data may have any form.
+/// True if the type is in our namespace and its version is later than this build knows. Nothing else of such a message
+/// is read, because its data may have any form.
 fn is_newer(ty: &str) -> bool {
     let version = ty.strip_prefix("io.paymint.").and_then(|name| name.rsplit_once(".v"));
     version.is_some_and(|(_, version)| version.parse::<u32>().is_ok_and(|version| version > VERSION))
@@ -196,14 +197,14 @@ fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
             let key = IdempotencyKey { payer: parse_address(payer)?, digest };
             Ok(Event::Key(key, read(["key", name], &[], view)?))
         }
-        // Behind its name stand the consumer and the sequence.
+        // The last token consists of the consumer and the sequence.
         ["ops", "parked", _] => Ok(Event::Ops(read(["ops", "parked"], &[], view)?)),
         ["ops", name, numbers @ ..] => Ok(Event::Ops(read(["ops", name], numbers, view)?)),
         _ => Err(Undecodable::UnknownType(view.ty.to_string())),
     }
 }
 
-/// Reads the event whose name has these two words, with `numbers` behind it in the subject.
+/// Reads the event whose name consists of these two words. `numbers` stand behind the name in the subject.
 fn read<E: EventType>(words: [&str; 2], numbers: &[&str], view: &View<'_>) -> Result<E, Undecodable> {
     let unknown = || Undecodable::UnknownType(view.ty.to_string());
     let name = E::NAMES.iter().map(|(name, _)| *name).find(|name| name.split_once('.') == Some(words.into()));
@@ -218,7 +219,7 @@ fn parse_address(token: &str) -> Result<Address, Undecodable> {
     token.parse().map_err(|_| Undecodable::Contradiction(format!("{token:?} is no address")))
 }
 
-/// Header block in canonical form, see [`Recorded::headers`].
+/// Writes headers as a block in canonical form, see [`Recorded::headers`].
 pub(crate) fn header_block(headers: &HeaderMap) -> Vec<u8> {
     let mut lines: Vec<String> = headers
         .iter()
@@ -228,7 +229,7 @@ pub(crate) fn header_block(headers: &HeaderMap) -> Vec<u8> {
     lines.concat().into_bytes()
 }
 
-/// The way back; none for what [`header_block`] did not write.
+/// Reads a header block. Returns `None` for a block that [`header_block`] did not write.
 pub(crate) fn headers_of(block: &[u8]) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     for line in std::str::from_utf8(block).ok()?.split_terminator("\r\n") {

@@ -1,33 +1,33 @@
-//! Errors, cut by what the caller can do about them.
+//! Errors, divided by what the caller can do about them.
 
 use runtime::{Cause, Undone};
 use std::borrow::Cow;
 
-/// Reading from the server, or talking to it at all.
+/// An error of a request to the server.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Try again: unreachable, slow, no answer yet.
+    /// The server is unreachable, slow, or gave no answer: try again.
     #[error("{operation}: the ledger did not answer")]
     Transient {
         /// The operation that failed, with the name or id that it is about.
         operation: Cow<'static, str>,
-        /// What the client or the server said.
+        /// The error of the client or the server.
         #[source]
         source: Cause,
     },
-    /// The past cannot be read: stop this order or lane, and call an operator.
+    /// The history cannot be read: stop this order or lane, and call an operator.
     #[error("{what}: no decider could have written this")]
     Corrupt {
-        /// Subject and sequence.
+        /// Subject and sequence of the event.
         what: String,
         /// The contradiction.
         #[source]
         source: Cause,
     },
-    /// The past holds an event of a newer build. Nothing is decided on it before this process is upgraded.
+    /// The history holds an event of a newer build. Nothing is decided on it before this process is upgraded.
     #[error("{what}: this build does not know the event type {kind}")]
     Newer {
-        /// Subject and sequence.
+        /// Subject and sequence of the event.
         what: String,
         /// The event type.
         kind: String,
@@ -35,25 +35,26 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// `operation` was not answered, because of `cause`.
+    /// Makes a [`LedgerError::Transient`] of an operation and its cause.
     pub fn transient(operation: impl Into<Cow<'static, str>>, cause: impl Into<Cause>) -> Self {
         Self::Transient { operation: operation.into(), source: cause.into() }
     }
 }
 
-/// Appending. In every case but `Unknown` nothing of this append is in the ledger.
+/// An error of an append. In every case but `Unknown` nothing of this append is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// Another writer was first: read again, decide again.
+    /// Another writer was first: read again and decide again.
     #[error("the expected version is stale: read again")]
     WrongVersion,
-    /// It may be stored, now or later. Append the same events again: that is always safe.
+    /// The outcome is unknown: the events may be stored now or later. Append the same events again, which is always
+    /// safe.
     #[error("no answer to the append, it may be stored")]
     Unknown(#[source] Cause),
-    /// The server will not take it: full, or not permitted. Nothing is stored.
+    /// The server does not accept it, because it is full or the user lacks the permission. Nothing is stored.
     #[error("the ledger refuses the append")]
     Refused(#[source] Cause),
-    /// The ledger is not what it was, or a stop stands in it: nothing is sent until an operator has looked.
+    /// The ledger is damaged, or payouts are stopped. Nothing is sent until an operator has looked.
     #[error("nothing is appended: {0}")]
     Stopped(String),
 }
@@ -78,69 +79,71 @@ impl From<AppendError> for Undone {
     }
 }
 
-/// Why a ledger is not filled further. What was put stays, in a stream that nobody can use; begin again.
+/// The reason why a refill does not continue. Events that were put stay in the stream, which no service can use. Begin
+/// the refill again.
 #[derive(Debug, thiserror::Error)]
 pub enum RefillError {
-    /// No acknowledgement, or a refusal.
+    /// The event was not acknowledged, or was refused.
     #[error("the event of sequence {seq} is not known to be stored: {cause}")]
     NotStored {
-        /// Which.
+        /// Sequence of the event.
         seq: u64,
-        /// What the server or the client said.
+        /// The error of the server or the client.
         cause: String,
     },
-    /// What was stored before it is not what stood before it.
+    /// The event got another sequence, so the events before it are not those of the copy.
     #[error(
         "the event of sequence {seq} was stored at {found}: delete the stream LEDGER, which is not in use, and begin again"
     )]
     Misplaced {
-        /// Its place.
+        /// The sequence that the event must have.
         seq: u64,
-        /// Where it is.
+        /// The sequence that it got.
         found: u64,
     },
-    /// Not a header block.
+    /// The stored headers are not a header block.
     #[error("the headers of the event of sequence {seq} cannot be read")]
     Unreadable {
-        /// Which.
+        /// Sequence of the event.
         seq: u64,
     },
 }
 
-/// Why a service does not start.
+/// The reason why a service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// No server there.
+    /// No server answers at this address.
     #[error("NATS_URL: no NATS server answers at {url}: {cause}")]
     Unreachable {
-        /// Where it was looked for.
+        /// The address that was tried.
         url: String,
-        /// What the client said.
+        /// The error of the client.
         cause: String,
     },
     /// The monitor does not answer.
     #[error("NATS_MONITOR_URL: no NATS monitor answers at {url}: {cause}; it looks like http://127.0.0.1:8222")]
     NoMonitor {
-        /// Where it was looked for.
+        /// The address that was tried.
         url: String,
-        /// What the client said.
+        /// The error of the client.
         cause: String,
     },
-    /// Too old: D15, and group commit under `always` needs 2.15.
+    /// The server is too old. Older versions can lose a stream in a crash, and only 2.15 and newer commit in groups
+    /// under `sync_interval: always`.
     #[error("nats-server {found} is too old: Paymint needs {needed} or newer")]
     OldServer {
-        /// Its version.
+        /// Version of the server.
         found: String,
-        /// Ours.
+        /// The oldest version that Paymint accepts.
         needed: &'static str,
     },
-    /// An ack would not be durable.
+    /// The server acknowledges before it syncs, so an ack would not be durable.
     #[error("nats-server acknowledges before it syncs: set `sync_interval: always` in its jetstream block")]
     NotSynced,
-    /// No such stream.
+    /// The stream does not exist.
     #[error("the stream {0} does not exist: apply the definitions in nats/ first")]
     NoStream(&'static str),
-    /// The ledger's subjects were laid out by another version of Paymint.
+    /// Another version of Paymint wrote this ledger, with another layout of subjects.
     #[error(
         "the stream LEDGER was written by another version of Paymint (layout {found}, and this build reads layout \
          {needed}): start with an empty ledger, or run the version that wrote it"
@@ -151,15 +154,15 @@ pub enum ConnectError {
         /// The layout of this build.
         needed: String,
     },
-    /// The stream or consumer is not what `nats/` says.
+    /// The stream or consumer differs from its definition in `nats/`.
     #[error("{what} differs from its definition in nats/: {difference}")]
     Drift {
-        /// Which.
+        /// Name of the stream or consumer.
         what: String,
-        /// The first key that differs, with both values.
+        /// The first setting that differs, with both values.
         difference: String,
     },
-    /// The server answered something else.
+    /// Any other answer of the server.
     #[error("the ledger could not be opened: {0}")]
     Other(String),
 }

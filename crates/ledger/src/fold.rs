@@ -1,4 +1,5 @@
-//! Loading: read the history of an order, fold it, remember its version; and what is told of tokens and keys.
+//! Loading: reads the history of an order, folds it, and remembers its version. Also reads the events of tokens and
+//! idempotency keys.
 
 use crate::connect::Ledger;
 use crate::envelope::{Recorded, Undecodable};
@@ -10,12 +11,12 @@ use domain::{Event, IdempotencyKey, KeyEvent, Order, PaymentId, TokenEvent, Toke
 use runtime::Cause;
 use std::collections::HashMap;
 
-/// A folded aggregate and the version that an append must name.
+/// A folded order, and the version that an append to it must name.
 #[derive(Clone, Debug)]
 pub struct Loaded<T> {
-    /// What the events say; none where there are none.
+    /// State after the events; `None` if there are none.
     pub state: Option<T>,
-    /// Last sequence of the aggregate; 0 where there are none.
+    /// Sequence of the last event; 0 if there is none.
     pub version: u64,
     /// Trace context of the first event.
     pub trace: Option<String>,
@@ -29,22 +30,23 @@ impl<T> Default for Loaded<T> {
     }
 }
 
-/// Numbers of an order's events that are asked for at a time.
+/// Event numbers of an order that are asked for in one request.
 const NUMBERS_AT_ONCE: usize = 20;
 
 impl Ledger {
-    /// One order with its version.
+    /// Loads one order with its version.
     ///
     /// # Errors
-    /// `Corrupt` when its past is impossible; `Transient` without an answer.
+    /// `Corrupt`: its history is impossible. `Transient`: the ledger did not answer.
     pub async fn load_order(&self, id: PaymentId) -> Result<Loaded<Order>, LedgerError> {
         self.load_orders(&[id]).await?.remove(&id).unwrap_or_else(|| Ok(Loaded::default()))
     }
 
-    /// Many orders in one round trip. Each is judged alone: one impossible past does not stop the others.
+    /// Loads many orders in one round trip. Each has a result of its own, so an impossible history of one does not
+    /// affect the others.
     ///
     /// # Errors
-    /// `Transient` without an answer.
+    /// `Transient`: the ledger did not answer.
     pub async fn load_orders(
         &self,
         ids: &[PaymentId],
@@ -60,15 +62,15 @@ impl Ledger {
         Ok(loaded)
     }
 
-    /// Every event of one order, by sequence: what a payer's page shows.
+    /// Every event of one order, in order of sequence, as the page of a payer shows it.
     ///
     /// # Errors
-    /// `Transient` without an answer.
+    /// `Transient`: the ledger did not answer.
     pub async fn order_history(&self, id: PaymentId) -> Result<Vec<Recorded>, LedgerError> {
         self.histories(&[id]).await
     }
 
-    /// Every event of these orders, by sequence.
+    /// Every event of these orders, in order of sequence.
     async fn histories(&self, ids: &[PaymentId]) -> Result<Vec<Recorded>, LedgerError> {
         let filters: Vec<String> = ids.iter().map(|id| order_filter(*id)).collect();
         let (mut found, too_many) = self.found(0, &filters).await?;
@@ -79,8 +81,8 @@ impl Ledger {
         Ok(found)
     }
 
-    /// Every event of an order that has more of them than the server gives for one request: it was tried again and again.
-    /// What repeats carries its number, counted from 1 without a gap.
+    /// Every event of an order that has more events than the server returns for one request, because it was tried again
+    /// and again. Repeated events carry numbers, counted from 1 without a gap.
     async fn long_history(&self, id: PaymentId) -> Result<Vec<Recorded>, LedgerError> {
         let mut found = self.last_per_subject(&order_singles(id)).await?;
         for first in (1..).step_by(NUMBERS_AT_ONCE) {
@@ -95,20 +97,20 @@ impl Ledger {
         Ok(found)
     }
 
-    /// Every registration of a token, by sequence. Finds them by their subjects, some shards at a time: a shard may have
-    /// 1,024 tokens.
+    /// Every registration of a token, in order of sequence. Finds them by their subjects, some shards at a time. A
+    /// shard may have 1,024 tokens.
     ///
     /// # Errors
-    /// `Transient` without an answer.
+    /// `Transient`: the ledger did not answer.
     pub async fn registrations(&self) -> Result<Vec<Recorded>, LedgerError> {
         let shards: Vec<String> = (0..=u8::MAX).map(registrations_filter).collect();
         self.last_per_subject(&shards).await
     }
 
-    /// One order with its version, and for each of `keys` the order that it names, in one round trip.
+    /// Loads one order with its version, and for each of `keys` the order that it names, in one round trip.
     ///
     /// # Errors
-    /// `Corrupt` when an event cannot be read; `Transient` without an answer.
+    /// `Corrupt`: an event cannot be read. `Transient`: the ledger did not answer.
     pub async fn order_and_keys(
         &self,
         id: PaymentId,
@@ -126,10 +128,10 @@ impl Ledger {
         Ok((order, named))
     }
 
-    /// A token's terms, once it is registered.
+    /// The terms of a token. Returns `None` if the token is not registered.
     ///
     /// # Errors
-    /// `Corrupt` when the event cannot be read; `Transient` without an answer.
+    /// `Corrupt`: the event cannot be read. `Transient`: the ledger did not answer.
     pub async fn token(&self, token: Address) -> Result<Option<TokenTerms>, LedgerError> {
         match self.last(&token_subject(token)).await? {
             None => Ok(None),
@@ -149,7 +151,7 @@ fn named_by(recorded: &Recorded) -> Result<PaymentId, LedgerError> {
     }
 }
 
-/// The order that a subject belongs to, readable or not.
+/// The order that a subject belongs to, whether or not the event can be read.
 fn order_of(recorded: &Recorded) -> Option<PaymentId> {
     recorded.subject.split('.').nth(2)?.parse().ok()
 }
@@ -169,7 +171,8 @@ fn fold_order(mut loaded: Loaded<Order>, recorded: &Recorded) -> Result<Loaded<O
     Ok(loaded)
 }
 
-/// What stands at `recorded` cannot be built on, because of `why`; or a newer build wrote it.
+/// The error for an event that nothing can be built on, because of `why`. If a newer build wrote the event, the error
+/// says that instead.
 pub(crate) fn corrupt(recorded: &Recorded, why: impl Into<Cause>) -> LedgerError {
     let what = format!("{} at sequence {}", recorded.subject, recorded.seq);
     match recorded.event.as_ref().err().and_then(Undecodable::newer) {

@@ -1,8 +1,9 @@
-//! Following: what the ledger holds from a sequence on, in order, for ever, by asking for the next page.
+//! Following: reads the ledger from a sequence on, in order and without an end, by asking for page after page.
 //!
-//! Not by a consumer. Whoever may create one, even an unnamed one, may change every other: the server takes the name
-//! from the body of the request. A stolen password of the api could so stop the payments of everybody. Direct get only
-//! reads, needs no state on the server, and knows no position but the asker's.
+//! It does not use a consumer. A user that may create a consumer, even an unnamed one, may change every other one,
+//! because the server takes the name from the body of the request. With a stolen password of the api somebody could
+//! stop the payments of everybody. A direct get only reads, needs no state on the server, and knows no position but
+//! that of its caller.
 
 use crate::connect::Ledger;
 use crate::envelope::Recorded;
@@ -12,27 +13,29 @@ use runtime::causes;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Between two looks at a ledger without news. News wait half of it on average; a look costs the server 0.1 ms.
+/// Pause between two looks at a ledger without new events. A new event waits half of it on average. A look costs the
+/// server 0.1 ms.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// After a look that was not answered. The connection comes back by itself.
+/// Pause after a look that was not answered. The connection comes back by itself.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Pages that are read while their reader is busy with others: reading and applying take about the same time.
+/// Number of pages that are read ahead while the caller works on earlier ones. Reading a page and applying it take
+/// about the same time.
 const PAGES_AHEAD: usize = 2;
 
-/// Where a reader stands.
+/// A reader and its position.
 struct Reader {
     ledger: Ledger,
     filters: Vec<String>,
-    /// The first sequence that was not read.
+    /// The first sequence that was not read yet.
     next: u64,
 }
 
 impl Ledger {
-    /// The whole ledger from sequence `from`, in order, for ever: nothing is left out, so a gap is a hole in the ledger.
-    /// Ends only with an error, after which the caller starts again where it stopped; a ledger that does not answer is
-    /// no error but a wait.
+    /// Every event from sequence `from` on, in order and without an end. Nothing is left out, so a gap in the sequences
+    /// is a hole in the ledger. A ledger that does not answer is waited for. If the stream ends or yields an error, the
+    /// caller starts again where it stopped.
     ///
     /// # Errors
     /// [`LedgerError::Transient`]: read again from the next sequence.
@@ -43,7 +46,7 @@ impl Ledger {
         Ok(self.messages(vec![">".to_owned()], from.max(1)))
     }
 
-    /// What `filters` match, in order, for ever: from the beginning, or only what is new.
+    /// Every event that one of `filters` matches, in order and without an end: from the beginning, or only new ones.
     ///
     /// # Errors
     /// As [`Ledger::read_from`].
@@ -56,9 +59,9 @@ impl Ledger {
         Ok(self.messages(filters, from))
     }
 
-    /// What `filter` matches from sequence `from` on, in order, permanently. The server is asked for all messages, and
-    /// the filter is applied here: for each page of a filter with wildcards the server would count what is left, and walk
-    /// every subject that the filter matches (nats-server 2.15.1).
+    /// Every event from sequence `from` on that `filter` matches, in order and without an end. The server is asked for
+    /// all messages, and the filter is applied here. For each page of a filter with wildcards the server would count
+    /// the remaining messages, and walk every subject that the filter matches (nats-server 2.15.1).
     pub fn follow_from(
         &self,
         filter: &str,
@@ -92,7 +95,7 @@ impl Ledger {
 }
 
 impl Reader {
-    /// Reads page after page until nobody takes them.
+    /// Reads page after page until the receiver is dropped.
     async fn read(&mut self, pages: &mpsc::Sender<Vec<Recorded>>) {
         loop {
             let mut page = match self.ledger.page(self.next).await {
@@ -115,7 +118,7 @@ impl Reader {
     }
 }
 
-/// As the server matches a subject: `*` is one token, `>` one or more at the end.
+/// Matches a subject like the server: `*` is one token, `>` is one or more tokens at the end.
 fn matches(filter: &str, subject: &str) -> bool {
     let mut tokens = subject.split('.');
     for wanted in filter.split('.') {

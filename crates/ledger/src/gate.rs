@@ -1,4 +1,4 @@
-//! The start-up gate: a service that would acknowledge what it cannot keep does not start.
+//! The start-up gate: a service does not start on a ledger that could lose what it acknowledges.
 
 use crate::client::stream_info;
 use crate::definitions::{compare, same_layout, stream};
@@ -7,24 +7,26 @@ use crate::monitor::Monitor;
 use async_nats::Client;
 use chrono::{DateTime, Utc};
 
-/// 2.15 group-commits under `sync_interval: always` on replicas, and knows every header that is used here.
+/// The oldest accepted version. 2.15 commits in groups under `sync_interval: always` on replicas, and knows every
+/// header that Paymint sends.
 const MINIMUM_SERVER: (u64, u64) = (2, 15);
 const MINIMUM_SERVER_TEXT: &str = "2.15.0";
 
-/// Passes or says what to change; answers with the stream's creation time.
+/// Checks server and stream. Returns the stream's creation time, or an error that says what to change.
 pub(crate) async fn pass(client: &Client, api: &str, monitor: &Monitor) -> Result<DateTime<Utc>, ConnectError> {
     pass_server(client, monitor).await?;
     let info = stream_info(client, api).await?;
     same_layout(&info.config)?;
     compare("the stream LEDGER", &stream(), &info.config)?;
-    // It overrides `sync_interval: always` (NATS ADR-56), and a definition that leaves it out does not exclude it.
+    // This mode overrides `sync_interval: always` (NATS ADR-56). The comparison above cannot exclude it, because the
+    // definition does not mention it.
     if info.config.get("persist_mode").is_some_and(|mode| mode == "async") {
         return Err(ConnectError::NotSynced);
     }
     Ok(info.created)
 }
 
-/// The part of it that asks for no stream.
+/// Checks the server only, not the stream.
 pub(crate) async fn pass_server(client: &Client, monitor: &Monitor) -> Result<(), ConnectError> {
     check_version(&client.server_info().version)?;
     if monitor.says_synced().await? { Ok(()) } else { Err(ConnectError::NotSynced) }

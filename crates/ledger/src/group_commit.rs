@@ -1,8 +1,9 @@
-//! Group commit: under `sync_interval: always` every append costs an fsync, one after the other, so that appends which
-//! come faster than that go out together, as atomic batches. If a batch is refused, each is sent alone.
+//! Group commit. Under `sync_interval: always` every append costs an fsync, one after the other. So appends that arrive
+//! faster than that are sent together, as atomic batches. If the server refuses a batch, each of its appends is sent
+//! alone.
 //!
-//! A batch costs the server several milliseconds, however small; a single append a fraction of one. So a few at a time
-//! go alone, and batches begin where these no longer keep up.
+//! A batch costs the server several milliseconds, however small it is; a single append costs a fraction of one. So a
+//! few concurrent appends are sent alone, and batches begin when there are more.
 
 use crate::append::BATCH_MAX;
 use crate::batch::Batch;
@@ -13,19 +14,19 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-/// Appends that wait for their turn. Beyond this a caller waits: bounded memory (L6).
+/// Maximum number of appends in the queue, which bounds its memory. Further callers wait for a place.
 const QUEUE: usize = 4096;
 
-/// Appends that are sent alone at the same time. More than these, and they go together.
+/// Maximum number of appends that are sent alone concurrently. If there are more, they are sent together.
 const ALONE_MAX: usize = 8;
 
-/// An append, all or nothing, and who waits for it.
+/// An append, all or nothing, and the caller that waits for it.
 struct Waiting {
     batch: Batch,
     reply: oneshot::Sender<Result<(), AppendError>>,
 }
 
-/// A handle to the group commit of one process. Cheap to clone; the last one dropped ends the task.
+/// A handle to the group commit of one process. Cheap to clone. The task ends when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct GroupCommit {
     queue: mpsc::Sender<Waiting>,
@@ -39,10 +40,10 @@ impl GroupCommit {
         Self { queue }
     }
 
-    /// Appends all of `batch` or nothing, together with whoever else is waiting.
+    /// Appends all of `batch` or nothing, possibly together with the appends of other callers.
     ///
     /// # Errors
-    /// As [`Ledger::append`]. Dropping the future does not take the events back.
+    /// As [`Ledger::append`]. Dropping the future does not undo the append.
     pub async fn append(&self, batch: impl Into<Batch>) -> Result<(), AppendError> {
         let (reply, answer) = oneshot::channel();
         let stopped = || AppendError::Unknown("the process is stopping".into());
@@ -50,7 +51,7 @@ impl GroupCommit {
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// Appends that wait for their turn now.
+    /// Number of appends in the queue now.
     pub fn waiting(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
@@ -75,7 +76,7 @@ async fn run(ledger: Ledger, mut waiting: mpsc::Receiver<Waiting>) {
         for batch in batches(group) {
             commit(&ledger, batch).await;
         }
-        // The same subject twice in a batch is refused whole (10164): those who came second are sent after, alone.
+        // The server refuses a batch with the same subject twice (10164). So the later ones are sent afterwards, alone.
         alone(&ledger, repeated).await;
     }
 }
@@ -87,18 +88,18 @@ async fn commit(ledger: &Ledger, batch: Vec<Waiting>) {
     match ledger.append(Batch::joined(batch.iter().map(|waiting| &waiting.batch))).await {
         Ok(_) => {
             for waiting in batch {
-                // The caller may have gone; the events are stored all the same.
+                // If the caller has gone, the events are stored nevertheless.
                 let _ = waiting.reply.send(Ok(()));
             }
         }
-        // Whatever the reason, also an unknown outcome: who was written finds that again, by its content.
+        // Each is sent alone, also after an unknown outcome: an append that was stored finds itself by its content.
         Err(
             AppendError::WrongVersion | AppendError::Unknown(_) | AppendError::Refused(_) | AppendError::Stopped(_),
         ) => alone(ledger, batch).await,
     }
 }
 
-/// Each alone, all at once: one stale expectation must not fail its neighbours.
+/// Sends each append alone, all of them concurrently, so that one stale expectation does not fail the others.
 async fn alone(ledger: &Ledger, singles: Vec<Waiting>) {
     let sends = singles.into_iter().map(|waiting| async move {
         let answer = ledger.append(&waiting.batch).await.map(|_| ());
@@ -107,7 +108,7 @@ async fn alone(ledger: &Ledger, singles: Vec<Waiting>) {
     futures_util::future::join_all(sends).await;
 }
 
-/// In the order of arrival, [`BATCH_MAX`] events each: most appends have one.
+/// Divides appends into batches of at most [`BATCH_MAX`] events, in the order of arrival. Most appends have one event.
 fn batches(group: Vec<Waiting>) -> Vec<Vec<Waiting>> {
     let (mut batches, mut room) = (Vec::<Vec<Waiting>>::new(), 0);
     for waiting in group {
@@ -124,7 +125,7 @@ fn batches(group: Vec<Waiting>) -> Vec<Vec<Waiting>> {
     batches
 }
 
-/// The first of each subject, and the rest.
+/// Separates the appends whose subjects are new from those that repeat a subject of an earlier one.
 fn without_repeats(group: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
     let mut seen = HashSet::new();
     group.into_iter().partition(|waiting| {

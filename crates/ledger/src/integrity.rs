@@ -1,7 +1,7 @@
-//! Integrity: every process looks at the ledger again and again. Once it is not what it was, this process appends nothing
-//! more, and says so durably, so that everybody else stops too, and whoever starts later.
+//! Integrity: every process looks at the ledger again and again. If a look finds damage, the process appends nothing
+//! more and records a stop in the ledger. All other processes obey the stop, and so do processes that start later.
 //!
-//! What a process acts on is decided here and nowhere else: [`Ledger::append`] refuses. Reading goes on.
+//! Only this module decides whether a process may act: [`Ledger::append`] refuses when it must not. Reading continues.
 
 use crate::batch::{Expected, NewEvent};
 use crate::client::stream_info;
@@ -17,28 +17,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Between two looks. A look is three or four requests, none of which depends on how much the ledger holds.
+/// Pause between two looks. A look is three or four requests, none of which depends on the size of the ledger.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A look that takes longer says nothing. An append may wait for it.
+/// A look that takes longer is given up, and says nothing about the ledger. An append may wait for a look.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Of the newest messages so many are read again by the next look: 128 kB of ours, and what a damaged last block takes
-/// with it first.
+/// Number of the newest messages that the next look reads again. 64 messages of Paymint have 128 kB, and a damaged last
+/// block takes them with it first.
 const WINDOW: usize = 64;
 
-/// What is found by reading must be found twice, this far apart: a replica that lags is no damage.
+/// Damage that is found by reading must be found a second time after this pause, because a lagging replica is not
+/// damage.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 impl Ledger {
-    /// Looks at the ledger every two seconds until `stop`, and names what is wrong with it as `ledger` in `health`.
-    /// Does not write that down: see [`Ledger::guard`].
+    /// Looks at the ledger every two seconds until `stop`, and shows a finding as `ledger` in `health`. Does not record
+    /// it in the ledger; [`Ledger::guard`] does.
     pub async fn watch(self, health: Health, stop: CancellationToken) {
         self.look_until(health, stop, false).await;
     }
 
-    /// The same, and what is found is written down as `ops.stopped.<n>`: every other process obeys it, and this one does
-    /// when it starts again.
+    /// Like [`Ledger::watch`], and records a finding as `ops.stopped.<n>`. Every other process obeys it, and so does
+    /// this one when it starts again.
     pub async fn guard(self, health: Health, stop: CancellationToken) {
         self.look_until(health, stop, true).await;
     }
@@ -48,10 +49,10 @@ impl Ledger {
             runtime::turn("ledger.integrity");
             let looked = async {
                 if let Err(error) = self.look().await {
-                    tracing::debug!(error = %causes(&error), "whether the ledger is whole is not known now");
+                    tracing::debug!(error = %causes(&error), "the look at the ledger failed: it is not known if the ledger is damaged");
                 }
                 if writes && let Err(error) = self.write_down().await {
-                    tracing::error!(error = %causes(&error), "that payouts stop is not written down");
+                    tracing::error!(error = %causes(&error), "the stop of payouts could not be recorded");
                 }
                 match self.stopped() {
                     Some(why) => health.bad("ledger", &*why),
@@ -63,25 +64,25 @@ impl Ledger {
         }
     }
 
-    /// Why nothing is appended any more; none while all is well. Costs no request.
+    /// The reason why nothing is appended any more; `None` while appends are accepted. Costs no request.
     pub fn stopped(&self) -> Option<Arc<str>> {
         self.whole.stopped.borrow().clone()
     }
 
-    /// Waits until appends are taken, or until `stop`.
+    /// Waits until appends are accepted, or until `stop`.
     pub async fn until_whole(&self, stop: &CancellationToken) {
         let mut stopped = self.whole.stopped.subscribe();
         let whole = async { stopped.wait_for(Option::is_none).await.is_ok() };
         tokio::select! { _ = whole => {}, () = stop.cancelled() => {} }
     }
 
-    /// What this process has found of damage, by its own looks or by [`Ledger::report`]. Costs no request.
+    /// The damage that this process has found, by its own looks or by [`Ledger::report`]. Costs no request.
     pub fn damage(&self) -> Option<&Damage> {
         self.whole.found.get()
     }
 
-    /// Somebody in this process has found damage: nothing is appended from now on. Where the process keeps guard, the next
-    /// look writes it down.
+    /// Records in memory that this process has found damage: nothing is appended from now on. If [`Ledger::guard`]
+    /// runs, its next look records the damage in the ledger.
     pub fn report(&self, damage: Damage) {
         let why = damage.to_string();
         if self.whole.found.set(damage).is_ok() {
@@ -90,8 +91,8 @@ impl Ledger {
         }
     }
 
-    /// A person has looked: ends the stop that stands in the ledger, and answers with its number; none where none stands.
-    /// Processes that have found damage themselves stay stopped until they are started again.
+    /// Ends the current stop, after an operator has looked. Returns its number, or `None` if payouts are not stopped. A
+    /// process that has found damage itself stays stopped until it is started again.
     ///
     /// # Errors
     /// As [`Ledger::append`].
@@ -103,30 +104,31 @@ impl Ledger {
         Ok(Some(*n))
     }
 
-    /// So that a stop that stands is known from the start. Where it fails, the first append looks again.
+    /// Looks at the ledger at the start, so that a current stop is known. If the look fails, the first append looks
+    /// again.
     pub(crate) async fn first_look(&self) {
         if let Err(error) = self.look().await {
-            tracing::warn!(error = %causes(&error), "the ledger is looked at again before the first append");
+            tracing::warn!(error = %causes(&error), "the look at the ledger failed: the first append looks again");
         }
     }
 
     /// Looks once.
     ///
     /// # Errors
-    /// `Transient`: nothing was learnt, and nothing is held against the ledger.
+    /// `Transient`: the look learned nothing, which is not counted as damage.
     async fn look(&self) -> Result<(), LedgerError> {
         let mut memory = self.whole.memory.lock().await;
         let slow = |e| LedgerError::transient("a look at the ledger", e);
         tokio::time::timeout(LOOK_TIMEOUT, self.look_with(&mut memory)).await.map_err(slow)?
     }
 
-    /// Before an append: a connection that is lost may come back to a ledger that lost something meanwhile, so that is
-    /// looked at first; what is sent without a connection would be sent to whatever it comes back to. Else this is the
-    /// read of a number.
+    /// Checks before an append that the ledger may be appended to. Usually this reads one number. After a reconnect it
+    /// looks at the ledger first, because the server may have lost events in the meantime. Without a connection it also
+    /// looks, because an append would be sent to whatever server answers next.
     pub(crate) async fn check(&self) -> Result<(), AppendError> {
         if !self.is_looked_at() {
             let mut memory = self.whole.memory.lock().await;
-            // Whoever waited finds that somebody has looked.
+            // Another task may have looked while this one waited.
             if !self.is_looked_at() {
                 let looked = self.look_with(&mut memory).await;
                 looked.map_err(|e| AppendError::Unknown(e.into()))?;
@@ -135,7 +137,7 @@ impl Ledger {
         self.stopped().map_or(Ok(()), |why| Err(AppendError::Stopped(why.to_string())))
     }
 
-    /// Whether the connection stands that the last look was made on.
+    /// True while the connection of the last look is still up.
     fn is_looked_at(&self) -> bool {
         self.is_connected() && self.whole.connects.load(Ordering::Relaxed) == self.connects()
     }
@@ -153,12 +155,13 @@ impl Ledger {
     }
 
     async fn see(&self, memory: &mut Memory) -> Result<(), LedgerError> {
-        // What is read or acknowledged while the server answers may stand behind its answer.
+        // Taken before the request: events that are read or acknowledged while the server answers may be missing in its
+        // answer.
         let known = self.whole.known();
         let info =
             stream_info(&self.client, self.api).await.map_err(|e| LedgerError::transient("state of the stream", e))?;
         let seen = StreamLook::from(&info);
-        // At once: what is damaged may not be readable.
+        // Reported before anything is read, because a damaged ledger may not be readable.
         if let Err(damage) = judge(&memory.before, known, &seen) {
             self.report(damage);
         }
@@ -181,8 +184,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// The messages that the last look read are there as they were; so are, without a gap, the newest, which are
-    /// remembered in their place.
+    /// Checks that the messages of the last look are still there unchanged, and that the newest messages are there
+    /// without a gap. The newest ones are remembered for the next look.
     async fn reread(&self, memory: &mut Memory, seen: &StreamLook) -> Result<Result<(), Damage>, LedgerError> {
         let newest = seen.last.saturating_sub(WINDOW as u64) + 1;
         let oldest = memory.window.first_key_value().map(|(seq, _)| *seq);
@@ -200,7 +203,8 @@ impl Ledger {
         Ok(verdict)
     }
 
-    /// What was found here goes before what others have said, and does not pass with it.
+    /// Publishes the reason why appends are refused. A finding of this process has precedence over a stop by another
+    /// one, and remains when that stop ends.
     fn publish(&self, stops: &Stops) {
         let why: Option<Arc<str>> = match (self.damage(), stops.standing()) {
             (Some(damage), _) => Some(damage.to_string().into()),
@@ -220,8 +224,8 @@ impl Ledger {
         });
     }
 
-    /// Once for what this process has found, unless a stop stands already: a person who resumes is not contradicted by
-    /// who has not been restarted.
+    /// Records this process's finding in the ledger once, unless payouts are stopped already. A process that was not
+    /// restarted therefore does not contradict an operator who resumes payouts.
     async fn write_down(&self) -> Result<(), AppendError> {
         let mut memory = self.whole.memory.lock().await;
         let Some(damage) = self.damage().filter(|_| !memory.written) else { return Ok(()) };
@@ -230,7 +234,7 @@ impl Ledger {
             let stopped = damage.stopped(info.created, info.state.last_seq);
             let event = Event::Ops(OpsEvent::Stopped(memory.stops.next(), stopped));
             match self.write(NewEvent { event, expected: Expected::Absent, trace: None }).await {
-                // Somebody else was faster: payouts stop all the same.
+                // Another process was faster, and payouts are stopped by its event.
                 Ok(_) | Err(AppendError::WrongVersion) => {}
                 Err(other) => return Err(other),
             }
@@ -239,12 +243,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Stops and resumes so far. Few, and found by their subjects: it costs what one order costs.
+    /// All stops and resumes so far. They are few and found by their subjects, so reading them costs as much as reading
+    /// one order.
     async fn stops(&self) -> Result<Stops, LedgerError> {
         let said = self.last_per_subject(&STOPS.map(str::to_owned)).await?;
         Ok(said.iter().fold(Stops::default(), |stops, recorded| match &recorded.event {
             Ok(Event::Ops(event)) => stops.evolve(event),
-            // Whoever wrote it meant to stop. A resume that cannot be read resumes nothing.
+            // An unreadable stop is still meant as a stop. An unreadable resume resumes nothing.
             _ if recorded.subject.starts_with("ops.stopped.") => {
                 let n = recorded.subject.rsplit('.').next().and_then(|n| n.parse().ok()).unwrap_or(u32::MAX);
                 let detail = format!("{} cannot be read", recorded.subject);

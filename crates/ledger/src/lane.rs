@@ -1,7 +1,7 @@
-//! Lanes: reading them, and the version that an append to one must name.
+//! Lanes: reads them, and knows the version that an append to one must name.
 //!
-//! Nothing here costs more because a lane has many transactions behind it. A lane is loaded from its latest claim, which is
-//! at most one bucket old; a worker that has loaded it reads on from where it stopped.
+//! The cost of every function here is independent of the number of transactions of a lane. A lane is loaded from its
+//! latest claim, which is at most one bucket back. A worker that has loaded it reads on from where it stopped.
 
 use crate::connect::Ledger;
 use crate::envelope::Recorded;
@@ -16,16 +16,18 @@ use domain::event::{Claimed, OpenTx, Purpose};
 use domain::{Event, Lane, LaneId, SignerEvent, lane};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Subjects of nonces that are asked for in one request.
+/// Maximum number of filters of nonces in one call of [`Ledger::last_per_subject`].
 const NONCES_MAX: usize = 250;
 
-/// A reader that is further behind loads the lane anew: the server searches everything that was written since.
+/// If a reader is more sequences behind, it loads the lane again. The server would have to search everything that was
+/// written since.
 const BEHIND_MAX: u64 = 16_384;
 
-/// A reader stays this far behind what the process knows of the end of the ledger: a replica that answers may lag.
+/// After a read, everything up to this far before the known end of the ledger counts as read. The rest does not,
+/// because the replica that answered may lag.
 const SLACK: u64 = 1024;
 
-/// Attempts to load a lane while another instance works it.
+/// Maximum number of attempts to load a lane while another instance works it.
 const RACES_MAX: usize = 5;
 
 /// The version of a lane.
@@ -33,32 +35,33 @@ const RACES_MAX: usize = 5;
 pub struct LaneVersion {
     /// The bucket that was opened last.
     pub bucket: u64,
-    /// The last sequence in it; 0 for a bucket that this append opens.
+    /// The last sequence in this bucket; 0 if this append opens it.
     pub last: u64,
 }
 
 /// A folded lane and its version.
 #[derive(Clone, Debug, Default)]
 pub struct LoadedLane {
-    /// What the events say; `None` before the first claim.
+    /// State of the lane; `None` before the first claim.
     pub state: Option<Lane>,
-    /// `None` before the first claim.
+    /// Version of the lane; `None` before the first claim.
     pub version: Option<LaneVersion>,
-    /// Everything of the lane up to this sequence is folded.
+    /// Every event of the lane up to this sequence is folded.
     read_to: u64,
 }
 
-/// What the ledger says of a nonce, beside its first signature.
+/// State of a nonce that was signed for.
 #[derive(Clone, Debug)]
 pub enum Nonce {
-    /// Under way, with the transactions that replaced the first one, in order.
+    /// The nonce is under way. Holds the transactions that replaced the first one, in order.
     Open(Vec<OpenTx>),
-    /// Settled or lost. Either is appended together with the outcome of every item, so there is nothing left to decide.
+    /// The nonce is settled or lost. Both are appended together with the outcomes of all items, so nothing is left to
+    /// decide.
     Ended,
 }
 
 impl LoadedLane {
-    /// Whether the bucket of the next nonce was not opened yet.
+    /// True if the bucket of the next nonce is not open yet.
     pub fn is_at_the_end_of_a_bucket(&self) -> bool {
         match (&self.state, self.version) {
             (Some(lane), Some(version)) => bucket(lane.next_nonce) != version.bucket,
@@ -87,10 +90,10 @@ impl LoadedLane {
 }
 
 impl Ledger {
-    /// A lane as it is now. Reads its latest claim and what changed since in the same bucket.
+    /// Loads the current state of a lane. Reads its latest claim and the later changes in the same bucket.
     ///
     /// # Errors
-    /// `Corrupt` when somebody else wrote to it; `Transient` without an answer.
+    /// `Corrupt`: its history is one that no worker writes. `Transient`: the ledger did not answer.
     pub async fn load_lane(&self, id: LaneId) -> Result<LoadedLane, LedgerError> {
         for _ in 0..RACES_MAX {
             if let Some(loaded) = self.lane_at_the_end(id).await? {
@@ -100,7 +103,7 @@ impl Ledger {
         Err(LedgerError::transient(format!("the lane of {}", id.signer), "it moves while it is read"))
     }
 
-    /// The lane with what has been written since it was folded. Reads only what came since the last call.
+    /// Folds the events that were appended since `loaded` was read, and reads only those.
     ///
     /// # Errors
     /// As [`Ledger::load_lane`].
@@ -112,7 +115,8 @@ impl Ledger {
     }
 
     async fn fold_news(&self, id: LaneId, mut loaded: LoadedLane) -> Result<LoadedLane, LedgerError> {
-        // As of before the reading, also where nothing is found: what comes later stands behind it.
+        // Taken before the read. Events that come later stand behind this sequence, so it holds even if the read finds
+        // nothing.
         let end = self.whole.known().saturating_sub(SLACK);
         for recorded in self.news(&lane_filter(id), loaded.read_to + 1).await? {
             loaded.fold(&recorded)?;
@@ -126,7 +130,7 @@ impl Ledger {
         Ok(loaded)
     }
 
-    /// The lane as of the end of the ledger before this call. Returns `None` if it moved too much meanwhile.
+    /// The lane as of the end of the ledger when the call began. Returns `None` if the lane changed too much meanwhile.
     async fn lane_at_the_end(&self, id: LaneId) -> Result<Option<LoadedLane>, LedgerError> {
         let (_, end) = self.state().await?;
         let Some((claim, seq)) = self.latest_claim(id).await? else {
@@ -154,7 +158,8 @@ impl Ledger {
                 Ok(Event::Signer(_, SignerEvent::Claimed(claim))) => Ok(Some((claim.clone(), recorded.seq))),
                 _ => Err(corrupt(&recorded, "not a claim")),
             },
-            // The server says "not found" also where it cannot read. A second first claim would begin a second history.
+            // The server also says "not found" if it cannot read the message. A second first claim would begin a second
+            // history.
             None if self.claimed_for(id.signer).await?.contains(&id.purpose) => {
                 Err(LedgerError::transient("the claims of a lane", "not found now"))
             }
@@ -162,7 +167,8 @@ impl Ledger {
         }
     }
 
-    /// The nonce after the last one that was signed or left behind up to `end`. Returns `None` if more was signed since.
+    /// The nonce after the last one that was signed for or left behind up to sequence `end`. Returns `None` if more
+    /// were signed for since.
     async fn next_nonce(&self, id: LaneId, claim: &Claimed, end: u64) -> Result<Option<u64>, LedgerError> {
         let mut next = claim.next_nonce;
         if let Some(recorded) = self.last_match(&signatures_filter(id, bucket(next))).await? {
@@ -172,7 +178,7 @@ impl Ledger {
                 _ => return Err(corrupt(&recorded, "not a signed transaction")),
             }
         }
-        // Nonces that somebody else has used, and that were not signed for, are left behind by one event.
+        // One event leaves behind a range of nonces that another sender used and that were not signed for here.
         while let Some(recorded) = self.last(&lost_subject(id, next)).await?.filter(|recorded| recorded.seq <= end) {
             match &recorded.event {
                 Ok(Event::Signer(_, SignerEvent::Lost(lost))) if lost.account_nonce > next => next = lost.account_nonce,
@@ -182,11 +188,12 @@ impl Ledger {
         Ok(Some(next))
     }
 
-    /// Nonces that were taken back from sequence `from` to `end`. `opened` is the bucket that was opened last.
+    /// Nonces that a reorg took back in events from sequence `from` to `end`. `opened` is the bucket that was opened
+    /// last.
     async fn reversed(&self, id: LaneId, opened: u64, from: u64, end: u64) -> Result<BTreeSet<u64>, LedgerError> {
         let (mut found, too_many) = self.found(from, &[reversals_filter(id)]).await?;
         if !too_many.is_empty() {
-            // More than a thousand over the years: bucket by bucket.
+            // More than a thousand in the whole history of the lane: asked for bucket by bucket.
             let buckets: Vec<String> = (0..=opened).map(|bucket| reversals_in(id, bucket)).collect();
             found = self.last_per_subject_from(from, &buckets).await?;
         }
@@ -199,7 +206,8 @@ impl Ledger {
             .collect()
     }
 
-    /// Those of `nonces` that have ended by `end`. A nonce of `before` may have been taken back.
+    /// Returns those of `nonces` that have ended by sequence `end`. A reorg may have taken back a nonce of `before` in
+    /// the meantime.
     async fn ends(
         &self,
         id: LaneId,
@@ -224,44 +232,45 @@ impl Ledger {
         Ok(has_ended.into_iter().filter_map(|(nonce, ended)| ended.then_some(nonce)).collect())
     }
 
-    /// What a key was claimed for: one purpose, or none yet.
+    /// The purposes that a key was claimed for: one, or none yet.
     ///
     /// # Errors
-    /// `Transient` without an answer.
+    /// `Transient`: the ledger did not answer.
     pub async fn claimed_for(&self, signer: Address) -> Result<Vec<Purpose>, LedgerError> {
         let filters = Purpose::ALL.map(|purpose| first_claim_filter(signer, purpose));
         let mut purposes = self.last_per_subject(&filters).await?.into_iter().filter_map(|first| lane_of(&first));
         Ok(purposes.by_ref().map(|id| id.purpose).collect())
     }
 
-    /// Whether the account is a lane: somebody has claimed it.
+    /// True if the account is the signer of a lane, that is, if it was ever claimed.
     ///
     /// # Errors
-    /// `Transient` without an answer.
+    /// `Transient`: the ledger did not answer.
     pub async fn is_lane(&self, account: Address) -> Result<bool, LedgerError> {
         Ok(!self.claimed_for(account).await?.is_empty())
     }
 
-    /// Every lane that signs for `purpose`, with the nonce of its first claim. Finds the first claims by their subjects.
+    /// Every lane that signs for `purpose`, with the nonce of its first claim. Finds the first claims by their
+    /// subjects.
     ///
     /// # Errors
-    /// `Transient` without an answer.
+    /// `Transient`: the ledger did not answer.
     pub async fn lanes(&self, purpose: Purpose) -> Result<Vec<(LaneId, u64)>, LedgerError> {
         let firsts = self.last_per_subject(&[first_claims_filter(purpose)]).await?;
         Ok(firsts
             .into_iter()
             .filter_map(|recorded| match recorded.event {
                 Ok(Event::Signer(id, SignerEvent::Claimed(claim))) => Some((id, claim.next_nonce)),
-                // The worker of that lane refuses it, so nothing is signed there.
+                // The claim cannot be read. The worker of that lane refuses it too, so nothing is signed there.
                 _ => None,
             })
             .collect())
     }
 
-    /// The nonce that a lane signs for next; `None` before its first claim.
+    /// The nonce that a lane signs for next. Returns `None` before its first claim.
     ///
     /// # Errors
-    /// `Corrupt` when an event cannot be read; `Transient` without an answer.
+    /// `Corrupt`: an event cannot be read. `Transient`: the ledger did not answer.
     pub async fn next_to_sign(&self, id: LaneId) -> Result<Option<u64>, LedgerError> {
         match self.latest_claim(id).await? {
             Some((claim, _)) => self.next_nonce(id, &claim, u64::MAX).await,
@@ -269,10 +278,10 @@ impl Ledger {
         }
     }
 
-    /// What happened to these nonces first: that they were signed for, or left behind unsigned. By sequence.
+    /// The first event of each of these nonces: signed for, or left behind unsigned. In order of sequence.
     ///
     /// # Errors
-    /// `Corrupt` when one cannot be read; `Transient` without an answer.
+    /// `Corrupt`: an event cannot be read. `Transient`: the ledger did not answer.
     pub async fn begins(&self, id: LaneId, nonces: &[u64]) -> Result<Vec<SignerEvent>, LedgerError> {
         let of = |nonce: &u64| [signed(id, *nonce), lost_subject(id, *nonce)];
         let stored = self.by_subject(&nonces.iter().flat_map(of).collect::<Vec<_>>()).await?;
@@ -285,17 +294,17 @@ impl Ledger {
             .collect()
     }
 
-    /// The transactions that were signed for these nonces of a lane, as far as there are any.
+    /// The first transactions that were signed for these nonces of a lane. A nonce without one is left out.
     ///
     /// # Errors
-    /// `Corrupt` when one cannot be read; `Transient` without an answer.
+    /// `Corrupt`: an event cannot be read. `Transient`: the ledger did not answer.
     pub async fn signed(&self, id: LaneId, nonces: &[u64]) -> Result<Vec<OpenTx>, LedgerError> {
         let subjects: Vec<String> = nonces.iter().map(|nonce| signed(id, *nonce)).collect();
         transactions(self.by_subject(&subjects).await?, u64::MAX)
     }
 
-    /// Every transaction that was signed for these nonces of a lane up to sequence `until`: for each nonce the first one,
-    /// and those that replaced it, in order.
+    /// Every transaction that was signed for these nonces of a lane up to sequence `until`. For each nonce the first
+    /// one comes first, and its replacements follow in order.
     ///
     /// # Errors
     /// As [`Ledger::signed`].
@@ -305,11 +314,11 @@ impl Ledger {
         transactions(self.by_subject(&filters).await?, until)
     }
 
-    /// What became of a nonce: settled or lost, and since then perhaps reverted and resettled, any number of times. By
-    /// sequence; the last one holds.
+    /// The events that ended a nonce, or took that end back, in order of sequence: settled or lost, then reverted and
+    /// resettled any number of times. The last one holds.
     ///
     /// # Errors
-    /// `Corrupt` when one cannot be read; `Transient` without an answer.
+    /// `Corrupt`: an event cannot be read. `Transient`: the ledger did not answer.
     pub async fn ends_of(&self, id: LaneId, nonce: u64) -> Result<Vec<SignerEvent>, LedgerError> {
         let mut filters = vec![settled_subject(id, nonce), lost_subject(id, nonce)];
         filters.extend(after_settled_filters(id, nonce));
@@ -323,10 +332,10 @@ impl Ledger {
             .collect()
     }
 
-    /// What became of the signature for a nonce.
+    /// The state of a nonce that was signed for.
     ///
     /// # Errors
-    /// `Corrupt` when an event cannot be read; `Transient` without an answer.
+    /// `Corrupt`: an event cannot be read. `Transient`: the ledger did not answer.
     pub async fn nonce(&self, id: LaneId, nonce: u64) -> Result<Nonce, LedgerError> {
         let filters = [settled_subject(id, nonce), lost_subject(id, nonce), replaced_filter(id, nonce)];
         let mut replacements = Vec::new();
@@ -340,7 +349,7 @@ impl Ledger {
         Ok(Nonce::Open(replacements))
     }
 
-    /// Single subjects and narrow filters, many in one request.
+    /// Asks for many single subjects or narrow filters, some hundred in each request.
     async fn by_subject(&self, filters: &[String]) -> Result<Vec<Recorded>, LedgerError> {
         let mut found = Vec::new();
         for some in filters.chunks(NONCES_MAX) {
@@ -365,7 +374,7 @@ fn bucket_of(recorded: &Recorded) -> Option<u64> {
     recorded.subject.split('.').nth(2)?.parse().ok()
 }
 
-/// The lane that a subject belongs to, readable or not.
+/// The lane that a subject belongs to, whether or not the event can be read.
 fn lane_of(recorded: &Recorded) -> Option<LaneId> {
     let mut tokens = recorded.subject.split('.').skip(1);
     let (signer, _, purpose) = (tokens.next()?.parse().ok()?, tokens.next()?, tokens.next()?);

@@ -1,12 +1,12 @@
 //! Subjects of lanes: `signers.<address>.<bucket>.<purpose>.<event>…`.
 //!
-//! A bucket holds the events of [`bucket_size`] nonces, whatever happens to them later; a claim stands in the bucket of its
-//! next nonce. The version of a lane is the last sequence of the bucket that was opened last. So what the server walks to
-//! check a version is bounded, after a million transactions as after ten: one filter over all of a lane would cost some 20
-//! milliseconds an append after 100,000.
+//! A bucket holds all events of [`bucket_size`] nonces, also those that come much later. A claim is in the bucket of
+//! its next nonce. The version of a lane is the last sequence of the bucket that was opened last. So the work of the
+//! server for checking a version is bounded, after a million transactions as after ten. A filter over all of a lane
+//! would cost about 20 milliseconds for each append after 100,000 transactions.
 //!
-//! The purpose stands behind the bucket, so that each service is granted its own purpose and the events of another one
-//! move no version.
+//! The purpose stands behind the bucket, so that each service can be granted its own purpose, and so that events of
+//! another purpose change no version.
 
 use crate::parts::{below, hex};
 use alloy_primitives::Address;
@@ -15,15 +15,15 @@ use domain::event::{EventType, Purpose};
 use domain::lane::LaneId;
 use std::sync::OnceLock;
 
-/// Nonces in one bucket. Subjects are permanent, so this is not a setting. A bucket has some 10,000 subjects in the end,
-/// which the server walks in less than a millisecond.
+/// Number of nonces in one bucket. It is not a setting, because subjects are permanent. A full bucket has some 10,000
+/// subjects, which the server walks in less than a millisecond.
 const BUCKET: u64 = 4096;
 
-/// What test builds read instead: system tests pass through many buckets in minutes.
+/// Variable that test builds read instead, because system tests pass through many buckets in minutes.
 const BUCKET_VARIABLE: &str = "PAYMINT_LANE_BUCKET";
 
-/// Nonces in one bucket, in this process. All processes of an installation agree, because the number is part of the layout
-/// that the stream names and the start-up gate compares.
+/// Number of nonces in one bucket, in this process. All processes of an installation agree, because the number is part
+/// of the layout that the stream names and the start-up gate compares.
 pub(crate) fn bucket_size() -> u64 {
     static SIZE: OnceLock<u64> = OnceLock::new();
     *SIZE.get_or_init(|| {
@@ -32,7 +32,7 @@ pub(crate) fn bucket_size() -> u64 {
     })
 }
 
-/// How the layout of the ledger is called in this process, where `layout` is that of the definition.
+/// Name of the ledger's layout in this process. `layout` is the name in the definition.
 pub(crate) fn layout(layout: &str) -> String {
     match bucket_size() {
         BUCKET => layout.to_owned(),
@@ -55,73 +55,73 @@ pub(crate) fn subject(lane: LaneId, event: &SignerEvent) -> String {
     below(&prefix(lane, bucket(nonce)), event.name().trim_start_matches("signer."), &numbers)
 }
 
-/// Everything in one bucket of a lane: the filter that every writer of the lane sends, byte for byte.
+/// Filter of all events in one bucket of a lane. Every writer of the lane sends this filter, byte for byte.
 pub(crate) fn bucket_filter(lane: LaneId, bucket: u64) -> String {
     format!("{}.>", prefix(lane, bucket))
 }
 
-/// Everything of a key, whatever it signs for: expected to be empty by the first claim, so that of two services that claim
-/// a key for two purposes one is refused, whatever nonce each of them starts at.
+/// Filter of all events of a key, for any purpose. The first claim expects that it matches nothing. So if two services
+/// claim a key for two purposes, the ledger refuses one, whatever nonce each starts at.
 pub(crate) fn key_filter(signer: Address) -> String {
     format!("signers.{}.>", hex(signer))
 }
 
-/// Everything of a lane. Only for the few events behind a recent position.
+/// Filter of all events of a lane. Only to be used from a recent position, behind which there are few events.
 pub(crate) fn lane_filter(lane: LaneId) -> String {
     format!("signers.{}.*.{}.>", hex(lane.signer), lane.purpose.name())
 }
 
-/// Every claim of a lane: one for each bucket and each start of a process.
+/// Filter of all claims of a lane. There is one for each bucket and for each start of a process.
 pub(crate) fn claims_filter(lane: LaneId) -> String {
     format!("signers.{}.*.{}.claimed.*", hex(lane.signer), lane.purpose.name())
 }
 
-/// The first claim of a key for this purpose. There is at most one, in one bucket.
+/// Filter of the first claim of a key for this purpose. It matches at most one event.
 pub(crate) fn first_claim_filter(signer: Address, purpose: Purpose) -> String {
     format!("signers.{}.*.{}.claimed.1", hex(signer), purpose.name())
 }
 
-/// The first claim of every lane of this purpose.
+/// Filter of the first claim of every lane of this purpose.
 pub(crate) fn first_claims_filter(purpose: Purpose) -> String {
     format!("signers.*.*.{}.claimed.1", purpose.name())
 }
 
-/// Every nonce of a lane that was ever taken back.
+/// Filter of all reversals of nonces of a lane.
 pub(crate) fn reversals_filter(lane: LaneId) -> String {
     format!("signers.{}.*.{}.reverted.*.*", hex(lane.signer), lane.purpose.name())
 }
 
-/// As [`reversals_filter`], in one bucket.
+/// Like [`reversals_filter`], for one bucket.
 pub(crate) fn reversals_in(lane: LaneId, bucket: u64) -> String {
     format!("{}.reverted.*.*", prefix(lane, bucket))
 }
 
-/// Every signature in one bucket of a lane.
+/// Filter of all signatures in one bucket of a lane.
 pub(crate) fn signatures_filter(lane: LaneId, bucket: u64) -> String {
     format!("{}.signed.*", prefix(lane, bucket))
 }
 
-/// The one signature for a nonce.
+/// Subject of the one signature for a nonce.
 pub(crate) fn signed(lane: LaneId, nonce: u64) -> String {
     format!("{}.signed.{nonce}", prefix(lane, bucket(nonce)))
 }
 
-/// All replacements of the signature for a nonce.
+/// Filter of all replacements of the signature for a nonce.
 pub(crate) fn replaced_filter(lane: LaneId, nonce: u64) -> String {
     format!("{}.replaced.{nonce}.*", prefix(lane, bucket(nonce)))
 }
 
-/// The end of a nonce by a transaction of ours.
+/// Subject of the event that a transaction of ours used a nonce.
 pub(crate) fn settled_subject(lane: LaneId, nonce: u64) -> String {
     format!("{}.settled.{nonce}", prefix(lane, bucket(nonce)))
 }
 
-/// The end of a nonce by a transaction of somebody else.
+/// Subject of the event that a transaction of another sender used a nonce.
 pub(crate) fn lost_subject(lane: LaneId, nonce: u64) -> String {
     format!("{}.lost.{nonce}", prefix(lane, bucket(nonce)))
 }
 
-/// What became of a nonce after it was settled: taken back and settled again, any number of times.
+/// Filters of the events after a nonce was settled: taken back and settled again, any number of times.
 pub(crate) fn after_settled_filters(lane: LaneId, nonce: u64) -> [String; 2] {
     ["reverted", "resettled"].map(|name| format!("{}.{name}.{nonce}.*", prefix(lane, bucket(nonce))))
 }

@@ -1,8 +1,8 @@
-//! Leases: which instance works a lane now. For liveness only. Whoever works a lane without its lease wastes work and
-//! breaks nothing: the ledger's versions decide, and a nonce is signed for once.
+//! Leases decide which instance works a lane now. They are for liveness only: an instance that works a lane without the
+//! lease wastes work and breaks nothing, because the versions of the ledger decide and a nonce is signed for once.
 //!
-//! A lease is one message that expires by itself; taking and renewing it names the message before. Times are the
-//! server's, so clocks of instances do not matter (F54).
+//! A lease is one message that expires by itself. Taking and renewing it names the previous message. Its time is
+//! measured by the server, so the clocks of the instances do not matter.
 
 use crate::client::{REQUEST_TIMEOUT, request};
 use crate::connect::Ledger;
@@ -14,13 +14,14 @@ use runtime::Cause;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A lease that is not renewed ends after this. Whole seconds; another instance takes over within five (L6, F52).
+/// A lease that is not renewed ends after this time, in whole seconds. With it, another instance takes over within five
+/// seconds.
 const TTL: &str = "3s";
 
-/// How often its holder renews it: two may be lost.
+/// How often the holder renews its lease. One renewal may be lost.
 pub const RENEW_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The right to work a lane, held or not.
+/// The lease of one lane for one instance, held or not.
 #[derive(Clone, Debug)]
 pub struct Lease {
     ledger: Ledger,
@@ -28,7 +29,7 @@ pub struct Lease {
     holder: String,
 }
 
-/// A lease in hand.
+/// A lease that this instance holds.
 #[derive(Debug)]
 pub struct Held {
     lease: Lease,
@@ -36,11 +37,11 @@ pub struct Held {
 }
 
 impl Ledger {
-    /// The lease of a lane for `holder`: the name of this instance. Who restarts under the same name goes on at once;
-    /// two that run under one name both believe that they hold it.
+    /// The lease of a lane for the instance named `holder`. An instance that restarts under the same name continues
+    /// immediately. Two instances with one name both believe that they hold the lease.
     ///
     /// # Errors
-    /// [`ConnectError`]: no stream of leases, or another than `nats/` defines.
+    /// [`ConnectError`]: the stream of leases does not exist, or differs from its definition in `nats/`.
     pub async fn lease(
         &self,
         purpose: Purpose,
@@ -56,15 +57,15 @@ impl Ledger {
 }
 
 impl Lease {
-    /// The ledger whose lanes these are.
+    /// The ledger of the lane.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Takes it where it is free, or this holder's already; none where somebody else has it.
+    /// Takes the lease if it is free or is this holder's already. Returns `None` if another instance has it.
     ///
     /// # Errors
-    /// `Transient`: it may be taken, or not; try again.
+    /// `Transient`: the lease may be taken or not; try again.
     pub async fn take(&self) -> Result<Option<Held>, LedgerError> {
         let before = match self.last().await? {
             None => 0,
@@ -75,7 +76,7 @@ impl Lease {
         Ok(seq.map(|seq| Held { lease: self.clone(), seq }))
     }
 
-    /// The message that stands: sequence and holder. Nobody holds what is given back: its holder is empty.
+    /// The current message: its sequence and its holder. A lease that was given back has an empty holder.
     async fn last(&self) -> Result<Option<(u64, String)>, LedgerError> {
         let subject = format!("{}.DIRECT.GET.LEASES", self.ledger.api);
         let body = json!({ "last_by_subj": self.subject }).to_string();
@@ -92,7 +93,7 @@ impl Lease {
         }
     }
 
-    /// Writes behind `before`; none where somebody was quicker.
+    /// Writes the next message behind sequence `before`. Returns `None` if another instance was faster.
     async fn write(&self, holder: &str, before: u64) -> Result<Option<u64>, LedgerError> {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-TTL", TTL);
@@ -110,16 +111,17 @@ impl Lease {
 }
 
 impl Held {
-    /// Holds it for another while. False: somebody else has it now.
+    /// Renews the lease. Returns false if another instance has it now.
     ///
     /// # Errors
-    /// `Transient`: it may be renewed, or not; try again.
+    /// `Transient`: the lease may be renewed or not; try again.
     pub async fn renew(&mut self) -> Result<bool, LedgerError> {
         if let Some(seq) = self.lease.write(&self.lease.holder, self.seq).await? {
             self.seq = seq;
             return Ok(true);
         }
-        // Expired, or renewed by a try whose answer was lost: taken again, unless somebody else has it.
+        // It has expired, or an earlier try renewed it and its answer was lost. It is taken again unless another
+        // instance has it.
         match self.lease.take().await? {
             Some(Held { seq, .. }) => {
                 self.seq = seq;
@@ -129,10 +131,10 @@ impl Held {
         }
     }
 
-    /// Gives it back: another instance may take it at once.
+    /// Gives the lease back. Another instance may take it immediately.
     ///
     /// # Errors
-    /// `Transient`: then it expires.
+    /// `Transient`: the lease may not be given back, and then expires.
     pub async fn release(self) -> Result<(), LedgerError> {
         self.lease.write("", self.seq).await.map(|_| ())
     }

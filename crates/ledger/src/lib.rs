@@ -1,9 +1,7 @@
-//! The ledger: one JetStream stream that holds every event, and the only place where something becomes true.
+//! The ledger: one JetStream stream that holds every event. Nothing in Paymint is true before it is stored here.
 //!
 //! Owns: subjects, the CloudEvents envelope, append with an expected version, group commit, reading and folding,
-//! durable consumers, the start-up gate, whether the ledger still is what it was, provisioning from `nats/`,
-//! refilling from a copy.
-//! Refuses to know: payment rules (they are [`domain`]'s), chains, databases, HTTP.
+//! durable consumers, the start-up gate, the integrity check, provisioning from `nats/`, and refilling from a copy.
 
 mod address;
 mod answer;

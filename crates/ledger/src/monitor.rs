@@ -1,31 +1,32 @@
-//! The monitor of nats-server: what no client is told.
+//! The monitor of nats-server: facts about the server that no client connection tells.
 
 use crate::error::ConnectError;
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 
-/// The monitor is on the same machine or network as the ledger.
+/// Time limit of a request. The monitor is on the same machine or network as the ledger.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `NATS_MONITOR_URL`. Cheap to clone.
+/// The monitor at `NATS_MONITOR_URL`. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Monitor {
     http: reqwest::Client,
     url: String,
 }
 
-/// How full the server's file storage is, bytes.
+/// Use of the server's file storage, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Storage {
-    /// Taken by all streams.
+    /// Bytes that all streams take.
     pub used: u64,
-    /// What the server may take; where nobody said, three quarters of what the disk had free at its start.
+    /// Bytes that the server may take. Without a configured limit this is three quarters of the free space at its
+    /// start.
     pub max: u64,
 }
 
 impl Storage {
-    /// 100 is full.
+    /// Used share of the storage in percent.
     pub fn used_percent(self) -> u64 {
         self.used.saturating_mul(100).checked_div(self.max).unwrap_or(100)
     }
@@ -50,13 +51,13 @@ impl Monitor {
         Ok(Self { http, url })
     }
 
-    /// `/varz` says `jetstream.config.sync_always` when an ack means fsynced.
+    /// True if an ack means that the message is fsynced, according to `jetstream.config.sync_always` in `/varz`.
     pub(crate) async fn says_synced(&self) -> Result<bool, ConnectError> {
         let varz: Value = self.get("varz").await?;
         Ok(varz.pointer("/jetstream/config/sync_always") == Some(&Value::Bool(true)))
     }
 
-    /// `/jsz` says what is stored, and what may be.
+    /// Used and allowed storage, from `/jsz`.
     pub(crate) async fn storage(&self) -> Result<Storage, ConnectError> {
         let jsz: Jsz = self.get("jsz").await?;
         Ok(Storage { used: jsz.storage, max: jsz.config.max_storage })

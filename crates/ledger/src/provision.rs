@@ -1,5 +1,5 @@
-//! Applies the definitions of `nats/`: raw JSON, sent as it is, so that a typing error is refused and not dropped.
-//! Services never create anything; `ops` and the standalone installation do.
+//! Applies the definitions of `nats/`. They are sent as raw JSON, so that the server refuses a misspelled setting
+//! instead of ignoring it. Services never create anything; `ops` and the standalone installation do.
 
 use crate::client::{OWN_API, connect_client, request};
 use crate::definitions::{CONSUMERS, LEASES, LEDGER, REPLICAS, Text, compare, definition, same_layout};
@@ -8,8 +8,8 @@ use crate::subjects::STREAM;
 use async_nats::Client;
 use serde_json::{Value, json};
 
-/// Creates or updates the streams and the ledger's consumers at `url`, as a user of the ledger's account, then reads them
-/// back. Running it again changes nothing.
+/// Creates or updates the streams and the ledger's consumers at `url`, as a user of the ledger's account, and then
+/// reads them back. Running it again changes nothing.
 ///
 /// # Errors
 /// [`ConnectError`]: unreachable, an immutable change, or a definition that did not take effect.
@@ -31,7 +31,7 @@ async fn provision_stream(client: &Client, definition: Text) -> Result<(), Conne
     let Text { name, .. } = definition;
     let mut wanted = definition.read();
     let current = request(client, OWN_API, &format!("STREAM.INFO.{name}"), Value::Null).await?;
-    // A stream keeps its subjects: an update would only claim that they are of this layout.
+    // An update does not move stored messages to other subjects. It would only claim that they have this layout.
     if let Some(config) = current.get("config").filter(|_| name == LEDGER.name) {
         same_layout(config)?;
     }

@@ -1,29 +1,30 @@
-//! Reading: the last message per subject, and what follows a sequence.
+//! Reading: the last message per subject, and the messages from a sequence on.
 //!
-//! Nothing here lets a caller walk the ledger with a filter. For a filter with wildcards the server searches block after
-//! block up to the end, under the lock that appends need; with millions of events that stops everybody for seconds. What
-//! is found by subject goes through the server's subject tree ([`Ledger::last_per_subject`]); what is read by sequence is
-//! read without a filter.
+//! No public function here reads with a filter from an old position. For a filter with wildcards the server searches
+//! block after block up to the end, under the lock that appends need. With millions of events that stops all appends
+//! for seconds. Reading by subject uses the server's subject tree ([`Ledger::last_per_subject`]); reading by sequence
+//! uses no filter.
 
 use crate::connect::Ledger;
 use crate::direct::{Fetched, Get, Got};
 use crate::envelope::Recorded;
 use crate::error::LedgerError;
 
-/// Filters in one request: an order has about ten subjects, and the server answers with 1,024 at most.
+/// Maximum number of filters in one request. An order has about ten subjects, and the server returns at most 1,024.
 const FILTERS_MAX: usize = 50;
 
-/// Messages in one page.
+/// Maximum number of messages in one page.
 const PAGE_MAX: usize = 512;
 
 impl Ledger {
-    /// The last message of every subject that one of `filters` matches, by sequence. Since a subject is written once,
-    /// this is the whole history of an order or of a nonce. Costs what the filters match, however large the ledger is.
+    /// The last message of every subject that one of `filters` matches, in order of sequence. A subject is written
+    /// once, so for the filter of an order or a nonce this is its whole history. The cost depends on the number of
+    /// matches, not on the size of the ledger.
     pub(crate) async fn last_per_subject(&self, filters: &[String]) -> Result<Vec<Recorded>, LedgerError> {
         self.last_per_subject_from(0, filters).await
     }
 
-    /// As [`Ledger::last_per_subject`], of what was written from sequence `from` on.
+    /// Like [`Ledger::last_per_subject`], but only messages from sequence `from` on.
     pub(crate) async fn last_per_subject_from(
         &self,
         from: u64,
@@ -38,8 +39,8 @@ impl Ledger {
         }
     }
 
-    /// As [`Ledger::last_per_subject_from`], and the filters for which there is no answer: each matches more subjects than
-    /// the server gives for one request, counted without `from`.
+    /// Like [`Ledger::last_per_subject_from`]. Also returns the filters without an answer: each matches more subjects
+    /// than the server returns for one request, counted without `from`.
     pub(crate) async fn found(
         &self,
         from: u64,
@@ -63,7 +64,7 @@ impl Ledger {
         Ok((found, too_many))
     }
 
-    /// Returns `None` if more subjects match than the server gives for one request.
+    /// Sends one group of filters. Returns `None` if they match more subjects than the server returns for one request.
     async fn last_of(&self, from: u64, filters: &[String]) -> Result<Option<Vec<Recorded>>, LedgerError> {
         let mut found: Vec<Recorded> = Vec::new();
         loop {
@@ -83,13 +84,13 @@ impl Ledger {
         }
     }
 
-    /// The message under one subject.
+    /// The message with this subject.
     pub(crate) async fn last(&self, subject: &str) -> Result<Option<Recorded>, LedgerError> {
         Ok(self.last_per_subject(&[subject.to_owned()]).await?.pop())
     }
 
-    /// The last of all messages that a filter with wildcards matches. `None` is no proof that there is none: the server
-    /// says the same of a message that it cannot load.
+    /// The last one of all messages that a filter with wildcards matches. `None` does not prove that there is none,
+    /// because the server says the same if it cannot load the message.
     pub(crate) async fn last_match(&self, filter: &str) -> Result<Option<Recorded>, LedgerError> {
         match self.direct_get(&Get::LastMatch(filter.to_owned())).await? {
             Fetched::Got(mut got) => Ok(got.messages.pop()),
@@ -97,8 +98,8 @@ impl Ledger {
         }
     }
 
-    /// What `filter` matches from sequence `from` on, by sequence. `from` must be recent: the server searches everything
-    /// behind it.
+    /// Every message from sequence `from` on that `filter` matches, in order of sequence. `from` must be recent,
+    /// because the server searches everything behind it.
     pub(crate) async fn news(&self, filter: &str, mut from: u64) -> Result<Vec<Recorded>, LedgerError> {
         let mut found: Vec<Recorded> = Vec::new();
         loop {
@@ -111,12 +112,12 @@ impl Ledger {
         }
     }
 
-    /// The next messages from sequence `from` on, as many as a page holds; empty if there are none yet.
+    /// The next messages from sequence `from` on, as many as one page holds. Empty if there are none yet.
     pub(crate) async fn page(&self, from: u64) -> Result<Vec<Recorded>, LedgerError> {
         Ok(self.next(from, ">", PAGE_MAX).await?.messages)
     }
 
-    /// The messages from sequence `from` on, at most `count`.
+    /// At most `count` messages from sequence `from` on.
     pub(crate) async fn few(&self, from: u64, count: usize) -> Result<Vec<Recorded>, LedgerError> {
         let mut found: Vec<Recorded> = Vec::new();
         while found.len() < count {
@@ -130,11 +131,11 @@ impl Ledger {
         Ok(found)
     }
 
-    /// The messages from sequence `from` to `to`, both included, as far as they are there. The caller bounds the range:
-    /// all of it is in memory.
+    /// The stored messages from sequence `from` to `to`, both included. All of them are in memory, so the caller must
+    /// bound the range.
     ///
     /// # Errors
-    /// [`LedgerError::Transient`] without a complete answer.
+    /// [`LedgerError::Transient`]: no complete answer.
     pub async fn between(&self, from: u64, to: u64) -> Result<Vec<Recorded>, LedgerError> {
         let mut found: Vec<Recorded> = Vec::new();
         let mut next = from;
@@ -147,10 +148,10 @@ impl Ledger {
         Ok(found)
     }
 
-    /// The message at `seq`, if there is one.
+    /// The message with sequence `seq`. Returns `None` if there is none.
     ///
     /// # Errors
-    /// [`LedgerError::Transient`] without an answer.
+    /// [`LedgerError::Transient`]: no answer.
     pub async fn at(&self, seq: u64) -> Result<Option<Recorded>, LedgerError> {
         match self.direct_get(&Get::At(seq)).await? {
             Fetched::Got(mut got) => Ok(got.messages.pop().filter(|recorded| recorded.seq == seq)),

@@ -1,8 +1,9 @@
-//! Refilling: the ledger is made anew from a copy of its events, each byte for byte at its own sequence. So versions,
-//! positions and the hashes of the copy go on meaning what they meant; only the times of storing are others.
+//! Refilling: builds a ledger from a copy of its events, each byte for byte with its own sequence. So versions,
+//! positions and the hashes of the copy keep their meaning. Only the times of storing differ.
 //!
-//! Until it is opened nobody else can append: the stream listens to `refill.>` alone, and stores what comes there under
-//! the subject behind that. No service starts on it either, because it is not what `nats/` says.
+//! Until the refill is finished no other process can append. The stream listens to `refill.>` only, and stores each
+//! message under the subject behind that prefix. No service starts on such a stream, because it differs from its
+//! definition in `nats/`.
 
 use crate::client::{OWN_API, connect_client, request, stream_info};
 use crate::connect::{Ledger, LedgerConfig};
@@ -20,67 +21,70 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// What subjects begin with while the ledger is filled.
+/// First token of the subjects while the ledger is filled.
 const PREFIX: &str = "refill";
 
-/// Where the end of a batch is told that has none of its own; nothing is stored there.
+/// Subject of the message that ends an unfinished batch. Nothing is stored there.
 const BATCH_END: &str = "ops.end";
 
-/// Acknowledgements that are waited for at a time: a page of a reader.
+/// Maximum number of acknowledgements that are waited for together: one page of a reader.
 const IN_FLIGHT_MAX: usize = 256;
 
-/// The server gives up a batch that nobody goes on with after ten seconds (NATS ADR-50), and refuses its id until then.
+/// Time after which the server has given up an unfinished batch (ten seconds by NATS ADR-50). It refuses the id of that
+/// batch until then.
 const BATCH_ABANDONED: Duration = Duration::from_secs(11);
 
-/// An event of a copy, as it stood in the ledger.
+/// An event of the copy, unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
-    /// Its sequence, which it gets again.
+    /// The sequence of the event in the old ledger and in the new one.
     pub seq: u64,
-    /// Subject.
+    /// Subject of the event.
     pub subject: String,
-    /// Header block in canonical form, as [`Recorded::headers`].
+    /// Header block in canonical form, see [`Recorded::headers`].
     pub headers: Option<Vec<u8>>,
-    /// Body.
+    /// Body of the event.
     pub payload: Bytes,
 }
 
 impl Copied {
-    /// As [`Recorded::more_belongs`].
+    /// See [`Recorded::more_belongs`].
     pub fn more_belongs(&self) -> bool {
         more_belongs(self.headers.as_deref())
     }
 }
 
-/// What became of an event that the copy does not have.
+/// The result of [`Refill::add`], for an event that the copy does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
-    /// It stands at the end now.
+    /// The event was appended at the end.
     Now,
-    /// It stood there.
+    /// The event was stored already.
     Before,
-    /// Its subject is taken by another event, which stays.
+    /// Another event has this subject, and stays.
     Other,
 }
 
-/// A ledger that is being filled. Killed at any line, it is begun again and goes on where it was.
+/// A ledger that is being filled. If the process is killed at any line, the refill is begun again and continues where
+/// it was.
 #[derive(Debug)]
 pub struct Refill {
     ledger: Ledger,
     url: String,
     last: u64,
     is_open: bool,
-    /// Whether it was begun before, and may have been cut off within a batch.
+    /// True if an earlier run has begun to fill it, which may have ended within a batch.
     is_resumed: bool,
-    /// The atomic batch that has begun and not ended: its id, and the position of its next message.
+    /// The atomic batch that is not finished: its id, and the position of its next message.
     batch: Option<(String, u64)>,
 }
 
 impl Refill {
-    /// Finds the ledger at `config`, or creates it closed.
+    /// Finds the ledger at `config`, or creates one that is closed to all other writers.
     ///
     /// # Errors
-    /// [`ConnectError`]: unreachable, a server that does not sync, or a stream that is neither closed nor as `nats/` says.
+    /// [`ConnectError`]: the server is unreachable or does not sync, or the stream is neither closed nor as `nats/`
+    /// defines it.
     pub async fn begin(config: &LedgerConfig) -> Result<Self, ConnectError> {
         let client = connect_client(&config.url).await?;
         let monitor = Monitor::new(&config.monitor_url)?;
@@ -102,25 +106,26 @@ impl Refill {
         Ok(Self { ledger, url: config.url.clone(), last, is_open: !is_closed, is_resumed: last > 0, batch: None })
     }
 
-    /// When the stream was created.
+    /// The creation time of the stream.
     pub fn incarnation(&self) -> DateTime<Utc> {
         self.ledger.incarnation()
     }
 
-    /// Whether it is a ledger that everybody may append to.
+    /// True if the refill is finished, and services may append.
     pub fn is_open(&self) -> bool {
         self.is_open
     }
 
-    /// The sequence that was put last.
+    /// The last sequence that was put.
     pub fn last(&self) -> u64 {
         self.last
     }
 
-    /// Puts `events`, which continue at [`Refill::last`], in their places. An atomic batch may go on in the next call.
+    /// Puts `events`, which continue behind [`Refill::last`], at their sequences. An atomic batch may continue in the
+    /// next call.
     ///
     /// # Errors
-    /// [`RefillError`]: some of them may be there.
+    /// [`RefillError`]: some of the events may be stored.
     pub async fn put(&mut self, events: &[Copied]) -> Result<(), RefillError> {
         if self.is_resumed && events.first().is_some_and(Copied::more_belongs) {
             tokio::time::sleep(BATCH_ABANDONED).await;
@@ -145,7 +150,7 @@ impl Refill {
         Ok(())
     }
 
-    /// After the last event that was put: ends a batch whose end the copy does not have.
+    /// Finishes the last batch after all events were put, if the copy does not have its end.
     ///
     /// # Errors
     /// As [`Refill::put`].
@@ -156,7 +161,7 @@ impl Refill {
         }
     }
 
-    /// Puts an event that the copy does not have behind what is there, once.
+    /// Appends an event that the copy does not have, once.
     ///
     /// # Errors
     /// As [`Refill::put`].
@@ -180,15 +185,15 @@ impl Refill {
         Ok(Added::Now)
     }
 
-    /// What stands there from sequence `from` to `to`, as [`Ledger::between`].
+    /// The stored messages from sequence `from` to `to`, see [`Ledger::between`].
     ///
     /// # Errors
-    /// [`LedgerError::Transient`] without an answer.
+    /// [`LedgerError::Transient`]: no answer.
     pub async fn between(&self, from: u64, to: u64) -> Result<Vec<Recorded>, LedgerError> {
         self.ledger.between(from, to).await
     }
 
-    /// Makes it the ledger: as `nats/` defines it, with its consumers. May be repeated.
+    /// Opens the ledger: gives the stream its definition in `nats/`, and creates the consumers. May be repeated.
     ///
     /// # Errors
     /// As [`provision`].
@@ -198,7 +203,8 @@ impl Refill {
         Ok(())
     }
 
-    /// Sends `event`; an acknowledgement comes for what is alone, and for the last message of a batch.
+    /// Sends `event`. Returns the pending acknowledgement of a message outside a batch; messages within a batch have
+    /// none of their own.
     async fn send(&mut self, event: &Copied, headers: HeaderMap) -> Result<Option<PublishAckFuture>, RefillError> {
         let failed = |cause: String| RefillError::NotStored { seq: event.seq, cause };
         let subject = format!("{PREFIX}.{}", event.subject);
@@ -215,8 +221,9 @@ impl Refill {
         sent.map(|()| None).map_err(|e| failed(e.to_string()))
     }
 
-    /// Ends the batch under way unless the message with these headers belongs to it. nats-server can have kept the
-    /// beginning of a batch; a copy can end within one. Its last message gets the header `Nats-Batch-Commit` then.
+    /// Finishes the current batch, unless the message with the headers `next` belongs to it. A batch can lack its end
+    /// because nats-server kept only its beginning, or because the copy ends within it. The finishing message has the
+    /// header `Nats-Batch-Commit: eob`, which stores what came before.
     async fn end_batch_before(&mut self, next: &HeaderMap) -> Result<Option<PublishAckFuture>, RefillError> {
         let Some((id, position)) = self.batch.clone() else { return Ok(None) };
         if next.get("Nats-Batch-Id").is_some_and(|next| next.as_str() == id) {
@@ -242,7 +249,7 @@ impl Refill {
     }
 }
 
-/// The stream as `nats/` defines it, but for its subjects.
+/// The definition of the stream, with the subjects of a ledger that is being filled.
 fn closed() -> Value {
     let mut config = stream().config;
     config["subjects"] = json!([format!("{PREFIX}.>")]);

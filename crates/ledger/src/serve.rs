@@ -1,4 +1,5 @@
-//! The one consumer loop: messages are fetched, handled concurrently, kept in hand by reports of progress, and answered.
+//! The one consumer loop. It fetches messages, handles them concurrently, reports progress on those in hand, and sends
+//! the answers.
 
 use crate::answer::{Answer, Outcome, retry};
 use crate::consume::{Delivery, Inbox, Opened};
@@ -12,35 +13,35 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-/// Between two reports of progress on every message in hand; two of them may be lost before `ack_wait` is over.
+/// Interval of reports of progress on every message in hand. One report may be lost before `ack_wait` is over.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// After a pull that failed.
+/// Pause after a pull that failed.
 const PULL_PAUSE: Duration = Duration::from_secs(1);
 
-/// A message of a newer build comes again after this, in case another instance has been upgraded.
+/// Delay after which a message of a newer build is delivered again, in case another instance has been upgraded.
 const NEWER_PAUSE: Duration = Duration::from_secs(4);
 
-/// A consumer that has met no unknown event for this long no longer waits.
+/// The health page no longer names an unknown event type after none was met for this long.
 const NEWER_FORGOTTEN: Duration = Duration::from_secs(15);
 
-/// After a message that could not be parked.
+/// Delay after which a message that could not be parked is delivered again.
 const PARK_PAUSE: Duration = Duration::from_secs(1);
 
 impl Inbox {
     /// Handles messages until `stop`, at most `concurrency` at a time. The loop reports progress on every message whose
-    /// handler has not answered, so none is delivered a second time while a handler computes or queues.
+    /// handler has not answered, so the server does not redeliver a message while its handler works or queues.
     ///
-    /// After `stop` nothing more is fetched, and the handlers in progress are waited for: a handler that waits for
-    /// something watches the stop itself. A ledger that does not answer is waited for; while payouts are stopped nothing
-    /// is fetched.
+    /// After `stop` nothing more is fetched, and the loop waits for the handlers in progress. A handler that waits for
+    /// something must watch `stop` itself. If the ledger does not answer, the loop waits for it. While payouts are
+    /// stopped nothing is fetched.
     pub async fn run<H, F>(self, stop: CancellationToken, concurrency: usize, handler: H)
     where
         H: Fn(Delivery) -> F,
         F: Future<Output = Outcome> + Send + 'static,
     {
         let (found, mut arriving) = mpsc::unbounded_channel();
-        // In a set, so that dropping this call ends the fetching, too.
+        // A task set, so that dropping this future also ends the fetching.
         let mut fetching = JoinSet::new();
         fetching.spawn(fetch(self.clone(), Semaphore::new(concurrency).into(), found, stop.clone()));
         let mut hands =
@@ -78,7 +79,7 @@ async fn fetch(
             () = stop.cancelled() => return,
         };
         let Ok(mut free) = free else { return };
-        // Only this task takes places, so what is free stays free.
+        // Only this task takes places, so the free ones stay free.
         let more = u32::try_from(places.available_permits()).unwrap_or(u32::MAX);
         if let Ok(more) = places.clone().try_acquire_many_owned(more) {
             free.merge(more);
@@ -90,7 +91,7 @@ async fn fetch(
             }
         });
         if let Err(error) = pulled.await {
-            tracing::warn!(consumer = inbox.durable, error = %causes(&error), "no messages");
+            tracing::warn!(consumer = inbox.durable, error = %causes(&error), "no messages could be fetched");
             tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(PULL_PAUSE) => {} }
         }
     }
@@ -106,7 +107,7 @@ struct Hands {
     newer: Option<Newer>,
 }
 
-/// A message whose handler has not answered.
+/// A message whose handler has not answered yet.
 struct Held {
     message: Message,
     seq: u64,
@@ -135,8 +136,8 @@ impl Hands {
         let (seq, opened) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                // Comes again after `ack_wait`.
-                tracing::warn!(consumer = self.inbox.durable, error = %causes(&error), "a delivery without its place");
+                // The server delivers it again after `ack_wait`.
+                tracing::warn!(consumer = self.inbox.durable, error = %causes(&error), "a delivery without a sequence");
                 return;
             }
         };
@@ -169,7 +170,7 @@ impl Hands {
                     self.meet(kind.to_string());
                 } else if matches!(why, Undone::Transient(_)) {
                     let (consumer, seq) = (self.inbox.durable, held.seq);
-                    tracing::warn!(consumer, seq, error = %causes(&why), "not handled now: the message comes again");
+                    tracing::warn!(consumer, seq, error = %causes(&why), "the message cannot be handled now: it is redelivered");
                 }
                 retry(&why, held.deliveries)
             }
@@ -177,33 +178,35 @@ impl Hands {
         self.send(held, answer);
     }
 
-    /// Tells the server. The place is free once that is done.
+    /// Sends an answer to the server. The message's place is free afterwards.
     fn send(&mut self, held: Held, answer: Answer) {
         let inbox = self.inbox.clone();
         self.answers.spawn(async move {
             let Held { message, seq, place, .. } = held;
             MESSAGES.add(&[inbox.durable, answer.name()]);
             let sent = match answer {
-                // Waits for the server's word. A lost ack means a redelivery, which changes nothing.
+                // Waits for the server to confirm the ack. If the ack is lost the message is redelivered, which changes
+                // nothing.
                 Answer::Done => message.double_ack().await,
-                // Always with a delay: a plain nak comes back immediately and ignores the backoff.
+                // Always with a delay: after a plain nak the server redelivers immediately, whatever backoff is
+                // configured.
                 Answer::Later(delay) => message.ack_with(AckKind::Nak(Some(delay))).await,
                 Answer::Park(reason) => match inbox.ledger.park(inbox.durable, seq, &message.subject, &reason).await {
                     Ok(()) => message.ack_with(AckKind::Term).await,
                     Err(error) => {
-                        tracing::warn!(error = %causes(&error), "not parked: the message comes again");
+                        tracing::warn!(error = %causes(&error), "the message could not be parked: it is redelivered");
                         message.ack_with(AckKind::Nak(Some(PARK_PAUSE))).await
                     }
                 },
             };
             if let Err(error) = sent {
-                tracing::warn!(consumer = inbox.durable, seq, %error, "answer not confirmed: the message comes again");
+                tracing::warn!(consumer = inbox.durable, seq, %error, "the answer was not confirmed: the message is redelivered");
             }
             drop(place);
         });
     }
 
-    /// Reports progress on everything in hand. Publishing waits only while the client's own buffer is full.
+    /// Reports progress on every message in hand. Publishing waits only while the client's own buffer is full.
     async fn progress(&mut self) {
         for held in self.held.values() {
             if let Err(error) = held.message.ack_with(AckKind::Progress).await {
@@ -216,7 +219,7 @@ impl Hands {
         }
     }
 
-    /// Holds back an event of a newer build, and says so: once in the log, in health for as long as it lasts.
+    /// Reports an event of a newer build: once in the log, and in health for as long as it lasts.
     fn meet(&mut self, kind: String) {
         let seen = Instant::now();
         match &mut self.newer {

@@ -1,5 +1,6 @@
-//! Subjects: made here and nowhere else. Tokens are `[0-9a-z-]`, aggregate first, so that one wildcard covers all of an
-//! order or a lane. A subject is written once, for ever; what repeats carries its number.
+//! Subjects. Only this module and `lane_subjects` make them. Their tokens are `[0-9a-z-]`, and the aggregate comes
+//! first, so that one wildcard covers an order or a lane. A subject is written once, permanently; events that repeat
+//! carry their number.
 
 use crate::lane_subjects;
 use crate::parts::{below, hex};
@@ -7,15 +8,15 @@ use alloy_primitives::Address;
 use domain::event::EventType;
 use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, TokenEvent};
 
-/// The one stream.
+/// Name of the ledger's stream.
 pub const STREAM: &str = "LEDGER";
 
-/// The kind of every order today: units of a token that exists. It stands between an order's id and its events, so that
-/// one filter covers an id whatever its kind. `deployment` is reserved for orders of new tokens, and the leg `refund` for
-/// money that goes back.
+/// The kind of all orders today: units of a token that exists. It stands between the id of an order and its events, so
+/// that one filter covers an id whatever its kind. The kind `deployment` is reserved for orders of new tokens, and the
+/// leg `refund` for money that goes back.
 pub(crate) const KIND: &str = "mint";
 
-/// The subject of an event: also its CloudEvents `id`, because it is written once.
+/// The subject of an event. It is also the CloudEvents `id`, because it is written once.
 pub fn subject(event: &Event) -> String {
     match event {
         Event::Order(id, event) => named(&format!("{}.{KIND}", order_prefix(*id)), event),
@@ -54,37 +55,37 @@ pub(crate) fn aggregate(event: &Event) -> String {
     }
 }
 
-/// Every stop of the payouts, and every end of one.
+/// Filters of all stops of payouts and all ends of stops.
 pub(crate) const STOPS: [&str; 2] = ["ops.stopped.*", "ops.resumed.*"];
 
-/// Everything of one order: the filter that every writer of orders sends, byte for byte.
+/// Filter of all events of one order. Every writer of orders sends this filter, byte for byte.
 pub(crate) fn order_filter(id: PaymentId) -> String {
     format!("{}.>", order_prefix(id))
 }
 
-/// Subjects of an order's events that happen once.
+/// Subjects of those events of an order that happen at most once.
 pub(crate) fn order_singles(id: PaymentId) -> Vec<String> {
     let once = OrderEvent::NAMES.iter().filter(|(_, repeats)| !repeats);
     once.map(|(name, _)| format!("{}.{KIND}.{name}", order_prefix(id))).collect()
 }
 
-/// Subjects of an order's events that repeat, for their `n`-th time.
+/// Subjects of those events of an order that repeat, with the number `n`.
 pub(crate) fn order_repeats(id: PaymentId, n: u32) -> Vec<String> {
     let repeating = OrderEvent::NAMES.iter().filter(|(_, repeats)| *repeats);
     repeating.map(|(name, _)| format!("{}.{KIND}.{name}.{n}", order_prefix(id))).collect()
 }
 
-/// The one event of a token.
+/// Subject of the one event of a token.
 pub(crate) fn token_subject(address: Address) -> String {
     format!("tokens.{:02x}.{}.registered", address[0], hex(address))
 }
 
-/// Every registration of a token in one of the 256 shards. The server answers with 1,024 subjects at most.
+/// Filter of all registrations of tokens in one of the 256 shards. The server returns at most 1,024 subjects.
 pub(crate) fn registrations_filter(shard: u8) -> String {
     format!("tokens.{shard:02x}.*.registered")
 }
 
-/// The one event of an idempotency key.
+/// Subject of the one event of an idempotency key.
 pub(crate) fn key_subject(key: IdempotencyKey) -> String {
     format!("keys.{}.{}.bound", hex(key.payer), hex(key.digest))
 }

@@ -1,9 +1,9 @@
-//! A CloudEvent as a borrowed view: one pass over the bytes of a stored message, and nothing copied.
+//! A CloudEvent as a borrowed view, read in one pass over the bytes of a stored message and without copies.
 //!
-//! The SDK builds a tree of values first and copies the data out of it, which was a third of the processor time of every
-//! service. A test holds this view equal to what the SDK's reader says; what the SDK refuses is refused. Stricter on
-//! purpose: an attribute that stands there twice, data in base64, data of another type than JSON, and a schema by URL are
-//! refused, because no event of ours has any of them.
+//! The SDK first builds a tree of values and then copies the data out of it, which took a third of the processor time
+//! of every service. A test holds this view equal to the SDK's reader: what the SDK refuses is refused. The view is
+//! stricter on purpose. It refuses a duplicate attribute, data in base64, data of another type than JSON, and a schema
+//! by URL, because no event of ours has any of them.
 
 use chrono::DateTime;
 use serde::Deserialize;
@@ -24,7 +24,7 @@ pub(crate) struct View<'a> {
     pub source: Cow<'a, str>,
     pub subject: Option<Cow<'a, str>>,
     pub trace: Option<Cow<'a, str>>,
-    /// JSON text.
+    /// The data, as JSON text.
     pub data: &'a str,
 }
 
@@ -32,7 +32,7 @@ impl<'a> View<'a> {
     /// Reads a payload.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// An error that says what is wrong with the payload.
     pub(crate) fn read(payload: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(payload)
     }
@@ -83,7 +83,7 @@ impl<'de> Visitor<'de> for Attributes {
                     continue;
                 }
             };
-            // Null is as good as absent.
+            // Null means the same as absent.
             let Some(Text(text)) = map.next_value()? else { continue };
             if slot.replace(text).is_some() {
                 return Err(A::Error::custom(format!("duplicate attribute `{name}`")));
@@ -137,7 +137,7 @@ mod tests {
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    /// Reads with both and compares whatever both take. Returns which of them took it.
+    /// Reads a payload with both readers and compares the results. Returns whether the SDK and the view accept it.
     fn taken(payload: &str) -> (bool, bool) {
         let sdk = serde_json::from_str::<Event>(payload);
         let view = View::read(payload.as_bytes());

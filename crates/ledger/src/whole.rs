@@ -1,4 +1,4 @@
-//! Whether the ledger is whole, as far as this process knows: what an append asks before it is sent.
+//! The knowledge of this process about the integrity of its ledger. Every append asks it before it is sent.
 
 use crate::damage::{Damage, Prints, StreamLook};
 use domain::event::Stops;
@@ -6,26 +6,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, watch};
 
-/// What this process knows of the integrity of its ledger. All clones of a [`crate::Ledger`] share it.
+/// Everything that this process knows about the integrity of its ledger. All clones of a [`crate::Ledger`] share it.
 #[derive(Debug)]
 pub(crate) struct Whole {
     pub memory: Mutex<Memory>,
-    /// Found by this process: it stays so until the process ends.
+    /// Damage that this process has found. It stays until the process ends.
     pub found: OnceLock<Damage>,
     /// The highest sequence that was read or acknowledged.
     pub known: AtomicU64,
-    /// Connections made when the ledger was last looked at.
+    /// Number of connections made so far when the ledger was last looked at.
     pub connects: AtomicU64,
-    /// Why nothing is appended any more, in a sentence.
+    /// The reason why nothing is appended any more, as a sentence.
     pub stopped: watch::Sender<Option<Arc<str>>>,
 }
 
-/// What the last look saw.
+/// Memory of the last look.
 #[derive(Debug)]
 pub(crate) struct Memory {
     pub before: StreamLook,
     pub window: Prints,
-    /// Whether what was found is in the ledger.
+    /// True if the damage that was found is recorded in the ledger, or need not be.
     pub written: bool,
     pub stops: Stops,
 }
@@ -38,12 +38,12 @@ impl Whole {
         Arc::new(Self { memory, found: OnceLock::new(), known, connects, stopped })
     }
 
-    /// The highest sequence that was read or acknowledged: the ledger reaches at least so far.
+    /// The highest sequence that was read or acknowledged. The ledger reaches at least this far.
     pub(crate) fn known(&self) -> u64 {
         self.known.load(Ordering::Relaxed)
     }
 
-    /// Sequence `seq` was read from the ledger, or acknowledged by it.
+    /// Records that sequence `seq` was read from the ledger, or acknowledged by it.
     pub(crate) fn knows(&self, seq: u64) {
         self.known.fetch_max(seq, Ordering::Relaxed);
     }

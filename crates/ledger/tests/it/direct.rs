@@ -1,4 +1,4 @@
-//! Direct get over a wire that loses something: half an answer is no answer.
+//! Direct get over a connection that loses something: half an answer does not count as an answer.
 
 use crate::common::{House, new};
 use domain::{Event, PaymentId, examples};
@@ -8,7 +8,7 @@ use ledger::{Batch, Ledger, LedgerConfig, LedgerError};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// An order with every event that there is, and its id.
+/// Appends an order with one event of every type. Returns its id and the number of events.
 async fn order(house: &House) -> (PaymentId, usize) {
     let events: Vec<Event> = examples::all().into_iter().filter(|event| matches!(event, Event::Order(..))).collect();
     let ops = house.ledger("ops").await;

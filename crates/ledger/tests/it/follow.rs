@@ -1,4 +1,4 @@
-//! Following the ledger: everything once, in order, whatever happens to the server and whatever publishers write.
+//! Following the ledger: every event once, in order, whatever happens to the server and whatever publishers write.
 
 use crate::common::{House, moved, new};
 use domain::{Event, examples};
@@ -11,7 +11,8 @@ fn others() -> Vec<Event> {
     examples::all().into_iter().filter(of_interest).collect()
 }
 
-/// Sixty requests' worth of other events, so that there are several pages.
+/// Appends the example events of other types for each number in `lanes`, and returns their subjects. Several calls fill
+/// several pages.
 async fn fill(ledger: &Ledger, lanes: std::ops::Range<u8>) -> Vec<String> {
     let mut subjects = Vec::new();
     for lane in lanes {
@@ -74,8 +75,8 @@ async fn a_filter_leaves_out_what_it_does_not_match_and_news_are_only_new() {
     assert!(subjects(only, 4).await.iter().all(|subject| subject.starts_with("orders.")));
 }
 
-/// A message may be stored with a status line and with headers of the server's own names. Who reads it as an answer of
-/// the server stops reading there (S19: a stolen password of the api would stop the read side).
+/// A message may be stored with a status line and with header names of the server. A reader that takes it for an answer
+/// of the server would stop reading there. With a stolen password of the api somebody could so stop the read side.
 #[tokio::test]
 async fn s19_nobody_ends_anothers_reading_by_what_they_write() {
     let house = House::start().await;

@@ -1,5 +1,5 @@
-//! The one consumer loop on a real server: answers become acks, naks and parked messages, and nothing in hand is delivered
-//! a second time.
+//! The consumer loop on a real server: answers become acks, naks and parked messages, and no message in hand is
+//! delivered a second time.
 
 use crate::common::{House, Served, eventually, moved, name, new};
 use domain::{Event, OpsEvent, examples};
@@ -35,7 +35,7 @@ async fn parked(ledger: &Ledger, seq: u64) -> domain::event::ParkedMessage {
     .await
 }
 
-/// Every kind of answer, and every kind of fault, with what the consumer does about it.
+/// Every kind of answer and every kind of error, with the consumer's reaction.
 #[tokio::test]
 async fn answers_become_acks_naks_and_parked_messages_by_one_policy() {
     let house = House::start().await;
@@ -95,8 +95,8 @@ async fn a_message_in_hand_is_kept_while_its_handler_queues_or_computes() {
     served.end().await;
 }
 
-/// A process that is killed answers nothing: the message goes to another one after `ack_wait`. One that stops in order
-/// hands back what it has not begun.
+/// A killed process answers nothing, so its message is delivered to another process after `ack_wait`. A process that
+/// stops in order hands back the messages that it has not begun.
 #[tokio::test]
 async fn what_a_process_leaves_behind_is_delivered_to_the_next_one() {
     let house = House::start().await;
@@ -111,7 +111,7 @@ async fn what_a_process_leaves_behind_is_delivered_to_the_next_one() {
     second.end().await;
 }
 
-/// No more messages are in hand than asked for, and the others are handled meanwhile.
+/// No more messages are in hand than allowed, and the others are handled meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn handlers_run_concurrently_up_to_the_limit() {
     let house = House::start().await;
@@ -138,8 +138,8 @@ async fn handlers_run_concurrently_up_to_the_limit() {
     running.await.unwrap();
 }
 
-/// An event of our namespace that this build does not know was written by a newer one: it waits, is never parked, and the
-/// process says so; the others go on. What is no event of ours at all is parked.
+/// An unknown event type in our namespace was written by a newer build. The message waits and is never parked, the
+/// process reports it, and other messages go on. A message that is no event of ours is parked.
 #[tokio::test]
 async fn an_unknown_type_of_ours_waits_for_an_upgrade_and_a_foreign_message_is_parked() {
     let house = House::start().await;
@@ -171,7 +171,8 @@ async fn an_unknown_type_of_ours_waits_for_an_upgrade_and_a_foreign_message_is_p
     let of_newer = |event: &Event| matches!(event, Event::Ops(OpsEvent::Parked(parked)) if parked.sequence == newer);
     assert!(!after.iter().any(|recorded| recorded.event.as_ref().is_ok_and(of_newer)), "never parked");
 
-    // The build that knows the type takes it: nothing was lost. Here it is the server's own client.
+    // A build that knows the type takes the message: nothing was lost. Here the client library stands in for that
+    // build.
     served.end().await;
     let pull = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{SENDER}");
     // A delivered message keeps its own subject, so the client's shared inbox for requests would not recognise it.

@@ -1,4 +1,4 @@
-//! Who finds the ledger damaged says so, and nobody appends any more until a person has looked (S19, D4, F13 to F16).
+//! A process that finds damage records it, and no process appends until an operator has looked (S19, D4, F13 to F16).
 
 use crate::common::{House, WRITES, moved, new, written_by};
 use domain::examples;
@@ -34,7 +34,7 @@ async fn s19_whoever_pays_out_stops_payouts_for_all_and_ops_resumes_them() {
         other.until_whole(&CancellationToken::new()).await;
         other.append(&[new(event.clone())]).await.unwrap();
         assert!(finder.stopped().is_some(), "who has found it stays stopped until it is started again");
-        // Which is not said a second time.
+        // The finding process does not record it a second time.
         tokio::time::sleep(Duration::from_millis(2_500)).await;
         assert!(house.ledger(user).await.stopped().is_none());
         stop.cancel();
@@ -44,7 +44,7 @@ async fn s19_whoever_pays_out_stops_payouts_for_all_and_ops_resumes_them() {
     }
 }
 
-/// F16: of a connection that was lost nobody knows what it comes back to; it is looked at before anything is sent.
+/// F16: after a lost connection the server may have lost events, so the ledger is looked at before anything is sent.
 #[tokio::test]
 async fn f16_after_a_reconnect_nothing_is_appended_to_a_ledger_that_lost_what_was_acknowledged() {
     let mut house = House::start().await;

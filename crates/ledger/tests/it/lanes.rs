@@ -23,7 +23,7 @@ fn at(id: LaneId, event: SignerEvent, version: Option<LaneVersion>) -> NewEvent 
     NewEvent { event: Event::Signer(id, event), expected, trace: None }
 }
 
-/// What the confirmer writes.
+/// An event as the confirmer writes it: it expects nothing on its own subject.
 fn absent(id: LaneId, event: SignerEvent) -> NewEvent {
     NewEvent { event: Event::Signer(id, event), expected: Expected::Absent, trace: None }
 }
@@ -42,7 +42,7 @@ async fn sign(ledger: &Ledger, id: LaneId, loaded: LoadedLane) -> LoadedLane {
     ledger.refresh_lane(id, loaded).await.unwrap()
 }
 
-/// As a worker of the lane appends a transaction.
+/// The batch with which a worker of the lane appends a transaction.
 fn signing(id: LaneId, loaded: &LoadedLane) -> Batch {
     let next = loaded.state.as_ref().unwrap().next_nonce;
     let tx = SignerEvent::Signed(OpenTx { purpose: id.purpose, ..open_tx(next) });
@@ -79,18 +79,18 @@ async fn of_two_writers_one_opening_a_bucket_and_one_in_the_old_one_one_is_refus
         assert!(first.is_at_the_end_of_a_bucket() && second.is_at_the_end_of_a_bucket());
         assert_eq!((&first.state, first.version), (&second.state, second.version));
 
-        // Each has seen the same, and one of them writes in the old bucket.
+        // Both have read the same, and one of them writes in the old bucket.
         let (opening, old) = (signing(SETTLE, &first), replacing(SETTLE, &second, turn() - 1));
         let (one, other) = if opens_first { (opening, old) } else { (old, opening) };
         a.append(&one).await.unwrap();
         assert!(is_refused(&b.append(&other).await), "opens first: {opens_first}");
-        // Nor does anything pass that has seen less.
+        // A writer that has read less is refused, too.
         assert!(is_refused(&b.append(&replacing(SETTLE, &stale, turn() - 2)).await));
         assert!(is_refused(
             &b.append(&[at(SETTLE, SignerEvent::Claimed(claim(SETTLE, &stale, 0)), stale.version)]).await
         ));
 
-        // Who is refused reads again, and goes on.
+        // The refused writer reads again and continues.
         let (loaded, refreshed) = (b.load_lane(SETTLE).await.unwrap(), b.refresh_lane(SETTLE, second).await.unwrap());
         assert_eq!((&loaded.state, loaded.version), (&refreshed.state, refreshed.version));
         assert!(!loaded.is_at_the_end_of_a_bucket());
@@ -98,7 +98,7 @@ async fn of_two_writers_one_opening_a_bucket_and_one_in_the_old_one_one_is_refus
     }
 }
 
-/// A worker that starts where its bucket is full, against one that signs on.
+/// A worker that starts where its bucket is full, against one that continues to sign.
 #[tokio::test]
 async fn of_two_claims_that_open_a_bucket_one_is_refused() {
     let house = House::start().await;
@@ -122,7 +122,7 @@ async fn a_key_has_one_purpose_whatever_nonce_a_service_believes_in() {
     let (settle, mint) = (sender.load_lane(SETTLE).await.unwrap(), minter.load_lane(MINT).await.unwrap());
     let first =
         |id, loaded: &LoadedLane, nonce| [at(id, SignerEvent::Claimed(claim(id, loaded, nonce)), loaded.version)];
-    // One has asked a node that lags by several buckets.
+    // One of them has asked a node that lags by several buckets.
     let (mint_first, settle_first) = (first(MINT, &mint, turn() * 5), first(SETTLE, &settle, 3));
     let (a, b) = tokio::join!(minter.append(&mint_first), sender.append(&settle_first));
     assert!(a.is_ok() != b.is_ok() && (is_refused(&a) || is_refused(&b)), "{a:?} {b:?}");
@@ -133,7 +133,7 @@ async fn a_key_has_one_purpose_whatever_nonce_a_service_believes_in() {
     }
     let lanes = minter.lanes(winner).await.unwrap();
     assert_eq!(lanes.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [LaneId::new(SIGNER, winner)]);
-    // And so it stays, whatever comes later.
+    // The purpose stays, whatever comes later.
     let (id, ledger) = if winner == Purpose::Mint { (MINT, &minter) } else { (SETTLE, &sender) };
     let loaded = ledger.load_lane(id).await.unwrap();
     sign(ledger, id, loaded).await;
@@ -143,7 +143,7 @@ async fn a_key_has_one_purpose_whatever_nonce_a_service_believes_in() {
     assert!(ledger.load_lane(other).await.unwrap().state.is_none());
 }
 
-/// Whatever happened to a lane, loading it gives what following it gives.
+/// Loading a lane gives the same as following it, whatever happened to it.
 #[tokio::test]
 async fn a_lane_that_is_loaded_equals_one_that_was_followed() {
     let house = House::start().await;
@@ -170,7 +170,7 @@ async fn a_lane_that_is_loaded_equals_one_that_was_followed() {
     followed = same(followed, "replaced in the bucket before").await;
     confirmer.append(&[absent(SETTLE, SignerEvent::Settled(settled(start)))]).await.unwrap();
     followed = same(followed, "settled in the bucket before, which moves no version").await;
-    // The worker had not seen that when it replaced another one there.
+    // The worker replaces another transaction there before it has seen that it was settled.
     confirmer.append(&[absent(SETTLE, SignerEvent::Settled(settled(start + 2)))]).await.unwrap();
     sender.append(&replacing(SETTLE, &followed, start + 2)).await.unwrap();
     followed = same(followed, "replaced after it was settled").await;
@@ -181,7 +181,7 @@ async fn a_lane_that_is_loaded_equals_one_that_was_followed() {
     followed = same(followed, "claimed").await;
     confirmer.append(&[absent(SETTLE, SignerEvent::Resettled(1, settled(start + 1)))]).await.unwrap();
     followed = same(followed, "settled again").await;
-    // Somebody else has used the key, for a whole bucket and more.
+    // Another sender has used the key for more than a whole bucket.
     let next = followed.state.as_ref().unwrap().next_nonce;
     let lost = Lost { nonce: next, account_nonce: turn() * 3, block: settled(0).block };
     sender.append(&worker(SETTLE, &followed, SignerEvent::Lost(lost))).await.unwrap();

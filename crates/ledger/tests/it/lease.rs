@@ -1,4 +1,4 @@
-//! Leases on a real server: one holder at a time, given back or expired, whoever asks.
+//! Leases on a real server: there is one holder at a time, and a lease is given back or expires.
 
 use crate::common::House;
 use domain::event::Purpose;
@@ -25,11 +25,11 @@ async fn one_holds_a_lease_gives_it_back_or_loses_it_and_knows() {
     let mut held = b.take().await.unwrap().unwrap();
     assert!(a.take().await.unwrap().is_none(), "given back, and taken by the other at once");
 
-    // Who comes back under the same name goes on; who had it before and renews still holds it.
+    // An instance that restarts under the same name takes the lease, and the one that had it still renews it.
     let again = lease(&house, "payment-sender", Purpose::Settle, "b").await.take().await.unwrap();
     assert!(again.is_some() && held.renew().await.unwrap());
 
-    // Not renewed: somebody else has it within five seconds, and the first one is told.
+    // If nobody renews it, another instance has it within five seconds, and the first one is told.
     let begun = Instant::now();
     while a.take().await.unwrap().is_none() {
         assert!(begun.elapsed() < Duration::from_secs(5), "a lease that nobody renews is still taken");

@@ -1,5 +1,5 @@
-//! S19: every user of `nats/server.conf` can do its work, and nothing else. What a user writes is [`crate::common::WRITES`];
-//! everything beside that is tried with a stolen password.
+//! S19: every user of `nats/server.conf` can do its work and nothing else. [`crate::common::WRITES`] lists the events
+//! that each user writes; everything else is tried with a stolen password.
 
 use crate::common::{House, Served, WRITES, eventually, moved, name, new, of_mint_lane, written_by};
 use async_nats::{Client, HeaderMap};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-/// Services with durable consumers; each has a second one, and some a third.
+/// Services with durable consumers. Each has a second consumer, and some have a third.
 const CONSUMERS: [&str; 3] = ["payment-sender", "confirmer", "mint-projector"];
 const DEFERRED: [&str; 3] = ["payment-sender-deferred", "confirmer-deferred", "mint-projector-deferred"];
 const FURTHER: [(&str, &str); 2] = [("confirmer", "confirmer-watch"), ("mint-projector", "mint-projector-restored")];
@@ -95,14 +95,15 @@ async fn s19_b69_what_looks_like_an_answer_holds_up_no_consumer() {
     assert_eq!(hostile.len(), 4);
 }
 
-/// Publishes as `user` to what it must not, and waits for the server to say so of each. Answers with what was not said.
+/// Publishes to subjects that the user must not write, and waits for a refusal of each. Returns the subjects that were
+/// not refused.
 async fn not_refused(
     thief: &Client,
     refusals: &mut UnboundedReceiver<String>,
     subjects: &[String],
 ) -> BTreeSet<String> {
     let mut missing = BTreeSet::new();
-    // The client drops what its user does not read in time.
+    // The client drops events that its user does not read in time.
     for some in subjects.chunks(50) {
         for subject in some {
             thief.publish_with_reply(subject.clone(), thief.new_inbox(), "{}".into()).await.unwrap();
@@ -123,7 +124,7 @@ async fn refused(refusals: &mut UnboundedReceiver<String>, subjects: &[String]) 
     missing
 }
 
-/// Requests of the JetStream API that only ops may send, and those of consumers of others.
+/// Requests of the JetStream API that only ops may send, and those to consumers of other users.
 fn not_for(user: &str) -> Vec<String> {
     let mut requests: Vec<String> =
         ["CREATE", "UPDATE", "DELETE", "PURGE", "SNAPSHOT", "RESTORE", "MSG.GET", "MSG.DELETE"]
@@ -143,7 +144,7 @@ fn not_for(user: &str) -> Vec<String> {
         requests.push(format!("CONSUMER.CREATE.{STREAM}.{consumer}.orders.>"));
         if consumer != user {
             for verb in ["INFO", "MSG.NEXT"] {
-                // How much the sender has to do is what the api has to know.
+                // The api must know how much work the payment-sender has.
                 if (user, consumer, verb) != ("api", "payment-sender", "INFO") {
                     requests.push(format!("CONSUMER.{verb}.{STREAM}.{consumer}"));
                 }
@@ -179,7 +180,7 @@ async fn s19_f12_nobody_does_anothers_work_or_administers() {
         let mut subjects = not_for(user);
         let others = examples::all().into_iter().filter(|event| !writes.contains(&name(event).as_str()));
         subjects.extend(others.map(|event| subject(&moved(event, 0xaa))));
-        // Whoever works lanes works those of one purpose. Only the confirmer writes for both.
+        // A user that works lanes may work those of one purpose only. Only the confirmer writes for both.
         let of_the_other = |event: Event| if user == "payment-sender" { of_mint_lane(event) } else { event };
         let lanes = examples::all().into_iter().filter(|event| matches!(event, Event::Signer(..)));
         let foreign = lanes.filter(|event| writes.contains(&name(event).as_str()) && user != "confirmer");
@@ -198,14 +199,14 @@ async fn s19_f12_nobody_does_anothers_work_or_administers() {
     assert_eq!(settings().await, consumers_before);
 }
 
-/// The reply subject of a request is not checked by permissions: within one account an answer, with content of the
-/// asker's choice, could be stored as an event of anybody's.
+/// Permissions do not check the reply subject of a request. Within one account an answer, with content that the
+/// requester chooses, could be stored as an event of another user.
 #[tokio::test]
 async fn s19_no_answer_becomes_an_event() {
     let house = House::start().await;
     let ops = house.ledger("ops").await;
     ops.append(Batch::unordered(examples::all().into_iter().map(new))).await.unwrap();
-    // What no service writes: a token for sale, with a contract and a price of the thief's.
+    // No service writes this event: a token for sale, with a contract and a price that the thief chose.
     let forged = subject(&examples::all().remove(0)).replace("79c8", "ffff");
     assert!(forged.starts_with("tokens.") && forged.ends_with("ffff.registered"));
     let mut last = ops.state().await.unwrap().1;

@@ -1,4 +1,4 @@
-//! What the api must know of the ledger before it takes an order, with the api's own permissions.
+//! The facts that the api must know of the ledger before it accepts an order, read with the api's own permissions.
 
 use crate::common::{House, Served, moved, new};
 use domain::{Event, examples};
@@ -20,7 +20,7 @@ async fn l5_the_api_is_told_how_many_orders_wait_and_how_full_the_storage_is() {
     assert!(api.lag("confirmer").await.is_err(), "others are nobody's business");
 }
 
-/// An order and the keys that name it are one: where a key is taken, the order is not written either.
+/// An order and the keys that name it are appended together. If a key is taken, the order is not written either.
 #[tokio::test]
 async fn d11_what_is_appended_together_is_there_together_or_not_at_all() {
     let house = House::start().await;
@@ -40,7 +40,7 @@ async fn d11_what_is_appended_together_is_there_together_or_not_at_all() {
     let refused = commit.append(Batch::unordered([order.clone(), new(taken)])).await;
     assert!(matches!(refused, Err(AppendError::WrongVersion)), "{refused:?}");
     assert_eq!(api.state().await.unwrap().1, before);
-    // Many at once, and the same again: each once.
+    // Many concurrent appends, and the same again: each is stored once.
     let many = (2..60).map(|payer| commit.append(new(key(payer))));
     assert!(futures_util::future::join_all(many).await.iter().all(Result::is_ok));
     commit.append(Batch::unordered([order.clone(), new(key(60))])).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the tests share: a nats-server with the accounts of `nats/server.conf`, and what each user writes.
+//! Shared by the tests: a nats-server with the accounts of `nats/server.conf`, and the events that each user writes.
 
 use alloy_primitives::{Address, B256};
 use domain::event::{Claimed, OpenTx, Purpose, Reversal};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-/// Users of services, and the events that each of them writes. Nobody writes any other.
+/// Users of services, and the events that each of them writes. A user writes no other event.
 pub const WRITES: [(&str, &[&str]); 5] = [
     ("api", &["payment.requested", "key.bound"]),
     (
@@ -91,7 +91,7 @@ impl House {
         house
     }
 
-    /// Where the server keeps its streams.
+    /// The folder in which the server keeps its streams.
     pub fn store(&self) -> PathBuf {
         self.dir.path().join("store")
     }
@@ -100,13 +100,13 @@ impl House {
         self.nats.url().replace("://", &format!("://{user}:p-{user}@"))
     }
 
-    /// As a service connects.
+    /// Connects as a service does.
     pub async fn ledger(&self, user: &str) -> Ledger {
         let config = LedgerConfig { url: self.url(user), monitor_url: self.nats.monitor_url() };
         Ledger::connect(&config, "/paymint/test").await.unwrap()
     }
 
-    /// As a thief of the password connects; what the server refuses comes out of the receiver.
+    /// Connects as somebody who has stolen the password. The receiver yields the server's refusals.
     pub async fn thief(&self, user: &'static str) -> (async_nats::Client, mpsc::UnboundedReceiver<String>) {
         let (told, refusals) = mpsc::unbounded_channel();
         let client = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), format!("p-{user}"))
@@ -126,7 +126,8 @@ impl House {
         (client, refusals)
     }
 
-    /// With the api's password, messages that look like answers of the server: a status line, its headers.
+    /// Publishes, with the api's password, messages that look like answers of the server: a status line and headers of
+    /// the server. Returns their subjects.
     pub fn hostile(&self) -> Vec<String> {
         let mut socket = std::net::TcpStream::connect(self.nats.url().trim_start_matches("nats://")).unwrap();
         let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
@@ -149,18 +150,18 @@ impl House {
     }
 }
 
-/// What `user` writes, on orders and lanes of its own.
+/// The events that `user` writes, on orders and lanes of its own.
 pub fn written_by(user: &str) -> Vec<Event> {
     let (position, names) =
         (1_u8..).zip(WRITES).find(|(_, (name, _))| *name == user).map(|(n, (_, names))| (n, names)).unwrap();
-    // A stop would stop the others; it is tried by itself.
+    // A stop would stop the other appends, so it has a test of its own.
     let all = examples::all().into_iter().filter(|event| names.contains(&name(event).as_str()));
     let all = all.filter(|event| name(event) != "ops.stopped");
     let all = all.map(|event| if user == "mint-projector" { of_mint_lane(event) } else { event });
     all.map(|event| moved(event, position)).collect()
 }
 
-/// The same event of a lane that mints.
+/// Turns an event of a settlement lane into that of a mint lane.
 pub fn of_mint_lane(event: Event) -> Event {
     let purpose = Purpose::Mint;
     let tx = |tx| OpenTx { purpose, ..tx };
@@ -178,12 +179,12 @@ pub fn of_mint_lane(event: Event) -> Event {
     }
 }
 
-/// `payment.requested` of `io.paymint.payment.requested.v1`.
+/// The short name of an event type: `payment.requested` for `io.paymint.payment.requested.v1`.
 pub fn name(event: &Event) -> String {
     event_type(event).trim_start_matches("io.paymint.").trim_end_matches(".v1").to_owned()
 }
 
-/// The same event of another order or lane. A request carries its order's id, and stays where it is.
+/// Moves an event to another order or lane. A request stays where it is, because it carries the id of its order.
 pub fn moved(event: Event, to: u8) -> Event {
     match event {
         Event::Order(id, event) if event.name() == "payment.requested" => Event::Order(id, event),
@@ -204,7 +205,7 @@ pub fn moved(event: Event, to: u8) -> Event {
     }
 }
 
-/// A consumer loop at work: every delivery is told, and answered by a handler of the test.
+/// A running consumer loop. Every delivery is reported to the test, and answered by the test's handler.
 pub struct Served {
     pub health: Health,
     pub stop: CancellationToken,
@@ -235,24 +236,24 @@ impl Served {
         tokio::time::timeout(Duration::from_secs(20), self.told.recv()).await.unwrap().unwrap()
     }
 
-    /// Deliveries that have been told and not taken.
+    /// Deliveries that were reported and that the test has not taken.
     pub fn more(&mut self) -> Vec<Delivery> {
         std::iter::from_fn(|| self.told.try_recv().ok()).collect()
     }
 
-    /// Ends at once, as by SIGKILL.
+    /// Ends the loop immediately, like SIGKILL.
     pub fn kill(self) {
         self.running.abort();
     }
 
-    /// Stops, and waits for the end.
+    /// Stops the loop, and waits for its end.
     pub async fn end(self) {
         self.stop.cancel();
         tokio::time::timeout(Duration::from_secs(10), self.running).await.unwrap().unwrap();
     }
 }
 
-/// Looks until there is an answer.
+/// Calls `look` until it returns something.
 pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     for _ in 0..400 {
         if let Some(found) = look().await {
@@ -263,7 +264,7 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     panic!("{what}: not within 20 s")
 }
 
-/// Where nothing was before.
+/// An event to append that expects nothing on its subject.
 pub fn new(event: Event) -> NewEvent {
     NewEvent { event, expected: Expected::Absent, trace: None }
 }
