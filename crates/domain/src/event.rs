@@ -1,4 +1,4 @@
-//! Everything that can be written down. Past tense; once written, never changed.
+//! Every event that the ledger can hold. Events are facts in the past tense, and never change once they are stored.
 //!
 //! These structs are the `data` of the CloudEvents in the ledger; `schemas/` holds one JSON Schema for each.
 
@@ -26,22 +26,22 @@ use alloy_primitives::Address;
 /// An event and the stream it belongs to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Of one order.
+    /// An event of one order.
     Order(PaymentId, OrderEvent),
-    /// Of one lane.
+    /// An event of one lane.
     Signer(LaneId, SignerEvent),
-    /// Of one token.
+    /// An event of one token.
     Token(Address, TokenEvent),
-    /// Of one idempotency key.
+    /// An event of one idempotency key.
     Key(IdempotencyKey, KeyEvent),
-    /// Of operations.
+    /// An event for operators.
     Ops(OpsEvent),
 }
 
 event_types! {
     /// An event of a token.
     pub enum TokenEvent {
-        /// It is deployed and may be sold.
+        /// The token is deployed and may be sold.
         Registered (Box<TokenTerms>) = "token.registered",
     }
 }
@@ -63,7 +63,7 @@ impl Event {
     /// The `data` of its CloudEvent.
     ///
     /// # Errors
-    /// Those of the serializer.
+    /// Errors of the serializer.
     pub fn data(&self) -> Result<serde_json::Value, serde_json::Error> {
         match self {
             Self::Order(_, event) => event.data(),

@@ -1,4 +1,4 @@
-//! Example facts, one of each: for tests, documents, `schemas/` and demos alike.
+//! Example data, one of each kind, for tests, documents, `schemas/` and demos.
 
 use crate::event::{
     Claimed, DamageKind, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent, PaidBy,

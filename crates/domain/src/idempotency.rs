@@ -1,7 +1,7 @@
-//! Idempotency keys: what an application calls one purchase, so that a repeated one is not paid twice.
+//! Idempotency keys: an application's name for a purchase, so that a repeated purchase is not paid twice.
 //!
-//! An authorization is its own key for ever. An application that repeats the whole purchase signs a new one, and only a
-//! name that it chose itself can tell that both are the same (D11 of `docs/CATALOGUE.md`).
+//! An authorization is permanently its own key. An application that repeats a whole purchase signs a new authorization,
+//! and only a name that the application chose can tell that both are the same purchase.
 
 use crate::event::EventData;
 use crate::event_types;
@@ -9,7 +9,7 @@ use crate::ids::PaymentId;
 use alloy_primitives::{Address, B256, Keccak256};
 use serde::{Deserialize, Serialize};
 
-/// Where a key was found. The two never meet: the same text in both is two keys.
+/// The place where a key was found. Keys of the two places never match: the same text in both is two keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// The `Idempotency-Key` header.
@@ -18,12 +18,12 @@ pub enum KeySource {
     PaymentIdentifier,
 }
 
-/// A key of one payer. Others may use the same text: it is another key.
+/// A key of one payer. For another payer the same text is another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdempotencyKey {
-    /// Who signed the authorization that it came with.
+    /// The payer who signed the authorization that the key came with.
     pub payer: Address,
-    /// `keccak256(source || 0x00 || text)`. The text is the application's affair, and is not stored.
+    /// `keccak256(source || 0x00 || text)`. The text itself is not stored.
     pub digest: B256,
 }
 
@@ -45,9 +45,10 @@ impl IdempotencyKey {
 /// Longest key, characters. UUIDs have 36.
 const TEXT_MAX: usize = 128;
 
-/// The key in the value of an `Idempotency-Key` header: in quotes, as draft-ietf-httpapi-idempotency-key-header-07
-/// writes it, or without, as everybody does; both are the same key. None for what is empty, longer than 128 characters,
-/// or has other than visible ASCII characters: to guess would be to lose the protection that was asked for.
+/// Reads the key from the value of an `Idempotency-Key` header. It may be in quotes, as
+/// draft-ietf-httpapi-idempotency-key-header-07 writes it, or without them, as most clients do; both are the same key.
+/// Returns `None` for a value that is empty, longer than 128 characters, or has characters other than visible ASCII.
+/// Guessing the key would lose the protection that the client asked for.
 pub fn key_text(value: &str) -> Option<&str> {
     let text = value.trim();
     let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
@@ -56,7 +57,7 @@ pub fn key_text(value: &str) -> Option<&str> {
 }
 
 event_types! {
-    /// An event of a key. It happens once.
+    /// An event of a key. Each key has one.
     pub enum KeyEvent {
         /// The key names this order, and no other.
         Bound (KeyBound) = "key.bound",
@@ -65,7 +66,7 @@ event_types! {
 
 impl EventData for KeyBound {}
 
-/// The order that a key names; written together with the order's first event.
+/// The order that a key names. Stored together with the order's first event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyBound {

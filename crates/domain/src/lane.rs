@@ -1,7 +1,8 @@
-//! A signer lane: one key, its nonces in order, what is signed and not yet settled. Pure; `lanes` does the I/O.
+//! A signer lane: one key, its nonces in order, and the transactions that are signed and not yet settled. Pure; the
+//! crate `lanes` does the I/O.
 //!
-//! The fence of a nonce is the ledger: `signed.<nonce>` and `replaced.<nonce>.<n>` can be written once. The fold says which
-//! nonce is next and what is under way, [`tend`] what to do about it.
+//! The ledger is the fence of a nonce: `signed.<nonce>` and `replaced.<nonce>.<n>` can be stored once. The fold says
+//! which nonce is next and which transactions are under way, and [`tend`] says what to do about them.
 
 mod fees;
 mod tend;
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct LaneId {
     /// The account of the key.
     pub signer: Address,
-    /// Its purpose.
+    /// The purpose of the key.
     pub purpose: Purpose,
 }
 
@@ -42,19 +43,20 @@ impl fmt::Display for LaneId {
 /// State of a lane after the events so far. Built only by [`evolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
-    /// Last claim.
+    /// Number of the last claim.
     pub epoch: u32,
-    /// Its purpose.
+    /// The purpose of the lane.
     pub purpose: Purpose,
     /// The nonce to sign for next.
     pub next_nonce: u64,
-    /// Signed and not settled, by nonce.
+    /// Transactions that are signed and not settled, by nonce.
     pub open: BTreeMap<u64, Open>,
-    /// Open again after a reorganisation. Their bytes are in the ledger, and come with [`reopen`].
+    /// Nonces that are open again after a reorg. Their bytes are in the ledger, and [`reopen`] adds them.
     pub reopened: BTreeSet<u64>,
 }
 
-/// A nonce under way: every transaction that was signed for it. They make the same call, and any of them may be mined.
+/// A nonce under way, with every transaction that was signed for it. All of them make the same call, and any of them
+/// may be mined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     first: OpenTx,
@@ -62,17 +64,17 @@ pub struct Open {
 }
 
 impl Open {
-    /// Signed once.
+    /// A nonce for which one transaction was signed.
     pub fn new(first: OpenTx) -> Self {
         Self { first, replacements: Vec::new() }
     }
 
-    /// The one to broadcast: that with the highest fees.
+    /// The transaction to broadcast, which has the highest fees.
     pub fn latest(&self) -> &OpenTx {
         self.replacements.last().unwrap_or(&self.first)
     }
 
-    /// All of them, the latest first.
+    /// All transactions of the nonce, the latest first.
     pub fn attempts(&self) -> impl Iterator<Item = &OpenTx> {
         self.replacements.iter().rev().chain([&self.first])
     }
@@ -99,10 +101,10 @@ impl Open {
     }
 }
 
-/// A past that no decider could have written: the lane stops, others go on.
+/// A history that no decider could have written. The lane stops, and others go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImpossibleLane {
-    /// The first event is not a claim, or one that left transactions open which were not handed over.
+    /// The first event is not a claim, or it is a claim that names open transactions which were not passed to the fold.
     #[error("the lane's history does not begin with a claim")]
     NotClaimed,
     /// A nonce was signed out of turn.
@@ -113,10 +115,10 @@ pub enum ImpossibleLane {
         /// The signed nonce.
         found: u64,
     },
-    /// The greatest number was signed for, which no account can use (EIP-2681).
+    /// The greatest number was signed for. No account can use it (EIP-2681).
     #[error("nonce 18446744073709551615 was signed for, and no account has it")]
     NoNonceLeft,
-    /// A replacement's number.
+    /// The number of a replacement is not the next one.
     #[error("replacement {found} of nonce {nonce} where {expected} was next")]
     ReplacedOutOfTurn {
         /// The nonce.
@@ -126,7 +128,7 @@ pub enum ImpossibleLane {
         /// The written number.
         found: u32,
     },
-    /// A replacement does something else.
+    /// A replacement makes another call.
     #[error("the replacement of nonce {0} makes another call")]
     AnotherCall(u64),
     /// A nonce that is not under way was replaced or lost.
@@ -134,10 +136,10 @@ pub enum ImpossibleLane {
     NotOpen(u64),
 }
 
-/// Folds one event. A fold may start at the latest claim: [`resume`].
+/// Folds one event. A fold may also start at the latest claim, see [`resume`].
 ///
 /// # Errors
-/// [`ImpossibleLane`]: somebody else wrote to this stream.
+/// [`ImpossibleLane`]: no worker of Paymint wrote this event.
 pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, ImpossibleLane> {
     let Some(mut lane) = lane else {
         return match event {
@@ -154,8 +156,8 @@ pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, I
             lane.next_nonce = tx.nonce.checked_add(1).ok_or(ImpossibleLane::NoNonceLeft)?;
             lane.open.insert(tx.nonce, Open::new(tx.clone()));
         }
-        // The bytes of a reopened nonce are read together with all that replaced them. A nonce that is not open was settled
-        // after the worker of the lane had looked: whoever settles expects no version of the lane.
+        // The bytes of a reopened nonce are read together with all of its replacements. A nonce that is not open was
+        // settled after the worker of the lane had looked, because settling expects no version of the lane.
         SignerEvent::Replaced(n, tx) => match lane.open.get_mut(&tx.nonce) {
             Some(open) => open.replace(*n, tx)?,
             None if tx.nonce < lane.next_nonce => {}
@@ -182,22 +184,22 @@ pub fn evolve(lane: Option<Lane>, event: &SignerEvent) -> Result<Option<Lane>, I
     Ok(Some(lane))
 }
 
-/// The lane at a claim, given the transactions that were open then, for each nonce in the order in which they were
-/// signed: what is written before the claim need not be read.
+/// The lane at a claim. `open` are the transactions that were open then, for each nonce in the order in which they were
+/// signed. Events before the claim need not be read.
 pub fn resume(claim: &Claimed, open: impl IntoIterator<Item = OpenTx>) -> Lane {
     later(claim, claim.next_nonce, open.into_iter().filter(|tx| claim.open.contains(&tx.nonce)))
 }
 
-/// The lane some time after its latest `claim`: the nonce that is next by then, and the transactions of the nonces that are
-/// open by then, for each nonce in the order in which they were signed. What was signed and settled in between is not
-/// needed.
+/// The lane some time after its latest `claim`. `next_nonce` is the next nonce at that time, and `open` are the
+/// transactions of the nonces that are open at that time, for each nonce in the order in which they were signed.
+/// Transactions that were signed and settled in between are not needed.
 pub fn later(claim: &Claimed, next_nonce: u64, open: impl IntoIterator<Item = OpenTx>) -> Lane {
     let (open, reopened) = (under_way(open), BTreeSet::new());
     Lane { epoch: claim.epoch, purpose: claim.purpose, next_nonce, open, reopened }
 }
 
-/// The bytes of nonces that are open again, for each in the order in which they were signed: from now on these are like
-/// any other open one.
+/// Adds the transactions of nonces that are open again, for each nonce in the order in which they were signed. From now
+/// on these nonces are like any other open one.
 pub fn reopen(lane: &mut Lane, txs: impl IntoIterator<Item = OpenTx>) {
     for (nonce, open) in under_way(txs) {
         if lane.reopened.remove(&nonce) {
@@ -222,7 +224,7 @@ fn under_way(txs: impl IntoIterator<Item = OpenTx>) -> BTreeMap<u64, Open> {
 /// The claim with which `instance` takes over `lane`, or opens it at the account's nonce on chain.
 pub fn claim(lane: Option<&Lane>, purpose: Purpose, chain_id: u64, instance: &str, chain_nonce: u64) -> Claimed {
     Claimed {
-        // Behind the last number comes none: it is there already, and the ledger refuses the claim.
+        // There is no number after the greatest one. The claim repeats it, and the ledger refuses that as a duplicate.
         epoch: lane.map_or(1, |lane| lane.epoch.saturating_add(1)),
         purpose,
         chain_id,

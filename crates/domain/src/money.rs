@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 pub struct Usdc(pub u64);
 
 impl Usdc {
-    /// The price of `quantity` units at `self` each; `None` where no such payment can exist.
+    /// The price of `quantity` units at `self` each. Returns `None` if it overflows, because no such payment can exist.
     pub fn times(self, quantity: Quantity) -> Option<Self> {
         self.0.checked_mul(u64::from(quantity.get())).map(Self)
     }

@@ -16,7 +16,7 @@ use crate::event::{
 };
 use crate::request::PaymentRequest;
 
-/// One order as its events tell it. Built only by [`evolve`]; never stored.
+/// One order, folded from its events. Built only by [`evolve`], and never stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     /// The request as accepted.
@@ -27,53 +27,54 @@ pub struct Order {
     pub mint: Leg<Minted>,
 }
 
-/// A wish that a service has about an order: that this be true.
+/// A fact about an order that a service wants to have recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// api: accept it.
+    /// From the api: the order is accepted.
     Request(Box<PaymentRequest>),
-    /// payment-sender: it is in this signed transaction.
+    /// From payment-sender: the payment is in this signed transaction.
     Submit(Submission),
-    /// payment-sender, confirmer: not now.
+    /// From payment-sender or confirmer: the payment cannot be charged now.
     Defer(Deferral),
-    /// confirmer: charged.
+    /// From confirmer: the payer was charged.
     Confirm(PaymentProof),
-    /// confirmer: provably never.
+    /// From confirmer: the payment can never be charged, by proof.
     Fail(PaymentFailure),
-    /// confirmer: this transaction, and what it charged, is no longer in the chain.
+    /// From confirmer: this transaction, and the charge in it, is no longer in the chain.
     Revert(Reversal),
-    /// mint-projector: it is in this signed transaction.
+    /// From mint-projector: the mint is in this signed transaction.
     SubmitMint(Submission),
-    /// mint-projector, confirmer: not now.
+    /// From mint-projector or confirmer: the mint cannot be made now.
     DeferMint(Deferral),
-    /// mint-projector, confirmer: a person must look.
+    /// From mint-projector or confirmer: an operator must look at the mint.
     ParkMint(Parked),
-    /// confirmer: the units are there.
+    /// From confirmer: the units are minted.
     ConfirmMint(Minted),
-    /// confirmer: this transaction, and what it minted, is no longer in the chain.
+    /// From confirmer: this transaction, and the mint in it, is no longer in the chain.
     RevertMint(Reversal),
 }
 
 /// A refusal of a command. Nothing is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// The authorization was accepted for another order: HTTP 409.
+    /// The authorization was accepted for another order. The api answers 409.
     #[error("this authorization already pays for another order")]
     KeyReusedWithAnotherOrder,
-    /// Proof of payment meets proof of failure. One of them is false: stop and look.
+    /// There is proof that the payment was charged and proof that it can never be. One of them is false, so an operator
+    /// must look.
     #[error("proof of payment and proof of failure contradict each other")]
     Contradiction,
-    /// Not in this stage; read again.
+    /// The command does not fit the stage of the order. Read the order again.
     #[error("{command} does not fit an order that is {stage}")]
     OutOfOrder {
         /// The refused command.
         command: &'static str,
-        /// Where the order stands.
+        /// The stage of the order.
         stage: &'static str,
     },
 }
 
-/// A past that [`decide`] could not have written. The order is parked, and others go on.
+/// A history that [`decide`] could not have written. The order is parked, and others go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{event} cannot follow {stage}")]
 pub struct ImpossiblePast {
@@ -83,10 +84,10 @@ pub struct ImpossiblePast {
     pub stage: &'static str,
 }
 
-/// Decides what to write so that `command` is true. Returns `None` if it already is.
+/// Decides which event records `command`. Returns `None` if the order is in that state already.
 ///
 /// # Errors
-/// [`Rejection`], with nothing changed.
+/// [`Rejection`]: the command is refused.
 pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEvent>, Rejection> {
     let name = command.name();
     let Some(order) = order else {
@@ -126,7 +127,7 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
 /// Folds one event: `events.try_fold(None, evolve)`.
 ///
 /// # Errors
-/// [`ImpossiblePast`] on a past that [`decide`] could not have written.
+/// [`ImpossiblePast`]: [`decide`] could not have written this event here.
 pub fn evolve(order: Option<Order>, event: &OrderEvent) -> Result<Option<Order>, ImpossiblePast> {
     let Some(mut order) = order else {
         return match event {
@@ -147,12 +148,12 @@ pub fn evolve(order: Option<Order>, event: &OrderEvent) -> Result<Option<Order>,
 }
 
 impl Order {
-    /// An order that is accepted, and no more.
+    /// An order that was accepted, and nothing else.
     pub fn requested(request: PaymentRequest) -> Self {
         Self { request, payment: Leg::default(), mint: Leg::default() }
     }
 
-    /// How far the legs are.
+    /// The progress of the two legs.
     pub const fn progress(&self) -> Progress {
         Progress { payment: self.payment.progress(), mint: self.mint.progress() }
     }

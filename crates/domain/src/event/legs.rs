@@ -1,8 +1,8 @@
 //! The table of an order's events, by leg: [`event_types`](crate::event_types) with the step that each event is.
 
-/// Declares `OrderEvent` from one block of rows per leg. `Leg(Done) { .. }` names the leg and its evidence; `=> Step` is
-/// the step that the event is. Generates the conversions between events and steps of legs, and `AnyLegStep`, a step of any
-/// leg.
+/// Declares `OrderEvent` from one block of rows for each leg. `Leg(Done) { .. }` names the leg and the type of its
+/// evidence; `=> Step` is the step that the event records. Generates the conversions between events and steps, and
+/// `AnyLegStep`, which is a step of any leg.
 macro_rules! order_events {
     (
         $(#[$meta:meta])*

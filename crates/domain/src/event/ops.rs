@@ -1,4 +1,4 @@
-//! What operators must see, and what they say.
+//! Events that operators must see, and events with which they answer.
 
 use super::table::EventData;
 use crate::event_types;
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 event_types! {
     /// An event that operators must see.
     pub enum OpsEvent {
-        /// A message that a consumer can never handle: set aside, others go on.
+        /// A consumer can never handle this message. It is set aside, and other messages go on.
         Parked (ParkedMessage) = "ops.parked",
-        /// The ledger is not what it was: nothing is signed, decided or accepted from now on. The number counts stops.
+        /// The ledger is damaged: nothing is signed, decided or accepted from now on. The number counts stops.
         Stopped #n (Stopped) = "ops.stopped",
-        /// An operator has ended the stop of that number.
+        /// An operator has ended the stop with this number.
         Resumed #n (Resumed) = "ops.resumed",
     }
 }
@@ -21,7 +21,7 @@ impl EventData for ParkedMessage {}
 impl EventData for Stopped {}
 impl EventData for Resumed {}
 
-/// A message set aside.
+/// A message that was set aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParkedMessage {
@@ -29,49 +29,49 @@ pub struct ParkedMessage {
     pub consumer: String,
     /// Sequence of the message in the ledger.
     pub sequence: u64,
-    /// Its subject.
+    /// Subject of the message.
     pub subject: String,
-    /// Why, at most 200 characters.
+    /// The reason, at most 200 characters.
     pub reason: String,
 }
 
-/// In which way a ledger is not what it was.
+/// The way in which a ledger is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DamageKind {
-    /// It was deleted and created again, or is another one (F13).
+    /// Another ledger: the stream was deleted and created again.
     Recreated,
-    /// It ends before what was read of it, or acknowledged (F15, F16).
+    /// Events at the end are lost: the ledger ends before a sequence that was read or acknowledged.
     Truncated,
-    /// Events in its middle are missing (F14).
+    /// Events in the middle are missing.
     Hole,
-    /// Another event stands where one was read (F14, F15).
+    /// Another event stands where one was read before.
     Altered,
-    /// An event is dated before its predecessor.
+    /// An event is dated earlier than its predecessor.
     ClockBackwards,
 }
 
-/// Why payouts stop.
+/// A stop of payouts, and its reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Stopped {
-    /// What was found.
+    /// The damage that was found.
     pub damage: DamageKind,
     /// Creation time of the ledger in which it was found.
     pub incarnation: DateTime<Utc>,
-    /// Where, or the ledger's end then.
+    /// Sequence of the damaged event, or the last sequence of the ledger at that time.
     pub sequence: u64,
-    /// For people, at most 200 characters.
+    /// Description for operators, at most 200 characters.
     pub detail: String,
 }
 
-/// That payouts go on.
+/// The end of a stop: payouts go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Resumed {
-    /// Who says so.
+    /// Name of the operator.
     pub by: String,
-    /// Why it is safe, at most 200 characters.
+    /// The reason why payouts may go on, at most 200 characters.
     pub detail: String,
 }
 
@@ -83,7 +83,7 @@ pub struct Stops {
 }
 
 impl Stops {
-    /// A stop stands until the resume of its number, which must come after it: nobody resumes ahead of time.
+    /// Folds one event. A stop holds until a resume with its number follows, so nobody can resume ahead of time.
     pub fn evolve(self, event: &OpsEvent) -> Self {
         match event {
             OpsEvent::Stopped(n, why) => Self { last: Some((*n, why.clone())), resumed: false },
@@ -95,7 +95,7 @@ impl Stops {
         }
     }
 
-    /// The stop that stands.
+    /// The current stop, with its number. Returns `None` if payouts are not stopped.
     pub fn standing(&self) -> Option<&(u32, Stopped)> {
         self.last.as_ref().filter(|_| !self.resumed)
     }

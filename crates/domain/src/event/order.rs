@@ -13,29 +13,30 @@ order_events! {
     /// An event of an order: the request, then the steps of its legs. A new leg adds its rows here.
     pub enum OrderEvent {
         request {
-            /// Accepted: answered with 202.
+            /// The order was accepted. The client gets 202.
             PaymentRequested (Box<PaymentRequest>) = "payment.requested",
         }
         Payment(PaymentProof) {
-            /// Signed into a settlement transaction; broadcast after this is written.
+            /// The payment is in a signed settlement transaction, which is broadcast after this event is stored.
             PaymentSubmitted #n (Submission) = "payment.submitted" => Submitted,
-            /// Would fail now, may succeed later: waits, visibly, with its reason.
+            /// The payment would fail now and may succeed later. It waits, visibly, with its reason.
             PaymentDeferred #n (Deferral) = "payment.deferred" => Deferred,
             /// The transfer is N blocks deep.
             PaymentConfirmed (PaymentProof) = "payment.confirmed" => Confirmed,
-            /// The block that was counted on is no longer in the chain: open again, and nothing is minted for it.
+            /// The block of the transfer is no longer in the chain. The payment is open again, and nothing is minted
+            /// for it.
             PaymentReverted #n (Reversal) = "payment.reverted" => Reverted,
-            /// The transfer is N blocks deep again, perhaps elsewhere. The number is that of the reversal.
+            /// The transfer is N blocks deep again, perhaps in another block. The number is that of the reversal.
             PaymentRestored #n (PaymentProof) = "payment.restored" => Restored,
-            /// Can never be charged, by proof at a final block: never taken back.
+            /// The payment can never be charged. The proof is in a final block, so this is never taken back.
             PaymentFailed (PaymentFailure) = "payment.failed" => Failed,
         }
         Mint(Minted) {
-            /// Signed into a mint transaction.
+            /// The mint is in a signed mint transaction.
             MintSubmitted #n (Submission) = "mint.submitted" => Submitted,
-            /// Skipped on chain for a reason that may pass.
+            /// The contract skipped the mint, or would skip it, for a reason that may pass.
             MintDeferred #n (Deferral) = "mint.deferred" => Deferred,
-            /// Waits for a person.
+            /// The mint waits for an operator.
             MintParked #n (Parked) = "mint.parked" => Parked,
             /// The units are N blocks deep.
             MintConfirmed (Minted) = "mint.confirmed" => Confirmed,
@@ -111,7 +112,7 @@ impl EventData for Minted {
     }
 }
 
-/// Where a payment or a mint was sent: a transaction that is in its signer's stream.
+/// The transaction that a payment or a mint is in. It is recorded in the stream of its signer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Submission {
@@ -119,11 +120,12 @@ pub struct Submission {
     pub signer: Address,
     /// The lane's nonce.
     pub nonce: u64,
-    /// Hash of the signed bytes. They may have been replaced since, at the same nonce.
+    /// Hash of the signed bytes. Another transaction may have replaced them since, at the same nonce.
     pub tx_hash: B256,
 }
 
-/// A transaction that was N blocks deep fell out of the chain. The same bytes are sent again: it is open, not failed.
+/// A transaction that was N blocks deep fell out of the chain. The same bytes are sent again, so the order is open and
+/// not failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reversal {
@@ -135,12 +137,12 @@ pub struct Reversal {
     pub tx_hash: B256,
     /// The block that held it, and that the chain no longer has.
     pub block: BlockRef,
-    /// The head at which that was seen, with another block N deep at that height.
+    /// The head when the reorg was seen. At that time another block at that height was N deep.
     pub head: BlockRef,
 }
 
 impl Reversal {
-    /// The transaction, as an order names it that is in it.
+    /// The transaction, in the form in which an order names it.
     pub fn submission(&self) -> Submission {
         Submission { signer: self.signer, nonce: self.nonce, tx_hash: self.tx_hash }
     }
@@ -153,51 +155,52 @@ impl Submission {
     }
 }
 
-/// Why something waits. Stable codes; the database and the page show them.
+/// The reason why a payment or mint waits. The codes are stable; tables and the API show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitReason {
     /// The payer's balance is below the value.
     Unfunded,
-    /// The nonce is used or cancelled on chain: the confirmer looks which.
+    /// The nonce is used or cancelled on chain. The confirmer finds out which.
     AuthorizationUsedOrCancelled,
-    /// The window has closed; failed once that is final.
+    /// The window has closed. The payment is failed once that is final.
     AuthorizationExpired,
     /// The window has not opened yet.
     AuthorizationNotYetValid,
-    /// USDC rejects the signature: an account with code (ERC-1271, EIP-7702), most likely.
+    /// USDC rejects the signature. Most likely the payer is an account with code (ERC-1271, EIP-7702).
     SignatureRefused,
     /// Payer or payee is blacklisted.
     Blacklisted,
     /// USDC is paused.
     AssetPaused,
-    /// The batch ran out of gas before this item, or reverted whole.
+    /// The batch ran out of gas before this item, or reverted as a whole.
     NotAttempted,
-    /// The token has not received enough USDC for it, as the node sees it.
+    /// According to the node, the token has not received enough USDC for the mint.
     Unpaid,
     /// The chain refused it without a reason that we know.
     Unexplained,
 }
 
-/// Waits until `retry_at`, then is tried again.
+/// A wait until `retry_at`, after which the order is tried again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Deferral {
-    /// Why.
+    /// The reason.
     pub reason: WaitReason,
     /// The chain's answer, at most 200 characters.
     pub detail: String,
-    /// Not before this time.
+    /// The time before which it is not tried again.
     pub retry_at: DateTime<Utc>,
 }
 
-/// Sender of the transaction that charged the payer. An authorization that somebody else submits first is paid as well.
+/// The sender of the transaction that charged the payer. An authorization that another sender submits first is paid as
+/// well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaidBy {
     /// One of our lanes.
     Paymint,
-    /// Somebody else submitted the same authorization.
+    /// Another sender submitted the same authorization.
     ThirdParty,
 }
 
@@ -213,11 +216,11 @@ pub struct PaymentProof {
     pub block: BlockRef,
     /// Index of the `AuthorizationUsed` log in the block.
     pub log_index: u64,
-    /// The sender.
+    /// The sender of the transaction.
     pub paid_by: PaidBy,
 }
 
-/// Why a payment can never be charged.
+/// The reason why a payment can never be charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureReason {
@@ -225,7 +228,7 @@ pub enum FailureReason {
     Expired,
     /// Expired, and the payer had no funds at any try.
     UnfundedUntilExpired,
-    /// The payer cancelled it: `AuthorizationCanceled`.
+    /// The payer cancelled the authorization: `AuthorizationCanceled`.
     Cancelled,
     /// The nonce paid for another transfer.
     UsedElsewhere,
@@ -235,30 +238,30 @@ pub enum FailureReason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PaymentFailure {
-    /// Why.
+    /// The reason.
     pub reason: FailureReason,
-    /// For people, at most 200 characters.
+    /// Description for people, at most 200 characters.
     pub detail: String,
     /// The final block at which it was proven.
     pub block: BlockRef,
     /// Unix seconds of that block.
     pub block_time: u64,
-    /// The transaction that used or cancelled the nonce, where one did.
+    /// The transaction that used or cancelled the nonce, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tx_hash: Option<B256>,
 }
 
-/// Why a mint waits for a person.
+/// The reason why a mint waits for an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParkReason {
-    /// The token's cap is reached: to be refunded.
+    /// The token's cap is reached. The payment is to be refunded.
     OverCap,
-    /// The token refuses the recipient: to be refunded.
+    /// The token refuses the recipient. The payment is to be refunded.
     BadRecipient,
     /// The contract says that this payment was refunded.
     AlreadyRefunded,
-    /// The contract says minted, but no transaction of ours did it.
+    /// The contract says that it has minted the key, but no such transaction is found.
     MintedElsewhere,
     /// The payment's log pair is not on the chain.
     PaymentNotFound,

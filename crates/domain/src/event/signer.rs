@@ -1,4 +1,4 @@
-//! What happens in a signer's lane.
+//! Events of a signer's lane.
 
 use super::order::Reversal;
 use super::table::EventData;
@@ -11,17 +11,18 @@ use serde::{Deserialize, Serialize};
 event_types! {
     /// An event of a signer's lane.
     pub enum SignerEvent {
-        /// An instance starts to work the lane; carries a snapshot, so that a fold starts here.
+        /// An instance starts to work the lane. The event carries a snapshot, so that a fold can start here.
         Claimed .epoch (Claimed) = "signer.claimed",
-        /// A transaction for the next nonce, before it is broadcast.
+        /// A transaction is signed for the next nonce. It is broadcast after this event is stored.
         Signed .nonce (OpenTx) = "signer.signed",
-        /// The same call for the same nonce at higher fees, before it is broadcast. Counted from 1 by nonce.
+        /// A replacement: the same call is signed for the same nonce at higher fees. It is broadcast after this event
+        /// is stored. The number counts replacements of the nonce from 1.
         Replaced .nonce #n (OpenTx) = "signer.replaced",
-        /// Somebody else used the nonce: nothing that was signed for it can be mined any more.
+        /// Another sender used the nonce. No transaction that was signed for it can be mined any more.
         Lost .nonce (Lost) = "signer.lost",
-        /// The nonce is used, N blocks deep.
+        /// A transaction of the lane has used the nonce, N blocks deep.
         Settled .nonce (Settled) = "signer.settled",
-        /// The block that used it is no longer in the chain: the nonce is open again, and so are its bytes.
+        /// The block that used the nonce is no longer in the chain. The nonce and its signed bytes are open again.
         Reverted .nonce #n (Reversal) = "signer.reverted",
         /// The nonce is used again, N blocks deep. The number is that of the reversal.
         Resettled .nonce #n (Settled) = "signer.resettled",
@@ -43,7 +44,7 @@ impl EventData for Settled {
     }
 }
 
-/// What a lane's transactions do.
+/// The purpose of a lane's transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
@@ -57,7 +58,7 @@ impl Purpose {
     /// Every purpose.
     pub const ALL: [Self; 2] = [Self::Settle, Self::Mint];
 
-    /// The word for it in subjects and leases.
+    /// Name of the purpose in subjects and leases.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Settle => "settle",
@@ -66,13 +67,13 @@ impl Purpose {
     }
 }
 
-/// A signed transaction: the only bytes that are ever broadcast for its nonce.
+/// A signed transaction. Only bytes that are recorded in such an event are ever broadcast for its nonce.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OpenTx {
     /// The lane's nonce.
     pub nonce: u64,
-    /// What it does.
+    /// Purpose of the transaction.
     pub purpose: Purpose,
     /// The contract that is called.
     pub target: Address,
@@ -92,17 +93,17 @@ pub struct OpenTx {
     pub items: Vec<PaymentId>,
 }
 
-/// A lane is taken by an instance; the snapshot is what is open.
+/// An instance takes over a lane. The snapshot lists the open nonces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Claimed {
     /// Counts claims, from 1.
     pub epoch: u32,
-    /// What the lane signs for.
+    /// Purpose of the lane.
     pub purpose: Purpose,
     /// EIP-155 chain id.
     pub chain_id: u64,
-    /// Who claims it: a name for people.
+    /// Name of the instance that claims the lane, for operators.
     pub instance: String,
     /// The next nonce to sign for.
     pub next_nonce: u64,
@@ -110,7 +111,7 @@ pub struct Claimed {
     pub open: Vec<u64>,
 }
 
-/// A nonce was used by a transaction that is not ours: the key is used elsewhere (F44).
+/// A nonce that another sender's transaction used, because the key is also used elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Lost {
@@ -122,7 +123,7 @@ pub struct Lost {
     pub block: BlockRef,
 }
 
-/// A nonce is used for good.
+/// A nonce that a transaction of the lane has used, N blocks deep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settled {
@@ -130,9 +131,9 @@ pub struct Settled {
     pub nonce: u64,
     /// The transaction that used it.
     pub tx_hash: B256,
-    /// Its block.
+    /// The block of the transaction.
     pub block: BlockRef,
-    /// False: it reverted as a whole.
+    /// False if the transaction reverted as a whole.
     pub succeeded: bool,
     /// Gas used.
     pub gas_used: u64,

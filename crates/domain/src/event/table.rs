@@ -1,8 +1,8 @@
 //! The table of event types: how one row becomes a type name, a subject, data, a number, a reason and a transaction.
 //!
-//! A row reads `Variant .key #n (Data) = "name"`. `.key` is a field of the data that stands in the subject behind the
-//! name (a nonce, an epoch), `#n` says that the event repeats and carries its number, from 1; both may be left out.
-//! Adding an event type is one row, the data's [`EventData`], a schema and an example.
+//! A row reads `Variant .key #n (Data) = "name"`. `.key` is a field of the data that stands behind the name in the
+//! subject (a nonce, an epoch). `#n` says that the event repeats and carries its number, counted from 1. Both may be
+//! left out. Adding an event type takes one row, the data's [`EventData`], a schema and an example.
 
 use alloy_primitives::B256;
 use chrono::{DateTime, Utc};
@@ -11,17 +11,17 @@ use serde::de::DeserializeOwned;
 
 /// Facts that several kinds of data have in common. Data that has none of them implements it with an empty block.
 pub trait EventData: Serialize + DeserializeOwned {
-    /// The stable code of what waits, has failed or is parked.
+    /// The stable code of the reason, for an event that waits, has failed or is parked.
     fn reason(&self) -> Option<String> {
         None
     }
 
-    /// The text for people that belongs to the reason.
+    /// The text for people that explains the reason.
     fn detail(&self) -> Option<&str> {
         None
     }
 
-    /// The time before which it is not tried again.
+    /// The time before which the order is not tried again.
     fn retry_at(&self) -> Option<DateTime<Utc>> {
         None
     }
@@ -69,16 +69,16 @@ pub trait EventType: Sized {
     /// The `data` of its CloudEvent.
     ///
     /// # Errors
-    /// Those of the serializer.
+    /// Errors of the serializer.
     fn data(&self) -> Result<serde_json::Value, serde_json::Error>;
 
-    /// Reads the event `name` from the JSON text `data`, where `numbers` stand behind the name in its subject. Returns
-    /// `None` if no event type has the name, and an error if the data or the numbers are not those of the type. Whether
-    /// the key in the subject is that of the data is for the caller to compare.
+    /// Reads the event `name` from the JSON text `data`. `numbers` stand behind the name in its subject. Returns `None`
+    /// if no event type has the name, and an error if the data or the numbers do not fit the type. The caller compares
+    /// the key in the subject with the key in the data.
     fn read(name: &str, numbers: &[u64], data: &str) -> Option<Result<Self, Unreadable>>;
 }
 
-/// Why an event cannot be read although its type is known.
+/// The reason why an event cannot be read although its type is known.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     /// The data do not fit the type.
@@ -121,21 +121,21 @@ macro_rules! event_types {
                 }
             }
 
-            /// The stable code of what waits, has failed or is parked.
+            /// The stable code of the reason, for an event that waits, has failed or is parked.
             pub fn reason(&self) -> Option<String> {
                 match self {
                     $( Self::$variant($($crate::event_types!(@ignored $n),)? data) => $crate::event::EventData::reason(data), )+
                 }
             }
 
-            /// The text for people that belongs to the reason.
+            /// The text for people that explains the reason.
             pub fn detail(&self) -> Option<&str> {
                 match self {
                     $( Self::$variant($($crate::event_types!(@ignored $n),)? data) => $crate::event::EventData::detail(data), )+
                 }
             }
 
-            /// The time before which it is not tried again.
+            /// The time before which the order is not tried again.
             pub fn retry_at(&self) -> Option<chrono::DateTime<chrono::Utc>> {
                 match self {
                     $( Self::$variant($($crate::event_types!(@ignored $n),)? data) => $crate::event::EventData::retry_at(data), )+

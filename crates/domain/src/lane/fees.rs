@@ -1,6 +1,6 @@
 //! Fees of a transaction, and what a replacement must offer.
 
-/// No fee cap is above this: 200 gwei, far above any congestion seen on an L2. What costs more waits.
+/// The highest fee cap: 200 gwei, far above any congestion seen on an L2. Transactions that would cost more wait.
 pub const FEE_MAX_WEI: u128 = 200_000_000_000;
 
 /// EIP-1559 fees, wei a gas.

@@ -1,17 +1,18 @@
-//! Decides the next steps of a lane, given a look at the chain. Total: every state and every look has an answer.
+//! Decides the next steps of a lane, given a look at the chain. Every state and every look has an answer.
 
 use super::{Fees, Lane, Open};
 use crate::event::OpenTx;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A transaction that is first in line, and still not mined after so many blocks, offers too little.
+/// A transaction that is first in line offers too little if it is not mined after this many blocks.
 pub const STUCK_BLOCKS: u64 = 8;
 
-/// Gas that a lane must be able to pay before it signs: a settlement of a hundred has a limit of 6,720,000.
+/// Gas that a lane must be able to pay for before it signs. A settlement of a hundred payments has a limit of
+/// 6,720,000.
 pub const CALL_GAS: u128 = 7_000_000;
 
-/// A node's view of a lane and its account. Heights and nonces belong to approximately one moment.
+/// A node's view of a lane and its account. All values are from approximately one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
     /// Base fee of the latest block, wei a gas.
@@ -33,7 +34,7 @@ pub struct Look {
 pub enum Seen {
     /// One of its transactions is in a block.
     Mined,
-    /// The latest one waits in the pool, for so many blocks now.
+    /// The latest one waits in the pool. The number is the blocks for which it has waited.
     Pooled(u64),
     /// The node has none of them.
     Unknown,
@@ -46,30 +47,30 @@ pub enum Seen {
 pub enum Step {
     /// Broadcast the latest bytes of this nonce again.
     Resend(u64),
-    /// Sign the same call for the same nonce with these fees, write it down, broadcast it.
+    /// Sign the same call for the same nonce with these fees, record it, and broadcast it.
     Replace(u64, Fees),
-    /// Write down that somebody else used this nonce: what it carried is free again.
+    /// Record that another sender used this nonce. The orders of its transaction are free again.
     Lose(u64),
-    /// Write down that somebody else used the nonces from the next one up to this one.
+    /// Record that another sender used all nonces from the next one up to, but not including, this one.
     Skip(u64),
     /// Sign nothing new, and say why.
     Rest(Rest),
 }
 
-/// Why a lane signs nothing new. What is open is looked after all the same.
+/// The reason why a lane signs nothing new. Open transactions are looked after nevertheless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rest {
-    /// The account has fewer nonces than the ledger has settled: the node lags, or the chain was reset.
+    /// The account has used fewer nonces than the ledger has settled. The node lags, or the chain was reset.
     Behind,
-    /// A nonce was used by somebody else. Healed when that is final.
+    /// Another sender used a nonce. The lane goes on when that is final.
     Foreign,
-    /// The account could not pay for what is open and one more call.
+    /// The account cannot pay for the open transactions and one more call.
     Funds,
     /// The open transactions cannot be mined below the fee cap.
     FeeCap,
 }
 
-/// The next steps of `lane`. An equal look gives equal steps.
+/// The next steps of `lane`. Equal arguments give equal steps.
 pub fn tend(lane: &Lane, look: &Look) -> Vec<Step> {
     if look.nonce < lane.open.keys().next().copied().unwrap_or(lane.next_nonce) {
         return vec![Step::Rest(Rest::Behind)];
@@ -92,7 +93,8 @@ fn about(nonce: u64, open: &Open, look: &Look) -> Option<Step> {
     match seen {
         // The confirmer settles it.
         Seen::Mined => None,
-        // A nonce that is used and waits: the node contradicts itself, which decides nothing.
+        // The node says that the nonce is used and that its transaction waits. It contradicts itself, which decides
+        // nothing.
         Seen::Pooled(_) if used => None,
         Seen::Unknown | Seen::Underpriced if nonce < look.final_nonce => Some(Step::Lose(nonce)),
         Seen::Unknown | Seen::Underpriced if used => Some(Step::Rest(Rest::Foreign)),
@@ -125,7 +127,7 @@ impl fmt::Display for Rest {
     }
 }
 
-/// The most that everything open and one more call may cost, wei.
+/// The maximum cost of all open transactions and one more call, in wei.
 fn due(lane: &Lane, look: &Look) -> u128 {
     let open = lane.open.range(look.nonce..).map(|(_, open)| {
         let tx = open.latest();

@@ -58,7 +58,7 @@ fn f44_lost_nonces_are_left_behind() {
     assert_eq!(lane.next_nonce, 9);
 }
 
-/// A promise of the fuzz target `log`, broken until it was written: both overflowed.
+/// A promise of the fuzz target `log` that was once broken: both numbers overflowed.
 #[test]
 fn b63_a_rogue_claim_at_the_end_of_the_numbers_stops_the_lane_and_panics_nowhere() {
     let rogue = Claimed { epoch: u32::MAX, ..claim(None, Purpose::Settle, 1, "rogue", u64::MAX) };
@@ -71,7 +71,7 @@ fn b63_a_rogue_claim_at_the_end_of_the_numbers_stops_the_lane_and_panics_nowhere
 const GWEI: u128 = 1_000_000_000;
 const MARKET: Fees = Fees { max_fee_wei: 2 * GWEI, priority_fee_wei: GWEI };
 
-/// Nonces 5 and 6 under way at 2 gwei, 7 is next.
+/// A lane with nonces 5 and 6 under way at 2 gwei. The next nonce is 7.
 fn two_open() -> Lane {
     folded(claimed(5), [SignerEvent::Signed(open_tx(5)), SignerEvent::Signed(open_tx(6))]).unwrap()
 }
@@ -81,8 +81,8 @@ fn look(nonce: u64, final_nonce: u64, five: Seen, six: Seen) -> Look {
     Look { base_fee_wei: GWEI, market: MARKET, nonce, final_nonce, balance_wei: u128::MAX, seen }
 }
 
-/// Every state of a nonce against every news of it: rows are what the node has, columns where the account stands. The
-/// nonce is 5, first in line; 6 behind it waits in the pool, which asks for nothing.
+/// Every state of a nonce at the node (rows) against every state of the account's nonce (columns). The nonce is 5,
+/// first in line. Nonce 6 behind it waits in the pool, which needs no step.
 #[test]
 fn every_state_of_a_nonce_against_every_news() {
     let replace = |nonce| Step::Replace(nonce, Fees { max_fee_wei: 2_250_000_000, priority_fee_wei: 1_125_000_000 });
@@ -101,9 +101,9 @@ fn every_state_of_a_nonce_against_every_news() {
         assert_eq!(tend(&two_open(), &look(6, 5, five, pooled)), used, "{five:?}, used");
         assert_eq!(tend(&two_open(), &look(6, 6, five, pooled)), used_final, "{five:?}, used and final");
     }
-    // Who waits behind another is not stuck, however long it waits.
+    // A transaction that waits behind another one is not stuck, however long it waits.
     assert_eq!(tend(&two_open(), &look(5, 5, pooled, Seen::Pooled(1_000))), []);
-    // What a look says nothing of is unknown to the node.
+    // A nonce that is missing in a look counts as unknown to the node.
     let nothing = Look { seen: BTreeMap::new(), ..look(5, 5, pooled, pooled) };
     assert_eq!(tend(&two_open(), &nothing), [Step::Resend(5), Step::Resend(6)]);
 }
@@ -165,7 +165,7 @@ fn f40_a_reverted_nonce_is_open_again_until_it_is_resettled_also_across_a_claim(
     let next = claim(Some(&lane), Purpose::Settle, 84532, "b", 7);
     assert_eq!(next.open, [7]);
 
-    // Replaced before anybody read its bytes: these come whole.
+    // It was replaced before its bytes were read. They come together with the replacement.
     lane = folded(Some(lane), [SignerEvent::Replaced(2, replacement(7))]).unwrap();
     reopen(&mut lane, [open_tx(7), replacement(7), replacement(7), open_tx(8)]);
     assert_eq!(lane.open.keys().copied().collect::<Vec<_>>(), [7], "8 was not reopened");

@@ -1,14 +1,14 @@
-//! Groups of orders that are minted together: a batch that fails as a whole is divided until the failing item stands
+//! Groups of orders that are minted together. A batch that fails as a whole is divided until the failing item stands
 //! alone.
 
 use super::Order;
 
-/// Depth at which a group cannot be told apart further: orders whose keys share so many bits do not exist.
+/// The depth at which a group cannot be divided further. No two orders have keys that share so many bits.
 const DEPTH_MAX: u32 = 64;
 
-/// Orders of one token that may share a mint transaction. All that were never set back are one group. Each time that a
-/// mint is set back it goes to one of two halves of its group, by the next bit of its payment key: the halves are
-/// disjoint, whoever divides gets the same ones, and nothing needs to be remembered but how often.
+/// Orders of one token that may share a mint transaction. All orders whose mint was never set back are one group. Each
+/// time that a mint is set back, it moves to one of the two halves of its group, by the next bit of its payment key.
+/// The halves are disjoint, every process divides in the same way, and only the number of setbacks must be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MintGroup {
     depth: u32,

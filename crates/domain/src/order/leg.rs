@@ -1,31 +1,31 @@
-//! One leg of an order: something that is sent in a transaction, and is done once that is N blocks deep.
+//! One leg of an order: something that is sent in a transaction, and is done when that transaction is N blocks deep.
 //!
-//! A payment is a leg, and so is every debt that it pays for. What may happen to a leg is written once, here; what one
-//! leg means for another stands in [`progress`](super::progress).
+//! A payment is a leg, and so is every debt that it pays for. The rules of a leg are written once, in this file. The
+//! rules between the legs of an order stand in [`progress`](super::progress).
 
 use crate::BlockRef;
 use crate::event::{Deferral, Minted, Parked, PaymentFailure, PaymentProof, Reversal, Submission, WaitReason};
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
-/// Where a leg stands.
+/// The state of a leg.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LegState {
-    /// In no transaction.
+    /// The leg is in no transaction.
     #[default]
     Owed,
-    /// In a transaction.
+    /// The leg is in a transaction.
     Submitted,
-    /// Waits, with a reason that may pass.
+    /// The leg waits, for a reason that may pass.
     Deferred,
-    /// Waits for a person.
+    /// The leg waits for an operator.
     Parked,
-    /// N blocks deep.
+    /// The transaction of the leg is N blocks deep.
     Done,
-    /// Was done, and the block is gone: its transaction is open again.
+    /// The leg was done, and its block is no longer in the chain. Its transaction is open again.
     Reverted,
-    /// Can never be done, by proof. Only a payment fails.
+    /// The leg can never be done, by proof. Only a payment can fail.
     Failed,
 }
 
@@ -45,23 +45,23 @@ pub enum StepName {
 /// A step of a leg whose evidence is `D`. A step that repeats carries its number, from 1.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LegStep<D> {
-    /// In this signed transaction.
+    /// The leg is in this signed transaction.
     Submitted(u32, Submission),
-    /// Waits, and is tried again.
+    /// The leg waits, and is tried again.
     Deferred(u32, Deferral),
-    /// Waits for an operator.
+    /// The leg waits for an operator.
     Parked(u32, Parked),
-    /// N blocks deep.
+    /// The transaction is N blocks deep.
     Confirmed(D),
-    /// The block that was counted on is gone.
+    /// The block that made the leg done is no longer in the chain.
     Reverted(u32, Reversal),
-    /// N blocks deep again. The number is that of the reversal.
+    /// The transaction is N blocks deep again. The number is that of the reversal.
     Restored(u32, D),
-    /// Permanently impossible, by proof.
+    /// The leg can never be done, by proof.
     Failed(PaymentFailure),
 }
 
-/// A wish that a service has about a leg: that this be true.
+/// A fact about a leg that a service wants to have recorded.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Wish<D> {
@@ -73,7 +73,7 @@ pub enum Wish<D> {
     Fail(PaymentFailure),
 }
 
-/// How often the steps that repeat have happened. The next one carries one more.
+/// How often each repeating step has happened. The next one has the next number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Counts {
@@ -83,7 +83,7 @@ pub struct Counts {
     pub reverted: u32,
 }
 
-/// The part of a leg that decides which step may follow: all that a row has to store.
+/// The part of a leg that decides which step may follow. A row of the read models stores exactly this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct LegProgress {
@@ -94,17 +94,17 @@ pub struct LegProgress {
 /// The evidence of the state that a leg is in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact<D> {
-    /// Nothing: it is owed.
+    /// No evidence: the leg is owed.
     None,
-    /// The transaction that it is in.
+    /// The transaction that the leg is in.
     Submission(Submission),
-    /// Why it waits.
+    /// The reason why the leg waits.
     Deferral(Deferral),
-    /// Why a person must look.
+    /// The reason why an operator must look.
     Parked(Parked),
-    /// The proof that it is done.
+    /// The proof that the leg is done.
     Done(D),
-    /// The proof that it can never be done.
+    /// The proof that the leg can never be done.
     Failure(PaymentFailure),
 }
 
@@ -115,7 +115,7 @@ pub struct Leg<D> {
     fact: Fact<D>,
 }
 
-/// Evidence that stands in a block.
+/// Evidence that is in a block.
 pub trait InBlock {
     /// The transaction and its block.
     fn place(&self) -> (B256, BlockRef);
@@ -133,10 +133,10 @@ impl InBlock for Minted {
     }
 }
 
-/// Why a leg refuses a wish.
+/// The reason why a leg refuses a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegRefusal {
-    /// Proof that it is done meets proof that it never can be. One of them is false.
+    /// There is proof that the leg is done and proof that it never can be. One of them is false.
     Contradiction,
     /// The command does not fit the state of the leg.
     OutOfOrder,
@@ -196,8 +196,8 @@ impl LegProgress {
         }
     }
 
-    /// Folds a step that carries this number. Returns `None` if [`Leg::decide`] could not have written it: it does not fit
-    /// the state, or the number is not the next one.
+    /// Folds a step with this number. Returns `None` if [`Leg::decide`] could not have written it: the step does not
+    /// fit the state, or the number is not the next one.
     pub fn after(self, step: StepName, number: Option<u32>) -> Option<Self> {
         let is_first = !matches!(step, StepName::Confirmed) || self.counts.reverted == 0;
         let carries_none = matches!(step, StepName::Confirmed | StepName::Failed);
@@ -227,11 +227,11 @@ impl<D> Default for Leg<D> {
 }
 
 impl<D: InBlock> Leg<D> {
-    /// Returns the step to write so that `wish` is true, and `None` if it already is. The order of the cases is the order
-    /// of precedence, idempotence first.
+    /// Returns the step that records `wish`, or `None` if the leg is in that state already. The order of the cases is
+    /// the order of precedence, with idempotence first.
     ///
     /// # Errors
-    /// [`LegRefusal`], with nothing changed.
+    /// [`LegRefusal`]: the wish is refused.
     pub fn decide(&self, wish: Wish<D>) -> Result<Option<LegStep<D>>, LegRefusal> {
         if self.is_so(&wish) {
             return Ok(None);
@@ -254,11 +254,13 @@ impl<D: InBlock> Leg<D> {
         if self.progress.state.allows(step.name()) { Ok(Some(step)) } else { Err(LegRefusal::OutOfOrder) }
     }
 
-    /// Returns whether the wish is true already, or concerns a block that the leg does not count on.
+    /// Returns whether the leg is in the wished state already, or the wish is about a block that the leg does not count
+    /// on.
     fn is_so(&self, wish: &Wish<D>) -> bool {
         match (&self.fact, wish) {
             (Fact::Submission(known), Wish::Submit(new)) => known == new,
-            // A window that closed while the payer had no funds: why it waited is why it will fail.
+            // If the window closed while the payer had no funds, the earlier reason stays: it will be the reason of the
+            // failure.
             (Fact::Deferral(known), Wish::Defer(new)) => {
                 known.reason == new.reason
                     || (known.reason, new.reason) == (WaitReason::Unfunded, WaitReason::AuthorizationExpired)
@@ -278,12 +280,12 @@ impl<D> Leg<D> {
         self.progress
     }
 
-    /// Where the leg stands.
+    /// The state of the leg.
     pub const fn state(&self) -> LegState {
         self.progress.state
     }
 
-    /// How often the steps that repeat have happened.
+    /// How often each repeating step has happened.
     pub const fn counts(&self) -> Counts {
         self.progress.counts
     }
@@ -293,17 +295,17 @@ impl<D> Leg<D> {
         if let Fact::Submission(tx) = &self.fact { Some(tx) } else { None }
     }
 
-    /// Why the leg waits, if it does.
+    /// The reason why the leg waits; `None` if it does not.
     pub const fn deferral(&self) -> Option<&Deferral> {
         if let Fact::Deferral(why) = &self.fact { Some(why) } else { None }
     }
 
-    /// The proof that the leg is done, if it is.
+    /// The proof that the leg is done; `None` if it is not.
     pub const fn done(&self) -> Option<&D> {
         if let Fact::Done(done) = &self.fact { Some(done) } else { None }
     }
 
-    /// The proof that the leg can never be done, if there is one.
+    /// The proof that the leg can never be done; `None` if there is none.
     pub const fn failure(&self) -> Option<&PaymentFailure> {
         if let Fact::Failure(failure) = &self.fact { Some(failure) } else { None }
     }

@@ -1,12 +1,13 @@
-//! The legs of an order together: the rules between them, and the names of the stages.
+//! The progress of an order's legs, the rules between the legs, and the names of the stages.
 //!
-//! All that decides which event may follow, and nothing else. A row of the read models stores exactly this.
+//! [`Progress`] is everything that decides which event may follow, and nothing else. A row of the read models stores
+//! exactly this.
 
 use super::leg::{LegProgress, LegState, StepName};
 use crate::event::{LegName, OrderEvent};
 use serde::{Deserialize, Serialize};
 
-/// How far the legs of an order are.
+/// The progress of the legs of an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The payment.
@@ -15,46 +16,48 @@ pub struct Progress {
     pub mint: LegProgress,
 }
 
-/// The stage of an order: the fine state that the API shows. It follows from the states of the two legs.
+/// The stage of an order, which the API shows as its fine state. It follows from the states of the two legs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Accepted, nothing sent.
+    /// The order is accepted, and nothing is sent yet.
     Requested,
-    /// Waits for the chain to accept the payment.
+    /// The payment waits until the chain would accept it.
     Deferred,
-    /// In a settlement transaction.
+    /// The payment is in a settlement transaction.
     Settling,
-    /// Was charged, and the block is gone: in a transaction again. Nothing is minted for it.
+    /// The payment was charged, and its block is no longer in the chain. It is in an open transaction again, and
+    /// nothing is minted for it.
     Reverted,
-    /// Can never be charged.
+    /// The payment can never be charged.
     Failed,
-    /// Can never be charged, and is minted: the loss that the exposure cap bounds.
+    /// The payment can never be charged, and the units are minted. This is the loss that the exposure cap bounds.
     Lost,
-    /// Charged; the mint is owed.
+    /// The payment is charged, and the mint is owed.
     Paid,
-    /// In a mint transaction.
+    /// The mint is in a mint transaction.
     Minting,
-    /// The mint waits.
+    /// The mint waits, and is tried again.
     MintDeferred,
-    /// The mint waits for a person.
+    /// The mint waits for an operator.
     MintParked,
-    /// Done.
+    /// The units are minted, N blocks deep.
     Minted,
 }
 
 impl Progress {
-    /// The rules between the legs: whether a leg may take a step that is open to it by itself.
+    /// The rules between the legs. Returns whether a leg may take a step that its own rules allow.
     pub(super) fn allows(&self, leg: LegName, step: StepName) -> bool {
         let (payment, mint) = (self.payment.state, self.mint.state);
         match (leg, step) {
-            // Whether the order is failed or lost is not known before the transaction of its mint is.
+            // While the mint is in a transaction it is not known if the order is failed or lost.
             (LegName::Payment, StepName::Failed) => !mint.is_in_transaction(),
             (LegName::Payment, _) => true,
             // A mint is due when its payment is done.
             (LegName::Mint, _) if payment == LegState::Done => true,
             (LegName::Mint, _) if payment == LegState::Failed || self.payment.counts.reverted == 0 => false,
-            // The payment fell out of the chain. A mint that went ahead of it is still settled by its transaction.
+            // The payment fell out of the chain. A mint that was already in a transaction is still decided by that
+            // transaction.
             (LegName::Mint, StepName::Confirmed | StepName::Restored | StepName::Reverted) => true,
             (LegName::Mint, StepName::Deferred | StepName::Parked) => mint.is_in_transaction(),
             (LegName::Mint, StepName::Submitted | StepName::Failed) => false,
@@ -72,8 +75,8 @@ impl Progress {
             LegName::Payment => next.payment = self.payment.after(step, event.number())?,
             LegName::Mint => next.mint = self.mint.after(step, event.number())?,
         }
-        // Without its payment a mint does not wait: it is owed again once the payment is back. One that is in a
-        // transaction, or done, stays what it is.
+        // Without its payment a mint does not wait. It is owed again once the payment is back. A mint that is in a
+        // transaction or done stays as it is.
         if next.payment.state != LegState::Done && matches!(next.mint.state, LegState::Deferred | LegState::Parked) {
             next.mint.state = LegState::Owed;
         }
@@ -89,13 +92,13 @@ impl Progress {
     pub const fn stage(&self) -> Stage {
         match (self.payment.state, self.mint.state) {
             (LegState::Owed, _) => Stage::Requested,
-            // No payment is parked: it waits, or fails.
+            // A payment is never parked: it waits or fails.
             (LegState::Deferred | LegState::Parked, _) => Stage::Deferred,
             (LegState::Submitted, _) => Stage::Settling,
             (LegState::Reverted, _) => Stage::Reverted,
             (LegState::Failed, LegState::Done) => Stage::Lost,
             (LegState::Failed, _) => Stage::Failed,
-            // No mint fails.
+            // A mint never fails.
             (LegState::Done, LegState::Owed | LegState::Failed) => Stage::Paid,
             (LegState::Done, LegState::Submitted | LegState::Reverted) => Stage::Minting,
             (LegState::Done, LegState::Deferred) => Stage::MintDeferred,
@@ -138,8 +141,8 @@ impl Stage {
         }
     }
 
-    /// The stage that `event` leads to. While the payment is open again and the mint goes its own way, it is the stage of
-    /// the leg that the event speaks of.
+    /// The stage that `event` leads to. If the payment is open again and the mint continues on its own, this is the
+    /// stage of the leg that the event is about.
     pub const fn after(event: &OrderEvent) -> Self {
         let mut progress = Progress { payment: LegProgress::OWED, mint: LegProgress::OWED };
         match event.leg() {

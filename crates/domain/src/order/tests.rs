@@ -48,7 +48,7 @@ fn revert_mint() -> Command {
     Command::RevertMint(examples::reversal(8))
 }
 
-/// The stage, and how far a mint is that went ahead of its payment.
+/// The stage, and the state of a mint that went ahead of its payment.
 fn row(order: Option<&Order>) -> String {
     let Some(order) = order else { return "(none)".to_owned() };
     let ahead = match (order.is_unpaid(), order.mint.state()) {
@@ -59,7 +59,7 @@ fn row(order: Option<&Order>) -> String {
     format!("{}{ahead}", order.stage().name())
 }
 
-/// News that was not said before: other submissions, other reasons.
+/// Commands with new content: other submissions and other reasons than before.
 fn commands() -> Vec<Command> {
     let mut other = examples::request();
     other.authorization.valid_before += 1;
@@ -123,7 +123,8 @@ fn what_is_said_twice_is_written_once() {
             let (after, first) = step(Some(order.clone()), command.clone());
             if let Ok(Some(_)) = first {
                 let (again, second) = step(after.clone(), command.clone());
-                // A mint that goes ahead is deferred or parked once: then it is owed, and nothing waits for the reason.
+                // If a mint that went ahead of its payment is deferred or parked, it is owed afterwards, and the reason
+                // is not kept.
                 let owed =
                     after.as_ref().is_some_and(|after| after.is_unpaid() && after.mint.state() == LegState::Owed);
                 let once = matches!(command, Command::DeferMint(_) | Command::ParkMint(_)) && owed;
@@ -174,8 +175,8 @@ fn an_unfunded_payment_whose_window_closes_stays_unfunded() {
     assert!(matches!(answer, Ok(Some(_))), "another reason is news");
 }
 
-/// A promise of the fuzz target `log`, broken until it was written: behind the greatest number came an overflow, and any
-/// other number was believed.
+/// Promises of the fuzz target `log` that were once broken: a number after the greatest one overflowed, and any other
+/// number was accepted.
 #[test]
 fn b63_a_number_out_of_turn_is_an_impossible_past() {
     let events: [fn(u32) -> OrderEvent; 9] = [
@@ -203,8 +204,8 @@ fn b63_a_number_out_of_turn_is_an_impossible_past() {
     assert!(fitted > 10, "{fitted}");
 }
 
-/// Every way in which a payment can be lost and come back, beside every way of its mint, thousands of them: nothing is
-/// written twice, nothing is minted while the payment is open, and what was minted is neither forgotten nor minted again.
+/// Thousands of combinations of a payment that is lost and comes back with the ways of its mint. Nothing is written
+/// twice, nothing is minted while the payment is open, and a mint is neither forgotten nor repeated.
 #[test]
 fn f40_whatever_falls_out_of_the_chain_an_order_is_minted_only_while_it_is_paid() {
     let mut tried = 0;
@@ -256,7 +257,7 @@ fn f40_a_payment_that_comes_back_finds_its_mint_as_it_left_it() {
     assert!(matches!(again, Ok(Some(OrderEvent::MintRestored(1, _)))));
 }
 
-/// A third leg needs its evidence and nothing else: the steps, their numbers and their order are those of every leg.
+/// A third leg needs only a type of evidence. Its steps, their numbers and their order are those of every leg.
 #[test]
 fn a_further_leg_works_without_a_line_of_its_own() {
     #[derive(Clone, Debug, PartialEq)]

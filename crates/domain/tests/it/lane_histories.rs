@@ -1,6 +1,6 @@
-//! A lane in a hostile world: random histories of a chain that drops, reorganises, gets dear, and of somebody else who
-//! has the key. Whatever happens, no nonce is signed for twice, nothing of ours that can still be mined is given up, and
-//! when the world is kind again every nonce comes to an end.
+//! Random histories of a lane. The chain drops transactions, reorganises and gets expensive, and another sender uses
+//! the key. No nonce is signed for twice, no transaction that can still be mined is given up, and when the disturbances
+//! stop every nonce comes to an end.
 
 use alloy_primitives::{B256, U256};
 use domain::event::{Lost, OpenTx, Purpose, Settled};
@@ -9,7 +9,7 @@ use domain::{SignerEvent, examples};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Blocks above a final one. Reorganisations are shallower, and what is this deep is settled.
+/// Depth at which a block is final. Reorgs are shallower, and a nonce that is this deep is settled.
 const FINAL_DEPTH: usize = 3;
 const GWEI: u128 = 1_000_000_000;
 
@@ -19,11 +19,11 @@ enum Act {
     Tend,
     Mine,
     Settle,
-    /// Another instance claims, and folds from there.
+    /// Another instance claims the lane, and folds from its claim.
     TakeOver,
-    /// Somebody else uses the account's next nonce.
+    /// Another sender uses the account's next nonce.
     Foreign,
-    /// The pool forgets what it has.
+    /// The pool loses its transactions.
     Drop,
     Reorganise(usize),
     BaseFee(u128),
@@ -56,9 +56,9 @@ struct World {
     lane: Lane,
     /// Each block with the nonces that it uses.
     blocks: Vec<Vec<(u64, User)>>,
-    /// By hash: nonce and fee cap.
+    /// Nonce and fee cap of each transaction, by hash.
     pool: BTreeMap<B256, (u64, u128)>,
-    /// By hash: the height at which it was first seen waiting.
+    /// For each transaction hash, the height at which it was first seen waiting.
     waits: BTreeMap<B256, u64>,
     base_fee_wei: u128,
     transactions: u64,
