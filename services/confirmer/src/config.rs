@@ -11,10 +11,10 @@ use std::time::Duration;
 pub struct Config {
     /// The ledger.
     pub ledger: LedgerConfig,
-    /// The read models, to find orders that another process left waiting. Without an answer from there new orders and
-    /// those that wait in this process go on.
+    /// URL of the read models. They tell which orders another process left waiting. If the database does not answer,
+    /// new orders and those that wait in this process go on.
     pub database_url: String,
-    /// The chain, and how deep is deep enough.
+    /// The chain, and the number of confirmations.
     pub chain: ChainConfig,
     /// Pause between two requests for the head of the chain.
     pub poll: Duration,
@@ -25,7 +25,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the variables; an error names the variable and its shape.
+    /// Reads the variables. An error names the variable and its shape.
     ///
     /// # Errors
     /// [`ConfigError`].

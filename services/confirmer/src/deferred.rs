@@ -1,5 +1,5 @@
-//! Payments that wait: has another transaction paid them, or are they provably dead? The sender tries them; this decides
-//! them.
+//! Waiting payments: finds out if another transaction has paid one, or if it can provably never be paid. The
+//! payment-sender tries them again; this module decides them.
 
 use crate::desk::{Desk, alarm_if_lost};
 use crate::payments::judge;
@@ -15,25 +15,25 @@ use waits::{Carrier, Due, Limits, Party, WaitStage, Waiting};
 /// The durable consumer of waiting payments.
 pub(crate) const DURABLE: &str = "confirmer-deferred";
 
-/// First looks in progress; each asks the node a few times.
+/// Maximum number of messages in hand. Each causes a few calls to the node.
 const IN_HAND_MAX: usize = 16;
 
-/// Fifty looks a second at most, while nothing is decided by them.
+/// Limits of looks at payments that come due: fifty per second while none of them is decided.
 const LIMITS: Limits = Limits { per_turn: 5, per_turn_max: 100, in_hand: 16 };
 
-/// First wait before a payment is looked at again; doubled each time, up to [`LOOK_MAX`].
+/// First wait before a payment is looked at again. Doubled each time, up to [`LOOK_MAX`].
 const LOOK_FIRST: Duration = Duration::from_millis(500);
 
-/// The longest wait: a payment that is dead is said to be dead this long after the proof exists.
+/// The longest wait. A payment that can never be paid is declared failed at most this long after the proof exists.
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
-/// What a look comes to.
+/// The result of a look.
 enum Look {
-    /// It no longer waits.
+    /// The order no longer waits.
     Decided,
-    /// It waits, as one of these.
+    /// The order waits. Holds its keys in the fair queue.
     Waits(Party),
-    /// Its first event is not there yet.
+    /// The first event of the order was not found.
     Unknown,
 }
 
@@ -73,7 +73,7 @@ async fn message(desk: Desk, carrier: Carrier, delivery: Delivery) -> Outcome {
     })
 }
 
-/// Keys of the fair queue.
+/// Keys of the order in the fair queue.
 fn party(order: &Order) -> Party {
     let Purchase::Mint { token, .. } = order.request.purchase;
     Party { token, payer: order.request.payer() }
@@ -83,7 +83,7 @@ fn pause(tries: u32) -> Duration {
     Backoff { first: LOOK_FIRST, max: LOOK_MAX }.pause(tries)
 }
 
-/// Decides one order if it can be decided; `carried` says whether the caller carries it on.
+/// Decides one order if it can be decided. `carried` tests if the caller still carries the order.
 async fn look(desk: &Desk, id: PaymentId, carried: impl FnOnce(&Order) -> bool) -> Result<Look, Undone> {
     let loaded = desk.ledger.load_order(id).await?;
     let Some(order) = &loaded.state else { return Ok(Look::Unknown) };
@@ -99,7 +99,7 @@ async fn look(desk: &Desk, id: PaymentId, carried: impl FnOnce(&Order) -> bool) 
         Ok(None) | Err(Undone::NotYet) => return Ok(waits),
         Err(error) => return Err(error),
     };
-    // Where nothing is to be written it waits on.
+    // If there is nothing to record, the order waits on.
     let Ok(Some(event)) = decide(Some(order), command) else { return Ok(waits) };
     alarm_if_lost(id, Some(order), &event);
     let event = Event::Order(id, event);

@@ -1,4 +1,4 @@
-//! What deciding needs: the ledger, the chain, the news of its head.
+//! Everything that a decision needs: the ledger, the chain, and the news of its head.
 
 use crate::heads::Heads;
 use chain::{B256, Chain, Included, Inclusion};
@@ -9,7 +9,7 @@ use ledger::{Ledger, LedgerError, Loaded};
 use runtime::{Health, SharedSettings, Undone};
 use std::time::Duration;
 
-/// What deciding one transaction needs.
+/// The resources with which a transaction is decided.
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub ledger: Ledger,
@@ -19,15 +19,15 @@ pub(crate) struct Desk {
     pub settings: SharedSettings,
 }
 
-/// What a transaction says of one of its items.
+/// The outcome of one item of a transaction.
 pub(crate) struct Verdict {
     pub id: PaymentId,
-    /// As folded; an impossible past is reported and holds up nobody else.
+    /// The order, folded. An impossible history is reported and affects no other order.
     pub order: Result<Loaded<Order>, LedgerError>,
     pub command: Command,
 }
 
-/// A transaction, deep enough, and who signed it.
+/// A transaction that is N blocks deep, and its lane.
 pub(crate) struct Mined<'a> {
     pub signer: LaneId,
     pub tx: &'a OpenTx,
@@ -40,11 +40,11 @@ impl Desk {
         self.settings.now().payment_retry
     }
 
-    /// The orders of a transaction, in its order; each is judged alone.
+    /// The orders of a transaction, in the order of its items. Each has a result of its own.
     ///
     /// # Errors
-    /// `Neighbour` without an answer, and where an order has no events: our own transaction names it, so its events were
-    /// written and were not found now. That is no verdict.
+    /// `Transient`: the ledger did not answer, or an order was not found. Our own transaction names the order, so it
+    /// has events, and a read that does not find them proves nothing.
     pub(crate) async fn orders(
         &self,
         tx: &OpenTx,
@@ -58,7 +58,7 @@ impl Desk {
         }
     }
 
-    /// Whether one of our lanes sent the transaction.
+    /// True if one of our lanes sent the transaction.
     pub(crate) async fn is_ours(&self, hash: B256) -> Result<bool, Undone> {
         match self.chain.inclusion(hash).await? {
             Inclusion::Included(included) => Ok(self.ledger.is_lane(included.from).await?),
@@ -67,7 +67,7 @@ impl Desk {
     }
 }
 
-/// A payment that can never be charged, and whose mint stands: the loss that the exposure cap bounds (P1b).
+/// Logs an alarm if a payment that can never be charged is minted. This is the loss that the exposure cap bounds.
 pub(crate) fn alarm_if_lost(id: PaymentId, order: Option<&Order>, event: &OrderEvent) {
     if let OrderEvent::PaymentFailed(failure) = event
         && let Some(order) = order

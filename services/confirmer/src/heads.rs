@@ -1,5 +1,5 @@
-//! One poller of the head for the whole process; everybody else waits for its news. It follows the chain by parent
-//! hashes, so a reorganisation is noticed with the first head behind it, and its depth is known.
+//! One poller of the head for the whole process; all other tasks wait for its news. It follows the chain by parent
+//! hashes, so it notices a reorg with the first head behind it, and knows its depth.
 
 use chain::{Chain, ChainError, Head};
 use domain::BlockRef;
@@ -8,22 +8,23 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Heads that are remembered: as deep as a reorganisation can be measured. Ten minutes at a block in two seconds.
+/// Number of heads that are remembered, which is the greatest depth of a reorg that can be measured. Ten minutes at one
+/// block every two seconds.
 const TRAIL_MAX: usize = 300;
 
-/// News of the head; none before the first answer.
+/// News of the head; `None` before the first answer.
 pub type Heads = watch::Receiver<Option<Head>>;
 
-/// The heads that were seen, the latest at the back: every block is on the chain that leads to the last one.
+/// The heads that were seen, with the latest at the back. Every one of them is an ancestor of the latest.
 #[derive(Debug, Default)]
 struct Trail(VecDeque<BlockRef>);
 
-/// The channel of the news.
+/// Creates the channel of the news.
 pub fn news() -> (watch::Sender<Option<Head>>, Heads) {
     watch::channel(None)
 }
 
-/// Polls until `stop`. A node that does not answer stops the news and decides nothing.
+/// Polls the head until `stop`. While the node does not answer there are no news, and nothing is decided.
 pub async fn watch(
     chain: Chain,
     every: Duration,
@@ -49,14 +50,14 @@ pub async fn watch(
     }
 }
 
-/// The head, with what is gone taken off the trail, and said.
+/// Asks for the head. If it does not extend the trail, removes the blocks that are gone, and logs the reorg.
 async fn follow(chain: &Chain, trail: &mut Trail) -> Result<Head, ChainError> {
     let head = chain.head().await?;
     let seen = trail.0.back().copied();
     let extends = seen.is_none_or(|seen| seen.hash == head.block.hash || seen.hash == head.parent);
     if !extends {
         let mut gone = 0_u64;
-        // What the node does not have at all may be a node that lags: it takes nothing off.
+        // If the node has no block at this height it may lag, so nothing is removed.
         while let Some(last) = trail.0.back().copied()
             && last.number <= head.block.number
             && chain.block_at(last.number).await?.is_some_and(|block| block.block.hash != last.hash)

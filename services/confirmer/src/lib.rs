@@ -1,8 +1,9 @@
-//! confirmer: decides what became of every signed transaction, item by item, once it is N blocks deep.
+//! confirmer: decides the outcome of every signed transaction, item by item, once the transaction is N blocks deep.
 //!
-//! It reads the chain and writes facts. A payment is confirmed on its log pair, whoever sent it, and failed only on
-//! proof at a final block; what neither holds for waits. What it decided on a block that falls out of the chain before it
-//! is final, it takes back and decides anew. Any number of instances may run: they write the same.
+//! It reads the chain and records facts. A payment is confirmed by its log pair, whoever sent it, and failed only by
+//! proof at a final block. A payment with neither waits. If a block falls out of the chain before it is final, the
+//! confirmer takes back the decisions that it made on this block, and decides again. Any number of instances may run,
+//! because all of them decide the same.
 
 mod config;
 mod deferred;
@@ -21,13 +22,13 @@ use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::task::JoinSet;
 
-/// CloudEvents source of what this service writes.
+/// CloudEvents source of the events of this service.
 const SOURCE: &str = "/paymint/confirmer";
 
 /// Runs until `stop`, or until a part fails.
 ///
 /// # Errors
-/// The first failure: configuration, start-up gate.
+/// The first error: of the configuration or of the start-up gate.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let ledger = Ledger::connect(&config.ledger, SOURCE).await?;
     let chain = Chain::connect(config.chain.clone()).await?;

@@ -1,4 +1,4 @@
-//! confirmer: decides, N blocks deep, what became of every signed transaction. See the library beside it.
+//! confirmer: decides the outcome of every signed transaction, once it is N blocks deep. See the library beside it.
 
 use confirmer::{Config, run};
 use runtime::{Env, Fatal};

@@ -1,4 +1,4 @@
-//! What became of each mint in a mint transaction.
+//! Outcomes of the mints in a mint transaction.
 
 use crate::desk::{Desk, Mined, Verdict};
 use chain::MintResult;
@@ -9,13 +9,13 @@ use domain::{Order, Purchase};
 use ledger::Loaded;
 use runtime::Undone;
 
-/// Tries of a mint that the chain refuses without a reason that passes; then a person looks (C22).
+/// If the contract skips a mint as unpaid, and the mint was deferred this often before, it is parked for an operator.
 const TRIES_MAX: u32 = 5;
 
-/// Set back so often, a mint that reverts in a transaction of its own is tried no more (C22).
+/// If a mint reverts in a transaction of its own, and was deferred this often before, it is parked for an operator.
 const TRIES_ALONE_MAX: u32 = 1;
 
-/// One verdict per item that this transaction says something of.
+/// One verdict for each item that this transaction decides.
 pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>) -> Result<Vec<Verdict>, Undone> {
     let orders = desk.orders(mined.tx).await?;
     let results = mined.included.mint_results(mined.tx.target, orders.len());
@@ -24,7 +24,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>) -> Result<Vec<Verdi
         let result = results.as_ref().and_then(|results| results.get(index)).copied();
         let command = match &loaded {
             Ok(Loaded { state: Some(order), .. }) => command(desk, mined, order, result).await?,
-            // Refused by the decider, and the refusal is what a person sees.
+            // The decider refuses this command, and the refusal shows the operator what is wrong.
             Ok(Loaded { state: None, .. }) | Err(_) => Some(Command::ParkMint(Parked {
                 reason: ParkReason::Inconsistent,
                 detail: format!("in {}", mined.tx.tx_hash),
@@ -46,7 +46,7 @@ async fn command(
     if result == Some(MintResult::Minted) {
         return Ok(Some(minted(mined.tx.tx_hash, mined.included.block)));
     }
-    // The others say why it was skipped here, which matters only while it waits for this very nonce.
+    // The other results say why the mint was skipped here. That matters only while the order waits for this very nonce.
     if !order.mint.submission().is_some_and(|to| to.is_for(mined.signer.signer, mined.tx.nonce)) {
         return Ok(None);
     }
@@ -62,7 +62,8 @@ async fn command(
         Some(MintResult::BadRecipient) => park(ParkReason::BadRecipient, "the token refuses the recipient"),
         Some(MintResult::Refused(code)) => park(ParkReason::Unexplained, &format!("the contract answers {code}")),
         Some(MintResult::Unpaid) => again(desk, mined, order, WaitReason::Unpaid, TRIES_MAX),
-        // It reverted as a whole. The next try is with half of these; alone, it is this one's own fault.
+        // The transaction reverted as a whole. The next try has half of its items. An item that reverts alone is itself
+        // the cause.
         None if mined.tx.items.len() > 1 => again(desk, mined, order, WaitReason::NotAttempted, u32::MAX),
         None => again(desk, mined, order, WaitReason::NotAttempted, TRIES_ALONE_MAX),
     })

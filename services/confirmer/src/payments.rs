@@ -1,4 +1,4 @@
-//! What became of each payment in a settlement transaction.
+//! Outcomes of the payments in a settlement transaction.
 
 use crate::desk::{Desk, Mined, Verdict};
 use chain::{Evidence, Head, SettleResult};
@@ -9,7 +9,7 @@ use domain::order::Command;
 use ledger::Loaded;
 use runtime::Undone;
 
-/// One verdict per item that this transaction says something of.
+/// One verdict for each item that this transaction decides.
 pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) -> Result<Vec<Verdict>, Undone> {
     let orders = desk.orders(mined.tx).await?;
     let results = mined.included.settle_results(mined.tx.target, orders.len());
@@ -33,13 +33,14 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
     Ok(verdicts)
 }
 
-/// Nothing fits an order that cannot be read: this command is refused, and the refusal is what a person sees.
+/// The command for an order that cannot be read. The decider refuses every command for it, and the refusal shows the
+/// operator what is wrong.
 fn unreadable(desk: &Desk, mined: &Mined<'_>) -> Command {
     let detail = format!("in {}", mined.tx.tx_hash);
     Command::Defer(Deferral { reason: WaitReason::Unexplained, detail, retry_at: Utc::now() + desk.retry() })
 }
 
-/// Code 0, cross-checked with the asset's own logs in the same receipt (D9).
+/// The result says that the payment was charged. This is checked against the logs of the asset in the same receipt.
 async fn paid(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) -> Result<Command, Undone> {
     let (asset, auth) = (order.request.asset, &order.request.authorization);
     match mined.included.payment_log(asset, auth) {
@@ -56,20 +57,21 @@ async fn paid(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) ->
     }
 }
 
-/// The call failed: being front-run means paid, a dead authorization means failed, anything else is tried again.
+/// The call for the payment failed. If another transaction has used the authorization for the same transfer, it is
+/// paid. If the authorization can never be used, it is failed. Otherwise it is tried again.
 async fn refused(desk: &Desk, mined: &Mined<'_>, order: &Order, confirmed: Head) -> Result<Option<Command>, Undone> {
     if !order.is_unpaid() {
         return Ok(None);
     }
     match judge(desk, order, confirmed).await? {
-        // Another transaction has it by now, and says what it waits for.
+        // The order no longer waits for this transaction, so another event says what it waits for.
         Some(Command::Defer(_)) if !is_here(mined, order) => Ok(None),
         Some(command) => Ok(Some(command)),
         None => Ok(retry(desk, mined, order, WaitReason::Unexplained)),
     }
 }
 
-/// Back to the sender, unless another transaction has it by now.
+/// Hands the payment back to the sender, unless the order no longer waits for this transaction.
 fn retry(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> Option<Command> {
     is_here(mined, order).then(|| {
         let detail = format!("not charged by {} in block {}", mined.tx.tx_hash, mined.included.block.number);
@@ -77,15 +79,17 @@ fn retry(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> O
     })
 }
 
-/// Whether the order waits for this transaction.
+/// True if the order waits for this transaction.
 fn is_here(mined: &Mined<'_>, order: &Order) -> bool {
     order.payment.submission().is_some_and(|to| to.is_for(mined.signer.signer, mined.tx.nonce))
 }
 
-/// What the chain says of an unpaid order: paid, dead, to be waited for, or nothing (none).
+/// Judges an unpaid order by the chain: paid, failed, or waiting with a reason. Returns `None` if there is nothing to
+/// record.
 ///
-/// Paid by us is said N blocks deep, since it can be taken back. What nobody takes back is said of a final block: failed
-/// (R2, A08), and paid by others, whose bytes nobody sends again and nobody watches.
+/// A charge by one of our transactions counts when it is N blocks deep, because it can be taken back. Two decisions are
+/// never taken back, so they need a final block: that a payment failed, and that a stranger's transaction paid it.
+/// Paymint does not send the bytes of a stranger again, and does not watch them.
 pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result<Option<Command>, Undone> {
     let auth = &order.request.authorization;
     let evidence = desk.chain.evidence(auth, confirmed).await?;
@@ -105,7 +109,7 @@ pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result
     let last = desk.chain.final_head().await?;
     if death(order, &evidence, last).is_some()
         && let Some(proven) = death(order, &desk.chain.evidence(auth, last).await?, last)
-        // Whether it is failed or lost, the transaction of its mint says first.
+        // While its mint is in a transaction, it is not known yet if the order is failed or lost.
         && order.mint.submission().is_none()
     {
         return Ok(Some(Command::Fail(proven)));
@@ -117,14 +121,16 @@ pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result
     Ok(wait(desk, order, reason, format!("{}: failed once that is final", seen.detail)))
 }
 
-/// Says why the order waits. One that waits already says so itself, and the sender's tries keep its reason true.
+/// The command that defers an order. An order that waits already keeps its reason; the sender's tries keep that reason
+/// up to date.
 fn wait(desk: &Desk, order: &Order, reason: WaitReason, detail: String) -> Option<Command> {
     let waits = order.payment.deferral().is_some();
     (!waits).then(|| Command::Defer(Deferral { reason, detail, retry_at: Utc::now() + desk.retry() }))
 }
 
-/// How `evidence` proves at the block `at` that the authorization can never be charged; none where it does not:
-/// cancelled or used for another transfer up to there, or past its window there and unused.
+/// The proof, at the block `at`, that the authorization can never be charged: it was cancelled or used for another
+/// transfer up to that block, or its window is over there and it is unused. Returns `None` if `evidence` proves nothing
+/// of that.
 fn death(order: &Order, evidence: &Evidence, at: Head) -> Option<PaymentFailure> {
     let (reason, detail, tx_hash) = match evidence {
         Evidence::Cancelled { tx_hash, block } if block.number <= at.block.number => {
@@ -167,7 +173,7 @@ mod tests {
         Head { block, parent: B256::ZERO, time, base_fee_wei: 1 }
     }
 
-    /// R2: a proof holds at the block that it names, and at none before.
+    /// R2: a proof holds at the block that it names, and at no earlier one.
     #[test]
     fn r2_a_death_is_proven_by_the_block_that_holds_it_and_by_none_before() {
         let (tx_hash, block) = (B256::with_last_byte(2), BlockRef { number: 50, hash: B256::with_last_byte(3) });

@@ -1,4 +1,4 @@
-//! Signed transactions: each is held until it is N blocks deep, then all of its items are decided in one atomic append.
+//! Signed transactions. Each is held until it is N blocks deep; then all of its items are decided in one atomic append.
 
 use crate::desk::{Desk, Mined, Verdict, alarm_if_lost};
 use crate::{mints, payments, watch};
@@ -18,14 +18,14 @@ use tokio::sync::Semaphore;
 /// The durable consumer of signed transactions.
 pub(crate) const DURABLE: &str = "confirmer";
 
-/// Transactions in hand at most: more than the windows of sixteen lanes hold, so that some that cannot be decided leave
-/// room for the others.
+/// Maximum number of transactions in hand. It is more than the windows of sixteen lanes hold, so that transactions that
+/// cannot be decided leave room for others.
 const IN_HAND_MAX: usize = 256;
 
-/// Transactions that are decided at the same time; receipts of a hundred payments are 130 kB each.
+/// Maximum number of transactions that are decided concurrently. The receipt of a hundred payments has 130 kB.
 const DECIDING_MAX: usize = 64;
 
-/// A transaction is looked at again after this without news of the head, in case the news is lost.
+/// A transaction is looked at again after this time without news of the head, in case the news is lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Takes signed transactions in hand until `stop`.
@@ -34,11 +34,11 @@ pub(crate) async fn run(desk: Desk, inbox: Inbox, stop: CancellationToken) {
     inbox.run(stop.clone(), IN_HAND_MAX, |delivery| hold(desk.clone(), holds.clone(), delivery, stop.clone())).await;
 }
 
-/// What the transactions in hand share.
+/// State that all transactions in hand share.
 #[derive(Clone)]
 struct Holds {
     deciding: Arc<Semaphore>,
-    /// Nonces in hand: one hold for each, also if its message is delivered again.
+    /// Nonces in hand. Each has one hold, also if its message is delivered again.
     held: Arc<Mutex<HashSet<(LaneId, u64)>>>,
 }
 
@@ -49,7 +49,7 @@ struct Hold {
 }
 
 impl Holds {
-    /// `None` if the nonce is in hand already.
+    /// Takes the right to decide a nonce. Returns `None` if it is in hand already.
     fn take(&self, nonce: (LaneId, u64)) -> Option<Hold> {
         let is_free = self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(nonce);
         is_free.then(|| Hold { nonce, held: self.held.clone() })
@@ -62,7 +62,7 @@ impl Drop for Hold {
     }
 }
 
-/// Holds one transaction until it is decided. On `stop` it is handed back.
+/// Holds one transaction until it is decided. When `stop` comes first, its message is handed back.
 async fn hold(mut desk: Desk, holds: Holds, delivery: Delivery, stop: CancellationToken) -> Outcome {
     let Event::Signer(signer, SignerEvent::Signed(tx)) = &delivery.event else {
         return Ok(Answer::Park("not a signed transaction".to_owned()));
@@ -97,7 +97,7 @@ pub(crate) struct Message<'a> {
 }
 
 impl Desk {
-    /// Decides every item of `tx`, or nothing. Called twice, the second time finds it written.
+    /// Decides every item of `tx`, or none. A second call finds the decision in the ledger and does nothing.
     async fn decide(&self, signer: LaneId, tx: &OpenTx, message: Message<'_>) -> Result<(), Undone> {
         let attempts = match self.ledger.nonce(signer, tx.nonce).await? {
             Nonce::Ended => return Ok(()),
@@ -106,7 +106,8 @@ impl Desk {
         self.conclude(signer, &attempts, message, None).await
     }
 
-    /// The same of all that was signed for one nonce, in order, and `again` after the reversal of that number.
+    /// Decides a nonce by all transactions that were signed for it, in order. `again` is the number of the reversal
+    /// after which it is decided once more.
     pub(crate) async fn conclude(
         &self,
         signer: LaneId,
@@ -137,7 +138,7 @@ impl Desk {
         Ok(())
     }
 
-    /// The one of a nonce's transactions that is in a block.
+    /// Finds the transaction of a nonce that is in a block.
     async fn mined<'a>(
         &self,
         attempts: impl Iterator<Item = &'a OpenTx>,
@@ -151,8 +152,8 @@ impl Desk {
     }
 }
 
-/// The events that make `verdicts` true; what is true already needs none. Where the chain and the ledger contradict each
-/// other, a person must look: the message is parked in the same append, and the other items go on.
+/// The events that record `verdicts`. Verdicts that are recorded already need none. If the chain and the ledger
+/// contradict each other, an operator must look: the message is parked in the same append, and the other items go on.
 fn written(verdicts: Vec<Verdict>, message: Message<'_>, durable: &str) -> Vec<NewEvent> {
     let mut events = Vec::with_capacity(verdicts.len());
     let mut contradictions = Vec::new();
@@ -187,7 +188,8 @@ fn written(verdicts: Vec<Verdict>, message: Message<'_>, durable: &str) -> Vec<N
     events
 }
 
-/// The nonce is used. Depends on no other event of the lane, so it is appended where it is absent.
+/// The event that the nonce is used. It depends on no other event of the lane, so it only expects that its own subject
+/// is empty.
 fn settled(mined: &Mined<'_>, again: Option<u32>) -> NewEvent {
     let settled = Settled {
         nonce: mined.tx.nonce,

@@ -1,8 +1,8 @@
-//! After N: every used nonce is watched until its block is final. One whose block falls out of the chain is taken back,
-//! with all that was decided on it, and decided anew where its transaction is included next.
+//! Watches every used nonce until its block is final. If the block falls out of the chain, the nonce and everything
+//! that was decided on it are taken back. They are decided again where the transaction is included next.
 //!
-//! What is watched is carried by the ledger's messages, which are set back and come again; the copy of it in memory is
-//! there so that a reorganisation is noticed with the head, and not when the message happens to come.
+//! The messages of the ledger carry the watched nonces: each is delayed and delivered again. The copy in memory lets a
+//! reorg be noticed with the next head, and not only when a message is delivered.
 
 use crate::desk::Desk;
 use crate::signed::Message;
@@ -20,40 +20,42 @@ use tokio::sync::Mutex;
 /// The durable consumer of used nonces.
 pub(crate) const DURABLE: &str = "confirmer-watch";
 
-/// Messages in hand at most. They are looked at one after the other, because they share one picture of the chain.
+/// Maximum number of messages in hand. They are handled one after the other, because they share one view of the chain.
 const IN_HAND_MAX: usize = 256;
 
-/// The head is looked at this often without news of it.
+/// Longest pause between two looks at the head, if there are no news of it.
 const TURN: Duration = Duration::from_secs(2);
 
-/// Between two looks at a block that is not final. On Base it is after 15 to 20 minutes, so thousands wait.
+/// Pause between two looks at a block that is not final. On Base a block is final after 15 to 20 minutes, so thousands
+/// of messages wait.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Between two looks at a nonce that is open again.
+/// Pause between two looks at a nonce that is open again.
 const LOOK_OPEN: Duration = Duration::from_millis(500);
 
-/// What a look at one nonce comes to.
+/// The result of a look at one nonce.
 enum Look {
-    /// Nothing more can happen to it, or a later message carries it on.
+    /// Nothing more can happen to the nonce, or a later message carries it.
     Closed,
-    /// In its block, which is not final.
+    /// The nonce is used in its block, which is not final yet.
     Watched,
-    /// Its block is gone, and its transaction is not deep enough anywhere else.
+    /// The block is gone, and the transaction is not deep enough in any other block.
     Open,
 }
 
 struct Watch {
     desk: Desk,
-    /// `None` until the first head, and after a fault.
+    /// The chain at the latest head; `None` until the first head, and after an error.
     view: Option<View>,
-    /// Nonces by the block that used them, whose message was looked at.
+    /// Nonces whose message was handled, by the block that used them.
     watched: BTreeMap<(u64, B256), BTreeSet<(LaneId, u64)>>,
 }
 
 /// The chain that leads to one head.
 struct View {
     head: Head,
-    /// None where the node does not say: nothing is closed then, and what is gone is taken back all the same.
+    /// Height of the final block; `None` if the node does not say. Then nothing is closed, while reorgs are still taken
+    /// back.
     finalized: Option<u64>,
     hashes: HashMap<u64, B256>,
 }
@@ -68,14 +70,14 @@ pub(crate) async fn run(desk: Desk, inbox: Inbox, stop: CancellationToken) {
     tokio::join!(inbox.run(stop.clone(), IN_HAND_MAX, message), follow(desk, &watch, &stop));
 }
 
-/// Looks at what is watched whenever the head has changed, until `stop`.
+/// Checks the watched nonces whenever the head has changed, until `stop`.
 async fn follow(mut desk: Desk, watch: &Mutex<Watch>, stop: &CancellationToken) {
     while !stop.is_cancelled() {
         desk.ledger.until_whole(stop).await;
         if let Err(error) = watch.lock().await.catch_up().await
             && !matches!(error, Undone::NotYet)
         {
-            tracing::warn!(error = %causes(&error), "used nonces are not watched now");
+            tracing::warn!(error = %causes(&error), "the used nonces cannot be checked now: they are checked again with the next head");
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -86,10 +88,10 @@ async fn follow(mut desk: Desk, watch: &Mutex<Watch>, stop: &CancellationToken) 
 }
 
 impl Watch {
-    /// The picture of the chain at the latest head, from which everything that is gone has been taken back.
+    /// Updates the view to the latest head, and takes back every watched nonce whose block is gone.
     ///
     /// # Errors
-    /// `NotYet` before the first head. After an error the next call begins anew.
+    /// `NotYet`: there is no head yet. After an error the next call begins again.
     async fn catch_up(&mut self) -> Result<(), Undone> {
         let Some(head) = *self.desk.heads.borrow() else { return Err(Undone::NotYet) };
         if self.view.as_ref().is_none_or(|view| view.head.block.hash != head.block.hash) {
@@ -101,7 +103,8 @@ impl Watch {
         Ok(())
     }
 
-    /// From the highest block down to the first that still stands: what is below leads to it.
+    /// Checks the watched blocks from the highest one down to the first that is still in the chain. All lower ones are
+    /// its ancestors.
     async fn take_back_what_is_gone(&mut self, view: &mut View) -> Result<(), Undone> {
         let blocks: Vec<(u64, B256)> = self.watched.keys().rev().copied().collect();
         for key in blocks {
@@ -126,7 +129,8 @@ impl Watch {
         Ok(())
     }
 
-    /// False: not yet, look again at the next head. Another instance may have been faster.
+    /// Takes back one nonce. Returns false if it must be looked at again with the next head. Another instance may have
+    /// taken it back already.
     async fn is_taken_back(&self, head: Head, signer: LaneId, nonce: u64, block: BlockRef) -> Result<bool, Undone> {
         let ends = self.desk.ledger.ends_of(signer, nonce).await?;
         match ends.last() {
@@ -164,14 +168,14 @@ impl Watch {
         let is_final = finalized.is_some_and(|finalized| settled.block.number <= finalized);
         let is_known = self.watched.get(&key).is_some_and(|nonces| nonces.contains(&nonce));
         match stands {
-            // A chain that is not as high takes nothing back: the node lags.
+            // A chain that is not as high as the block proves nothing: the node lags.
             None => return Ok(Look::Watched),
             Some(true) if is_known && !is_final => return Ok(Look::Watched),
             Some(_) => {}
         }
         let ends = self.desk.ledger.ends_of(signer, settled.nonce).await?;
         let look = match (ends.last(), stands) {
-            // Somebody else used the nonce where it was open again: what it carried was freed with that.
+            // Another sender used the nonce while it was open again. Its orders were freed by that event.
             (Some(SignerEvent::Lost(_)), _) => Look::Closed,
             (Some(SignerEvent::Settled(last) | SignerEvent::Resettled(_, last)), _) if last != settled => Look::Closed,
             (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), Some(true)) if is_final => Look::Closed,
@@ -201,8 +205,8 @@ impl Watch {
         Ok(look)
     }
 
-    /// Takes back what counted on `settled`, once another block is N deep in its place: the nonce and every order that
-    /// it confirmed, in one append.
+    /// Takes back everything that counted on `settled`, once another block is N deep at its height: the nonce and every
+    /// order that it confirmed, in one append.
     async fn take_back(
         &self,
         head: Head,
@@ -230,7 +234,7 @@ impl Watch {
             let loaded = match loaded {
                 Ok(loaded) => loaded,
                 Err(error) => {
-                    tracing::error!(payment = %id, error = %causes(&error), "not taken back: its past is impossible");
+                    tracing::error!(payment = %id, error = %causes(&error), "order not taken back: its history is impossible");
                     continue;
                 }
             };
@@ -269,14 +273,14 @@ impl View {
         let finalized = match chain.finalized().await {
             Ok(finalized) => Some(finalized.number),
             Err(error) => {
-                tracing::warn!(error = %causes(&error), "which block is final is not known");
+                tracing::warn!(error = %causes(&error), "the node does not say which block is final");
                 None
             }
         };
         Self { head, finalized, hashes: HashMap::from([(head.block.number, head.block.hash)]) }
     }
 
-    /// Whether the chain has this block; none where it is not as high.
+    /// True if the chain has this block. Returns `None` if the node has no block at its height.
     async fn stands(&mut self, chain: &Chain, block: BlockRef) -> Result<Option<bool>, Undone> {
         if block.number > self.head.block.number {
             return Ok(None);

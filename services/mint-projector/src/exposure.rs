@@ -1,10 +1,10 @@
-//! The exposure cap (P1b): the value of units that are minted, or in a mint transaction, while their payments are not
-//! final. A reorganisation deeper than N can make Paymint lose that much and no more.
+//! The exposure cap. It bounds the value of units that are minted, or in a mint transaction, while their payments are
+//! not final. A reorg deeper than N can make Paymint lose this much and no more.
 //!
-//! What is exposed is read from the ledger: the transactions of every mint lane, whosever it is. Nothing of it is kept;
-//! a start reads each lane backwards to the first transaction in a final block, because everything before that is final.
-//! Lanes of this process never exceed the cap together. Of another process a batch may be missed that it signs in the
-//! same milliseconds.
+//! The exposed value is read from the ledger: from the transactions of all mint lanes, also those of other processes.
+//! It is kept in memory only. At a start each lane is read backwards to the first transaction in a final block, because
+//! everything before that is final. Lanes of one process never exceed the cap together. If another process signs a
+//! batch in the same milliseconds, that batch may be missed.
 
 use chain::Chain;
 use domain::event::{OpenTx, Purpose};
@@ -17,10 +17,10 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// Nonces of a lane that are read in one request.
+/// Number of nonces of a lane that are read in one request.
 const NONCES_AT_ONCE: u64 = 16;
 
-/// The cap and what counts against it, for all lanes of this process.
+/// The cap, and the payments that count against it, for all lanes of this process.
 #[derive(Clone)]
 pub struct Exposure {
     ledger: Ledger,
@@ -30,53 +30,53 @@ pub struct Exposure {
     state: Arc<Mutex<State>>,
 }
 
-/// What is under way. A payment counts once, however often its mint is tried.
+/// The exposed payments. A payment counts once, however often its mint is tried.
 #[derive(Default)]
 struct State {
-    /// Of each mint lane, the first nonce that was not read.
+    /// For each mint lane, the first nonce that was not read yet.
     lanes: HashMap<LaneId, u64>,
     exposed: HashMap<PaymentId, Exposed>,
     finalized: u64,
     waiting: bool,
 }
 
-/// A payment that is not final, and whose units are minted or being minted.
+/// A payment that is not final, and whose units are minted or in a mint transaction.
 #[derive(Clone, Copy, Debug)]
 struct Exposed {
     value: Usdc,
-    /// Where it was charged; none while that is taken back.
+    /// The block in which it was charged; `None` while the charge is taken back.
     block: Option<BlockRef>,
-    /// A mint of it was read from the ledger. Else it is only intended here.
+    /// True if its mint was read from the ledger. Otherwise it only has reserved room.
     signed: bool,
 }
 
-/// Room under the cap, taken.
+/// Reserved room under the cap.
 pub struct Reservation {
-    /// What may be minted, in the order given.
+    /// The items that may be minted, in the order given.
     pub items: Vec<Item>,
     taken: Vec<PaymentId>,
 }
 
 impl Exposure {
-    /// A cap by the current `settings`. Nothing has been read yet.
+    /// A cap with the current `settings`. Nothing has been read yet.
     pub fn new(ledger: Ledger, chain: Chain, settings: SharedSettings, health: Health) -> Self {
         Self { ledger, chain, settings, health, state: Arc::default() }
     }
 
-    /// Reads what is exposed while the first batch is still being gathered: a start has more to read than any batch later.
-    /// What fails is read again by the first batch.
+    /// Reads the exposed payments while the first batch is still being gathered, because a start has more to read than
+    /// any later batch. After an error the first batch reads them again.
     pub async fn warm_up(&self) {
         let mut state = self.state.lock().await;
         if let Err(error) = self.catch_up(&mut state).await {
-            tracing::warn!(error = %causes(&error), "what is exposed is read again with the first batch");
+            tracing::warn!(error = %causes(&error), "the exposed payments cannot be read now: the first batch reads them again");
         }
     }
 
-    /// Takes room for as many of `items` as there is. The rest waits, and its messages come again: as blocks become final
-    /// there is room, and what is paid for in a final block needs none.
+    /// Reserves room for as many of `items` as possible. The others wait, and their messages come again: there is room
+    /// as blocks become final, and a payment in a final block needs none.
     ///
     /// # Errors
-    /// `Transient`: nothing is taken, and nothing may be minted.
+    /// `Transient`: nothing is reserved, and nothing may be minted.
     pub async fn reserve(&self, items: Vec<Item>) -> Result<Reservation, Undone> {
         let mut state = self.state.lock().await;
         self.catch_up(&mut state).await?;
@@ -102,8 +102,8 @@ impl Exposure {
         Ok(Reservation { items: fitting, taken })
     }
 
-    /// Gives back what was taken for orders that were not `sent`. Not for what was sent in doubt: it may be in the ledger,
-    /// or come there yet.
+    /// Gives back the room of orders that were not `sent`. Not to be called after an append with an unknown outcome,
+    /// because its orders may be in the ledger now or later.
     pub async fn release(&self, reservation: &[PaymentId], sent: &[PaymentId]) {
         let mut state = self.state.lock().await;
         for id in reservation.iter().filter(|id| !sent.contains(id)) {
@@ -138,7 +138,8 @@ impl Exposure {
         state.waiting = waiting > 0;
     }
 
-    /// Reads what was signed since the last look, by whomever, and leaves out what has become final.
+    /// Reads the transactions that were signed since the last look, by any process, and removes payments that have
+    /// become final.
     async fn catch_up(&self, state: &mut State) -> Result<(), Undone> {
         let finalized = self.chain.finalized().await?.number;
         for (lane, first) in self.ledger.lanes(Purpose::Mint).await.map_err(transient)? {
@@ -158,8 +159,8 @@ impl Exposure {
         Ok(())
     }
 
-    /// Reads everything that the lane signed for from `next` on, and returns the nonce after it. Nonces that somebody else
-    /// used are left behind by one event, under the first of them.
+    /// Reads everything that the lane signed from nonce `next` on, and returns the nonce after it. Nonces that another
+    /// sender used are left behind by one event, under the first of them.
     async fn read_on(&self, state: &mut State, lane: LaneId, mut next: u64) -> Result<u64, Undone> {
         loop {
             let nonces: Vec<u64> = (next..next.saturating_add(NONCES_AT_ONCE)).collect();
@@ -183,8 +184,9 @@ impl Exposure {
         }
     }
 
-    /// Reads the lane's transactions from the latest back to the first that is used in a final block, or back to `first`,
-    /// and returns the nonce after the latest. Nonces are used in order, so whatever was paid for before that one is final.
+    /// Reads the lane's transactions from the latest back to the first that is in a final block, or back to `first`.
+    /// Returns the nonce after the latest. Nonces are used in order, so the mints of all earlier nonces, and the
+    /// payments for them, are final.
     async fn read_back(&self, state: &mut State, lane: LaneId, first: u64, finalized: u64) -> Result<u64, Undone> {
         let next = self.ledger.next_to_sign(lane).await.map_err(transient)?.unwrap_or(first);
         for nonce in (first..next).rev() {
@@ -217,8 +219,8 @@ impl Exposure {
         Ok(())
     }
 
-    /// Leaves out what is charged in a final block. Where that block is not the one that was counted on, the order says
-    /// where its payment is now; while it is nowhere, its units are exposed.
+    /// Removes payments that are charged in a final block. If the block at that height is another one now, the order
+    /// says where its payment is. While it is in no block, its units are exposed.
     async fn leave_out(&self, state: &mut State, finalized: u64) -> Result<(), Undone> {
         let mut hashes = HashMap::new();
         let mut moved = Vec::new();
@@ -242,7 +244,7 @@ impl Exposure {
             state.exposed.remove(&id);
         }
         for (id, order) in self.orders(&moved).await? {
-            // What is lost is lost: it is no longer at risk.
+            // A failed payment is a loss that has happened. It is no longer at risk.
             if order.payment.failure().is_some() {
                 state.exposed.remove(&id);
             } else {
@@ -259,7 +261,7 @@ impl Exposure {
             .filter_map(|(id, loaded)| match loaded {
                 Ok(Loaded { state, .. }) => Some((id, state?)),
                 Err(error) => {
-                    tracing::error!(payment = %id, error = %causes(&error), "what it exposes is not known");
+                    tracing::error!(payment = %id, error = %causes(&error), "the order cannot be read, so the value that it exposes is unknown");
                     None
                 }
             })
@@ -268,14 +270,14 @@ impl Exposure {
 }
 
 impl Reservation {
-    /// Orders for which room was taken: to be given back, unless they are sent.
+    /// Orders for which room was reserved. The room is given back unless they are sent.
     pub fn taken(&self) -> Vec<PaymentId> {
         self.taken.clone()
     }
 }
 
 impl State {
-    /// Sum of 64-bit values: it fits.
+    /// Total exposed value. A sum of 64-bit values fits in 128 bits.
     fn total(&self) -> u128 {
         self.exposed.values().map(|exposed| u128::from(exposed.value.0)).sum()
     }
@@ -291,12 +293,13 @@ impl Exposed {
     }
 }
 
-/// What is exposed cannot be read.
+/// The exposed payments cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("what is exposed is not known")]
+#[error("the exposed payments cannot be read")]
 struct NotKnown(#[source] LedgerError);
 
-/// A lane that cannot be read stops minting until an operator has looked, and ends no process.
+/// Turns an error into a transient one. A lane that cannot be read stops minting until an operator has looked, but ends
+/// no process.
 fn transient(error: LedgerError) -> Undone {
     Undone::transient(NotKnown(error))
 }

@@ -1,5 +1,5 @@
-//! Gathering: owed mints by token and group, until a batch is full or its oldest has waited long enough. Batches take
-//! turns over tokens, and inside a batch payers take turns.
+//! Gathers owed mints by token and group, until a batch is full or its oldest mint has waited long enough. Tokens take
+//! turns over batches, and payers take turns within a batch.
 
 use crate::config::Config;
 use chain::{Address, MINT_BATCH_MAX};
@@ -22,41 +22,41 @@ const CONFIRMED: &str = "mint-projector";
 const DEFERRED: &str = "mint-projector-deferred";
 const RESTORED: &str = "mint-projector-restored";
 
-/// Messages in hand at most, below `max_ack_pending` of each consumer: the depth in which batches are fair.
+/// Maximum number of messages in hand, below `max_ack_pending` of each consumer. Batches are fair within this number.
 const CONFIRMED_MAX: usize = 1_024;
 const OTHERS_MAX: usize = 256;
 
-/// A waiting mint costs a share of one request to the ledger and of one to the node.
+/// Limits of tries of waiting mints. A try costs a share of one request to the ledger and of one to the node.
 const LIMITS: Limits = Limits { per_turn: 10, per_turn_max: 200, in_hand: 400 };
 
-/// Batches are looked at this often, so that none goes out late.
+/// Pause between two looks at the batches, short enough that none goes out late.
 const TURN: Duration = Duration::from_millis(50);
 
-/// What shares a transaction: a token, and those of its orders that may be minted together.
+/// Key of the mints that may share a transaction: a token, and a group of its orders.
 type Together = (Address, MintGroup);
 
-/// An owed mint, as it was gathered.
+/// An owed mint, with its order when it was gathered.
 #[derive(Debug)]
 struct Owed {
     job: Job,
     order: Loaded<Order>,
 }
 
-/// Owed mints of one token.
+/// A batch of owed mints of one token.
 #[derive(Debug)]
 pub struct Gathered {
     /// The token.
     pub token: Address,
-    /// In fair order over payers.
+    /// The jobs, in fair order over payers.
     pub jobs: Vec<Job>,
-    /// Their orders when they were gathered. A worker that builds on one that has moved since is refused, and loads it
-    /// again.
+    /// Their orders when they were gathered. If an order has moved on since, the ledger refuses the worker's append,
+    /// and the worker loads it again.
     pub orders: HashMap<PaymentId, Loaded<Order>>,
-    /// Takes jobs that are to be gathered again.
+    /// Channel for jobs that are to be gathered again.
     pub again: mpsc::UnboundedSender<Arrival>,
 }
 
-/// A job on its way into a batch, and since when it waits for company.
+/// A job on its way into a batch, and the time since when it waits for others.
 #[derive(Debug)]
 pub struct Arrival {
     job: Job,
@@ -64,7 +64,7 @@ pub struct Arrival {
 }
 
 impl Gathered {
-    /// Gathers everything again: an order or the lane has moved on.
+    /// Sends all jobs back to be gathered again, because an order or the lane has moved on.
     pub fn gather_again(self) {
         for job in self.jobs {
             let _ = self.again.send(Arrival { job, since: Instant::now() });
@@ -72,7 +72,7 @@ impl Gathered {
     }
 }
 
-/// A free lane's question for the next batch.
+/// The request of a free lane for the next batch.
 pub type Ask = oneshot::Sender<Gathered>;
 
 /// Owed mints on their way to the lanes.
@@ -84,14 +84,14 @@ pub struct Gathering {
     restored: Inbox,
     asked: Arc<Mutex<mpsc::Receiver<Ask>>>,
     settings: SharedSettings,
-    /// Mints that wait.
+    /// Mints that wait in this process.
     pub carrier: Carrier,
-    /// Lanes that this process works.
+    /// Number of lanes that this process works.
     pub duty: Duty,
 }
 
 impl Gathering {
-    /// Binds to the consumers: one that is not as `nats/` defines it ends the start, also of an instance that stands by.
+    /// Binds to the consumers. A consumer that is not as `nats/` defines it ends the start, also of a standby instance.
     pub async fn bind(
         ledger: &Ledger,
         config: &Config,
@@ -141,7 +141,7 @@ impl Gathering {
         );
     }
 
-    /// Gathers what arrives until `off`. Whatever no lane has taken by then is handed back.
+    /// Gathers arriving jobs until `off`. Jobs that no lane has taken by then are handed back.
     async fn gather(
         &self,
         mut arriving: mpsc::UnboundedReceiver<Arrival>,
@@ -161,7 +161,7 @@ impl Gathering {
         }
     }
 
-    /// Reads the orders of what arrived, all in one request, and puts each with the others of its token and group.
+    /// Reads the orders of the arrived jobs in one request, and puts each job with the others of its token and group.
     async fn sort(&self, arrived: &mut Vec<Arrival>, groups: &mut Groups) {
         let ids: Vec<PaymentId> = arrived.iter().map(|arrival| arrival.job.id).collect();
         let loaded = match self.ledger.load_orders(&ids).await {
@@ -202,7 +202,7 @@ impl Gathering {
 /// Owed mints that no lane has taken.
 struct Groups {
     fair: FairQueue<Together, Address, Owed>,
-    /// Since when the oldest of each group waits.
+    /// For each group, the time since when its oldest mint waits.
     oldest: HashMap<Together, Instant>,
     again: mpsc::UnboundedSender<Arrival>,
 }
@@ -219,13 +219,14 @@ impl Groups {
         waited || self.fair.len_of(together) >= MINT_BATCH_MAX
     }
 
-    /// Hands full and ripe batches to the lanes that ask, the groups in turn. While no lane asks they stay here and grow.
+    /// Hands full batches, and those that have waited long enough, to the lanes that ask; groups take turns. While no
+    /// lane asks, batches stay here and grow.
     fn hand_over(&mut self, asked: &mut mpsc::Receiver<Ask>, max_wait: Duration) {
         let ripe: Vec<Together> = self.fair.turns().filter(|together| self.is_ripe(*together, max_wait)).collect();
         for together in ripe {
             let ask = loop {
                 match asked.try_recv() {
-                    // That lane has gone: ask the next one.
+                    // That lane no longer works. The next one is tried.
                     Ok(ask) if ask.is_closed() => {}
                     Ok(ask) => break ask,
                     Err(_) => return,
@@ -241,14 +242,15 @@ impl Groups {
                 batch.orders.insert(job.id, order);
                 batch.jobs.push(job);
             }
-            // A lane that goes in this very moment drops the batch: it is handed back.
+            // If the lane ends at this moment it drops the batch, which hands its jobs back.
             let _ = ask.send(batch);
         }
     }
 }
 
-/// A message waits since its event, not since it came here: after a restart nothing waits for company once more. One that
-/// was delivered before waited for something else than company.
+/// The time since when a message waits for others: since its event was stored, and not since it arrived, so that
+/// nothing waits a second time after a restart. A redelivered message counts from now, because it waited for something
+/// else.
 fn waits_since(delivery: &Delivery) -> Instant {
     let age = |at: DateTime<Utc>| (Utc::now() - at).to_std().unwrap_or_default();
     let waited = if delivery.deliveries == 1 { age(delivery.recorded_at) } else { Duration::ZERO };
@@ -256,12 +258,12 @@ fn waits_since(delivery: &Delivery) -> Instant {
     now.checked_sub(waited).unwrap_or(now)
 }
 
-/// Whether a mint that came due is still owed and in no transaction.
+/// True if a mint that came due is still owed and in no transaction.
 pub fn waits(order: &Order) -> bool {
     matches!(order.stage(), Stage::Paid | Stage::MintDeferred)
 }
 
-/// Time until a deferred mint may be tried; `None` if it may be tried now.
+/// Time until a deferred mint may be tried. Returns `None` if it may be tried now.
 fn remaining(order: &Order) -> Option<Duration> {
     let why = order.mint.deferral().filter(|_| order.stage() == Stage::MintDeferred)?;
     (why.retry_at - Utc::now()).to_std().ok()

@@ -1,8 +1,9 @@
 //! mint-projector: turns confirmed payments into `batchMint` calls, one transaction per token and interval.
 //!
-//! Gathers per token until a batch is full or its oldest payment has waited long enough; tokens and payers take turns. Before it mints, it reads the
-//! payment's log pair from the chain itself: a forged event alone can never mint. The contract mints a payment key once,
-//! whatever happens here. What is minted before its payment is final never exceeds the exposure cap.
+//! Mints are gathered by token until a batch is full or its oldest payment has waited long enough; tokens and payers
+//! take turns. Before it mints, the service reads each payment's log pair from the chain itself, so a forged event
+//! alone can never mint. The contract mints a payment key once, whatever happens here. The value that is minted before
+//! its payments are final never exceeds the exposure cap.
 
 mod config;
 mod exposure;
@@ -22,18 +23,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use worker::{Station, Worker};
 
-/// CloudEvents source of what this service writes.
+/// CloudEvents source of the events of this service.
 const SOURCE: &str = "/paymint/mint-projector";
 
 /// Runs until `stop`, or until a part fails.
 ///
 /// # Errors
-/// The first failure: configuration, start-up gate, a lane that cannot go on.
+/// The first error: of the configuration, of the start-up gate, or of a lane that cannot go on.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let ledger = Ledger::connect(&config.ledger, SOURCE).await?;
     let chain = Chain::connect(config.chain.clone()).await?;
     let health = Health::default();
-    // A lane asks when it is free, so a batch is either being gathered or being minted, and grows meanwhile.
+    // A lane asks for a batch when it is free. Until then the batches that are gathered grow.
     let (ask, asked) = mpsc::channel(config.keys.count().max(1));
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));

@@ -1,4 +1,4 @@
-//! Every stage checks again: what is minted was paid for, by the chain's own word.
+//! The minter's own check that a mint was paid for, by the logs of the chain. Every stage checks again.
 
 use chain::{B256, Chain, ChainError, Included, Inclusion};
 use domain::event::{ParkReason, Parked, PaymentProof};
@@ -6,26 +6,27 @@ use domain::{PaymentRequest, Purchase, TokenTerms};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// What a look at the chain says of a payment that is said to be confirmed.
+/// The result of checking a confirmed payment on the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The pair stands where the event says.
+    /// The log pair is where the event says.
     Paid,
-    /// This node does not show it now: it lags, or the block is gone. Decides nothing.
+    /// The node does not show the payment now, because it lags or the block is gone. This decides nothing.
     NotSeen,
-    /// It contradicts the token's terms or the chain: never minted, a person looks.
+    /// The payment contradicts the token's terms or the chain. It is never minted, and an operator must look.
     Wrong(Parked),
 }
 
-/// Receipts that are deep enough, read once in a batch: a hundred payments share one settlement.
+/// Receipts of transactions that are N blocks deep. Each is read once for a batch, because a hundred payments share one
+/// settlement.
 #[derive(Default)]
 pub struct Receipts(HashMap<B256, Option<Box<Included>>>);
 
 impl Receipts {
-    /// Reads the payment's own log pair (R5), and holds the order against the token's terms.
+    /// Reads the log pair of the payment from the chain, and checks the order against the token's terms.
     ///
     /// # Errors
-    /// `Transient`: nothing is known.
+    /// `Transient`: the node did not answer, and nothing is known.
     pub async fn verify(
         &mut self,
         chain: &Chain,

@@ -1,4 +1,4 @@
-//! One mint lane's worker: ask for a batch, verify, simulate, record, broadcast.
+//! The worker of one mint lane: asks for a batch, verifies and simulates it, records the transaction and broadcasts it.
 
 use crate::config::Config;
 use crate::exposure::Exposure;
@@ -19,20 +19,20 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use waits::{Job, OnDuty};
 
-/// Looks after the lane at least this often.
+/// Longest pause between two looks after the lane.
 const IDLE: Duration = Duration::from_millis(500);
 
 /// The longest wait between two tries of a mint that would be skipped.
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// What all lanes of this process work with.
+/// Resources that all lanes of this process share.
 #[derive(Clone)]
 pub struct Station {
     pub config: Config,
     pub ledger: Ledger,
     pub chain: Chain,
     pub exposure: Exposure,
-    /// How a lane asks for the next batch.
+    /// Channel on which a lane asks for the next batch.
     pub ask: mpsc::Sender<Ask>,
     pub gathering: Gathering,
 }
@@ -59,7 +59,7 @@ impl Work for Worker {
         }
         match tokio::time::timeout(IDLE, self.next_batch()).await {
             Ok(Some(batch)) => self.handle(batch).await,
-            // Gathering has stopped, and so will this.
+            // Gathering has stopped, and this worker will stop, too.
             Ok(None) => {
                 tokio::time::sleep(IDLE).await;
                 Ok(())
@@ -83,7 +83,7 @@ impl Worker {
         self.station.config.settings.now().mint_retry
     }
 
-    /// Asks once and waits for the answer, over as many turns as it takes.
+    /// Asks once for a batch and waits for it, over several turns if necessary.
     async fn next_batch(&mut self) -> Option<Gathered> {
         if self.answer.is_none() {
             let (ask, answer) = oneshot::channel();
@@ -95,13 +95,13 @@ impl Worker {
         batch
     }
 
-    /// Called once or ten times for one order, it mints once: an order that is in a transaction is left alone, and the
-    /// contract skips a payment key that it has seen.
+    /// Handles a batch. However often it is called for one order, it mints once: an order that is in a transaction is
+    /// left alone, and the contract skips a payment key that it has seen.
     async fn handle(&mut self, mut batch: Gathered) -> Result<(), Undone> {
         failpoint(BATCH_TAKEN_NOT_SIGNED);
         let gathered = std::mem::take(&mut batch.orders);
         let mut minted = self.mint(batch.token, &batch.jobs, gathered, true).await;
-        // Orders that have moved since they were gathered are judged once more as they are now.
+        // If an order has moved on since it was gathered, all are loaded and judged once more.
         if matches!(minted, Err(Undone::Stale)) {
             minted = match self.loaded(&batch.jobs).await {
                 Ok(loaded) => self.mint(batch.token, &batch.jobs, loaded, false).await,
@@ -124,9 +124,9 @@ impl Worker {
         }
     }
 
-    /// `as_gathered`: the orders were loaded when they were gathered, and a payment that the contract has minted already
-    /// is judged by an order that is loaded now. Otherwise a message that comes again while its first delivery is in hand
-    /// would be held against a state that another batch has moved since.
+    /// Mints `orders`. `as_gathered` says that they were loaded when they were gathered. A payment that the contract
+    /// has minted already must be judged by an order that is loaded now. Otherwise a redelivered message, whose first
+    /// delivery is still in hand, would be judged by a state that another batch has changed since.
     async fn mint(
         &mut self,
         token: Address,
@@ -140,14 +140,15 @@ impl Worker {
         match &sent {
             Ok(in_ledger) => self.station.exposure.release(&taken, in_ledger).await,
             Err(Undone::Stale) => self.station.exposure.release(&taken, &[]).await,
-            // It may be in the ledger: it counts until its payment is final, and may be tried again meanwhile.
+            // It may be in the ledger. It counts against the cap until its payment is final, and may be tried again
+            // meanwhile.
             Err(_) => {}
         }
         Ok(sent?.into_iter().collect())
     }
 
-    /// Answers jobs after a batch. What was sent was put into a transaction by an append that named its version, so the
-    /// fold could only say the same; only what was left out is read again.
+    /// Answers the jobs of a batch that was handled. The append has put the sent orders into a transaction at the
+    /// version that was read, so reading them again would show nothing else. Only the other orders are read again.
     async fn answer(&self, jobs: Vec<Job>, sent: &HashSet<PaymentId>) -> Result<(), Undone> {
         let (done, left): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| sent.contains(&job.id));
         done.into_iter().for_each(Job::done);
@@ -173,7 +174,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Answers with the orders that are in the transaction.
+    /// Verifies, simulates and sends. Returns the orders in the transaction.
     async fn mint_owed(
         &mut self,
         token: Address,
@@ -204,11 +205,12 @@ impl Worker {
         Ok(good.iter().map(|item| item.id).collect())
     }
 
-    /// Those that would be minted now. What the simulation skips is said of each; where it reverts as a whole, halves are
-    /// tried, until what spoils it stands alone and is parked (C22).
+    /// Simulates the mints, and returns those that would be minted now. For each mint that the simulation skips, the
+    /// reason is recorded. If the simulation reverts as a whole, halves are tried, until the item that causes it stands
+    /// alone and is parked.
     ///
     /// # Errors
-    /// `Stale`, of orders `as_gathered`: one of them is minted already, load them again.
+    /// `Stale`: the orders are `as_gathered` and one of them is minted already. Load them again.
     async fn mintable(&self, token: Address, paid: Vec<Item>, as_gathered: bool) -> Result<Vec<Item>, Undone> {
         let mut good = Vec::with_capacity(paid.len());
         let mut groups = vec![paid];
@@ -244,14 +246,15 @@ impl Worker {
         Ok(good)
     }
 
-    /// The orders of `jobs` as they are now, without those that cannot be read.
+    /// Loads the orders of `jobs`, and leaves out those that cannot be read.
     async fn loaded(&self, jobs: &[Job]) -> Result<HashMap<PaymentId, Loaded<Order>>, Undone> {
         let ids: Vec<PaymentId> = jobs.iter().map(|job| job.id).collect();
         let loaded = self.station.ledger.load_orders(&ids).await?;
         Ok(loaded.into_iter().filter_map(|(id, order)| Some((id, order.ok()?))).collect())
     }
 
-    /// Reads each payment's log pair from the chain; what contradicts it is parked, what is not seen waits.
+    /// Checks the log pair of each payment on the chain, and returns the items that are paid. A payment that
+    /// contradicts the chain is parked. One that the node does not show waits.
     async fn paid(&self, owed: Vec<Item>, terms: &TokenTerms) -> Result<Vec<Item>, Undone> {
         let mut receipts = Receipts::default();
         let mut paid = Vec::with_capacity(owed.len());
@@ -266,13 +269,13 @@ impl Worker {
         Ok(paid)
     }
 
-    /// Simulation says that the contract would skip it.
+    /// Records the reason why the contract would skip a mint, according to the simulation.
     async fn skip(&self, item: &Item, token: Address, result: MintResult) -> Result<(), Undone> {
         let park = |reason, detail: &str| Command::ParkMint(Parked { reason, detail: detail.to_owned() });
         let command = match result {
             MintResult::AlreadyMinted => match self.minted_before(item, token).await? {
                 Some((minted, true)) => Command::ConfirmMint(minted),
-                // Not deep enough: looked at again when the message comes again.
+                // Not N blocks deep. It is looked at again when the message is redelivered.
                 Some((_, false)) => return Ok(()),
                 None => park(ParkReason::MintedElsewhere, "the contract says minted, but no transaction is found"),
             },
@@ -290,7 +293,8 @@ impl Worker {
         item.record(&self.station.ledger, command).await
     }
 
-    /// The mint that the contract remembers, and whether it is deep enough.
+    /// The earlier mint of this payment key, and whether it is N blocks deep. Returns `None` if no transaction is
+    /// found.
     async fn minted_before(&self, item: &Item, token: Address) -> Result<Option<(Minted, bool)>, Undone> {
         let request = &item.order.request;
         let Purchase::Mint { quantity, .. } = request.purchase;
@@ -302,7 +306,7 @@ impl Worker {
     }
 }
 
-/// The orders that these jobs carry on, and that are due.
+/// The orders that these jobs still carry and that are due.
 fn owed(jobs: &[Job], mut loaded: HashMap<PaymentId, Loaded<Order>>) -> Vec<Item> {
     let mut owed = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -315,7 +319,7 @@ fn owed(jobs: &[Job], mut loaded: HashMap<PaymentId, Loaded<Order>>) -> Vec<Item
     owed
 }
 
-/// One entry per payment, whatever its quantity.
+/// The entries of the call: one for each payment, whatever its quantity.
 fn entries(items: &[Item]) -> Vec<MintItem> {
     items
         .iter()

@@ -1,4 +1,4 @@
-//! What brings payments to the lanes: messages of two consumers, and waiting payments that come due.
+//! The sources of payments for the lanes: messages of two consumers, and waiting payments that come due.
 
 use crate::config::Config;
 use domain::{Event, Order, OrderEvent, PaymentRequest, Purchase};
@@ -12,11 +12,12 @@ use waits::{Carrier, Due, Duty, Job, Limits, Party, Queue, WaitStage, Waiting};
 const REQUESTED: &str = "payment-sender";
 const DEFERRED: &str = "payment-sender-deferred";
 
-/// Messages in hand at most, below `max_ack_pending` of each consumer: the depth in which the queue is fair.
+/// Maximum number of messages in hand, below `max_ack_pending` of each consumer. The queue is fair within this number.
 const REQUESTED_MAX: usize = 1_000;
 const DEFERRED_MAX: usize = 256;
 
-/// Twenty hopeless tries a second, which cost a node at most twice as many calls.
+/// Limits of tries of waiting payments: twenty per second while none succeeds, which cost the node at most twice as
+/// many calls.
 const LIMITS: Limits = Limits { per_turn: 2, per_turn_max: 100, in_hand: 50 };
 
 /// Payments on their way to the lanes.
@@ -27,14 +28,14 @@ pub struct Arrivals {
     deferred: Inbox,
     /// Ready payments.
     pub queue: Queue<Job>,
-    /// Payments that wait.
+    /// Payments that wait in this process.
     pub carrier: Carrier,
-    /// Lanes that this process works.
+    /// Number of lanes that this process works.
     pub duty: Duty,
 }
 
 impl Arrivals {
-    /// Binds to the consumers: one that is not as `nats/` defines it ends the start, also of an instance that stands by.
+    /// Binds to the consumers. A consumer that is not as `nats/` defines it ends the start, also of a standby instance.
     pub async fn bind(ledger: &Ledger, health: Health) -> Result<Self, ConnectError> {
         let requested = ledger.inbox(REQUESTED, health.clone()).await?;
         let deferred = ledger.inbox(DEFERRED, health.clone()).await?;
@@ -94,13 +95,13 @@ impl Arrivals {
     }
 }
 
-/// Keys of the fair queue.
+/// Keys of the order in the fair queue.
 pub fn party(request: &PaymentRequest) -> Party {
     let Purchase::Mint { token, .. } = request.purchase;
     Party { token, payer: request.payer() }
 }
 
-/// Time until a deferred payment may be tried; `None` if it may be tried now.
+/// Time until a deferred payment may be tried. Returns `None` if it may be tried now.
 pub fn remaining(order: &Order) -> Option<Duration> {
     let why = order.payment.deferral()?;
     (why.retry_at - chrono::Utc::now()).to_std().ok()

@@ -10,14 +10,14 @@ use std::net::SocketAddr;
 pub struct Config {
     /// The ledger.
     pub ledger: LedgerConfig,
-    /// The read models, to find orders that another process left waiting. Without an answer from there new orders and
-    /// those that wait in this process go on.
+    /// URL of the read models. They tell which orders another process left waiting. If the database does not answer,
+    /// new orders and those that wait in this process go on.
     pub database_url: String,
     /// The chain.
     pub chain: ChainConfig,
     /// The settlement contract.
     pub settlement: Address,
-    /// One lane each.
+    /// The signing keys. Each is one lane.
     pub keys: KeySource,
     /// Settings, shared by all lanes.
     pub settings: SharedSettings,
@@ -28,7 +28,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the variables; an error names the variable and its shape.
+    /// Reads the variables. An error names the variable and its shape.
     ///
     /// # Errors
     /// [`ConfigError`].

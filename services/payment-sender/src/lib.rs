@@ -1,8 +1,8 @@
 //! payment-sender: turns `payment.requested` into settlement transactions, up to a hundred payments in each.
 //!
-//! Every lane is a worker of its own: it takes a batch from a fair queue, checks, simulates, records and broadcasts. A
-//! payment that would fail now is left out and waits, visibly (`payment.deferred`), for another try; only the confirmer
-//! fails a payment, on proof.
+//! Every lane is a worker of its own. It takes a batch from a fair queue, checks and simulates it, records the
+//! transaction and broadcasts it. A payment that would fail now is left out and waits, visibly (`payment.deferred`),
+//! for another try. Only the confirmer declares a payment failed, with proof.
 
 mod arrivals;
 mod config;
@@ -19,13 +19,13 @@ use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::task::JoinSet;
 use worker::{Station, Worker};
 
-/// CloudEvents source of what this service writes.
+/// CloudEvents source of the events of this service.
 const SOURCE: &str = "/paymint/payment-sender";
 
 /// Runs until `stop`, or until a part fails.
 ///
 /// # Errors
-/// The first failure: configuration, start-up gate, a lane that cannot go on.
+/// The first error: of the configuration, of the start-up gate, or of a lane that cannot go on.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let ledger = Ledger::connect(&config.ledger, SOURCE).await?;
     let chain = Chain::connect(config.chain.clone()).await?;

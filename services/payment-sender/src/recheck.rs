@@ -1,18 +1,20 @@
-//! Every stage checks again: before money moves, the payment is held against its own signature and the token's terms.
+//! The sender's own check of a payment before money moves, against its signature and the token's terms. Every stage
+//! checks again.
 
 use chain::{Asset, B256, U256};
 use domain::{PaymentRequest, Purchase, TokenTerms};
 
-/// Why a request that is in the ledger is not sent: somebody wrote it who is not our API. It is set aside.
+/// The reason why a recorded request is not sent. Our api does not write such a request, so somebody else did. It is
+/// parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Forged {
     /// Key, payee or price contradict each other.
     Inconsistent(String),
     /// Another chain or asset than ours.
     OtherAsset,
-    /// The price is not the token's.
+    /// The price differs from the token's price.
     Price,
-    /// The signature is not the payer's.
+    /// The signature is not by the payer.
     Signature,
 }
 
@@ -55,7 +57,7 @@ mod tests {
         Asset { address: examples::ASSET, name: "USDC".to_owned(), version: "2".to_owned() }
     }
 
-    /// B23, B25, B34, B36 once more, behind the API: a forged event moves no money.
+    /// B23, B25, B34 and B36 again, behind the API: a forged event moves no money.
     #[test]
     fn a_forged_request_is_not_sent() {
         let good = examples::request();

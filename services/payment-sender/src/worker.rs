@@ -1,4 +1,5 @@
-//! One lane's worker: take a batch, check, simulate, record, broadcast.
+//! The worker of one settlement lane: takes a batch, checks and simulates it, records the transaction and broadcasts
+//! it.
 
 use crate::arrivals::{Arrivals, remaining};
 use crate::config::Config;
@@ -18,13 +19,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 use waits::{Job, OnDuty};
 
-/// Waits for a first payment this long, then looks after the lane.
+/// Longest wait for a first payment. Then the worker looks after the lane.
 const IDLE: Duration = Duration::from_millis(500);
 
 /// The longest wait between two tries of a payment that would fail.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// What all lanes of this process work with.
+/// Resources that all lanes of this process share.
 #[derive(Clone)]
 pub struct Station {
     pub config: Config,
@@ -41,10 +42,10 @@ pub struct Worker {
     _on_duty: OnDuty,
 }
 
-/// What is to be done with an order now.
+/// The next step for an order.
 enum Next {
     Send(Box<Item>),
-    /// What it asked for is in the ledger.
+    /// Nothing to do: the effect of its message is in the ledger.
     Done,
     Later(Duration),
     Park(String),
@@ -84,14 +85,16 @@ impl Worker {
         Backoff { first: self.station.config.settings.now().payment_retry, max: RETRY_MAX }
     }
 
-    /// How long the first payment of a batch waits for company: the longer, the more of the lane's transactions wait for
-    /// a block, since what is sent behind them gains little and costs a transaction. A lane without any waits `linger`.
+    /// How long the first payment of a batch waits for more payments. It waits longer if more of the lane's
+    /// transactions wait for a block, because a transaction behind them gains little time and costs gas. A lane without
+    /// any waits for `linger`.
     fn linger(&self) -> Duration {
         let waiting = u32::try_from(self.lane.in_flight()).unwrap_or(u32::MAX);
         self.station.config.settings.now().settlement_linger.saturating_mul(waiting.saturating_add(1))
     }
 
-    /// Called once or ten times for one order, it sends one payment: an order that is in a transaction is left alone.
+    /// Handles a batch. However often it is called for one order, it sends one payment, because an order that is in a
+    /// transaction is left alone.
     async fn handle(&mut self, batch: Vec<Job>) -> Result<(), Undone> {
         let mut jobs = Vec::with_capacity(batch.len());
         let sent = match self.sort(batch, &mut jobs).await {
@@ -104,7 +107,7 @@ impl Worker {
                 failpoint(BATCH_SENT_NOT_ACKED);
                 self.answer(jobs, &sent).await
             }
-            // An order or the lane has moved on: all of them are loaded and judged again.
+            // An order or the lane has moved on. All jobs are loaded and judged again.
             Err(Undone::Stale) => {
                 jobs.into_iter().for_each(|job| self.station.arrivals.queue.push(job.party, job));
                 Ok(())
@@ -116,8 +119,8 @@ impl Worker {
         }
     }
 
-    /// Answers what needs no sending; what does is left in `jobs`, with its orders as the result. After an error all that
-    /// is not answered is in `jobs`.
+    /// Answers the jobs whose orders need no sending. The other jobs are put into `jobs`, and their orders are
+    /// returned. After an error all jobs without an answer are in `jobs`.
     async fn sort(&mut self, batch: Vec<Job>, jobs: &mut Vec<Job>) -> Result<Vec<Item>, Undone> {
         let ids: Vec<PaymentId> = batch.iter().map(|job| job.id).collect();
         let mut loaded = match self.station.ledger.load_orders(&ids).await {
@@ -140,7 +143,7 @@ impl Worker {
                     job.fail(error);
                     continue;
                 }
-                // A second job of an order that needs no sending.
+                // A second job of an order that was handled above.
                 None => Ok(Next::Later(IDLE)),
             };
             match next {
@@ -180,8 +183,8 @@ impl Worker {
         Ok(Next::Send(Box::new(item)))
     }
 
-    /// Answers jobs after a batch. What was sent was put into a transaction by an append that named its version, so the
-    /// fold could only say the same; only what was left out is read again.
+    /// Answers the jobs of a batch that was handled. The append has put the sent orders into a transaction at the
+    /// version that was read, so reading them again would show nothing else. Only the other orders are read again.
     async fn answer(&self, jobs: Vec<Job>, sent: &HashSet<PaymentId>) -> Result<(), Undone> {
         let (done, left): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| sent.contains(&job.id));
         done.into_iter().for_each(Job::done);
@@ -209,8 +212,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Simulates first and leaves out what would fail; then one atomic batch, then the broadcast. Returns the orders that
-    /// are in the transaction.
+    /// Simulates the batch, defers the payments that would fail, and sends the others in one transaction. Returns the
+    /// orders in the transaction.
     async fn send(&mut self, items: Vec<Item>) -> Result<HashSet<PaymentId>, Undone> {
         let requests: Vec<_> = items.iter().map(|item| &item.order.request).collect();
         let call = self.call(&items);
@@ -235,14 +238,14 @@ impl Worker {
         self.station.chain.settle_call(self.station.config.settlement, &requests)
     }
 
-    /// Not now, with the reason where everybody sees it. The same reason twice is written once.
+    /// Defers a payment, with a visible reason. A reason that is recorded already is not recorded again.
     async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), Undone> {
         let retry_at = Utc::now() + self.backoff().pause(item.order.payment.counts().deferred);
         item.record(&self.station.ledger, Command::Defer(Deferral { reason, detail, retry_at })).await
     }
 }
 
-/// Whether a payment that came due still waits to be sent.
+/// True if a payment that came due still waits to be sent.
 fn waits(order: &Order) -> bool {
     order.stage() == Stage::Deferred
 }
