@@ -125,7 +125,7 @@ impl Inbox {
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// An event of ours.
-    Event(Delivery),
+    Event(Box<Delivery>),
     /// An event of a newer build: its type.
     Newer(String),
     /// No event of ours: why not.
@@ -136,7 +136,7 @@ impl Opened {
     pub(crate) fn of(recorded: Recorded, deliveries: u32) -> Self {
         let Recorded { seq, subject, recorded_at, event, .. } = recorded;
         match event {
-            Ok(event) => Self::Event(Delivery { event, seq, subject, recorded_at, deliveries }),
+            Ok(event) => Self::Event(Box::new(Delivery { event, seq, subject, recorded_at, deliveries })),
             Err(why) => match why.newer() {
                 Some(kind) => Self::Newer(kind.to_owned()),
                 None => Self::Foreign(why.to_string()),
