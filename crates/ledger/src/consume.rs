@@ -127,7 +127,7 @@ impl Inbox {
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// An event that this build knows.
-    Event(Delivery),
+    Event(Box<Delivery>),
     /// An event of a newer build, with its type.
     Newer(String),
     /// Not an event of Paymint, with the reason.
@@ -138,7 +138,7 @@ impl Opened {
     pub(crate) fn of(recorded: Recorded, deliveries: u32) -> Self {
         let Recorded { seq, subject, recorded_at, event, .. } = recorded;
         match event {
-            Ok(event) => Self::Event(Delivery { event, seq, subject, recorded_at, deliveries }),
+            Ok(event) => Self::Event(Box::new(Delivery { event, seq, subject, recorded_at, deliveries })),
             Err(why) => match why.newer() {
                 Some(kind) => Self::Newer(kind.to_owned()),
                 None => Self::Foreign(why.to_string()),

@@ -145,7 +145,7 @@ impl Hands {
         match opened {
             _ if is_stopping => self.send(held, Answer::Later(Duration::ZERO)),
             Opened::Event(delivery) => {
-                let task = self.tasks.spawn(handler(delivery));
+                let task = self.tasks.spawn(handler(*delivery));
                 self.held.insert(task.id(), held);
             }
             Opened::Newer(kind) => {

@@ -12,17 +12,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use waits::{Carrier, Limits, Party, Waiting};
 
-const COUNT: u64 = 50_000;
+const COUNT: usize = 50_000;
 const DEFERRED: &str = "payment-sender-deferred";
 const REQUESTED: &str = "payment-sender";
 
 /// Id and keys of the `n`-th order. Each payer has sixteen orders.
-fn order(n: u64) -> (PaymentId, Party) {
+fn order(n: usize) -> (PaymentId, Party) {
     let id = PaymentId::of(PaymentKey(B256::left_padding_from(&n.to_be_bytes())));
     (id, Party { token: examples::TOKEN, payer: Address::left_padding_from(&(n / 16).to_be_bytes()) })
 }
 
-fn deferred(n: u64) -> NewEvent {
+fn deferred(n: usize) -> NewEvent {
     let event = OrderEvent::PaymentDeferred(1, Deferral { detail: n.to_string(), ..examples::deferral() });
     NewEvent { event: Event::Order(order(n).0, event), expected: Expected::Absent, trace: None }
 }
@@ -92,7 +92,7 @@ async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobo
         let batch = Batch::unordered((first..first + 500).map(deferred));
         ops.append(batch).await.unwrap();
     }
-    until("all are carried by time", 180, async || carrier.waiting() == COUNT as usize).await;
+    until("all are carried by time", 180, async || carrier.waiting() == COUNT).await;
     until("no message is pending or held", 30, async || sender.lag(DEFERRED).await.unwrap() == Lag::default()).await;
 
     // A new order, and one more that begins to wait, are handled as if nothing else waited.
@@ -102,7 +102,7 @@ async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobo
     ops.append(&[NewEvent { event: request.unwrap(), expected: Expected::Absent, trace: None }]).await.unwrap();
     ops.append(&[deferred(COUNT)]).await.unwrap();
     until("both are handled", 10, async || {
-        handled.load(Ordering::Relaxed) == 1 && carrier.waiting() == COUNT as usize + 1
+        handled.load(Ordering::Relaxed) == 1 && carrier.waiting() == COUNT + 1
     })
     .await;
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
@@ -112,7 +112,7 @@ async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobo
     until("looks go on", 30, async || looks.load(Ordering::Relaxed) >= before + 60).await;
     let a_second = 60.0 / began.elapsed().as_secs_f64();
     assert!(a_second < 25.0, "{a_second} looks a second");
-    assert_eq!(carrier.waiting(), COUNT as usize + 1);
+    assert_eq!(carrier.waiting(), COUNT + 1);
     assert_eq!(sender.lag(DEFERRED).await.unwrap(), Lag::default());
     stop.cancel();
     for task in [waiting, looking, handling] {
