@@ -101,10 +101,8 @@ async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobo
         examples::all().into_iter().find(|event| matches!(event, Event::Order(_, OrderEvent::PaymentRequested(_))));
     ops.append(&[NewEvent { event: request.unwrap(), expected: Expected::Absent, trace: None }]).await.unwrap();
     ops.append(&[deferred(COUNT)]).await.unwrap();
-    until("both are handled", 10, async || {
-        handled.load(Ordering::Relaxed) == 1 && carrier.waiting() == COUNT + 1
-    })
-    .await;
+    until("both are handled", 10, async || handled.load(Ordering::Relaxed) == 1 && carrier.waiting() == COUNT + 1)
+        .await;
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 
     // Hopeless looks cost a fixed number a second, and no order is lost by them.
