@@ -15,7 +15,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
-    /// Null when it is not JSON.
+    /// The body as JSON; null if it is not JSON.
     pub json: Value,
 }
 
@@ -61,7 +61,7 @@ impl Frames {
     /// The next event; `None` when the server ends the stream.
     ///
     /// # Panics
-    /// When neither comes within [`PATIENCE`].
+    /// If neither comes within [`PATIENCE`].
     pub async fn next(&mut self) -> Option<Frame> {
         while self.ready.is_empty() {
             let chunk = tokio::time::timeout(PATIENCE, self.bytes.next()).await;

@@ -1,4 +1,4 @@
-//! A story asks the API, and the ledger how its orders fare.
+//! Requests of a story to the API, and its looks at orders in the ledger.
 
 use crate::answers::{Answer, Frames};
 use crate::buyer::Buyer;
@@ -35,7 +35,7 @@ impl Stack {
     /// Asks for `quantity` units of `terms` with this payment header.
     ///
     /// # Errors
-    /// No answer: it may have been accepted all the same.
+    /// No answer. The payment may have been accepted nevertheless.
     pub async fn try_post(
         &self,
         api: impl Into<Instance>,
@@ -46,7 +46,7 @@ impl Stack {
         self.send(api.into(), terms, quantity, (name, value), None).await
     }
 
-    /// Sends it, and notes what was sent and what was answered for the auditor.
+    /// Sends a request, and records request and answer for the auditor.
     async fn send(
         &self,
         api: Instance,
@@ -72,7 +72,7 @@ impl Stack {
     /// Sends a payment as v2 under an `Idempotency-Key`.
     ///
     /// # Errors
-    /// As [`Stack::try_post`].
+    /// See [`Stack::try_post`].
     pub async fn try_post_under_key(
         &self,
         api: impl Into<Instance>,
@@ -86,7 +86,7 @@ impl Stack {
         self.try_post(Service::Api, terms, quantity, header).await.unwrap()
     }
 
-    /// Sends a payment as v2; it must be accepted.
+    /// Sends a payment as v2, which must be accepted.
     pub async fn accept(&self, payment: &Payment) -> Order {
         let answer = self.post(&payment.terms, payment.quantity, payment.v2()).await;
         assert_eq!(answer.status, 202, "{answer:?}");
@@ -111,7 +111,7 @@ impl Stack {
         Frames::of(self.ask_for_events(id, last_event_id).await)
     }
 
-    /// The status that a client is answered which has seen the last event already.
+    /// The HTTP status for a client that resumes a stream after its last event.
     pub async fn events_after_the_end(&self, id: PaymentId, last_event_id: u64) -> u16 {
         self.ask_for_events(id, Some(last_event_id)).await.status().as_u16()
     }
@@ -127,7 +127,7 @@ impl Stack {
     /// Waits until the event `name` of `order` is in the ledger.
     ///
     /// # Panics
-    /// At once when the order has ended otherwise.
+    /// Immediately if the order has ended in another way.
     pub async fn until(&self, order: &Order, name: &str) -> Entry {
         let what = format!("{name} of {} ", order.id);
         let look = async || {
@@ -141,7 +141,7 @@ impl Stack {
         eventually(&what, look).await
     }
 
-    /// Waits for the end that each order is to have.
+    /// Waits until each order has its expected end.
     pub async fn until_ended(&self, orders: &[Order]) {
         for order in orders {
             self.until(order, order.last_event()).await;

@@ -1,4 +1,4 @@
-//! The end of a story: everything is quiet, then the auditor judges what is left.
+//! The end of a story: waits until everything is quiet, then lets the auditor judge what is left.
 //!
 //! The judge is the crate `auditor`, which shares no code with the product. This module tells it what the story knows: the
 //! requests that were sent, the accounts at the beginning, and how each order has to end.
@@ -18,7 +18,7 @@ use chrono::Utc;
 use sqlx::AssertSqlSafe;
 use std::collections::BTreeSet;
 
-/// Consumers whose every message must have been answered before the books are closed.
+/// Consumers that must have acknowledged every message before the audit.
 const CONSUMERS: [&str; 3] = ["payment-sender", "confirmer", "mint-projector"];
 
 impl Stack {
@@ -50,7 +50,7 @@ impl Stack {
         assert!(missing.is_empty(), "the auditor did not find:\n- {}", missing.join("\n- "));
     }
 
-    /// Everything that is wrong: the id of the check, and a sentence.
+    /// Every finding: the id of the check, and a sentence.
     async fn findings(&self, orders: &[Order]) -> Vec<(String, String)> {
         let evidence = self.evidence(orders, None).await;
         let red = judge(&evidence).into_iter().filter(|verdict| verdict.outcome == Colour::Red);
@@ -70,7 +70,7 @@ impl Stack {
         found
     }
 
-    /// What the auditor looks at: everything as it is now, and the requests of this story.
+    /// The evidence for the auditor: everything as it is now, and the requests of this story.
     async fn evidence(&self, orders: &[Order], rebuilt_schema: Option<&str>) -> Evidence {
         let run = Run {
             journal: "in memory".into(),
@@ -89,20 +89,20 @@ impl Stack {
             genesis: self.genesis.clone(),
             healed_at: None,
             faults: Vec::new(),
-            // How fast orders end is not what stories are about; no transaction of ours may revert.
+            // Stories do not test how fast orders end. None of our transactions may revert.
             bounds: Bounds { terminal_within_s: 3_600, reverted_max_percent: 0, ..Bounds::default() },
         };
         let lines: String = self.sent.lock().unwrap().iter().map(|line| format!("{line}\n")).collect();
         let mut journal = Journal::parse(&lines).unwrap();
-        // What somebody else's client sent is known from the story's order alone.
+        // A request that another client sent is known from the story's order only.
         let known: BTreeSet<_> = journal.requests.iter().filter_map(|request| request.answered_id).collect();
         let elsewhere = orders.iter().filter(|order| !known.contains(&order.uuid()));
         journal.requests.extend(elsewhere.map(request));
         read(run, journal).await.unwrap()
     }
 
-    /// Every order has ended, every message is answered, every transaction is settled, every event is projected, and
-    /// nothing was written meanwhile.
+    /// Waits until every order has ended, every message is acknowledged, every transaction is settled, every event is
+    /// projected, and no event was added meanwhile.
     pub async fn until_quiet(&self, orders: &[Order]) {
         self.until_ended(orders).await;
         let mut last = None;
@@ -129,7 +129,7 @@ impl Stack {
         info["num_pending"].as_u64().unwrap() + info["num_ack_pending"].as_u64().unwrap()
     }
 
-    /// Sequence up to which the read models of `schema` are built; 0 where there are none.
+    /// Sequence up to which the read models of `schema` are built; 0 if there are none.
     pub async fn projected(&self, schema: &str) -> u64 {
         let query = format!("SELECT seq FROM {schema}.projections");
         let seq = sqlx::query_scalar::<_, i64>(AssertSqlSafe(query)).fetch_optional(&self.tables).await;
@@ -156,7 +156,7 @@ impl Stack {
     }
 }
 
-/// Why an order did not end as the story says, by its row.
+/// The reason why an order did not end as the story says, according to its row.
 fn otherwise(live: &Models, order: &Order) -> Option<String> {
     let text = |row: &Row, column: &str| row.get(column).cloned().flatten().unwrap_or_default();
     let id = order.id.to_string();
@@ -179,7 +179,7 @@ fn otherwise(live: &Models, order: &Order) -> Option<String> {
     (!paid_by.is_empty() && paid_by != should).then(|| format!("{id} was paid by {paid_by}, expected {should}"))
 }
 
-/// The request that an order came from, where the story did not send it itself.
+/// The request that an order came from, if the story did not send it itself.
 fn request(order: &Order) -> Request {
     Request {
         line: 0,
@@ -195,7 +195,7 @@ fn request(order: &Order) -> Request {
     }
 }
 
-/// Nonces that were signed for, and of which the last word is not that they are used, by us or others.
+/// Nonces that were signed for and whose last event does not say that they are used, by us or by others.
 fn open_transactions(entries: &[Entry]) -> BTreeSet<(String, String)> {
     let mut open = BTreeSet::new();
     for entry in entries {

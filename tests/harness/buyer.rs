@@ -17,7 +17,7 @@ pub struct Buyer {
 }
 
 impl Buyer {
-    /// Somebody new.
+    /// A new account.
     pub fn new() -> Self {
         let secret = loop {
             if let Ok(secret) = SecretKey::from_secret_bytes(rand::random()) {
@@ -27,7 +27,7 @@ impl Buyer {
         Self::of(secret)
     }
 
-    /// The owner of `key`, 0x and 64 hex digits.
+    /// The account of `key`, which is 0x and 64 hex digits.
     pub fn with_key(key: &str) -> Self {
         Self::of(key.parse::<B256>().ok().and_then(|key| SecretKey::from_secret_bytes(key.0).ok()).unwrap())
     }

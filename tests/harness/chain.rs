@@ -1,4 +1,4 @@
-//! The local chain in a story's hands: its clock, its blocks, its pool, and other people's transactions.
+//! The local chain, controlled by a story: its clock, its blocks, its pool, and transactions of other people.
 
 use crate::watch::eventually;
 use alloy::rpc::types::{Filter, Log, TransactionReceipt};
@@ -21,7 +21,7 @@ impl LocalChain {
         Self { node: Rpc::new(rpc_url).unwrap() }
     }
 
-    /// Any method; panics with its error.
+    /// Calls any method. Panics with its error.
     pub async fn rpc(&self, method: &'static str, params: Value) -> Value {
         self.ask(method, params).await
     }
@@ -30,12 +30,12 @@ impl LocalChain {
         self.node.ask(method, params).await.unwrap_or_else(|e| panic!("{method}: {e}"))
     }
 
-    /// No more blocks of their own accord.
+    /// Stops the regular blocks.
     pub async fn halt(&self) {
         self.rpc("evm_setIntervalMining", json!([0])).await;
     }
 
-    /// A block a second again.
+    /// Starts the regular blocks again, one each second.
     pub async fn resume(&self) {
         self.rpc("evm_setIntervalMining", json!([1])).await;
         self.mine(1).await;
@@ -47,7 +47,8 @@ impl LocalChain {
         }
     }
 
-    /// Makes blocks until the transaction is in one: a node may know one for a moment before its pool offers it.
+    /// Makes blocks until the transaction is in one. A node may know a transaction for a moment before its pool offers
+    /// it.
     pub async fn mine_until_in_a_block(&self, hash: B256) -> TransactionReceipt {
         let mined = async || {
             self.mine(1).await;
@@ -56,23 +57,23 @@ impl LocalChain {
         eventually("the transaction is in a block", mined).await
     }
 
-    /// Moves the clock and makes a block that tells the new time.
+    /// Moves the clock, and makes a block with the new time.
     pub async fn pass_time(&self, seconds: u64) {
         self.rpc("evm_increaseTime", json!([seconds])).await;
         self.mine(1).await;
     }
 
-    /// Replaces the last `depth` blocks by empty ones. What was in them is dropped, not put back into the pool.
+    /// Replaces the last `depth` blocks by empty ones. Their transactions are dropped, and not put back into the pool.
     pub async fn reorg(&self, depth: u64) {
         self.rpc("anvil_reorg", json!([depth, []])).await;
     }
 
-    /// Like [`Self::reorg`], with each of `raw` in the block of that number among the new ones, from 0.
+    /// Like [`Self::reorg`], but puts each of `raw` into the new block of that number, counted from 0.
     pub async fn reorg_with(&self, depth: u64, raw: &[(&str, u64)]) {
         self.rpc("anvil_reorg", json!([depth, raw])).await;
     }
 
-    /// The node forgets a transaction of its pool.
+    /// Removes a transaction from the node's pool.
     pub async fn drop_from_pool(&self, hash: B256) {
         self.rpc("anvil_dropTransaction", json!([hash])).await;
     }
@@ -83,13 +84,13 @@ impl LocalChain {
         self.rpc("anvil_setCode", json!([account, code])).await;
     }
 
-    /// From now on `token` reverts whenever a list in a call names `recipient`: in a transaction only, where `mined_only` (a
-    /// simulation offers no gas price), else always. So could a token that somebody else wrote. The arguments of this one
-    /// begin at byte 45 of its code and must stay there, so what it does now stands behind them.
+    /// Makes `token` revert whenever a list in a call names `recipient`, as a token by another author could. With
+    /// `mined_only` it reverts in transactions only, because a simulation offers no gas price. The arguments of this
+    /// token begin at byte 45 of its code and must stay there, so the new code stands behind them.
     pub async fn poison(&self, token: Address, recipient: Address, mined_only: bool) {
         let code: Bytes = self.ask("eth_getCode", (token, "latest")).await;
         let implementation = code.iter().position(|byte| *byte == 0x73).unwrap() + 1;
-        // What looks like a PUSH32 at the end of the arguments swallows 32 bytes of what follows.
+        // A byte at the end of the arguments looks like a PUSH32, which swallows the 32 bytes that follow.
         let entry = u16::try_from(code.len() + 32).unwrap();
         let label = |offset: u16| [&[0x61][..], &(entry + offset).to_be_bytes()].concat();
         let priced: [u8; 4] = if mined_only { [0x3a, 0x15, 0x15, 0x16] } else { [0x5b; 4] };
@@ -117,7 +118,7 @@ impl LocalChain {
         self.rpc("anvil_setCode", json!([token, Bytes::from(poisoned)])).await;
     }
 
-    /// In the pool or in a block.
+    /// True if the transaction is in the pool or in a block.
     pub async fn knows(&self, hash: B256) -> bool {
         !self.rpc("eth_getTransactionByHash", json!([hash])).await.is_null()
     }
@@ -126,8 +127,8 @@ impl LocalChain {
         self.ask("eth_getTransactionReceipt", (hash,)).await
     }
 
-    /// Hands a transaction of one of anvil's own accounts to the pool. Its gas is not estimated: what a call costs may
-    /// have changed when it is executed.
+    /// Adds a transaction of one of anvil's own accounts to the pool. Its gas is not estimated, because the cost of the
+    /// call may be another one when it is executed.
     pub async fn send(&self, from: Address, to: Address, input: Bytes) -> B256 {
         let hash = self
             .rpc("eth_sendTransaction", json!([{ "from": from, "to": to, "input": input, "gas": "0xf4240" }]))

@@ -17,7 +17,7 @@ impl Drop for Stack {
 }
 
 impl Stack {
-    /// For a failed story: the ledger's subjects and the end of every log.
+    /// Prints, for a failed story, the subjects of the ledger and the end of every log.
     fn say_what_happened(&self) {
         let url = self.servers.nats.url();
         let told = std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Lines of the journal that the auditor reads (tests/auditor/README.md), and what its run file says of the accounts.
+//! Lines of the journal that the auditor reads (tests/auditor/README.md), and the accounts in its run file.
 
 use crate::buyer::Buyer;
 use crate::chain::LocalChain;
@@ -31,7 +31,7 @@ pub async fn genesis(chain: &LocalChain, asset: Address, accounts: &[Address]) -
     json!({ "block": block, "asset": usdc, "wei": wei, "nonces": nonces })
 }
 
-/// A request as it was sent at `at`; `answer` null where nobody knows what became of it.
+/// A request that was sent at `at`. `answer` is null if its outcome is unknown.
 pub fn request_line(
     at: DateTime<Utc>,
     path: &str,
@@ -47,7 +47,7 @@ pub fn request_line(
     })
 }
 
-/// A fault fired so often.
+/// A line that says how often a fault fired.
 pub fn fired_line(name: &str, count: u64) -> Value {
     json!({ "kind": "fired", "name": name, "count": count })
 }

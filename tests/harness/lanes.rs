@@ -1,11 +1,12 @@
-//! Lanes in small buckets: a story passes through several of them, which takes a lane days in production.
+//! Lanes with small buckets, so that a story passes through several of them. In production a lane needs days for one.
 
 use alloy_primitives::Address;
 
-/// The variable that test builds read, and its value: nonces in a bucket.
+/// The variable that test builds read, and its value: the number of nonces in a bucket.
 pub(crate) const LANE_BUCKET: (&str, &str) = ("PAYMINT_LANE_BUCKET", "8");
 
-/// Makes this process use the same buckets as the services that it starts. Call it before anything else of the ledger.
+/// Makes this process use the same buckets as the services that it starts. To be called before any other use of the
+/// ledger.
 pub fn small_buckets() {
     runtime::set_test_setting(LANE_BUCKET.0, LANE_BUCKET.1);
 }

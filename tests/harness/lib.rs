@@ -1,4 +1,4 @@
-//! What the system tests stand on: a whole Paymint of real parts per story, and an auditor that believes none of them.
+//! The base of the system tests: each story has a whole Paymint of real parts, and an independent auditor.
 //!
 //! A [`Stack`] is nats-server, PostgreSQL and anvil on free ports with every service as a child process of its own, which
 //! a story kills, starts again, doubles, or starts with a crash point. A [`Buyer`] is a payer with a key. [`Stack::audit`]

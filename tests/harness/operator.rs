@@ -5,10 +5,10 @@ use crate::stack::Stack;
 use std::path::PathBuf;
 
 impl Stack {
-    /// Runs `ops` with these arguments, beside the servers themselves; answers with what it said.
+    /// Runs `ops` with these arguments against the servers themselves. Returns its output.
     ///
     /// # Errors
-    /// The same, where it failed.
+    /// The output, if `ops` failed.
     pub async fn ops(&self, arguments: &[&str]) -> Result<String, String> {
         let env = [
             ("NATS_URL", self.servers.nats.url()),
@@ -21,8 +21,8 @@ impl Stack {
         if status.success() { Ok(process.said()) } else { Err(process.said()) }
     }
 
-    /// Moves the ledger's store away, and starts nats-server without one. Answers with a data directory that it can be
-    /// started from.
+    /// Moves the ledger's store away, and starts nats-server without one. Returns a data directory from which it can be
+    /// started again.
     pub async fn lose_ledger(&mut self) -> PathBuf {
         self.servers.nats.stop().await.unwrap();
         let lost = self.dir.path().join("lost");

@@ -4,16 +4,16 @@ use crate::process::Service;
 use standalone::accounts::SENDER_KEYS;
 use std::time::Duration;
 
-/// Fill the rest with `..StackOptions::default()`.
+/// Options of a stack. Fill the rest with `..StackOptions::default()`.
 #[derive(Clone, Debug)]
 pub struct StackOptions {
-    /// A block comes this often, until a story halts the chain.
+    /// Interval of blocks, until a story halts the chain.
     pub block_time: Duration,
-    /// N.
+    /// The number of confirmations.
     pub confirmations: u64,
-    /// Started at once; the others when the story says so.
+    /// Services that are started immediately. A story starts the others itself.
     pub services: Vec<Service>,
-    /// Variables for every service, over those of the standalone installation.
+    /// Variables for every service, in addition to those of the standalone installation.
     pub env: Vec<(&'static str, String)>,
 }
 
@@ -34,8 +34,8 @@ impl StackOptions {
         Self { services: Vec::new(), ..Self::default() }
     }
 
-    /// One lane that settles, not started yet, so that what is accepted before it starts is one batch; and payments may
-    /// be valid for as short a time as a story needs.
+    /// One settlement lane that is not started yet, so that everything that is accepted before it starts is one batch.
+    /// Payments may be valid for as short a time as a story needs.
     pub fn one_lane_later() -> Self {
         let services = vec![Service::Api, Service::Confirmer, Service::MintProjector, Service::ReadProjector];
         let options = Self { services, ..Self::default() };

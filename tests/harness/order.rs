@@ -15,9 +15,9 @@ pub enum Outcome {
     Minted,
     /// Never charged, for this reason.
     Failed(&'static str),
-    /// Paid, and the mint waits for a person, for this reason.
+    /// Paid, and the mint waits for an operator, for this reason.
     Parked(&'static str),
-    /// Minted, and never to be charged, for this reason: what only a reorganisation deeper than N can do.
+    /// Minted, and never to be charged, for this reason. Only a reorg deeper than N can cause this.
     Lost(&'static str),
     /// Not charged yet, for this reason.
     Waiting(&'static str),
@@ -33,15 +33,15 @@ pub struct Order {
     pub quantity: u32,
     pub value: u64,
     pub nonce: B256,
-    /// What was signed.
+    /// The signed payment.
     pub sent: Sent,
     pub outcome: Outcome,
-    /// Somebody else submits the authorization.
+    /// True if another account submits the authorization.
     pub third_party: bool,
 }
 
 impl Order {
-    /// The order of this payment, which must end minted.
+    /// The order of this payment, which must end as minted.
     pub fn of(payment: &Payment) -> Self {
         let auth = &payment.transfer.authorization;
         Self {
@@ -95,27 +95,27 @@ impl Order {
         }
     }
 
-    /// Ends otherwise.
+    /// Changes the expected end.
     pub fn ends(self, outcome: Outcome) -> Self {
         Self { outcome, ..self }
     }
 
-    /// Its id, as the auditor has it.
+    /// The id of the order, in the auditor's form.
     pub fn uuid(&self) -> Uuid {
         self.id.to_string().parse().unwrap()
     }
 
-    /// Is paid by somebody else's transaction.
+    /// Expects that another account's transaction pays the order.
     pub fn paid_by_third_party(self) -> Self {
         Self { third_party: true, ..self }
     }
 
-    /// Subject of its event `name`, such as `payment.requested` or `mint.parked.1`.
+    /// Subject of the order's event `name`, such as `payment.requested` or `mint.parked.1`.
     pub fn subject(&self, name: &str) -> String {
         format!("orders.{}.{}.mint.{name}", self.id.shard(), self.id)
     }
 
-    /// Name of the event after which it rests.
+    /// Name of the last event that is expected.
     pub fn last_event(&self) -> &'static str {
         match self.outcome {
             Outcome::Minted => "mint.confirmed",

@@ -1,4 +1,4 @@
-//! People with money.
+//! Payers with money.
 
 use crate::buyer::Buyer;
 use crate::stack::Stack;
@@ -9,12 +9,12 @@ use chain::abi::UsdcDouble;
 use standalone::accounts;
 
 impl Stack {
-    /// Somebody new with `usdc` atomic USDC.
+    /// A new payer with `usdc` atomic USDC.
     pub async fn buyer(&self, usdc: u64) -> Buyer {
         self.buyers(1, usdc).await.remove(0)
     }
 
-    /// Several of them, each with `usdc`. Who has halted the chain lets them in before.
+    /// Several new payers, each with `usdc`. A story that halts the chain must create them before.
     pub async fn buyers(&self, count: usize, usdc: u64) -> Vec<Buyer> {
         let buyers: Vec<Buyer> = (0..count).map(|_| Buyer::new()).collect();
         let mut last = None;
@@ -28,7 +28,7 @@ impl Stack {
         buyers
     }
 
-    /// More money for somebody.
+    /// Gives a payer more money.
     pub async fn fund(&self, buyer: &Buyer, usdc: u64) {
         self.chain.transact(accounts::OWNER, self.shop.asset, funding(buyer, usdc)).await;
     }
@@ -39,7 +39,7 @@ impl Stack {
     }
 }
 
-/// The call that gives `buyer` money: anybody may mint the double.
+/// The call that gives `buyer` money. Anybody may mint the test double of USDC.
 fn funding(buyer: &Buyer, usdc: u64) -> Bytes {
     UsdcDouble::mintCall { to: buyer.address, amount: U256::from(usdc) }.abi_encode().into()
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::time::SystemTime;
 use x402::Authorization;
 
-/// Validity of our signatures unless a story sets another, seconds.
+/// Validity of signatures in seconds, unless a story sets another one.
 const WINDOW_S: u64 = 900;
 
 /// An unsigned payment. Every field may be changed before signing.
@@ -25,7 +25,7 @@ pub struct Bill {
     pub nonce: B256,
 }
 
-/// A signed authorization: what anybody may submit to USDC.
+/// A signed authorization, which anybody may submit to USDC.
 #[derive(Clone, Debug)]
 pub struct SignedTransfer {
     pub authorization: Authorization,
@@ -54,14 +54,14 @@ impl Bill {
         }
     }
 
-    /// Good for `seconds` from now.
+    /// Makes the payment valid for `seconds` from now.
     pub fn lasting(self, seconds: u64) -> Self {
         Self { valid_before: now_s() + seconds, ..self }
     }
 }
 
 impl SignedTransfer {
-    /// The call with which anybody may submit it.
+    /// The call with which anybody may submit the authorization.
     pub fn call(&self) -> Bytes {
         let Authorization { from, to, value, valid_after, valid_before, nonce } = self.authorization;
         UsdcDouble::transferWithAuthorization_0Call {
@@ -94,7 +94,7 @@ impl SignedTransfer {
 }
 
 impl Payment {
-    /// The payment's key, from what was signed alone.
+    /// The payment key, which follows from the authorization alone.
     pub fn key(&self) -> PaymentKey {
         let auth = &self.transfer.authorization;
         PaymentKey::new(self.terms.chain_id, self.terms.asset, auth.from, auth.nonce)

@@ -1,4 +1,4 @@
-//! `paymint run` as a user starts it.
+//! `paymint run`, started as a user does it.
 
 use crate::ports::free_ports;
 use crate::process::Process;
@@ -21,7 +21,7 @@ pub const PORTS: [(&str, &str); 5] = [
     ("--postgres-port", "PAYMINT_POSTGRES_PORT"),
 ];
 
-/// A data directory and five ports; it may be run on again and again.
+/// A data directory and five ports. It may be started several times.
 pub struct Paymint {
     pub dir: TempDir,
     pub ports: Vec<u16>,
@@ -38,7 +38,7 @@ impl Paymint {
         Self { dir: tempfile::tempdir().unwrap(), ports, tools, _claims: claims, _place: place }
     }
 
-    /// With an anvil that starts and never answers.
+    /// Uses an anvil that starts and never answers.
     pub fn with_a_chain_that_hangs(mut self) -> Self {
         let tools = self.dir.path().join("tools");
         std::fs::create_dir_all(tools.join("bin")).unwrap();
@@ -62,7 +62,7 @@ impl Paymint {
         self.paymint(&std::iter::once("run").chain(flags).collect::<Vec<_>>())
     }
 
-    /// Starts `paymint demo`; what it keeps is below this directory, too.
+    /// Starts `paymint demo`. Its files are below this directory, too.
     pub fn demo(&self) -> Process {
         self.paymint(&["demo"])
     }
@@ -78,7 +78,7 @@ impl Paymint {
         Process::start("paymint", arguments, env.into_iter(), &dir.join("paymint.log"))
     }
 
-    /// Starts it and waits for `endpoints.json`.
+    /// Starts `paymint run`, and waits for `endpoints.json`.
     pub async fn start(&self) -> (Process, Value) {
         let process = self.spawn();
         let file = self.data().join("endpoints.json");
@@ -87,8 +87,8 @@ impl Paymint {
         (process, endpoints)
     }
 
-    /// Command lines of all processes that have to do with this installation: its directory or one of its ports is
-    /// named there. Where root runs PostgreSQL as somebody else, only the port is.
+    /// Command lines of all processes of this installation: they name its directory or one of its ports. If root runs
+    /// PostgreSQL as another user, only the port is named.
     pub fn processes(&self) -> Vec<String> {
         let dir = self.dir.path().to_string_lossy().into_owned();
         let is_ours = |number: &str| number.parse().is_ok_and(|number| self.ports.contains(&number));

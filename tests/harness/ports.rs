@@ -1,9 +1,9 @@
-//! Ports on which a process of ours may be started again and again.
+//! Ports on which a process may be started several times.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
-/// Free ones, with what keeps them ours. They are below those that the kernel gives to
-/// outgoing connections, and the UDP socket of the same number keeps other tests away while it is held.
+/// Free ports, with the sockets that reserve them. The ports are below those that the kernel gives to outgoing
+/// connections. While a UDP socket of the same number is held, other tests do not use the port.
 pub fn free_ports(count: usize) -> (Vec<u16>, Vec<UdpSocket>) {
     let mut sockets = Vec::new();
     for port in 12_000..19_000 {

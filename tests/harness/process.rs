@@ -1,4 +1,5 @@
-//! A program of ours as a child process: in its own group, its words in a file, never left behind.
+//! A program of this workspace as a child process: in its own process group, with its output in a file, and never left
+//! behind.
 
 use crate::binaries::binary;
 use crate::lanes::LANE_BUCKET;
@@ -36,7 +37,7 @@ impl Service {
     }
 }
 
-/// One run of one program.
+/// One run of a program.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -45,7 +46,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `target/debug/<name>` with nothing in its environment but `env`; what it says is appended to `log`.
+    /// Starts `target/debug/<name>` with no environment but `env`. Its output is appended to `log`.
     pub fn start<'a>(
         name: &str,
         arguments: &[&str],
@@ -66,7 +67,7 @@ impl Process {
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
-        // In a group of its own, and killed by the kernel when this process ends, however it ends.
+        // In a process group of its own. The kernel kills it when this process ends, however it ends.
         let child = neighbours::spawn(command, Signal::SIGKILL).unwrap();
         Self { child, log: log.to_owned(), log_from }
     }
@@ -84,16 +85,16 @@ impl Process {
         let _ = killpg(Pid::from_raw(self.child.id().cast_signed()), signal); // gone already is as good
     }
 
-    /// SIGKILL. It is gone when this returns.
+    /// Ends the process with SIGKILL, and waits for its end.
     pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         let _ = self.child.wait();
     }
 
-    /// Waits until it has ended by itself or by a signal.
+    /// Waits until the process has ended by itself or by a signal.
     ///
     /// # Panics
-    /// When it still runs after [`PATIENCE`].
+    /// If the process still runs after [`PATIENCE`].
     pub async fn ended(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
@@ -105,19 +106,19 @@ impl Process {
         }
     }
 
-    /// Returns `true` if it has ended by SIGKILL.
+    /// Returns `true` if SIGKILL has ended the process.
     pub fn was_killed(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some_and(was_killed)
     }
 
-    /// SIGTERM, then how it ended and how long that took.
+    /// Ends the process with SIGTERM. Returns how it ended and how long that took.
     pub async fn terminate(&mut self) -> (ExitStatus, Duration) {
         let begun = Instant::now();
         self.signal(Signal::SIGTERM);
         (self.ended().await, begun.elapsed())
     }
 
-    /// Its output in this run.
+    /// The output of this run.
     pub fn said(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let from = usize::try_from(self.log_from).unwrap().min(text.len());

@@ -1,5 +1,5 @@
-//! Proxies of `faults` between the services and their neighbours. The story itself, its auditor and anvil's tool box go
-//! past them.
+//! Proxies of `faults` between the services and their neighbours. The story itself, its auditor and the tools of anvil
+//! do not use them.
 
 use crate::process::Service;
 use crate::stack::Stack;
@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 const SEED: u64 = 20_260_801;
 
 impl Stack {
-    /// Services that are started from now on reach nats-server through it; its monitor they reach as before.
+    /// Services that are started from now on reach nats-server through the proxy. They reach its monitor directly.
     pub async fn proxy_nats(&mut self) -> TcpProxy {
         let server: SocketAddr = self.servers.nats.url().trim_start_matches("nats://").parse().unwrap();
         let proxy = TcpProxy::before(server).await.unwrap();
@@ -19,7 +19,7 @@ impl Stack {
         proxy
     }
 
-    /// Services that are started from now on reach PostgreSQL through it.
+    /// Services that are started from now on reach PostgreSQL through the proxy.
     pub async fn proxy_postgres(&mut self) -> TcpProxy {
         let port = self.servers.postgres.port();
         let proxy = TcpProxy::before(([127, 0, 0, 1], port).into()).await.unwrap();
@@ -28,15 +28,15 @@ impl Stack {
         proxy
     }
 
-    /// Services that are started from now on reach the node through it.
+    /// Services that are started from now on reach the node through the proxy.
     pub async fn proxy_node(&mut self) -> RpcProxy {
         let proxy = RpcProxy::before(&[&self.servers.anvil.rpc_url()], SEED).await.unwrap();
         self.set("RPC_URL", &proxy.url());
         proxy
     }
 
-    /// Starts every service that was not started, and waits until each is at work: whose neighbour fails while it starts,
-    /// does not start.
+    /// Starts every service that was not started, and waits until each is at work. A service whose neighbour fails
+    /// while it starts does not start.
     pub async fn run_all(&mut self) {
         for service in Service::ALL {
             if !self.processes.contains_key(&service.into()) {

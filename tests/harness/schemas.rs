@@ -1,4 +1,4 @@
-//! Holds every event of a story against its published schema.
+//! Validates every event of a story against its published schema.
 
 use auditor::evidence::stream::Message;
 use jsonschema::Validator;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// By event type, from `schemas/`.
+/// Validators by event type, from `schemas/`.
 static SCHEMAS: LazyLock<HashMap<String, Validator>> = LazyLock::new(|| {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas");
     let files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
@@ -19,7 +19,7 @@ static SCHEMAS: LazyLock<HashMap<String, Validator>> = LazyLock::new(|| {
     schemas.collect()
 });
 
-/// What is wrong with messages that are JSON. The auditor names those that are not.
+/// Violations of messages that are JSON. The auditor names the messages that are not.
 pub fn faults(messages: &[Message]) -> impl Iterator<Item = String> {
     let events =
         messages.iter().filter_map(|message| Some((message, serde_json::from_slice::<Value>(&message.payload).ok()?)));

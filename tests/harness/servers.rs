@@ -30,7 +30,7 @@ pub async fn start_servers(dir: &TempDir, block_time: Duration) -> Servers {
     Servers { nats, postgres, anvil }
 }
 
-/// Opening the shop takes six blocks; they need not come at the pace of the story.
+/// Makes blocks quickly while the shop is opened, which takes six blocks.
 pub async fn mine_fast(chain: &LocalChain) {
     loop {
         chain.mine(1).await;
@@ -38,7 +38,7 @@ pub async fn mine_fast(chain: &LocalChain) {
     }
 }
 
-/// The environment of every service. Waits that exist for people are short here.
+/// The environment of every service. Waits that exist for the comfort of people are short here.
 pub fn environment(
     servers: &Servers,
     shop: &Shop,

@@ -23,13 +23,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Installations at a time: each waits for blocks most of the time, and two cores carry three.
+/// Maximum number of installations at a time. Each waits for blocks most of the time, and two cores carry three.
 static PLACES: Semaphore = Semaphore::const_new(3);
 
-/// Processes of one service at a time: two, and one more for what a story does beside them.
+/// Maximum number of processes of one service: two, and a further one that a story may start.
 const INSTANCES_MAX: usize = 3;
 
-/// One process of a service; a service alone means its first.
+/// One process of a service. A bare [`Service`] means its first process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instance(pub Service, pub usize);
 
@@ -45,7 +45,7 @@ impl From<Service> for Instance {
     }
 }
 
-/// A Paymint. Everything ends when it is dropped.
+/// An installation of Paymint. All of its processes end when it is dropped.
 pub struct Stack {
     pub(crate) processes: BTreeMap<Instance, Process>,
     pub(crate) env: BTreeMap<String, String>,
@@ -58,9 +58,9 @@ pub struct Stack {
     pub tables: PgPool,
     pub http: reqwest::Client,
     pub dir: TempDir,
-    /// N, as the services have it.
+    /// The number of confirmations that the services use.
     pub(crate) confirmations: u64,
-    /// What the accounts had before the first request.
+    /// Balances of the accounts before the first request.
     pub(crate) genesis: Genesis,
     /// Requests of this story, as lines of a journal.
     pub(crate) sent: Mutex<Vec<Value>>,
@@ -68,7 +68,7 @@ pub struct Stack {
     _place: SemaphorePermit<'static>,
 }
 
-/// A place for one installation of this test process.
+/// Waits for a place for one installation in this test process.
 pub async fn permit() -> SemaphorePermit<'static> {
     PLACES.acquire().await.unwrap()
 }
@@ -115,7 +115,7 @@ impl Stack {
         stack
     }
 
-    /// Starts a process; the API is ready when this returns.
+    /// Starts a process. An api is ready when this returns.
     pub async fn run(&mut self, instance: impl Into<Instance>) {
         self.run_with(instance, &[]).await;
     }
@@ -160,13 +160,13 @@ impl Stack {
         self.processes[&service.into()].said()
     }
 
-    /// Stops the node's process as it stands, or lets it go on.
+    /// Freezes the node's process, or lets it continue.
     pub fn freeze_chain(&mut self, frozen: bool) {
         let pid = self.servers.anvil.pid().unwrap().cast_signed();
         kill(Pid::from_raw(pid), if frozen { Signal::SIGSTOP } else { Signal::SIGCONT }).unwrap();
     }
 
-    /// SIGKILL.
+    /// Ends a process with SIGKILL.
     pub fn kill(&mut self, instance: impl Into<Instance>) {
         self.process(instance).kill();
     }
@@ -179,12 +179,12 @@ impl Stack {
         assert!(was_killed(status), "{instance:?} was to die of SIGKILL at {point}, it ended with {status}; {hint}");
     }
 
-    /// SIGTERM, then how it ended and how long that took.
+    /// Ends a process with SIGTERM. Returns how it ended and how long that took.
     pub async fn terminate(&mut self, instance: impl Into<Instance>) -> (ExitStatus, Duration) {
         self.process(instance).terminate().await
     }
 
-    /// Waits for the end of a process that cannot start, and says what it said.
+    /// Starts a process that must refuse to start, waits for its end, and returns its output.
     pub async fn refusal(&mut self, service: Service, more: &[(&str, &str)]) -> String {
         self.spawn(service, more);
         let process = self.process(service);

@@ -12,9 +12,9 @@ pub struct Entry {
     /// The header block as the server stores it: `NATS/1.0`, lines, an empty line.
     pub headers: String,
     pub payload: Vec<u8>,
-    /// Null when it is not JSON.
+    /// The body as JSON; null if it is not JSON.
     pub body: Value,
-    /// RFC 3339, as the server wrote it.
+    /// Time of storing in RFC 3339, as the server wrote it.
     pub time: String,
 }
 
@@ -47,7 +47,7 @@ impl Stream {
         Self { client: options.connect(url).await.unwrap() }
     }
 
-    /// One request to the JetStream API, with whatever it answers.
+    /// Sends one request to the JetStream API, and returns the answer, whatever it is.
     pub async fn ask(&self, api: &str, body: Value) -> Value {
         self.try_ask(api, body).await.unwrap_or_else(|e| panic!("{api}: {e}"))
     }
@@ -55,14 +55,14 @@ impl Stream {
     /// Like [`Self::ask`], for a server that may be unavailable.
     ///
     /// # Errors
-    /// No answer: the effect may have happened all the same.
+    /// No answer. The effect may have happened nevertheless.
     pub async fn try_ask(&self, api: &str, body: Value) -> Result<Value, async_nats::RequestError> {
         let payload = if body.is_null() { String::new() } else { body.to_string() };
         let answer = self.client.request(format!("$JS.API.{api}"), payload.into()).await?;
         Ok(serde_json::from_slice(&answer.payload).unwrap())
     }
 
-    /// Publishes like any client with access.
+    /// Publishes a message as any client with access can.
     pub async fn publish(&self, subject: &str, payload: &str) -> Value {
         let answer = self.client.request(subject.to_owned(), payload.to_owned().into()).await.unwrap();
         serde_json::from_slice(&answer.payload).unwrap()
@@ -85,7 +85,7 @@ impl Stream {
         self.get(json!({ "seq": seq })).await
     }
 
-    /// The last, and since a subject is written once only, message of a subject.
+    /// The message of a subject. There is at most one, because a subject is written once.
     pub async fn on(&self, subject: &str) -> Option<Entry> {
         self.get(json!({ "last_by_subj": subject })).await
     }

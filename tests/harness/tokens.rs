@@ -9,7 +9,7 @@ use standalone::accounts::OWNER;
 use standalone::{Shop, shop};
 
 impl Stack {
-    /// A token of ten units and no more: who comes later is charged, and its mint is parked.
+    /// A token with only ten units. A later buyer is charged, and the mint is parked.
     pub async fn rare_token(&self) -> TokenTerms {
         let config = NewToken { max_units: 10, symbol: "RARE".to_owned(), ..shop::demo_token() };
         let chain = DevChain::connect(&self.servers.anvil.rpc_url()).await.unwrap();

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-/// The one bound of every wait. Generous: what takes this long on a busy machine will not happen any more.
+/// Time limit of every wait. An event that has not happened by then on a busy machine will not happen any more.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks.
+/// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Looks until there is something to be seen.
+/// Calls `look` until it returns something.
 ///
 /// # Panics
-/// After [`PATIENCE`], with what was waited for.
+/// After [`PATIENCE`], with the description of the wait.
 #[track_caller]
 pub fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();

@@ -1,4 +1,4 @@
-//! A wire to nats-server that loses what a story says it shall lose.
+//! A connection to nats-server that loses messages as a story says.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,22 +10,23 @@ use tokio::task::JoinHandle;
 /// The messages that the wire loses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loses {
-    /// Every answer to the first delivery of a message, so that every message comes twice (F09).
+    /// Every answer to the first delivery of a message, so that every message is delivered twice (F09).
     FirstAcks,
-    /// The first times that the server says "no more messages", on every connection: as if it had died in between (F18).
+    /// The server's first answers "no more messages" on every connection, as if the server had died in between (F18).
     FirstEnds,
 }
 
-/// Ends that are lost on each connection.
+/// Number of such answers that are lost on each connection.
 const ENDS_LOST: u32 = 2;
 
-/// The words with which the server ends a pull: nothing is there, or its time is over.
+/// The words with which the server ends a pull: there is no message, or its time is over.
 const ENDS: [&[u8]; 2] = [b"NATS/1.0 404 No Messages", b"NATS/1.0 408 Request Timeout"];
 
-/// By consumer and stream sequence: on which deliveries the message was acknowledged, lost answers included.
+/// For each consumer and stream sequence, the numbers of the deliveries that were acknowledged. Lost acknowledgements
+/// are included.
 pub type Seen = BTreeMap<(String, u64), Vec<u64>>;
 
-/// The wire. It is cut when dropped.
+/// The connection. It is cut when this is dropped.
 pub struct Wire {
     address: SocketAddr,
     notes: Arc<Mutex<Notes>>,
@@ -40,7 +41,7 @@ struct Notes {
 }
 
 impl Wire {
-    /// In front of the server at `nats_url`.
+    /// Starts the proxy in front of the server at `nats_url`.
     pub async fn before(nats_url: &str, loses: Loses) -> Self {
         let server: SocketAddr = nats_url.trim_start_matches("nats://").parse().unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -98,11 +99,11 @@ async fn connection(client: TcpStream, server: SocketAddr, loses: Loses, notes: 
         notes.lock().unwrap().lost += u32::from(is_lost);
         is_lost
     });
-    // Either side's end is the end of both: the halves are dropped.
+    // If either side ends, both are dropped.
     tokio::select! { _ = upward => {}, _ = downward => {} }
 }
 
-/// Hands on what one side says, line by line, with the payload of those that have one; but not what is lost.
+/// Forwards the lines of one side, with their payloads, except those that are to be lost.
 async fn relay(
     from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

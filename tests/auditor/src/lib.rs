@@ -21,7 +21,7 @@ pub use judge::judge;
 pub use run::Run;
 pub use verdict::{Outcome, Verdict};
 
-/// What stood in the way of an audit. Says nothing about the run.
+/// An error that prevented an audit. It says nothing about the run.
 #[derive(Debug)]
 pub struct CannotAudit(pub String);
 

@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether nothing is red.
+/// True if no verdict is red.
 async fn audit(args: &Args) -> Result<bool, CannotAudit> {
     let evidence = collect(Run::read(&args.run)?).await?;
     let mut verdicts = judge(&evidence);

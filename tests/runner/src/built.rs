@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 pub struct Executable {
     /// Package and target, such as `api it`: the same after every build.
     pub name: String,
-    /// As cargo prints it.
+    /// The title that cargo prints for it.
     pub title: String,
     path: PathBuf,
     /// The directory of its package, where cargo runs it.
@@ -17,13 +17,13 @@ pub struct Executable {
 }
 
 impl Executable {
-    /// Runs it to its end with so many tests at a time. Returns whether it succeeded, and everything that it said.
+    /// Runs it to its end with `threads` tests at a time. Returns whether it succeeded, and its output.
     ///
     /// # Errors
-    /// It could not be started.
+    /// The executable could not be started.
     pub fn run(&self, arguments: &[String], threads: &str) -> Result<(bool, String), String> {
         let mut command = Command::new(&self.path);
-        // libtest shows the output of failed tests on standard output; what a test prints by itself comes behind it.
+        // libtest shows the output of failed tests on standard output. Output that a test prints by itself follows it.
         let command = command.args(arguments).current_dir(&self.dir).env("CARGO_MANIFEST_DIR", &self.dir);
         if std::env::var_os("RUST_TEST_THREADS").is_none() {
             command.env("RUST_TEST_THREADS", threads);
@@ -34,10 +34,10 @@ impl Executable {
     }
 }
 
-/// Builds them: `cargo test --no-run` with these arguments.
+/// Builds the test executables: `cargo test --no-run` with these arguments.
 ///
 /// # Errors
-/// The build failed; cargo has said why.
+/// The build failed. Cargo has printed the reason.
 pub fn build(arguments: &[String]) -> Result<Vec<Executable>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);

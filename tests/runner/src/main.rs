@@ -14,11 +14,11 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 use times::Times;
 
-/// Executables that run at the same time: while one of three waits for a server, the others use two cores.
+/// Number of executables that run at the same time. While one of three waits for a server, the others use two cores.
 const SIDE_BY_SIDE: usize = 3;
 
-/// Tests of one executable that run at the same time, unless `RUST_TEST_THREADS` says otherwise: one for each core is
-/// meant for tests that compute.
+/// Number of tests of one executable that run at the same time, unless `RUST_TEST_THREADS` says otherwise. The default
+/// of one per core is meant for tests that compute, and most of these wait.
 const THREADS: &str = "4";
 
 fn main() -> ExitCode {
@@ -33,10 +33,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs them all, whatever fails.
+/// Runs all executables, also after one has failed.
 fn run(mut executables: Vec<Executable>, arguments: &[String]) -> ExitCode {
     let mut times = Times::read();
-    // What never ran may take long. The last is taken first.
+    // An executable without a known duration may take long. The last one in the list is taken first.
     executables.sort_by_key(|executable| times.of(&executable.name).unwrap_or(Duration::MAX));
     let begun = Instant::now();
     let waiting = Mutex::new(executables);

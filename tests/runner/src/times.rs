@@ -1,14 +1,14 @@
-//! How long each executable took the last time, in a file of `target/`.
+//! The duration of each executable in the last run, in a file of `target/`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Rows of the table for people.
+/// Number of rows of the printed table.
 const SHOWN: usize = 12;
 
-/// By name.
+/// Durations by name of the executable.
 #[derive(Debug, Default)]
 pub struct Times {
     file: PathBuf,
@@ -16,7 +16,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// Of the last run; empty if there was none.
+    /// Reads the durations of the last run. Empty if there was none.
     pub fn read() -> Self {
         let program = std::env::current_exe().unwrap_or_default();
         let file = program.with_file_name("test-times");
@@ -24,23 +24,23 @@ impl Times {
         Self { file, all: parse(&text) }
     }
 
-    /// Of this executable.
+    /// The duration of this executable in the last run.
     pub fn of(&self, name: &str) -> Option<Duration> {
         self.all.get(name).copied()
     }
 
-    /// It took so long now.
+    /// Records the duration of this executable.
     pub fn set(&mut self, name: String, took: Duration) {
         self.all.insert(name, took);
     }
 
-    /// Keeps them for the next run, which is only slower without.
+    /// Writes the durations for the next run, which is slower without them.
     pub fn write(&self) {
         let lines: String = self.all.iter().map(|(name, took)| format!("{}\t{name}\n", took.as_millis())).collect();
         let _ = std::fs::write(&self.file, lines);
     }
 
-    /// The longest, for people.
+    /// The executables that took longest, as a table.
     pub fn table(&self) -> String {
         let mut longest: Vec<_> = self.all.iter().collect();
         longest.sort_by_key(|(_, took)| std::cmp::Reverse(**took));

@@ -1,4 +1,4 @@
-//! What was found: one value, collected once, that the judges look at and nothing else.
+//! The evidence of a run: one value, collected once. The judges look at nothing else.
 
 pub mod chain;
 pub mod journal;
@@ -21,17 +21,17 @@ use tables::{Database, Tables};
 /// Everything that the judges know.
 #[derive(Clone, Debug)]
 pub struct Evidence {
-    /// What was to be audited.
+    /// The subject of the audit.
     pub run: Run,
-    /// What the load generator saw.
+    /// The journal of the load generator.
     pub journal: Journal,
-    /// Blocks, transactions, logs; balances at the head.
+    /// Blocks, transactions and logs, and balances at the head.
     pub chain: ChainEvidence,
     /// Every stored message.
     pub stream: StreamEvidence,
     /// The copy and the read models.
     pub tables: Tables,
-    /// What the processes wrote.
+    /// The logs of the processes.
     pub logs: Vec<LogFile>,
 }
 

@@ -129,7 +129,7 @@ impl Fold {
             set(row, counter, event.numbers.first().map(ToString::to_string));
         }
         let stage = state.stage();
-        // A waiting payment keeps its reason, whatever becomes of a mint that went ahead of it.
+        // A waiting payment keeps its reason, whatever happens to a mint that went ahead of it.
         let is_of_mint = event.kind.name.starts_with("mint.");
         if !(is_of_mint && state.payment != Payment::Paid) {
             waits(row, event);

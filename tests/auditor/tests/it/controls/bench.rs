@@ -1,4 +1,4 @@
-//! One finished run: where the auditor finds it, and what it says of it.
+//! One finished run, as input of the auditor, and the auditor's answers.
 
 use crate::controls::load::Journal;
 use auditor::{Evidence, Outcome, Run, Verdict, collect, judge, verdict};
@@ -9,26 +9,26 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
-/// N of this run.
+/// The number of confirmations in this run.
 pub const CONFIRMATIONS: u64 = 2;
 
-/// A process that rests has fifteen files open, so that three connections kept for later are a fifth.
+/// Growth limit in percent. An idle process has fifteen files open, so three further connections are a fifth.
 const GROWN_MAX_PERCENT: u64 = 50;
 
-/// Between two blocks while somebody waits for them.
+/// Interval of blocks while a test waits for them.
 const BLOCK_TIME: Duration = Duration::from_millis(40);
 
 /// One run. A control changes the chain for a while, or the evidence in memory.
 pub struct Bench {
     dir: PathBuf,
     chain: LocalChain,
-    /// What the auditor is told.
+    /// The run file of the auditor.
     pub run: Value,
     collected: u32,
     spent: Duration,
 }
 
-/// Blocks come while `doing` goes on; the chain stands still before and after, with no block on its way.
+/// Makes blocks while `doing` runs. Before and after it the chain stands still, and no block is on its way.
 pub async fn mining<T>(chain: &LocalChain, doing: impl Future<Output = T>) -> T {
     let done = Cell::new(false);
     let miner = async {
@@ -75,7 +75,7 @@ impl Bench {
         Self { dir, chain: stack.chain.clone(), run, collected: 0, spent: Duration::ZERO }
     }
 
-    /// Reads everything as it stands there now.
+    /// Collects the evidence as it is now.
     pub async fn collect(&mut self) -> Evidence {
         let run = self.dir.join("run.json");
         std::fs::write(&run, self.run.to_string()).unwrap();
@@ -86,7 +86,7 @@ impl Bench {
         evidence
     }
 
-    /// Runs the program on what stands there now: its exit code, its words, and whether its file says green.
+    /// Runs the program on the run as it is now. Returns its exit code, its output, and whether its file says green.
     pub async fn program(&self, required: &str) -> (Option<i32>, String, Value) {
         let out = self.dir.join("verdicts.json");
         let mut program = Command::new(env!("CARGO_BIN_EXE_auditor"));
@@ -102,13 +102,13 @@ impl Bench {
         mining(&self.chain, doing).await
     }
 
-    /// How often everything was read, and for how long in all.
+    /// The number of collections of evidence, and their total time.
     pub fn spent(&self) -> (u32, Duration) {
         (self.collected, self.spent)
     }
 }
 
-/// The untampered run is green, with something to look at in every check but that of deployments.
+/// Checks that the unchanged run is green, with evidence in every check but that of deployments.
 pub fn green(evidence: &Evidence) {
     let verdicts = judge(evidence);
     for verdict in &verdicts {
@@ -117,7 +117,7 @@ pub fn green(evidence: &Evidence) {
     }
 }
 
-/// The auditor finds `word` in the check `id`. Returns the checks that are red.
+/// Checks that the auditor finds `word` in the check `id`. Returns the checks that are red.
 pub fn red(control: &str, evidence: &Evidence, id: &str, word: &str) -> Vec<Verdict> {
     let verdicts = judge(evidence);
     let check = verdicts.iter().find(|verdict| verdict.id == id).unwrap();

@@ -1,4 +1,4 @@
-//! A copy of the stream in a nats-server that refuses nothing: the real one lets nobody delete an event.
+//! A copy of the stream in a nats-server that refuses nothing. In the real one no client may delete an event.
 
 use async_nats::HeaderMap;
 use harness::{Entry, Stream};
@@ -35,8 +35,8 @@ impl Doctored {
         assert_eq!(self.stream.last_seq().await, u64::try_from(entries.len()).unwrap());
     }
 
-    /// One more message, with its headers as they were stored: what they expect is so here, too, and what was a batch is
-    /// one again.
+    /// Stores one more message with its original headers. Their expectations hold here, too, and the messages of a
+    /// batch are one batch again.
     async fn add(&self, subject: &str, stored: &str, payload: &[u8]) {
         let mut headers = HeaderMap::new();
         for (name, value) in stored.lines().filter_map(|line| line.split_once(": ")) {
@@ -44,12 +44,12 @@ impl Doctored {
         }
         let sent = self.client.request_with_headers(subject.to_owned(), headers, payload.to_vec().into()).await;
         let ack = sent.unwrap().payload;
-        // Of a batch only the last message is acknowledged with a sequence.
+        // Only the last message of a batch is acknowledged with a sequence.
         let stored = ack.is_empty() || serde_json::from_slice::<Value>(&ack).unwrap()["seq"].is_u64();
         assert!(stored, "{subject}: {ack:?}");
     }
 
-    /// The event is gone.
+    /// Deletes an event.
     pub async fn delete(&self, seq: u64) {
         let answer = self.stream.ask("STREAM.MSG.DELETE.LEDGER", json!({ "seq": seq, "no_erase": true })).await;
         assert_eq!(answer["success"], true, "{answer}");

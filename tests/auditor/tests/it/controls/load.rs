@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Purchases of the crowd.
+/// Number of plain purchases.
 const ORDERS: usize = 30;
 
-/// After so many, the processes are warm.
+/// Number of purchases after which the processes are warm.
 const WARM: usize = 14;
 
-/// A client that has heard nothing for so long has heard everything, once the load has ended.
+/// After the load has ended, a client that receives nothing for this long has received everything.
 const SILENCE: Duration = Duration::from_millis(700);
 
 /// Lines of the journal.
@@ -31,12 +31,12 @@ impl Journal {
         std::fs::write(path, self.text()).unwrap();
     }
 
-    /// As the auditor reads it.
+    /// The journal as the auditor reads it.
     pub fn text(&self) -> String {
         self.0.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// Sends a purchase and notes it; `lost` as if its answer had never come.
+    /// Sends a purchase and records it. With `lost` it is recorded as if its answer had never come.
     pub async fn buy(
         &mut self,
         stack: &Stack,
@@ -60,12 +60,12 @@ impl Journal {
     }
 }
 
-/// What the load leaves for the controls.
+/// Facts about the load that the controls need.
 pub struct Load {
     pub journal: Journal,
-    /// Accepted, cancelled by its payer, failed by proof.
+    /// An order that was accepted, cancelled by its payer, and failed by proof.
     pub cancelled: Payment,
-    /// With money, and nothing under way.
+    /// A payer with money and without an open order.
     pub idle: Buyer,
 }
 
@@ -76,9 +76,9 @@ impl Load {
     }
 }
 
-/// People buy: both generations of headers, keys, repetitions, answers that are lost, payments that are refused or
-/// cancelled. In the middle of it payment-sender is killed; then one nonce is replaced, one order is taken back by a
-/// reorganisation, and one nonce is lost.
+/// Makes purchases of all kinds: both generations of headers, keys, repetitions, lost answers, refused payments and
+/// cancelled ones. In the middle payment-sender is killed. Then one nonce is replaced, one order is taken back by a
+/// reorg, and one nonce is lost.
 pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     let mut journal = Journal::default();
     let token = stack.shop.token.clone();
@@ -105,12 +105,12 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
             assert_eq!(again.id(), answer.id());
         }
         if n == WARM {
-            // What every process needs once, it has by now.
+            // Every process has allocated by now what it needs once.
             stack.until_quiet(&orders).await;
             journal.0.extend(stack.samples(&processes, "baseline"));
         }
         if n == 8 {
-            // The application starts over: a new authorization under the old key.
+            // The application starts again: a new authorization under the old key.
             let anew = buyers[n % 5].pay(&token, payment.quantity);
             let same = journal.buy(stack, &anew, anew.v2(), key, false).await;
             assert_eq!((same.status, same.id()), (202, answer.id()), "{same:?}");
@@ -121,7 +121,7 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     }
     stack.until_quiet(&orders).await;
     journal.0.extend(stack.samples(&processes, "after"));
-    // For another price than it is signed for: refused.
+    // Signed for another price, so it is refused.
     let cheap = buyers[0].pay(&token, 1);
     let (name, value) = cheap.v2();
     let refused = Payment { quantity: 2, ..cheap };
@@ -148,7 +148,7 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     Load { journal, cancelled, idle: buyers[5].clone() }
 }
 
-/// A client of an event stream, which reads all the time.
+/// A client of an event stream that reads all the time.
 struct Listener {
     name: &'static str,
     filter: Value,
@@ -176,7 +176,7 @@ impl Listener {
         Self { name, filter, ended, events }
     }
 
-    /// Everything that it has heard once the load is over, as a line of the journal.
+    /// Everything that the client has received when the load is over, as a line of the journal.
     async fn heard(self) -> Value {
         self.ended.store(true, Ordering::Relaxed);
         let events = self.events.await.unwrap();

@@ -1,5 +1,5 @@
-//! An auditor that never goes red proves nothing: a good run is tampered with, one wrong at a time, and each must be
-//! found by the check that is there for it.
+//! Controls of the auditor. A good run is tampered with, one wrong at a time, and the check for this wrong must find
+//! it. An auditor that is never red proves nothing.
 
 mod bench;
 mod doctored;
@@ -22,7 +22,7 @@ use standalone::accounts::{MINTER_KEYS, MINTERS, OWNER};
 use std::time::Instant;
 use tamper::Tamper;
 
-/// Checks that have something to look at in this run: all but deployments.
+/// Checks that have evidence in this run: all but deployments.
 const REQUIRED: &str = "A01,A02,A03,A04,A05,A06,A07,A08,A09,A10,A11,A12,A14,A15,A16,A17";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +57,7 @@ async fn the_auditor_is_green_on_a_good_run_and_red_on_every_control() {
     eprintln!("reading {collected} times took {} s of {} s", spent.as_secs(), begun.elapsed().as_secs());
 }
 
-/// What is done to the chain is undone by a snapshot; the services are away.
+/// Changes of the chain. A snapshot undoes each of them. The services do not run meanwhile.
 async fn on_the_chain(stack: &Stack, load: &Load, bench: &mut Bench) {
     let token = &stack.shop.token;
     let idle = &load.idle;
@@ -121,7 +121,7 @@ async fn on_the_chain(stack: &Stack, load: &Load, bench: &mut Bench) {
     }
 }
 
-/// Rows that no event made.
+/// Changes of the tables: rows that no event made.
 fn in_the_tables(good: &Evidence) {
     type Hand = fn(&mut Tables);
     let controls: [(&str, Hand, &str, &str); 6] = [
@@ -195,7 +195,7 @@ fn add<'a>(what: i64, column: &str, rows: impl IntoIterator<Item = &'a mut Row>)
     assert!(changed > 0, "no row has a {column}");
 }
 
-/// What the load generator did not see, and what it was told otherwise.
+/// Changes of the journal: requests that are missing, and answers that were different.
 fn in_the_journal(load: &Load, good: &Evidence) {
     let line = |kind: &str| load.journal.0.iter().position(|line| line["kind"] == kind).unwrap();
     let never_sent = load::never_sent(&load.idle.pay(&load.cancelled.terms, 1));
@@ -245,7 +245,7 @@ fn in_the_journal(load: &Load, good: &Evidence) {
     }
 }
 
-/// What the ledger does not refuse to nobody: events added, taken away, swapped.
+/// Changes of the stream that a real ledger would refuse: events added, removed, or swapped.
 fn in_the_stream(load: &Load, good: &Evidence) {
     let last = good.stream.last_seq;
     let swapped_at = neighbours(&good.stream.found);
@@ -288,7 +288,7 @@ fn neighbours(messages: &[Message]) -> u64 {
     messages.windows(2).find(|pair| pair.iter().all(is_request)).unwrap()[0].seq
 }
 
-/// One more event, of the order that was cancelled.
+/// Adds an event to the order that was cancelled.
 fn add_event(evidence: &mut Evidence, load: &Load, name: &str) {
     let id = load.cancelled.id();
     let subject = load.cancelled_subject(name);
