@@ -1,14 +1,14 @@
-//! The body of an order: one JSON object with a quantity. No more of the world is known here, so that it can be fuzzed
-//! alone (`fuzz/properties` compiles this file).
+//! The body of an order: one JSON object with a quantity. This file depends on nothing else, so that it can be fuzzed
+//! alone (`fuzz/properties` compiles it).
 
 use domain::Quantity;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Why a body orders nothing.
+/// The reason why a body is no order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadBody {
-    /// Not one JSON object, or a key that matters twice.
+    /// The body is not one JSON object, or a key that matters occurs twice.
     Malformed,
     /// `quantity` is missing or no whole number from 1 to 4294967295.
     Quantity,
@@ -20,12 +20,12 @@ struct Body<'a> {
     quantity: Option<&'a RawValue>,
 }
 
-/// The quantity that these bytes order. Other keys are nobody's business.
+/// Reads the quantity from a body. Other keys are ignored.
 ///
 /// # Errors
 /// [`BadBody`].
 pub fn quantity(body: &[u8]) -> Result<Quantity, BadBody> {
-    // serde looks at no text that it skips, and would fill a struct from an array as well.
+    // serde does not check text that it skips, and would also fill a struct from an array.
     let text = std::str::from_utf8(body).map_err(|_| BadBody::Malformed)?;
     let is_object = text.trim_ascii_start().starts_with('{');
     let body: Body<'_> = if is_object { serde_json::from_str(text).ok() } else { None }.ok_or(BadBody::Malformed)?;
@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// Found by the fuzz target `body`: in a text that nobody reads it went unnoticed.
+    /// Found by the fuzz target `body`: invalid UTF-8 went unnoticed in a text that is skipped.
     #[test]
     fn b45_a_body_that_is_not_utf8_is_malformed_wherever_that_is() {
         for body in [&b"{\"quantity\":1,\"x\":\"\xd4\"}"[..], b"{\"\xd4\":1}", b"\xff{\"quantity\":1}"] {

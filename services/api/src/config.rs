@@ -47,7 +47,7 @@ pub struct Config {
     pub asset_version: String,
     /// Settlements per second that are assumed until they have been measured.
     pub settle_rate: u32,
-    /// Bearer token of the operators, who may follow all events. Without it nobody may.
+    /// Bearer token of the operators, who may follow all events. Without a token no client may.
     pub operator_token: Option<BearerToken>,
     /// Origins of browser applications; empty for any (`*`).
     pub cors_origins: Vec<HeaderValue>,

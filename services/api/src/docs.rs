@@ -26,7 +26,7 @@ pub(crate) const CACHED: &str = "public, max-age=3600";
 /// The page, its parts, and the description.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(description: &OpenApi) -> Router<S> {
     let json = Bytes::from(description.to_json().unwrap_or_default());
-    // No validator: by default the page would send the description to swagger.io.
+    // No validator. By default the page would send the description to swagger.io.
     let page =
         Arc::new(Config::from("/openapi.json").use_base_layout().validator_url("none").display_request_duration(true));
     let index = Arc::clone(&page);

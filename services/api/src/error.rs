@@ -1,7 +1,7 @@
 //! Every refusal: one table from the reason to status, stable code, title and sentence.
 //!
-//! Answers are RFC 9457 problem documents of less than 1 KB. They never repeat the request, and say nothing about the
-//! inside. A payment that does not fit is answered with the offer again, in both generations of x402.
+//! Answers are RFC 9457 problem documents of less than 1 KB. They never repeat the request, and reveal nothing about
+//! the inside. A payment that does not fit is answered with the offer again, in both generations of x402.
 
 use crate::examples;
 use crate::intake::IntakeError;
@@ -31,21 +31,21 @@ pub(crate) enum Problem {
     RequestMalformed,
     /// The path exists, the method does not.
     MethodNotAllowed,
-    /// Not an address, or not of a token that is sold here.
+    /// Not an address, or not the address of a token that is sold here.
     TokenUnknown,
-    /// Not an id, or of no payment in the ledger.
+    /// Not an id, or not the id of a payment in the ledger.
     PaymentUnknown,
-    /// A stream of events was asked for by more than one filter, or by one that is none.
+    /// The request for an event stream has more than one filter, or an invalid one.
     FilterInvalid,
-    /// Without a filter a stream is for operators.
+    /// The request for an event stream has no filter. Only operators may do that.
     OperatorsOnly,
     /// Not an address.
     AddressInvalid,
-    /// The query string cannot be read, or says one thing twice.
+    /// The query string cannot be read, or has a parameter twice.
     QueryInvalid,
     /// `limit` is no number from 1 to 100.
     LimitInvalid,
-    /// `cursor` is none of ours.
+    /// `cursor` is not one that this API has returned.
     CursorInvalid,
     /// The body is not one JSON object.
     BodyMalformed,
@@ -55,41 +55,41 @@ pub(crate) enum Problem {
     BodyTooSlow,
     /// The body is compressed.
     BodyEncoded,
-    /// `quantity` is missing or no whole number from 1 on.
+    /// `quantity` is missing or not a whole number from 1 on.
     QuantityInvalid,
-    /// More units than the token can ever have, or than can be paid for at once.
+    /// More units than the token can ever have, or than one payment can buy.
     QuantityTooLarge,
     /// The payment header cannot be read.
     PaymentUnreadable(Rejection),
     /// The payment does not fit the offer, or there is none.
     PaymentRequired(Rejection, Box<Offer>),
-    /// The authorization pays for another order: this one.
+    /// The authorization already pays for another order, which is this one.
     KeyReused(PaymentId),
     /// The `Idempotency-Key` cannot be read.
     KeyInvalid,
-    /// The key names another order: this one.
+    /// The key already names another order, which is this one.
     KeyNamesAnother(PaymentId),
-    /// No order is taken now, or none of this payer.
+    /// No order is accepted now, or none of this payer.
     NotAdmitted(NotAdmitted),
-    /// The ledger does not answer. The order may be written all the same; the same request again finds out.
+    /// The ledger does not answer. The order may be stored nevertheless; sending the same request again finds out.
     LedgerAway,
-    /// The read models do not answer, and what was asked for is nowhere else.
+    /// The read models do not answer, and the requested data is nowhere else.
     ReadModelsAway,
     /// The tokens have not been read yet.
     StartingUp,
-    /// Too many questions of this kind at once.
+    /// Too many concurrent requests of this kind.
     Busy,
-    /// This client asks too often; it may come back after so many seconds.
+    /// This client sends too many requests. It may come back after this number of seconds.
     RateLimited { retry_after_s: u64 },
-    /// All clients together ask too often.
+    /// All clients together send too many requests.
     Overloaded { retry_after_s: u64 },
-    /// This client follows enough payments at once.
+    /// This client has reached the limit of open event streams.
     TooManyStreams,
-    /// All clients together do.
+    /// All clients together have reached the limit of open event streams.
     StreamsExhausted,
-    /// The ledger holds what no decider wrote; a person must look.
+    /// The ledger holds events of this order that no decider wrote. An operator must look.
     OrderUnreadable(PaymentId),
-    /// A mistake of ours.
+    /// A mistake in this service.
     Internal,
 }
 
@@ -115,7 +115,7 @@ impl Problem {
         }
     }
 
-    /// One of each kind, and every way to refuse a payment: for the document, tables and tests. A new kind does not
+    /// One of each kind, and every way to refuse a payment, for the description, tables and tests. A new kind does not
     /// compile before it is listed here.
     pub(crate) fn all() -> Vec<Self> {
         macro_rules! each {
@@ -369,8 +369,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The 402: v2 in the header, v1 as the body, and beside v1's fields those of the problem document. Without a payment
-/// there is no problem, only an offer.
+/// The 402 answer. v2 is in the header. The body is v1, with the fields of the problem document beside it. Without a
+/// payment there is no problem, only an offer.
 fn dual_stack(rejection: Rejection, offer: &Offer, document: &Document<'_>) -> Response {
     let required = payment_required(offer, rejection.reason());
     let Ok(header) = HeaderValue::try_from(required.header_value) else { return Problem::Internal.into_response() };
@@ -385,7 +385,7 @@ fn dual_stack(rejection: Rejection, offer: &Offer, document: &Document<'_>) -> R
     response
 }
 
-/// A JSON answer; what cannot be serialised is our mistake, not the client's.
+/// A JSON answer. A body that cannot be serialised is a mistake of this service, not of the client.
 pub(crate) fn json_response<T: Serialize>(status: StatusCode, body: &T, content_type: &'static str) -> Response {
     let Ok(bytes) = serde_json::to_vec(body) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     let mut response = Response::new(Body::from(bytes));

@@ -1,11 +1,13 @@
-//! `GET /api/events`: what the ledger says, as server-sent events, `id:` = ledger sequence.
+//! `GET /api/events`: events of the ledger as server-sent events. The `id:` of each is its ledger sequence.
 //!
-//! Of one payment a stream holds every event from the first on, whenever it is opened; after `payment.failed` or
-//! `mint.confirmed` nothing can follow: it ends, and a client that comes back with that sequence is answered 204, which
-//! makes an `EventSource` stop. Of a payer, a token, or everything, it holds what comes, and what a client missed that
-//! says where it stopped. Who missed too much is told `reset`, and where to load the state anew.
+//! The stream of one payment has every event of it from the first on, whenever it is opened. It ends after
+//! `payment.failed` or `mint.confirmed`, because nothing can follow. A client that comes back with that sequence gets
+//! 204, which makes an `EventSource` stop. The stream of a payer, of a token, or of everything has the new events, and
+//! the events that a resuming client has missed. A client that has missed too much gets `reset`, and the path from
+//! which to load the state again.
 //!
-//! No gap and no duplicate, across restarts of this process and across instances: the sequence is the ledger's.
+//! A client sees no gap and no duplicate, across restarts of this process and across instances, because the sequences
+//! are the ledger's.
 #![allow(unused_qualifications)] // utoipa::path writes one per `IntoParams`
 
 use crate::address::address;
@@ -46,7 +48,7 @@ pub(crate) struct Filter {
     last_event_id: Option<String>,
 }
 
-/// Where a client stopped.
+/// The position at which a client resumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resume {
     /// The client comes for the first time.
@@ -101,15 +103,15 @@ pub(crate) async fn events(
     }
 }
 
-/// Every event of the order after what was seen, and what comes.
+/// Every event of the order behind `seen`, and the events to come.
 async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Resume, permit: Permit) -> Result<Response, Problem> {
-    // A client that comes back after the end is told so by the row.
+    // The row tells a client that the stream had ended before it came back.
     if let Resume::UpTo(seq) = seen
         && api.records.has_ended_by(id, seq).await
     {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    // Listen first, read then: what is written in between is in both, and sent once.
+    // Listening begins before reading. An event that is stored in between is found twice, and sent once.
     let ear = api.follower.hub.listen(Topic::Payment(id));
     let history = api.records.history(id).await?;
     if history.is_empty() {
@@ -148,7 +150,7 @@ fn of_many(api: &Api, topic: Topic, seen: Resume, permit: Permit) -> Result<Resp
     match missed {
         Missed::News(missed) => {
             feed = Feed::new(ear, api.stop.clone(), after);
-            // A client that hears nothing for long shall know from where it did.
+            // A client that receives nothing for a long time must know from which sequence on there was nothing.
             feed.push(position_frame(after));
             missed.iter().for_each(|news| feed.take(news));
         }
@@ -176,7 +178,7 @@ impl Api {
         token.zip(sent).is_some_and(|(token, sent)| token.is_in(sent))
     }
 
-    /// By the header, which an `EventSource` sets when it comes back, or else by the query.
+    /// Reads the position from the header, which an `EventSource` sets when it resumes, or else from the query.
     async fn seen(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Resume, Problem> {
         let header = match headers.get("last-event-id").map(HeaderValue::to_str) {
             Some(Err(_)) => return Ok(Resume::Unknown),
@@ -191,7 +193,8 @@ impl Api {
         if seq <= self.follower.hub.last() {
             return Ok(Resume::UpTo(seq));
         }
-        // Another instance may be ahead of this one, but not of the ledger.
+        // The sequence may come from another instance that is ahead of this one, but not from behind the end of the
+        // ledger.
         let (_, end) = self.ledger.state().await.map_err(|_| Problem::LedgerAway)?;
         Ok(if seq <= end { Resume::UpTo(seq) } else { Resume::Unknown })
     }
@@ -206,13 +209,13 @@ fn load_anew(topic: Topic) -> String {
     }
 }
 
-/// Its place is free as soon as the stream has ended or its client is gone.
+/// Makes the answer. The permit of the stream is free when the stream has ended or its client is gone.
 fn respond(feed: Feed, permit: Permit) -> Response {
     let chunks = feed.chunks().inspect(move |_| _ = &permit);
     let mut response = Response::new(Body::from_stream(chunks));
     response.headers_mut().extend([
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        // nginx would hold events back.
+        // nginx would buffer events.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ]);
     response

@@ -1,9 +1,9 @@
-//! Examples of the document: the example order of `domain::examples`, requested at a reserved address.
+//! Examples for the description: the example order of `domain::examples`, requested at a reserved address.
 
 use domain::examples as domain_examples;
 use x402::{Network, Offer};
 
-/// Where the examples are asked for.
+/// URL of the service in the examples.
 const PUBLIC_URL: &str = "https://mint.example.com";
 
 /// Ten units of the example token on Base Sepolia.

@@ -9,10 +9,10 @@ use domain::{IdempotencyKey, KeySource};
 /// Name of the header.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// The header's key, by [`key_text`].
+/// The key in the header, read by [`key_text`].
 ///
 /// # Errors
-/// `KeyInvalid` where it is sent twice, or cannot be read.
+/// `KeyInvalid`: the header is sent twice or cannot be read.
 pub(crate) fn header(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut sent = headers.get_all(IDEMPOTENCY_KEY).iter();
     match (sent.next(), sent.next()) {

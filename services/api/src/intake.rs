@@ -113,13 +113,14 @@ impl Intake {
         if let Err(refusal) = self.admission.admit(id, (request.payer(), token), left) {
             return match self.accepted_before(&incoming).await {
                 Ok(Some(known)) => Ok(known),
-                // It is new, or nothing is known of it: either way it is not accepted.
+                // The order is new, or it is unknown if it is. In both cases it is not accepted.
                 Ok(None) | Err(IntakeError::LedgerAway | IntakeError::Busy) => Err(IntakeError::NotAdmitted(refusal)),
                 Err(other) => Err(other),
             };
         }
         let accepted = self.write(&incoming).await;
-        // Written, or perhaps written: then it counts as under way until the follower sees it, or it is long overdue.
+        // An order that is stored, or may be stored, counts as under way until the follower sees it or it is long
+        // overdue.
         if accepted != Ok(id) && accepted != Err(IntakeError::LedgerAway) {
             self.admission.release(id);
         }
@@ -239,8 +240,8 @@ impl Intake {
 }
 
 impl Incoming {
-    /// The events of `keys`, and then the order. A key without its order charges nobody; after an order without its key
-    /// the next authorization under the key could be charged as well.
+    /// The events of `keys`, and then the order. A key without its order charges no payer, while after an order without
+    /// its key the next authorization under the key could be charged as well.
     fn batch(&self, keys: &[IdempotencyKey]) -> Batch {
         let id = self.request.id();
         let request = OrderEvent::PaymentRequested(Box::new(self.request.clone()));

@@ -1,7 +1,7 @@
 //! The quotas of one client, and of all clients together: requests per second and open streams.
 //!
-//! A request that pays nothing still costs something. Beyond its quota it is refused before anything is read or written,
-//! and told when to come back. The edge limits connections; health routes are not limited.
+//! A request that pays nothing still costs something. A request beyond the quota is refused before anything is read or
+//! written, with the time at which to come back. The edge limits connections; health routes are not limited.
 
 use edge::{ClientIp, EdgeConfig, NoPermit, Permit, Permits, RequestRates};
 use std::sync::Arc;

@@ -1,10 +1,11 @@
-//! api: takes x402 payments over HTTP, writes them to the ledger, and shows how they fare.
+//! api: takes x402 payments over HTTP, writes them to the ledger, and shows their progress.
 
 use api::Config;
 use mimalloc::MiMalloc;
 use runtime::{Env, Fatal};
 
-/// A request is a few hundred small allocations: a third of its time with glibc's, which also keeps what it was given.
+/// The allocator. A request makes a few hundred small allocations. With glibc's allocator they take a third of its
+/// time, and glibc does not give memory back.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -1,7 +1,7 @@
-//! `POST /api/mint/{token}`: the offer, and the 202 for who pays it.
+//! `POST /api/mint/{token}`: the offer, and the 202 for a client that pays it.
 //!
-//! The price is the token's unit price times the quantity of the body, the payee is the token; nothing that the payer
-//! sends changes either. A paid request is written to the ledger before it is answered.
+//! The price is the token's unit price times the quantity of the body, and the payee is the token. Nothing that the
+//! payer sends changes either. A paid request is recorded in the ledger before it is answered.
 #![allow(unused_qualifications)] // utoipa::path writes one per `IntoParams`
 
 use crate::address::address;
@@ -42,7 +42,7 @@ struct Wanted {
     value: Usdc,
 }
 
-/// The 202.
+/// The body of the 202.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Accepted {
@@ -77,8 +77,8 @@ struct PaymentHeaders {
     /// The payment, x402 v1: JSON in standard base64, at most 16 KiB.
     #[param(rename = "X-PAYMENT", nullable = false, max_length = 16384, pattern = "^[A-Za-z0-9+/]+={0,2}$")]
     x_payment: Option<String>,
-    /// A name for this purchase, of the application's choice: 1 to 128 visible ASCII characters. The payer's second
-    /// payment under the same name is not taken; it gets the id of the first, or 409 where it is another purchase.
+    /// A name for this purchase that the application chooses: 1 to 128 visible ASCII characters. A second payment of
+    /// the same payer under this name is not accepted. It gets the id of the first, or 409 if it is another purchase.
     #[param(
         rename = "Idempotency-Key",
         nullable = false,
@@ -88,7 +88,7 @@ struct PaymentHeaders {
         example = "8e03978e-40d5-43e8-bc93-6894a57f9324"
     )]
     idempotency_key: Option<String>,
-    /// W3C trace context; one is made where it is absent or malformed.
+    /// W3C trace context. A new one is made if it is absent or malformed.
     #[param(
         rename = "traceparent",
         nullable = false,
@@ -126,7 +126,7 @@ pub(crate) async fn mint(
     let wanted = Wanted::new(sold, quantity(&headers, request, api.config.body_timeout).await?)?;
     let offer = api.offer(&wanted);
     let decline = |rejection| match rejection {
-        // Nobody shall sign what will not be taken.
+        // A payer must not be asked to sign a payment that would not be accepted.
         Rejection::PaymentRequired => {
             api.admission.open().map_or_else(Problem::NotAdmitted, |()| Problem::of_payment(rejection, &offer))
         }
@@ -169,8 +169,9 @@ pub(crate) async fn mint(
     api.accepted(id, &wanted, payment.authorization.from)
 }
 
-/// Returns `true` for rejections that an accepted payment can meet when it comes again: its window has closed, or the
-/// order beside it differs. Such a payment is owed the same 202, or a 409; a 402 would make its payer pay twice.
+/// Returns `true` for rejections that an accepted payment can meet when it comes again, because its window has closed
+/// or the order beside it differs. The answer to such a payment must be the same 202, or a 409. A 402 would make its
+/// payer pay twice.
 fn may_be_known(rejection: Rejection) -> bool {
     matches!(
         rejection,
@@ -238,7 +239,7 @@ impl Api {
     }
 
     /// Builds the order for a payment that does not match the offer, if the payer's signature is valid. Without a valid
-    /// signature nobody may ask about it.
+    /// signature no client may ask about it.
     fn signed_order(&self, wanted: &Wanted, payment: &Payment) -> Option<PaymentRequest> {
         let sent = &payment.authorization;
         let signature = verify_signature(&self.domain_separator, sent, &payment.signature).ok()?;
@@ -253,7 +254,7 @@ impl Api {
         Some(self.request(wanted, &transfer, signature))
     }
 
-    /// No settlement header: clients would read it as settled, or as failed.
+    /// The 202 answer. It has no settlement header, which clients would read as settled or as failed.
     fn accepted(&self, id: PaymentId, wanted: &Wanted, payer: Address) -> Result<Response, Problem> {
         let body = Accepted {
             payment_queue_id: id,

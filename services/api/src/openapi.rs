@@ -1,4 +1,4 @@
-//! The description of this API: OpenAPI 3.1, made of what the handlers say of themselves.
+//! The description of this API in OpenAPI 3.1, made of the annotations of the handlers.
 //!
 //! Served at `/openapi.json` and committed as `schemas/openapi.json`; a test compares the two. Problems come from
 //! [`Problem::all`], so a description cannot lack one or keep one that is gone.
@@ -16,7 +16,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{self, RefOr};
 use utoipa::{Modify, OpenApi};
 
-/// Answers whose fields are all there, `null` where there is nothing to say.
+/// Answers in which all fields are present, with `null` for a field without a value.
 const WHOLE: [&str; 8] = [
     "MintBatch",
     "PayerOrders",
@@ -39,7 +39,7 @@ answer 404 `route_unknown`, 405 `method_not_allowed`, and, from the HTTP server 
 is no HTTP/1.1 and 431 for headers of more than 64 KiB. Amounts are decimal strings of atomic units; nothing is cached \
 (`Cache-Control: no-store`). A guide with the flow, retries and all codes: docs/API.md of the repository.";
 
-/// Parts that belong to no handler: the introduction, the sections, and shapes that only others name.
+/// Parts that belong to no handler: the introduction, the sections, and shapes that only other shapes use.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -78,7 +78,7 @@ impl Modify for Operator {
 struct Whole;
 
 impl Modify for Whole {
-    /// A field that may be null is there all the same.
+    /// Marks every field of these answers as required, also those that may be `null`.
     fn modify(&self, document: &mut openapi::OpenApi) {
         let Some(components) = &mut document.components else { return };
         for name in WHOLE {

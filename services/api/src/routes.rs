@@ -43,8 +43,8 @@ const RESPONSE_HEADERS: [HeaderName; 5] = [
     LOCATION,
     RETRY_AFTER,
 ];
-/// Headers that decide about an answer, beside method, path and body. A cache that ignores `no-store` must at least not
-/// give the answer of one payer to another.
+/// Headers on which an answer depends, beside method, path and body. A cache that ignores `no-store` must at least not
+/// give the answer for one payer to another.
 const DECISIVE_HEADERS: [HeaderName; 8] = [
     AUTHORIZATION,
     HeaderName::from_static("payment-signature"),
@@ -72,7 +72,7 @@ struct Readiness {
     postgres: &'static str,
 }
 
-/// Layers are listed from the inside out.
+/// Builds the router. Layers are listed from the inside out.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let cors = cors(&api.config.cors_origins);
     let in_total = middleware::from_fn_with_state(Arc::clone(&api), layers::in_total);

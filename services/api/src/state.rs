@@ -14,9 +14,9 @@ use std::sync::Arc;
 pub(crate) struct Api {
     pub(crate) config: Config,
     pub(crate) settings: SharedSettings,
-    /// Without a slash at the end.
+    /// URL at which clients reach this service, without a slash at the end.
     pub(crate) public_url: String,
-    /// EIP-712 domain of the asset.
+    /// Hash of the asset's EIP-712 domain.
     pub(crate) domain_separator: B256,
     pub(crate) ledger: Ledger,
     pub(crate) catalogue: Arc<Catalogue>,
@@ -30,7 +30,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// The current settings. A request asks once.
+    /// The current settings. Each request reads them once.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.now()
     }

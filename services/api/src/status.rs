@@ -1,4 +1,4 @@
-//! `GET /api/payment/{id}` and `GET /api/queue/{id}`: where a purchase stands.
+//! `GET /api/payment/{id}` and `GET /api/queue/{id}`: the state of a purchase.
 
 use crate::error::{Problem, json_response};
 use crate::openapi::{OrderProblems, schemas};
@@ -26,16 +26,16 @@ struct PaymentAnswer {
     payment_queue_id: PaymentId,
     #[schema(value_type = schemas::PaymentStatus)]
     status: PaymentStatus,
-    /// The fine state, up to `minted`.
+    /// The fine state of the order, up to `minted`.
     #[schema(value_type = schemas::State)]
     state: Stage,
     #[schema(value_type = Option<schemas::Reason>)]
     reason: Option<String>,
     detail: Option<String>,
     retry_at: Option<DateTime<Utc>>,
-    /// 1 = next; `null` where it is not known, and at the end.
+    /// 1 = next; `null` if it is not known, and at the end.
     queue_position: Option<u32>,
-    /// Until it is minted.
+    /// Seconds until it is minted.
     estimated_wait_seconds: Option<u32>,
     #[schema(value_type = schemas::Address)]
     payer: Address,
@@ -52,7 +52,7 @@ struct PaymentAnswer {
     asset: Address,
     #[schema(value_type = schemas::Hash)]
     payment_key: PaymentKey,
-    /// The settlement; of a failed payment, what used its nonce.
+    /// The settlement transaction. For a failed payment, the transaction that used its nonce.
     #[schema(value_type = Option<schemas::Hash>)]
     tx_hash: Option<B256>,
     block_number: Option<u64>,
@@ -241,7 +241,7 @@ pub(crate) async fn mint(
     Ok(json_response(StatusCode::OK, &QueueAnswer::of(view, place), "application/json"))
 }
 
-/// The payment that a path names; 404 for what is no id.
+/// The payment that a path names. Answers 404 to a text that is no id.
 pub(crate) async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<PaymentView, Problem> {
     let id = id.ok().and_then(|Path(text)| text.parse().ok()).ok_or(Problem::PaymentUnknown)?;
     api.records.payment(id).await?.ok_or(Problem::PaymentUnknown)

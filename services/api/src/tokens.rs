@@ -1,4 +1,4 @@
-//! `GET /api/tokens` and `GET /api/tokens/{address}`: what is sold, from memory.
+//! `GET /api/tokens` and `GET /api/tokens/{address}`: the tokens that are sold, from memory.
 
 use crate::address::address;
 use crate::error::{Problem, json_response};
@@ -37,7 +37,7 @@ struct TokenAnswer<'a> {
     asset: Address,
     #[schema(value_type = schemas::Address)]
     creator: Address,
-    /// Where it is bought.
+    /// URL at which it is bought.
     #[schema(format = "uri")]
     mint_url: String,
     registered_at: DateTime<Utc>,

@@ -1,9 +1,10 @@
-//! A health check for containers without a shell: one question to a health address, answered by the exit code.
+//! A health check for containers without a shell. It sends one request to a health address, and its exit code is the
+//! answer.
 
 use runtime::Fatal;
 use std::time::Duration;
 
-/// Longer than any answer takes, shorter than the time-out of a container's health check.
+/// Time limit of the request: longer than any answer takes, shorter than the time-out of a container's health check.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks `url`, such as `http://127.0.0.1:8101/readyz`, once.

@@ -3,13 +3,13 @@
 use runtime::{ConfigError, Env, Fatal, Variable};
 use store::Store;
 
-/// A command does one thing at a time.
+/// Maximum number of connections to the database. A command does one thing at a time.
 const CONNECTIONS: u32 = 2;
 
-/// Where the database and the ledger of an installation are.
+/// Addresses of the database and the ledger of an installation.
 #[derive(Clone)]
 pub struct Setup {
-    /// NATS, as the user `ops`.
+    /// URL of NATS with the user `ops`.
     pub nats_url: String,
     /// The database of the read models.
     pub database_url: String,

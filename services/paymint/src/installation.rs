@@ -1,4 +1,5 @@
-//! Whole installations on one machine: over servers that this process starts itself, and the setup of those that run.
+//! Whole installations on one machine: with servers that this process starts itself, or as a setup of servers that run
+//! already.
 
 use neighbours::Mining;
 use runtime::{CancellationToken, Env, Fatal};
@@ -9,7 +10,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Blocks of the local chain come this often.
+/// Block time of the local chain.
 const BLOCK_TIME: Duration = Duration::from_millis(500);
 
 /// Options of an installation that stays up.
@@ -110,7 +111,7 @@ pub async fn setup(env: &Env) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// One installation at a time works on a data directory; the lock ends with the process.
+/// Locks a data directory, which one installation may use at a time. The lock ends with the process.
 fn alone(data: &Path) -> Result<File, Fatal> {
     let lock = File::create(data.join("lock"))?;
     lock.try_lock().map_err(|e| format!("PAYMINT_DATA: {} is in use by another paymint ({e})", data.display()))?;

@@ -6,11 +6,11 @@ use runtime::{CancellationToken, Env, Fatal};
 /// A service of an installation.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum Service {
-    /// Takes payments over HTTP and shows what becomes of them.
+    /// Takes payments over HTTP and shows their progress.
     Api,
     /// Settles accepted payments on chain.
     PaymentSender,
-    /// Decides what became of every signed transaction.
+    /// Decides the outcome of every signed transaction.
     Confirmer,
     /// Turns confirmed payments into mints.
     MintProjector,

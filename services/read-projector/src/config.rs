@@ -11,7 +11,7 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// The database of the read models.
     pub database_url: String,
-    /// Schema in which the read models are built, beside the live ones; `None` is the search path of the URL.
+    /// Schema in which the read models are built, beside the live ones. `None` is the search path of the URL.
     pub schema: Option<String>,
     /// Address of `/healthz`, `/readyz` and `/metrics`; `None` serves them nowhere.
     pub health: Option<SocketAddr>,

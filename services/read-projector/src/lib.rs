@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 /// Runs until `stop`: connects, migrates, projects.
 ///
 /// # Errors
-/// A neighbour that cannot be used.
+/// The ledger or the database cannot be used.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let store = match &config.schema {
         Some(schema) => Store::connect_schema(&config.database_url, schema, CONNECTIONS).await?,

@@ -114,7 +114,8 @@ pub async fn project(
             Err(error) => {
                 let Some(damage) = error.damage() else { return Err(error) };
                 health.bad("projection", damage.to_string());
-                // Found twice, from the position on: a reader that skipped, or a replica that lags, is not damage.
+                // The damage was found twice, reading from the position on. A reader that skipped events, or a lagging
+                // replica, is not damage.
                 if suspected.as_ref() == Some(&damage) {
                     ledger.report(damage);
                     STANDBY_INTERVAL
@@ -244,7 +245,7 @@ async fn stand_by(ledger: &Ledger, store: &Store, stop: &CancellationToken) {
     }
 }
 
-/// The stream never ends by itself.
+/// Unwraps an event of the stream, which never ends by itself.
 fn taken(next: Option<Result<Recorded, LedgerError>>) -> Result<Recorded, LedgerError> {
     next.unwrap_or_else(|| Err(LedgerError::transient("reading the ledger", "the read ended")))
 }

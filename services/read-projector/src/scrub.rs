@@ -38,7 +38,8 @@ pub(crate) async fn run(ledger: Ledger, store: Store, stop: CancellationToken) {
                 below = next;
                 suspected = None;
             }
-            // Found twice, like all damage that is found by reading: a replica that lags is not damage.
+            // The damage was found twice, as all damage that is found by reading must be. A lagging replica is not
+            // damage.
             Ok((damage, _)) if damage == suspected => {
                 if let Some(damage) = damage {
                     ledger.report(damage);

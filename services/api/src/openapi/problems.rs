@@ -1,4 +1,4 @@
-//! The refusals of each operation, with the documents that it really sends.
+//! The refusals of each operation, with the documents that are really sent.
 
 use crate::error::Problem;
 use axum::http::StatusCode;
@@ -13,7 +13,7 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, Schema};
 
-/// A 402 shows the offer, and one refusal: the others differ in code and detail only.
+/// Examples that a 402 shows: the offer, and one refusal. Other refusals differ in code and detail only.
 const OFFERS_SHOWN: [&str; 2] = ["payment_required", "payment_expires_too_soon"];
 
 /// The operations, by what they may answer.
@@ -29,11 +29,11 @@ enum Operation {
     Health,
 }
 
-/// Where a problem is answered. A new one does not compile before it has its place.
+/// The operations that can answer with a problem. A new problem does not compile before it has its operations.
 fn operations(problem: &Problem) -> &'static [Operation] {
     use Operation::{Events, Health, Mint, Order, Payer, Stats, Token, Tokens};
     match problem {
-        // Of no operation: the introduction of the document names them.
+        // They belong to no operation. The introduction of the description names them.
         Problem::RouteUnknown | Problem::MethodNotAllowed => &[],
         Problem::RequestMalformed => &[Mint, Order, Events, Tokens, Token, Payer, Stats, Health],
         Problem::RateLimited { .. } => &[Mint, Order, Events, Tokens, Token, Payer, Stats],
@@ -148,7 +148,7 @@ fn payment_required(response: ResponseBuilder, problems: Vec<Problem>) -> Respon
     response.content("application/json", content).header("PAYMENT-REQUIRED", header).build()
 }
 
-/// The document that is answered, from the answer itself.
+/// The example of a problem, taken from the answer itself.
 fn example(problem: Problem) -> (String, utoipa::openapi::example::Example) {
     let (_, code, _) = problem.row();
     let body = axum::body::to_bytes(problem.into_response().into_body(), usize::MAX).now_or_never();

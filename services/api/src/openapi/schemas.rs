@@ -1,4 +1,4 @@
-//! The shapes of what other crates write: how an address, an amount or a status looks in an answer.
+//! Schemas for types of other crates: the form of an address, an amount or a status in an answer.
 
 use chrono::{DateTime, Utc};
 use domain::event::{FailureReason, ParkReason, WaitReason};
@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, T
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Declares a schema by name: its documentation is the description.
+/// Declares a schema by name. Its doc comment becomes the description.
 macro_rules! schema {
     ($(#[doc = $doc:literal])+ $name:ident = $schema:expr) => {
         $(#[doc = $doc])+
@@ -26,7 +26,7 @@ macro_rules! schema {
     };
 }
 
-/// The names of an enum's variants, as serde spells them. One that is left out does not compile.
+/// The names of an enum's variants as serde spells them. A missing variant does not compile.
 macro_rules! names {
     ($kind:path: $($variant:ident),+ $(,)?) => {{
         use $kind as Kind;
@@ -94,8 +94,8 @@ schema! {
     PaymentStatus = one_of(names!(live::PaymentStatus: Pending, Sent, Completed, Failed))
 }
 schema! {
-    /// The coarse state of a mint. `pending`: waits; `processing`: in a transaction; `completed`: minted, N blocks deep;
-    /// `failed`: parked for a person, or its payment failed and none is owed.
+    /// The coarse state of a mint. `pending`: waits; `processing`: in a transaction; `completed`: minted, N blocks
+    /// deep; `failed`: parked for an operator, or its payment failed and no mint is owed.
     MintStatus = one_of(names!(live::MintStatus: Pending, Processing, Completed, Failed))
 }
 schema! {
@@ -110,7 +110,7 @@ schema! {
     ))
 }
 schema! {
-    /// Why an order waits, failed or is parked.
+    /// The reason why an order waits, failed or is parked.
     Reason = one_of([waits(), failures(), parks()].concat())
 }
 schema! {
@@ -118,7 +118,7 @@ schema! {
     EventType = one_of(event_types())
 }
 schema! {
-    /// Submitter of the authorization that paid: one of our lanes, or somebody else before us.
+    /// Submitter of the authorization that paid: one of our lanes, or another account.
     PaidBy = one_of(names!(domain::event::PaidBy: Paymint, ThirdParty))
 }
 
@@ -233,7 +233,7 @@ pub(crate) struct ProblemSchema {
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// Stable: what programs decide by.
+    /// Stable code by which programs decide.
     code: String,
     /// The defect and what to send instead, for people; may change.
     detail: String,
@@ -250,9 +250,9 @@ pub(crate) struct ProblemSchema {
 pub(crate) struct PaymentRequiredSchema {
     #[schema(minimum = 1, maximum = 1)]
     x402_version: u8,
-    /// Why, in the words of x402.
+    /// The reason, in the words of x402.
     error: String,
-    /// One offer; none on a chain that v1 clients do not know.
+    /// One offer, or none on a chain that v1 clients do not know.
     #[schema(max_items = 1)]
     accepts: Vec<PaymentRequirements>,
     #[schema(rename = "type", nullable = false)]
@@ -261,7 +261,7 @@ pub(crate) struct PaymentRequiredSchema {
     title: Option<String>,
     #[schema(nullable = false)]
     status: Option<u16>,
-    /// Stable: what programs decide by. Absent where there was no payment to refuse.
+    /// Stable code by which programs decide. Absent if there was no payment to refuse.
     #[schema(nullable = false)]
     code: Option<String>,
     #[schema(nullable = false)]

@@ -1,4 +1,4 @@
-//! The committed description is the one that is served, and it lacks nothing.
+//! Tests that the committed description is the one that is served, and that it lacks nothing.
 
 use crate::error::Problem;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 const COMMITTED: &str = "../../schemas/openapi.json";
 const GUIDE: &str = "../../docs/API.md";
-/// Around the table of errors.
+/// Markers around the table of errors.
 const TABLE: (&str, &str) = ("<!-- errors -->", "<!-- end of errors -->");
 
 fn served() -> Value {
@@ -37,7 +37,7 @@ fn every_code_is_described() {
     assert!(lacking.is_empty(), "{lacking:?}");
 }
 
-/// Programs decide by the code alone.
+/// Clients decide by the code alone.
 #[test]
 fn a_code_has_one_status_and_one_title() {
     let rows: BTreeSet<_> = Problem::all().iter().map(|p| (p.row().1, p.row().0.as_u16(), p.row().2)).collect();
@@ -45,7 +45,7 @@ fn a_code_has_one_status_and_one_title() {
     assert_eq!(codes.len(), rows.len(), "{rows:?}");
 }
 
-/// Every schema that is referred to is there, and none is there for nothing.
+/// Every schema that is referenced exists, and every schema is referenced.
 #[test]
 fn every_reference_leads_somewhere() {
     let document = served();
@@ -57,7 +57,7 @@ fn every_reference_leads_somewhere() {
     assert_eq!(referred, there);
 }
 
-/// docs/API.md: all columns but the last are the code's, the last says what to do and is written by hand.
+/// docs/API.md: all columns but the last come from the code. The last one says what to do and is written by hand.
 #[test]
 fn the_table_of_errors_is_what_the_code_answers() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(GUIDE);
@@ -86,7 +86,7 @@ fn the_table_of_errors_is_what_the_code_answers() {
     assert!(!written.contains("|  |"), "somebody must say what to do: docs/API.md, section 8");
 }
 
-/// Code and last column of a row.
+/// The code and the last column of a row.
 fn by_hand(row: &str) -> Option<(&str, &str)> {
     let cells: Vec<_> = row.trim_matches('|').split(" | ").map(|cell| cell.trim_matches([' ', '`'])).collect();
     Some((*cells.get(1)?, row.trim_end_matches('|').rsplit(" | ").next()?.trim()))

@@ -19,11 +19,11 @@ use std::sync::Arc;
 use store::PaymentView;
 use utoipa::{IntoParams, ToSchema};
 
-/// Orders on a page that does not say how many it wants, and at most.
+/// Default and maximum number of orders on a page.
 const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 100;
 
-/// An order in the earlier system's words; from `payment_queue_id` on in ours.
+/// An order. The fields before `payment_queue_id` use the words of the earlier system, the others those of Paymint.
 #[derive(Serialize, ToSchema)]
 struct QueueItem {
     #[schema(value_type = schemas::PaymentId)]
@@ -32,7 +32,7 @@ struct QueueItem {
     payer_address: Address,
     #[schema(value_type = schemas::MintStatus)]
     status: MintStatus,
-    /// 1 = next; `null` where it is not known, and at the end.
+    /// 1 = next; `null` if it is not known, and at the end.
     queue_position: Option<u32>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -40,9 +40,9 @@ struct QueueItem {
     processed_at: Option<DateTime<Utc>>,
     #[schema(value_type = Option<schemas::Hash>)]
     mint_tx_hash: Option<B256>,
-    /// Why it waits, is parked or has failed.
+    /// The reason why it waits, is parked or has failed.
     error_message: Option<String>,
-    /// How often it was put off.
+    /// Number of times it was put off.
     retry_count: u64,
     #[schema(pattern = "^x402$")]
     payment_type: &'static str,
@@ -55,7 +55,7 @@ struct QueueItem {
     #[schema(value_type = schemas::Quantity)]
     quantity: Quantity,
     estimated_wait_seconds: Option<u32>,
-    /// Not tried again before.
+    /// The time before which it is not tried again.
     retry_at: Option<DateTime<Utc>>,
     /// Sequence of the last event that this reflects.
     sequence: u64,
@@ -79,7 +79,7 @@ pub(crate) struct Page {
     /// Orders on the page; 50 unless said otherwise.
     #[param(value_type = Option<u32>, nullable = false, minimum = 1, maximum = 100)]
     limit: Option<String>,
-    /// `next_cursor` of the page before; none for the first.
+    /// `next_cursor` of the previous page. Absent for the first page.
     #[param(nullable = false, pattern = "^(?!0{16})[0-7][0-9a-f]{15}$")]
     cursor: Option<String>,
 }
@@ -115,7 +115,7 @@ impl QueueItem {
     }
 }
 
-/// One order, from the ledger where the read models lag or are away.
+/// One order. It is read from the ledger if the read models lag or do not answer.
 #[utoipa::path(
     get,
     path = "/queue/item/{id}",
@@ -152,7 +152,7 @@ pub(crate) async fn payer(
     let Query(page) = page.map_err(|_| Problem::QueryInvalid)?;
     let limit = page.limit.as_deref().map_or(Some(LIMIT_DEFAULT), limit).ok_or(Problem::LimitInvalid)?;
     let before = page.cursor.map(|text| sequence(&text).ok_or(Problem::CursorInvalid)).transpose()?;
-    // One more than is shown says whether there is another page.
+    // One more than the page shows, to know if there is another page.
     let mut views = api.records.ask(async |store| store.payments_of(payer, before, limit + 1).await).await?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = views.len() > shown;
@@ -172,7 +172,7 @@ fn cursor(seq: u64) -> String {
     format!("{seq:016x}")
 }
 
-/// The way back; only our own spelling. A sequence is positive and fits a bigint.
+/// Reads a cursor, in the exact form that [`cursor`] writes. A sequence is positive and fits a bigint.
 fn sequence(text: &str) -> Option<u64> {
     let seq = u64::from_str_radix(text, 16).ok().filter(|seq| (1..1 << 63).contains(seq))?;
     (cursor(seq) == text).then_some(seq)

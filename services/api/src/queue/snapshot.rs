@@ -12,7 +12,7 @@ use store::Overview;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// An answer, or a failure, is valid for this time.
+/// How long a reading, or a failed one, is used.
 const MAX_AGE: Duration = Duration::from_millis(500);
 
 type Taken = (Instant, Result<Arc<Overview>, Problem>);

@@ -72,16 +72,16 @@ struct Batch {
 #[serde(rename_all = "camelCase")]
 struct StatsAnswer<S: Serialize + ToSchema, T: Serialize + ToSchema, R: Serialize + ToSchema> {
     statuses: S,
-    /// By the fine state.
+    /// Counts by the fine state.
     #[schema(value_type = BTreeMap<schemas::State, u64>)]
     states: BTreeMap<Stage, u64>,
-    /// All payers, and those who wait.
+    /// Number of all payers. `uniquePayersPending` counts those with waiting orders.
     unique_payers: u64,
     unique_payers_pending: u64,
     oldest_pending: Option<DateTime<Utc>>,
     totals: T,
     rates: Windows<R>,
-    /// Until an order that arrives now would be minted.
+    /// Seconds until an order that arrives now would be minted.
     estimated_wait_seconds: u32,
     accepting: bool,
     /// Code of the answer that a payment would get now.
@@ -194,7 +194,8 @@ impl<S: Serialize + ToSchema, T: Serialize + ToSchema, R: Serialize + ToSchema> 
     }
 }
 
-/// The sum over the stages that are `wanted`. All orders there can ever be, 2^63, of the highest value, 2^64 each, fit.
+/// The sum over the stages that are `wanted`. It cannot overflow: there can be at most 2^63 orders of at most 2^64
+/// each.
 fn sum(overview: &Overview, wanted: impl Fn(Stage) -> bool) -> StageTotal {
     let mut sum = StageTotal::default();
     for (_, total) in overview.stages.iter().filter(|(stage, _)| wanted(**stage)) {
