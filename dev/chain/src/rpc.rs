@@ -11,6 +11,13 @@ use std::time::Duration;
 /// A local node answers within milliseconds, except while it mines or writes its state.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Without history, anvil refuses a call at "latest" with `BlockOutOfRangeError` if a block is mined meanwhile (1.7.1).
+/// The call is sent again after this time.
+const MINING_TIME: Duration = Duration::from_millis(10);
+
+/// Number of times a call is sent before its refusal counts.
+const ATTEMPTS_MAX: u32 = 20;
+
 /// A JSON-RPC client for one local node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Rpc {
@@ -52,15 +59,22 @@ impl Rpc {
         let params = serde_json::to_value(params).map_err(|e| transient(e.to_string()))?;
         let params = if params.is_null() { json!([]) } else { params };
         let question = json!({ "jsonrpc": "2.0", "id": 1, "method": operation, "params": params });
-        let sent = self.http.post(self.url.clone()).json(&question).send().await;
-        let answer = sent.map_err(|e| transient(with_cause(&e)))?;
-        let answer: Answer = answer.json().await.map_err(|e| transient(with_cause(&e)))?;
-        if let Some(error) = answer.error {
+        let mut attempt = 1;
+        let answer = loop {
+            let sent = self.http.post(self.url.clone()).json(&question).send().await;
+            let answer = sent.map_err(|e| transient(with_cause(&e)))?;
+            let answer: Answer = answer.json().await.map_err(|e| transient(with_cause(&e)))?;
+            let Some(error) = answer.error else { break answer.result };
+            if error.message.contains("BlockOutOfRange") && attempt < ATTEMPTS_MAX {
+                attempt += 1;
+                tokio::time::sleep(MINING_TIME).await;
+                continue;
+            }
             let data: Option<Bytes> = error.as_revert_data();
             let message = error.message.into_owned();
             return Err(ChainError::Refused { operation, code: error.code, message, data });
-        }
-        serde_json::from_value(answer.result).map_err(|e| transient(e.to_string()))
+        };
+        serde_json::from_value(answer).map_err(|e| transient(e.to_string()))
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,16 +12,46 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub struct NatsProxy {
     address: SocketAddr,
-    plan: Arc<Plan>,
+    plan: Arc<Mutex<Plan>>,
     listening: JoinHandle<()>,
 }
 
 /// Which message is lost.
 #[derive(Debug, Default)]
 struct Plan {
-    /// Messages with stored headers that still pass; 0: nothing is planned.
-    countdown: AtomicU64,
-    lost: AtomicU64,
+    /// The message to lose: so many messages of its answer pass before it.
+    pass: Option<u64>,
+    /// The subject of the last message with stored headers. Each answer has a subject of its own.
+    answering: String,
+    /// An answer that began before the message was planned: the rest of it passes.
+    earlier: String,
+    lost: u64,
+}
+
+impl Plan {
+    fn lose(&mut self, n: u64) {
+        self.earlier = self.answering.clone();
+        self.pass = Some(n.saturating_sub(1));
+    }
+
+    /// Whether the message with stored headers that arrived on `subject` is the one to lose.
+    fn loses(&mut self, subject: &str) -> bool {
+        subject.clone_into(&mut self.answering);
+        if subject == self.earlier {
+            return false;
+        }
+        match self.pass {
+            None => return false,
+            Some(0) => {}
+            Some(more) => {
+                self.pass = Some(more - 1);
+                return false;
+            }
+        }
+        self.pass = None;
+        self.lost += 1;
+        true
+    }
 }
 
 impl NatsProxy {
@@ -33,7 +62,7 @@ impl NatsProxy {
     pub async fn before(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let plan = Arc::<Plan>::default();
+        let plan = Arc::<Mutex<Plan>>::default();
         let listening = tokio::spawn(listen(listener, target, Arc::clone(&plan)));
         Ok(Self { address, plan, listening })
     }
@@ -43,15 +72,20 @@ impl NatsProxy {
         self.address
     }
 
-    /// Loses the `n`-th message, counted from 1, that the server sends from now on with a `Nats-Sequence` header.
+    /// Loses the `n`-th message, counted from 1, that the server sends with a `Nats-Sequence` header in answers that
+    /// begin from now on. A reader gives an answer up at its first gap; the rest of it still comes and is not counted.
     pub fn lose(&self, n: u64) {
-        self.plan.countdown.store(n, Ordering::SeqCst);
+        plan(&self.plan).lose(n);
     }
 
     /// Number of messages lost so far.
     pub fn lost(&self) -> u64 {
-        self.plan.lost.load(Ordering::SeqCst)
+        plan(&self.plan).lost
     }
+}
+
+fn plan(of: &Mutex<Plan>) -> std::sync::MutexGuard<'_, Plan> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for NatsProxy {
@@ -60,25 +94,25 @@ impl Drop for NatsProxy {
     }
 }
 
-async fn listen(listener: TcpListener, target: SocketAddr, plan: Arc<Plan>) {
+async fn listen(listener: TcpListener, target: SocketAddr, planned: Arc<Mutex<Plan>>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
-        let plan = Arc::clone(&plan);
+        let planned = Arc::clone(&planned);
         connections.spawn(async move {
             let Ok(server) = TcpStream::connect(target).await else { return };
             let ((mut from_client, to_client), (from_server, mut to_server)) =
                 (client.into_split(), server.into_split());
             tokio::select! {
                 _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
-                _ = down(from_server, to_client, &plan) => {}
+                _ = down(from_server, to_client, &planned) => {}
             }
         });
     }
 }
 
 /// Passes the server's frames on, except the one that is to be lost.
-async fn down(from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan) -> io::Result<()> {
+async fn down(from: OwnedReadHalf, mut to: OwnedWriteHalf, planned: &Mutex<Plan>) -> io::Result<()> {
     let mut from = BufReader::new(from);
     loop {
         let mut frame = Vec::new();
@@ -93,12 +127,9 @@ async fn down(from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan) -> io::R
             let begin = frame.len();
             frame.resize(begin + length + 2, 0);
             from.read_exact(&mut frame[begin..]).await?;
-            if is_stored(&frame) && plan.countdown.load(Ordering::SeqCst) > 0 {
-                let passes = plan.countdown.fetch_sub(1, Ordering::SeqCst);
-                if passes == 1 {
-                    plan.lost.fetch_add(1, Ordering::SeqCst);
-                    continue;
-                }
+            let subject = line.split_whitespace().nth(1).unwrap_or_default();
+            if is_stored(&frame) && plan(planned).loses(subject) {
+                continue;
             }
         }
         to.write_all(&frame).await?;
@@ -107,4 +138,17 @@ async fn down(from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan) -> io::R
 
 fn is_stored(frame: &[u8]) -> bool {
     frame.windows(15).any(|bytes| bytes == b"Nats-Sequence: ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_an_answer_that_was_given_up_is_not_counted() {
+        let mut plan = Plan { answering: "first".to_owned(), ..Plan::default() };
+        plan.lose(2);
+        let lost = ["first", "first", "second", "second", "second"].map(|subject| plan.loses(subject));
+        assert_eq!((lost, plan.lost), ([false, false, false, true, false], 1));
+    }
 }

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod common;
+mod dev;
 mod keystores;
 mod providers;
 mod secrets;
