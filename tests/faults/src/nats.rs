@@ -34,7 +34,7 @@ impl Plan {
         self.pass = Some(n.saturating_sub(1));
     }
 
-    /// Whether the message with stored headers that arrived on `subject` is the one to lose.
+    /// Counts the message with stored headers that arrived on `subject`. True for the one to lose.
     fn loses(&mut self, subject: &str) -> bool {
         subject.clone_into(&mut self.answering);
         if subject == self.earlier {
