@@ -12,7 +12,7 @@ use domain::event::{Deferral, Lost, OpenTx, Purpose, WaitReason};
 use domain::lane::{CALL_GAS, Fees, Look, Open, Rest, Seen, Step, tend};
 use domain::order::Command;
 use domain::{BlockRef, SignerEvent};
-use ledger::{Batch, NewEvent};
+use ledger::{Batch, LedgerError, NewEvent};
 use runtime::failpoint::{REPLACEMENT_NOT_BROADCAST, failpoint};
 use runtime::{Undone, causes};
 use std::collections::BTreeMap;
@@ -192,11 +192,14 @@ impl SignerLane {
         for (id, loaded) in self.ledger.load_orders(&tx.items).await? {
             let loaded = match loaded {
                 Ok(loaded) => loaded,
-                // One unreadable order delays no other. Its own consumer parks it.
-                Err(error) => {
+                // One impossible order delays no other. Its own consumer parks it.
+                Err(error @ LedgerError::Corrupt { .. }) => {
                     tracing::error!(payment = %id, error = %causes(&error), "order not freed: its history is impossible");
                     continue;
                 }
+                // An order of a newer build may wait for this nonce, so the nonce is not given up before this process
+                // is upgraded.
+                Err(other) => return Err(other.into()),
             };
             let Some(item) = Item::of(id, loaded) else {
                 // A transaction of ours names the order, so it has events. This read did not find them.

@@ -256,16 +256,17 @@ impl Exposure {
 
     async fn orders(&self, ids: &[PaymentId]) -> Result<Vec<(PaymentId, Order)>, Undone> {
         let loaded = self.ledger.load_orders(ids).await.map_err(transient)?;
-        Ok(loaded
-            .into_iter()
-            .filter_map(|(id, loaded)| match loaded {
-                Ok(Loaded { state, .. }) => Some((id, state?)),
-                Err(error) => {
+        let mut orders = Vec::with_capacity(loaded.len());
+        for (id, loaded) in loaded {
+            match loaded {
+                Ok(Loaded { state, .. }) => orders.extend(state.map(|order| (id, order))),
+                Err(error @ LedgerError::Corrupt { .. }) => {
                     tracing::error!(payment = %id, error = %causes(&error), "the order cannot be read, so the value that it exposes is unknown");
-                    None
                 }
-            })
-            .collect())
+                Err(other) => return Err(transient(other)),
+            }
+        }
+        Ok(orders)
     }
 }
 
@@ -299,7 +300,10 @@ impl Exposed {
 struct NotKnown(#[source] LedgerError);
 
 /// Turns an error into a transient one. A lane that cannot be read stops minting until an operator has looked, but ends
-/// no process.
+/// no process. If an event of a newer build is in the way, the error says so.
 fn transient(error: LedgerError) -> Undone {
-    Undone::transient(NotKnown(error))
+    match error {
+        LedgerError::Newer { .. } => error.into(),
+        LedgerError::Transient { .. } | LedgerError::Corrupt { .. } => Undone::transient(NotKnown(error)),
+    }
 }

@@ -75,6 +75,43 @@ impl Gathered {
 /// The request of a free lane for the next batch.
 pub type Ask = oneshot::Sender<Gathered>;
 
+/// The requests of one lane, at most one at a time.
+#[derive(Debug)]
+pub struct Asking {
+    asks: mpsc::Sender<Ask>,
+    answer: Option<oneshot::Receiver<Gathered>>,
+}
+
+impl Asking {
+    /// A lane that has not asked yet. `asks` is shared by all lanes.
+    pub fn new(asks: mpsc::Sender<Ask>) -> Self {
+        Self { asks, answer: None }
+    }
+
+    /// Asks once for a batch and waits for it. If this future is dropped, the next call waits for the same batch.
+    /// Returns `None` if gathering has stopped.
+    pub async fn next(&mut self) -> Option<Gathered> {
+        if self.answer.is_none() {
+            let (ask, answer) = oneshot::channel();
+            self.asks.send(ask).await.ok()?;
+            self.answer = Some(answer);
+        }
+        let batch = self.answer.as_mut()?.await.ok();
+        self.answer = None;
+        batch
+    }
+
+    /// Withdraws the request of a lane that cannot send now. A batch that was handed over already is gathered again, for
+    /// another lane.
+    pub fn withdraw(&mut self) {
+        let Some(mut answer) = self.answer.take() else { return };
+        answer.close();
+        if let Ok(batch) = answer.try_recv() {
+            batch.gather_again();
+        }
+    }
+}
+
 /// Owed mints on their way to the lanes.
 #[derive(Clone)]
 pub struct Gathering {
@@ -112,12 +149,11 @@ impl Gathering {
 
     /// Gathers while a lane is worked, until `stop`.
     pub async fn run(self, database_url: String, stop: CancellationToken) {
-        let rows = self.carrier.clone().follow_rows(database_url, WaitStage::Mint, stop.clone());
-        let shifts = self.duty.shifts(&stop, |off| self.shift(off));
-        join!(rows, shifts);
+        self.duty.shifts(&stop, |off| self.shift(&database_url, off)).await;
     }
 
-    async fn shift(&self, off: CancellationToken) {
+    /// Only a process that works a lane takes over orders from the rows. Otherwise its index would grow without end.
+    async fn shift(&self, database_url: &str, off: CancellationToken) {
         let (arrive, arriving) = mpsc::unbounded_channel();
         let message = |delivery: Delivery| {
             let arrive = arrive.clone();
@@ -137,6 +173,7 @@ impl Gathering {
             self.deferred.clone().run(off.clone(), OTHERS_MAX, message),
             self.restored.clone().run(off.clone(), OTHERS_MAX, message),
             self.carrier.look(off.clone(), LIMITS, due),
+            self.carrier.clone().follow_rows(database_url.to_owned(), WaitStage::Mint, off.clone()),
             self.gather(arriving, arrive.clone(), off.clone()),
         );
     }
@@ -152,6 +189,7 @@ impl Gathering {
         let mut asked = self.asked.lock().await;
         let mut arrived = Vec::new();
         while !off.is_cancelled() {
+            runtime::turn("mint-projector.gather");
             tokio::select! {
                 _ = arriving.recv_many(&mut arrived, CONFIRMED_MAX) => self.sort(&mut arrived, &mut groups).await,
                 () = tokio::time::sleep(TURN) => {}

@@ -1,10 +1,13 @@
 //! Lanes on a real server: buckets, their versions, and keys with one purpose.
 
 use crate::common::House;
+use alloy_primitives::Address;
 use domain::event::{Claimed, Lost, OpenTx, Purpose};
 use domain::examples::{SIGNER, open_tx, replacement, reversal, settled};
 use domain::{Event, LaneId, SignerEvent, lane};
-use ledger::{AppendError, Batch, Expected, LaneVersion, Ledger, LoadedLane, NewEvent, bucket};
+use ledger::{
+    AppendError, Batch, Expected, LaneVersion, Ledger, LedgerError, LoadedLane, NewEvent, bucket, encode, subject,
+};
 
 const SETTLE: LaneId = LaneId::new(SIGNER, Purpose::Settle);
 const MINT: LaneId = LaneId::new(SIGNER, Purpose::Mint);
@@ -193,4 +196,47 @@ async fn a_lane_that_is_loaded_equals_one_that_was_followed() {
     assert!(matches!(begins.as_slice(), [SignerEvent::Lost(_), SignerEvent::Signed(_)]));
     assert_eq!(sender.next_to_sign(SETTLE).await.unwrap(), Some(turn() * 3 + 1));
     assert!(followed.state.unwrap().open.contains_key(&(turn() * 3)));
+}
+
+/// A claim names the version of its own bucket. A reversal in an earlier bucket, appended after the claimer has read,
+/// stands before the claim and is not in its snapshot.
+#[tokio::test]
+async fn a_reversal_that_a_claim_has_missed_is_found_when_the_lane_is_loaded() {
+    let house = House::start().await;
+    let (sender, confirmer) = (house.ledger("payment-sender").await, house.ledger("confirmer").await);
+    let start = turn() - 2;
+    let mut worked = claimed(&sender, SETTLE, start).await;
+    for _ in 0..3 {
+        worked = sign(&sender, SETTLE, worked).await;
+    }
+    confirmer.append(&[absent(SETTLE, SignerEvent::Settled(settled(start)))]).await.unwrap();
+    let read = sender.refresh_lane(SETTLE, worked).await.unwrap();
+    assert!(!read.state.as_ref().unwrap().open.contains_key(&start));
+    confirmer.append(&[absent(SETTLE, SignerEvent::Reverted(1, reversal(start)))]).await.unwrap();
+    let claim = at(SETTLE, SignerEvent::Claimed(claim(SETTLE, &read, 0)), read.version);
+    sender.append(&[claim]).await.unwrap();
+    let loaded = sender.load_lane(SETTLE).await.unwrap().state.unwrap();
+    assert_eq!(loaded.open.keys().copied().collect::<Vec<_>>(), [start, start + 1, start + 2]);
+}
+
+/// A lane that a newer build has claimed signs transactions that this build cannot count. A claim that is no event of
+/// ours is refused by every worker, so such a lane signs nothing.
+#[tokio::test]
+async fn the_list_of_lanes_fails_while_a_newer_build_has_claimed_one_and_leaves_out_one_that_nobody_can_work() {
+    let house = House::start().await;
+    let (minter, (thief, _)) = (house.ledger("mint-projector").await, house.thief("mint-projector").await);
+    let put = async |lane: LaneId, ty: &str| {
+        let claim = Event::Signer(lane, SignerEvent::Claimed(lane::claim(None, lane.purpose, 84532, "test", 7)));
+        let payload = String::from_utf8(encode(&claim, "/paymint/test", None, chrono::Utc::now()).unwrap()).unwrap();
+        let payload = payload.replace("io.paymint.signer.claimed.v1", ty);
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Content-Type", "application/cloudevents+json");
+        thief.request_with_headers(subject(&claim), headers, payload.into()).await.unwrap();
+    };
+    claimed(&minter, MINT, 0).await;
+    put(LaneId::new(Address::repeat_byte(7), Purpose::Mint), "io.example.claimed.v1").await;
+    assert_eq!(minter.lanes(Purpose::Mint).await.unwrap(), [(MINT, 0)]);
+    put(LaneId::new(Address::repeat_byte(8), Purpose::Mint), "io.paymint.signer.claimed.v2").await;
+    let lanes = minter.lanes(Purpose::Mint).await;
+    assert!(matches!(&lanes, Err(LedgerError::Newer { kind, .. }) if kind.ends_with("claimed.v2")), "{lanes:?}");
 }
