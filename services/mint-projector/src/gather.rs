@@ -306,3 +306,80 @@ fn remaining(order: &Order) -> Option<Duration> {
     let why = order.mint.deferral().filter(|_| order.stage() == Stage::MintDeferred)?;
     (why.retry_at - Utc::now()).to_std().ok()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use domain::{PaymentKey, examples};
+    use ledger::{Answer, Outcome};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    fn groups() -> (Groups, UnboundedReceiver<Arrival>) {
+        let (again, arriving) = unbounded_channel();
+        (Groups { fair: FairQueue::default(), oldest: HashMap::new(), again }, arriving)
+    }
+
+    /// Adds an owed mint that has waited long enough. Returns the answer that its message will get.
+    fn add(groups: &mut Groups, n: u8) -> impl Future<Output = Outcome> + Unpin + use<> {
+        let id = PaymentId::of(PaymentKey(chain::B256::with_last_byte(n)));
+        let party = Party { token: examples::TOKEN, payer: Address::repeat_byte(n) };
+        let (queue, mut queued) = unbounded_channel();
+        let answer = Job::of_due(Due { id, party, tries: 1 }, move |job| queue.send(job).unwrap());
+        let mut answer = Box::pin(answer);
+        assert!(poll_once(&mut answer).is_none());
+        let order = Order::requested(examples::request());
+        let together = (party.token, order.mint_group());
+        let owed = Owed { job: queued.try_recv().unwrap(), order: Loaded { state: Some(order), ..Loaded::default() } };
+        groups.add(together, owed, Instant::now());
+        answer
+    }
+
+    /// Polls a future once.
+    fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::Pin::new(future).poll(&mut context) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_withdraws_its_request_gets_no_batch_and_another_lane_gets_it() {
+        let (asks, mut asked) = mpsc::channel(2);
+        let (mut resting, mut working) = (Asking::new(asks.clone()), Asking::new(asks));
+        for lane in [&mut resting, &mut working] {
+            assert!(poll_once(&mut Box::pin(lane.next())).is_none(), "it has asked");
+        }
+        resting.withdraw();
+        let (mut groups, _arriving) = groups();
+        let _answer = add(&mut groups, 1);
+        groups.hand_over(&mut asked, Duration::ZERO);
+        assert!(poll_once(&mut Box::pin(resting.next())).is_none(), "it asks anew, behind the other");
+        assert_eq!(working.next().await.unwrap().jobs.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_reached_a_lane_which_cannot_send_is_gathered_again_or_handed_back_when_gathering_is_over() {
+        let (asks, mut asked) = mpsc::channel(1);
+        let mut lane = Asking::new(asks);
+        let (mut groups, mut arriving) = groups();
+        let mut handed_over = |lane: &mut Asking| {
+            assert!(poll_once(&mut Box::pin(lane.next())).is_none());
+            let answer = add(&mut groups, 1);
+            groups.hand_over(&mut asked, Duration::ZERO);
+            answer
+        };
+        let mut answer = handed_over(&mut lane);
+        lane.withdraw();
+        let arrival = arriving.try_recv().unwrap();
+        assert!(poll_once(&mut answer).is_none(), "still in hand");
+        arrival.job.done();
+        assert_eq!(answer.await.unwrap(), Answer::Done);
+
+        let answer = handed_over(&mut lane);
+        drop(arriving);
+        lane.withdraw();
+        assert_eq!(answer.await.unwrap(), Answer::Later(Duration::ZERO));
+    }
+}

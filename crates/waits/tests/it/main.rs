@@ -1,4 +1,6 @@
 //! Integration tests of this crate in one executable.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod carried;
 mod many;
+mod server;

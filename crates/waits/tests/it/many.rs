@@ -1,12 +1,11 @@
 //! Fifty thousand waiting orders on a real server: they hold no pending message and delay no other order.
 
+use crate::server::{Server, until};
 use alloy_primitives::{Address, B256};
 use domain::event::Deferral;
 use domain::{Event, OrderEvent, PaymentId, PaymentKey, examples};
-use ledger::{Answer, Batch, Expected, Lag, Ledger, LedgerConfig, NewEvent};
-use neighbours::{Nats, NatsOptions, Tools};
+use ledger::{Answer, Batch, Expected, Lag, NewEvent};
 use runtime::{CancellationToken, Health};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -27,33 +26,10 @@ fn deferred(n: usize) -> NewEvent {
     NewEvent { event: Event::Order(order(n).0, event), expected: Expected::Absent, trace: None }
 }
 
-async fn until(what: &str, seconds: u64, look: impl AsyncFn() -> bool) {
-    let began = Instant::now();
-    while !look().await {
-        assert!(began.elapsed() < Duration::from_secs(seconds), "{what}: not within {seconds} s");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobody() {
-    let dir = tempfile::tempdir().unwrap();
-    let users = ["sys", "ops", "api", "payment-sender", "confirmer", "mint-projector", "read-projector"];
-    let variable = |user: &str| format!("NATS_{}_PASSWORD", user.to_uppercase().replace('-', "_"));
-    let options = NatsOptions {
-        data_dir: dir.path().to_owned(),
-        config: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/server.conf")),
-        environment: users.map(|user| (variable(user), format!("p-{user}"))).into(),
-        ..NatsOptions::default()
-    };
-    let nats = Nats::start(&Tools::locate().unwrap(), options).await.unwrap();
-    let url = |user: &str| nats.url().replace("://", &format!("://{user}:p-{user}@"));
-    ledger::provision(&url("ops")).await.unwrap();
-    let connect = async |user: &str| -> Ledger {
-        let config = LedgerConfig { url: url(user), monitor_url: nats.monitor_url() };
-        Ledger::connect(&config, "/paymint/test").await.unwrap()
-    };
-    let (ops, sender) = (connect("ops").await, connect("payment-sender").await);
+    let server = Server::start().await;
+    let (ops, sender) = (server.ledger("ops").await, server.ledger("payment-sender").await);
 
     let (stop, health) = (CancellationToken::new(), Health::default());
     let carrier = Carrier::new(sender.clone(), DEFERRED, health.clone());
