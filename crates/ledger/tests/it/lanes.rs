@@ -1,10 +1,10 @@
 //! Lanes on a real server: buckets, their versions, and keys with one purpose.
 
-use crate::common::House;
 use domain::event::{Claimed, Lost, OpenTx, Purpose};
 use domain::examples::{SIGNER, open_tx, replacement, reversal, settled};
 use domain::{Event, LaneId, SignerEvent, lane};
 use ledger::{AppendError, Batch, Expected, LaneVersion, Ledger, LoadedLane, NewEvent, bucket};
+use testkit::Broker;
 
 const SETTLE: LaneId = LaneId::new(SIGNER, Purpose::Settle);
 const MINT: LaneId = LaneId::new(SIGNER, Purpose::Mint);
@@ -69,8 +69,8 @@ fn is_refused<T>(result: &Result<T, AppendError>) -> bool {
 #[tokio::test]
 async fn of_two_writers_one_opening_a_bucket_and_one_in_the_old_one_one_is_refused() {
     for opens_first in [true, false] {
-        let house = House::start().await;
-        let (a, b) = (house.ledger("payment-sender").await, house.ledger("payment-sender").await);
+        let broker = Broker::with_accounts().await;
+        let (a, b) = (broker.ledger("payment-sender").await, broker.ledger("payment-sender").await);
         let mut first = claimed(&a, SETTLE, turn() - 2).await;
         first = sign(&a, SETTLE, first).await;
         let stale = b.load_lane(SETTLE).await.unwrap();
@@ -101,8 +101,8 @@ async fn of_two_writers_one_opening_a_bucket_and_one_in_the_old_one_one_is_refus
 /// A worker that starts where its bucket is full, against one that continues to sign.
 #[tokio::test]
 async fn of_two_claims_that_open_a_bucket_one_is_refused() {
-    let house = House::start().await;
-    let ledger = house.ledger("payment-sender").await;
+    let broker = Broker::with_accounts().await;
+    let ledger = broker.ledger("payment-sender").await;
     let full = claimed(&ledger, SETTLE, turn() - 1).await;
     let full = sign(&ledger, SETTLE, full).await;
     let opening = [at(SETTLE, SignerEvent::Claimed(claim(SETTLE, &full, 0)), full.version)];
@@ -117,8 +117,8 @@ async fn of_two_claims_that_open_a_bucket_one_is_refused() {
 
 #[tokio::test]
 async fn a_key_has_one_purpose_whatever_nonce_a_service_believes_in() {
-    let house = House::start().await;
-    let (sender, minter) = (house.ledger("payment-sender").await, house.ledger("mint-projector").await);
+    let broker = Broker::with_accounts().await;
+    let (sender, minter) = (broker.ledger("payment-sender").await, broker.ledger("mint-projector").await);
     let (settle, mint) = (sender.load_lane(SETTLE).await.unwrap(), minter.load_lane(MINT).await.unwrap());
     let first =
         |id, loaded: &LoadedLane, nonce| [at(id, SignerEvent::Claimed(claim(id, loaded, nonce)), loaded.version)];
@@ -146,8 +146,8 @@ async fn a_key_has_one_purpose_whatever_nonce_a_service_believes_in() {
 /// Loading a lane gives the same as following it, whatever happened to it.
 #[tokio::test]
 async fn a_lane_that_is_loaded_equals_one_that_was_followed() {
-    let house = House::start().await;
-    let (sender, confirmer) = (house.ledger("payment-sender").await, house.ledger("confirmer").await);
+    let broker = Broker::with_accounts().await;
+    let (sender, confirmer) = (broker.ledger("payment-sender").await, broker.ledger("confirmer").await);
     let start = turn() - 4;
     let mut followed = claimed(&sender, SETTLE, start).await;
     for _ in 0..3 {
