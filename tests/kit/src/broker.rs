@@ -47,7 +47,7 @@ impl Broker {
         if self.accounts { url.replace("://", &format!("://{user}:p-{user}@")) } else { url }
     }
 
-    /// What `user` needs to connect to the ledger.
+    /// The configuration with which `user` connects to the ledger.
     pub fn config(&self, user: &str) -> LedgerConfig {
         LedgerConfig { url: self.url(user), monitor_url: self.nats.monitor_url() }
     }
