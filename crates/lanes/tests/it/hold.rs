@@ -4,12 +4,9 @@ use domain::event::Purpose;
 use domain::examples::SIGNER;
 use domain::lane::Rest;
 use lanes::{Work, hold};
-use ledger::{Ledger, LedgerConfig};
-use neighbours::{Nats, NatsOptions, Tools};
 use runtime::{CancellationToken, Health, Undone};
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use testkit::{Broker, until};
 
 /// A worker whose lane has an impossible history. It holds an `Arc`, so that its end can be seen.
 struct Broken(#[allow(dead_code)] Arc<()>);
@@ -26,20 +23,8 @@ impl Work for Broken {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_with_an_impossible_history_ends_and_its_lane_stands_still_and_says_so() {
-    let dir = tempfile::tempdir().unwrap();
-    let users = ["sys", "ops", "api", "payment-sender", "confirmer", "mint-projector", "read-projector"];
-    let variable = |user: &str| format!("NATS_{}_PASSWORD", user.to_uppercase().replace('-', "_"));
-    let options = NatsOptions {
-        data_dir: dir.path().to_owned(),
-        config: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/server.conf")),
-        environment: users.map(|user| (variable(user), format!("p-{user}"))).into(),
-        ..NatsOptions::default()
-    };
-    let nats = Nats::start(&Tools::locate().unwrap(), options).await.unwrap();
-    let url = |user: &str| nats.url().replace("://", &format!("://{user}:p-{user}@"));
-    ledger::provision(&url("ops")).await.unwrap();
-    let config = LedgerConfig { url: url("payment-sender"), monitor_url: nats.monitor_url() };
-    let ledger = Ledger::connect(&config, "/paymint/test").await.unwrap();
+    let broker = Broker::with_accounts().await;
+    let ledger = broker.ledger("payment-sender").await;
     let lease = ledger.lease(Purpose::Settle, SIGNER, "first").await.unwrap();
     let other = ledger.lease(Purpose::Settle, SIGNER, "second").await.unwrap();
 
@@ -52,12 +37,8 @@ async fn a_worker_with_an_impossible_history_ends_and_its_lane_stands_still_and_
     // The closure holds the first of the two references, and the worker the second.
     let holding = tokio::spawn(hold(SIGNER, lease, claim, health.clone(), stop.clone()));
     let name = format!("lane {SIGNER}");
-    let ended = async {
-        while !(health.problems().contains_key(&name) && seen.strong_count() == 1) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the worker ends");
+    let has_ended = async || health.problems().contains_key(&name) && seen.strong_count() == 1;
+    until("the worker ends", has_ended).await;
     assert!(health.problems()[&name].contains("signed for twice"));
     assert!(!holding.is_finished() && other.take().await.unwrap().is_none(), "the lease stays");
     stop.cancel();

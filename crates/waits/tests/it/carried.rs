@@ -1,12 +1,12 @@
 //! What carries an order when its process is killed, and what a pass over the rows may find again.
 
-use crate::server::{Server, until};
 use domain::{Event, OpsEvent, OrderEvent, examples};
 use ledger::{Answer, Delivery, Expected, Lag, NewEvent};
 use runtime::{CancellationToken, Health};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use testkit::{Broker, until};
 use tokio::sync::mpsc;
 use waits::{Carrier, Job, Limits, Party, WaitStage, Waiting};
 
@@ -22,8 +22,8 @@ fn new(wanted: impl Fn(&OrderEvent) -> bool) -> NewEvent {
 /// leaves the order with the consumer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_requested_order_that_waits_comes_to_the_next_process_when_this_one_is_killed() {
-    let server = Server::start().await;
-    let (ops, sender) = (server.ledger("ops").await, server.ledger("payment-sender").await);
+    let broker = Broker::with_accounts().await;
+    let (ops, sender) = (broker.ledger("ops").await, broker.ledger("payment-sender").await);
     let carrier = Carrier::new(sender.clone(), DEFERRED, Health::default());
     let (handled, mut handling) = mpsc::unbounded_channel();
     let carrying = carrier.clone();
@@ -43,14 +43,14 @@ async fn a_requested_order_that_waits_comes_to_the_next_process_when_this_one_is
     assert_eq!(carrier.waiting(), 0, "nothing but the index would carry it");
     assert_eq!(ops.lag(REQUESTED).await.unwrap(), Lag { pending: 0, held: 1 });
 
-    let next = server.ledger("payment-sender").await.inbox(REQUESTED, Health::default()).await.unwrap();
+    let next = broker.ledger("payment-sender").await.inbox(REQUESTED, Health::default()).await.unwrap();
     let (stop, count) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
     let counted = count.clone();
     let second = tokio::spawn(next.run(stop.clone(), 8, move |_| {
         counted.fetch_add(1, Ordering::Relaxed);
         async { Ok(Answer::Done) }
     }));
-    until("the next process has it", 10, async || count.load(Ordering::Relaxed) == 1).await;
+    until("the next process has it", async || count.load(Ordering::Relaxed) == 1).await;
     stop.cancel();
     second.await.unwrap();
 }
@@ -58,8 +58,8 @@ async fn a_requested_order_that_waits_comes_to_the_next_process_when_this_one_is
 /// The row of a parked order still says that it waits, so the index keeps the order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parked_order_stays_in_the_index_so_that_no_pass_over_the_rows_takes_it_over_again() {
-    let server = Server::start().await;
-    let (ops, sender) = (server.ledger("ops").await, server.ledger("payment-sender").await);
+    let broker = Broker::with_accounts().await;
+    let (ops, sender) = (broker.ledger("ops").await, broker.ledger("payment-sender").await);
     let seq = ops.append(&[new(|event| matches!(event, OrderEvent::PaymentDeferred(..)))]).await.unwrap()[0];
     let carrier = Carrier::new(sender, DEFERRED, Health::default());
     let id = examples::request().id();
@@ -79,7 +79,7 @@ async fn a_parked_order_stays_in_the_index_so_that_no_pass_over_the_rows_takes_i
         let of_it = |event: &Event| matches!(event, Event::Ops(OpsEvent::Parked(parked)) if parked.sequence == seq);
         found.iter().any(|recorded| recorded.event.as_ref().is_ok_and(of_it))
     };
-    until("it is parked", 10, is_parked).await;
+    until("it is parked", is_parked).await;
     stop.cancel();
     looking.await.unwrap();
     assert_eq!((carrier.waiting(), looks.load(Ordering::Relaxed)), (1, 1));
@@ -88,10 +88,10 @@ async fn a_parked_order_stays_in_the_index_so_that_no_pass_over_the_rows_takes_i
 /// A database that accepts the connection and never answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn following_the_rows_ends_with_the_process_also_while_the_database_does_not_answer() {
-    let server = Server::start().await;
+    let broker = Broker::with_accounts().await;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("postgres://user:password@{}/paymint", silent.local_addr().unwrap());
-    let carrier = Carrier::new(server.ledger("payment-sender").await, DEFERRED, Health::default());
+    let carrier = Carrier::new(broker.ledger("payment-sender").await, DEFERRED, Health::default());
     let stop = CancellationToken::new();
     let following = tokio::spawn(carrier.follow_rows(url, WaitStage::Payment, stop.clone()));
     let _asked = silent.accept().await.unwrap();

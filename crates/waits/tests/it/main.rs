@@ -3,4 +3,3 @@
 
 mod carried;
 mod many;
-mod server;
