@@ -33,6 +33,9 @@ pub(crate) struct Verdict {
 #[error(transparent)]
 pub(crate) struct Impossible(LedgerError);
 
+/// The orders of a transaction, in the order of its items.
+pub(crate) type Orders = Vec<(PaymentId, Result<Loaded<Order>, Impossible>)>;
+
 /// A transaction that is N blocks deep, and its lane.
 pub(crate) struct Mined<'a> {
     pub lane: LaneId,
@@ -51,10 +54,7 @@ impl Desk {
     /// # Errors
     /// `Transient`: the ledger did not answer, or an order was not found. `Unknown`: an order has an event of a newer
     /// build, so nothing of the transaction is decided before this process is upgraded.
-    pub(crate) async fn orders(
-        &self,
-        tx: &OpenTx,
-    ) -> Result<Vec<(PaymentId, Result<Loaded<Order>, Impossible>)>, Undone> {
+    pub(crate) async fn orders(&self, tx: &OpenTx) -> Result<Orders, Undone> {
         readable(tx, self.ledger.load_orders(&tx.items).await?)
     }
 
@@ -69,10 +69,7 @@ impl Desk {
 
 /// The loaded orders of a transaction, in the order of its items. Only an impossible history may be left out of a
 /// decision.
-fn readable(
-    tx: &OpenTx,
-    mut loaded: HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>,
-) -> Result<Vec<(PaymentId, Result<Loaded<Order>, Impossible>)>, Undone> {
+fn readable(tx: &OpenTx, mut loaded: HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>) -> Result<Orders, Undone> {
     let order = |id: &PaymentId| match loaded.remove(id) {
         Some(Ok(order)) if order.state.is_some() => Ok((*id, Ok(order))),
         // Our own transaction names the order, so it has events. A read that does not find them proves nothing.

@@ -1,4 +1,4 @@
-//! What carries an order when its process is killed, and what a pass over the rows may find again.
+//! Waiting orders of a process that is killed or stopped, and orders that it has parked.
 
 use domain::{Event, OpsEvent, OrderEvent, examples};
 use ledger::{Answer, Delivery, Expected, Lag, NewEvent};
