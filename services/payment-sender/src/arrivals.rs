@@ -46,12 +46,11 @@ impl Arrivals {
 
     /// Fills the queue while a lane is worked, until `stop`.
     pub async fn run(self, config: Config, stop: CancellationToken) {
-        let rows = self.carrier.clone().follow_rows(config.database_url, WaitStage::Payment, stop.clone());
-        let shifts = self.duty.shifts(&stop, |off| self.shift(off));
-        join!(rows, shifts);
+        self.duty.shifts(&stop, |off| self.shift(&config.database_url, off)).await;
     }
 
-    async fn shift(&self, off: CancellationToken) {
+    /// Only a process that works a lane takes over orders from the rows. Otherwise its index would grow without end.
+    async fn shift(&self, database_url: &str, off: CancellationToken) {
         self.queue.open();
         let message = |delivery| self.clone().message(delivery);
         let due = |due: Due| {
@@ -66,6 +65,7 @@ impl Arrivals {
             self.requested.clone().run(off.clone(), REQUESTED_MAX, message),
             self.deferred.clone().run(off.clone(), DEFERRED_MAX, message),
             self.carrier.look(off.clone(), LIMITS, due),
+            self.carrier.clone().follow_rows(database_url.to_owned(), WaitStage::Payment, off.clone()),
             close,
         );
     }

@@ -1,10 +1,9 @@
 //! Shared by the tests: the offers of the vectors, a payer's key, and headers made to order.
 
-use alloy_primitives::{Address, B256, U256, address, hex, keccak256};
+use alloy_primitives::{Address, B256, U256, address, hex};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use secp256k1::SecretKey;
 use serde_json::{Value, json};
 use x402::{
     Authorization, HeaderName, Network, Offer, Rejection, Verified, decode, domain_separator, transfer_digest, verify,
@@ -92,18 +91,11 @@ pub fn authorization(offer: &Offer) -> Authorization {
 }
 
 pub fn address_of(key: [u8; 32]) -> Address {
-    let key = SecretKey::from_secret_bytes(key).unwrap().public_key();
-    Address::from_slice(&keccak256(&key.serialize_uncompressed()[1..])[12..])
+    testkit::address_of(&SecretKey::from_secret_bytes(key).unwrap())
 }
 
 pub fn sign_digest(digest: B256, key: [u8; 32]) -> [u8; 65] {
-    let secret = SecretKey::from_secret_bytes(key).unwrap();
-    let message = Message::from_digest(digest.0);
-    let (id, rs) = RecoverableSignature::sign_ecdsa_recoverable(message, &secret).serialize_compact();
-    let mut signature = [0; 65];
-    signature[..64].copy_from_slice(&rs);
-    signature[64] = 27 + u8::from(id);
-    signature
+    testkit::sign_digest(digest, &SecretKey::from_secret_bytes(key).unwrap())
 }
 
 pub fn sign(offer: &Offer, authorization: &Authorization, key: [u8; 32]) -> [u8; 65] {
