@@ -1,7 +1,7 @@
 //! Signed transactions. Each is held until it is N blocks deep; then all of its items are decided in one atomic append.
 
 use crate::desk::{Desk, Mined, Verdict, alarm_if_lost};
-use crate::{mints, payments, watch};
+use crate::{mints, payments};
 use chain::{Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
@@ -68,7 +68,7 @@ async fn hold(mut desk: Desk, holds: Holds, delivery: Delivery, stop: Cancellati
         return Ok(Answer::Park("not a signed transaction".to_owned()));
     };
     let Some(_hold) = holds.take((*lane, tx.nonce)) else { return Err(Undone::NotYet) };
-    let message = Message { seq: delivery.seq, subject: &delivery.subject };
+    let message = Message { consumer: DURABLE, seq: delivery.seq, subject: &delivery.subject };
     loop {
         runtime::turn("confirmer.signed");
         let deciding = holds.deciding.acquire().await.map_err(Undone::transient)?;
@@ -93,6 +93,8 @@ async fn hold(mut desk: Desk, holds: Holds, delivery: Delivery, stop: Cancellati
 /// The message that a decision answers.
 #[derive(Clone, Copy)]
 pub(crate) struct Message<'a> {
+    /// The durable consumer that delivered it.
+    pub consumer: &'static str,
     pub seq: u64,
     pub subject: &'a str,
 }
@@ -130,7 +132,7 @@ impl Desk {
             Purpose::Settle => payments::verdicts(self, &mined, confirmed).await?,
             Purpose::Mint => mints::verdicts(self, &mined).await?,
         };
-        let events = written(verdicts, message, if again.is_some() { watch::DURABLE } else { DURABLE });
+        let events = written(verdicts, message);
         let batch = Batch::of(events).sealed_by(settled(&mined, again));
         failpoint(not_appended(tx.purpose));
         self.ledger.append(batch).await?;
@@ -155,7 +157,7 @@ impl Desk {
 
 /// The events that record `verdicts`. Verdicts that are recorded already need none. If the chain and the ledger
 /// contradict each other, an operator must look: the message is parked in the same append, and the other items go on.
-fn written(verdicts: Vec<Verdict>, message: Message<'_>, durable: &str) -> Vec<NewEvent> {
+fn written(verdicts: Vec<Verdict>, message: Message<'_>) -> Vec<NewEvent> {
     let mut events = Vec::with_capacity(verdicts.len());
     let mut contradictions = Vec::new();
     for Verdict { id, order, command } in verdicts {
@@ -178,7 +180,7 @@ fn written(verdicts: Vec<Verdict>, message: Message<'_>, durable: &str) -> Vec<N
     }
     if !contradictions.is_empty() {
         let parked = ParkedMessage {
-            consumer: durable.to_owned(),
+            consumer: message.consumer.to_owned(),
             sequence: message.seq,
             subject: message.subject.to_owned(),
             reason: contradictions.join("; ").chars().take(200).collect(),

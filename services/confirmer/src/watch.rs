@@ -164,7 +164,7 @@ impl Watch {
             return Ok(Answer::Park("not a used nonce".to_owned()));
         };
         self.catch_up().await?;
-        let message = Message { seq: delivery.seq, subject: &delivery.subject };
+        let message = Message { consumer: DURABLE, seq: delivery.seq, subject: &delivery.subject };
         Ok(match self.look(*lane, settled, message).await? {
             Look::Closed => Answer::Done,
             Look::Watched => Answer::Later(LOOK),
