@@ -313,3 +313,16 @@ struct Looks {
     /// When an event of a newer build was last met.
     unknown: Option<Instant>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_never_answers_is_given_up_after_its_time() {
+        let (began, never) = (Instant::now(), std::future::pending::<Result<(), StoreError>>());
+        let given_up = timeout(2 * PAGE_MAX, within(PAGE_MAX, never)).await;
+        assert!(matches!(given_up, Ok(Err(PassError::NoAnswer(PAGE_MAX)))), "{given_up:?}");
+        assert_eq!(began.elapsed(), PAGE_MAX);
+    }
+}

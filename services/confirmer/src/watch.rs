@@ -43,6 +43,16 @@ enum Look {
     Open,
 }
 
+/// The next step for a used nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Close,
+    Watch,
+    TakeBack,
+    /// Decides the nonce once more, after the reversal with this number.
+    DecideAgain(u32),
+}
+
 struct Watch {
     desk: Desk,
     /// The chain at the latest head; `None` until the first head, and after an error.
@@ -176,23 +186,18 @@ impl Watch {
             Some(_) => {}
         }
         let ends = self.desk.ledger.ends_of(lane, settled.nonce).await?;
-        let look = match (ends.last(), stands) {
-            // Another sender used the nonce while it was open again. Its orders were freed by that event.
-            (Some(SignerEvent::Lost(_)), _) => Look::Closed,
-            (Some(SignerEvent::Settled(last) | SignerEvent::Resettled(_, last)), _) if last != settled => Look::Closed,
-            (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), Some(true)) if is_final => Look::Closed,
-            (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), Some(true)) => Look::Watched,
-            (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), _) => {
+        let look = match step(&ends, settled, stands, is_final).ok_or_else(|| not_found(lane, settled.nonce, "end"))? {
+            Step::Close => Look::Closed,
+            Step::Watch => Look::Watched,
+            Step::TakeBack => {
                 self.take_back(head, lane, settled, &ends).await?;
                 Look::Open
             }
-            (Some(SignerEvent::Reverted(n, _)), _) => {
+            Step::DecideAgain(n) => {
                 let attempts = self.desk.ledger.attempts(lane, &[settled.nonce], u64::MAX).await?;
-                self.desk.conclude(lane, &attempts, message, Some(*n)).await?;
+                self.desk.conclude(lane, &attempts, message, Some(n)).await?;
                 Look::Closed
             }
-            // Our own message says that the nonce is used, so a read that does not find it proves nothing.
-            _ => return Err(not_found(lane, settled.nonce, "end")),
         };
         match look {
             Look::Watched => {
@@ -265,6 +270,21 @@ impl Watch {
     }
 }
 
+/// The next step for a nonce whose message says `settled`, by the events that ended it. `stands` tells if its block is in
+/// the chain. Returns `None` if the end was not found.
+fn step(ends: &[SignerEvent], settled: &Settled, stands: Option<bool>, is_final: bool) -> Option<Step> {
+    Some(match (ends.last()?, stands) {
+        // Another sender used the nonce while it was open again. Its orders were freed by that event.
+        (SignerEvent::Lost(_), _) => Step::Close,
+        (SignerEvent::Settled(last) | SignerEvent::Resettled(_, last), _) if last != settled => Step::Close,
+        (SignerEvent::Settled(_) | SignerEvent::Resettled(..), Some(true)) if is_final => Step::Close,
+        (SignerEvent::Settled(_) | SignerEvent::Resettled(..), Some(true)) => Step::Watch,
+        (SignerEvent::Settled(_) | SignerEvent::Resettled(..), _) => Step::TakeBack,
+        (SignerEvent::Reverted(n, _), _) => Step::DecideAgain(*n),
+        (SignerEvent::Claimed(_) | SignerEvent::Signed(_) | SignerEvent::Replaced(..), _) => return None,
+    })
+}
+
 /// An event of a used nonce that this read did not find. It is in the ledger, because the nonce cannot be used without
 /// it, so the read is repeated.
 fn not_found(lane: LaneId, nonce: u64, what: &str) -> Undone {
@@ -294,5 +314,36 @@ impl View {
         let Some(found) = chain.block_at(block.number).await? else { return Ok(None) };
         self.hashes.insert(block.number, found.block.hash);
         Ok(Some(found.block.hash == block.hash))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::examples::{LANE, lost, reversal, settled};
+
+    #[test]
+    fn a_used_nonce_is_judged_by_its_last_end_and_an_end_that_is_not_found_is_read_again() {
+        let (this, mut moved) = (settled(7), settled(7));
+        moved.block.number += 1;
+        let reverted = SignerEvent::Reverted(2, reversal(7));
+        let table = [
+            (vec![SignerEvent::Settled(this.clone())], Some(true), true, Some(Step::Close)),
+            (vec![SignerEvent::Settled(this.clone())], Some(true), false, Some(Step::Watch)),
+            (vec![SignerEvent::Settled(this.clone())], Some(false), false, Some(Step::TakeBack)),
+            (
+                vec![SignerEvent::Settled(this.clone()), reverted.clone()],
+                Some(false),
+                false,
+                Some(Step::DecideAgain(2)),
+            ),
+            (vec![reverted.clone(), SignerEvent::Resettled(2, moved)], Some(true), false, Some(Step::Close)),
+            (vec![reverted, SignerEvent::Lost(lost(7))], Some(false), false, Some(Step::Close)),
+            (vec![], Some(true), true, None),
+        ];
+        for (ends, stands, is_final, expected) in table {
+            assert_eq!(step(&ends, &this, stands, is_final), expected, "{ends:?}");
+        }
+        assert!(matches!(not_found(LANE, 7, "end"), Undone::Transient(_)), "never parked");
     }
 }

@@ -66,6 +66,7 @@ impl Work for Worker {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
         }
+        runtime::turn("payment-sender.gather");
         let batch = self.station.arrivals.queue.batch(SETTLE_BATCH_MAX, IDLE, self.linger()).await;
         if batch.is_empty() {
             return Ok(());
@@ -159,6 +160,8 @@ impl Worker {
                 Ok(Next::Done) => job.done(),
                 Ok(Next::Later(delay)) => job.later(&self.station.arrivals.carrier, delay),
                 Ok(Next::Park(why)) => job.park(why),
+                // A registration of a newer build holds the orders of its token, and no others.
+                Err(error @ Undone::Unknown(_)) => job.fail(error),
                 Err(error) => {
                     jobs.push(job);
                     jobs.extend(batch);
