@@ -2,11 +2,11 @@
 
 use crate::payment::{Bill, Payment, SignedTransfer};
 use alloy::sol_types::SolCall;
-use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, hex, keccak256};
 use chain::abi::UsdcDouble;
-use domain::TokenTerms;
+use domain::{Authorization, TokenTerms, Usdc};
 use secp256k1::SecretKey;
-use x402::{Authorization, domain_separator, transfer_digest};
+use x402::{domain_separator, transfer_digest};
 
 /// An account with a key.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Buyer {
         let authorization = Authorization {
             from: self.address,
             to: bill.pay_to,
-            value: U256::from(bill.value),
+            value: Usdc(bill.value),
             valid_after: bill.valid_after,
             valid_before: bill.valid_before,
             nonce: bill.nonce,

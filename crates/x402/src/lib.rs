@@ -35,7 +35,7 @@ pub use limits::{MAX_HEADER_BYTES, MAX_JSON_DEPTH};
 /// The offered terms, and the 402 that offers them in both generations of the protocol.
 pub use offer::{Network, Offer, PaymentRequired, payment_required};
 /// A payer's header, decoded and not yet verified.
-pub use payment::{Accepted, Authorization, Payment, Transfer, Version};
+pub use payment::{Accepted, Payment, Version};
 /// Every reason for a refusal, with its x402 reason, code and status.
 pub use rejection::Rejection;
 /// The header that reports a settlement.

@@ -16,11 +16,11 @@ enum Sent {
     /// The good payment with another value at a JSON pointer. Nothing is signed anew.
     With(&'static str, Value),
     /// A payment that was signed so.
-    Signed(Box<dyn Fn(&mut x402::Authorization)>),
+    Signed(Box<dyn Fn(&mut domain::Authorization)>),
 }
 use Sent::{Raw, Signed, Text, With};
 
-fn signed(change: impl Fn(&mut x402::Authorization) + 'static) -> Sent {
+fn signed(change: impl Fn(&mut domain::Authorization) + 'static) -> Sent {
     Signed(Box::new(change))
 }
 

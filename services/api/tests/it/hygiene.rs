@@ -19,7 +19,7 @@ async fn s29_a16_no_log_line_has_a_payment_a_signature_a_token_or_a_password() {
     let api = &process.api;
     let offer = api.mint(10, &[]).await.offer();
     let (good, other, late) = (pay(&offer, 1, |_| {}), pay(&offer, 2, |_| {}), pay(&offer, 3, |_| {}));
-    let dear = pay(&offer, 4, |authorization| authorization.value += authorization.value);
+    let dear = pay(&offer, 4, |authorization| authorization.value.0 *= 2);
     let cut = &good[..good.len() - 7];
     let token = "Bearer operator-token-55c0";
     let mut statuses = Vec::new();

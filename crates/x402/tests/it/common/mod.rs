@@ -1,13 +1,12 @@
 //! Shared by the tests: the offers of the vectors, a payer's key, and headers made to order.
 
-use alloy_primitives::{Address, B256, U256, address, hex};
+use alloy_primitives::{Address, B256, address, hex};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use domain::{Authorization, Usdc};
 use secp256k1::SecretKey;
 use serde_json::{Value, json};
-use x402::{
-    Authorization, HeaderName, Network, Offer, Rejection, Verified, decode, domain_separator, transfer_digest, verify,
-};
+use x402::{HeaderName, Network, Offer, Rejection, Verified, decode, domain_separator, transfer_digest, verify};
 
 /// The clock of every vector, seconds.
 pub const NOW: u64 = 1_800_000_000;
@@ -83,7 +82,7 @@ pub fn authorization(offer: &Offer) -> Authorization {
     Authorization {
         from: PAYER,
         to: offer.pay_to,
-        value: U256::from(offer.amount),
+        value: Usdc(offer.amount),
         valid_after: 0,
         valid_before: NOW + 300,
         nonce: B256::repeat_byte(7),
@@ -111,7 +110,7 @@ pub fn payload(authorization: &Authorization, signature: &[u8]) -> Value {
         "authorization": {
             "from": authorization.from.to_string(),
             "to": authorization.to.to_string(),
-            "value": authorization.value.to_string(),
+            "value": authorization.value.0.to_string(),
             "validAfter": authorization.valid_after.to_string(),
             "validBefore": authorization.valid_before.to_string(),
             "nonce": authorization.nonce.to_string(),

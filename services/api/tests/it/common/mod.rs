@@ -5,10 +5,11 @@ pub mod process;
 pub mod raw;
 pub mod sse;
 
-use alloy_primitives::{Address, B256, U256, hex};
+use alloy_primitives::{Address, B256, hex};
 use api::{Config, Server};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use domain::Authorization;
 use domain::{Event, OrderEvent, PaymentId, TokenEvent, TokenTerms, examples};
 use futures_util::StreamExt;
 use ledger::{Expected, Ledger, NewEvent};
@@ -22,7 +23,7 @@ use std::time::SystemTime;
 use store::{Entry, READ_MODELS, Store};
 use tempfile::TempDir;
 use testkit::{Broker, until};
-use x402::{Authorization, domain_separator, transfer_digest};
+use x402::{domain_separator, transfer_digest};
 
 /// anvil key #2; its account is `examples::PAYER`.
 pub const KEY: [u8; 32] = hex!("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a");
@@ -233,7 +234,7 @@ fn payload(terms: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) ->
     let mut authorization = Authorization {
         from: payer(),
         to: text("/payTo").parse().unwrap(),
-        value: text("/amount").parse::<U256>().unwrap(),
+        value: domain::Usdc(text("/amount").parse().unwrap()),
         valid_after: 0,
         valid_before: now_s() + terms["maxTimeoutSeconds"].as_u64().unwrap(),
         nonce: B256::repeat_byte(nonce),
@@ -248,7 +249,7 @@ fn payload(terms: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) ->
         "authorization": {
             "from": authorization.from.to_string(),
             "to": authorization.to.to_string(),
-            "value": authorization.value.to_string(),
+            "value": authorization.value.0.to_string(),
             "validAfter": authorization.valid_after.to_string(),
             "validBefore": authorization.valid_before.to_string(),
             "nonce": authorization.nonce.to_string(),
