@@ -1,8 +1,9 @@
 //! From a checked request to an order in the ledger. It makes one append, and one lookup only on a conflict. It uses no
 //! RPC and no SQL.
 
-use domain::order::{self, Command, Rejection};
-use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase};
+use domain::{
+    Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase, RequestFields,
+};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Batch, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
 use live::{Admission, NotAdmitted, Records};
@@ -22,9 +23,10 @@ const LOOKUPS_WHEN_CLOSED: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// Appends that may wait for their turn: two group commits. Further requests are told to come back.
 const WAITING_MAX: usize = 1_024;
 
-/// A payment that its payer has signed, and the names that its application gave it.
-pub(crate) struct Incoming {
-    pub(crate) request: PaymentRequest,
+/// A payment that its payer has signed, and the names that its application gave it. `R` is `RequestFields` for a payment
+/// that can only be asked about, because it does not match the offer.
+pub(crate) struct Incoming<R = PaymentRequest> {
+    pub(crate) request: R,
     pub(crate) keys: Vec<IdempotencyKey>,
     pub(crate) trace: String,
 }
@@ -132,19 +134,25 @@ impl Intake {
     ///
     /// # Errors
     /// [`IntakeError`], but not `NotAdmitted` while the ledger is sound.
-    pub(crate) async fn accepted_ever(&self, incoming: &Incoming) -> Result<Option<PaymentId>, IntakeError> {
-        let id = incoming.request.id();
+    pub(crate) async fn accepted_ever<R: AsRef<RequestFields>>(
+        &self,
+        incoming: &Incoming<R>,
+    ) -> Result<Option<PaymentId>, IntakeError> {
+        let id = incoming.id();
         if let Some(known) = self.accepted_before(incoming).await? {
             return Ok(Some(known));
         }
         match self.records.stored(id).await {
-            Some(row) if row.is_of(&incoming.request) => Ok(Some(id)),
+            Some(row) if row.is_of(incoming.request.as_ref()) => Ok(Some(id)),
             Some(_) => Err(IntakeError::KeyReused(id)),
             None => Ok(None),
         }
     }
 
-    async fn accepted_before(&self, incoming: &Incoming) -> Result<Option<PaymentId>, IntakeError> {
+    async fn accepted_before<R: AsRef<RequestFields>>(
+        &self,
+        incoming: &Incoming<R>,
+    ) -> Result<Option<PaymentId>, IntakeError> {
         if !self.ledger.is_connected() {
             return Err(IntakeError::LedgerAway);
         }
@@ -192,17 +200,14 @@ impl Intake {
 
     /// Asks the ledger for the order and its keys, in one request. The authorization decides first, because it is one
     /// payment permanently; then the keys.
-    async fn lookup(&self, incoming: &Incoming) -> Result<Known, IntakeError> {
-        let (request, keys, id) = (&incoming.request, &incoming.keys, incoming.request.id());
+    async fn lookup<R: AsRef<RequestFields>>(&self, incoming: &Incoming<R>) -> Result<Known, IntakeError> {
+        let (request, keys, id) = (incoming.request.as_ref(), &incoming.keys, incoming.id());
         let (order, named) = self.ledger.order_and_keys(id, keys).await.map_err(|e| unreadable(id, &e))?;
         let unbound = keys.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(key, _)| *key).collect();
-        match order::decide(order.state.as_ref(), Command::Request(Box::new(request.clone()))) {
-            Ok(None) => return Ok(Known::This { id, unbound }),
-            Ok(Some(_)) => {}
-            Err(Rejection::KeyReusedWithAnotherOrder) => return Ok(Known::Other(IntakeError::KeyReused(id))),
-            Err(Rejection::Contradiction | Rejection::OutOfOrder { .. }) => {
-                return Err(IntakeError::OrderUnreadable(id));
-            }
+        match order.state.map(|order| order.request_again(request)) {
+            Some(Ok(())) => return Ok(Known::This { id, unbound }),
+            Some(Err(_)) => return Ok(Known::Other(IntakeError::KeyReused(id))),
+            None => {}
         }
         match named.iter().flatten().find(|named| **named != id) {
             Some(named) => {
@@ -220,9 +225,9 @@ impl Intake {
 
     /// Binds the keys that name no order yet to `id`, and returns it. Otherwise the next authorization under one of them
     /// would be charged as well.
-    async fn bind(
+    async fn bind<R: AsRef<RequestFields>>(
         &self,
-        incoming: &Incoming,
+        incoming: &Incoming<R>,
         id: PaymentId,
         unbound: &[IdempotencyKey],
     ) -> Result<PaymentId, IntakeError> {
@@ -239,6 +244,17 @@ impl Intake {
     }
 }
 
+impl<R: AsRef<RequestFields>> Incoming<R> {
+    fn id(&self) -> PaymentId {
+        self.request.as_ref().id()
+    }
+
+    fn bound(&self, key: IdempotencyKey, payment_id: PaymentId) -> NewEvent {
+        let event = Event::Key(key, KeyEvent::Bound(KeyBound { payment_id }));
+        NewEvent { event, expected: Expected::Absent, trace: Some(self.trace.clone()) }
+    }
+}
+
 impl Incoming {
     /// The events of `keys`, and then the order. A key without its order charges no payer, while after an order without
     /// its key the next authorization under the key could be charged as well.
@@ -248,11 +264,6 @@ impl Incoming {
         let (event, trace) = (Event::Order(id, request), Some(self.trace.clone()));
         let order = NewEvent { event, expected: Expected::Version(0), trace };
         Batch::led_by(keys.iter().map(|key| self.bound(*key, id))).then([order])
-    }
-
-    fn bound(&self, key: IdempotencyKey, payment_id: PaymentId) -> NewEvent {
-        let event = Event::Key(key, KeyEvent::Bound(KeyBound { payment_id }));
-        NewEvent { event, expected: Expected::Absent, trace: Some(self.trace.clone()) }
     }
 }
 

@@ -111,10 +111,10 @@ fn payload(payment: &PaymentRequest) -> String {
 mod tests {
     use super::*;
     use domain::examples;
-    use x402::{Rejection, decode, one_header};
+    use x402::{PaymentRejection, decode, one_header};
 
     /// The header of a request as x402 reads it.
-    fn read(shot: &Shot) -> Result<x402::Payment, Rejection> {
+    fn read(shot: &Shot) -> Result<x402::Payment, PaymentRejection> {
         let text = String::from_utf8_lossy(&shot.bytes).into_owned();
         let value = |name: &str| header(&text, name).map(|value| value.as_bytes().to_vec());
         let (v2, v1) = (value("payment-signature"), value("x-payment"));
@@ -131,7 +131,7 @@ mod tests {
             let refused = read(&shot).err().ok_or("read well")?;
             assert_eq!((refused.http_status(), refused.code()), (shot.status, shot.says.as_str()));
         }
-        assert_eq!(read(&offer.unpaid()).err(), Some(Rejection::PaymentRequired));
+        assert_eq!(read(&offer.unpaid()).err(), Some(PaymentRejection::PaymentRequired));
         for shot in offer.forged(std::slice::from_ref(&payment)) {
             assert_eq!(shot.status, 402);
         }

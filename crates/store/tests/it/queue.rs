@@ -85,12 +85,12 @@ fn folded(story: &[Entry]) -> Vec<(u64, PaymentId, Stage, Option<u64>)> {
 
 /// The `n`th order of payer `who`, at its request.
 fn requested(who: Address, n: u16) -> Event {
-    let mut request: PaymentRequest = examples::request();
+    let mut request = examples::request().into_fields();
     let authorization = &mut request.authorization;
     authorization.from = who;
     authorization.nonce = B256::left_padding_from(&n.to_be_bytes());
     request.payment_key = PaymentKey::new(request.chain_id, request.asset, who, request.authorization.nonce);
-    order(request.id(), OrderEvent::PaymentRequested(Box::new(request)))
+    order(request.id(), OrderEvent::PaymentRequested(Box::new(PaymentRequest::new(request).unwrap())))
 }
 
 #[tokio::test]

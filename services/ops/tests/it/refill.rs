@@ -117,11 +117,11 @@ fn claimed(epoch: u32) -> NewEvent {
 }
 
 fn request(nth: u8) -> PaymentRequest {
-    let mut request = examples::request();
+    let mut request = examples::request().into_fields();
     request.authorization.nonce[31] = nth;
     request.payment_key =
         PaymentKey::new(examples::CHAIN_ID, examples::ASSET, examples::PAYER, request.authorization.nonce);
-    request
+    PaymentRequest::new(request).unwrap()
 }
 
 fn ordered(nth: u8) -> NewEvent {
