@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
+use crate::cpu::Snapshot;
 use crate::house::House;
 use crate::limits::Limits;
 use crate::load::{self, Load, Pace, percentile_ms};
@@ -40,12 +41,14 @@ const BLOCK_TIME: Duration = Duration::from_secs(1);
 const RATE: u32 = 200;
 /// Appends before a window.
 const LEAD: Duration = Duration::from_secs(1);
-/// A window lasts as long as its disturbance, and at least so long.
-const WINDOW_MIN: Duration = Duration::from_secs(3);
+/// A window lasts as long as what happens in it. One in which nothing happens lasts so long.
+const QUIET: Duration = Duration::from_secs(3);
+/// Old streams are asked for again, each time those of other orders, for at least so long.
+const STREAMS_MIN: Duration = Duration::from_secs(1);
 /// Windows of each kind.
 const TURNS: usize = 3;
-/// Mints that a minter sends in one window: a full batch of each of its two lanes.
-const MINTS: u64 = 200;
+/// Mints that a minter sends in one window: five full batches of each of its two lanes.
+const MINTS: u64 = 1_000;
 /// Old streams that are asked for in one window.
 const STREAMS: u64 = 100;
 /// Events of a minted order, at least.
@@ -54,6 +57,8 @@ const HISTORY: usize = 5;
 const RATIO_MAX: f64 = 3.0;
 /// What is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The consumer that holds orders until they are paid.
+const TO_PAY: &str = "payment-sender";
 /// The consumer that holds paid orders until they are minted.
 const TO_MINT: &str = "mint-projector";
 
@@ -89,6 +94,8 @@ impl Beside {
 struct Window {
     latencies: Vec<Duration>,
     lasted: Duration,
+    /// Share of the processors that other programs used.
+    others: f64,
 }
 
 /// Measures both: reads beside appends, and lanes with a long and a short past.
@@ -100,11 +107,14 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     let past = Orders::of(sizes.past);
     let kept = past::kept(&format!("orders-{}", sizes.past), past.events()).await?;
     let mut house = House::start_on("reads", BLOCK_TIME, &kept).await?;
-    let windows = TURNS * Beside::ALL.into_iter().filter(|beside| beside.mints()).count();
-    pay(&house, windows as u64 * MINTS).await?;
+    let payers = Payers::new("reads", 100)?;
+    payers.fund(&house.chain, house.shop.asset).await?;
     let mut times: Vec<(Beside, Vec<Window>)> = Beside::ALL.map(|beside| (beside, Vec::new())).into();
     for turn in 0..TURNS {
         for (beside, windows) in &mut times {
+            if beside.mints() {
+                pay(&house, &payers).await?;
+            }
             windows.push(window(&mut house, *beside, past, turn as u64).await?);
         }
     }
@@ -117,6 +127,8 @@ fn figures(times: Vec<(Beside, Vec<Window>)>, report: &mut Report) -> Result<(),
     let mut quiet_ms = f64::NAN;
     for (beside, windows) in times {
         let lasted: Vec<f64> = windows.iter().map(|window| window.lasted.as_secs_f64()).collect();
+        let others = windows.iter().map(|window| window.others).fold(0.0, f64::max) * 100.0;
+        report.note(format!("reads, {}: others used at most {others:.0} % of the processors", beside.text()));
         let mut latencies: Vec<Duration> = windows.into_iter().flat_map(|window| window.latencies).collect();
         latencies.sort_unstable();
         let p99_ms = percentile_ms(&latencies, 0.99);
@@ -141,18 +153,20 @@ fn figures(times: Vec<(Beside, Vec<Window>)>, report: &mut Report) -> Result<(),
     Ok(())
 }
 
-/// Orders that are paid and wait to be minted, made by the services themselves.
-async fn pay(house: &House, count: u64) -> Result<(), Fatal> {
-    let payers = Payers::new("reads", 100)?;
-    payers.fund(&house.chain, house.shop.asset).await?;
+/// Makes [`MINTS`] orders that are paid and wait to be minted, by the services themselves. The transactions of earlier
+/// mints are settled meanwhile.
+async fn pay(house: &House, payers: &Payers) -> Result<(), Fatal> {
+    // The requests of earlier windows have no money behind them.
+    past::acknowledge(&house.servers.nats, &house.ledger, &[TO_PAY]).await?;
+    let wanted = to_mint(house).await? + MINTS;
     let services = house.services(&["api", "payment-sender", "confirmer"], Limits::NONE).await?;
-    let payments = payers.sign(&house.shop.token, 0, usize::try_from(count)?)?;
+    let payments = payers.sign(&house.shop.token, 0, usize::try_from(MINTS)?)?;
     let offer = Offer::ask(house.api, house.shop.token.token).await?;
     let outcome = load::fire(house.api, Load::once(offer.paid(&payments), 64, Pace::Saturated)).await?;
     if let Some(fault) = outcome.fault() {
         return Err(format!("reads: {fault}").into());
     }
-    until_to_mint(house, |waiting| waiting >= count).await?;
+    until_to_mint(house, |waiting| waiting >= wanted).await?;
     services.stop().await
 }
 
@@ -184,11 +198,9 @@ async fn window(house: &mut House, beside: Beside, past: Orders, turn: u64) -> R
     let (stop, stopped) = oneshot::channel();
     let appends = tokio::spawn(append(house.ledger.clone(), stopped));
     tokio::time::sleep(LEAD).await;
-    let from = Instant::now();
+    let (cpu, from) = (Snapshot::take()?, Instant::now());
     let services = disturb(house, beside, past, turn).await?;
-    let lasted = from.elapsed();
-    tokio::time::sleep(WINDOW_MIN.saturating_sub(lasted)).await;
-    let to = Instant::now();
+    let (others, to) = (cpu.since()?.others_share, Instant::now());
     let _ = stop.send(()); // it ends by itself only with an error, which comes next
     let appended = appends.await??;
     for services in services.into_iter().chain(api) {
@@ -196,24 +208,34 @@ async fn window(house: &mut House, beside: Beside, past: Orders, turn: u64) -> R
     }
     let within = appended.into_iter().filter(|(due, _)| (from..to).contains(due));
     let latencies: Vec<Duration> = within.map(|(_, took)| took).collect();
+    let lasted = to - from;
     println!("  {}: {:.1} s, {} appends", beside.text(), lasted.as_secs_f64(), latencies.len());
-    Ok(Window { latencies, lasted })
+    Ok(Window { latencies, lasted, others })
 }
 
 /// Does what is to happen, and returns the services that were started for it.
 async fn disturb(house: &House, beside: Beside, past: Orders, turn: u64) -> Result<Vec<Services>, Fatal> {
     match beside {
-        Beside::Nothing => Ok(Vec::new()),
+        Beside::Nothing => {
+            tokio::time::sleep(QUIET).await;
+            Ok(Vec::new())
+        }
         Beside::ApiStarts => Ok(vec![house.services(&["api"], Limits::NONE).await?]),
         Beside::MinterWorks => Ok(vec![mint(house).await?]),
         Beside::OldStreams => {
-            streams(house, past, turn).await?;
+            let begun = Instant::now();
+            for again in 0.. {
+                streams(house, past, turn + again * TURNS as u64).await?;
+                if begun.elapsed() >= STREAMS_MIN {
+                    break;
+                }
+            }
             Ok(Vec::new())
         }
         Beside::Everything => {
             let api = async {
                 let api = house.services(&["api"], Limits::NONE).await?;
-                streams(house, past, turn + TURNS as u64).await?;
+                streams(house, past, turn).await?;
                 Ok::<_, Fatal>(api)
             };
             let (api, minter) = tokio::try_join!(api, mint(house))?;
@@ -233,7 +255,7 @@ async fn mint(house: &House) -> Result<Services, Fatal> {
 /// Asks for the streams of old orders, from all over the past, all at once. Each answers with a whole history.
 async fn streams(house: &House, past: Orders, turn: u64) -> Result<(), Fatal> {
     let apart = past.count() / STREAMS;
-    let streams = (0..STREAMS).map(|at| stream(house.api, orders::id(at * apart + turn)));
+    let streams = (0..STREAMS).map(|at| stream(house.api, orders::id(at * apart + turn % apart)));
     let told = timeout(PATIENCE, try_join_all(streams)).await.map_err(|_| "reads: an old stream does not end")??;
     match told.iter().filter(|events| **events < HISTORY).count() {
         0 => Ok(()),

@@ -5,6 +5,7 @@
 
 use alloy_primitives::keccak256;
 use async_nats::jetstream::{self, consumer};
+use async_nats::{ConnectOptions, ServerAddr};
 use chrono::DateTime;
 use domain::{Event, examples};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -55,11 +56,12 @@ pub async fn kept(name: &str, events: impl Iterator<Item = Event>) -> Result<Pat
     let batches = Batches(events.peekable());
     let written = stream::iter(batches).map(|batch| ledger.append(batch)).buffered(APPENDS);
     written.try_for_each(|_| async { Ok(()) }).await?;
-    acknowledge(&users::url(&nats, users::OPS), &ledger).await?;
+    println!("  events written: {:.0} s", begun.elapsed().as_secs_f64());
+    acknowledge(&nats, &ledger, &[]).await?;
     let (_, last) = ledger.state().await?;
     nats.stop().await?;
     File::create(&complete)?;
-    println!("  {last} events written in {:.0} s", begun.elapsed().as_secs_f64());
+    println!("  {last} events, acknowledged: {:.0} s", begun.elapsed().as_secs_f64());
     Ok(data)
 }
 
@@ -99,23 +101,23 @@ impl<I: Iterator<Item = Event>> Iterator for Batches<I> {
     }
 }
 
-/// Acknowledges every message of every consumer, because the work of the past is done.
-async fn acknowledge(url: &str, ledger: &Ledger) -> Result<(), Fatal> {
-    let jetstream = jetstream::new(async_nats::connect(url).await?);
-    let stream = jetstream.get_stream_no_info(STREAM).await?;
+/// Acknowledges every message of these consumers, or of all, because nothing is to be done for them.
+///
+/// # Errors
+/// The server does not answer.
+pub async fn acknowledge(nats: &Nats, ledger: &Ledger, only: &[&str]) -> Result<(), Fatal> {
+    let ops: ServerAddr = users::url(nats, users::OPS).parse()?;
+    let (user, password) = ops.username().zip(ops.password()).ok_or("the ledger has no user ops")?;
+    let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
+    let client = options.custom_inbox_prefix(format!("_INBOX_{user}")).connect(nats.url()).await?;
+    let stream = jetstream::new(client).get_stream_no_info(STREAM).await?;
     let names: Vec<String> = stream.consumer_names().try_collect().await?;
-    for name in names {
-        let consumer: consumer::PullConsumer = stream.get_consumer(&name).await?;
-        while ledger.lag(&name).await? != Lag::default() {
+    for name in names.iter().filter(|name| only.is_empty() || only.contains(&name.as_str())) {
+        let consumer: consumer::PullConsumer = stream.get_consumer(name).await?;
+        while ledger.lag(name).await? != Lag::default() {
             let mut some = consumer.fetch().max_messages(ACKS).messages().await?;
-            let mut last = None;
             while let Some(message) = some.next().await {
-                let message = message?;
-                message.ack().await?;
-                last = Some(message);
-            }
-            if let Some(last) = last {
-                last.double_ack().await?;
+                message?.ack().await?;
             }
         }
     }
