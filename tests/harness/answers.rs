@@ -1,6 +1,5 @@
 //! The API's answers, taken apart: one by one, and as server-sent events.
 
-use crate::watch::PATIENCE;
 use domain::PaymentId;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -8,6 +7,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::time::Duration;
+use testkit::PATIENCE;
 
 /// An answer.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use crate::payment::Payment;
 use crate::process::Service;
 use crate::stack::{Instance, Stack};
 use crate::stream::Entry;
-use crate::watch::eventually;
 use domain::{PaymentId, TokenTerms};
 use serde_json::{Value, json};
+use testkit::eventually;
 
 impl Stack {
     /// A URL at an instance of the API.

@@ -9,7 +9,6 @@ use crate::process::Service;
 use crate::schemas;
 use crate::stack::{Instance, Stack};
 use crate::stream::Entry;
-use crate::watch::eventually;
 use auditor::evidence::journal::{Journal, Request};
 use auditor::evidence::tables::{Models, Row};
 use auditor::run::{Bounds, Run};
@@ -17,6 +16,7 @@ use auditor::{Evidence, Outcome as Colour, judge, read};
 use chrono::Utc;
 use sqlx::AssertSqlSafe;
 use std::collections::BTreeSet;
+use testkit::eventually;
 
 /// Consumers that must have acknowledged every message before the audit.
 const CONSUMERS: [&str; 3] = ["payment-sender", "confirmer", "mint-projector"];

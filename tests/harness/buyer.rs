@@ -2,12 +2,11 @@
 
 use crate::payment::{Bill, Payment, SignedTransfer};
 use alloy::sol_types::SolCall;
-use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, hex, keccak256};
 use chain::abi::UsdcDouble;
-use domain::TokenTerms;
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
-use x402::{Authorization, domain_separator, transfer_digest};
+use domain::{Authorization, TokenTerms, Usdc};
+use secp256k1::SecretKey;
+use x402::{domain_separator, transfer_digest};
 
 /// An account with a key.
 #[derive(Clone, Debug)]
@@ -51,13 +50,13 @@ impl Buyer {
         let authorization = Authorization {
             from: self.address,
             to: bill.pay_to,
-            value: U256::from(bill.value),
+            value: Usdc(bill.value),
             valid_after: bill.valid_after,
             valid_before: bill.valid_before,
             nonce: bill.nonce,
         };
         let domain = domain_separator("USDC", "2", bill.terms.chain_id, bill.terms.asset);
-        let signature = self.sign_digest(transfer_digest(&domain, &authorization));
+        let signature = testkit::sign_digest(transfer_digest(&domain, &authorization), &self.secret);
         let transfer = SignedTransfer { authorization, signature };
         Payment { terms: bill.terms, quantity: bill.quantity, transfer }
     }
@@ -68,17 +67,8 @@ impl Buyer {
         let message = keccak256([type_hash, self.address.into_word(), nonce].concat());
         let domain = domain_separator("USDC", "2", terms.chain_id, terms.asset);
         let digest = keccak256([&[0x19, 0x01], domain.as_slice(), message.as_slice()].concat());
-        let signature = Bytes::copy_from_slice(&self.sign_digest(digest));
+        let signature = Bytes::copy_from_slice(&testkit::sign_digest(digest, &self.secret));
         UsdcDouble::cancelAuthorization_1Call { authorizer: self.address, nonce, signature }.abi_encode().into()
-    }
-
-    fn sign_digest(&self, digest: B256) -> [u8; 65] {
-        let signed = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &self.secret);
-        let (id, rs) = signed.serialize_compact();
-        let mut signature = [0; 65];
-        signature[..64].copy_from_slice(&rs);
-        signature[64] = 27 + u8::from(id);
-        signature
     }
 }
 

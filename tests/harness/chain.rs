@@ -1,6 +1,5 @@
 //! The local chain, controlled by a story: its clock, its blocks, its pool, and transactions of other people.
 
-use crate::watch::eventually;
 use alloy::rpc::types::{Filter, Log, TransactionReceipt};
 use alloy::sol_types::SolCall;
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
@@ -9,6 +8,7 @@ use dev_chain::Rpc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use testkit::eventually;
 
 /// anvil, asked directly.
 #[derive(Clone, Debug)]

@@ -31,7 +31,6 @@ mod stack;
 mod stock;
 mod stream;
 mod tokens;
-mod watch;
 mod wire;
 
 pub use answers::{Answer, Frame, Frames};
@@ -47,7 +46,7 @@ pub use process::{Process, Service};
 pub use stack::{Instance, Stack};
 pub use stock::{Client, buy_with};
 pub use stream::{Entry, Stream};
-pub use watch::{PATIENCE, eventually};
+pub use testkit::{PATIENCE, eventually};
 pub use wire::{Loses, Seen, Wire};
 
 /// Atomic USDC in one dollar.

@@ -2,11 +2,11 @@
 
 use crate::buyer::Buyer;
 use crate::stack::Stack;
-use crate::watch::eventually;
 use alloy::sol_types::SolCall;
 use alloy_primitives::{Bytes, U256};
 use chain::abi::UsdcDouble;
 use standalone::accounts;
+use testkit::eventually;
 
 impl Stack {
     /// A new payer with `usdc` atomic USDC.

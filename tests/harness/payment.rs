@@ -5,10 +5,10 @@ use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chain::abi::UsdcDouble;
+use domain::Authorization;
 use domain::{PaymentId, PaymentKey, TokenTerms};
 use serde_json::{Value, json};
 use std::time::SystemTime;
-use x402::Authorization;
 
 /// Validity of signatures in seconds, unless a story sets another one.
 const WINDOW_S: u64 = 900;
@@ -67,7 +67,7 @@ impl SignedTransfer {
         UsdcDouble::transferWithAuthorization_0Call {
             from,
             to,
-            value,
+            value: U256::from(value.0),
             validAfter: U256::from(valid_after),
             validBefore: U256::from(valid_before),
             nonce,
@@ -84,7 +84,7 @@ impl SignedTransfer {
             "authorization": {
                 "from": auth.from.to_checksum(None),
                 "to": auth.to.to_checksum(None),
-                "value": auth.value.to_string(),
+                "value": auth.value.0.to_string(),
                 "validAfter": auth.valid_after.to_string(),
                 "validBefore": auth.valid_before.to_string(),
                 "nonce": auth.nonce,
@@ -109,7 +109,7 @@ impl Payment {
         let accepted = json!({
             "scheme": "exact",
             "network": format!("eip155:{}", self.terms.chain_id),
-            "amount": self.transfer.authorization.value.to_string(),
+            "amount": self.transfer.authorization.value.0.to_string(),
             "asset": self.terms.asset.to_checksum(None),
             "payTo": self.transfer.authorization.to.to_checksum(None),
             "maxTimeoutSeconds": WINDOW_S,

@@ -3,13 +3,13 @@
 use crate::ports::free_ports;
 use crate::process::Process;
 use crate::stack::permit;
-use crate::watch::eventually;
 use serde_json::Value;
 use std::fs::Permissions;
 use std::net::UdpSocket;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use testkit::eventually;
 use tokio::sync::SemaphorePermit;
 
 /// Flags of `paymint run`, in the order of [`Paymint::ports`], with the variable of each.

@@ -3,7 +3,6 @@
 
 use crate::binaries::binary;
 use crate::lanes::LANE_BUCKET;
-use crate::watch::PATIENCE;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs::{self, OpenOptions};
@@ -11,6 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use testkit::PATIENCE;
 
 /// A service, by its binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,9 +3,9 @@
 
 use crate::process::Service;
 use crate::stack::Stack;
-use crate::watch::eventually;
 use faults::{RpcProxy, TcpProxy};
 use std::net::SocketAddr;
+use testkit::eventually;
 
 /// Seed of all random choices, so that every run of a story makes equal ones.
 const SEED: u64 = 20_260_801;

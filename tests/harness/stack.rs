@@ -7,7 +7,6 @@ use crate::ports::free_ports;
 use crate::process::{Process, Service, was_killed};
 use crate::servers::{environment, mine_fast, start_servers};
 use crate::stream::Stream;
-use crate::watch::eventually;
 use auditor::run::Genesis;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,6 +20,7 @@ use std::process::ExitStatus;
 use std::sync::Mutex;
 use std::time::Duration;
 use tempfile::TempDir;
+use testkit::eventually;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Maximum number of installations at a time. Each waits for blocks most of the time, and two cores carry three.

@@ -19,14 +19,7 @@ fn requested(payment: &Payment) -> Event {
         payment_key: payment.key(),
         chain_id: payment.terms.chain_id,
         asset: payment.terms.asset,
-        authorization: domain::Authorization {
-            from: auth.from,
-            to: auth.to,
-            value: domain::Usdc(auth.value.to()),
-            valid_after: auth.valid_after,
-            valid_before: auth.valid_before,
-            nonce: auth.nonce,
-        },
+        authorization: auth.clone(),
         signature: domain::SignatureBytes::new(payment.transfer.signature),
         purchase: domain::Purchase::Mint {
             token: payment.terms.token,

@@ -6,7 +6,7 @@ use harness::{DOLLAR, Entry, Instance, Order, Service, Stack, StackOptions, even
 use nix::sys::signal::Signal;
 use runtime::failpoint::REPLACEMENT_NOT_BROADCAST;
 use serde_json::json;
-use standalone::accounts::SENDER_KEYS;
+use standalone::accounts::{MINTER_KEYS, SENDER_KEYS};
 use std::time::{Duration, Instant};
 
 /// The lanes that settle.
@@ -150,6 +150,41 @@ async fn f48_a_lane_without_gas_money_rests_while_the_other_carries_on() {
     }
     stack.chain.rpc("anvil_setBalance", json!([poor, money])).await;
     until_said(&stack, "the lane goes on").await;
+    stack.audit(&orders).await;
+}
+
+/// F48: a sender and a minter whose only lanes have no money leave every message to instances that can work. With money
+/// they work again.
+#[tokio::test(flavor = "multi_thread")]
+async fn f48_an_instance_whose_lanes_all_rest_leaves_the_messages_to_an_instance_that_can_send() {
+    let settings = [("SENDER_KEYS", SENDER_KEYS), ("MINTER_KEYS", MINTER_KEYS)];
+    let options = settings.iter().fold(StackOptions::default(), |options, (name, keys)| options.with(name, keys[0]));
+    let mut stack = Stack::start(options).await;
+    let senders = [Service::PaymentSender, Service::MintProjector];
+    let mut moneys = Vec::new();
+    for (_, keys) in settings {
+        let poor = keys[0].parse::<chain::Key>().unwrap().address();
+        moneys.push((poor, stack.chain.rpc("eth_getBalance", json!([poor, "latest"])).await));
+        stack.chain.rpc("anvil_setBalance", json!([poor, "0x0"])).await;
+    }
+    for service in senders {
+        eventually("its lane rests", async || stack.said(service).contains("the lane rests").then_some(())).await;
+    }
+    for (service, (name, keys)) in senders.into_iter().zip(settings) {
+        stack.run_with(Instance(service, 1), &[(name, keys[1])]).await;
+    }
+    let buyers = stack.buyers(8, DOLLAR).await;
+    let mut orders = Vec::new();
+    for buyer in &buyers {
+        orders.push(stack.buy(buyer, 1).await);
+    }
+    stack.until_ended(&orders).await;
+
+    senders.into_iter().for_each(|service| stack.kill(Instance(service, 1)));
+    for (poor, money) in moneys {
+        stack.chain.rpc("anvil_setBalance", json!([poor, money])).await;
+    }
+    orders.push(stack.buy(&stack.buyer(DOLLAR).await, 1).await);
     stack.audit(&orders).await;
 }
 

@@ -5,7 +5,8 @@ use harness::{DOLLAR, Order, Outcome, Service, Stack, StackOptions};
 /// C19, C20, C22: found by the simulation, or only when the transaction is mined; dead in the middle of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn c22_what_spoils_a_batch_in_the_simulation_is_parked_alone_and_the_others_share_a_transaction() {
-    let mut stack = Stack::start(StackOptions::default()).await;
+    // Long enough for all payments to arrive: otherwise a busy machine makes two batches of them.
+    let mut stack = Stack::start(StackOptions::default().with("MINT_MAX_WAIT_MS", 3_000)).await;
     let orders = paid(&mut stack, 7).await;
     stack.chain.poison(stack.shop.token.token, orders[3].payer, false).await;
     stack.run(Service::MintProjector).await;

@@ -2,7 +2,7 @@
 
 use crate::connect::Chain;
 use crate::error::{ChainError, null};
-use crate::rpc::Node;
+use crate::rpc::{Node, Presence};
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::primitives::{Address, B256};
 use domain::BlockRef;
@@ -10,17 +10,6 @@ use domain::BlockRef;
 /// Number of blocks that are searched for the user of a nonce: more than an hour of a chain with blocks every two
 /// seconds.
 pub const SEARCH_BLOCKS: u64 = 2_000;
-
-/// Knowledge of the nodes about a transaction. `Unknown` decides nothing: another node may have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// Neither in a block nor in the pool.
-    Unknown,
-    /// In the pool.
-    Pooled,
-    /// In a block, which a reorg may still remove.
-    Mined,
-}
 
 impl Chain {
     /// The account's nonce after the latest block. With several providers it is the highest that two have reached: a

@@ -3,7 +3,7 @@
 use crate::abi::MintToken;
 use crate::connect::{Chain, request};
 use crate::error::ChainError;
-use crate::receipt::Included;
+use crate::rpc::Included;
 use crate::rpc::{Answer, Node};
 use crate::sign::Call;
 use alloy::primitives::{Address, B256, Bytes};

@@ -1,28 +1,16 @@
 //! A connection to a chain that has been compared with the configuration.
 
+use crate::asset::Asset;
 use crate::error::{ChainError, null};
 use crate::rpc::{Node, Providers, RpcUrl, Terms};
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, Bytes};
 use alloy::rpc::types::TransactionRequest;
-use alloy::sol_types::Eip712Domain;
 use runtime::{ConfigError, Env, Variable};
-use std::borrow::Cow;
 
 /// Default limit of calls per second to one provider. A confirmer with 64 transactions makes three calls for each,
 /// twice a second: about 400. Paid plans start at about as much.
 const RPC_RATE: u64 = 500;
-
-/// The asset of all payments, with its EIP-712 domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asset {
-    /// The USDC contract.
-    pub address: Address,
-    /// EIP-712 name: `USDC` on Base Sepolia, `USD Coin` on Base.
-    pub name: String,
-    /// EIP-712 version: `2`.
-    pub version: String,
-}
 
 /// The configured chain, its providers and its confirmation depth.
 #[derive(Clone, Debug)]
@@ -109,7 +97,7 @@ impl Chain {
     /// `Misconfigured` names the variable and the provider's host. `Transient` if no provider answers.
     pub async fn connect(config: ChainConfig) -> Result<Self, ChainError> {
         let (chain_id, asset) = (config.chain_id, config.asset.clone());
-        let separator = domain(&asset, chain_id).separator();
+        let separator = asset.domain(chain_id).separator();
         let nodes =
             Providers::connect(&config.rpc_urls, config.rpc_rate, &Terms { chain_id, asset, separator }).await?;
         Ok(Self { nodes, config })
@@ -152,17 +140,6 @@ impl Chain {
             async move { node.call(&request).await }
         };
         self.nodes.one("eth_call", call).await
-    }
-}
-
-/// The asset's EIP-712 domain.
-fn domain(asset: &Asset, chain_id: u64) -> Eip712Domain {
-    Eip712Domain {
-        name: Some(Cow::Owned(asset.name.clone())),
-        version: Some(Cow::Owned(asset.version.clone())),
-        chain_id: Some(alloy::primitives::U256::from(chain_id)),
-        verifying_contract: Some(asset.address),
-        salt: None,
     }
 }
 

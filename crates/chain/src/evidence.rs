@@ -5,8 +5,8 @@
 use crate::abi::UsdcDouble;
 use crate::connect::{Chain, request};
 use crate::error::ChainError;
-use crate::head::Head;
-use crate::receipt::Included;
+use crate::rpc::Head;
+use crate::rpc::Included;
 use crate::rpc::{Answer, Node};
 use alloy::primitives::{Address, B256, U256};
 use alloy::rpc::types::{Filter, Log};

@@ -2,7 +2,7 @@
 
 use crate::connect::Chain;
 use crate::error::ChainError;
-use crate::head::Head;
+use crate::rpc::Head;
 use domain::lane::{FEE_MAX_WEI, Fees};
 
 /// Minimum tip. Base's own minimum base fee is 0.005 gwei, and pools require a tip above zero.

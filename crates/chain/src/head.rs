@@ -3,25 +3,11 @@
 
 use crate::connect::Chain;
 use crate::error::{ChainError, null};
-use crate::rpc::{Node, reached_by_two};
+use crate::rpc::{Head, Node, reached_by_two};
 use alloy::eips::BlockNumberOrTag;
-use alloy::primitives::B256;
 use domain::BlockRef;
 
 const OPERATION: &str = "eth_getBlockByNumber";
-
-/// The used part of a block header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Height and hash.
-    pub block: BlockRef,
-    /// Hash of the block before it.
-    pub parent: B256,
-    /// Unix seconds.
-    pub time: u64,
-    /// Wei per gas.
-    pub base_fee_wei: u128,
-}
 
 impl Chain {
     /// The latest block. With several providers it is the highest that two have reached, so that a single one cannot

@@ -6,6 +6,7 @@
 
 pub mod abi;
 mod account;
+mod asset;
 mod batch_mint;
 mod broadcast;
 mod connect;
@@ -19,17 +20,16 @@ mod rpc;
 mod settle;
 mod sign;
 
-pub use account::Presence;
 pub use alloy::primitives::{Address, B256, Bytes, U256};
+pub use asset::Asset;
 pub use batch_mint::{MINT_BATCH_MAX, MintItem, MintResult};
 pub use broadcast::{Broadcast, classify};
-pub use connect::{Asset, Chain, ChainConfig};
+pub use connect::{Chain, ChainConfig};
 pub use domain::lane::Fees;
 pub use error::ChainError;
 pub use evidence::Evidence;
-pub use head::Head;
 pub use keys::KeySource;
-pub use receipt::{Included, Inclusion};
-pub use rpc::RpcUrl;
+pub use receipt::Inclusion;
+pub use rpc::{Head, Included, Presence, RpcUrl};
 pub use settle::{SETTLE_BATCH_MAX, SettleResult, Simulated};
 pub use sign::{Call, Key};

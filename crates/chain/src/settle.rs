@@ -3,7 +3,7 @@
 use crate::abi::{Settlement, UsdcDouble};
 use crate::connect::Chain;
 use crate::error::ChainError;
-use crate::receipt::Included;
+use crate::rpc::Included;
 use crate::sign::Call;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::{Revert, SolCall, SolError, SolEvent};

@@ -2,17 +2,19 @@
 //!
 //! These structs are the `data` of the CloudEvents in the ledger; `schemas/` holds one JSON Schema for each.
 
+mod evidence;
 mod legs;
 mod ops;
 mod order;
 mod signer;
 mod table;
 
-pub use ops::{DamageKind, OpsEvent, ParkedMessage, Resumed, Stopped, Stops};
-pub use order::{
-    AnyLegStep, Deferral, FailureReason, LegName, Minted, OrderEvent, PaidBy, ParkReason, Parked, PaymentFailure,
-    PaymentProof, Reversal, Submission, WaitReason,
+pub use evidence::{
+    Deferral, FailureReason, Minted, PaidBy, ParkReason, Parked, PaymentFailure, PaymentProof, Reversal, Submission,
+    WaitReason,
 };
+pub use ops::{DamageKind, OpsEvent, ParkedMessage, Resumed, Stopped, Stops};
+pub use order::{AnyLegStep, LegName, OrderEvent};
 pub use signer::{Claimed, Lost, OpenTx, Purpose, Settled, SignerEvent};
 pub use table::{EventData, EventType, Unreadable};
 

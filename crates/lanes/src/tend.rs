@@ -6,16 +6,16 @@
 
 use crate::item::Item;
 use crate::lane::{SignerLane, behind};
-use chain::{Head, Presence};
+use chain::{Address, Head, Presence};
 use chrono::Utc;
 use domain::event::{Deferral, Lost, OpenTx, Purpose, WaitReason};
 use domain::lane::{CALL_GAS, Fees, Look, Open, Rest, Seen, Step, tend};
 use domain::order::Command;
-use domain::{BlockRef, SignerEvent};
-use ledger::{Batch, NewEvent};
+use domain::{BlockRef, Order, PaymentId, SignerEvent};
+use ledger::{Batch, LedgerError, Loaded, NewEvent};
 use runtime::failpoint::{REPLACEMENT_NOT_BROADCAST, failpoint};
 use runtime::{Undone, causes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// If an account can pay for fewer calls than this, the log warns operators while the lane still works.
 const LOW_CALLS: u128 = 50;
@@ -165,7 +165,7 @@ impl SignerLane {
         tracing::error!(signer = %self.address(), nonce, "the nonce was used by somebody else who has this key");
         let (opening, lost) = self.event(SignerEvent::Lost(Lost { nonce, account_nonce, block }));
         let mut events: Vec<NewEvent> = opening.into_iter().collect();
-        for item in self.carried(&tx).await? {
+        for item in waiting_for(&tx, self.address(), self.ledger.load_orders(&tx.items).await?)? {
             events.extend(item.event(self.freed(&tx)));
         }
         self.write(Batch::of(events).sealed_by(lost)).await?;
@@ -186,39 +186,80 @@ impl SignerLane {
         self.refresh().await
     }
 
-    /// The orders that wait for this nonce.
-    async fn carried(&self, tx: &OpenTx) -> Result<Vec<Item>, Undone> {
-        let mut carried = Vec::with_capacity(tx.items.len());
-        for (id, loaded) in self.ledger.load_orders(&tx.items).await? {
-            let loaded = match loaded {
-                Ok(loaded) => loaded,
-                // One unreadable order delays no other. Its own consumer parks it.
-                Err(error) => {
-                    tracing::error!(payment = %id, error = %causes(&error), "order not freed: its history is impossible");
-                    continue;
-                }
-            };
-            let Some(item) = Item::of(id, loaded) else {
-                // A transaction of ours names the order, so it has events. This read did not find them.
-                return Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash)));
-            };
-            let waits_for = match tx.purpose {
-                Purpose::Settle => item.order.payment.submission(),
-                Purpose::Mint => item.order.mint.submission(),
-            };
-            if waits_for.is_some_and(|to| to.is_for(self.address(), tx.nonce)) {
-                carried.push(item);
-            }
-        }
-        Ok(carried)
-    }
-
     fn freed(&self, tx: &OpenTx) -> Command {
         let detail = format!("nonce {} of {} was used by another transaction", tx.nonce, self.address());
         let why = Deferral { reason: WaitReason::NotAttempted, detail, retry_at: Utc::now() };
         match tx.purpose {
             Purpose::Settle => Command::Defer(why),
             Purpose::Mint => Command::DeferMint(why),
+        }
+    }
+}
+
+/// The loaded orders of `tx` that wait for its nonce.
+fn waiting_for(
+    tx: &OpenTx,
+    signer: Address,
+    loaded: HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>,
+) -> Result<Vec<Item>, Undone> {
+    let mut waiting = Vec::with_capacity(loaded.len());
+    for (id, loaded) in loaded {
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            // One impossible order delays no other. Its own consumer parks it.
+            Err(error @ LedgerError::Corrupt { .. }) => {
+                tracing::error!(payment = %id, error = %causes(&error), "order not freed: its history is impossible");
+                continue;
+            }
+            // An order of a newer build may wait for this nonce, so the nonce is not given up before this process is
+            // upgraded.
+            Err(other) => return Err(other.into()),
+        };
+        let Some(item) = Item::of(id, loaded) else {
+            // A transaction of ours names the order, so it has events. This read did not find them.
+            return Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash)));
+        };
+        let waits_for = match tx.purpose {
+            Purpose::Settle => item.order.payment.submission(),
+            Purpose::Mint => item.order.mint.submission(),
+        };
+        if waits_for.is_some_and(|to| to.is_for(signer, tx.nonce)) {
+            waiting.push(item);
+        }
+    }
+    Ok(waiting)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use domain::event::Submission;
+    use domain::order::evolve;
+    use domain::{OrderEvent, examples};
+
+    fn order(signer: Address, nonce: u64) -> Result<Loaded<Order>, LedgerError> {
+        let submission = Submission { signer, nonce, tx_hash: examples::open_tx(nonce).tx_hash };
+        let submitted = OrderEvent::PaymentSubmitted(1, submission);
+        let order = evolve(Some(Order::requested(examples::request())), &submitted).unwrap();
+        Ok(Loaded { state: order, version: 7, ..Loaded::default() })
+    }
+
+    /// A process of an older build must not give up a nonce as if an order that it cannot read did not exist.
+    #[test]
+    fn a_nonce_is_not_given_up_while_an_order_of_it_has_an_event_of_a_newer_build() {
+        let (tx, signer) = (examples::open_tx(7), examples::SIGNER);
+        let id = |n| PaymentId::of(domain::PaymentKey(chain::B256::with_last_byte(n)));
+        let freed = |second: Result<Loaded<Order>, LedgerError>| {
+            let items = waiting_for(&tx, signer, [(id(1), order(signer, 7)), (id(2), second)].into())?;
+            Ok(items.iter().map(|item| item.id).collect::<Vec<_>>())
+        };
+        let what = || "an event".to_owned();
+        let newer = freed(Err(LedgerError::Newer { what: what(), kind: "io.paymint.payment.split.v1".to_owned() }));
+        assert!(matches!(newer, Err(Undone::Unknown(kind)) if kind.to_string().contains("split")));
+        assert!(matches!(freed(Ok(Loaded::default())), Err(Undone::Transient(_))));
+        for other in [Err(LedgerError::Corrupt { what: what(), source: "twice".into() }), order(signer, 8)] {
+            assert_eq!(freed(other).unwrap(), [id(1)]);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The loop that every lane runs in: wait for its lease, claim it, work it.
 
-use crate::lane::SignerLane;
 use chain::Address;
+use domain::lane::Rest;
 use ledger::{Held, Lease, Ledger, RENEW_INTERVAL};
 use runtime::{CancellationToken, Cause, Fatal, Health, Undone, causes};
 use std::time::Duration;
@@ -21,8 +21,8 @@ struct Broken(Address, #[source] Cause);
 /// Work of a lane, turn by turn. The process may be killed at any line: each step is either in the ledger or did not
 /// happen.
 pub trait Work: Send {
-    /// The lane.
-    fn lane(&self) -> &SignerLane;
+    /// The reason why the lane signs nothing new; `None` if it works.
+    fn rests(&self) -> Option<Rest>;
 
     /// One turn: look after the lane, then at most one batch.
     fn turn(&mut self) -> impl Future<Output = Result<(), Undone>> + Send;
@@ -49,7 +49,7 @@ pub async fn hold<W: Work, C: Future<Output = Result<W, Undone>>>(
         let renewing = tokio::spawn(renew(held, lost.clone()));
         let broken = match claim().await {
             Ok(worker) => {
-                work(worker, &name, &health, &lost).await;
+                work(worker, lease.ledger(), &name, &health, &lost).await;
                 None
             }
             Err(Undone::Corrupt(why)) => Some(why),
@@ -129,22 +129,25 @@ async fn stand_still(ledger: &Ledger, name: &str, health: &Health, stop: &Cancel
     }
 }
 
-/// Takes turns until `stop`.
-async fn work(mut worker: impl Work, name: &str, health: &Health, stop: &CancellationToken) {
+/// Takes turns until `stop`. After a turn that found a history that is impossible, only waits for `stop`.
+async fn work(mut worker: impl Work, ledger: &Ledger, name: &str, health: &Health, stop: &CancellationToken) {
     while !stop.is_cancelled() {
         runtime::turn("lane");
-        if worker.lane().ledger.stopped().is_some() {
-            stand_still(&worker.lane().ledger.clone(), name, health, stop).await;
+        if ledger.stopped().is_some() {
+            stand_still(ledger, name, health, stop).await;
             continue;
         }
-        match (worker.turn().await, worker.lane().rests()) {
+        match (worker.turn().await, worker.rests()) {
             (Ok(()), None) => health.good(name),
             (Ok(()), Some(why)) => health.bad(name, why.to_string()),
             (Err(error @ Undone::Corrupt(_)), _) => {
                 let why = causes(&error).to_string();
                 health.bad(name, why.clone());
                 tracing::error!(lane = name, why, "the lane stands still");
-                stop.cancelled().await;
+                // The lease stays here, because every instance would find the same. The worker ends, so that it keeps no
+                // order in hand and no duty.
+                drop(worker);
+                return stop.cancelled().await;
             }
             (Err(error), _) => pause(name, health, &error, stop).await,
         }

@@ -138,7 +138,9 @@ impl Ledger {
         };
         let opened = bucket(claim.next_nonce);
         let Some(next) = self.next_nonce(id, &claim, end).await?.filter(|_| seq <= end) else { return Ok(None) };
-        let reversed = self.reversed(id, opened, seq + 1, end).await?;
+        let reversed = self.reversed(id, opened, end).await?;
+        // A claim names the version of its own bucket only. It can miss a reversal that was appended to an earlier bucket
+        // a moment before, so all reversals are read, whether or not the claim is younger.
         let before: BTreeSet<u64> = claim.open.iter().copied().chain(reversed).collect();
         let nonces: BTreeSet<u64> = before.iter().copied().chain(claim.next_nonce..next).collect();
         let ends = self.ends(id, &nonces, &before, end).await?;
@@ -188,14 +190,13 @@ impl Ledger {
         Ok(Some(next))
     }
 
-    /// Nonces that a reorg took back in events from sequence `from` to `end`. `opened` is the bucket that was opened
-    /// last.
-    async fn reversed(&self, id: LaneId, opened: u64, from: u64, end: u64) -> Result<BTreeSet<u64>, LedgerError> {
-        let (mut found, too_many) = self.found(from, &[reversals_filter(id)]).await?;
+    /// Nonces that a reorg ever took back in events up to sequence `end`. `opened` is the bucket that was opened last.
+    async fn reversed(&self, id: LaneId, opened: u64, end: u64) -> Result<BTreeSet<u64>, LedgerError> {
+        let (mut found, too_many) = self.found(0, &[reversals_filter(id)]).await?;
         if !too_many.is_empty() {
             // More than a thousand in the whole history of the lane: asked for bucket by bucket.
             let buckets: Vec<String> = (0..=opened).map(|bucket| reversals_in(id, bucket)).collect();
-            found = self.last_per_subject_from(from, &buckets).await?;
+            found = self.last_per_subject(&buckets).await?;
         }
         let found = found.iter().filter(|recorded| recorded.seq <= end);
         found
@@ -254,17 +255,20 @@ impl Ledger {
     /// subjects.
     ///
     /// # Errors
-    /// `Transient`: the ledger did not answer.
+    /// `Newer`: a newer build has claimed a lane. `Transient`: the ledger did not answer.
     pub async fn lanes(&self, purpose: Purpose) -> Result<Vec<(LaneId, u64)>, LedgerError> {
-        let firsts = self.last_per_subject(&[first_claims_filter(purpose)]).await?;
-        Ok(firsts
-            .into_iter()
-            .filter_map(|recorded| match recorded.event {
-                Ok(Event::Signer(id, SignerEvent::Claimed(claim))) => Some((id, claim.next_nonce)),
-                // The claim cannot be read. The worker of that lane refuses it too, so nothing is signed there.
-                _ => None,
-            })
-            .collect())
+        let mut lanes = Vec::new();
+        for recorded in self.last_per_subject(&[first_claims_filter(purpose)]).await? {
+            match &recorded.event {
+                Ok(Event::Signer(id, SignerEvent::Claimed(claim))) => lanes.push((*id, claim.next_nonce)),
+                _ => match corrupt(&recorded, "not a claim") {
+                    // The worker of that lane refuses the claim too, so nothing is signed there.
+                    LedgerError::Corrupt { .. } => {}
+                    other => return Err(other),
+                },
+            }
+        }
+        Ok(lanes)
     }
 
     /// The nonce that a lane signs for next. Returns `None` before its first claim.

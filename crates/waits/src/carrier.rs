@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::{Store, StoreError, WaitStage};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Time between two turns of [`Carrier::look`].
 const TURN: Duration = Duration::from_millis(100);
@@ -33,6 +33,12 @@ const PASS_PAUSE: Duration = Duration::from_secs(2);
 /// connection is mostly idle.
 const PAGE: u32 = 1_000;
 const PAGE_PAUSE: Duration = Duration::from_millis(200);
+
+/// Time limit of a connection to the database, and of one page.
+const PAGE_MAX: Duration = Duration::from_secs(30);
+
+/// A parked order is looked at again after this time. Until then its row does not bring it back with each pass.
+const PARKED_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// The health page names an unknown event type for this long after it was last met.
 const UNKNOWN_FORGOTTEN: Duration = Duration::from_secs(60);
@@ -158,7 +164,11 @@ impl Carrier {
         let mut is_first = true;
         let mut is_away = false;
         while !stop.is_cancelled() {
-            let pause = match self.pass(&mut store, &database_url, stage, is_first).await {
+            let passed = tokio::select! {
+                passed = self.pass(&mut store, &database_url, stage, is_first) => passed,
+                () = stop.cancelled() => return,
+            };
+            let pause = match passed {
                 Ok(found) => {
                     if found > 0 {
                         tracing::info!(consumer = self.durable, found, "took over waiting orders from their rows");
@@ -171,6 +181,8 @@ impl Carrier {
                         tracing::warn!(consumer = self.durable, error = %causes(&error), "the database does not answer: waiting orders of processes that ended are not taken over now");
                     }
                     is_away = true;
+                    // A connection that gave no answer may never give one.
+                    store = None;
                     PASS_PAUSE
                 }
             };
@@ -185,15 +197,15 @@ impl Carrier {
         url: &str,
         stage: WaitStage,
         is_first: bool,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<usize, PassError> {
         let store = match store {
             Some(store) => store,
-            None => store.insert(Store::connect_reader(url, 1).await?),
+            None => store.insert(within(PAGE_MAX, Store::connect_reader(url, 1)).await?),
         };
         let due_for = if is_first { None } else { Some(LEFT_BEHIND) };
         let (mut after, mut found) = (0, 0);
         loop {
-            let page = store.waiting(stage, due_for, after, PAGE).await?;
+            let page = within(PAGE_MAX, store.waiting(stage, due_for, after, PAGE)).await?;
             let now = Instant::now();
             for row in &page {
                 let party = Party { token: row.token, payer: row.payer };
@@ -233,10 +245,7 @@ impl Carrier {
             }
             Answer::Later(delay) => delay,
             Answer::Park(reason) => match self.park(&order, &reason).await {
-                Ok(()) => {
-                    self.index().done(&order);
-                    return false;
-                }
+                Ok(()) => PARKED_PAUSE,
                 Err(error) => {
                     tracing::warn!(payment = %order.id, error = %causes(&error), "the order could not be parked: it waits");
                     ACK_WAIT
@@ -278,10 +287,42 @@ impl Carrier {
     }
 }
 
+/// The reason why a pass over the rows ended early.
+#[derive(Debug, thiserror::Error)]
+enum PassError {
+    /// The database refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database gave no answer in time.
+    #[error("no answer within {} ms", .0.as_millis())]
+    NoAnswer(Duration),
+}
+
+/// Waits for an answer of the database, at most for `limit`.
+async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, PassError> {
+    match timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(PassError::NoAnswer(limit)),
+    }
+}
+
 /// Looks in progress.
 struct Looks {
     tasks: JoinSet<Outcome>,
     taken: HashMap<Id, DueOrder>,
     /// When an event of a newer build was last met.
     unknown: Option<Instant>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_never_answers_is_given_up_after_its_time() {
+        let (began, never) = (Instant::now(), std::future::pending::<Result<(), StoreError>>());
+        let given_up = timeout(2 * PAGE_MAX, within(PAGE_MAX, never)).await;
+        assert!(matches!(given_up, Ok(Err(PassError::NoAnswer(PAGE_MAX)))), "{given_up:?}");
+        assert_eq!(began.elapsed(), PAGE_MAX);
+    }
 }

@@ -33,6 +33,9 @@ pub struct Job {
     answer: oneshot::Sender<Outcome>,
 }
 
+/// Longest delay of a message that must stay with its consumer. Below the `ack_wait` of the consumer.
+const HELD_MAX: Duration = Duration::from_secs(4);
+
 /// The answer of a job that was dropped.
 const HANDED_BACK: Outcome = Ok(Answer::Later(Duration::ZERO));
 
@@ -71,9 +74,15 @@ impl Job {
     }
 
     /// Answers that the order is to be handled again after `delay`. If that is longer than the consumer may hold a
-    /// message, `carrier` takes the order over.
+    /// message, `carrier` takes the order over. The message of a requested payment stays with its consumer, and comes
+    /// again after at most [`HELD_MAX`].
     pub fn later(self, carrier: &Carrier, delay: Duration) {
-        let answer = match self.by {
+        let answer = match &self.by {
+            // The rows name an order as waiting only after a deferral or a confirmation. If the message of a requested
+            // order were acknowledged and this process died, nothing would bring the order back.
+            By::Message(event) if matches!(**event, OrderEvent::PaymentRequested(_)) => {
+                Answer::Later(delay.min(HELD_MAX))
+            }
             By::Message(_) => {
                 carrier.later(Waiting { id: self.id, party: self.party, seq: self.seq }, self.tries, delay)
             }

@@ -18,6 +18,6 @@ pub use duty::{Duty, OnDuty};
 pub use fair::FairQueue;
 pub use index::{Index, Party};
 pub use job::{By, Job};
-pub use pace::Pace;
+pub use pace::{Pace, Races};
 pub use queue::Queue;
 pub use store::WaitStage;

@@ -40,6 +40,27 @@ impl Pace {
     }
 }
 
+/// Lost races in a row that are followed by another try immediately.
+const RACES_MAX: u32 = 3;
+
+/// Counts the races that a worker has lost in a row. A race is lost when another writer was first, so that all orders
+/// of a batch are read and judged again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Races(u32);
+
+impl Races {
+    /// Records a lost race. Returns true if the batch may be tried again immediately; otherwise its orders must wait.
+    pub fn lost(&mut self) -> bool {
+        self.0 = self.0.saturating_add(1);
+        self.0 <= RACES_MAX
+    }
+
+    /// Records that a batch was handled.
+    pub fn over(&mut self) {
+        self.0 = 0;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +76,14 @@ mod tests {
             (0..count).filter(|_| success).for_each(|_| pace.won());
         }
         looks
+    }
+
+    #[test]
+    fn a_worker_that_loses_race_after_race_waits_until_it_wins_one() {
+        let mut races = Races::default();
+        assert_eq!([(); 5].map(|()| races.lost()), [true, true, true, false, false]);
+        races.over();
+        assert!(races.lost());
     }
 
     #[test]

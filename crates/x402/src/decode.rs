@@ -2,11 +2,12 @@
 
 use std::ops::RangeInclusive;
 
+use domain::{Authorization, Usdc};
 use serde::Deserialize;
 
 use crate::fields::{Raw, address, bytes32, hex_bytes, nested, object, optional_string, seconds, string, uint256};
 use crate::header::{HeaderName, text};
-use crate::payment::{Accepted, Authorization, Payment, Version};
+use crate::payment::{Accepted, Payment, Version};
 use crate::rejection::Rejection;
 
 /// The only scheme that is offered.
@@ -122,14 +123,11 @@ pub fn decode(header: HeaderName, value: &[u8]) -> Result<Payment, Rejection> {
     if payload.authorization.is_none() && payload.permit2_authorization.is_some() {
         return Err(Rejection::UnsupportedPayload);
     }
-    Ok(Payment {
-        version,
-        network,
-        accepted,
-        authorization: authorization(payload.authorization)?,
-        signature: hex_bytes(payload.signature, "payload.signature")?,
-        payment_identifier: payment_identifier(envelope.extensions)?,
-    })
+    let authorization = authorization(payload.authorization)?;
+    let signature = hex_bytes(payload.signature, "payload.signature")?;
+    let payment_identifier = payment_identifier(envelope.extensions)?;
+    let authorization = authorization.ok_or(Rejection::ValueMismatch(version))?;
+    Ok(Payment { version, network, accepted, authorization, signature, payment_identifier })
 }
 
 fn accepted(raw: Raw<'_>) -> Result<Accepted, Rejection> {
@@ -155,16 +153,20 @@ fn accepted(raw: Raw<'_>) -> Result<Accepted, Rejection> {
     })
 }
 
-fn authorization(raw: Raw<'_>) -> Result<Authorization, Rejection> {
+/// Returns `None` for a value above 64 bits, which no price has.
+///
+/// Times are uint256 on the wire. A time that does not fit 64 bits is refused as malformed: the vector
+/// `v2-validBefore-u256-max` tolerates that, and an authorization without an end could become payable again at any time.
+fn authorization(raw: Raw<'_>) -> Result<Option<Authorization>, Rejection> {
     let wire: WireAuthorization<'_> = nested(raw, "payload.authorization")?;
-    Ok(Authorization {
-        from: address(wire.from, "authorization.from")?,
-        to: address(wire.to, "authorization.to")?,
-        value: uint256(wire.value, "authorization.value")?,
-        valid_after: seconds(wire.valid_after, "authorization.validAfter")?,
-        valid_before: seconds(wire.valid_before, "authorization.validBefore")?,
-        nonce: bytes32(wire.nonce, "authorization.nonce")?,
-    })
+    let from = address(wire.from, "authorization.from")?;
+    let to = address(wire.to, "authorization.to")?;
+    let value = uint256(wire.value, "authorization.value")?;
+    let valid_after = seconds(wire.valid_after, "authorization.validAfter")?;
+    let valid_before = seconds(wire.valid_before, "authorization.validBefore")?;
+    let nonce = bytes32(wire.nonce, "authorization.nonce")?;
+    let value = u64::try_from(value).ok().map(Usdc);
+    Ok(value.map(|value| Authorization { from, to, value, valid_after, valid_before, nonce }))
 }
 
 /// The id that a client chose so that it is not charged twice. An offer that is echoed unchanged names none. A

@@ -4,7 +4,7 @@
 
 use alloy_primitives::{Address, B256, U256, b256, keccak256};
 
-use crate::payment::Authorization;
+use domain::Authorization;
 
 /// keccak256 of `EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)`.
 const DOMAIN_TYPE_HASH: B256 = b256!("8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f");
@@ -31,7 +31,7 @@ pub fn transfer_digest(domain_separator: &B256, authorization: &Authorization) -
         TRANSFER_TYPE_HASH,
         authorization.from.into_word(),
         authorization.to.into_word(),
-        B256::from(authorization.value),
+        B256::from(U256::from(authorization.value.0)),
         B256::from(U256::from(authorization.valid_after)),
         B256::from(U256::from(authorization.valid_before)),
         authorization.nonce,

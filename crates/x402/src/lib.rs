@@ -17,6 +17,7 @@ mod decode;
 mod eip712;
 mod fields;
 mod header;
+mod limits;
 mod offer;
 mod payment;
 mod rejection;
@@ -29,13 +30,12 @@ pub use decode::decode;
 /// The EIP-712 hashes of a transfer authorization, and the key under which a payment is known.
 pub use eip712::{domain_separator, payment_key, transfer_digest};
 /// Names and sizes of the headers, and the choice of the one that pays.
-pub use header::{
-    HeaderName, MAX_HEADER_BYTES, MAX_JSON_DEPTH, PAYMENT_REQUIRED, PAYMENT_RESPONSE, X_PAYMENT_RESPONSE, one_header,
-};
+pub use header::{HeaderName, PAYMENT_REQUIRED, PAYMENT_RESPONSE, X_PAYMENT_RESPONSE, one_header};
+pub use limits::{MAX_HEADER_BYTES, MAX_JSON_DEPTH};
 /// The offered terms, and the 402 that offers them in both generations of the protocol.
 pub use offer::{Network, Offer, PaymentRequired, payment_required};
 /// A payer's header, decoded and not yet verified.
-pub use payment::{Accepted, Authorization, Payment, Transfer, Version};
+pub use payment::{Accepted, Payment, Version};
 /// Every reason for a refusal, with its x402 reason, code and status.
 pub use rejection::Rejection;
 /// The header that reports a settlement.

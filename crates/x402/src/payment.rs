@@ -1,6 +1,7 @@
 //! The decoded payment header, in types that cannot be malformed but may still be a lie.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, U256};
+use domain::Authorization;
 
 /// Generation of the protocol. One authorization and signature may arrive as either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,55 +47,4 @@ pub struct Accepted {
     pub asset_version: Option<String>,
     /// `extra.assetTransferMethod`, if sent.
     pub transfer_method: Option<String>,
-}
-
-/// An EIP-3009 `TransferWithAuthorization`, as the payer wrote it.
-///
-/// Times are seconds since 1970. They are uint256 on the wire. A value that does not fit 64 bits is refused as
-/// malformed while decoding: the vector `v2-validBefore-u256-max` tolerates that, and an authorization without an end
-/// could become payable again at any time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authorization {
-    /// The payer.
-    pub from: Address,
-    /// The payee.
-    pub to: Address,
-    /// Atomic units of the asset.
-    pub value: U256,
-    /// The token requires `block.timestamp > valid_after`.
-    pub valid_after: u64,
-    /// The token requires `block.timestamp < valid_before`.
-    pub valid_before: u64,
-    /// Chosen by the payer, and used once per payer on chain. Zero is a valid nonce.
-    pub nonce: B256,
-}
-
-/// An [`Authorization`] whose value is one of our prices and therefore fits 64 bits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transfer {
-    /// The payer.
-    pub from: Address,
-    /// The payee.
-    pub to: Address,
-    /// Atomic units of the asset.
-    pub value: u64,
-    /// Seconds since 1970, exclusive.
-    pub valid_after: u64,
-    /// Seconds since 1970, exclusive.
-    pub valid_before: u64,
-    /// Chosen by the payer.
-    pub nonce: B256,
-}
-
-impl From<&Transfer> for Authorization {
-    fn from(transfer: &Transfer) -> Self {
-        Self {
-            from: transfer.from,
-            to: transfer.to,
-            value: U256::from(transfer.value),
-            valid_after: transfer.valid_after,
-            valid_before: transfer.valid_before,
-            nonce: transfer.nonce,
-        }
-    }
 }

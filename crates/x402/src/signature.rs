@@ -1,11 +1,11 @@
 //! Signatures: the normal form that the token accepts, and recovery of the signer.
 
 use alloy_primitives::{Address, B256, hex, keccak256};
+use domain::Authorization;
 use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 
 use crate::eip712::transfer_digest;
-use crate::payment::Authorization;
 use crate::rejection::Rejection;
 
 /// Length of a signature: r, s and v.

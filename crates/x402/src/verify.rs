@@ -1,10 +1,11 @@
 //! Verifies a payment against an offer and a time. Cheap checks run first, the signature last.
 
 use alloy_primitives::{Address, U256};
+use domain::Authorization;
 
 use crate::eip712::domain_separator;
 use crate::offer::Offer;
-use crate::payment::{Accepted, Payment, Transfer};
+use crate::payment::{Accepted, Payment};
 use crate::rejection::Rejection;
 use crate::signature::{SIGNATURE_BYTES, verify_signature};
 
@@ -17,7 +18,7 @@ pub struct Verified {
     /// The payer: `authorization.from`, proven by the signature.
     pub payer: Address,
     /// The signed authorization. Its value is the price.
-    pub authorization: Transfer,
+    pub authorization: Authorization,
     /// r, s, v with low s and v 27 or 28.
     pub signature: [u8; SIGNATURE_BYTES],
 }
@@ -49,7 +50,7 @@ pub fn verify(
     if authorization.to != offer.pay_to {
         return Err(Rejection::RecipientMismatch);
     }
-    if authorization.value != U256::from(offer.amount) {
+    if authorization.value.0 != offer.amount {
         return Err(Rejection::ValueMismatch(payment.version));
     }
     let payer = authorization.from;
@@ -59,15 +60,7 @@ pub fn verify(
     in_window(authorization.valid_after, authorization.valid_before, now_s, min_window_s, max_window_s)?;
     let domain = domain_separator(&offer.asset_name, &offer.asset_version, offer.network.chain_id, offer.asset);
     let signature = verify_signature(&domain, authorization, &payment.signature)?;
-    let authorization = Transfer {
-        from: payer,
-        to: authorization.to,
-        value: offer.amount,
-        valid_after: authorization.valid_after,
-        valid_before: authorization.valid_before,
-        nonce: authorization.nonce,
-    };
-    Ok(Verified { payer, authorization, signature })
+    Ok(Verified { payer, authorization: authorization.clone(), signature })
 }
 
 /// Compares the terms by meaning, not as JSON: clients drop fields, reorder keys and change the case of addresses.

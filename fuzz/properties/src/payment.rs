@@ -11,9 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use domain::nonce::TAG;
 use domain::request::Inconsistent;
-use domain::{
-    Authorization, Event, OrderEvent, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, Usdc,
-};
+use domain::{Event, OrderEvent, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, Usdc};
 use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, SecretKey};
 use x402::{
@@ -100,8 +98,8 @@ fn check(payment: &Payment, offer: &Offer) -> Result<Verified, Rejection> {
     let verified = verify(payment, offer, NOW, MARGIN_S, DAY_S)?;
     let transfer = &verified.authorization;
     assert_eq!(verified.payer, payment.authorization.from);
-    assert_eq!((transfer.to, transfer.value), (offer.pay_to, offer.amount), "exactly what was offered");
-    assert_eq!(x402::Authorization::from(transfer), payment.authorization, "and what was signed");
+    assert_eq!((transfer.to, transfer.value.0), (offer.pay_to, offer.amount), "exactly what was offered");
+    assert_eq!(*transfer, payment.authorization, "and what was signed");
     assert!(transfer.valid_after <= NOW);
     assert!((MARGIN_S..=DAY_S).contains(&(transfer.valid_before - NOW)));
 
@@ -127,14 +125,7 @@ fn becomes_an_order(verified: &Verified, offer: &Offer) {
         payment_key: key,
         chain_id,
         asset: offer.asset,
-        authorization: Authorization {
-            from: transfer.from,
-            to: transfer.to,
-            value: Usdc(transfer.value),
-            valid_after: transfer.valid_after,
-            valid_before: transfer.valid_before,
-            nonce: transfer.nonce,
-        },
+        authorization: transfer.clone(),
         signature: SignatureBytes::new(verified.signature),
         purchase: Purchase::Mint {
             token: offer.pay_to,

@@ -41,7 +41,7 @@ fn json(payment: &Payment, capitals: bool) -> Value {
             "authorization": {
                 "from": hex(terms.from.as_slice()),
                 "to": hex(terms.to.as_slice()),
-                "value": terms.value.to_string(),
+                "value": terms.value.0.to_string(),
                 "validAfter": terms.valid_after.to_string(),
                 "validBefore": terms.valid_before.to_string(),
                 "nonce": hex(terms.nonce.as_slice()),

@@ -27,7 +27,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use utoipa::{IntoParams, ToSchema};
-use x402::{Offer, Payment, Rejection, Transfer, decode, one_header, payment_key, verify, verify_signature};
+use x402::{Offer, Payment, Rejection, decode, one_header, payment_key, verify, verify_signature};
 
 /// Longest body that is read, bytes. An order needs 20.
 pub(crate) const BODY_MAX: usize = 64 * 1024;
@@ -146,7 +146,7 @@ pub(crate) async fn mint(
     let now_s = now_s();
     let id = match verify(&payment, &offer, now_s, api.settings().payment_margin_s, VALIDITY_MAX_S) {
         Ok(verified) => {
-            let request = api.request(&wanted, &verified.authorization, verified.signature);
+            let request = api.request(&wanted, verified.authorization, verified.signature);
             // Every stage checks again: key, payee and price, by the domain's own arithmetic.
             request.check().map_err(|e| match e {
                 Inconsistent::Nonce => decline(Rejection::NonceBoundElsewhere),
@@ -218,21 +218,14 @@ impl Api {
     }
 
     /// The order that this authorization pays for.
-    fn request(&self, wanted: &Wanted, transfer: &Transfer, signature: [u8; 65]) -> PaymentRequest {
+    fn request(&self, wanted: &Wanted, authorization: Authorization, signature: [u8; 65]) -> PaymentRequest {
         let (chain_id, asset) = (self.config.network.chain_id, self.config.asset);
         let terms = &wanted.sold.terms;
         PaymentRequest {
-            payment_key: PaymentKey(payment_key(chain_id, asset, transfer.from, transfer.nonce)),
+            payment_key: PaymentKey(payment_key(chain_id, asset, authorization.from, authorization.nonce)),
             chain_id,
             asset,
-            authorization: Authorization {
-                from: transfer.from,
-                to: transfer.to,
-                value: Usdc(transfer.value),
-                valid_after: transfer.valid_after,
-                valid_before: transfer.valid_before,
-                nonce: transfer.nonce,
-            },
+            authorization,
             signature: SignatureBytes::new(signature),
             purchase: Purchase::Mint { token: terms.token, quantity: wanted.quantity, unit_price: terms.unit_price },
         }
@@ -243,15 +236,7 @@ impl Api {
     fn signed_order(&self, wanted: &Wanted, payment: &Payment) -> Option<PaymentRequest> {
         let sent = &payment.authorization;
         let signature = verify_signature(&self.domain_separator, sent, &payment.signature).ok()?;
-        let transfer = Transfer {
-            from: sent.from,
-            to: sent.to,
-            value: sent.value.try_into().ok()?,
-            valid_after: sent.valid_after,
-            valid_before: sent.valid_before,
-            nonce: sent.nonce,
-        };
-        Some(self.request(wanted, &transfer, signature))
+        Some(self.request(wanted, sent.clone(), signature))
     }
 
     /// The 202 answer. It has no settlement header, which clients would read as settled or as failed.

@@ -85,6 +85,7 @@ fn pause(tries: u32) -> Duration {
 
 /// Decides one order if it can be decided. `carried` tests if the caller still carries the order.
 async fn look(desk: &Desk, id: PaymentId, carried: impl FnOnce(&Order) -> bool) -> Result<Look, Undone> {
+    runtime::turn("confirmer.deferred");
     let loaded = desk.ledger.load_order(id).await?;
     let Some(order) = &loaded.state else { return Ok(Look::Unknown) };
     if !carried(order) {

@@ -7,6 +7,7 @@ use domain::order::Command;
 use domain::{LaneId, Order, OrderEvent, PaymentId};
 use ledger::{Ledger, LedgerError, Loaded};
 use runtime::{Health, SharedSettings, Undone};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// The resources with which a transaction is decided.
@@ -23,13 +24,21 @@ pub(crate) struct Desk {
 pub(crate) struct Verdict {
     pub id: PaymentId,
     /// The order, folded. An impossible history is reported and affects no other order.
-    pub order: Result<Loaded<Order>, LedgerError>,
+    pub order: Result<Loaded<Order>, Impossible>,
     pub command: Command,
 }
 
+/// An order whose history no decider could have written. The error is always [`LedgerError::Corrupt`].
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct Impossible(LedgerError);
+
+/// The orders of a transaction, in the order of its items.
+pub(crate) type Orders = Vec<(PaymentId, Result<Loaded<Order>, Impossible>)>;
+
 /// A transaction that is N blocks deep, and its lane.
 pub(crate) struct Mined<'a> {
-    pub signer: LaneId,
+    pub lane: LaneId,
     pub tx: &'a OpenTx,
     pub included: &'a Included,
 }
@@ -43,19 +52,10 @@ impl Desk {
     /// The orders of a transaction, in the order of its items. Each has a result of its own.
     ///
     /// # Errors
-    /// `Transient`: the ledger did not answer, or an order was not found. Our own transaction names the order, so it
-    /// has events, and a read that does not find them proves nothing.
-    pub(crate) async fn orders(
-        &self,
-        tx: &OpenTx,
-    ) -> Result<Vec<(PaymentId, Result<Loaded<Order>, LedgerError>)>, Undone> {
-        let mut loaded = self.ledger.load_orders(&tx.items).await?;
-        let orders: Vec<_> =
-            tx.items.iter().map(|id| (*id, loaded.remove(id).unwrap_or_else(|| Ok(Loaded::default())))).collect();
-        match orders.iter().find(|(_, loaded)| matches!(loaded, Ok(Loaded { state: None, .. }))) {
-            Some((id, _)) => Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash))),
-            None => Ok(orders),
-        }
+    /// `Transient`: the ledger did not answer, or an order was not found. `Unknown`: an order has an event of a newer
+    /// build, so nothing of the transaction is decided before this process is upgraded.
+    pub(crate) async fn orders(&self, tx: &OpenTx) -> Result<Orders, Undone> {
+        readable(tx, self.ledger.load_orders(&tx.items).await?)
     }
 
     /// True if one of our lanes sent the transaction.
@@ -67,6 +67,19 @@ impl Desk {
     }
 }
 
+/// The loaded orders of a transaction, in the order of its items. Only an impossible history may be left out of a
+/// decision.
+fn readable(tx: &OpenTx, mut loaded: HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>) -> Result<Orders, Undone> {
+    let order = |id: &PaymentId| match loaded.remove(id) {
+        Some(Ok(order)) if order.state.is_some() => Ok((*id, Ok(order))),
+        // Our own transaction names the order, so it has events. A read that does not find them proves nothing.
+        Some(Ok(_)) | None => Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash))),
+        Some(Err(error @ LedgerError::Corrupt { .. })) => Ok((*id, Err(Impossible(error)))),
+        Some(Err(other)) => Err(other.into()),
+    };
+    tx.items.iter().map(order).collect()
+}
+
 /// Logs an alarm if a payment that can never be charged is minted. This is the loss that the exposure cap bounds.
 pub(crate) fn alarm_if_lost(id: PaymentId, order: Option<&Order>, event: &OrderEvent) {
     if let OrderEvent::PaymentFailed(failure) = event
@@ -75,5 +88,46 @@ pub(crate) fn alarm_if_lost(id: PaymentId, order: Option<&Order>, event: &OrderE
     {
         let (value, mint) = (order.request.authorization.value, minted.tx_hash);
         tracing::error!(payment = %id, %value, %mint, why = failure.detail, "LOST: minted, and can never be charged");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use domain::{PaymentKey, examples};
+
+    fn id(n: u8) -> PaymentId {
+        PaymentId::of(PaymentKey(B256::with_last_byte(n)))
+    }
+
+    fn good() -> Result<Loaded<Order>, LedgerError> {
+        Ok(Loaded { state: Some(Order::requested(examples::request())), version: 7, ..Loaded::default() })
+    }
+
+    fn newer() -> Result<Loaded<Order>, LedgerError> {
+        Err(LedgerError::Newer { what: "an event".to_owned(), kind: "io.paymint.payment.split.v1".to_owned() })
+    }
+
+    fn corrupt() -> Result<Loaded<Order>, LedgerError> {
+        Err(LedgerError::Corrupt { what: "an event".to_owned(), source: "twice confirmed".into() })
+    }
+
+    /// A process of an older build must not act as if an order that it cannot read did not exist.
+    #[test]
+    fn a_transaction_with_an_order_of_a_newer_build_is_not_decided_and_one_with_an_impossible_order_is() {
+        let tx = OpenTx { items: vec![id(1), id(2)], ..examples::open_tx(7) };
+        let read = |second: Option<Result<Loaded<Order>, LedgerError>>| {
+            let first = (id(1), good());
+            readable(&tx, [first].into_iter().chain(second.map(|second| (id(2), second))).collect())
+        };
+        assert!(matches!(read(Some(newer())), Err(Undone::Unknown(kind)) if kind.to_string().contains("split")));
+        assert!(matches!(read(None), Err(Undone::Transient(_))));
+        assert!(matches!(read(Some(Ok(Loaded::default()))), Err(Undone::Transient(_))));
+        let orders = read(Some(corrupt())).unwrap();
+        assert_eq!(
+            orders.iter().map(|(id, order)| (*id, order.is_ok())).collect::<Vec<_>>(),
+            [(id(1), true), (id(2), false)]
+        );
     }
 }

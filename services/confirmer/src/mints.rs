@@ -1,6 +1,6 @@
 //! Outcomes of the mints in a mint transaction.
 
-use crate::desk::{Desk, Mined, Verdict};
+use crate::desk::{Desk, Impossible, Mined, Verdict};
 use chain::MintResult;
 use chrono::Utc;
 use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
@@ -25,7 +25,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>) -> Result<Vec<Verdi
         let command = match &loaded {
             Ok(Loaded { state: Some(order), .. }) => command(desk, mined, order, result).await?,
             // The decider refuses this command, and the refusal shows the operator what is wrong.
-            Ok(Loaded { state: None, .. }) | Err(_) => Some(Command::ParkMint(Parked {
+            Ok(Loaded { state: None, .. }) | Err(Impossible { .. }) => Some(Command::ParkMint(Parked {
                 reason: ParkReason::Inconsistent,
                 detail: format!("in {}", mined.tx.tx_hash),
             })),
@@ -47,7 +47,7 @@ async fn command(
         return Ok(Some(minted(mined.tx.tx_hash, mined.included.block)));
     }
     // The other results say why the mint was skipped here. That matters only while the order waits for this very nonce.
-    if !order.mint.submission().is_some_and(|to| to.is_for(mined.signer.signer, mined.tx.nonce)) {
+    if !order.mint.submission().is_some_and(|to| to.is_for(mined.lane.signer, mined.tx.nonce)) {
         return Ok(None);
     }
     let park = |reason, detail: &str| Some(Command::ParkMint(Parked { reason, detail: detail.to_owned() }));

@@ -1,6 +1,6 @@
 //! Outcomes of the payments in a settlement transaction.
 
-use crate::desk::{Desk, Mined, Verdict};
+use crate::desk::{Desk, Impossible, Mined, Verdict};
 use chain::{Evidence, Head, SettleResult};
 use chrono::Utc;
 use domain::Order;
@@ -26,7 +26,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
             (Ok(Loaded { state: Some(order), .. }), Some(SettleResult::NotAttempted) | None) => {
                 retry(desk, mined, order, WaitReason::NotAttempted)
             }
-            (Ok(Loaded { state: None, .. }) | Err(_), _) => Some(unreadable(desk, mined)),
+            (Ok(Loaded { state: None, .. }) | Err(Impossible { .. }), _) => Some(unreadable(desk, mined)),
         };
         verdicts.extend(command.map(|command| Verdict { id, order: loaded, command }));
     }
@@ -81,7 +81,7 @@ fn retry(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> O
 
 /// True if the order waits for this transaction.
 fn is_here(mined: &Mined<'_>, order: &Order) -> bool {
-    order.payment.submission().is_some_and(|to| to.is_for(mined.signer.signer, mined.tx.nonce))
+    order.payment.submission().is_some_and(|to| to.is_for(mined.lane.signer, mined.tx.nonce))
 }
 
 /// Judges an unpaid order by the chain: paid, failed, or waiting with a reason. Returns `None` if there is nothing to

@@ -1,7 +1,7 @@
 //! Signed transactions. Each is held until it is N blocks deep; then all of its items are decided in one atomic append.
 
 use crate::desk::{Desk, Mined, Verdict, alarm_if_lost};
-use crate::{mints, payments, watch};
+use crate::{mints, payments};
 use chain::{Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
@@ -9,7 +9,7 @@ use domain::order::decide;
 use domain::{Event, LaneId, OpsEvent, SignerEvent};
 use ledger::{Answer, Batch, Delivery, Expected, Inbox, NewEvent, Nonce, Outcome};
 use runtime::failpoint::{self, CrashPoint, failpoint};
-use runtime::{CancellationToken, Undone};
+use runtime::{CancellationToken, Undone, causes};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -64,14 +64,15 @@ impl Drop for Hold {
 
 /// Holds one transaction until it is decided. When `stop` comes first, its message is handed back.
 async fn hold(mut desk: Desk, holds: Holds, delivery: Delivery, stop: CancellationToken) -> Outcome {
-    let Event::Signer(signer, SignerEvent::Signed(tx)) = &delivery.event else {
+    let Event::Signer(lane, SignerEvent::Signed(tx)) = &delivery.event else {
         return Ok(Answer::Park("not a signed transaction".to_owned()));
     };
-    let Some(_hold) = holds.take((*signer, tx.nonce)) else { return Err(Undone::NotYet) };
-    let message = Message { seq: delivery.seq, subject: &delivery.subject };
+    let Some(_hold) = holds.take((*lane, tx.nonce)) else { return Err(Undone::NotYet) };
+    let message = Message { consumer: DURABLE, seq: delivery.seq, subject: &delivery.subject };
     loop {
+        runtime::turn("confirmer.signed");
         let deciding = holds.deciding.acquire().await.map_err(Undone::transient)?;
-        let decided = desk.decide(*signer, tx, message).await;
+        let decided = desk.decide(*lane, tx, message).await;
         drop(deciding);
         match decided {
             Ok(()) => {
@@ -92,25 +93,27 @@ async fn hold(mut desk: Desk, holds: Holds, delivery: Delivery, stop: Cancellati
 /// The message that a decision answers.
 #[derive(Clone, Copy)]
 pub(crate) struct Message<'a> {
+    /// The durable consumer that delivered it.
+    pub consumer: &'static str,
     pub seq: u64,
     pub subject: &'a str,
 }
 
 impl Desk {
     /// Decides every item of `tx`, or none. A second call finds the decision in the ledger and does nothing.
-    async fn decide(&self, signer: LaneId, tx: &OpenTx, message: Message<'_>) -> Result<(), Undone> {
-        let attempts = match self.ledger.nonce(signer, tx.nonce).await? {
+    async fn decide(&self, lane: LaneId, tx: &OpenTx, message: Message<'_>) -> Result<(), Undone> {
+        let attempts = match self.ledger.nonce(lane, tx.nonce).await? {
             Nonce::Ended => return Ok(()),
             Nonce::Open(replacements) => [vec![tx.clone()], replacements].concat(),
         };
-        self.conclude(signer, &attempts, message, None).await
+        self.conclude(lane, &attempts, message, None).await
     }
 
     /// Decides a nonce by all transactions that were signed for it, in order. `again` is the number of the reversal
     /// after which it is decided once more.
     pub(crate) async fn conclude(
         &self,
-        signer: LaneId,
+        lane: LaneId,
         attempts: &[OpenTx],
         message: Message<'_>,
         again: Option<u32>,
@@ -124,17 +127,17 @@ impl Desk {
             return Err(Undone::NotYet);
         }
         let confirmed = self.chain.confirmed(head).await?;
-        let mined = Mined { signer, tx, included: &included };
+        let mined = Mined { lane, tx, included: &included };
         let verdicts = match tx.purpose {
             Purpose::Settle => payments::verdicts(self, &mined, confirmed).await?,
             Purpose::Mint => mints::verdicts(self, &mined).await?,
         };
-        let events = written(verdicts, message, if again.is_some() { watch::DURABLE } else { DURABLE });
+        let events = written(verdicts, message);
         let batch = Batch::of(events).sealed_by(settled(&mined, again));
         failpoint(not_appended(tx.purpose));
         self.ledger.append(batch).await?;
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
-        tracing::info!(%signer, nonce, tx = %hash, items, block = included.block.number, "transaction decided");
+        tracing::info!(%lane, nonce, tx = %hash, items, block = included.block.number, "transaction decided");
         Ok(())
     }
 
@@ -154,13 +157,13 @@ impl Desk {
 
 /// The events that record `verdicts`. Verdicts that are recorded already need none. If the chain and the ledger
 /// contradict each other, an operator must look: the message is parked in the same append, and the other items go on.
-fn written(verdicts: Vec<Verdict>, message: Message<'_>, durable: &str) -> Vec<NewEvent> {
+fn written(verdicts: Vec<Verdict>, message: Message<'_>) -> Vec<NewEvent> {
     let mut events = Vec::with_capacity(verdicts.len());
     let mut contradictions = Vec::new();
     for Verdict { id, order, command } in verdicts {
         let decided = match &order {
             Ok(loaded) => decide(loaded.state.as_ref(), command).map_err(|rejection| rejection.to_string()),
-            Err(corrupt) => Err(corrupt.to_string()),
+            Err(impossible) => Err(causes(impossible).to_string()),
         };
         match (order, decided) {
             (Ok(loaded), Ok(Some(event))) => {
@@ -177,7 +180,7 @@ fn written(verdicts: Vec<Verdict>, message: Message<'_>, durable: &str) -> Vec<N
     }
     if !contradictions.is_empty() {
         let parked = ParkedMessage {
-            consumer: durable.to_owned(),
+            consumer: message.consumer.to_owned(),
             sequence: message.seq,
             subject: message.subject.to_owned(),
             reason: contradictions.join("; ").chars().take(200).collect(),
@@ -203,7 +206,7 @@ fn settled(mined: &Mined<'_>, again: Option<u32>) -> NewEvent {
         None => SignerEvent::Settled(settled),
         Some(n) => SignerEvent::Resettled(n, settled),
     };
-    let event = Event::Signer(mined.signer, event);
+    let event = Event::Signer(mined.lane, event);
     NewEvent { event, expected: Expected::Absent, trace: None }
 }
 

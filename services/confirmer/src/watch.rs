@@ -43,6 +43,16 @@ enum Look {
     Open,
 }
 
+/// The next step for a used nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Close,
+    Watch,
+    TakeBack,
+    /// Decides the nonce once more, after the reversal with this number.
+    DecideAgain(u32),
+}
+
 struct Watch {
     desk: Desk,
     /// The chain at the latest head; `None` until the first head, and after an error.
@@ -73,6 +83,7 @@ pub(crate) async fn run(desk: Desk, inbox: Inbox, stop: CancellationToken) {
 /// Checks the watched nonces whenever the head has changed, until `stop`.
 async fn follow(mut desk: Desk, watch: &Mutex<Watch>, stop: &CancellationToken) {
     while !stop.is_cancelled() {
+        runtime::turn("confirmer.watch");
         desk.ledger.until_whole(stop).await;
         if let Err(error) = watch.lock().await.catch_up().await
             && !matches!(error, Undone::NotYet)
@@ -115,9 +126,9 @@ impl Watch {
                 Some(false) => {}
             }
             let mut left = BTreeSet::new();
-            for (signer, nonce) in self.watched.get(&key).cloned().unwrap_or_default() {
-                if !self.is_taken_back(view.head, signer, nonce, block).await? {
-                    left.insert((signer, nonce));
+            for (lane, nonce) in self.watched.get(&key).cloned().unwrap_or_default() {
+                if !self.is_taken_back(view.head, lane, nonce, block).await? {
+                    left.insert((lane, nonce));
                 }
             }
             if left.is_empty() {
@@ -131,13 +142,14 @@ impl Watch {
 
     /// Takes back one nonce. Returns false if it must be looked at again with the next head. Another instance may have
     /// taken it back already.
-    async fn is_taken_back(&self, head: Head, signer: LaneId, nonce: u64, block: BlockRef) -> Result<bool, Undone> {
-        let ends = self.desk.ledger.ends_of(signer, nonce).await?;
+    async fn is_taken_back(&self, head: Head, lane: LaneId, nonce: u64, block: BlockRef) -> Result<bool, Undone> {
+        let ends = self.desk.ledger.ends_of(lane, nonce).await?;
         match ends.last() {
             Some(SignerEvent::Settled(settled) | SignerEvent::Resettled(_, settled)) if settled.block == block => {
-                match self.take_back(head, signer, settled, &ends).await {
+                match self.take_back(head, lane, settled, &ends).await {
                     Ok(()) => Ok(true),
-                    Err(Undone::Stale | Undone::NotYet) => Ok(false),
+                    // An order of a newer build delays no other nonce. The message of this nonce reports it.
+                    Err(Undone::Stale | Undone::NotYet | Undone::Unknown(_)) => Ok(false),
                     Err(other) => Err(other),
                 }
             }
@@ -146,24 +158,24 @@ impl Watch {
     }
 
     async fn handle(&mut self, delivery: &Delivery) -> Outcome {
-        let (Event::Signer(signer, SignerEvent::Settled(settled))
-        | Event::Signer(signer, SignerEvent::Resettled(_, settled))) = &delivery.event
+        let (Event::Signer(lane, SignerEvent::Settled(settled))
+        | Event::Signer(lane, SignerEvent::Resettled(_, settled))) = &delivery.event
         else {
             return Ok(Answer::Park("not a used nonce".to_owned()));
         };
         self.catch_up().await?;
-        let message = Message { seq: delivery.seq, subject: &delivery.subject };
-        Ok(match self.look(*signer, settled, message).await? {
+        let message = Message { consumer: DURABLE, seq: delivery.seq, subject: &delivery.subject };
+        Ok(match self.look(*lane, settled, message).await? {
             Look::Closed => Answer::Done,
             Look::Watched => Answer::Later(LOOK),
             Look::Open => Answer::Later(LOOK_OPEN),
         })
     }
 
-    async fn look(&mut self, signer: LaneId, settled: &Settled, message: Message<'_>) -> Result<Look, Undone> {
+    async fn look(&mut self, lane: LaneId, settled: &Settled, message: Message<'_>) -> Result<Look, Undone> {
         let Some(view) = &mut self.view else { return Err(Undone::NotYet) };
         let (head, finalized) = (view.head, view.finalized);
-        let (key, nonce) = ((settled.block.number, settled.block.hash), (signer, settled.nonce));
+        let (key, nonce) = ((settled.block.number, settled.block.hash), (lane, settled.nonce));
         let stands = view.stands(&self.desk.chain, settled.block).await?;
         let is_final = finalized.is_some_and(|finalized| settled.block.number <= finalized);
         let is_known = self.watched.get(&key).is_some_and(|nonces| nonces.contains(&nonce));
@@ -173,23 +185,19 @@ impl Watch {
             Some(true) if is_known && !is_final => return Ok(Look::Watched),
             Some(_) => {}
         }
-        let ends = self.desk.ledger.ends_of(signer, settled.nonce).await?;
-        let look = match (ends.last(), stands) {
-            // Another sender used the nonce while it was open again. Its orders were freed by that event.
-            (Some(SignerEvent::Lost(_)), _) => Look::Closed,
-            (Some(SignerEvent::Settled(last) | SignerEvent::Resettled(_, last)), _) if last != settled => Look::Closed,
-            (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), Some(true)) if is_final => Look::Closed,
-            (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), Some(true)) => Look::Watched,
-            (Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..)), _) => {
-                self.take_back(head, signer, settled, &ends).await?;
+        let ends = self.desk.ledger.ends_of(lane, settled.nonce).await?;
+        let look = match step(&ends, settled, stands, is_final).ok_or_else(|| not_found(lane, settled.nonce, "end"))? {
+            Step::Close => Look::Closed,
+            Step::Watch => Look::Watched,
+            Step::TakeBack => {
+                self.take_back(head, lane, settled, &ends).await?;
                 Look::Open
             }
-            (Some(SignerEvent::Reverted(n, _)), _) => {
-                let attempts = self.desk.ledger.attempts(signer, &[settled.nonce], u64::MAX).await?;
-                self.desk.conclude(signer, &attempts, message, Some(*n)).await?;
+            Step::DecideAgain(n) => {
+                let attempts = self.desk.ledger.attempts(lane, &[settled.nonce], u64::MAX).await?;
+                self.desk.conclude(lane, &attempts, message, Some(n)).await?;
                 Look::Closed
             }
-            _ => return Err(Undone::corrupt("a used nonce without its end")),
         };
         match look {
             Look::Watched => {
@@ -207,20 +215,14 @@ impl Watch {
 
     /// Takes back everything that counted on `settled`, once another block is N deep at its height: the nonce and every
     /// order that it confirmed, in one append.
-    async fn take_back(
-        &self,
-        head: Head,
-        signer: LaneId,
-        settled: &Settled,
-        ends: &[SignerEvent],
-    ) -> Result<(), Undone> {
+    async fn take_back(&self, head: Head, lane: LaneId, settled: &Settled, ends: &[SignerEvent]) -> Result<(), Undone> {
         let confirmations = self.desk.chain.config().confirmations;
         if settled.block.number.saturating_add(confirmations - 1) > head.block.number {
             return Err(Undone::NotYet);
         }
-        let tx = self.signed(signer, settled.nonce).await?;
+        let tx = self.signed(lane, settled.nonce).await?;
         let reversal = Reversal {
-            signer: signer.signer,
+            signer: lane.signer,
             nonce: settled.nonce,
             tx_hash: settled.tx_hash,
             block: settled.block,
@@ -228,7 +230,7 @@ impl Watch {
         };
         let before = ends.iter().filter(|end| matches!(end, SignerEvent::Reverted(..))).count();
         let n = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);
-        let event = Event::Signer(signer, SignerEvent::Reverted(n, reversal.clone()));
+        let event = Event::Signer(lane, SignerEvent::Reverted(n, reversal.clone()));
         let mut events = Vec::new();
         for (id, loaded) in self.desk.orders(&tx).await? {
             let loaded = match loaded {
@@ -250,7 +252,7 @@ impl Watch {
         let (orders, last) = (events.len(), NewEvent { event, expected: Expected::Absent, trace: None });
         self.desk.ledger.append(Batch::of(events).sealed_by(last)).await?;
         tracing::error!(
-            %signer,
+            %lane,
             nonce = settled.nonce,
             tx = %settled.tx_hash,
             block = settled.block.number,
@@ -262,10 +264,31 @@ impl Watch {
         Ok(())
     }
 
-    async fn signed(&self, signer: LaneId, nonce: u64) -> Result<OpenTx, Undone> {
-        let signed = self.desk.ledger.signed(signer, &[nonce]).await?;
-        signed.into_iter().next().ok_or_else(|| Undone::corrupt(format!("nonce {nonce} was used and never signed")))
+    async fn signed(&self, lane: LaneId, nonce: u64) -> Result<OpenTx, Undone> {
+        let signed = self.desk.ledger.signed(lane, &[nonce]).await?;
+        signed.into_iter().next().ok_or_else(|| not_found(lane, nonce, "signature"))
     }
+}
+
+/// The next step for a nonce whose message says `settled`, by the events that ended it. `stands` tells if its block is in
+/// the chain. Returns `None` if the end was not found.
+fn step(ends: &[SignerEvent], settled: &Settled, stands: Option<bool>, is_final: bool) -> Option<Step> {
+    Some(match (ends.last()?, stands) {
+        // Another sender used the nonce while it was open again. Its orders were freed by that event.
+        (SignerEvent::Lost(_), _) => Step::Close,
+        (SignerEvent::Settled(last) | SignerEvent::Resettled(_, last), _) if last != settled => Step::Close,
+        (SignerEvent::Settled(_) | SignerEvent::Resettled(..), Some(true)) if is_final => Step::Close,
+        (SignerEvent::Settled(_) | SignerEvent::Resettled(..), Some(true)) => Step::Watch,
+        (SignerEvent::Settled(_) | SignerEvent::Resettled(..), _) => Step::TakeBack,
+        (SignerEvent::Reverted(n, _), _) => Step::DecideAgain(*n),
+        (SignerEvent::Claimed(_) | SignerEvent::Signed(_) | SignerEvent::Replaced(..), _) => return None,
+    })
+}
+
+/// An event of a used nonce that this read did not find. It is in the ledger, because the nonce cannot be used without
+/// it, so the read is repeated.
+fn not_found(lane: LaneId, nonce: u64, what: &str) -> Undone {
+    Undone::transient(format!("the {what} of nonce {nonce} of {lane} was not found"))
 }
 
 impl View {
@@ -291,5 +314,36 @@ impl View {
         let Some(found) = chain.block_at(block.number).await? else { return Ok(None) };
         self.hashes.insert(block.number, found.block.hash);
         Ok(Some(found.block.hash == block.hash))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::examples::{LANE, lost, reversal, settled};
+
+    #[test]
+    fn a_used_nonce_is_judged_by_its_last_end_and_an_end_that_is_not_found_is_read_again() {
+        let (this, mut moved) = (settled(7), settled(7));
+        moved.block.number += 1;
+        let reverted = SignerEvent::Reverted(2, reversal(7));
+        let table = [
+            (vec![SignerEvent::Settled(this.clone())], Some(true), true, Some(Step::Close)),
+            (vec![SignerEvent::Settled(this.clone())], Some(true), false, Some(Step::Watch)),
+            (vec![SignerEvent::Settled(this.clone())], Some(false), false, Some(Step::TakeBack)),
+            (
+                vec![SignerEvent::Settled(this.clone()), reverted.clone()],
+                Some(false),
+                false,
+                Some(Step::DecideAgain(2)),
+            ),
+            (vec![reverted.clone(), SignerEvent::Resettled(2, moved)], Some(true), false, Some(Step::Close)),
+            (vec![reverted, SignerEvent::Lost(lost(7))], Some(false), false, Some(Step::Close)),
+            (vec![], Some(true), true, None),
+        ];
+        for (ends, stands, is_final, expected) in table {
+            assert_eq!(step(&ends, &this, stands, is_final), expected, "{ends:?}");
+        }
+        assert!(matches!(not_found(LANE, 7, "end"), Undone::Transient(_)), "never parked");
     }
 }

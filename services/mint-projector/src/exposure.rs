@@ -255,18 +255,23 @@ impl Exposure {
     }
 
     async fn orders(&self, ids: &[PaymentId]) -> Result<Vec<(PaymentId, Order)>, Undone> {
-        let loaded = self.ledger.load_orders(ids).await.map_err(transient)?;
-        Ok(loaded
-            .into_iter()
-            .filter_map(|(id, loaded)| match loaded {
-                Ok(Loaded { state, .. }) => Some((id, state?)),
-                Err(error) => {
-                    tracing::error!(payment = %id, error = %causes(&error), "the order cannot be read, so the value that it exposes is unknown");
-                    None
-                }
-            })
-            .collect())
+        readable(self.ledger.load_orders(ids).await.map_err(transient)?)
     }
+}
+
+/// The orders that count. Only an impossible history is left out, because it would stop all minting permanently.
+fn readable(loaded: HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>) -> Result<Vec<(PaymentId, Order)>, Undone> {
+    let mut orders = Vec::with_capacity(loaded.len());
+    for (id, loaded) in loaded {
+        match loaded {
+            Ok(Loaded { state, .. }) => orders.extend(state.map(|order| (id, order))),
+            Err(error @ LedgerError::Corrupt { .. }) => {
+                tracing::error!(payment = %id, error = %causes(&error), "the order cannot be read, so the value that it exposes is unknown");
+            }
+            Err(other) => return Err(transient(other)),
+        }
+    }
+    Ok(orders)
 }
 
 impl Reservation {
@@ -299,7 +304,34 @@ impl Exposed {
 struct NotKnown(#[source] LedgerError);
 
 /// Turns an error into a transient one. A lane that cannot be read stops minting until an operator has looked, but ends
-/// no process.
+/// no process. If an event of a newer build is in the way, the error says so.
 fn transient(error: LedgerError) -> Undone {
-    Undone::transient(NotKnown(error))
+    match error {
+        LedgerError::Newer { .. } => error.into(),
+        LedgerError::Transient { .. } | LedgerError::Corrupt { .. } => Undone::transient(NotKnown(error)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use domain::examples;
+
+    /// A process of an older build must not mint as if an order that it cannot read exposed nothing.
+    #[test]
+    fn the_exposed_value_is_not_known_while_an_order_has_an_event_of_a_newer_build() {
+        let id = |n| PaymentId::of(domain::PaymentKey(chain::B256::with_last_byte(n)));
+        let order = Order::requested(examples::request());
+        let with = |second| {
+            let first = Ok(Loaded { state: Some(order.clone()), ..Loaded::default() });
+            readable([(id(1), first), (id(2), Err(second))].into())
+        };
+        let what = || "an event".to_owned();
+        let newer = with(LedgerError::Newer { what: what(), kind: "io.paymint.mint.split.v1".to_owned() });
+        assert!(matches!(newer, Err(Undone::Unknown(kind)) if kind.to_string().contains("split")));
+        assert!(matches!(with(LedgerError::transient("reading", "no answer")), Err(Undone::Transient(_))));
+        let orders = with(LedgerError::Corrupt { what: what(), source: "twice".into() }).unwrap();
+        assert_eq!(orders, [(id(1), order.clone())]);
+    }
 }

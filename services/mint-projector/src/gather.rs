@@ -75,6 +75,43 @@ impl Gathered {
 /// The request of a free lane for the next batch.
 pub type Ask = oneshot::Sender<Gathered>;
 
+/// The requests of one lane, at most one at a time.
+#[derive(Debug)]
+pub struct Asking {
+    asks: mpsc::Sender<Ask>,
+    answer: Option<oneshot::Receiver<Gathered>>,
+}
+
+impl Asking {
+    /// A lane that has not asked yet. `asks` is shared by all lanes.
+    pub fn new(asks: mpsc::Sender<Ask>) -> Self {
+        Self { asks, answer: None }
+    }
+
+    /// Asks once for a batch and waits for it. If this future is dropped, the next call waits for the same batch.
+    /// Returns `None` if gathering has stopped.
+    pub async fn next(&mut self) -> Option<Gathered> {
+        if self.answer.is_none() {
+            let (ask, answer) = oneshot::channel();
+            self.asks.send(ask).await.ok()?;
+            self.answer = Some(answer);
+        }
+        let batch = self.answer.as_mut()?.await.ok();
+        self.answer = None;
+        batch
+    }
+
+    /// Withdraws the request of a lane that cannot send now. A batch that was handed over already is gathered again, for
+    /// another lane.
+    pub fn withdraw(&mut self) {
+        let Some(mut answer) = self.answer.take() else { return };
+        answer.close();
+        if let Ok(batch) = answer.try_recv() {
+            batch.gather_again();
+        }
+    }
+}
+
 /// Owed mints on their way to the lanes.
 #[derive(Clone)]
 pub struct Gathering {
@@ -112,12 +149,11 @@ impl Gathering {
 
     /// Gathers while a lane is worked, until `stop`.
     pub async fn run(self, database_url: String, stop: CancellationToken) {
-        let rows = self.carrier.clone().follow_rows(database_url, WaitStage::Mint, stop.clone());
-        let shifts = self.duty.shifts(&stop, |off| self.shift(off));
-        join!(rows, shifts);
+        self.duty.shifts(&stop, |off| self.shift(&database_url, off)).await;
     }
 
-    async fn shift(&self, off: CancellationToken) {
+    /// Only a process that works a lane takes over orders from the rows. Otherwise its index would grow without end.
+    async fn shift(&self, database_url: &str, off: CancellationToken) {
         let (arrive, arriving) = mpsc::unbounded_channel();
         let message = |delivery: Delivery| {
             let arrive = arrive.clone();
@@ -137,6 +173,7 @@ impl Gathering {
             self.deferred.clone().run(off.clone(), OTHERS_MAX, message),
             self.restored.clone().run(off.clone(), OTHERS_MAX, message),
             self.carrier.look(off.clone(), LIMITS, due),
+            self.carrier.clone().follow_rows(database_url.to_owned(), WaitStage::Mint, off.clone()),
             self.gather(arriving, arrive.clone(), off.clone()),
         );
     }
@@ -152,6 +189,7 @@ impl Gathering {
         let mut asked = self.asked.lock().await;
         let mut arrived = Vec::new();
         while !off.is_cancelled() {
+            runtime::turn("mint-projector.gather");
             tokio::select! {
                 _ = arriving.recv_many(&mut arrived, CONFIRMED_MAX) => self.sort(&mut arrived, &mut groups).await,
                 () = tokio::time::sleep(TURN) => {}
@@ -267,4 +305,81 @@ pub fn waits(order: &Order) -> bool {
 fn remaining(order: &Order) -> Option<Duration> {
     let why = order.mint.deferral().filter(|_| order.stage() == Stage::MintDeferred)?;
     (why.retry_at - Utc::now()).to_std().ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use domain::{PaymentKey, examples};
+    use ledger::{Answer, Outcome};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    fn groups() -> (Groups, UnboundedReceiver<Arrival>) {
+        let (again, arriving) = unbounded_channel();
+        (Groups { fair: FairQueue::default(), oldest: HashMap::new(), again }, arriving)
+    }
+
+    /// Adds an owed mint that has waited long enough. Returns the answer that its message will get.
+    fn add(groups: &mut Groups, n: u8) -> impl Future<Output = Outcome> + Unpin + use<> {
+        let id = PaymentId::of(PaymentKey(chain::B256::with_last_byte(n)));
+        let party = Party { token: examples::TOKEN, payer: Address::repeat_byte(n) };
+        let (queue, mut queued) = unbounded_channel();
+        let answer = Job::of_due(Due { id, party, tries: 1 }, move |job| queue.send(job).unwrap());
+        let mut answer = Box::pin(answer);
+        assert!(poll_once(&mut answer).is_none());
+        let order = Order::requested(examples::request());
+        let together = (party.token, order.mint_group());
+        let owed = Owed { job: queued.try_recv().unwrap(), order: Loaded { state: Some(order), ..Loaded::default() } };
+        groups.add(together, owed, Instant::now());
+        answer
+    }
+
+    /// Polls a future once.
+    fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::Pin::new(future).poll(&mut context) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_withdraws_its_request_gets_no_batch_and_another_lane_gets_it() {
+        let (asks, mut asked) = mpsc::channel(2);
+        let (mut resting, mut working) = (Asking::new(asks.clone()), Asking::new(asks));
+        for lane in [&mut resting, &mut working] {
+            assert!(poll_once(&mut Box::pin(lane.next())).is_none(), "it has asked");
+        }
+        resting.withdraw();
+        let (mut groups, _arriving) = groups();
+        let _answer = add(&mut groups, 1);
+        groups.hand_over(&mut asked, Duration::ZERO);
+        assert!(poll_once(&mut Box::pin(resting.next())).is_none(), "it asks anew, behind the other");
+        assert_eq!(working.next().await.unwrap().jobs.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_reached_a_lane_which_cannot_send_is_gathered_again_or_handed_back_when_gathering_is_over() {
+        let (asks, mut asked) = mpsc::channel(1);
+        let mut lane = Asking::new(asks);
+        let (mut groups, mut arriving) = groups();
+        let mut handed_over = |lane: &mut Asking| {
+            assert!(poll_once(&mut Box::pin(lane.next())).is_none());
+            let answer = add(&mut groups, 1);
+            groups.hand_over(&mut asked, Duration::ZERO);
+            answer
+        };
+        let mut answer = handed_over(&mut lane);
+        lane.withdraw();
+        let arrival = arriving.try_recv().unwrap();
+        assert!(poll_once(&mut answer).is_none(), "still in hand");
+        arrival.job.done();
+        assert_eq!(answer.await.unwrap(), Answer::Done);
+
+        let answer = handed_over(&mut lane);
+        drop(arriving);
+        lane.withdraw();
+        assert_eq!(answer.await.unwrap(), Answer::Later(Duration::ZERO));
+    }
 }

@@ -2,22 +2,23 @@
 
 use crate::config::Config;
 use crate::exposure::Exposure;
-use crate::gather::{Ask, Gathered, Gathering, waits};
+use crate::gather::{Ask, Asking, Gathered, Gathering, waits};
 use crate::verify::{Receipts, Verdict};
 use chain::{Address, Chain, Key, MintItem, MintResult};
 use chrono::Utc;
 use domain::event::Purpose;
 use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
+use domain::lane::Rest;
 use domain::order::Command;
 use domain::{Order, PaymentId, Purchase, TokenTerms};
 use lanes::{Item, SignerLane, Terms, Work};
-use ledger::{Ledger, Loaded};
+use ledger::{Ledger, LedgerError, Loaded};
 use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, SKIPPED_MINT_NOT_RECORDED, failpoint};
 use runtime::{Backoff, Undone};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use waits::{Job, OnDuty};
+use tokio::sync::mpsc;
+use waits::{Job, OnDuty, Races};
 
 /// Longest pause between two looks after the lane.
 const IDLE: Duration = Duration::from_millis(500);
@@ -42,22 +43,28 @@ pub struct Worker {
     lane: SignerLane,
     station: Station,
     terms: Terms,
-    answer: Option<oneshot::Receiver<Gathered>>,
-    _on_duty: OnDuty,
+    asking: Asking,
+    races: Races,
+    on_duty: OnDuty,
 }
 
 impl Work for Worker {
-    fn lane(&self) -> &SignerLane {
-        &self.lane
+    fn rests(&self) -> Option<Rest> {
+        self.lane.rests()
     }
 
     async fn turn(&mut self) -> Result<(), Undone> {
-        self.lane.tend().await?;
+        let tended = self.lane.tend().await;
+        self.on_duty.follow(tended.is_ok() && self.lane.rests().is_none());
+        if tended.is_err() || !self.lane.has_room() {
+            self.asking.withdraw();
+        }
+        tended?;
         if !self.lane.has_room() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
         }
-        match tokio::time::timeout(IDLE, self.next_batch()).await {
+        match tokio::time::timeout(IDLE, self.asking.next()).await {
             Ok(Some(batch)) => self.handle(batch).await,
             // Gathering has stopped, and this worker will stop, too.
             Ok(None) => {
@@ -75,24 +82,13 @@ impl Worker {
         let Station { config, ledger, chain, .. } = &station;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Mint, &config.instance).await?;
         let on_duty = station.gathering.duty.begin();
-        Ok(Self { lane, station, terms: Terms::default(), answer: None, _on_duty: on_duty })
+        let asking = Asking::new(station.ask.clone());
+        Ok(Self { lane, station, terms: Terms::default(), asking, races: Races::default(), on_duty })
     }
 
     /// Pause before a mint that would be skipped is tried again.
     fn retry(&self) -> Duration {
         self.station.config.settings.now().mint_retry
-    }
-
-    /// Asks once for a batch and waits for it, over several turns if necessary.
-    async fn next_batch(&mut self) -> Option<Gathered> {
-        if self.answer.is_none() {
-            let (ask, answer) = oneshot::channel();
-            self.station.ask.send(ask).await.ok()?;
-            self.answer = Some(answer);
-        }
-        let batch = self.answer.as_mut()?.await.ok();
-        self.answer = None;
-        batch
     }
 
     /// Handles a batch. However often it is called for one order, it mints once: an order that is in a transaction is
@@ -104,16 +100,21 @@ impl Worker {
         // If an order has moved on since it was gathered, all are loaded and judged once more.
         if matches!(minted, Err(Undone::Stale)) {
             minted = match self.loaded(&batch.jobs).await {
-                Ok(loaded) => self.mint(batch.token, &batch.jobs, loaded, false).await,
+                // An order that cannot be read is not minted. Its job gets the error in `answer`.
+                Ok(loaded) => {
+                    let orders = loaded.into_iter().filter_map(|(id, order)| Some((id, order.ok()?))).collect();
+                    self.mint(batch.token, &batch.jobs, orders, false).await
+                }
                 Err(error) => Err(error),
             };
         }
         match minted {
             Ok(sent) => {
+                self.races.over();
                 failpoint(BATCH_SENT_NOT_ACKED);
                 self.answer(batch.jobs, &sent).await
             }
-            Err(Undone::Stale) => {
+            Err(Undone::Stale) if self.races.lost() => {
                 batch.gather_again();
                 Ok(())
             }
@@ -155,7 +156,7 @@ impl Worker {
         if left.is_empty() {
             return Ok(());
         }
-        let loaded = match self.loaded(&left).await {
+        let mut loaded = match self.loaded(&left).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 left.into_iter().for_each(|job| job.hand_back(&error));
@@ -163,9 +164,11 @@ impl Worker {
             }
         };
         for job in left {
-            match loaded.get(&job.id).and_then(|loaded| loaded.state.as_ref()) {
-                Some(order) if !job.carries(order, waits) => job.done(),
-                _ => {
+            match loaded.remove(&job.id) {
+                Some(Ok(Loaded { state: Some(order), .. })) if !job.carries(&order, waits) => job.done(),
+                Some(Err(error)) => job.fail(error),
+                // A second job of one order is judged when it comes again.
+                Some(Ok(_)) | None => {
                     let wait = Backoff { first: self.retry(), max: RETRY_MAX }.pause(job.tries.saturating_sub(1));
                     job.later(&self.station.gathering.carrier, wait);
                 }
@@ -246,11 +249,10 @@ impl Worker {
         Ok(good)
     }
 
-    /// Loads the orders of `jobs`, and leaves out those that cannot be read.
-    async fn loaded(&self, jobs: &[Job]) -> Result<HashMap<PaymentId, Loaded<Order>>, Undone> {
+    /// Loads the orders of `jobs`. Each has a result of its own.
+    async fn loaded(&self, jobs: &[Job]) -> Result<HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>, Undone> {
         let ids: Vec<PaymentId> = jobs.iter().map(|job| job.id).collect();
-        let loaded = self.station.ledger.load_orders(&ids).await?;
-        Ok(loaded.into_iter().filter_map(|(id, order)| Some((id, order.ok()?))).collect())
+        Ok(self.station.ledger.load_orders(&ids).await?)
     }
 
     /// Checks the log pair of each payment on the chain, and returns the items that are paid. A payment that

@@ -1,6 +1,5 @@
 //! The sources of payments for the lanes: messages of two consumers, and waiting payments that come due.
 
-use crate::config::Config;
 use domain::{Event, Order, OrderEvent, PaymentRequest, Purchase};
 use ledger::{Answer, ConnectError, Delivery, Inbox, Ledger, Outcome};
 use runtime::{CancellationToken, Health, Undone};
@@ -45,13 +44,12 @@ impl Arrivals {
     }
 
     /// Fills the queue while a lane is worked, until `stop`.
-    pub async fn run(self, config: Config, stop: CancellationToken) {
-        let rows = self.carrier.clone().follow_rows(config.database_url, WaitStage::Payment, stop.clone());
-        let shifts = self.duty.shifts(&stop, |off| self.shift(off));
-        join!(rows, shifts);
+    pub async fn run(self, database_url: String, stop: CancellationToken) {
+        self.duty.shifts(&stop, |off| self.shift(&database_url, off)).await;
     }
 
-    async fn shift(&self, off: CancellationToken) {
+    /// Only a process that works a lane takes over orders from the rows. Otherwise its index would grow without end.
+    async fn shift(&self, database_url: &str, off: CancellationToken) {
         self.queue.open();
         let message = |delivery| self.clone().message(delivery);
         let due = |due: Due| {
@@ -66,6 +64,7 @@ impl Arrivals {
             self.requested.clone().run(off.clone(), REQUESTED_MAX, message),
             self.deferred.clone().run(off.clone(), DEFERRED_MAX, message),
             self.carrier.look(off.clone(), LIMITS, due),
+            self.carrier.clone().follow_rows(database_url.to_owned(), WaitStage::Payment, off.clone()),
             close,
         );
     }
@@ -105,4 +104,39 @@ pub fn party(request: &PaymentRequest) -> Party {
 pub fn remaining(order: &Order) -> Option<Duration> {
     let why = order.payment.deferral()?;
     (why.retry_at - chrono::Utc::now()).to_std().ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use testkit::Broker;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    /// Nothing takes orders out of the index of a standby process, so it must take none over from the rows.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_process_asks_the_database_for_waiting_orders_only_while_it_works_a_lane() {
+        let broker = Broker::with_accounts().await;
+        let database = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("postgres://user:password@{}/paymint", database.local_addr().unwrap());
+        let ledger = broker.ledger("payment-sender").await;
+        let arrivals = Arrivals::bind(&ledger, Health::default()).await.unwrap();
+        let (duty, stop) = (arrivals.duty.clone(), CancellationToken::new());
+        let running = tokio::spawn(arrivals.run(url, stop.clone()));
+        assert!(timeout(Duration::from_millis(500), database.accept()).await.is_err(), "on standby");
+        let on_duty = duty.begin();
+        let (asking, _) = timeout(Duration::from_secs(10), database.accept()).await.expect("on duty").unwrap();
+        drop(on_duty);
+        // The end of the shift also ends the wait for a database that does not answer.
+        let closed = async {
+            asking.readable().await.unwrap();
+            while asking.try_read(&mut [0; 1_024]).is_ok_and(|count| count > 0) {
+                asking.readable().await.unwrap();
+            }
+        };
+        timeout(Duration::from_secs(10), closed).await.expect("off duty");
+        stop.cancel();
+        timeout(Duration::from_secs(10), running).await.unwrap().unwrap();
+    }
 }

@@ -35,7 +35,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
     let keys = config.keys.open(&chain).await?;
     let arrivals = Arrivals::bind(&ledger, health.clone()).await?;
-    tasks.spawn(runtime::unfailing(arrivals.clone().run(config.clone(), stop.clone())));
+    tasks.spawn(runtime::unfailing(arrivals.clone().run(config.database_url.clone(), stop.clone())));
     let station = Station { config, ledger, chain, arrivals };
     for key in keys {
         let signer = key.address();

@@ -1,7 +1,7 @@
 //! The sender's own check of a payment before money moves, against its signature and the token's terms. Every stage
 //! checks again.
 
-use chain::{Asset, B256, U256};
+use chain::Asset;
 use domain::{PaymentRequest, Purchase, TokenTerms};
 
 /// The reason why a recorded request is not sent. Our api does not write such a request, so somebody else did. It is
@@ -32,16 +32,7 @@ pub fn recheck(request: &PaymentRequest, terms: &TokenTerms, asset: &Asset, chai
         return Err(Forged::Price);
     }
     let separator = x402::domain_separator(&asset.name, &asset.version, chain_id, asset.address);
-    let auth = &request.authorization;
-    let signed = x402::Authorization {
-        from: auth.from,
-        to: auth.to,
-        value: U256::from(auth.value.0),
-        valid_after: auth.valid_after,
-        valid_before: auth.valid_before,
-        nonce: B256::from(auth.nonce),
-    };
-    match x402::verify_signature(&separator, &signed, request.signature.as_slice()) {
+    match x402::verify_signature(&separator, &request.authorization, request.signature.as_slice()) {
         Ok(normalised) if normalised == request.signature.0 => Ok(()),
         Ok(_) | Err(_) => Err(Forged::Signature),
     }

@@ -8,6 +8,7 @@ use chain::{Call, Chain, Key, SETTLE_BATCH_MAX, Simulated};
 use chrono::Utc;
 use domain::event::Purpose;
 use domain::event::{Deferral, WaitReason};
+use domain::lane::Rest;
 use domain::order::Command;
 use domain::order::Stage;
 use domain::{Order, PaymentId, Purchase};
@@ -17,7 +18,7 @@ use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, failpoint
 use runtime::{Backoff, Undone};
 use std::collections::HashSet;
 use std::time::Duration;
-use waits::{Job, OnDuty};
+use waits::{Job, OnDuty, Races};
 
 /// Longest wait for a first payment. Then the worker looks after the lane.
 const IDLE: Duration = Duration::from_millis(500);
@@ -39,7 +40,8 @@ pub struct Worker {
     lane: SignerLane,
     station: Station,
     terms: Terms,
-    _on_duty: OnDuty,
+    races: Races,
+    on_duty: OnDuty,
 }
 
 /// The next step for an order.
@@ -52,16 +54,19 @@ enum Next {
 }
 
 impl Work for Worker {
-    fn lane(&self) -> &SignerLane {
-        &self.lane
+    fn rests(&self) -> Option<Rest> {
+        self.lane.rests()
     }
 
     async fn turn(&mut self) -> Result<(), Undone> {
-        self.lane.tend().await?;
+        let tended = self.lane.tend().await;
+        self.on_duty.follow(tended.is_ok() && self.lane.rests().is_none());
+        tended?;
         if !self.lane.has_room() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
         }
+        runtime::turn("payment-sender.gather");
         let batch = self.station.arrivals.queue.batch(SETTLE_BATCH_MAX, IDLE, self.linger()).await;
         if batch.is_empty() {
             return Ok(());
@@ -77,7 +82,7 @@ impl Worker {
         let Station { config, ledger, chain, arrivals } = &station;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Settle, &config.instance).await?;
         let on_duty = arrivals.duty.begin();
-        Ok(Self { lane, station, terms: Terms::default(), _on_duty: on_duty })
+        Ok(Self { lane, station, terms: Terms::default(), races: Races::default(), on_duty })
     }
 
     /// Pauses between two tries of a payment that would fail.
@@ -104,11 +109,12 @@ impl Worker {
         };
         match sent {
             Ok(sent) => {
+                self.races.over();
                 failpoint(BATCH_SENT_NOT_ACKED);
                 self.answer(jobs, &sent).await
             }
             // An order or the lane has moved on. All jobs are loaded and judged again.
-            Err(Undone::Stale) => {
+            Err(Undone::Stale) if self.races.lost() => {
                 jobs.into_iter().for_each(|job| self.station.arrivals.queue.push(job.party, job));
                 Ok(())
             }
@@ -154,6 +160,8 @@ impl Worker {
                 Ok(Next::Done) => job.done(),
                 Ok(Next::Later(delay)) => job.later(&self.station.arrivals.carrier, delay),
                 Ok(Next::Park(why)) => job.park(why),
+                // A registration of a newer build holds the orders of its token, and no others.
+                Err(error @ Undone::Unknown(_)) => job.fail(error),
                 Err(error) => {
                     jobs.push(job);
                     jobs.extend(batch);
@@ -192,7 +200,7 @@ impl Worker {
             return Ok(());
         }
         let ids: Vec<PaymentId> = left.iter().map(|job| job.id).collect();
-        let loaded = match self.station.ledger.load_orders(&ids).await {
+        let mut loaded = match self.station.ledger.load_orders(&ids).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 let error = error.into();
@@ -201,9 +209,11 @@ impl Worker {
             }
         };
         for job in left {
-            match loaded.get(&job.id) {
-                Some(Ok(Loaded { state: Some(order), .. })) if !job.carries(order, waits) => job.done(),
-                _ => {
+            match loaded.remove(&job.id) {
+                Some(Ok(Loaded { state: Some(order), .. })) if !job.carries(&order, waits) => job.done(),
+                Some(Err(error)) => job.fail(error),
+                // A second job of one order is judged when it comes again.
+                Some(Ok(_)) | None => {
                     let wait = self.backoff().pause(job.tries);
                     job.later(&self.station.arrivals.carrier, wait);
                 }

@@ -93,20 +93,13 @@ impl Payers {
         let requests = self.keys.iter().cycle().skip(first).zip(signers).take(count).map(|((_, from), (key, _))| {
             let nonce = B256::from(rand::random::<[u8; 32]>());
             let (valid_after, valid_before) = (0, now_s + WINDOW_S);
-            let signed = x402::Authorization {
-                from: *from,
-                to: terms.token,
-                value: U256::from(value.0),
-                valid_after,
-                valid_before,
-                nonce,
-            };
-            let signature = self.signature(key, x402::transfer_digest(&separator, &signed));
+            let authorization = Authorization { from: *from, to: terms.token, value, valid_after, valid_before, nonce };
+            let signature = self.signature(key, x402::transfer_digest(&separator, &authorization));
             PaymentRequest {
                 payment_key: PaymentKey::new(terms.chain_id, terms.asset, *from, nonce),
                 chain_id: terms.chain_id,
                 asset: terms.asset,
-                authorization: Authorization { from: *from, to: terms.token, value, valid_after, valid_before, nonce },
+                authorization,
                 signature,
                 purchase: Purchase::Mint { token: terms.token, quantity, unit_price: terms.unit_price },
             }

@@ -6,6 +6,7 @@
 //! README of this crate lists which question is asked in which way.
 
 mod agreement;
+mod answers;
 mod health;
 mod http;
 mod node;
@@ -15,6 +16,7 @@ mod url;
 mod wire;
 
 pub(crate) use agreement::{Answer, reached_by_two};
+pub use answers::{Head, Included, Presence};
 pub(crate) use node::Node;
 pub(crate) use provider::Terms;
 pub(crate) use providers::Providers;

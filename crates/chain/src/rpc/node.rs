@@ -1,9 +1,7 @@
 //! One node's answers. Their form is checked here; whether a single answer is enough is decided by the caller.
 
-use crate::account::Presence;
 use crate::error::{ChainError, null, refused};
-use crate::head::Head;
-use crate::receipt::{Included, included};
+use crate::rpc::answers::{Head, Included, Presence, included};
 use crate::rpc::provider::Provider;
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::primitives::{Address, B256, Bytes, U64, U256};

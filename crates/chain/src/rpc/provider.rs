@@ -1,6 +1,6 @@
 //! One provider: its limits, its health, and the probe that ends its rest.
 
-use crate::connect::Asset;
+use crate::asset::Asset;
 use crate::rpc::health::{Failure, Health, Told, is_stale};
 use crate::rpc::http::Http;
 use crate::rpc::url::RpcUrl;

@@ -1,10 +1,11 @@
 //! Several providers: one that is unavailable, limited, late or of another chain delays nothing and decides nothing.
 
-use crate::common::{ACCOUNT, Act, Local, Proxy, config, connect, eventually, included, mined, transient};
+use crate::common::{ACCOUNT, Act, Local, Proxy, config, connect, included, mined, transient};
 use chain::{Address, B256, Broadcast, Bytes, Chain, ChainError};
 use domain::event::Purpose;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use testkit::eventually;
 use tokio::net::TcpListener;
 
 #[tokio::test]

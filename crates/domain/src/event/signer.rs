@@ -1,6 +1,6 @@
 //! Events of a signer's lane.
 
-use super::order::Reversal;
+use super::evidence::Reversal;
 use super::table::EventData;
 use crate::event_types;
 use crate::ids::{BlockRef, PaymentId};

@@ -1,37 +1,38 @@
 //! Direct get over a connection that loses something: half an answer does not count as an answer.
 
-use crate::common::{House, new};
+use crate::common::new;
 use domain::{Event, PaymentId, examples};
 use faults::{Faults, NatsProxy, TcpProxy, Wire};
 use futures_util::StreamExt;
 use ledger::{Batch, Ledger, LedgerConfig, LedgerError};
 use std::net::SocketAddr;
 use std::time::Duration;
+use testkit::Broker;
 
 /// Appends an order with one event of every type. Returns its id and the number of events.
-async fn order(house: &House) -> (PaymentId, usize) {
+async fn order(broker: &Broker) -> (PaymentId, usize) {
     let events: Vec<Event> = examples::all().into_iter().filter(|event| matches!(event, Event::Order(..))).collect();
-    let ops = house.ledger("ops").await;
+    let ops = broker.ledger("ops").await;
     ops.append(Batch::unordered(events.iter().cloned().map(new))).await.unwrap();
     (examples::request().id(), events.len())
 }
 
-fn address(house: &House) -> SocketAddr {
-    house.nats.url().trim_start_matches("nats://").parse().unwrap()
+fn address(broker: &Broker) -> SocketAddr {
+    broker.nats.url().trim_start_matches("nats://").parse().unwrap()
 }
 
-async fn through(house: &House, proxy: SocketAddr) -> Ledger {
+async fn through(broker: &Broker, proxy: SocketAddr) -> Ledger {
     let url = format!("nats://confirmer:p-confirmer@{proxy}");
-    let config = LedgerConfig { url, monitor_url: house.nats.monitor_url() };
+    let config = LedgerConfig { url, monitor_url: broker.nats.monitor_url() };
     Ledger::connect(&config, "/paymint/test").await.unwrap()
 }
 
 #[tokio::test]
 async fn f18_an_answer_that_lost_a_message_is_no_answer() {
-    let house = House::start().await;
-    let (id, count) = order(&house).await;
-    let proxy = NatsProxy::before(address(&house)).await.unwrap();
-    let ledger = through(&house, proxy.address()).await;
+    let broker = Broker::with_accounts().await;
+    let (id, count) = order(&broker).await;
+    let proxy = NatsProxy::before(address(&broker)).await.unwrap();
+    let ledger = through(&broker, proxy.address()).await;
     for n in 1..=count {
         proxy.lose(u64::try_from(n).unwrap());
         let history = ledger.order_history(id).await;
@@ -50,10 +51,10 @@ async fn f18_an_answer_that_lost_a_message_is_no_answer() {
 
 #[tokio::test]
 async fn f18_an_answer_that_is_cut_is_no_answer() {
-    let house = House::start().await;
-    let (id, count) = order(&house).await;
-    let proxy = TcpProxy::before(address(&house)).await.unwrap();
-    let ledger = through(&house, proxy.address()).await;
+    let broker = Broker::with_accounts().await;
+    let (id, count) = order(&broker).await;
+    let proxy = TcpProxy::before(address(&broker)).await.unwrap();
+    let ledger = through(&broker, proxy.address()).await;
     let whole = ledger.order_history(id).await.unwrap();
     assert_eq!(whole.len(), count);
     let last = usize::try_from(proxy.connections()).unwrap() - 1;

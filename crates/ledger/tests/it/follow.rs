@@ -1,10 +1,11 @@
 //! Following the ledger: every event once, in order, whatever happens to the server and whatever publishers write.
 
-use crate::common::{House, moved, new};
+use crate::common::{hostile, moved, new};
 use domain::{Event, examples};
 use futures_util::StreamExt;
 use ledger::{Batch, Ledger, Recorded, subject};
 use std::time::{Duration, Instant};
+use testkit::Broker;
 
 fn others() -> Vec<Event> {
     let of_interest = |event: &Event| matches!(event, Event::Signer(..)) || subject(event).contains(".mint.mint.");
@@ -33,17 +34,17 @@ async fn subjects(
 
 #[tokio::test]
 async fn everything_comes_once_and_in_order_across_a_kill_of_the_server() {
-    let mut house = House::start().await;
-    let (ops, reader) = (house.ledger("ops").await, house.ledger("read-projector").await);
+    let mut broker = Broker::with_accounts().await;
+    let (ops, reader) = (broker.ledger("ops").await, broker.ledger("read-projector").await);
     let mut written = fill(&ops, 1..60).await;
     let mut news = reader.read_from(1).await.unwrap();
     assert_eq!(subjects(&mut news, written.len()).await, written);
     let later = subjects(&mut news, others().len());
     let (later, more) = tokio::join!(later, async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        house.nats.kill();
+        broker.nats.kill();
         tokio::time::sleep(Duration::from_millis(300)).await;
-        house.nats.restart().await.unwrap();
+        broker.nats.restart().await.unwrap();
         fill(&ops, 60..61).await
     });
     assert_eq!(later, more);
@@ -53,8 +54,8 @@ async fn everything_comes_once_and_in_order_across_a_kill_of_the_server() {
 
 #[tokio::test]
 async fn a_filter_leaves_out_what_it_does_not_match_and_news_are_only_new() {
-    let house = House::start().await;
-    let (ops, api) = (house.ledger("ops").await, house.ledger("api").await);
+    let broker = Broker::with_accounts().await;
+    let (ops, api) = (broker.ledger("ops").await, broker.ledger("api").await);
     let written = fill(&ops, 1..20).await;
     let filters = ["signers.*.*.*.settled.*", "orders.*.*.mint.mint.parked.*"].map(str::to_owned).to_vec();
     let wanted = |written: &[String]| -> Vec<String> {
@@ -79,9 +80,9 @@ async fn a_filter_leaves_out_what_it_does_not_match_and_news_are_only_new() {
 /// of the server would stop reading there. With a stolen password of the api somebody could so stop the read side.
 #[tokio::test]
 async fn s19_nobody_ends_anothers_reading_by_what_they_write() {
-    let house = House::start().await;
-    let (ops, reader) = (house.ledger("ops").await, house.ledger("read-projector").await);
-    let mut hostile = house.hostile();
+    let broker = Broker::with_accounts().await;
+    let (ops, reader) = (broker.ledger("ops").await, broker.ledger("read-projector").await);
+    let mut hostile = hostile(&broker);
     let after = fill(&ops, 1..2).await;
     hostile.extend(after);
     assert_eq!(subjects(reader.read_from(1).await.unwrap(), hostile.len()).await, hostile);

@@ -1,7 +1,7 @@
 //! The consumer loop on a real server: answers become acks, naks and parked messages, and no message in hand is
 //! delivered a second time.
 
-use crate::common::{House, Served, eventually, moved, name, new};
+use crate::common::{Served, moved, name, new, thief};
 use domain::{Event, OpsEvent, examples};
 use futures_util::StreamExt;
 use ledger::{Answer, Lag, Ledger, STREAM, encode, event_type, subject};
@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use testkit::{Broker, eventually};
 
 const SENDER: &str = "payment-sender";
 
@@ -38,9 +39,9 @@ async fn parked(ledger: &Ledger, seq: u64) -> domain::event::ParkedMessage {
 /// Every kind of answer and every kind of error, with the consumer's reaction.
 #[tokio::test]
 async fn answers_become_acks_naks_and_parked_messages_by_one_policy() {
-    let house = House::start().await;
-    let ops = house.ledger("ops").await;
-    let mut served = Served::by(&house, "confirmer", "confirmer", |delivery| async move {
+    let broker = Broker::with_accounts().await;
+    let ops = broker.ledger("ops").await;
+    let mut served = Served::by(&broker, "confirmer", "confirmer", |delivery| async move {
         let Event::Signer(lane, _) = &delivery.event else { return Ok(Answer::Park("no lane".to_owned())) };
         match (lane.signer.0[0], delivery.deliveries) {
             (2, 1) => Ok(Answer::Later(Duration::from_millis(10))),
@@ -76,9 +77,9 @@ async fn answers_become_acks_naks_and_parked_messages_by_one_policy() {
 /// A handler that takes longer than `ack_wait`, and one that blocks its thread: no message is delivered twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_message_in_hand_is_kept_while_its_handler_queues_or_computes() {
-    let house = House::start().await;
-    let ops = house.ledger("ops").await;
-    let mut served = Served::by(&house, "confirmer", "confirmer", |delivery| async move {
+    let broker = Broker::with_accounts().await;
+    let ops = broker.ledger("ops").await;
+    let mut served = Served::by(&broker, "confirmer", "confirmer", |delivery| async move {
         match &delivery.event {
             Event::Signer(lane, _) if lane.signer.0[0] == 1 => std::thread::sleep(Duration::from_secs(7)),
             _ => tokio::time::sleep(Duration::from_secs(7)).await,
@@ -99,13 +100,13 @@ async fn a_message_in_hand_is_kept_while_its_handler_queues_or_computes() {
 /// stops in order hands back the messages that it has not begun.
 #[tokio::test]
 async fn what_a_process_leaves_behind_is_delivered_to_the_next_one() {
-    let house = House::start().await;
-    let ops = house.ledger("ops").await;
-    let first = Served::by(&house, "confirmer", "confirmer", |_| std::future::pending()).await;
+    let broker = Broker::with_accounts().await;
+    let ops = broker.ledger("ops").await;
+    let first = Served::by(&broker, "confirmer", "confirmer", |_| std::future::pending()).await;
     ops.append(&[new(signed(1))]).await.unwrap();
     eventually("it is in hand", async || (ops.lag("confirmer").await.unwrap().held == 1).then_some(())).await;
     first.kill();
-    let mut second = Served::by(&house, "confirmer", "confirmer", |_| async { Ok(Answer::Done) }).await;
+    let mut second = Served::by(&broker, "confirmer", "confirmer", |_| async { Ok(Answer::Done) }).await;
     assert_eq!(second.next().await.deliveries, 2);
     until_nothing_is_left(&ops, "confirmer").await;
     second.end().await;
@@ -114,13 +115,13 @@ async fn what_a_process_leaves_behind_is_delivered_to_the_next_one() {
 /// No more messages are in hand than allowed, and the others are handled meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn handlers_run_concurrently_up_to_the_limit() {
-    let house = House::start().await;
-    let ops = house.ledger("ops").await;
+    let broker = Broker::with_accounts().await;
+    let ops = broker.ledger("ops").await;
     for lane in 0..8 {
         ops.append(&[new(signed(lane))]).await.unwrap();
     }
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let inbox = house.ledger("confirmer").await.inbox("confirmer", runtime::Health::default()).await.unwrap();
+    let inbox = broker.ledger("confirmer").await.inbox("confirmer", runtime::Health::default()).await.unwrap();
     let stop = runtime::CancellationToken::new();
     let (counted, seen) = (now.clone(), most.clone());
     let running = tokio::spawn(inbox.run(stop.clone(), 3, move |_| {
@@ -142,9 +143,9 @@ async fn handlers_run_concurrently_up_to_the_limit() {
 /// process reports it, and other messages go on. A message that is no event of ours is parked.
 #[tokio::test]
 async fn an_unknown_type_of_ours_waits_for_an_upgrade_and_a_foreign_message_is_parked() {
-    let house = House::start().await;
-    let (thief, _) = house.thief("ops").await;
-    let ops = house.ledger("ops").await;
+    let broker = Broker::with_accounts().await;
+    let (thief, _) = thief(&broker, "ops").await;
+    let ops = broker.ledger("ops").await;
     let example = examples::all().into_iter().find(|event| name(event) == "payment.requested").unwrap();
     let known = String::from_utf8(encode(&example, "/paymint/api", None, chrono::Utc::now()).unwrap()).unwrap();
     let put = async |subject: String, payload: String| -> u64 {
@@ -159,7 +160,7 @@ async fn an_unknown_type_of_ours_waits_for_an_upgrade_and_a_foreign_message_is_p
     let foreign = put(subject(&example).replace(&examples::request().id().to_string(), "no-order"), known).await;
     let signed = ops.append(&[new(signed(1))]).await.unwrap()[0];
 
-    let served = Served::by(&house, SENDER, SENDER, |_| async { Ok(Answer::Done) }).await;
+    let served = Served::by(&broker, SENDER, SENDER, |_| async { Ok(Answer::Done) }).await;
     let reason = eventually("health says what it waits for", async || {
         served.health.problems().get("consumer payment-sender").cloned()
     })

@@ -1,10 +1,14 @@
 //! Lanes on a real server: buckets, their versions, and keys with one purpose.
 
-use crate::common::House;
+use crate::common::thief;
+use alloy_primitives::Address;
 use domain::event::{Claimed, Lost, OpenTx, Purpose};
 use domain::examples::{SIGNER, open_tx, replacement, reversal, settled};
 use domain::{Event, LaneId, SignerEvent, lane};
-use ledger::{AppendError, Batch, Expected, LaneVersion, Ledger, LoadedLane, NewEvent, bucket};
+use ledger::{
+    AppendError, Batch, Expected, LaneVersion, Ledger, LedgerError, LoadedLane, NewEvent, bucket, encode, subject,
+};
+use testkit::Broker;
 
 const SETTLE: LaneId = LaneId::new(SIGNER, Purpose::Settle);
 const MINT: LaneId = LaneId::new(SIGNER, Purpose::Mint);
@@ -69,8 +73,8 @@ fn is_refused<T>(result: &Result<T, AppendError>) -> bool {
 #[tokio::test]
 async fn of_two_writers_one_opening_a_bucket_and_one_in_the_old_one_one_is_refused() {
     for opens_first in [true, false] {
-        let house = House::start().await;
-        let (a, b) = (house.ledger("payment-sender").await, house.ledger("payment-sender").await);
+        let broker = Broker::with_accounts().await;
+        let (a, b) = (broker.ledger("payment-sender").await, broker.ledger("payment-sender").await);
         let mut first = claimed(&a, SETTLE, turn() - 2).await;
         first = sign(&a, SETTLE, first).await;
         let stale = b.load_lane(SETTLE).await.unwrap();
@@ -101,8 +105,8 @@ async fn of_two_writers_one_opening_a_bucket_and_one_in_the_old_one_one_is_refus
 /// A worker that starts where its bucket is full, against one that continues to sign.
 #[tokio::test]
 async fn of_two_claims_that_open_a_bucket_one_is_refused() {
-    let house = House::start().await;
-    let ledger = house.ledger("payment-sender").await;
+    let broker = Broker::with_accounts().await;
+    let ledger = broker.ledger("payment-sender").await;
     let full = claimed(&ledger, SETTLE, turn() - 1).await;
     let full = sign(&ledger, SETTLE, full).await;
     let opening = [at(SETTLE, SignerEvent::Claimed(claim(SETTLE, &full, 0)), full.version)];
@@ -117,8 +121,8 @@ async fn of_two_claims_that_open_a_bucket_one_is_refused() {
 
 #[tokio::test]
 async fn a_key_has_one_purpose_whatever_nonce_a_service_believes_in() {
-    let house = House::start().await;
-    let (sender, minter) = (house.ledger("payment-sender").await, house.ledger("mint-projector").await);
+    let broker = Broker::with_accounts().await;
+    let (sender, minter) = (broker.ledger("payment-sender").await, broker.ledger("mint-projector").await);
     let (settle, mint) = (sender.load_lane(SETTLE).await.unwrap(), minter.load_lane(MINT).await.unwrap());
     let first =
         |id, loaded: &LoadedLane, nonce| [at(id, SignerEvent::Claimed(claim(id, loaded, nonce)), loaded.version)];
@@ -146,8 +150,8 @@ async fn a_key_has_one_purpose_whatever_nonce_a_service_believes_in() {
 /// Loading a lane gives the same as following it, whatever happened to it.
 #[tokio::test]
 async fn a_lane_that_is_loaded_equals_one_that_was_followed() {
-    let house = House::start().await;
-    let (sender, confirmer) = (house.ledger("payment-sender").await, house.ledger("confirmer").await);
+    let broker = Broker::with_accounts().await;
+    let (sender, confirmer) = (broker.ledger("payment-sender").await, broker.ledger("confirmer").await);
     let start = turn() - 4;
     let mut followed = claimed(&sender, SETTLE, start).await;
     for _ in 0..3 {
@@ -193,4 +197,47 @@ async fn a_lane_that_is_loaded_equals_one_that_was_followed() {
     assert!(matches!(begins.as_slice(), [SignerEvent::Lost(_), SignerEvent::Signed(_)]));
     assert_eq!(sender.next_to_sign(SETTLE).await.unwrap(), Some(turn() * 3 + 1));
     assert!(followed.state.unwrap().open.contains_key(&(turn() * 3)));
+}
+
+/// A claim names the version of its own bucket. A reversal in an earlier bucket, appended after the claimer has read,
+/// stands before the claim and is not in its snapshot.
+#[tokio::test]
+async fn a_reversal_that_a_claim_has_missed_is_found_when_the_lane_is_loaded() {
+    let broker = Broker::with_accounts().await;
+    let (sender, confirmer) = (broker.ledger("payment-sender").await, broker.ledger("confirmer").await);
+    let start = turn() - 2;
+    let mut worked = claimed(&sender, SETTLE, start).await;
+    for _ in 0..3 {
+        worked = sign(&sender, SETTLE, worked).await;
+    }
+    confirmer.append(&[absent(SETTLE, SignerEvent::Settled(settled(start)))]).await.unwrap();
+    let read = sender.refresh_lane(SETTLE, worked).await.unwrap();
+    assert!(!read.state.as_ref().unwrap().open.contains_key(&start));
+    confirmer.append(&[absent(SETTLE, SignerEvent::Reverted(1, reversal(start)))]).await.unwrap();
+    let claim = at(SETTLE, SignerEvent::Claimed(claim(SETTLE, &read, 0)), read.version);
+    sender.append(&[claim]).await.unwrap();
+    let loaded = sender.load_lane(SETTLE).await.unwrap().state.unwrap();
+    assert_eq!(loaded.open.keys().copied().collect::<Vec<_>>(), [start, start + 1, start + 2]);
+}
+
+/// A lane that a newer build has claimed signs transactions that this build cannot count. A claim that is no event of
+/// ours is refused by every worker, so such a lane signs nothing.
+#[tokio::test]
+async fn the_list_of_lanes_fails_while_a_newer_build_has_claimed_one_and_leaves_out_one_that_nobody_can_work() {
+    let broker = Broker::with_accounts().await;
+    let (minter, (thief, _)) = (broker.ledger("mint-projector").await, thief(&broker, "mint-projector").await);
+    let put = async |lane: LaneId, ty: &str| {
+        let claim = Event::Signer(lane, SignerEvent::Claimed(lane::claim(None, lane.purpose, 84532, "test", 7)));
+        let payload = String::from_utf8(encode(&claim, "/paymint/test", None, chrono::Utc::now()).unwrap()).unwrap();
+        let payload = payload.replace("io.paymint.signer.claimed.v1", ty);
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Content-Type", "application/cloudevents+json");
+        thief.request_with_headers(subject(&claim), headers, payload.into()).await.unwrap();
+    };
+    claimed(&minter, MINT, 0).await;
+    put(LaneId::new(Address::repeat_byte(7), Purpose::Mint), "io.example.claimed.v1").await;
+    assert_eq!(minter.lanes(Purpose::Mint).await.unwrap(), [(MINT, 0)]);
+    put(LaneId::new(Address::repeat_byte(8), Purpose::Mint), "io.paymint.signer.claimed.v2").await;
+    let lanes = minter.lanes(Purpose::Mint).await;
+    assert!(matches!(&lanes, Err(LedgerError::Newer { kind, .. }) if kind.ends_with("claimed.v2")), "{lanes:?}");
 }

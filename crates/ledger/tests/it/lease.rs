@@ -1,21 +1,21 @@
 //! Leases on a real server: there is one holder at a time, and a lease is given back or expires.
 
-use crate::common::House;
 use domain::event::Purpose;
 use domain::examples::SIGNER;
 use ledger::Lease;
 use std::time::{Duration, Instant};
+use testkit::Broker;
 
-async fn lease(house: &House, user: &str, purpose: Purpose, holder: &str) -> Lease {
-    house.ledger(user).await.lease(purpose, SIGNER, holder).await.unwrap()
+async fn lease(broker: &Broker, user: &str, purpose: Purpose, holder: &str) -> Lease {
+    broker.ledger(user).await.lease(purpose, SIGNER, holder).await.unwrap()
 }
 
 #[tokio::test]
 async fn one_holds_a_lease_gives_it_back_or_loses_it_and_knows() {
-    let house = House::start().await;
-    let a = lease(&house, "payment-sender", Purpose::Settle, "a").await;
-    let b = lease(&house, "payment-sender", Purpose::Settle, "b").await;
-    let mint = lease(&house, "mint-projector", Purpose::Mint, "b").await;
+    let broker = Broker::with_accounts().await;
+    let a = lease(&broker, "payment-sender", Purpose::Settle, "a").await;
+    let b = lease(&broker, "payment-sender", Purpose::Settle, "b").await;
+    let mint = lease(&broker, "mint-projector", Purpose::Mint, "b").await;
 
     let mut held = a.take().await.unwrap().unwrap();
     assert!(b.take().await.unwrap().is_none(), "taken");
@@ -26,7 +26,7 @@ async fn one_holds_a_lease_gives_it_back_or_loses_it_and_knows() {
     assert!(a.take().await.unwrap().is_none(), "given back, and taken by the other at once");
 
     // An instance that restarts under the same name takes the lease, and the one that had it still renews it.
-    let again = lease(&house, "payment-sender", Purpose::Settle, "b").await.take().await.unwrap();
+    let again = lease(&broker, "payment-sender", Purpose::Settle, "b").await.take().await.unwrap();
     assert!(again.is_some() && held.renew().await.unwrap());
 
     // If nobody renews it, another instance has it within five seconds, and the first one is told.
@@ -40,12 +40,12 @@ async fn one_holds_a_lease_gives_it_back_or_loses_it_and_knows() {
 
 #[tokio::test]
 async fn f02_leases_survive_a_kill_of_the_server_and_end_with_time() {
-    let mut house = House::start().await;
-    let a = lease(&house, "payment-sender", Purpose::Settle, "a").await;
-    let b = lease(&house, "payment-sender", Purpose::Settle, "b").await;
+    let mut broker = Broker::with_accounts().await;
+    let a = lease(&broker, "payment-sender", Purpose::Settle, "a").await;
+    let b = lease(&broker, "payment-sender", Purpose::Settle, "b").await;
     let mut held = a.take().await.unwrap().unwrap();
-    house.nats.kill();
-    house.nats.restart().await.unwrap();
+    broker.nats.kill();
+    broker.nats.restart().await.unwrap();
     let begun = Instant::now();
     while !held.renew().await.unwrap_or(false) {
         assert!(begun.elapsed() < Duration::from_secs(10), "never renewed");

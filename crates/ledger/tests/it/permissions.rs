@@ -1,7 +1,7 @@
 //! S19: every user of `nats/server.conf` can do its work and nothing else. [`crate::common::WRITES`] lists the events
 //! that each user writes; everything else is tried with a stolen password.
 
-use crate::common::{House, Served, WRITES, eventually, moved, name, new, of_mint_lane, written_by};
+use crate::common::{Served, WRITES, hostile, moved, name, new, of_mint_lane, thief, written_by};
 use async_nats::{Client, HeaderMap};
 use domain::{Event, OpsEvent, examples};
 use futures_util::StreamExt;
@@ -11,6 +11,7 @@ use ledger::{
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use testkit::{Broker, eventually};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -23,12 +24,12 @@ const MOMENT: Duration = Duration::from_millis(200);
 
 #[tokio::test]
 async fn s19_every_service_can_do_its_work() {
-    let house = House::start().await;
-    let ops = house.ledger("ops").await;
+    let broker = Broker::with_accounts().await;
+    let ops = broker.ledger("ops").await;
     ops.append(&[new(examples::all().remove(0))]).await.unwrap();
     let mut last = ops.state().await.unwrap().1;
     for (user, _) in WRITES {
-        let ledger = house.ledger(user).await;
+        let ledger = broker.ledger(user).await;
         let mut news = ledger.follow(vec!["orders.>".to_owned(), "signers.>".to_owned()], true).await.unwrap();
         let events = written_by(user);
         last += u64::try_from(events.len()).unwrap();
@@ -51,16 +52,16 @@ async fn s19_every_service_can_do_its_work() {
 
 #[tokio::test]
 async fn s19_every_service_can_consume_acknowledge_and_park() {
-    let house = House::start().await;
-    let (thief, _) = house.thief("ops").await;
-    let ops = house.ledger("ops").await;
+    let broker = Broker::with_accounts().await;
+    let (thief, _) = thief(&broker, "ops").await;
+    let ops = broker.ledger("ops").await;
     let id = examples::request().id();
     for (user, kind) in CONSUMERS.into_iter().zip(["payment.requested", "signer.signed", "payment.confirmed"]) {
         let example = examples::all().into_iter().find(|event| name(event) == kind).unwrap();
         ops.append(&[new(example.clone())]).await.unwrap();
-        let ledger = house.ledger(user).await;
+        let ledger = broker.ledger(user).await;
         let again = Duration::from_millis(10);
-        let mut served = Served::by(&house, user, user, move |delivery| async move {
+        let mut served = Served::by(&broker, user, user, move |delivery| async move {
             Ok(if delivery.deliveries == 1 { Answer::Later(again) } else { Answer::Done })
         })
         .await;
@@ -78,19 +79,19 @@ async fn s19_every_service_can_consume_acknowledge_and_park() {
         let deferred = DEFERRED.into_iter().find(|durable| durable.starts_with(user)).unwrap();
         let further = FURTHER.into_iter().find(|(owner, _)| *owner == user).map(|(_, durable)| durable);
         for durable in [Some(deferred), further].into_iter().flatten() {
-            Served::by(&house, user, durable, |_| async { Ok(Answer::Done) }).await.end().await;
+            Served::by(&broker, user, durable, |_| async { Ok(Answer::Done) }).await.end().await;
         }
     }
 }
 
 #[tokio::test]
 async fn s19_b69_what_looks_like_an_answer_holds_up_no_consumer() {
-    let house = House::start().await;
-    let ops = house.ledger("ops").await;
-    let hostile = house.hostile();
+    let broker = Broker::with_accounts().await;
+    let ops = broker.ledger("ops").await;
+    let hostile = hostile(&broker);
     let example = examples::all().remove(2);
     ops.append(&[new(example.clone())]).await.unwrap();
-    let mut served = Served::by(&house, "payment-sender", "payment-sender", |_| async { Ok(Answer::Done) }).await;
+    let mut served = Served::by(&broker, "payment-sender", "payment-sender", |_| async { Ok(Answer::Done) }).await;
     assert_eq!(served.next().await.event, example);
     assert_eq!(hostile.len(), 4);
 }
@@ -164,11 +165,11 @@ fn not_for(user: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn s19_f12_nobody_does_anothers_work_or_administers() {
-    let house = House::start().await;
-    let ops = house.ledger("ops").await;
+    let broker = Broker::with_accounts().await;
+    let ops = broker.ledger("ops").await;
     ops.append(&[new(examples::all().remove(0))]).await.unwrap();
     let before = ops.state().await.unwrap();
-    let admin = house.thief("ops").await.0;
+    let admin = thief(&broker, "ops").await.0;
     let settings = async || -> Value {
         let answer = admin.request(format!("$JS.API.CONSUMER.LIST.{STREAM}"), "".into()).await.unwrap();
         let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
@@ -176,7 +177,7 @@ async fn s19_f12_nobody_does_anothers_work_or_administers() {
     };
     let consumers_before = settings().await;
     for (user, writes) in WRITES {
-        let (thief, mut refusals) = house.thief(user).await;
+        let (thief, mut refusals) = thief(&broker, user).await;
         let mut subjects = not_for(user);
         let others = examples::all().into_iter().filter(|event| !writes.contains(&name(event).as_str()));
         subjects.extend(others.map(|event| subject(&moved(event, 0xaa))));
@@ -203,15 +204,15 @@ async fn s19_f12_nobody_does_anothers_work_or_administers() {
 /// requester chooses, could be stored as an event of another user.
 #[tokio::test]
 async fn s19_no_answer_becomes_an_event() {
-    let house = House::start().await;
-    let ops = house.ledger("ops").await;
+    let broker = Broker::with_accounts().await;
+    let ops = broker.ledger("ops").await;
     ops.append(Batch::unordered(examples::all().into_iter().map(new))).await.unwrap();
     // No service writes this event: a token for sale, with a contract and a price that the thief chose.
     let forged = subject(&examples::all().remove(0)).replace("79c8", "ffff");
     assert!(forged.starts_with("tokens.") && forged.ends_with("ffff.registered"));
     let mut last = ops.state().await.unwrap().1;
     for (user, _) in WRITES {
-        let (thief, mut refusals) = house.thief(user).await;
+        let (thief, mut refusals) = thief(&broker, user).await;
         let ask = async |to: String, body: Value| {
             let body = if body.is_null() { String::new() } else { body.to_string() };
             let traced = HeaderMap::from_iter([("Nats-Trace-Dest".parse().unwrap(), forged.as_str().into())]);
@@ -248,10 +249,10 @@ async fn s19_no_answer_becomes_an_event() {
 
 #[tokio::test]
 async fn f12_not_even_ops_erases_history() {
-    let house = House::start().await;
-    let ops = house.ledger("ops").await;
+    let broker = Broker::with_accounts().await;
+    let ops = broker.ledger("ops").await;
     ops.append(&[new(examples::all().remove(0))]).await.unwrap();
-    let (admin, _) = house.thief("ops").await;
+    let (admin, _) = thief(&broker, "ops").await;
     let info = admin.request(format!("$JS.API.STREAM.INFO.{STREAM}"), "".into()).await.unwrap();
     let mut config = serde_json::from_slice::<Value>(&info.payload).unwrap()["config"].clone();
     config["deny_purge"] = json!(false);
@@ -269,10 +270,10 @@ async fn f12_not_even_ops_erases_history() {
 
 #[tokio::test]
 async fn s19_ops_refills_a_ledger_and_nobody_else_writes_into_it_meanwhile() {
-    let house = House::start().await;
-    let (admin, _) = house.thief("ops").await;
+    let broker = Broker::with_accounts().await;
+    let (admin, _) = thief(&broker, "ops").await;
     admin.request(format!("$JS.API.STREAM.DELETE.{STREAM}"), "".into()).await.unwrap();
-    let config = |user| LedgerConfig { url: house.url(user), monitor_url: house.nats.monitor_url() };
+    let config = |user| LedgerConfig { url: broker.url(user), monitor_url: broker.nats.monitor_url() };
     let mut refill = Refill::begin(&config("ops")).await.unwrap();
     let payload = encode(&examples::all()[1], "/paymint/payment-sender", None, chrono::Utc::now()).unwrap().into();
     let headers = Some(b"Content-Type: application/cloudevents+json\r\n".to_vec());
@@ -280,7 +281,7 @@ async fn s19_ops_refills_a_ledger_and_nobody_else_writes_into_it_meanwhile() {
     refill.put(std::slice::from_ref(&copied)).await.unwrap();
 
     for (user, _) in WRITES {
-        let (thief, mut refusals) = house.thief(user).await;
+        let (thief, mut refusals) = thief(&broker, user).await;
         thief.publish("refill.orders.0.a.mint.payment.requested", "forged".into()).await.unwrap();
         thief.flush().await.unwrap();
         let refusal = timeout(Duration::from_secs(5), refusals.recv()).await.unwrap().unwrap();
@@ -290,14 +291,14 @@ async fn s19_ops_refills_a_ledger_and_nobody_else_writes_into_it_meanwhile() {
     }
     assert_eq!(Refill::begin(&config("ops")).await.unwrap().last(), 1);
     refill.open().await.unwrap();
-    let found = house.ledger("api").await.at(1).await.unwrap().unwrap();
+    let found = broker.ledger("api").await.at(1).await.unwrap().unwrap();
     assert_eq!((found.subject, found.payload, found.headers), (copied.subject, copied.payload, copied.headers));
 }
 
 #[tokio::test]
 async fn s19_who_has_no_password_gets_in_nowhere() {
-    let house = House::start().await;
-    let (plain, monitor_url) = (house.nats.url(), house.nats.monitor_url());
+    let broker = Broker::with_accounts().await;
+    let (plain, monitor_url) = (broker.nats.url(), broker.nats.monitor_url());
     for credentials in ["", "api:wrong@", "nobody:p-api@", "ops@"] {
         let url = plain.replace("://", &format!("://{credentials}"));
         let refused = Ledger::connect(&LedgerConfig { url, monitor_url: monitor_url.clone() }, "/paymint/test").await;
@@ -305,5 +306,5 @@ async fn s19_who_has_no_password_gets_in_nowhere() {
         assert!(error.contains("authorization violation") && !error.contains("wrong"), "{credentials} {error}");
     }
     let version = NewEvent { expected: Expected::Version(0), ..new(examples::all().remove(2)) };
-    assert_eq!(house.ledger("api").await.append(&[version]).await.unwrap(), [1]);
+    assert_eq!(broker.ledger("api").await.append(&[version]).await.unwrap(), [1]);
 }

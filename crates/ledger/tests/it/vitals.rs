@@ -1,19 +1,20 @@
 //! The facts that the api must know of the ledger before it accepts an order, read with the api's own permissions.
 
-use crate::common::{House, Served, moved, new};
+use crate::common::{Served, moved, new};
 use domain::{Event, examples};
 use ledger::{AppendError, Batch, Expected, GroupCommit, Lag, NewEvent};
+use testkit::Broker;
 
 #[tokio::test]
 async fn l5_the_api_is_told_how_many_orders_wait_and_how_full_the_storage_is() {
-    let house = House::start().await;
-    let api = house.ledger("api").await;
+    let broker = Broker::with_accounts().await;
+    let api = broker.ledger("api").await;
     assert_eq!(api.lag("payment-sender").await.unwrap(), Lag { pending: 0, held: 0 });
     let empty = api.storage().await.unwrap();
     assert!(empty.max > empty.used);
     api.append(&[new(examples::all().remove(2))]).await.unwrap();
     assert_eq!(api.lag("payment-sender").await.unwrap(), Lag { pending: 1, held: 0 });
-    let mut served = Served::by(&house, "payment-sender", "payment-sender", |_| std::future::pending()).await;
+    let mut served = Served::by(&broker, "payment-sender", "payment-sender", |_| std::future::pending()).await;
     served.next().await;
     assert_eq!(api.lag("payment-sender").await.unwrap(), Lag { pending: 0, held: 1 });
     assert!(api.storage().await.unwrap().used > empty.used);
@@ -23,8 +24,8 @@ async fn l5_the_api_is_told_how_many_orders_wait_and_how_full_the_storage_is() {
 /// An order and the keys that name it are appended together. If a key is taken, the order is not written either.
 #[tokio::test]
 async fn d11_what_is_appended_together_is_there_together_or_not_at_all() {
-    let house = House::start().await;
-    let api = house.ledger("api").await;
+    let broker = Broker::with_accounts().await;
+    let api = broker.ledger("api").await;
     let commit = GroupCommit::start(api.clone());
     let key = |payer| moved(examples::all().into_iter().find(|event| matches!(event, Event::Key(..))).unwrap(), payer);
     let order = NewEvent { expected: Expected::Version(0), ..new(examples::all().remove(2)) };

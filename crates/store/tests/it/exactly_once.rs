@@ -1,10 +1,11 @@
 //! The copy and the position: contiguous, chained, moved once.
 
-use crate::common::{Database, at, begin, database, entries, entry, incarnation, minted_order, registered};
+use crate::common::{at, begin, entries, entry, incarnation, minted_order, registered};
 use alloy_primitives::B256;
 use domain::Event;
 use sqlx::{Connection, PgConnection};
 use store::{CONNECTIONS, Entry, READ_MODELS, SetAsideKind, Store, StoreError, chain_hash};
+use testkit::Database;
 
 fn story() -> Vec<Entry> {
     let orders = (1..=3).flat_map(|n| minted_order(n).1);
@@ -18,7 +19,7 @@ async fn sql(database: &Database, statement: &'static str) -> Result<(), sqlx::E
 
 #[tokio::test]
 async fn f15_a_gap_in_the_sequence_is_refused_by_name_and_nothing_is_applied() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let mut story = story();
     let lost = story.remove(4);
@@ -37,7 +38,7 @@ async fn f15_a_gap_in_the_sequence_is_refused_by_name_and_nothing_is_applied() {
 
 #[tokio::test]
 async fn of_two_projectors_one_is_fenced_and_changes_nothing() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let second = Store::connect(&database.server.url(), CONNECTIONS).await.unwrap();
     let story = story();
@@ -52,7 +53,7 @@ async fn of_two_projectors_one_is_fenced_and_changes_nothing() {
 
 #[tokio::test]
 async fn c24_a10_a_replay_changes_nothing() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let story = story();
     let applied = database.store.apply(&story[..9], &start).await.unwrap();
@@ -76,7 +77,7 @@ async fn c24_a10_a_replay_changes_nothing() {
 
 #[tokio::test]
 async fn a09_the_copy_is_byte_exact_and_chained() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let mut story = story();
     story[1].payload = vec![0, 0xff, 0xfe, b'\\', b'x', 0];
@@ -134,7 +135,7 @@ fn the_chain_hashes_the_documented_bytes() {
 
 #[tokio::test]
 async fn f13_another_incarnation_of_the_stream_is_refused() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     database.store.apply(&story(), &start).await.unwrap();
     let found = at(60);
@@ -149,7 +150,7 @@ async fn f13_another_incarnation_of_the_stream_is_refused() {
 
 #[tokio::test]
 async fn f15_another_event_at_the_position_is_noticed() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let story = story();
     for (from, to) in [(0, 1), (1, 9)] {
@@ -168,7 +169,7 @@ async fn f15_another_event_at_the_position_is_noticed() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_copied_and_set_aside() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let (_, events) = minted_order(1);
     let mut batch = entries(1, events[..2].iter().cloned());
@@ -190,7 +191,7 @@ async fn what_cannot_be_read_is_copied_and_set_aside() {
 
 #[tokio::test]
 async fn c25_after_a_lost_database_the_position_says_what_was_applied() {
-    let mut database = database().await;
+    let mut database = Database::start().await;
     let start = begin(&database.store).await;
     let story = story();
     let applied = database.store.apply(&story[..4], &start).await.unwrap();

@@ -1,6 +1,6 @@
 //! The queue's reads: open orders, a payer's list, totals, batches.
 
-use crate::common::{Database, at, begin, database, entries, entry, minted_order, order, registered, request};
+use crate::common::{at, begin, entries, entry, minted_order, order, registered, request};
 use alloy_primitives::{Address, B256};
 use chrono::Utc;
 use domain::event::{OpenTx, OrderEvent, Purpose, Reversal, Settled, SignerEvent};
@@ -8,6 +8,7 @@ use domain::{Event, PaymentId, PaymentKey, PaymentRequest, Stage, examples};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{BatchStatus, CONNECTIONS, Entry, PaymentView, READ_MODELS, StageTotal, Stamp, Store, StoreError, project};
+use testkit::Database;
 
 /// 60 orders, each stopped at another step, interleaved.
 fn half_done() -> Vec<Entry> {
@@ -31,7 +32,7 @@ fn half_done() -> Vec<Entry> {
 
 #[tokio::test]
 async fn open_orders_are_those_of_the_position_beside_them() {
-    let database = database().await;
+    let database = Database::start().await;
     assert!(matches!(database.store.open_orders().await, Err(StoreError::NotBegun)));
     let start = begin(&database.store).await;
     let story = half_done();
@@ -94,7 +95,7 @@ fn requested(who: Address, n: u16) -> Event {
 
 #[tokio::test]
 async fn a_payers_list_has_no_gap_and_no_duplicate_while_orders_come_in() {
-    let database = database().await;
+    let database = Database::start().await;
     let mut position = begin(&database.store).await;
     let (payer, other) = (examples::PAYER, examples::SIGNER);
     // Every third order is somebody else's.
@@ -129,7 +130,7 @@ async fn a_payers_list_has_no_gap_and_no_duplicate_while_orders_come_in() {
 
 #[tokio::test]
 async fn counts_equal_a_fold_of_the_events() {
-    let database = database().await;
+    let database = Database::start().await;
     assert!(matches!(database.store.overview().await, Err(StoreError::NotBegun)));
     let mut position = begin(&database.store).await;
     let mut story = half_done();
@@ -169,7 +170,7 @@ async fn counts_equal_a_fold_of_the_events() {
 
 #[tokio::test]
 async fn rates_are_those_of_the_last_minutes() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let quiet = database.store.overview().await.unwrap();
     assert_eq!((quiet.minute, quiet.five_minutes), Default::default());
@@ -215,7 +216,7 @@ fn settled(nonce: u64, change: impl FnOnce(&mut Settled)) -> Event {
 
 #[tokio::test]
 async fn a_mint_transaction_is_shown_from_its_signature_to_its_block() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let mut events: Vec<_> = (1..=9).map(|nonce| signed(Purpose::Mint, nonce, 3)).collect();
     events.push(signed(Purpose::Settle, 10, 2));
@@ -259,7 +260,7 @@ async fn a_mint_transaction_is_shown_from_its_signature_to_its_block() {
 /// A replacement was mined and is taken back: the row shows it, however many events were read at once.
 #[tokio::test]
 async fn a10_f40_a_mint_transaction_whose_block_is_gone_is_the_same_row_event_by_event_and_rebuilt() {
-    let database = database().await;
+    let database = Database::start().await;
     let mined = B256::repeat_byte(9);
     let gone = |nonce| {
         let reversal = Reversal { tx_hash: mined, ..examples::reversal(nonce) };
@@ -297,7 +298,7 @@ async fn a10_f40_a_mint_transaction_whose_block_is_gone_is_the_same_row_event_by
 /// The tables as of the file before, with rows in them: what was projected by then is counted by the new file.
 #[tokio::test]
 async fn what_was_projected_before_the_counters_is_counted_by_the_migration() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let mut story = half_done();
     for n in 1..=3 {
@@ -334,7 +335,7 @@ ANALYZE";
 /// With ten thousand orders, of which a hundred are open, no question reads all of them.
 #[tokio::test]
 async fn every_question_is_answered_by_an_index() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let mut story = minted_order(1).1;
     story.truncate(5);

@@ -1,10 +1,11 @@
 //! From events to rows: what the API shows, and that a rebuild shows the same.
 
-use crate::common::{at, begin, database, entries, entry, minted_order, order, registered, request};
+use crate::common::{at, begin, entries, entry, minted_order, order, registered, request};
 use domain::event::{Deferral, FailureReason, OrderEvent, PaidBy, PaymentFailure, PaymentProof};
 use domain::order::LegState as L;
 use domain::{Event, PaymentId, Stage, examples};
 use store::{CONNECTIONS, Entry, PaymentView, READ_MODELS, Stamp, Store, project_history};
+use testkit::Database;
 
 /// Three orders in every condition, interleaved.
 fn busy_ledger() -> Vec<Entry> {
@@ -83,7 +84,7 @@ fn endings() -> Vec<Vec<OrderEvent>> {
 #[tokio::test]
 async fn every_stage_has_its_row_and_the_states_of_its_legs() {
     use Stage as S;
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     database.store.apply(&busy_ledger(), &start).await.unwrap();
     let expected = [
@@ -117,7 +118,7 @@ async fn every_stage_has_its_row_and_the_states_of_its_legs() {
 
 #[tokio::test]
 async fn a_purchase_shows_both_transactions_and_counts_for_its_token() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let (id, events) = minted_order(1);
     let story = entries(2, events.clone());
@@ -146,7 +147,7 @@ async fn a_purchase_shows_both_transactions_and_counts_for_its_token() {
 
 #[tokio::test]
 async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row() {
-    let database = database().await;
+    let database = Database::start().await;
     let ledger = busy_ledger();
     let mut live = begin(&database.store).await;
     let mut rest = ledger.as_slice();
@@ -175,7 +176,7 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
 /// One event must not stop the projection permanently, whatever its texts and numbers.
 #[tokio::test]
 async fn an_event_with_hostile_values_is_projected_all_the_same() {
-    let database = database().await;
+    let database = Database::start().await;
     let start = begin(&database.store).await;
     let mut hostile = request(1);
     hostile.authorization.valid_before = u64::MAX;
@@ -210,7 +211,7 @@ async fn an_event_with_hostile_values_is_projected_all_the_same() {
 
 #[tokio::test]
 async fn migrating_again_and_twice_at_once_changes_nothing() {
-    let database = database().await;
+    let database = Database::start().await;
     let (one, two) = tokio::join!(database.store.migrate(), database.store.migrate());
     one.unwrap();
     two.unwrap();

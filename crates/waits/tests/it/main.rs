@@ -1,4 +1,5 @@
 //! Integration tests of this crate in one executable.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod carried;
 mod many;

@@ -3,13 +3,12 @@
 use alloy_primitives::{Address, B256};
 use domain::event::Deferral;
 use domain::{Event, OrderEvent, PaymentId, PaymentKey, examples};
-use ledger::{Answer, Batch, Expected, Lag, Ledger, LedgerConfig, NewEvent};
-use neighbours::{Nats, NatsOptions, Tools};
+use ledger::{Answer, Batch, Expected, Lag, NewEvent};
 use runtime::{CancellationToken, Health};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use testkit::{Broker, until};
 use waits::{Carrier, Limits, Party, Waiting};
 
 const COUNT: usize = 50_000;
@@ -27,33 +26,10 @@ fn deferred(n: usize) -> NewEvent {
     NewEvent { event: Event::Order(order(n).0, event), expected: Expected::Absent, trace: None }
 }
 
-async fn until(what: &str, seconds: u64, look: impl AsyncFn() -> bool) {
-    let began = Instant::now();
-    while !look().await {
-        assert!(began.elapsed() < Duration::from_secs(seconds), "{what}: not within {seconds} s");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobody() {
-    let dir = tempfile::tempdir().unwrap();
-    let users = ["sys", "ops", "api", "payment-sender", "confirmer", "mint-projector", "read-projector"];
-    let variable = |user: &str| format!("NATS_{}_PASSWORD", user.to_uppercase().replace('-', "_"));
-    let options = NatsOptions {
-        data_dir: dir.path().to_owned(),
-        config: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/server.conf")),
-        environment: users.map(|user| (variable(user), format!("p-{user}"))).into(),
-        ..NatsOptions::default()
-    };
-    let nats = Nats::start(&Tools::locate().unwrap(), options).await.unwrap();
-    let url = |user: &str| nats.url().replace("://", &format!("://{user}:p-{user}@"));
-    ledger::provision(&url("ops")).await.unwrap();
-    let connect = async |user: &str| -> Ledger {
-        let config = LedgerConfig { url: url(user), monitor_url: nats.monitor_url() };
-        Ledger::connect(&config, "/paymint/test").await.unwrap()
-    };
-    let (ops, sender) = (connect("ops").await, connect("payment-sender").await);
+    let broker = Broker::with_accounts().await;
+    let (ops, sender) = (broker.ledger("ops").await, broker.ledger("payment-sender").await);
 
     let (stop, health) = (CancellationToken::new(), Health::default());
     let carrier = Carrier::new(sender.clone(), DEFERRED, health.clone());
@@ -92,8 +68,8 @@ async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobo
         let batch = Batch::unordered((first..first + 500).map(deferred));
         ops.append(batch).await.unwrap();
     }
-    until("all are carried by time", 180, async || carrier.waiting() == COUNT).await;
-    until("no message is pending or held", 30, async || sender.lag(DEFERRED).await.unwrap() == Lag::default()).await;
+    until("all are carried by time", async || carrier.waiting() == COUNT).await;
+    until("no message is pending or held", async || sender.lag(DEFERRED).await.unwrap() == Lag::default()).await;
 
     // A new order, and one more that begins to wait, are handled as if nothing else waited.
     let began = Instant::now();
@@ -101,13 +77,12 @@ async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobo
         examples::all().into_iter().find(|event| matches!(event, Event::Order(_, OrderEvent::PaymentRequested(_))));
     ops.append(&[NewEvent { event: request.unwrap(), expected: Expected::Absent, trace: None }]).await.unwrap();
     ops.append(&[deferred(COUNT)]).await.unwrap();
-    until("both are handled", 10, async || handled.load(Ordering::Relaxed) == 1 && carrier.waiting() == COUNT + 1)
-        .await;
+    until("both are handled", async || handled.load(Ordering::Relaxed) == 1 && carrier.waiting() == COUNT + 1).await;
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 
     // Hopeless looks cost a fixed number a second, and no order is lost by them.
     let (before, began) = (looks.load(Ordering::Relaxed), Instant::now());
-    until("looks go on", 30, async || looks.load(Ordering::Relaxed) >= before + 60).await;
+    until("looks go on", async || looks.load(Ordering::Relaxed) >= before + 60).await;
     let a_second = 60.0 / began.elapsed().as_secs_f64();
     assert!(a_second < 25.0, "{a_second} looks a second");
     assert_eq!(carrier.waiting(), COUNT + 1);

@@ -62,7 +62,7 @@ fn no_mutated_header_panics_or_changes_what_is_paid() {
             Ok(verified) => {
                 taken += 1;
                 assert_eq!(verified.payer, crate::common::PAYER);
-                assert_eq!(verified.authorization.value, offer.amount);
+                assert_eq!(verified.authorization.value.0, offer.amount);
                 assert_eq!(verified.authorization.to, offer.pay_to);
             }
             Err(refused) => {

@@ -8,8 +8,8 @@ use crate::common::{
 use alloy_primitives::{B256, address, b256, hex, keccak256};
 use serde_json::Value;
 use x402::{
-    Authorization, HeaderName, Network, Verified, decode, domain_separator, payment_key, payment_required,
-    transfer_digest, verify, verify_signature,
+    HeaderName, Network, Verified, decode, domain_separator, payment_key, payment_required, transfer_digest, verify,
+    verify_signature,
 };
 
 fn key_of(verified: &Verified) -> B256 {
@@ -103,7 +103,7 @@ fn the_sender_can_check_again_from_what_was_verified() {
     let verified = pay(HeaderName::PaymentSignature, base64(good().to_string()).as_bytes(), &offer);
     let verified = verified.unwrap();
     let domain = domain_separator("USDC", "2", 84532, offer.asset);
-    let mut terms = Authorization::from(&verified.authorization);
+    let mut terms = verified.authorization.clone();
     assert_eq!(verify_signature(&domain, &terms, &verified.signature), Ok(verified.signature));
     terms.valid_before += 1;
     assert!(verify_signature(&domain, &terms, &verified.signature).is_err());

@@ -1,11 +1,12 @@
 //! Every golden vector of the wire reference. Its field `expect` decides.
 
 use crate::common::{DAY, MARGIN, NOW, header_name, local_offer, offer, offer_of, pay, text, vectors};
-use alloy_primitives::{Address, B256, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, hex, keccak256};
+use domain::{Authorization, Usdc};
 use serde_json::Value;
 use x402::{
-    Authorization, HeaderName, PAYMENT_RESPONSE, Rejection, Settlement, Version, X_PAYMENT_RESPONSE, decode,
-    domain_separator, payment_required, recover, settlement_header, transfer_digest, verify, verify_signature,
+    HeaderName, PAYMENT_RESPONSE, Rejection, Settlement, Version, X_PAYMENT_RESPONSE, decode, domain_separator,
+    payment_required, recover, settlement_header, transfer_digest, verify, verify_signature,
 };
 
 /// The only valid vector that we refuse, as its note allows: "refusing with invalid_payload is tolerable".
@@ -29,7 +30,7 @@ fn every_valid_vector_is_taken_with_its_payer_value_and_nonce() {
         }
         let verified = pay(header, value, &offer).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(verified.payer.to_string(), text(case, "/expect/payer"), "{name}");
-        assert_eq!(verified.authorization.value.to_string(), text(case, "/expect/value"), "{name}");
+        assert_eq!(verified.authorization.value.0.to_string(), text(case, "/expect/value"), "{name}");
         assert_eq!(verified.authorization.nonce.to_string(), text(case, "/expect/nonce"), "{name}");
         assert!(matches!(verified.signature[64], 27 | 28), "{name}");
     }
@@ -93,7 +94,7 @@ fn authorization_of(message: &Value) -> Authorization {
     Authorization {
         from: text(message, "/from").parse().unwrap(),
         to: text(message, "/to").parse().unwrap(),
-        value: text(message, "/value").parse::<U256>().unwrap(),
+        value: text(message, "/value").parse().map(Usdc).unwrap(),
         valid_after: text(message, "/validAfter").parse().unwrap(),
         valid_before: text(message, "/validBefore").parse().unwrap(),
         nonce: text(message, "/nonce").parse().unwrap(),

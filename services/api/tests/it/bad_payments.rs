@@ -1,7 +1,7 @@
 //! Bad payments at the door, B01 to B36: each by its id, with status and code; nothing is written, and no answer is long.
 //! Every single spelling is tried in crates/x402/tests/it/bad_inputs; here one of each kind goes the whole way.
 
-use crate::common::{House, base64, now_s, pay};
+use crate::common::{Site, base64, now_s, pay};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use domain::examples;
@@ -16,11 +16,11 @@ enum Sent {
     /// The good payment with another value at a JSON pointer. Nothing is signed anew.
     With(&'static str, Value),
     /// A payment that was signed so.
-    Signed(Box<dyn Fn(&mut x402::Authorization)>),
+    Signed(Box<dyn Fn(&mut domain::Authorization)>),
 }
 use Sent::{Raw, Signed, Text, With};
 
-fn signed(change: impl Fn(&mut x402::Authorization) + 'static) -> Sent {
+fn signed(change: impl Fn(&mut domain::Authorization) + 'static) -> Sent {
     Signed(Box::new(change))
 }
 
@@ -107,11 +107,11 @@ fn header(good: &Value, offer: &Value, sent: &Sent) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b01_to_b36_a_bad_payment_has_its_status_and_code_and_nothing_is_written() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let offer = api.mint(10, &[]).await.offer();
     let good: Value = serde_json::from_slice(&BASE64_STANDARD.decode(pay(&offer, 1, |_| {})).unwrap()).unwrap();
-    let before = house.last_sequence().await;
+    let before = site.last_sequence().await;
     for (id, sent, status, code) in table(&good) {
         let header = header(&good, &offer, &sent);
         let answer = api.mint(10, &[("payment-signature", &header)]).await;
@@ -135,7 +135,7 @@ async fn b01_to_b36_a_bad_payment_has_its_status_and_code_and_nothing_is_written
         let answer = api.mint(10, &headers.map(|(name, value)| (name, value.as_str()))).await;
         assert_eq!(answer.problem(), (400, "payment_header_ambiguous".to_owned()), "{id}");
     }
-    assert_eq!(house.last_sequence().await, before);
+    assert_eq!(site.last_sequence().await, before);
     let taken = api.mint(10, &[("payment-signature", &good)]).await;
     assert_eq!(taken.status, 202, "the unspoilt one");
 }

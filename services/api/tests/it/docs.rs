@@ -1,6 +1,6 @@
 //! The description as it is served, and the page that shows it: from this host alone.
 
-use crate::common::{House, Instance, described};
+use crate::common::{Instance, Site, described};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -43,8 +43,8 @@ fn between(text: &str, start: &str, end: char) -> Vec<String> {
 /// a page that loads a script from elsewhere is a page that somebody else writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_loads_everything_from_this_host() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     assert_eq!(api.get("/docs").await.text, api.get("/docs/").await.text, "with or without the slash");
     let loaded = page(&api).await;
     let paths: Vec<_> = loaded.iter().map(|(path, _)| path.as_str()).collect();
@@ -70,8 +70,8 @@ async fn the_page_loads_everything_from_this_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_served_is_what_is_committed() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let answer = api.get("/openapi.json").await;
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("access-control-allow-origin"), "*");

@@ -2,7 +2,7 @@
 //! affected.
 
 use crate::common::raw::{Raw, Said};
-use crate::common::{House, Instance, mint_path};
+use crate::common::{Instance, Site, mint_path};
 
 /// The state of the connection afterwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,8 +16,8 @@ use Then::{Closed, Kept};
 /// connection. Answers of hyper itself have no code.
 type Case = (String, u16, &'static str, Then);
 
-async fn try_all(house: &House, api: &Instance, cases: Vec<Case>) {
-    let before = house.last_sequence().await;
+async fn try_all(site: &Site, api: &Instance, cases: Vec<Case>) {
+    let before = site.last_sequence().await;
     let mut wrong = Vec::new();
     for (request, status, code, then) in cases {
         let mut raw = Raw::to(api).await;
@@ -34,7 +34,7 @@ async fn try_all(house: &House, api: &Instance, cases: Vec<Case>) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(house.last_sequence().await, before, "nothing was written");
+    assert_eq!(site.last_sequence().await, before, "nothing was written");
     assert_eq!(api.get("/readyz").await.status, 200);
 }
 
@@ -60,8 +60,8 @@ const BODY: &str = r#"{"quantity":10}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b45_a_body_is_what_its_length_says_and_one_json_object_or_it_is_refused() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let padded = |length: usize| format!("{BODY}{}", " ".repeat(length - BODY.len()));
     let smuggled = format!("0\r\n\r\n{}", get("/smuggled"));
     let mut cases = vec![
@@ -104,13 +104,13 @@ async fn b45_a_body_is_what_its_length_says_and_one_json_object_or_it_is_refused
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "evil", "*/*"] {
         cases.push((sized(&format!("Content-Type: {kind}\r\n"), BODY), 402, "", Kept));
     }
-    try_all(&house, &api, cases).await;
+    try_all(&site, &api, cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b45_a_path_leads_nowhere_but_where_it_says() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let cases = vec![
         (get("/api/mint/../tokens"), 404, "route_unknown", Kept),
         (get("/api/tokens/../tokens"), 404, "route_unknown", Kept),
@@ -130,13 +130,13 @@ async fn b45_a_path_leads_nowhere_but_where_it_says() {
         (get(&format!("/{}", "a".repeat(60_000))), 404, "route_unknown", Kept),
         (get(&format!("/{}", "a".repeat(65_535))), 414, "", Closed),
     ];
-    try_all(&house, &api, cases).await;
+    try_all(&site, &api, cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b46_what_is_no_request_of_ours_is_refused_and_changes_nothing() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let mint = mint_path();
     let hosts = |lines: &str| format!("GET /healthz HTTP/1.1\r\n{lines}\r\n");
     let with = |lines: &str| format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
@@ -191,13 +191,13 @@ async fn b46_what_is_no_request_of_ours_is_refused_and_changes_nothing() {
     for name in ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Original-URL"] {
         cases.push((sized(&format!("{name}: evil.example\r\n"), BODY), 402, "", Kept));
     }
-    try_all(&house, &api, cases).await;
+    try_all(&site, &api, cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b46_a_405_says_what_is_allowed() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let asked = async |request: String| -> Said {
         let mut raw = Raw::to(&api).await;
         raw.send(&request).await;
@@ -218,8 +218,8 @@ async fn b46_a_405_says_what_is_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b55_events_are_for_those_who_get_them_and_for_the_origins_that_are_configured() {
-    let house = House::start().await;
-    let api = house.instance(&[("CORS_ORIGINS", "https://app.example.com")]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("CORS_ORIGINS", "https://app.example.com")]).await;
     let id = api.buy(10, 7).await.id();
     let path = format!("/api/events?payment={id}");
     // Whatever is accepted: an EventSource sends text/event-stream, others */* or nothing.

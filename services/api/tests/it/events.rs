@@ -1,9 +1,10 @@
 //! Server-sent events: what the ledger says, in order, each once, across interruptions of every kind.
 
+use crate::common::Site;
 use crate::common::sse::Reader;
-use crate::common::{House, eventually};
 use domain::{OrderEvent, examples};
 use std::time::Duration;
+use testkit::until;
 
 fn steps() -> Vec<OrderEvent> {
     vec![
@@ -17,15 +18,15 @@ fn steps() -> Vec<OrderEvent> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purchase_is_told_while_it_happens_and_then_the_stream_ends() {
-    let house = House::start().await;
-    let (one, two) = (house.instance(&[]).await, house.instance(&[]).await);
+    let site = Site::start().await;
+    let (one, two) = (site.instance(&[]).await, site.instance(&[]).await);
     let id = one.buy(10, 7).await.id();
     // Another instance than the one that took the payment.
     let mut reader = Reader::open(&two, id, None).await;
     let first = reader.next().await.unwrap();
     assert_eq!((first.event.as_str(), &first.data["state"]), ("payment.requested", &"requested".into()));
     for event in steps() {
-        let (name, sequence) = (event.name(), house.happens(id, event).await);
+        let (name, sequence) = (event.name(), site.happens(id, event).await);
         let frame = reader.next().await.unwrap();
         assert_eq!((frame.id, frame.event.as_str()), (sequence, name));
         assert_eq!((&frame.data["sequence"], &frame.data["type"]), (&sequence.into(), &name.into()));
@@ -35,22 +36,22 @@ async fn a_purchase_is_told_while_it_happens_and_then_the_stream_ends() {
         assert!(frame.data.to_string().len() < 600 && frame.data.get("signature").is_none());
     }
     assert_eq!(reader.next().await, None, "nothing can follow");
-    let last = house.last_sequence().await;
+    let last = site.last_sequence().await;
     let back = two.events(&format!("?payment={id}"), &[("last-event-id", &last.to_string())]).await;
     assert_eq!(back.status(), 204, "EventSource stops coming back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c27_a_stream_is_resumed_without_gap_or_duplicate_at_another_instance() {
-    let house = House::start().await;
-    let (one, two) = (house.instance(&[]).await, house.instance(&[]).await);
+    let site = Site::start().await;
+    let (one, two) = (site.instance(&[]).await, site.instance(&[]).await);
     let id = one.buy(10, 7).await.id();
     let mut all = Vec::new();
     let mut seen = None;
     for (n, event) in steps().into_iter().enumerate() {
         // Each connection reads what there is and one more, which is written before, while or after it is opened.
         let api = if n % 2 == 0 { &one } else { &two };
-        let (mut reader, _) = tokio::join!(Reader::open(api, id, seen), house.happens(id, event));
+        let (mut reader, _) = tokio::join!(Reader::open(api, id, seen), site.happens(id, event));
         let known = if n == 0 { 2 } else { 1 };
         for _ in 0..known {
             let frame = reader.next().await.unwrap();
@@ -58,7 +59,7 @@ async fn c27_a_stream_is_resumed_without_gap_or_duplicate_at_another_instance() 
             all.push(frame.id);
         }
     }
-    let history: Vec<u64> = house.ledger.order_history(id).await.unwrap().iter().map(|read| read.seq).collect();
+    let history: Vec<u64> = site.ledger.order_history(id).await.unwrap().iter().map(|read| read.seq).collect();
     assert_eq!(all, history);
     for seen in 0..=history.len() {
         let from = seen.checked_sub(1).map(|n| history[n]);
@@ -72,8 +73,8 @@ async fn c27_a_stream_is_resumed_without_gap_or_duplicate_at_another_instance() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_readers_see_every_event_once_while_it_is_written() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let id = api.buy(10, 7).await.id();
     let mut readers = tokio::task::JoinSet::new();
     for n in 0..50_u64 {
@@ -85,9 +86,9 @@ async fn many_readers_see_every_event_once_while_it_is_written() {
     }
     for event in steps() {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        house.happens(id, event).await;
+        site.happens(id, event).await;
     }
-    let history: Vec<u64> = house.ledger.order_history(id).await.unwrap().iter().map(|read| read.seq).collect();
+    let history: Vec<u64> = site.ledger.order_history(id).await.unwrap().iter().map(|read| read.seq).collect();
     for seen in readers.join_all().await {
         assert_eq!(seen, history);
     }
@@ -95,24 +96,24 @@ async fn many_readers_see_every_event_once_while_it_is_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f02_news_arrive_after_the_ledger_was_restarted() {
-    let mut house = House::start().await;
-    let api = house.instance(&[]).await;
+    let mut site = Site::start().await;
+    let api = site.instance(&[]).await;
     let id = api.buy(10, 7).await.id();
     let mut reader = Reader::open(&api, id, None).await;
     reader.next().await.unwrap();
-    house.nats.kill();
-    eventually("the instance notices", async || api.get("/readyz").await.status == 503).await;
-    house.nats.restart().await.unwrap();
-    eventually("the ledger answers", async || house.ledger.state().await.is_ok()).await;
-    let sequence = house.happens(id, steps().remove(1)).await;
+    site.broker.nats.kill();
+    until("the instance notices", async || api.get("/readyz").await.status == 503).await;
+    site.broker.nats.restart().await.unwrap();
+    until("the ledger answers", async || site.ledger.state().await.is_ok()).await;
+    let sequence = site.happens(id, steps().remove(1)).await;
     assert_eq!(reader.next().await.unwrap().id, sequence);
 }
 
 /// Longer than anybody waits for an answer of the ledger: reading breaks off, and goes on where it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn f01_a14_streams_stay_open_while_the_ledger_is_away_for_long_and_miss_nothing() {
-    let mut house = House::start().await;
-    let api = house.instance(&[]).await;
+    let mut site = Site::start().await;
+    let api = site.instance(&[]).await;
     let id = api.buy(10, 7).await.id();
     let mut readers = Vec::new();
     for query in [format!("?payment={id}"), format!("?token={}", examples::TOKEN)] {
@@ -121,11 +122,11 @@ async fn f01_a14_streams_stay_open_while_the_ledger_is_away_for_long_and_miss_no
     for reader in &mut readers {
         reader.next().await.unwrap();
     }
-    house.nats.kill();
+    site.broker.nats.kill();
     tokio::time::sleep(Duration::from_secs(12)).await;
-    house.nats.restart().await.unwrap();
-    eventually("the ledger answers", async || house.ledger.state().await.is_ok()).await;
-    let sequence = house.happens(id, steps().remove(1)).await;
+    site.broker.nats.restart().await.unwrap();
+    until("the ledger answers", async || site.ledger.state().await.is_ok()).await;
+    let sequence = site.happens(id, steps().remove(1)).await;
     for reader in &mut readers {
         assert_eq!(reader.next().await.unwrap().id, sequence);
     }
@@ -133,11 +134,11 @@ async fn f01_a14_streams_stay_open_while_the_ledger_is_away_for_long_and_miss_no
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b49_a_position_that_is_none_gets_reset_and_the_whole_history() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let id = api.buy(10, 7).await.id();
-    house.happens(id, OrderEvent::PaymentFailed(examples::failure())).await;
-    let last = house.last_sequence().await;
+    site.happens(id, OrderEvent::PaymentFailed(examples::failure())).await;
+    let last = site.last_sequence().await;
     let future = (last + 1).to_string();
     for position in ["text", "-1", "18446744073709551616", "1e3", "18446744073709551615", &future, "\u{fc}"] {
         let response = api.events(&format!("?payment={id}"), &[("last-event-id", position)]).await;

@@ -1,24 +1,25 @@
 //! Traces that must not remain: secrets in a log, answers in a cache, memory and sockets after an attack.
 
 use crate::common::raw::Raw;
-use crate::common::{House, eventually, mint_path, pay};
+use crate::common::{Site, mint_path, pay};
 use serde_json::Value;
+use testkit::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s29_a16_no_log_line_has_a_payment_a_signature_a_token_or_a_password() {
-    let mut house = House::start().await;
-    let nats_url = house.nats.url().replace("nats://", "nats://api:nats-pass-7d1e@");
+    let mut site = Site::start().await;
+    let nats_url = site.broker.nats.url().replace("nats://", "nats://api:nats-pass-7d1e@");
     let variables = [
         ("RUST_LOG", "trace"),
         ("NATS_URL", nats_url.as_str()),
         ("DATABASE_URL", "postgres://paymint:pg-pass-93ab@127.0.0.1:9/none"),
         ("OPERATOR_TOKEN", "operator-token-55c0"),
     ];
-    let process = house.process(&variables).await;
+    let process = site.process(&variables).await;
     let api = &process.api;
     let offer = api.mint(10, &[]).await.offer();
     let (good, other, late) = (pay(&offer, 1, |_| {}), pay(&offer, 2, |_| {}), pay(&offer, 3, |_| {}));
-    let dear = pay(&offer, 4, |authorization| authorization.value += authorization.value);
+    let dear = pay(&offer, 4, |authorization| authorization.value.0 *= 2);
     let cut = &good[..good.len() - 7];
     let token = "Bearer operator-token-55c0";
     let mut statuses = Vec::new();
@@ -39,8 +40,8 @@ async fn s29_a16_no_log_line_has_a_payment_a_signature_a_token_or_a_password() {
     api.get(&format!("/api/payment/{id}")).await;
     let everything = api.http.get(format!("{}/api/events", api.url)).header("authorization", token);
     assert_eq!(everything.send().await.unwrap().status(), 200);
-    house.nats.kill();
-    eventually("the service notices", async || api.get("/readyz").await.status == 503).await;
+    site.broker.nats.kill();
+    until("the service notices", async || api.get("/readyz").await.status == 503).await;
     statuses.push(api.mint(10, &[("payment-signature", &late)]).await.status.as_u16());
     assert_eq!(statuses, [202, 202, 409, 402, 400, 400, 503]);
 
@@ -69,8 +70,8 @@ async fn s29_a16_no_log_line_has_a_payment_a_signature_a_token_or_a_password() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s15_no_answer_may_be_kept_by_a_cache_or_given_to_another() {
-    let house = House::start().await;
-    let api = house.instance(&[("RATE_TOTAL", "20")]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("RATE_TOTAL", "20")]).await;
     let id = api.buy(10, 7).await.id();
     let mint = mint_path();
     let cases = [
@@ -113,7 +114,7 @@ const GROWN_MAX_KIB: u64 = 8 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a16_b48_memory_and_sockets_come_back_after_thousands_of_connections() {
-    let house = House::start().await;
+    let site = Site::start().await;
     let limits = [
         ("FIRST_BYTE_TIMEOUT_MS", "500"),
         ("HEADERS_TIMEOUT_MS", "500"),
@@ -124,7 +125,7 @@ async fn a16_b48_memory_and_sockets_come_back_after_thousands_of_connections() {
         ("TOKIO_WORKER_THREADS", "1"),
         ("MIMALLOC_PURGE_DELAY", "0"),
     ];
-    let process = house.process(&limits).await;
+    let process = site.process(&limits).await;
     let files = process.files();
     let mut memory = Vec::new();
     for round in 0..9 {
@@ -141,10 +142,10 @@ async fn a16_b48_memory_and_sockets_come_back_after_thousands_of_connections() {
             crowd.push(raw);
         }
         // Those that owe us a request are cut; the idle ones leave. Of its own connections the api may open or close some.
-        eventually("who owes a request is cut", async || process.files() <= files + CROWD / 3 + 10).await;
+        until("who owes a request is cut", async || process.files() <= files + CROWD / 3 + 10).await;
         assert!(process.files() + 10 >= files + CROWD / 3, "the idle ones are not");
         drop(crowd);
-        eventually("the sockets are closed", async || process.files() <= files + 5).await;
+        until("the sockets are closed", async || process.files() <= files + 5).await;
         memory.push(process.memory_kib());
     }
     // A leak is in every round from then on, so the least of three rounds shows it and no single moment does.

@@ -1,12 +1,12 @@
 //! An application that repeats the whole purchase signs a new authorization: only its own key can tell (D11, S14, B41).
 
-use crate::common::{Answer, House, Instance, eventually, now_s, pay, project};
+use crate::common::{Answer, Instance, Site, now_s, pay, project};
 use domain::nonce::{Binding, binding, bound_nonce};
 use domain::{Event, OrderEvent, Quantity, examples};
 use ledger::{Expected, NewEvent};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
-use store::Store;
+use testkit::{Database, until};
 
 const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
 
@@ -32,10 +32,10 @@ fn decoded(header: &str) -> Value {
 }
 
 /// Number of orders in the ledger.
-async fn orders(house: &House) -> usize {
+async fn orders(site: &Site) -> usize {
     let mut orders = 0;
-    for seq in 1..=house.last_sequence().await {
-        let recorded = house.ledger.at(seq).await.unwrap().unwrap();
+    for seq in 1..=site.last_sequence().await {
+        let recorded = site.ledger.at(seq).await.unwrap().unwrap();
         orders += usize::from(matches!(recorded.event, Ok(Event::Order(_, OrderEvent::PaymentRequested(_)))));
     }
     orders
@@ -45,26 +45,26 @@ async fn orders(house: &House) -> usize {
 async fn d11_a_purchase_that_is_repeated_under_its_key_is_one_order_at_every_instance() {
     let identifier = "order_7-of-the-shop";
     for (header, name) in [(Some(KEY), None), (None, Some(identifier)), (Some(KEY), Some(identifier))] {
-        let house = House::start().await;
-        let (one, two) = (house.instance(&[]).await, house.instance(&[]).await);
+        let site = Site::start().await;
+        let (one, two) = (site.instance(&[]).await, site.instance(&[]).await);
         let first = buy(&one, 10, 1, header, name).await;
         assert_eq!(first.status, 202);
         for (api, nonce) in [(&one, 2), (&two, 3)] {
             let again = buy(api, 10, nonce, header, name).await;
             assert_eq!((again.status.as_u16(), again.id()), (202, first.id()), "{header:?} {name:?}");
         }
-        assert_eq!(orders(&house).await, 1, "the second authorization is written nowhere, so nobody can settle it");
+        assert_eq!(orders(&site).await, 1, "the second authorization is written nowhere, so nobody can settle it");
         let other = buy(&two, 5, 4, header, name).await;
         assert_eq!(other.problem(), (409, "idempotency_key_reused".to_owned()));
-        assert_eq!((other.id(), orders(&house).await), (first.id(), 1));
+        assert_eq!((other.id(), orders(&site).await), (first.id(), 1));
 
         // After everything was restarted, and after the end.
-        house.happens(first.id(), OrderEvent::PaymentFailed(examples::failure())).await;
+        site.happens(first.id(), OrderEvent::PaymentFailed(examples::failure())).await;
         one.stop.cancel();
         two.stop.cancel();
-        let three = house.instance(&[]).await;
+        let three = site.instance(&[]).await;
         let again = buy(&three, 10, 5, header, name).await;
-        assert_eq!((again.id(), orders(&house).await), (first.id(), 1));
+        assert_eq!((again.id(), orders(&site).await), (first.id(), 1));
     }
 }
 
@@ -72,23 +72,23 @@ async fn d11_a_purchase_that_is_repeated_under_its_key_is_one_order_at_every_ins
 #[tokio::test(flavor = "multi_thread")]
 async fn f07_an_order_whose_key_alone_was_kept_is_written_when_it_comes_again_and_no_other_is() {
     for (header, name) in [(Some(KEY), None), (Some(KEY), Some("order_7-of-the-shop"))] {
-        let house = House::start().await;
-        let api = house.instance(&[]).await;
+        let site = Site::start().await;
+        let api = site.instance(&[]).await;
         // What the order would be called, and the key of its payer: as another installation has them.
-        let elsewhere = House::start().await;
+        let elsewhere = Site::start().await;
         let first = buy(&elsewhere.instance(&[]).await, 10, 1, header, None).await;
         let kept = elsewhere.ledger.at(elsewhere.last_sequence().await - 1).await.unwrap().unwrap().event.unwrap();
         assert!(matches!(kept, Event::Key(..)), "the key stands before its order: {kept:?}");
         let kept = NewEvent { event: kept, expected: Expected::Absent, trace: None };
-        house.ledger.append(&[kept]).await.unwrap();
+        site.ledger.append(&[kept]).await.unwrap();
 
         let other = buy(&api, 10, 2, header, name).await;
-        assert_eq!((other.status.as_u16(), orders(&house).await), (503, 0), "nobody knows what became of the first");
+        assert_eq!((other.status.as_u16(), orders(&site).await), (503, 0), "nobody knows what became of the first");
         let again = buy(&api, 10, 1, header, name).await;
-        assert_eq!((again.status.as_u16(), again.id(), orders(&house).await), (202, first.id(), 1));
+        assert_eq!((again.status.as_u16(), again.id(), orders(&site).await), (202, first.id(), 1));
         for nonce in [1, 2] {
             let again = buy(&api, 10, nonce, header, name).await;
-            assert_eq!((again.status.as_u16(), again.id(), orders(&house).await), (202, first.id(), 1));
+            assert_eq!((again.status.as_u16(), again.id(), orders(&site).await), (202, first.id(), 1));
         }
     }
 }
@@ -96,23 +96,23 @@ async fn f07_an_order_whose_key_alone_was_kept_is_written_when_it_comes_again_an
 /// The server kept the first key of an order and refused the rest, because the second key names another purchase.
 #[tokio::test(flavor = "multi_thread")]
 async fn f07_a_key_that_names_another_purchase_is_told_although_the_other_key_was_kept() {
-    let (house, elsewhere) = (House::start().await, House::start().await);
-    let (api, identifier) = (house.instance(&[]).await, "order_7-of-the-shop");
+    let (site, elsewhere) = (Site::start().await, Site::start().await);
+    let (api, identifier) = (site.instance(&[]).await, "order_7-of-the-shop");
     let first = buy(&api, 5, 2, None, Some(identifier)).await;
     buy(&elsewhere.instance(&[]).await, 10, 1, Some(KEY), None).await;
     let kept = elsewhere.ledger.at(elsewhere.last_sequence().await - 1).await.unwrap().unwrap().event.unwrap();
-    house.ledger.append(&[NewEvent { event: kept, expected: Expected::Absent, trace: None }]).await.unwrap();
+    site.ledger.append(&[NewEvent { event: kept, expected: Expected::Absent, trace: None }]).await.unwrap();
     for _ in 0..2 {
         let refused = buy(&api, 10, 1, Some(KEY), Some(identifier)).await;
         assert_eq!((refused.problem(), refused.id()), ((409, "idempotency_key_reused".to_owned()), first.id()));
     }
-    assert_eq!(orders(&house).await, 1);
+    assert_eq!(orders(&site).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s14_a_hundred_new_authorizations_under_one_key_at_once_are_one_order() {
-    let house = House::start().await;
-    let (one, two) = (house.instance(&[]).await, house.instance(&[]).await);
+    let site = Site::start().await;
+    let (one, two) = (site.instance(&[]).await, site.instance(&[]).await);
     let mut buyers = tokio::task::JoinSet::new();
     for nonce in 0..100 {
         let api = if nonce % 2 == 0 { &one } else { &two };
@@ -129,31 +129,31 @@ async fn s14_a_hundred_new_authorizations_under_one_key_at_once_are_one_order() 
     }
     let answers = buyers.join_all().await;
     assert!(answers.iter().all(|answer| *answer == (202, answers[0].1)), "{answers:?}");
-    assert_eq!(orders(&house).await, 1);
+    assert_eq!(orders(&site).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_their_payers_own_and_sources_do_not_meet() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let name = "0123456789abcdef";
     let header = buy(&api, 10, 1, Some(name), None).await.id();
     let identifier = buy(&api, 10, 2, None, Some(name)).await.id();
     let plain = buy(&api, 10, 3, None, None).await.id();
     assert!(header != identifier && identifier != plain);
-    assert_eq!(orders(&house).await, 3);
+    assert_eq!(orders(&site).await, 3);
     assert_eq!(buy(&api, 10, 4, Some(&format!("\"{name}\"")), None).await.id(), header, "quotes are not part of it");
 }
 
 /// The first time without a key, the second with it: from then on the key is known.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_comes_later_names_the_order_all_the_same() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let first = buy(&api, 10, 1, None, None).await;
     assert_eq!(buy(&api, 10, 1, Some(KEY), None).await.id(), first.id());
     assert_eq!(buy(&api, 10, 2, Some(KEY), None).await.id(), first.id());
-    assert_eq!(orders(&house).await, 1);
+    assert_eq!(orders(&site).await, 1);
     // An authorization is one payment permanently, whatever key it comes with.
     let second = buy(&api, 10, 3, None, None).await;
     assert_eq!(buy(&api, 10, 3, Some(KEY), None).await.id(), second.id());
@@ -162,52 +162,52 @@ async fn a_key_that_comes_later_names_the_order_all_the_same() {
 /// A purchase that was recognised by one name is known by the other from then on: the next try may have only that.
 #[tokio::test(flavor = "multi_thread")]
 async fn d11_a_second_name_beside_a_known_one_names_the_same_order() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let identifier = "order_7-of-the-shop";
     let first = buy(&api, 10, 1, None, Some(identifier)).await.id();
     assert_eq!(buy(&api, 10, 2, Some(KEY), Some(identifier)).await.id(), first);
     assert_eq!(buy(&api, 10, 3, Some(KEY), None).await.id(), first);
-    assert_eq!(orders(&house).await, 1);
+    assert_eq!(orders(&site).await, 1);
 }
 
 /// Also while no order is taken: its answer is the same, and so is what the key means afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn d11_a_key_that_comes_later_is_kept_while_no_order_is_taken() {
-    let house = House::start().await;
-    let (open, closed) = (house.instance(&[]).await, house.instance(&[("LAG_MAX", "1")]).await);
+    let site = Site::start().await;
+    let (open, closed) = (site.instance(&[]).await, site.instance(&[("LAG_MAX", "1")]).await);
     let offer = open.mint(10, &[]).await.offer();
     let (one, two) = (pay(&offer, 1, |_| {}), pay(&offer, 2, |_| {}));
     let first = open.mint(10, &[("payment-signature", &one)]).await.id();
     let path = format!("/queue/item/{first}");
     let known = async || closed.get(&path).await.json()["queue_position"].is_u64();
-    eventually("the other instance has read it", known).await;
-    eventually("one waits, which is enough there", async || closed.mint(10, &[]).await.status == 503).await;
+    until("the other instance has read it", known).await;
+    until("one waits, which is enough there", async || closed.mint(10, &[]).await.status == 503).await;
     let refused = closed.mint(10, &[("payment-signature", &two)]).await;
     assert_eq!(refused.problem(), (503, "queue_full".to_owned()));
     let name = [("payment-signature", one.as_str()), ("idempotency-key", KEY)];
     assert_eq!(closed.mint(10, &name).await.id(), first);
     let again = buy(&open, 10, 3, Some(KEY), None).await;
-    assert_eq!((again.id(), orders(&house).await), (first, 1));
+    assert_eq!((again.id(), orders(&site).await), (first, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_cannot_be_read_is_refused_before_anything_is_written() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let long = "k".repeat(129);
     for key in ["", "two words", "\"half", &long] {
         assert_eq!(buy(&api, 10, 1, Some(key), None).await.problem(), (400, "idempotency_key_invalid".to_owned()));
     }
-    assert_eq!(orders(&house).await, 0);
+    assert_eq!(orders(&site).await, 0);
     assert_eq!(api.mint(10, &[("idempotency-key", "two words")]).await.status, 402, "an offer needs none");
 }
 
 /// S03, D8: a nonce that was derived from an order buys nothing else, and alone proves what it bought.
 #[tokio::test(flavor = "multi_thread")]
 async fn s03_a_nonce_that_is_bound_to_an_order_buys_that_order_only() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let offer = api.mint(10, &[]).await.offer();
     let bound = |quantity: u32, salt: u8| {
         let quantity = Quantity::new(quantity).unwrap();
@@ -219,8 +219,8 @@ async fn s03_a_nonce_that_is_bound_to_an_order_buys_that_order_only() {
     let refused = pay(&offer, 0, |auth| auth.nonce = bound(9, 1));
     let refused = api.mint(10, &[("payment-signature", &refused)]).await;
     assert_eq!(refused.problem(), (402, "payment_nonce_bound_elsewhere".to_owned()));
-    assert_eq!(orders(&house).await, 1);
-    let history = house.ledger.order_history(accepted.id()).await.unwrap();
+    assert_eq!(orders(&site).await, 1);
+    let history = site.ledger.order_history(accepted.id()).await.unwrap();
     let Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) = &history[0].event else { panic!() };
     let quantity = Quantity::new(10).unwrap();
     assert_eq!(binding(request.authorization.nonce, examples::CHAIN_ID, examples::TOKEN, quantity), Binding::ThisOrder);
@@ -228,34 +228,32 @@ async fn s03_a_nonce_that_is_bound_to_an_order_buys_that_order_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_identifier_that_cannot_be_read_is_refused_and_one_is_offered() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let offer = api.mint(10, &[]).await.offer();
     assert_eq!(offer["extensions"]["payment-identifier"]["info"]["required"], false);
     for name in ["short", "with spaces in it 123", ""] {
         let answer = buy(&api, 10, 1, None, Some(name)).await;
         assert_eq!(answer.problem(), (400, "payment_identifier_invalid".to_owned()), "{name}");
     }
-    assert_eq!(orders(&house).await, 0);
+    assert_eq!(orders(&site).await, 0);
 }
 
 /// B44: the ledger in which it was accepted is closed, and its window has passed. A 402 would make its payer pay again.
 #[tokio::test(flavor = "multi_thread")]
 async fn b44_a_payment_of_an_earlier_ledger_is_answered_by_its_row() {
-    let before = House::start().await;
-    let postgres = before.postgres().await;
-    let store = Store::connect(&postgres.url(), 1).await.unwrap();
-    store.migrate().await.unwrap();
+    let before = Site::start().await;
+    let database = Database::start().await;
     let old = before.instance(&[]).await;
     let header = pay(&old.mint(10, &[]).await.offer(), 7, |auth| auth.valid_before -= 500);
     let id = old.mint(10, &[("payment-signature", &header)]).await.id();
-    project(&before.ledger, &store).await;
+    project(&before.ledger, &database.store).await;
 
-    let after = House::start().await;
-    let change = [("DATABASE_URL", postgres.url()), ("MIN_WINDOW_S", "600".to_owned())];
+    let after = Site::start().await;
+    let change = [("DATABASE_URL", database.server.url()), ("MIN_WINDOW_S", "600".to_owned())];
     let change: Vec<_> = change.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let new = after.instance(&change).await;
-    eventually("the read models answer", async || new.get("/readyz").await.json()["postgres"] == "ok").await;
+    until("the read models answer", async || new.get("/readyz").await.json()["postgres"] == "ok").await;
     let again = new.mint(10, &[("payment-signature", &header)]).await;
     assert_eq!((again.status.as_u16(), again.id()), (202, id));
     let other = new.mint(5, &[("payment-signature", &header)]).await;

@@ -1,10 +1,11 @@
 //! From a payment to an order in the ledger: once, whatever comes again, and from however many sides.
 
-use crate::common::{House, Instance, address_of, eventually, mint_path, pay};
+use crate::common::{Instance, Site, mint_path, pay, payer};
 use domain::{Event, OrderEvent, PaymentId, PaymentKey, examples};
 use serde_json::json;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
+use testkit::until;
 
 async fn together(requests: impl IntoIterator<Item = (Door, u32, String)>) -> Vec<crate::common::Answer> {
     let mut tasks = tokio::task::JoinSet::new();
@@ -27,14 +28,14 @@ fn of(api: &Instance) -> Door {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_is_written_down_and_answered_202() {
-    let house = House::start().await;
-    let api = house.instance(&[("PUBLIC_URL", "https://mint.example.com")]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("PUBLIC_URL", "https://mint.example.com")]).await;
     let header = pay(&api.mint(10, &[]).await.offer(), 7, |_| {});
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let answer = api.mint(10, &[("payment-signature", &header), ("traceparent", trace)]).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let nonce = [7; 32].into();
-    let id = PaymentId::of(PaymentKey::new(84532, examples::ASSET, address_of(crate::common::KEY), nonce));
+    let id = PaymentId::of(PaymentKey::new(84532, examples::ASSET, payer(), nonce));
     assert_eq!(
         answer.json(),
         json!({
@@ -54,7 +55,7 @@ async fn a_payment_is_written_down_and_answered_202() {
     for settled in ["payment-response", "x-payment-response"] {
         assert!(!answer.headers.contains_key(settled), "clients would read it as settled");
     }
-    let history = house.ledger.order_history(id).await.unwrap();
+    let history = site.ledger.order_history(id).await.unwrap();
     let Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) = &history[0].event else { panic!("{history:?}") };
     assert_eq!(request.check(), Ok(()));
     assert_eq!((history.len(), history[0].trace.as_deref()), (1, Some(trace)));
@@ -62,31 +63,31 @@ async fn a_payment_is_written_down_and_answered_202() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b37_one_header_a_hundred_times_at_two_instances_is_one_order() {
-    let house = House::start().await;
+    let site = Site::start().await;
     let public = [("PUBLIC_URL", "https://mint.example.com")];
-    let (one, two) = (house.instance(&public).await, house.instance(&public).await);
-    let before = house.last_sequence().await;
+    let (one, two) = (site.instance(&public).await, site.instance(&public).await);
+    let before = site.last_sequence().await;
     let header = pay(&one.mint(10, &[]).await.offer(), 7, |_| {});
     let requests = (0..100).map(|n| (if n % 2 == 0 { of(&one) } else { of(&two) }, 10, header.clone()));
     let answers = together(requests).await;
     let distinct: HashSet<_> = answers.iter().map(|answer| (answer.status.as_u16(), answer.text.clone())).collect();
     assert_eq!(distinct.len(), 1, "{distinct:?}");
     assert_eq!(answers[0].status, 202);
-    assert_eq!(house.last_sequence().await, before + 1);
+    assert_eq!(site.last_sequence().await, before + 1);
 
     // B44: and after the end.
     let id = answers[0].id();
-    house.happens(id, OrderEvent::PaymentConfirmed(examples::proof())).await;
-    house.happens(id, OrderEvent::MintConfirmed(examples::minted())).await;
+    site.happens(id, OrderEvent::PaymentConfirmed(examples::proof())).await;
+    site.happens(id, OrderEvent::MintConfirmed(examples::minted())).await;
     let again = two.mint(10, &[("payment-signature", &header)]).await;
     assert_eq!((again.status, again.text), (answers[0].status, answers[0].text.clone()));
-    assert_eq!(house.last_sequence().await, before + 3);
+    assert_eq!(site.last_sequence().await, before + 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b40_the_same_authorization_in_either_generation_is_the_same_order() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let offer = api.mint(10, &[]).await.offer();
     let v2 = pay(&offer, 7, |_| {});
     let mut payment: serde_json::Value =
@@ -101,15 +102,15 @@ async fn b40_the_same_authorization_in_either_generation_is_the_same_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b38_the_same_authorization_for_another_order_is_409_with_the_first_id() {
-    let house = House::start().await;
+    let site = Site::start().await;
     let mut other = examples::terms();
     other.token = examples::SIGNER;
-    house.register(other).await;
-    let (one, two) = (house.instance(&[]).await, house.instance(&[]).await);
+    site.register(other).await;
+    let (one, two) = (site.instance(&[]).await, site.instance(&[]).await);
     let offer = one.mint(10, &[]).await.offer();
     let header = pay(&offer, 7, |_| {});
     let id = one.mint(10, &[("payment-signature", &header)]).await.id();
-    let before = house.last_sequence().await;
+    let before = site.last_sequence().await;
 
     let conflict = (409, "payment_key_reused".to_owned());
     let quantity = two.mint(5, &[("payment-signature", &header)]).await;
@@ -123,14 +124,14 @@ async fn b38_the_same_authorization_for_another_order_is_409_with_the_first_id()
     let window = pay(&offer, 7, |a| a.valid_before -= 100);
     let signed = two.mint(10, &[("payment-signature", &window)]).await;
     assert_eq!((signed.problem(), signed.id()), (conflict, id), "the same nonce, another authorization");
-    assert_eq!(house.last_sequence().await, before);
+    assert_eq!(site.last_sequence().await, before);
 }
 
 /// A 402 would make the client sign, and pay, again.
 #[tokio::test(flavor = "multi_thread")]
 async fn b44_an_accepted_payment_is_answered_the_same_after_its_window_has_closed() {
-    let house = House::start().await;
-    let (lax, strict) = (house.instance(&[]).await, house.instance(&[("MIN_WINDOW_S", "600")]).await);
+    let site = Site::start().await;
+    let (lax, strict) = (site.instance(&[]).await, site.instance(&[("MIN_WINDOW_S", "600")]).await);
     let offer = lax.mint(10, &[]).await.offer();
     let header = pay(&offer, 7, |a| a.valid_before -= 500);
     let refused = strict.mint(10, &[("payment-signature", &header)]).await;
@@ -145,30 +146,30 @@ async fn b44_an_accepted_payment_is_answered_the_same_after_its_window_has_close
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_payments_at_once_are_one_order_each() {
-    let house = House::start().await;
-    let (one, two) = (house.instance(&[]).await, house.instance(&[]).await);
-    let before = house.last_sequence().await;
+    let site = Site::start().await;
+    let (one, two) = (site.instance(&[]).await, site.instance(&[]).await);
+    let before = site.last_sequence().await;
     let offer = one.mint(1, &[]).await.offer();
     let requests = (0..200_u8).map(|n| (if n % 2 == 0 { of(&one) } else { of(&two) }, 1, pay(&offer, n, |_| {})));
     let answers = together(requests.collect::<Vec<_>>()).await;
     let ids: HashSet<_> = answers.iter().map(|answer| (answer.status.as_u16(), answer.id())).collect();
     assert_eq!(ids.len(), 200);
     assert!(ids.iter().all(|(status, _)| *status == 202));
-    assert_eq!(house.last_sequence().await, before + 200);
+    assert_eq!(site.last_sequence().await, before + 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f01_without_the_ledger_a_payment_is_answered_503_and_taken_afterwards() {
-    let mut house = House::start().await;
-    let api = house.instance(&[]).await;
+    let mut site = Site::start().await;
+    let api = site.instance(&[]).await;
     let header = pay(&api.mint(10, &[]).await.offer(), 7, |_| {});
     let id = {
         let accepted = api.buy(1, 8).await;
         assert_eq!(accepted.status, 202);
         accepted.id()
     };
-    house.nats.kill();
-    eventually("the instance notices", async || api.get("/readyz").await.status == 503).await;
+    site.broker.nats.kill();
+    until("the instance notices", async || api.get("/readyz").await.status == 503).await;
     let began = Instant::now();
     let answer = api.mint(10, &[("payment-signature", &header)]).await;
     assert_eq!(answer.problem(), (503, "ledger_unavailable".to_owned()));
@@ -178,30 +179,30 @@ async fn f01_without_the_ledger_a_payment_is_answered_503_and_taken_afterwards()
     assert_eq!(api.get(&format!("/api/payment/{id}")).await.problem().0, 503);
     assert_eq!(api.get("/healthz").await.status, 200);
 
-    house.nats.restart().await.unwrap();
-    eventually("the instance is back", async || api.get("/readyz").await.status == 200).await;
+    site.broker.nats.restart().await.unwrap();
+    until("the instance is back", async || api.get("/readyz").await.status == 200).await;
     assert_eq!(api.mint(10, &[("payment-signature", &header)]).await.status, 202);
 }
 
 /// F03: the connection stands and nobody answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn f03_a_frozen_ledger_is_answered_503_in_bounded_time_and_the_order_is_still_one() {
-    let mut house = House::start().await;
-    let api = house.instance(&[("APPEND_TIMEOUT_MS", "2000")]).await;
+    let mut site = Site::start().await;
+    let api = site.instance(&[("APPEND_TIMEOUT_MS", "2000")]).await;
     let header = pay(&api.mint(10, &[]).await.offer(), 7, |_| {});
-    let before = house.last_sequence().await;
-    let pid = house.nats.pid().unwrap().to_string();
+    let before = site.last_sequence().await;
+    let pid = site.broker.nats.pid().unwrap().to_string();
     let signal = |name: &str| std::process::Command::new("kill").args([name, &pid]).status().unwrap();
     assert!(signal("-STOP").success());
     let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    eventually("it is frozen", async || state().contains(") T ")).await;
+    until("it is frozen", async || state().contains(") T ")).await;
     let began = Instant::now();
     let answer = api.mint(10, &[("payment-signature", &header)]).await;
     let took = began.elapsed();
     assert!(signal("-CONT").success());
     assert_eq!(answer.problem(), (503, "ledger_unavailable".to_owned()));
     assert!(took < Duration::from_secs(4), "{took:?}");
-    eventually("the instance is back", async || api.get("/readyz").await.status == 200).await;
+    until("the instance is back", async || api.get("/readyz").await.status == 200).await;
     assert_eq!(api.mint(10, &[("payment-signature", &header)]).await.status, 202);
-    assert_eq!(house.last_sequence().await, before + 1);
+    assert_eq!(site.last_sequence().await, before + 1);
 }

@@ -1,7 +1,8 @@
 //! How much one client may ask, and all together; and who counts as one.
 
-use crate::common::{Answer, House, Instance, eventually, mint_path};
+use crate::common::{Answer, Instance, Site, mint_path};
 use std::time::Duration;
+use testkit::until;
 
 /// Asks from an address of its own, as a proxy of ours would say.
 async fn ask(api: &Instance, client: &str, path: &str) -> Answer {
@@ -28,8 +29,8 @@ async fn burst(api: &Instance, client: &str, path: &str, n: usize) -> (usize, Op
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_asks_too_often_is_refused_alone_and_health_is_never() {
-    let house = House::start().await;
-    let api = house.instance(&[("RATE_PER_IP", "10"), ("TRUSTED_PROXY_HOPS", "1")]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("RATE_PER_IP", "10"), ("TRUSTED_PROXY_HOPS", "1")]).await;
     for (client, path) in [
         ("203.0.113.1", mint_path()),
         ("203.0.113.2", "/api/tokens".to_owned()),
@@ -47,8 +48,8 @@ async fn a_client_that_asks_too_often_is_refused_alone_and_health_is_never() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_costs_the_ledger_something_is_limited_in_total_and_status_is_not() {
-    let house = House::start().await;
-    let api = house.instance(&[("RATE_TOTAL", "10"), ("TRUSTED_PROXY_HOPS", "1")]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("RATE_TOTAL", "10"), ("TRUSTED_PROXY_HOPS", "1")]).await;
     for path in [mint_path(), "/api/events?payment=x".to_owned()] {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let (mut served, mut refusal) = (0, None);
@@ -64,8 +65,8 @@ async fn what_costs_the_ledger_something_is_limited_in_total_and_status_is_not()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b46_x_forwarded_for_is_nobodys_word_without_a_proxy_of_ours() {
-    let house = House::start().await;
-    let api = house.instance(&[("RATE_PER_IP", "10")]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("RATE_PER_IP", "10")]).await;
     let mut served = 0;
     for n in 0..60 {
         served += burst(&api, &format!("203.0.113.{n}"), "/api/tokens", 1).await.0;
@@ -75,8 +76,8 @@ async fn b46_x_forwarded_for_is_nobodys_word_without_a_proxy_of_ours() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b52_s18_streams_are_counted_per_client_and_for_all_and_are_free_when_they_end() {
-    let house = House::start().await;
-    let api = house.instance(&[("SSE_PER_IP", "2"), ("SSE_MAX", "3"), ("TRUSTED_PROXY_HOPS", "1")]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("SSE_PER_IP", "2"), ("SSE_MAX", "3"), ("TRUSTED_PROXY_HOPS", "1")]).await;
     let path = format!("/api/events?payment={}", api.buy(10, 7).await.id());
     let open = async |client: &str| {
         let request = api.http.get(format!("{}{path}", api.url)).header("x-forwarded-for", client);
@@ -92,5 +93,5 @@ async fn b52_s18_streams_are_counted_per_client_and_for_all_and_are_free_when_th
     assert_eq!(refused.header("retry-after"), "3");
     assert!([&first, &second, &third].iter().all(|stream| stream.status() == 200));
     drop(first);
-    eventually("the place is free", async || open("203.0.113.3").await.status() == 200).await;
+    until("the place is free", async || open("203.0.113.3").await.status() == 200).await;
 }

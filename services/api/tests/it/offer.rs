@@ -1,15 +1,16 @@
 //! Answers before anything is written: the offer, and every refusal.
 
-use crate::common::{House, mint_path};
+use crate::common::{Site, mint_path};
 use domain::{Usdc, examples};
 use serde_json::json;
+use testkit::until;
 
 const PATH: &str = "/api/mint/0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b01_without_a_payment_the_offer_is_made_in_both_generations() {
-    let house = House::start().await;
-    let api = house.instance(&[("PUBLIC_URL", "https://mint.example.com/")]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("PUBLIC_URL", "https://mint.example.com/")]).await;
     let answer = api.mint(10, &[]).await;
     assert_eq!(answer.status, 402);
     assert_eq!(answer.header("cache-control"), "no-store");
@@ -59,8 +60,8 @@ async fn b01_without_a_payment_the_offer_is_made_in_both_generations() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b45_a_bad_body_is_refused_by_name() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let mut too_long = vec![b' '; 64 * 1024 + 1];
     too_long[0] = b'{';
     let cases: [(&str, Vec<u8>, u16, &str); 7] = [
@@ -84,11 +85,11 @@ async fn b45_a_bad_body_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_sold_or_not_there_is_404() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let mut foreign = examples::terms();
     (foreign.token, foreign.chain_id) = (examples::SIGNER, 1);
-    house.register(foreign).await;
+    site.register(foreign).await;
     for token in ["0x0000000000000000000000000000000000000001", "0x7099", "vitalik.eth", "%00", "..%2ftokens"] {
         let answer = api.post(&format!("/api/mint/{token}"), &[], r#"{"quantity":1}"#).await;
         assert_eq!(answer.problem(), (404, "token_unknown".to_owned()), "{token}");
@@ -105,14 +106,14 @@ async fn what_is_not_sold_or_not_there_is_404() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_sold_from_the_moment_it_is_registered() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let mut terms = examples::terms();
     (terms.token, terms.unit_price) = (examples::SIGNER, Usdc(7));
-    house.register(terms).await;
+    site.register(terms).await;
     let answer = api.post(&format!("/api/mint/{}", examples::SIGNER), &[], r#"{"quantity":3}"#).await;
     assert_eq!(answer.offer()["accepts"][0]["amount"], "21");
-    crate::common::eventually("it is listed", async || {
+    until("it is listed", async || {
         let list = api.get("/api/tokens").await.json();
         list["tokens"].as_array().unwrap().iter().any(|token| token["unitPrice"] == "7")
     })
@@ -125,9 +126,9 @@ async fn a_token_is_sold_from_the_moment_it_is_registered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b55_browsers_may_pay_from_the_origins_that_are_configured() {
-    let house = House::start().await;
+    let site = Site::start().await;
     let (open, closed) =
-        (house.instance(&[]).await, house.instance(&[("CORS_ORIGINS", "https://app.example.com")]).await);
+        (site.instance(&[]).await, site.instance(&[("CORS_ORIGINS", "https://app.example.com")]).await);
     for (api, origin, allowed) in [
         (&open, "https://anywhere.example", Some("*")),
         (&closed, "https://app.example.com", Some("https://app.example.com")),

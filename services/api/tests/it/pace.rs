@@ -1,8 +1,9 @@
 //! Clients that take their time, or all the places: they are cut, others are served. Limits are set short here.
 
 use crate::common::raw::Raw;
-use crate::common::{House, eventually, mint_path};
+use crate::common::{Site, mint_path};
 use std::time::{Duration, Instant};
+use testkit::until;
 use tokio::io::AsyncWriteExt;
 
 const PROMPT: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -16,7 +17,7 @@ fn assert_about(found: Duration, expected_ms: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b48_s17_a_connection_is_cut_when_its_request_does_not_come() {
-    let house = House::start().await;
+    let site = Site::start().await;
     let limits = [
         ("FIRST_BYTE_TIMEOUT_MS", "400"),
         ("HEADERS_TIMEOUT_MS", "800"),
@@ -24,7 +25,7 @@ async fn b48_s17_a_connection_is_cut_when_its_request_does_not_come() {
         // A connection that was cut leaves its place: there are but two, and a pool in `common` may hold one.
         ("MAX_CONNECTIONS", "2"),
     ];
-    let api = house.instance(&limits).await;
+    let api = site.instance(&limits).await;
     let began = Instant::now();
     let mut silent = Raw::to(&api).await;
     silent.until_closed().await;
@@ -68,9 +69,9 @@ async fn b48_s17_a_connection_is_cut_when_its_request_does_not_come() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b45_b46_a_body_that_does_not_come_is_408_and_the_end() {
-    let house = House::start().await;
-    let api = house.instance(&[("BODY_TIMEOUT_MS", "1500")]).await;
-    let before = house.last_sequence().await;
+    let site = Site::start().await;
+    let api = site.instance(&[("BODY_TIMEOUT_MS", "1500")]).await;
+    let before = site.last_sequence().await;
     let head = |lines: &str| format!("POST {} HTTP/1.1\r\nHost: x\r\n{lines}\r\n", mint_path());
     let cases = [
         (head("Content-Length: 15\r\n"), 0),
@@ -96,13 +97,13 @@ async fn b45_b46_a_body_that_does_not_come_is_408_and_the_end() {
         assert!(!raw.is_open().await);
     });
     futures_util::future::join_all(tried).await;
-    assert_eq!(house.last_sequence().await, before);
+    assert_eq!(site.last_sequence().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b48_s18_a_client_that_does_not_read_is_dropped() {
-    let house = House::start().await;
-    let api = house.instance(&[("WRITE_TIMEOUT_MS", "1000"), ("MAX_CONNECTIONS", "2")]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("WRITE_TIMEOUT_MS", "1000"), ("MAX_CONNECTIONS", "2")]).await;
     // The other place is held by the pool of the client in `common`.
     let mut deaf = Raw::to(&api).await;
     // Requests without end: the answers fill the buffers between us, then our requests do.
@@ -117,8 +118,8 @@ async fn b48_s18_a_client_that_does_not_read_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b48_one_client_with_1500_connections_does_not_keep_others_out() {
-    let house = House::start().await;
-    let api = house.instance(&[("MAX_CONNECTIONS_PER_IP", "200")]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("MAX_CONNECTIONS_PER_IP", "200")]).await;
     let mut greedy = Vec::new();
     for _ in 0..1500 {
         greedy.push(Raw::from(&api, "127.0.0.2").await);
@@ -133,13 +134,13 @@ async fn b48_one_client_with_1500_connections_does_not_keep_others_out() {
     }
     assert_eq!(open, 200);
     drop(greedy);
-    eventually("the places are free", async || Raw::from(&api, "127.0.0.2").await.is_open().await).await;
+    until("the places are free", async || Raw::from(&api, "127.0.0.2").await.is_open().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b48_above_the_total_clients_wait_and_are_then_served() {
-    let house = House::start().await;
-    let api = house.instance(&[("MAX_CONNECTIONS", "3"), ("IDLE_TIMEOUT_MS", "60000")]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("MAX_CONNECTIONS", "3"), ("IDLE_TIMEOUT_MS", "60000")]).await;
     // A third is held by the pool of the client in `common`.
     let (mut one, mut two) = (Raw::to(&api).await, Raw::to(&api).await);
     assert!(one.is_open().await && two.is_open().await);

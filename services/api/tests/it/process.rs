@@ -1,13 +1,14 @@
 //! Start and end of the service.
 
-use crate::common::{House, eventually, pay};
+use crate::common::{Site, pay};
 use api::{Config, Server};
 use runtime::CancellationToken;
 use std::time::{Duration, Instant};
+use testkit::until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-async fn start(house: &House, change: &[(&str, &str)]) -> String {
-    let config = Config::from_env(&house.env(change)).unwrap();
+async fn start(site: &Site, change: &[(&str, &str)]) -> String {
+    let config = Config::from_env(&site.env(change)).unwrap();
     match Server::start(config, CancellationToken::new()).await {
         Ok(_) => panic!("it started"),
         Err(fatal) => fatal.to_string(),
@@ -16,26 +17,26 @@ async fn start(house: &House, change: &[(&str, &str)]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b82_a_taken_port_is_named_with_the_variable_that_changes_it() {
-    let house = House::start().await;
+    let site = Site::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, port) = (taken.local_addr().unwrap().to_string(), taken.local_addr().unwrap().port().to_string());
-    let error = start(&house, &[("API_ADDR", &address)]).await;
+    let error = start(&site, &[("API_ADDR", &address)]).await;
     assert!(error.contains(&port) && error.contains("API_ADDR"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f01_a_ledger_that_is_not_there_is_named_with_its_variable() {
-    let house = House::start().await;
-    let error = start(&house, &[("NATS_URL", "nats://127.0.0.1:9")]).await;
+    let site = Site::start().await;
+    let error = start(&site, &[("NATS_URL", "nats://127.0.0.1:9")]).await;
     assert!(error.contains("NATS_URL") && error.contains("127.0.0.1:9"), "{error}");
-    let error = start(&house, &[("NATS_MONITOR_URL", "http://127.0.0.1:9")]).await;
+    let error = start(&site, &[("NATS_MONITOR_URL", "http://127.0.0.1:9")]).await;
     assert!(error.contains("NATS_MONITOR_URL"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c29_a_stop_ends_open_streams_and_answers_what_is_under_way() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let id = api.buy(10, 7).await.id();
     let mut stream = api.http.get(format!("{}/api/events?payment={id}", api.url)).send().await.unwrap();
     stream.chunk().await.unwrap();
@@ -64,8 +65,8 @@ async fn c29_a_stop_ends_open_streams_and_answers_what_is_under_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b08_headers_without_end_are_refused_unread() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let address = api.url.strip_prefix("http://").unwrap();
     for head in [format!("X: {}\r\n", "a".repeat(1 << 20)), "X: a\r\n".repeat(10_000)] {
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -81,13 +82,13 @@ async fn b08_headers_without_end_are_refused_unread() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counters_are_served_at_the_internal_address_alone_and_hold_no_secret() {
-    let house = House::start().await;
+    let site = Site::start().await;
     let internal = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let token = "a-token-of-the-operators";
-    let process = house.process(&[("HEALTH_ADDR", &internal), ("OPERATOR_TOKEN", token)]).await;
+    let process = site.process(&[("HEALTH_ADDR", &internal), ("OPERATOR_TOKEN", token)]).await;
     let id = process.api.buy(10, 7).await.id();
     let get = async |url: String| {
-        let answer = house.http.get(url).send().await.unwrap();
+        let answer = site.http.get(url).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     let metrics = async || get(format!("http://{internal}/metrics")).await.1;
@@ -98,7 +99,7 @@ async fn counters_are_served_at_the_internal_address_alone_and_hold_no_secret() 
         line.and_then(|count| count.parse::<u64>().ok()).unwrap_or_default()
     };
     let before = turns().await;
-    eventually("three more turns", async || turns().await >= before + 3).await;
+    until("three more turns", async || turns().await >= before + 3).await;
     let text = metrics().await;
     assert!(text.contains("paymint_ledger_appends_total{outcome=\"stored\"} 1"), "{text}");
     assert!(![token, &id.to_string(), "nats://"].iter().any(|secret| text.contains(secret)), "{text}");

@@ -1,43 +1,39 @@
 //! The queue and its statistics: the whole shape of every answer, pages, and what is said when Postgres is away.
 
-use crate::common::{House, Instance, eventually, project};
+use crate::common::{Instance, Site, project};
 use alloy_primitives::{Address, B256};
 use domain::event::{OpenTx, Purpose, Settled, SignerEvent};
 use domain::{Event, LaneId, OrderEvent, PaymentId, PaymentKey, examples};
 use ledger::{Expected, NewEvent};
-use neighbours::Postgres;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use store::Store;
+use testkit::{Database, until};
 
-/// A house with read models, and an instance that reads them.
+/// A site with read models, and an instance that reads them.
 struct Rows {
-    house: House,
-    postgres: Postgres,
-    store: Store,
+    site: Site,
+    database: Database,
     api: Instance,
 }
 
 impl Rows {
     async fn start() -> Self {
-        let house = House::start().await;
-        let postgres = house.postgres().await;
-        let store = Store::connect(&postgres.url(), 1).await.unwrap();
-        store.migrate().await.unwrap();
-        let api = house.instance(&[("DATABASE_URL", &postgres.url())]).await;
-        eventually("the read models answer", async || api.get("/readyz").await.json()["postgres"] == "ok").await;
-        Self { house, postgres, store, api }
+        let site = Site::start().await;
+        let database = Database::start().await;
+        let api = site.instance(&[("DATABASE_URL", &database.server.url())]).await;
+        until("the read models answer", async || api.get("/readyz").await.json()["postgres"] == "ok").await;
+        Self { site, database, api }
     }
 
     async fn project(&self) {
-        project(&self.house.ledger, &self.store).await;
+        project(&self.site.ledger, &self.database.store).await;
     }
 
     /// Appends an event that a lane would write.
     async fn lane(&self, event: SignerEvent) -> u64 {
         let event = Event::Signer(LaneId::new(examples::SIGNER, Purpose::Mint), event);
-        self.house.ledger.append(&[NewEvent { event, expected: Expected::Absent, trace: None }]).await.unwrap()[0]
+        self.site.ledger.append(&[NewEvent { event, expected: Expected::Absent, trace: None }]).await.unwrap()[0]
     }
 
     /// An order of somebody else, as an instance would write it.
@@ -46,12 +42,12 @@ impl Rows {
         request.authorization.from = payer;
         request.payment_key = PaymentKey::new(request.chain_id, request.asset, payer, request.authorization.nonce);
         let id = request.id();
-        self.house.happens(id, OrderEvent::PaymentRequested(Box::new(request))).await;
+        self.site.happens(id, OrderEvent::PaymentRequested(Box::new(request))).await;
         id
     }
 
     async fn when(&self, seq: u64) -> Value {
-        let at = self.store.ledger_range(seq, seq).await.unwrap()[0].recorded_at;
+        let at = self.database.store.ledger_range(seq, seq).await.unwrap()[0].recorded_at;
         json!(at)
     }
 }
@@ -82,7 +78,7 @@ async fn story(rows: &Rows) -> Story {
     for (nonce, events) in (1..).zip(steps) {
         let id = rows.api.buy(10, nonce).await.id();
         for event in events {
-            rows.house.happens(id, event.clone()).await;
+            rows.site.happens(id, event.clone()).await;
         }
         ids.push(id);
     }
@@ -99,7 +95,7 @@ async fn story(rows: &Rows) -> Story {
     let settled = rows.lane(SignerEvent::Settled(Settled { nonce: 8, ..examples::settled(8) })).await;
     rows.order_of(examples::SIGNER).await;
     rows.project().await;
-    Story { ids, signed, settled, last: rows.house.last_sequence().await }
+    Story { ids, signed, settled, last: rows.site.last_sequence().await }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +108,7 @@ async fn the_status_of_the_queue_has_the_earlier_systems_shape() {
     let as_of = status["as_of"].take();
     assert!(status["estimated_wait_seconds"].take().as_u64().is_some_and(|wait| wait > 0), "{status}");
     assert!(as_of.as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().is_ok(), "{as_of}");
-    let oldest = rows.store.payment(story.ids[3]).await.unwrap().unwrap().requested_at;
+    let oldest = rows.database.store.payment(story.ids[3]).await.unwrap().unwrap().requested_at;
     let batch = |seq: u64, nonce: u8, count: u64| {
         json!({
             "id": seq,
@@ -162,7 +158,8 @@ async fn the_statistics_count_payments_and_mints_by_word_and_by_state() {
         "requested": 1, "deferred": 1, "settling": 1, "reverted": 0, "failed": 1, "lost": 0, "paid": 1, "minting": 1,
         "mint_deferred": 0, "mint_parked": 1, "minted": 1,
     });
-    let waits_since = async |n: usize| json!(rows.store.payment(story.ids[n]).await.unwrap().unwrap().requested_at);
+    let waits_since =
+        async |n: usize| json!(rows.database.store.payment(story.ids[n]).await.unwrap().unwrap().requested_at);
 
     // The clock of the test is inside the last minute; how much of it the rates cover is the clock's.
     let windows = ["/rates/lastMinute", "/rates/lastFiveMinutes"];
@@ -221,7 +218,7 @@ async fn an_order_has_the_earlier_systems_shape_in_the_list_and_alone() {
     let rows = Rows::start().await;
     let story = story(&rows).await;
     // The process reads the ledger beside us, and takes the backlog from the read models once these have begun.
-    eventually("the places are known", async || {
+    until("the places are known", async || {
         let mut known = 0;
         for id in &story.ids {
             let item = rows.api.get(&format!("/queue/item/{id}")).await.json();
@@ -272,7 +269,7 @@ async fn an_order_has_the_earlier_systems_shape_in_the_list_and_alone() {
     for ((id, found), (status, state, place, hash, message, retries, retry_at)) in
         story.ids.iter().zip(requests.iter().rev()).zip(expected)
     {
-        let row = rows.store.payment(*id).await.unwrap().unwrap();
+        let row = rows.database.store.payment(*id).await.unwrap().unwrap();
         let ended = ["completed", "failed"].contains(&status);
         let expected = json!({
             "id": id,
@@ -346,9 +343,9 @@ async fn a_list_is_read_page_by_page_while_orders_come_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_a_question_is_refused_by_its_own_code() {
-    let house = House::start().await;
+    let site = Site::start().await;
     // No database: what is malformed is said without asking one.
-    let api = house.instance(&[]).await;
+    let api = site.instance(&[]).await;
     let payer = examples::PAYER.to_string();
     let cases = [
         ("nobody".to_owned(), (400, "address_invalid")),
@@ -390,27 +387,27 @@ async fn f21_without_postgres_one_order_is_found_and_lists_say_when_to_come_back
     assert_eq!(rows.api.get("/queue/status").await.problem(), (503, "read_models_unavailable".to_owned()));
     let id = rows.api.buy(10, 1).await.id();
     rows.project().await;
-    eventually("the counts are there", async || rows.api.get("/queue/status").await.status == 200).await;
+    until("the counts are there", async || rows.api.get("/queue/status").await.status == 200).await;
     let item = async || {
         let mut item = rows.api.get(&format!("/queue/item/{id}")).await.json();
         assert!(item["estimated_wait_seconds"].take().is_u64());
         item
     };
     let before = item().await;
-    rows.store.close().await;
-    rows.postgres.kill();
+    rows.database.store.close().await;
+    rows.database.server.kill();
     let paths =
         ["/queue/status", "/api/queue/stats", "/api/payment/stats", &format!("/queue/payer/{}", examples::PAYER)];
     for path in paths {
-        eventually("it is noticed", async || rows.api.get(path).await.status == 503).await;
+        until("it is noticed", async || rows.api.get(path).await.status == 503).await;
         let answer = rows.api.get(path).await;
         assert_eq!(answer.problem(), (503, "read_models_unavailable".to_owned()), "{path}");
         assert!(answer.header("retry-after").parse::<u32>().unwrap() > 0);
     }
     assert_eq!(item().await, before, "from the ledger");
-    rows.postgres.restart().await.unwrap();
+    rows.database.server.restart().await.unwrap();
     for path in paths {
-        eventually("it is back", async || rows.api.get(path).await.status == 200).await;
+        until("it is back", async || rows.api.get(path).await.status == 200).await;
     }
 }
 
@@ -418,8 +415,8 @@ async fn f21_without_postgres_one_order_is_found_and_lists_say_when_to_come_back
 async fn who_would_be_refused_is_told_before_paying() {
     let mut rows = Rows::start().await;
     rows.project().await;
-    rows.house.nats.kill();
-    eventually("it is noticed", async || rows.api.get("/readyz").await.status == 503).await;
+    rows.site.broker.nats.kill();
+    until("it is noticed", async || rows.api.get("/readyz").await.status == 503).await;
     for path in ["/queue/status", "/api/queue/stats", "/api/payment/stats"] {
         let answer = rows.api.get(path).await.json();
         assert_eq!((&answer["accepting"], &answer["reason"]), (&json!(false), &json!("ledger_unavailable")), "{path}");

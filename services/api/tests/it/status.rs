@@ -1,11 +1,11 @@
 //! Where a purchase stands: from the first moment, from the read models and from the ledger alike.
 
-use crate::common::{House, Instance, eventually, project};
+use crate::common::{Instance, Site, project};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use domain::{OrderEvent, PaymentId, examples};
 use serde_json::{Value, json};
-use store::Store;
+use testkit::{Database, until};
 
 /// The status without the forecasts: each instance makes its own, and they grow older.
 async fn payment(api: &Instance, id: PaymentId) -> Value {
@@ -22,11 +22,10 @@ async fn queue(api: &Instance, id: PaymentId) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_right_after_the_202_is_never_404() {
-    let house = House::start().await;
-    let postgres = house.postgres().await;
-    Store::connect(&postgres.url(), 1).await.unwrap().migrate().await.unwrap();
-    let api = house.instance(&[("DATABASE_URL", &postgres.url())]).await;
-    eventually("the read models answer", async || api.get("/readyz").await.json()["postgres"] == "ok").await;
+    let site = Site::start().await;
+    let database = Database::start().await;
+    let api = site.instance(&[("DATABASE_URL", &database.server.url())]).await;
+    until("the read models answer", async || api.get("/readyz").await.json()["postgres"] == "ok").await;
     for nonce in 0..20 {
         let accepted = api.buy(10, nonce).await;
         for path in [accepted.header("location").to_owned(), format!("/api/queue/{}", accepted.id())] {
@@ -38,8 +37,8 @@ async fn a_status_right_after_the_202_is_never_404() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f40_a_purchase_that_falls_out_of_the_chain_is_shown_as_what_it_is() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let id = api.buy(10, 7).await.id();
     let steps = [
         (OrderEvent::PaymentConfirmed(examples::own_proof()), "completed", "paid", "pending"),
@@ -52,7 +51,7 @@ async fn f40_a_purchase_that_falls_out_of_the_chain_is_shown_as_what_it_is() {
         (OrderEvent::PaymentFailed(examples::failure()), "failed", "lost", "failed"),
     ];
     for (event, status, state, mint) in steps {
-        let sequence = house.happens(id, event).await;
+        let sequence = site.happens(id, event).await;
         let (payment, queue) = (payment(&api, id).await, queue(&api, id).await);
         assert_eq!((&payment["status"], &payment["state"]), (&json!(status), &json!(state)));
         assert_eq!((&queue["status"], &queue["state"]), (&json!(mint), &json!(state)));
@@ -62,8 +61,8 @@ async fn f40_a_purchase_that_falls_out_of_the_chain_is_shown_as_what_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purchase_is_followed_to_its_end() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let id = api.buy(10, 7).await.id();
     let steps = [
         (OrderEvent::PaymentDeferred(1, examples::deferral()), "pending", "deferred", "pending"),
@@ -74,7 +73,7 @@ async fn a_purchase_is_followed_to_its_end() {
         (OrderEvent::MintConfirmed(examples::minted()), "completed", "minted", "completed"),
     ];
     for (event, status, state, mint) in steps {
-        let sequence = house.happens(id, event).await;
+        let sequence = site.happens(id, event).await;
         let (payment, queue) = (payment(&api, id).await, queue(&api, id).await);
         assert_eq!((&payment["status"], &payment["state"]), (&json!(status), &json!(state)));
         assert_eq!((&queue["status"], &queue["state"]), (&json!(mint), &json!(state)));
@@ -103,10 +102,10 @@ async fn a_purchase_is_followed_to_its_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_payment_owes_no_mint() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let id = api.buy(10, 7).await.id();
-    house.happens(id, OrderEvent::PaymentFailed(examples::failure())).await;
+    site.happens(id, OrderEvent::PaymentFailed(examples::failure())).await;
     let answer = api.get(&format!("/api/payment/{id}")).await;
     let payment = answer.json();
     assert_eq!((&payment["status"], &payment["reason"]), (&json!("failed"), &json!("expired")));
@@ -117,28 +116,26 @@ async fn a_failed_payment_owes_no_mint() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f21_the_read_models_and_the_ledger_say_the_same_and_either_will_do() {
-    let mut house = House::start().await;
-    let mut postgres = house.postgres().await;
-    let store = Store::connect(&postgres.url(), 1).await.unwrap();
-    store.migrate().await.unwrap();
-    let with_store = house.instance(&[("DATABASE_URL", &postgres.url())]).await;
-    let without = house.instance(&[]).await;
+    let mut site = Site::start().await;
+    let mut database = Database::start().await;
+    let with_store = site.instance(&[("DATABASE_URL", &database.server.url())]).await;
+    let without = site.instance(&[]).await;
     let id = with_store.buy(10, 7).await.id();
-    house.happens(id, OrderEvent::PaymentSubmitted(1, examples::submission(7))).await;
-    house.happens(id, OrderEvent::PaymentConfirmed(examples::proof())).await;
-    project(&house.ledger, &store).await;
-    eventually("the read models answer", async || with_store.get("/readyz").await.json()["postgres"] == "ok").await;
+    site.happens(id, OrderEvent::PaymentSubmitted(1, examples::submission(7))).await;
+    site.happens(id, OrderEvent::PaymentConfirmed(examples::proof())).await;
+    project(&site.ledger, &database.store).await;
+    until("the read models answer", async || with_store.get("/readyz").await.json()["postgres"] == "ok").await;
     let truth = payment(&without, id).await;
     assert_eq!(truth["state"], "paid");
 
-    house.nats.kill();
-    eventually("the instances notice", async || with_store.get("/readyz").await.status == 503).await;
+    site.broker.nats.kill();
+    until("the instances notice", async || with_store.get("/readyz").await.status == 503).await;
     assert_eq!(payment(&with_store, id).await, truth, "from Postgres, without the ledger");
-    house.nats.restart().await.unwrap();
-    eventually("the instances are back", async || with_store.get("/readyz").await.status == 200).await;
-    store.close().await;
-    postgres.kill();
+    site.broker.nats.restart().await.unwrap();
+    until("the instances are back", async || with_store.get("/readyz").await.status == 200).await;
+    database.store.close().await;
+    database.server.kill();
     assert_eq!(payment(&with_store, id).await, truth, "from the ledger, without Postgres");
-    eventually("it is known", async || with_store.get("/readyz").await.json()["postgres"] != "ok").await;
+    until("it is known", async || with_store.get("/readyz").await.json()["postgres"] != "ok").await;
     assert_eq!(with_store.get("/readyz").await.status, 200, "the money path needs no Postgres");
 }

@@ -1,13 +1,14 @@
 //! Streams of more than one order: a payer's, a token's, and everything.
 
 use crate::common::sse::{Frame, Reader};
-use crate::common::{House, Instance, eventually};
+use crate::common::{Instance, Site};
 use domain::event::Deferral;
 use domain::{Event, OrderEvent, PaymentId, examples};
 use faults::{Faults, TcpProxy, Wire};
 use ledger::{Batch, Expected, NewEvent};
 use std::net::SocketAddr;
 use std::time::Duration;
+use testkit::until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
@@ -27,9 +28,9 @@ async fn ids(reader: &mut Reader, count: usize) -> Vec<u64> {
 }
 
 /// A purchase to its end, as the other services would write it: six events.
-async fn to_the_end(house: &House, api: &Instance, nonce: u8) -> (PaymentId, Vec<u64>) {
+async fn to_the_end(site: &Site, api: &Instance, nonce: u8) -> (PaymentId, Vec<u64>) {
     let id = api.buy(1, nonce).await.id();
-    let mut sequences = vec![house.ledger.order_history(id).await.unwrap()[0].seq];
+    let mut sequences = vec![site.ledger.order_history(id).await.unwrap()[0].seq];
     for event in [
         OrderEvent::PaymentDeferred(1, examples::deferral()),
         OrderEvent::PaymentSubmitted(1, examples::submission(7)),
@@ -37,7 +38,7 @@ async fn to_the_end(house: &House, api: &Instance, nonce: u8) -> (PaymentId, Vec
         OrderEvent::MintSubmitted(1, examples::submission(8)),
         OrderEvent::MintConfirmed(examples::minted()),
     ] {
-        sequences.push(house.happens(id, event).await);
+        sequences.push(site.happens(id, event).await);
     }
     (id, sequences)
 }
@@ -46,35 +47,35 @@ async fn to_the_end(house: &House, api: &Instance, nonce: u8) -> (PaymentId, Vec
 /// of what it had missed, until its stream ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a14_no_client_is_taken_before_the_news_are_read_however_slowly_that_goes() {
-    let house = House::start().await;
-    let id = house.instance(&[]).await.buy(1, 1).await.id();
-    let first = house.last_sequence().await;
+    let site = Site::start().await;
+    let id = site.instance(&[]).await.buy(1, 1).await.id();
+    let first = site.last_sequence().await;
     let mut expected = Vec::new();
     for hundred in 0..6 {
         let deferred = |n| OrderEvent::PaymentDeferred(n, examples::deferral());
         let new = |n| NewEvent { event: Event::Order(id, deferred(n)), expected: Expected::Absent, trace: None };
         let events: Vec<_> = (hundred * 100 + 1..=hundred * 100 + 100).map(new).collect();
-        expected.extend(house.ledger.append(Batch::unordered(events)).await.unwrap());
+        expected.extend(site.ledger.append(Batch::unordered(events)).await.unwrap());
     }
-    let proxy = TcpProxy::before(house.nats.url().trim_start_matches("nats://").parse().unwrap()).await.unwrap();
+    let proxy = TcpProxy::before(site.broker.nats.url().trim_start_matches("nats://").parse().unwrap()).await.unwrap();
     // A page of what is read comes later than a silence lasts.
     proxy.set(Faults { down: Wire { delay: Duration::from_millis(400), ..Wire::default() }, ..Faults::default() });
-    let slow = house.instance(&[("NATS_URL", &format!("nats://{}", proxy.address()))]).await;
+    let slow = site.instance(&[("NATS_URL", &format!("nats://{}", proxy.address()))]).await;
     let mut reader = Reader::of(&slow, &of_payer(), Some(first)).await;
     assert_eq!(ids(&mut reader, expected.len()).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payer_a_token_and_an_operator_see_the_same_events_of_many_orders() {
-    let house = House::start().await;
-    let (one, two) = (house.instance(&[("OPERATOR_TOKEN", TOKEN)]).await, house.instance(&[]).await);
+    let site = Site::start().await;
+    let (one, two) = (site.instance(&[("OPERATOR_TOKEN", TOKEN)]).await, site.instance(&[]).await);
     let mut payer = Reader::of(&one, &of_payer(), None).await;
     let mut token = Reader::of(&two, &format!("?token={}", examples::TOKEN), None).await;
     let bearer = format!("Bearer {TOKEN}");
     let mut everything = Reader::from(one.events("", &[("authorization", &bearer)]).await);
     let mut nobody = Reader::of(&one, &format!("?payer={NOBODY}"), None).await;
-    let (first, mut expected) = to_the_end(&house, &one, 1).await;
-    let (second, rest) = to_the_end(&house, &two, 2).await;
+    let (first, mut expected) = to_the_end(&site, &one, 1).await;
+    let (second, rest) = to_the_end(&site, &two, 2).await;
     expected.extend(rest);
     for reader in [&mut payer, &mut token, &mut everything] {
         let mut frames: Vec<Frame> = Vec::new();
@@ -92,8 +93,8 @@ async fn a_payer_a_token_and_an_operator_see_the_same_events_of_many_orders() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a14_who_comes_back_to_any_instance_misses_nothing_and_sees_nothing_twice() {
-    let house = House::start().await;
-    let (one, two) = (house.instance(&[]).await, house.instance(&[]).await);
+    let site = Site::start().await;
+    let (one, two) = (site.instance(&[]).await, site.instance(&[]).await);
     // The position is known before anything has happened.
     let mut reader = Reader::of(&one, &of_payer(), None).await;
     while reader.position.is_none() {
@@ -106,25 +107,25 @@ async fn a14_who_comes_back_to_any_instance_misses_nothing_and_sees_nothing_twic
     for nonce in 0..6 {
         let api = if nonce % 2 == 0 { &one } else { &two };
         let (mut reader, (_, sequences)) =
-            tokio::join!(Reader::of(api, &query, Some(position)), to_the_end(&house, &two, nonce));
+            tokio::join!(Reader::of(api, &query, Some(position)), to_the_end(&site, &two, nonce));
         expected.extend(sequences);
         // All but the last two, which the next connection gets.
         let count = expected.len() - seen.len() - 2;
         seen.extend(ids(&mut reader, count).await);
         position = *seen.last().unwrap();
     }
-    let three = house.instance(&[]).await;
+    let three = site.instance(&[]).await;
     seen.extend(ids(&mut Reader::of(&three, &of_payer(), Some(position)).await, 2).await);
     assert_eq!(seen, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b49_b50_a_position_that_cannot_be_resumed_is_told_so() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
-    let (_, sequences) = to_the_end(&house, &api, 1).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
+    let (_, sequences) = to_the_end(&site, &api, 1).await;
     let last = *sequences.last().unwrap();
-    eventually("it has read all", async || {
+    until("it has read all", async || {
         let mut reader = Reader::of(&api, &of_payer(), None).await;
         let _ = tokio::time::timeout(Duration::from_millis(100), reader.next()).await;
         reader.position == Some(last)
@@ -142,9 +143,9 @@ async fn b49_b50_a_position_that_cannot_be_resumed_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_for_operators_and_a_filter_is_one() {
-    let house = House::start().await;
-    let api = house.instance(&[("OPERATOR_TOKEN", TOKEN)]).await;
-    let without = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[("OPERATOR_TOKEN", TOKEN)]).await;
+    let without = site.instance(&[]).await;
     let wrong = format!("Bearer {}x", &TOKEN[..TOKEN.len() - 1]);
     for (api, authorization) in [
         (&api, None),
@@ -172,7 +173,7 @@ async fn everything_is_for_operators_and_a_filter_is_one() {
 }
 
 /// An order that is deferred so many times, each with this text.
-async fn deferred_often(house: &House, id: PaymentId, times: u32, detail: &str) {
+async fn deferred_often(site: &Site, id: PaymentId, times: u32, detail: &str) {
     let event = |n| NewEvent {
         event: Event::Order(
             id,
@@ -183,15 +184,15 @@ async fn deferred_often(house: &House, id: PaymentId, times: u32, detail: &str) 
     };
     let events: Vec<NewEvent> = (1..=times).map(event).collect();
     for batch in events.chunks(500) {
-        house.ledger.append(Batch::unordered(batch.iter().cloned())).await.unwrap();
+        site.ledger.append(Batch::unordered(batch.iter().cloned())).await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b51_a_client_that_does_not_read_is_let_go_and_the_others_read_on() {
     const EVENTS: u32 = 12_000;
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let id = api.buy(1, 1).await.id();
     let mut good = Reader::of(&api, &of_payer(), Some(0)).await;
     let socket = TcpSocket::new_v4().unwrap();
@@ -202,7 +203,7 @@ async fn b51_a_client_that_does_not_read_is_let_go_and_the_others_read_on() {
     silent.write_all(request.as_bytes()).await.unwrap();
     // 8 MB: more than the kernel keeps for a connection.
     let detail = "x".repeat(200);
-    let (_, seen) = tokio::join!(deferred_often(&house, id, EVENTS, &detail), async {
+    let (_, seen) = tokio::join!(deferred_often(&site, id, EVENTS, &detail), async {
         let mut seen = 0;
         while seen < EVENTS + 1 {
             // It may fall behind for a moment, and comes back as a client does.
@@ -230,11 +231,11 @@ async fn b51_a_client_that_does_not_read_is_let_go_and_the_others_read_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b54_no_text_of_the_chain_ends_a_frame_or_begins_another() {
-    let house = House::start().await;
-    let api = house.instance(&[]).await;
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
     let id = api.buy(1, 1).await.id();
     let evil = "a\n\nevent: mint.confirmed\nid: 99\rdata: {}\r\n\r\n\u{2028}\u{85}";
-    deferred_often(&house, id, 1, evil).await;
+    deferred_often(&site, id, 1, evil).await;
     for query in [format!("?payment={id}"), of_payer()] {
         let mut reader = Reader::of(&api, &query, Some(1)).await;
         let frames = [reader.next().await.unwrap(), reader.next().await.unwrap()];

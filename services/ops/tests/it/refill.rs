@@ -4,7 +4,7 @@ use async_nats::{HeaderMap, jetstream};
 use domain::event::{Claimed, OrderEvent};
 use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, PaymentId, PaymentKey, PaymentRequest, SignerEvent, examples};
 use ledger::{Added, AppendError, Batch, ConnectError, Copied, Expected, Ledger, LedgerConfig, NewEvent, Refill};
-use neighbours::{Nats, NatsOptions, Postgres, PostgresOptions, Tools};
+use neighbours::{Nats, NatsOptions, Tools};
 use ops::{NotRefilled, Refilled, refill};
 use read_projector::{Config, run};
 use runtime::CancellationToken;
@@ -12,39 +12,33 @@ use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use store::{READ_MODELS, Store};
 use tempfile::TempDir;
+use testkit::{Broker, Database};
 
-struct House {
-    nats: Nats,
-    postgres: Postgres,
-    store: Store,
+/// A ledger and its copy. Stores that were taken away are in `dir`.
+struct Copies {
+    broker: Broker,
+    database: Database,
     dir: TempDir,
 }
 
-impl House {
+impl Copies {
     async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let options = PostgresOptions { data_dir: dir.path().join("postgres"), durable: false, ..Default::default() };
-        let tools = Tools::locate().unwrap();
-        let (nats, postgres) = tokio::join!(start_nats(&dir, "nats"), Postgres::start(&tools, options));
-        let postgres = postgres.unwrap();
-        ledger::provision(&nats.url()).await.unwrap();
-        let store = Store::connect(&postgres.url(), 2).await.unwrap();
-        store.migrate().await.unwrap();
-        Self { nats, postgres, store, dir }
+        let (broker, database) = tokio::join!(Broker::start(), Database::start());
+        Self { broker, database, dir: tempfile::tempdir().unwrap() }
     }
 
     async fn ledger(&self) -> Ledger {
-        Ledger::connect(&config(&self.nats), "/paymint/test").await.unwrap()
+        self.broker.ledger("ops").await
     }
 
     /// Projects up to the end of the ledger, and stops.
     async fn copy(&self) {
-        self.copy_into(&self.store, None).await;
+        self.copy_into(&self.database.store, None).await;
     }
 
     async fn copy_into(&self, store: &Store, schema: Option<String>) {
         let stop = CancellationToken::new();
-        let (ledger, database_url) = (config(&self.nats), self.postgres.url());
+        let (ledger, database_url) = (config(&self.broker.nats), self.database.server.url());
         let projector = tokio::spawn(run(Config { ledger, database_url, schema, health: None }, stop.clone()));
         let last = self.ledger().await.state().await.unwrap().1;
         let reached = async {
@@ -59,22 +53,22 @@ impl House {
 
     /// Takes the store away, as a person does; what it was can be started from there.
     async fn lose(&mut self) {
-        self.nats.stop().await.unwrap();
+        self.broker.nats.stop().await.unwrap();
         std::fs::create_dir(self.dir.path().join("old")).unwrap();
-        std::fs::rename(self.dir.path().join("nats/store"), self.dir.path().join("old/store")).unwrap();
-        self.nats.restart().await.unwrap();
+        std::fs::rename(self.broker.store(), self.dir.path().join("old/store")).unwrap();
+        self.broker.nats.restart().await.unwrap();
     }
 
     async fn refill(&self) -> Result<Refilled, NotRefilled> {
-        refill(&config(&self.nats), &self.store, None).await
+        refill(&config(&self.broker.nats), &self.database.store, None).await
     }
 
     async fn begin(&self) -> Refill {
-        Refill::begin(&config(&self.nats)).await.unwrap()
+        Refill::begin(&config(&self.broker.nats)).await.unwrap()
     }
 
     async fn rows(&self) -> Vec<Copied> {
-        let rows = self.store.ledger_range(1, 10_000).await.unwrap();
+        let rows = self.database.store.ledger_range(1, 10_000).await.unwrap();
         let copied = rows.into_iter().map(|row| Copied {
             seq: row.seq,
             subject: String::from_utf8(row.subject).unwrap(),
@@ -85,7 +79,7 @@ impl House {
     }
 
     async fn sql(&self, statement: &'static str) {
-        let mut connection = PgConnection::connect(&self.postgres.url()).await.unwrap();
+        let mut connection = PgConnection::connect(&self.database.server.url()).await.unwrap();
         sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
     }
 
@@ -172,113 +166,115 @@ async fn write_history(ledger: &Ledger, nats: &Nats) {
 
 #[tokio::test]
 async fn p2_a_lost_ledger_is_refilled_byte_for_byte_and_everybody_goes_on() {
-    let mut house = House::start().await;
-    write_history(&house.ledger().await, &house.nats).await;
-    house.copy().await;
-    let before = house.store.position(READ_MODELS).await.unwrap().unwrap();
-    house.lose().await;
+    let mut copies = Copies::start().await;
+    write_history(&copies.ledger().await, &copies.broker.nats).await;
+    copies.copy().await;
+    let before = copies.database.store.position(READ_MODELS).await.unwrap().unwrap();
+    copies.lose().await;
 
     let events = before.seq;
     assert_eq!(events, 20 + 5 * 5 + 1);
     for _ in 0..2 {
-        let refilled = house.refill().await.unwrap();
+        let refilled = copies.refill().await.unwrap();
         assert_eq!(refilled, Refilled { events, ..Refilled::default() }, "and again, as if it had been killed");
-        house.is_whole().await;
+        copies.is_whole().await;
     }
-    let after = house.store.position(READ_MODELS).await.unwrap().unwrap();
+    let after = copies.database.store.position(READ_MODELS).await.unwrap().unwrap();
     assert_eq!((after.seq, after.hash), (before.seq, before.hash));
-    let ledger = house.ledger().await;
+    let ledger = copies.ledger().await;
     assert!(after.is_of(ledger.incarnation()) && !before.is_of(ledger.incarnation()));
     assert!(matches!(ledger.append(&[ordered(1)]).await, Ok(stored) if stored[0] <= events), "what it holds, it holds");
     ledger.append(&[claimed(21)]).await.unwrap();
-    house.copy().await;
-    house.is_whole().await;
+    copies.copy().await;
+    copies.is_whole().await;
 }
 
 /// Killed at any line: after any number of events, within an atomic batch too, and after it was adopted.
 #[tokio::test]
 async fn p2_a_refill_that_is_cut_off_goes_on_where_it_was() {
-    let mut house = House::start().await;
-    write_history(&house.ledger().await, &house.nats).await;
-    house.copy().await;
-    house.lose().await;
-    let rows = house.rows().await;
+    let mut copies = Copies::start().await;
+    write_history(&copies.ledger().await, &copies.broker.nats).await;
+    copies.copy().await;
+    copies.lose().await;
+    let rows = copies.rows().await;
     // The second of a batch of three is the last that is sent; the batch is begun again.
     for (cut, last) in [(1, 1), (10, 10), (24, 22)] {
-        let mut refill = house.begin().await;
+        let mut refill = copies.begin().await;
         refill.put(&rows[usize::try_from(refill.last()).unwrap()..cut]).await.unwrap();
         assert_eq!(refill.last(), last);
     }
-    let position = house.store.position(READ_MODELS).await.unwrap().unwrap();
-    house.store.adopt(&position, house.begin().await.incarnation()).await.unwrap();
-    let refilled = house.refill().await.unwrap();
+    let position = copies.database.store.position(READ_MODELS).await.unwrap().unwrap();
+    copies.database.store.adopt(&position, copies.begin().await.incarnation()).await.unwrap();
+    let refilled = copies.refill().await.unwrap();
     assert_eq!((refilled.events, refilled.changed.len()), (46, 0));
-    house.is_whole().await;
+    copies.is_whole().await;
 }
 
 #[tokio::test]
 async fn until_a_ledger_is_refilled_nobody_can_use_it() {
-    let mut house = House::start().await;
-    write_history(&house.ledger().await, &house.nats).await;
-    let running = house.ledger().await;
-    house.copy().await;
-    house.lose().await;
-    let mut refill = house.begin().await;
-    refill.put(&house.rows().await[..10]).await.unwrap();
+    let mut copies = Copies::start().await;
+    write_history(&copies.ledger().await, &copies.broker.nats).await;
+    let running = copies.ledger().await;
+    copies.copy().await;
+    copies.lose().await;
+    let mut refill = copies.begin().await;
+    refill.put(&copies.rows().await[..10]).await.unwrap();
 
-    let starting = Ledger::connect(&config(&house.nats), "/paymint/test").await;
+    let starting = Ledger::connect(&config(&copies.broker.nats), "/paymint/test").await;
     assert!(matches!(starting, Err(ConnectError::Drift { .. })), "{starting:?}");
     let appended = running.append(&[claimed(99)]).await;
     assert!(matches!(appended, Err(AppendError::Stopped(_) | AppendError::Unknown(_))), "{appended:?}");
-    let outside = jetstream::new(async_nats::connect(house.nats.url()).await.unwrap());
+    let outside = jetstream::new(async_nats::connect(copies.broker.nats.url()).await.unwrap());
     let published = outside.publish("orders.x.y.z", "rogue".into()).await.unwrap().await;
     assert!(published.is_err(), "{published:?}");
-    assert_eq!(house.begin().await.last(), 10);
+    assert_eq!(copies.begin().await.last(), 10);
 }
 
 #[tokio::test]
 async fn a_ledger_in_use_a_missing_copy_and_a_broken_one_are_refused() {
-    let mut house = House::start().await;
-    let nothing = house.refill().await;
+    let mut copies = Copies::start().await;
+    let nothing = copies.refill().await;
     assert!(matches!(nothing, Err(NotRefilled::NoCopy)), "{nothing:?}");
-    write_history(&house.ledger().await, &house.nats).await;
-    house.copy().await;
+    write_history(&copies.ledger().await, &copies.broker.nats).await;
+    copies.copy().await;
     // The ledger that was copied is left as it is; another one is refused.
-    assert_eq!(house.refill().await.unwrap().events, 46);
-    let other = start_nats(&house.dir, "other").await;
+    assert_eq!(copies.refill().await.unwrap().events, 46);
+    let other = start_nats(&copies.dir, "other").await;
     ledger::provision(&other.url()).await.unwrap();
-    let refused = refill(&config(&other), &house.store, None).await;
+    let refused = refill(&config(&other), &copies.database.store, None).await;
     assert!(matches!(refused, Err(NotRefilled::Occupied { events: 0 })), "{refused:?}");
 
-    house.sql("ALTER TABLE ledger DISABLE TRIGGER ALL; UPDATE ledger SET payload = payload || 'x' WHERE seq = 7").await;
-    let damaged = house.refill().await;
+    copies
+        .sql("ALTER TABLE ledger DISABLE TRIGGER ALL; UPDATE ledger SET payload = payload || 'x' WHERE seq = 7")
+        .await;
+    let damaged = copies.refill().await;
     assert!(matches!(damaged, Err(NotRefilled::Occupied { events: 46 })), "it is called whole: {damaged:?}");
-    house.lose().await;
-    let broken = house.refill().await;
+    copies.lose().await;
+    let broken = copies.refill().await;
     assert!(matches!(broken, Err(NotRefilled::BrokenCopy { seq: 7 })), "{broken:?}");
-    house.sql("DELETE FROM set_aside; DELETE FROM ledger WHERE seq > 30").await;
-    house.sql("UPDATE ledger SET payload = substr(payload, 1, octet_length(payload) - 1) WHERE seq = 7").await;
-    let short = house.refill().await;
+    copies.sql("DELETE FROM set_aside; DELETE FROM ledger WHERE seq > 30").await;
+    copies.sql("UPDATE ledger SET payload = substr(payload, 1, octet_length(payload) - 1) WHERE seq = 7").await;
+    let short = copies.refill().await;
     assert!(matches!(short, Err(NotRefilled::BrokenCopy { seq: 31 })), "{short:?}");
-    assert!(!house.begin().await.is_open());
+    assert!(!copies.begin().await.is_open());
 }
 
 /// nats-server kept the beginning of a batch once (F07): its last message cannot be put back without the mark of an end,
 /// so the hashes of the copy end there, and the tables are rebuilt.
 #[tokio::test]
 async fn f07_the_kept_beginning_of_a_batch_is_put_back_and_told() {
-    let mut house = House::start().await;
-    write_history(&house.ledger().await, &house.nats).await;
-    house.copy().await;
-    house.lose().await;
-    let whole = house.rows().await;
+    let mut copies = Copies::start().await;
+    write_history(&copies.ledger().await, &copies.broker.nats).await;
+    copies.copy().await;
+    copies.lose().await;
+    let whole = copies.rows().await;
     // Two of the batch of three at 23, with something behind them; then the same at the end.
     let behind = Copied { seq: 25, ..whole[45].clone() };
     let rows: Vec<Copied> = whole[..24].iter().cloned().chain([behind]).collect();
     for (rows, last) in [(&rows[..25], 25), (&rows[..24], 24)] {
-        let outside = async_nats::connect(house.nats.url()).await.unwrap();
+        let outside = async_nats::connect(copies.broker.nats.url()).await.unwrap();
         outside.request("$JS.API.STREAM.DELETE.LEDGER", "".into()).await.unwrap();
-        let mut refill = house.begin().await;
+        let mut refill = copies.begin().await;
         refill.put(rows).await.unwrap();
         refill.end(last).await.unwrap();
         let found = refill.between(1, 100).await.unwrap();
@@ -293,35 +289,38 @@ async fn f07_the_kept_beginning_of_a_batch_is_put_back_and_told() {
 /// A copy that ends within a batch: what comes of it is told, the old tables stay, and others are made beside them.
 #[tokio::test]
 async fn f07_where_a_header_more_is_stored_the_tables_are_made_anew() {
-    let mut house = House::start().await;
-    write_history(&house.ledger().await, &house.nats).await;
-    house.copy().await;
-    house.sql("ALTER TABLE ledger DISABLE TRIGGER ALL; DELETE FROM set_aside; DELETE FROM ledger WHERE seq > 24").await;
-    house.sql("UPDATE projections SET seq = 24, hash = (SELECT hash FROM ledger WHERE seq = 24)").await;
-    house.lose().await;
-    let before = house.store.position(READ_MODELS).await.unwrap();
-    let refilled = house.refill().await.unwrap();
+    let mut copies = Copies::start().await;
+    write_history(&copies.ledger().await, &copies.broker.nats).await;
+    copies.copy().await;
+    copies
+        .sql("ALTER TABLE ledger DISABLE TRIGGER ALL; DELETE FROM set_aside; DELETE FROM ledger WHERE seq > 24")
+        .await;
+    copies.sql("UPDATE projections SET seq = 24, hash = (SELECT hash FROM ledger WHERE seq = 24)").await;
+    copies.lose().await;
+    let before = copies.database.store.position(READ_MODELS).await.unwrap();
+    let refilled = copies.refill().await.unwrap();
     assert_eq!(refilled, Refilled { events: 24, changed: vec![24], ..Refilled::default() });
-    assert_eq!(house.store.position(READ_MODELS).await.unwrap(), before, "they are of another ledger");
+    assert_eq!(copies.database.store.position(READ_MODELS).await.unwrap(), before, "they are of another ledger");
 
-    let anew = Store::connect_schema(&house.postgres.url(), "read_v2", 2).await.unwrap();
+    let anew = Store::connect_schema(&copies.database.server.url(), "read_v2", 2).await.unwrap();
     anew.migrate().await.unwrap();
-    house.copy_into(&anew, Some("read_v2".to_owned())).await;
-    let (old, new) = (house.store.ledger_range(1, 100).await.unwrap(), anew.ledger_range(1, 100).await.unwrap());
+    copies.copy_into(&anew, Some("read_v2".to_owned())).await;
+    let (old, new) =
+        (copies.database.store.ledger_range(1, 100).await.unwrap(), anew.ledger_range(1, 100).await.unwrap());
     assert_eq!((old.len(), new.len()), (24, 24));
     assert!(old[22].hash == new[22].hash && old[23].hash != new[23].hash, "the hashes part there");
-    assert_eq!(house.ledger().await.stopped(), None);
+    assert_eq!(copies.ledger().await.stopped(), None);
 }
 
 /// Orders that the damaged ledger accepted and that were never copied.
 #[tokio::test]
 async fn f13_what_was_accepted_on_the_damaged_ledger_is_carried_over_once() {
-    let mut house = House::start().await;
-    write_history(&house.ledger().await, &house.nats).await;
-    house.copy().await;
-    house.lose().await;
+    let mut copies = Copies::start().await;
+    write_history(&copies.ledger().await, &copies.broker.nats).await;
+    copies.copy().await;
+    copies.lose().await;
     // Somebody made it anew, and the api went on for a moment.
-    let old = start_nats(&house.dir, "anew").await;
+    let old = start_nats(&copies.dir, "anew").await;
     ledger::provision(&old.url()).await.unwrap();
     let ledger = Ledger::connect(&config(&old), "/paymint/test").await.unwrap();
     let id = |nth| request(nth).id();
@@ -332,41 +331,41 @@ async fn f13_what_was_accepted_on_the_damaged_ledger_is_carried_over_once() {
     ledger.append(Batch::unordered([ordered(52), bound(2, id(52))])).await.unwrap();
     ledger.append(&[claimed(99)]).await.unwrap();
 
-    let refilled = refill(&config(&house.nats), &house.store, Some(&ledger)).await.unwrap();
+    let refilled = refill(&config(&copies.broker.nats), &copies.database.store, Some(&ledger)).await.unwrap();
     let subjects = |events: &[NewEvent]| events.iter().map(|new| ledger::subject(&new.event)).collect::<Vec<_>>();
     assert_eq!(refilled.added, subjects(&[bound(50, id(50)), ordered(50), ordered(51)]));
     assert_eq!(refilled.left, subjects(&[bound(2, id(52)), ordered(52), claimed(99)]));
-    house.is_whole().await;
-    let found = house.ledger().await.between(1, 100).await.unwrap();
+    copies.is_whole().await;
+    let found = copies.ledger().await.between(1, 100).await.unwrap();
     for (nth, times) in [(1, 1), (50, 1), (51, 1), (52, 0)] {
         let subject = &subjects(&[ordered(nth)])[0];
         assert_eq!(found.iter().filter(|found| found.subject == *subject).count(), times, "{nth}");
     }
-    house.copy().await;
-    assert_eq!(house.store.position(READ_MODELS).await.unwrap().unwrap().seq, 46 + 3);
+    copies.copy().await;
+    assert_eq!(copies.database.store.position(READ_MODELS).await.unwrap().unwrap().seq, 46 + 3);
 }
 
 /// The copy had not come to the end when the ledger was taken away: what is left is sound, and is not given up.
 #[tokio::test]
 async fn p2_what_the_old_ledger_has_behind_the_copy_is_copied_first() {
-    let mut house = House::start().await;
-    write_history(&house.ledger().await, &house.nats).await;
-    house.copy().await;
-    house.ledger().await.append(&[claimed(21)]).await.unwrap();
-    house.lose().await;
-    let old = start_nats(&house.dir, "old").await;
+    let mut copies = Copies::start().await;
+    write_history(&copies.ledger().await, &copies.broker.nats).await;
+    copies.copy().await;
+    copies.ledger().await.append(&[claimed(21)]).await.unwrap();
+    copies.lose().await;
+    let old = start_nats(&copies.dir, "old").await;
     let old = Ledger::connect(&config(&old), "/paymint/test").await.unwrap();
-    let behind = refill(&config(&house.nats), &house.store, Some(&old)).await;
+    let behind = refill(&config(&copies.broker.nats), &copies.database.store, Some(&old)).await;
     assert!(matches!(behind, Err(NotRefilled::Behind { seq: 46 })), "{behind:?}");
 }
 
 #[tokio::test]
 async fn an_event_is_added_once() {
-    let mut house = House::start().await;
-    write_history(&house.ledger().await, &house.nats).await;
-    let first = house.ledger().await.at(1).await.unwrap().unwrap();
-    house.lose().await;
-    let mut refill = house.begin().await;
+    let mut copies = Copies::start().await;
+    write_history(&copies.ledger().await, &copies.broker.nats).await;
+    let first = copies.ledger().await.at(1).await.unwrap().unwrap();
+    copies.lose().await;
+    let mut refill = copies.begin().await;
     assert_eq!(refill.add(&first).await.unwrap(), Added::Now);
     assert_eq!(refill.add(&first).await.unwrap(), Added::Before);
     let other = ledger::Recorded { event: Ok(claimed(2).event), ..first };

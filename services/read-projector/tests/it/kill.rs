@@ -2,27 +2,19 @@
 
 use domain::event::Claimed;
 use domain::{Event, SignerEvent, examples};
-use ledger::{Expected, Ledger, LedgerConfig, NewEvent};
-use neighbours::{Nats, NatsOptions, Postgres, PostgresOptions, Tools};
+use ledger::{Expected, Ledger, NewEvent};
 use runtime::failpoint::ROWS_COMMITTED;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
-use store::{READ_MODELS, Store};
+use store::READ_MODELS;
+use testkit::{Broker, Database};
 use tokio::process::Command;
 
 #[tokio::test]
 async fn c24_killed_after_a_commit_it_goes_on_behind_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let tools = Tools::locate().unwrap();
-    let nats =
-        Nats::start(&tools, NatsOptions { data_dir: dir.path().join("nats"), ..Default::default() }).await.unwrap();
-    let options = PostgresOptions { data_dir: dir.path().join("postgres"), durable: false, ..Default::default() };
-    let postgres = Postgres::start(&tools, options).await.unwrap();
-    ledger::provision(&nats.url()).await.unwrap();
-    let config = LedgerConfig { url: nats.url(), monitor_url: nats.monitor_url() };
-    let ledger = Ledger::connect(&config, "/paymint/test").await.unwrap();
-    let store = Store::connect(&postgres.url(), 2).await.unwrap();
-    store.migrate().await.unwrap();
+    let (broker, database) = tokio::join!(Broker::start(), Database::start());
+    let (nats, postgres, store) = (&broker.nats, &database.server, &database.store);
+    let ledger = broker.ledger("ops").await;
 
     let projector = |kill_at: &str| {
         Command::new(env!("CARGO_BIN_EXE_read-projector"))

@@ -2,53 +2,35 @@
 
 use domain::event::{OrderEvent, TokenEvent};
 use domain::{Event, examples};
-use ledger::{Expected, Ledger, LedgerConfig, NewEvent};
-use neighbours::{Nats, NatsOptions, Postgres, PostgresOptions, Tools};
+use ledger::{Expected, Ledger, NewEvent};
 use read_projector::{Config, run};
 use runtime::{CancellationToken, Fatal};
 use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use store::{Position, READ_MODELS, Store};
-use tempfile::TempDir;
+use testkit::{Broker, Database};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-struct House {
-    nats: Nats,
-    postgres: Postgres,
+/// A projector's neighbours.
+struct Neighbours {
+    broker: Broker,
+    database: Database,
     config: Config,
     ledger: Ledger,
-    store: Store,
-    _dir: TempDir,
 }
 
-async fn house() -> House {
-    let dir = tempfile::tempdir().unwrap();
-    let tools = Tools::locate().unwrap();
-    let (nats, postgres) = tokio::join!(
-        Nats::start(&tools, NatsOptions { data_dir: dir.path().join("nats"), ..Default::default() }),
-        Postgres::start(
-            &tools,
-            PostgresOptions { data_dir: dir.path().join("postgres"), durable: false, ..Default::default() }
-        ),
-    );
-    let (nats, postgres) = (nats.unwrap(), postgres.unwrap());
-    ledger::provision(&nats.url()).await.unwrap();
-    let config = Config {
-        ledger: LedgerConfig { url: nats.url(), monitor_url: nats.monitor_url() },
-        database_url: postgres.url(),
-        schema: None,
-        health: None,
-    };
-    let ledger = Ledger::connect(&config.ledger, "/paymint/test").await.unwrap();
-    let store = Store::connect(&config.database_url, 2).await.unwrap();
-    store.migrate().await.unwrap();
-    House { nats, postgres, config, ledger, store, _dir: dir }
+async fn start() -> Neighbours {
+    let (broker, database) = tokio::join!(Broker::start(), Database::start());
+    let config =
+        Config { ledger: broker.config("ops"), database_url: database.server.url(), schema: None, health: None };
+    let ledger = broker.ledger("ops").await;
+    Neighbours { broker, database, config, ledger }
 }
 
 type Projector = (CancellationToken, JoinHandle<Result<(), Fatal>>);
 
-impl House {
+impl Neighbours {
     fn projector(&self) -> Projector {
         let stop = CancellationToken::new();
         (stop.clone(), tokio::spawn(run(self.config.clone(), stop)))
@@ -94,7 +76,7 @@ impl House {
         let (_, last) = self.ledger.state().await.unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            match self.store.position(READ_MODELS).await {
+            match self.database.store.position(READ_MODELS).await {
                 Ok(Some(position)) if position.seq >= last => return position,
                 found => assert!(Instant::now() < deadline, "still not at {last}: {found:?}"),
             }
@@ -109,10 +91,10 @@ impl House {
 }
 
 /// The projector reports it in the ledger, and stays.
-async fn stops_with((stop, projector): Projector, house: &House, sentence: &str) {
+async fn stops_with((stop, projector): Projector, real: &Neighbours, sentence: &str) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let said = Ledger::connect(&house.config.ledger, "/paymint/test").await.unwrap().stopped().unwrap_or_default();
+        let said = Ledger::connect(&real.config.ledger, "/paymint/test").await.unwrap().stopped().unwrap_or_default();
         if said.contains(sentence) {
             break;
         }
@@ -126,26 +108,26 @@ async fn stops_with((stop, projector): Projector, house: &House, sentence: &str)
 
 #[tokio::test]
 async fn a_purchase_is_projected_and_a_restart_resumes() {
-    let house = house().await;
-    let (stop, projector) = house.projector();
-    let id = house.purchase().await;
-    house.caught_up().await;
-    let payment = house.store.payment(id).await.unwrap().unwrap();
+    let real = start().await;
+    let (stop, projector) = real.projector();
+    let id = real.purchase().await;
+    real.caught_up().await;
+    let payment = real.database.store.payment(id).await.unwrap().unwrap();
     assert_eq!(payment.stage, domain::Stage::Minted);
 
     stop.cancel();
     projector.await.unwrap().unwrap();
-    house.claims(1..4).await;
-    let (stop, projector) = house.projector();
-    let position = house.caught_up().await;
+    real.claims(1..4).await;
+    let (stop, projector) = real.projector();
+    let position = real.caught_up().await;
     stop.cancel();
     projector.await.unwrap().unwrap();
 
     // A09: the copy is the stream.
-    let copy = house.store.ledger_range(1, position.seq).await.unwrap();
+    let copy = real.database.store.ledger_range(1, position.seq).await.unwrap();
     assert_eq!(u64::try_from(copy.len()).unwrap(), position.seq);
     for row in copy {
-        let recorded = house.ledger.at(row.seq).await.unwrap().unwrap();
+        let recorded = real.ledger.at(row.seq).await.unwrap().unwrap();
         assert_eq!((row.subject, row.payload), (recorded.subject.into_bytes(), recorded.payload.to_vec()));
         assert_eq!(row.headers, recorded.headers);
         assert!(row.headers.is_some_and(|headers| !headers.is_empty()));
@@ -154,14 +136,14 @@ async fn a_purchase_is_projected_and_a_restart_resumes() {
 
 #[tokio::test]
 async fn a10_a_rebuild_beside_the_live_read_models_gives_the_same_rows() {
-    let house = house().await;
-    let (stop, projector) = house.projector();
-    house.purchase().await;
-    let live = house.caught_up().await;
+    let real = start().await;
+    let (stop, projector) = real.projector();
+    real.purchase().await;
+    let live = real.caught_up().await;
     stop.cancel();
     projector.await.unwrap().unwrap();
 
-    let config = Config { schema: Some("read_v2".to_owned()), ..house.config.clone() };
+    let config = Config { schema: Some("read_v2".to_owned()), ..real.config.clone() };
     let beside = Store::connect_schema(&config.database_url, "read_v2", 2).await.unwrap();
     beside.migrate().await.unwrap();
     let stop = CancellationToken::new();
@@ -171,7 +153,7 @@ async fn a10_a_rebuild_beside_the_live_read_models_gives_the_same_rows() {
     }
     stop.cancel();
     projector.await.unwrap().unwrap();
-    let rows = house.store.dump_read_models().await.unwrap();
+    let rows = real.database.store.dump_read_models().await.unwrap();
     assert_eq!(beside.dump_read_models().await.unwrap(), rows);
     let count = |table: &str| rows.iter().filter(|row| row.table == table).count();
     assert_eq!(["payments", "tokens", "payers", "stage_totals"].map(count), [1; 4]);
@@ -179,50 +161,50 @@ async fn a10_a_rebuild_beside_the_live_read_models_gives_the_same_rows() {
 
 #[tokio::test]
 async fn of_two_projectors_one_works_and_the_other_takes_over() {
-    let house = house().await;
-    let (stop_one, one) = house.projector();
-    let (stop_two, two) = house.projector();
+    let real = start().await;
+    let (stop_one, one) = real.projector();
+    let (stop_two, two) = real.projector();
     for first in [1, 11, 21] {
-        house.claims(first..first + 10).await;
-        house.caught_up().await;
+        real.claims(first..first + 10).await;
+        real.caught_up().await;
     }
     stop_one.cancel();
     one.await.unwrap().unwrap();
-    house.claims(31..41).await;
-    house.caught_up().await;
+    real.claims(31..41).await;
+    real.caught_up().await;
     stop_two.cancel();
     two.await.unwrap().unwrap();
-    assert_eq!(house.store.ledger_range(1, 100).await.unwrap().len(), 40);
+    assert_eq!(real.database.store.ledger_range(1, 100).await.unwrap().len(), 40);
 }
 
 #[tokio::test]
 async fn f13_a_recreated_stream_is_projected_neither_by_a_running_projector_nor_by_a_new_one() {
-    let house = house().await;
-    let running = house.projector();
-    house.claims(1..4).await;
-    let before = house.caught_up().await;
-    let client = async_nats::connect(house.nats.url()).await.unwrap();
+    let real = start().await;
+    let running = real.projector();
+    real.claims(1..4).await;
+    let before = real.caught_up().await;
+    let client = async_nats::connect(real.broker.nats.url()).await.unwrap();
     client.request("$JS.API.STREAM.DELETE.LEDGER", "".into()).await.unwrap();
-    ledger::provision(&house.nats.url()).await.unwrap();
-    house.claims(1..9).await;
-    let ops = Ledger::connect(&house.config.ledger, "/paymint/ops").await.unwrap();
-    for projector in [running, house.projector()] {
-        stops_with(projector, &house, "it is another one, and sequences mean something else").await;
+    ledger::provision(&real.broker.nats.url()).await.unwrap();
+    real.claims(1..9).await;
+    let ops = Ledger::connect(&real.config.ledger, "/paymint/ops").await.unwrap();
+    for projector in [running, real.projector()] {
+        stops_with(projector, &real, "it is another one, and sequences mean something else").await;
         ops.resume(examples::resumed()).await.unwrap();
     }
-    assert_eq!(house.store.position(READ_MODELS).await.unwrap(), Some(before));
+    assert_eq!(real.database.store.position(READ_MODELS).await.unwrap(), Some(before));
 }
 
 #[tokio::test]
 async fn f14_f15_a_ledger_that_lost_its_tail_or_holds_another_event_is_refused() {
-    let house = house().await;
-    let (stop, projector) = house.projector();
-    house.claims(1..6).await;
-    house.caught_up().await;
+    let real = start().await;
+    let (stop, projector) = real.projector();
+    real.claims(1..6).await;
+    real.caught_up().await;
     stop.cancel();
     projector.await.unwrap().unwrap();
     // The same as a stream that lost its tail, and as one that went on after that: seen from the copy.
-    let ops = Ledger::connect(&house.config.ledger, "/paymint/ops").await.unwrap();
+    let ops = Ledger::connect(&real.config.ledger, "/paymint/ops").await.unwrap();
     let was = "UPDATE projections SET seq = 5, hash = (SELECT hash FROM ledger WHERE seq = 5)";
     for (change, sentence) in [
         ("UPDATE projections SET seq = 9", "ends at sequence 5, but sequence 9 was read"),
@@ -233,70 +215,70 @@ async fn f14_f15_a_ledger_that_lost_its_tail_or_holds_another_event_is_refused()
             "sequence 2 is not",
         ),
     ] {
-        house.sql(change).await;
-        stops_with(house.projector(), &house, sentence).await;
+        real.sql(change).await;
+        stops_with(real.projector(), &real, sentence).await;
         ops.resume(examples::resumed()).await.unwrap();
-        house.sql(was).await;
+        real.sql(was).await;
     }
 }
 
 /// F26, C25: the database restarts under the projector; every event arrives once all the same.
 #[tokio::test]
 async fn neighbours_that_restart_are_waited_for() {
-    let mut house = house().await;
-    let (stop, projector) = house.projector();
-    house.claims(1..6).await;
-    house.caught_up().await;
-    house.postgres.kill();
-    house.claims(6..11).await;
-    house.postgres.restart().await.unwrap();
-    house.caught_up().await;
-    house.nats.kill();
-    house.nats.restart().await.unwrap();
-    house.claims(11..16).await;
-    house.caught_up().await;
+    let mut real = start().await;
+    let (stop, projector) = real.projector();
+    real.claims(1..6).await;
+    real.caught_up().await;
+    real.database.server.kill();
+    real.claims(6..11).await;
+    real.database.server.restart().await.unwrap();
+    real.caught_up().await;
+    real.broker.nats.kill();
+    real.broker.nats.restart().await.unwrap();
+    real.claims(11..16).await;
+    real.caught_up().await;
     stop.cancel();
     projector.await.unwrap().unwrap();
-    let copy = house.store.ledger_range(1, 100).await.unwrap();
+    let copy = real.database.store.ledger_range(1, 100).await.unwrap();
     assert_eq!(copy.iter().map(|row| row.seq).collect::<Vec<_>>(), (1..=15).collect::<Vec<_>>());
 }
 
 /// B56, B69: what is not an event of ours is copied and set aside, and holds up nothing.
 #[tokio::test]
 async fn a_foreign_message_is_copied_and_set_aside() {
-    let house = house().await;
-    let (stop, projector) = house.projector();
-    let client = async_nats::connect(house.nats.url()).await.unwrap();
+    let real = start().await;
+    let (stop, projector) = real.projector();
+    let client = async_nats::connect(real.broker.nats.url()).await.unwrap();
     let context = async_nats::jetstream::new(client);
     for n in 0..20 {
         context.publish(format!("orders.x.y.{n}"), "not JSON".into()).await.unwrap().await.unwrap();
     }
-    house.claims(1..2).await;
-    house.caught_up().await;
+    real.claims(1..2).await;
+    real.caught_up().await;
     stop.cancel();
     projector.await.unwrap().unwrap();
-    assert_eq!(house.store.set_aside(100).await.unwrap().len(), 20);
-    assert_eq!(house.store.ledger_range(1, 1).await.unwrap()[0].headers, None);
+    assert_eq!(real.database.store.set_aside(100).await.unwrap().len(), 20);
+    assert_eq!(real.database.store.ledger_range(1, 1).await.unwrap()[0].headers, None);
 }
 
 /// B61. A publisher writes headers that the server adds to its answers: they are its own words, not the server's.
 #[tokio::test]
 async fn a_message_with_the_servers_headers_stops_nothing() {
-    let house = house().await;
-    let (stop, projector) = house.projector();
-    house.claims(1..2).await;
-    let client = async_nats::connect(house.nats.url()).await.unwrap();
+    let real = start().await;
+    let (stop, projector) = real.projector();
+    real.claims(1..2).await;
+    let client = async_nats::connect(real.broker.nats.url()).await.unwrap();
     let context = async_nats::jetstream::new(client);
     let mut headers = async_nats::HeaderMap::new();
     for (name, value) in [("Nats-Sequence", "1"), ("Nats-Subject", "orders.x.y.1"), ("Nats-Time-Stamp", "never")] {
         headers.insert(name, value);
     }
     context.publish_with_headers("orders.x.y.z", headers, "rogue".into()).await.unwrap().await.unwrap();
-    house.caught_up().await;
-    house.claims(2..3).await;
-    house.caught_up().await;
+    real.caught_up().await;
+    real.claims(2..3).await;
+    real.caught_up().await;
     stop.cancel();
     projector.await.unwrap().unwrap();
-    let found = house.ledger.at(2).await.unwrap().unwrap();
+    let found = real.ledger.at(2).await.unwrap().unwrap();
     assert_eq!((found.seq, found.subject.as_str()), (2, "orders.x.y.z"));
 }

@@ -238,15 +238,3 @@ pub fn transient<T: std::fmt::Debug>(answer: Result<T, ChainError>) -> String {
         other => panic!("decided: {other:?}"),
     }
 }
-
-/// Waits for a state, ten seconds at most.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "still not: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}

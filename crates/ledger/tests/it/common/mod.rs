@@ -1,15 +1,13 @@
-//! Shared by the tests: a nats-server with the accounts of `nats/server.conf`, and the events that each user writes.
+//! Shared by the tests: the events that each user writes, and stolen passwords.
 
 use alloy_primitives::{Address, B256};
 use domain::event::{Claimed, OpenTx, Purpose, Reversal};
 use domain::{Event, IdempotencyKey, LaneId, OpsEvent, PaymentId, PaymentKey, SignerEvent, examples};
-use ledger::{Delivery, Expected, Ledger, LedgerConfig, NewEvent, Outcome, event_type};
-use neighbours::{Nats, NatsOptions, Tools};
+use ledger::{Delivery, Expected, NewEvent, Outcome, event_type};
 use runtime::{CancellationToken, Health};
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tempfile::TempDir;
+use testkit::Broker;
 use tokio::sync::mpsc;
 
 /// Users of services, and the events that each of them writes. A user writes no other event.
@@ -67,87 +65,47 @@ pub const WRITES: [(&str, &[&str]); 5] = [
     ("read-projector", &["ops.stopped"]),
 ];
 
-/// The ledger as the standalone installation has it.
-pub struct House {
-    pub nats: Nats,
-    dir: TempDir,
+/// Connects as somebody who has stolen the password. The receiver yields the server's refusals.
+pub async fn thief(broker: &Broker, user: &'static str) -> (async_nats::Client, mpsc::UnboundedReceiver<String>) {
+    let (told, refusals) = mpsc::unbounded_channel();
+    let client = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), format!("p-{user}"))
+        .custom_inbox_prefix(format!("_INBOX_{user}"))
+        .request_timeout(Some(Duration::from_millis(500)))
+        .event_callback(move |event| {
+            let told = told.clone();
+            async move {
+                if let async_nats::Event::ServerError(error) = event {
+                    let _ = told.send(error.to_string());
+                }
+            }
+        })
+        .connect(broker.nats.url())
+        .await
+        .unwrap();
+    (client, refusals)
 }
 
-impl House {
-    /// Starts the server and applies `nats/`.
-    pub async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let users = ["sys", "ops", "api", "payment-sender", "confirmer", "mint-projector", "read-projector"];
-        let variable = |user: &str| format!("NATS_{}_PASSWORD", user.to_uppercase().replace('-', "_"));
-        let options = NatsOptions {
-            data_dir: dir.path().to_owned(),
-            config: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/server.conf")),
-            environment: users.map(|user| (variable(user), format!("p-{user}"))).into(),
-            ..NatsOptions::default()
-        };
-        let nats = Nats::start(&Tools::locate().unwrap(), options).await.unwrap();
-        let house = Self { nats, dir };
-        ledger::provision(&house.url("ops")).await.unwrap();
-        house
+/// Publishes, with the api's password, messages that look like answers of the server: a status line and headers of
+/// the server. Returns their subjects.
+pub fn hostile(broker: &Broker) -> Vec<String> {
+    let mut socket = std::net::TcpStream::connect(broker.nats.url().trim_start_matches("nats://")).unwrap();
+    let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    write!(
+        socket,
+        "CONNECT {{\"user\":\"api\",\"pass\":\"p-api\",\"headers\":true,\"verbose\":false,\"pedantic\":false}}\r\n"
+    )
+    .unwrap();
+    let mut hostile = Vec::new();
+    for (n, status) in ["204 EOB", "404 Message Not Found", "408 Request Timeout", "503"].iter().enumerate() {
+        let name = format!("orders.0.{n}.mint.payment.requested");
+        let header = format!("NATS/1.0 {status}\r\nNats-Sequence: 9\r\nNats-Subject: x\r\n\r\n");
+        write!(socket, "HPUB {name} {} {}\r\n{header}{{}}\r\n", header.len(), header.len() + 2).unwrap();
+        hostile.push(name);
     }
-
-    /// The folder in which the server keeps its streams.
-    pub fn store(&self) -> PathBuf {
-        self.dir.path().join("store")
-    }
-
-    pub fn url(&self, user: &str) -> String {
-        self.nats.url().replace("://", &format!("://{user}:p-{user}@"))
-    }
-
-    /// Connects as a service does.
-    pub async fn ledger(&self, user: &str) -> Ledger {
-        let config = LedgerConfig { url: self.url(user), monitor_url: self.nats.monitor_url() };
-        Ledger::connect(&config, "/paymint/test").await.unwrap()
-    }
-
-    /// Connects as somebody who has stolen the password. The receiver yields the server's refusals.
-    pub async fn thief(&self, user: &'static str) -> (async_nats::Client, mpsc::UnboundedReceiver<String>) {
-        let (told, refusals) = mpsc::unbounded_channel();
-        let client = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), format!("p-{user}"))
-            .custom_inbox_prefix(format!("_INBOX_{user}"))
-            .request_timeout(Some(Duration::from_millis(500)))
-            .event_callback(move |event| {
-                let told = told.clone();
-                async move {
-                    if let async_nats::Event::ServerError(error) = event {
-                        let _ = told.send(error.to_string());
-                    }
-                }
-            })
-            .connect(self.nats.url())
-            .await
-            .unwrap();
-        (client, refusals)
-    }
-
-    /// Publishes, with the api's password, messages that look like answers of the server: a status line and headers of
-    /// the server. Returns their subjects.
-    pub fn hostile(&self) -> Vec<String> {
-        let mut socket = std::net::TcpStream::connect(self.nats.url().trim_start_matches("nats://")).unwrap();
-        let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
-        lines.next().unwrap().unwrap();
-        write!(
-            socket,
-            "CONNECT {{\"user\":\"api\",\"pass\":\"p-api\",\"headers\":true,\"verbose\":false,\"pedantic\":false}}\r\n"
-        )
-        .unwrap();
-        let mut hostile = Vec::new();
-        for (n, status) in ["204 EOB", "404 Message Not Found", "408 Request Timeout", "503"].iter().enumerate() {
-            let name = format!("orders.0.{n}.mint.payment.requested");
-            let header = format!("NATS/1.0 {status}\r\nNats-Sequence: 9\r\nNats-Subject: x\r\n\r\n");
-            write!(socket, "HPUB {name} {} {}\r\n{header}{{}}\r\n", header.len(), header.len() + 2).unwrap();
-            hostile.push(name);
-        }
-        write!(socket, "PING\r\n").unwrap();
-        assert_eq!(lines.next().unwrap().unwrap(), "PONG");
-        hostile
-    }
+    write!(socket, "PING\r\n").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "PONG");
+    hostile
 }
 
 /// The events that `user` writes, on orders and lanes of its own.
@@ -216,13 +174,13 @@ pub struct Served {
 impl Served {
     /// Serves the consumer `durable` as `user`.
     pub async fn by<F: Future<Output = Outcome> + Send + 'static>(
-        house: &House,
+        broker: &Broker,
         user: &str,
         durable: &'static str,
         handler: impl Fn(Delivery) -> F + Send + Sync + 'static,
     ) -> Self {
         let (health, stop) = (Health::default(), CancellationToken::new());
-        let inbox = house.ledger(user).await.inbox(durable, health.clone()).await.unwrap();
+        let inbox = broker.ledger(user).await.inbox(durable, health.clone()).await.unwrap();
         let (tell, told) = mpsc::unbounded_channel();
         let running = tokio::spawn(inbox.run(stop.clone(), 100, move |delivery| {
             let _ = tell.send(delivery.clone());
@@ -251,17 +209,6 @@ impl Served {
         self.stop.cancel();
         tokio::time::timeout(Duration::from_secs(10), self.running).await.unwrap().unwrap();
     }
-}
-
-/// Calls `look` until it returns something.
-pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
-    for _ in 0..400 {
-        if let Some(found) = look().await {
-            return found;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("{what}: not within 20 s")
 }
 
 /// An event to append that expects nothing on its subject.

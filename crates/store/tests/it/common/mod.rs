@@ -1,28 +1,10 @@
-//! A Postgres of its own for each test, and events to fill it with.
+//! Shared by the tests: events to fill the tables with.
 
 use alloy_primitives::B256;
 use chrono::{DateTime, Duration, Utc};
 use domain::event::{OrderEvent, TokenEvent};
 use domain::{Event, PaymentId, PaymentKey, PaymentRequest, examples};
-use neighbours::{Postgres, PostgresOptions, Tools};
-use store::{CONNECTIONS, Entry, Position, READ_MODELS, Store};
-use tempfile::TempDir;
-
-/// A migrated store; the server ends with it.
-pub struct Database {
-    pub store: Store,
-    pub server: Postgres,
-    _dir: TempDir,
-}
-
-pub async fn database() -> Database {
-    let dir = tempfile::tempdir().unwrap();
-    let options = PostgresOptions { data_dir: dir.path().join("postgres"), durable: false, ..Default::default() };
-    let server = Postgres::start(&Tools::locate().unwrap(), options).await.unwrap();
-    let store = Store::connect(&server.url(), CONNECTIONS).await.unwrap();
-    store.migrate().await.unwrap();
-    Database { store, server, _dir: dir }
-}
+use store::{Entry, Position, READ_MODELS, Store};
 
 pub fn incarnation() -> DateTime<Utc> {
     at(0)

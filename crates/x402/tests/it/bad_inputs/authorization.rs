@@ -5,6 +5,7 @@ use crate::common::{
     DAY, KEY, MARGIN, NOW, authorization, base64, offer, pay_signed, pay_with, payload, sign, v2_json,
 };
 use alloy_primitives::{B256, U256};
+use domain::Usdc;
 use serde_json::json;
 use x402::HeaderName::PaymentSignature;
 use x402::{Rejection, decode, verify};
@@ -48,7 +49,13 @@ fn b25_a_value_other_than_the_price_is_refused_above_and_below() {
     let others = [U256::ZERO, U256::ONE, price - U256::ONE, price + U256::ONE, U256::MAX];
     // The price in the lower 64 or 128 bits, so that a truncation would take it.
     for value in others.into_iter().chain([price + (U256::ONE << 64), price + (U256::ONE << 128)]) {
-        assert_eq!(answer(pay_signed(|a| a.value = value)), MISMATCH, "{value}");
+        match u64::try_from(value) {
+            Ok(value) => assert_eq!(answer(pay_signed(|a| a.value = Usdc(value))), MISMATCH, "{value}"),
+            Err(_) => {
+                let pointer = "/payload/authorization/value";
+                assert_eq!(answer(pay_with(pointer, json!(value.to_string()))), MISMATCH, "{value}");
+            }
+        }
         let v1 = pay_v1_with("/payload/authorization/value", json!(value.to_string()));
         assert_eq!(answer(v1), MISMATCH, "v1 {value}");
     }

@@ -6,8 +6,8 @@ use crate::common::{
     v2_json,
 };
 use alloy_primitives::{B256, U256, hex, keccak256};
+use domain::Authorization;
 use serde_json::json;
-use x402::Authorization;
 
 /// secp256k1's order, and half of it: the highest s that the token takes.
 const ORDER: [u8; 32] = hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141");
@@ -128,7 +128,7 @@ fn b35_a_signature_over_another_kind_of_authorization_is_refused() {
     let words = [
         terms.from.into_word(),
         terms.to.into_word(),
-        terms.value.into(),
+        U256::from(terms.value.0).into(),
         B256::ZERO,
         U256::from(terms.valid_before).into(),
         terms.nonce,

@@ -1,14 +1,12 @@
 //! Shared by the tests: the offers of the vectors, a payer's key, and headers made to order.
 
-use alloy_primitives::{Address, B256, U256, address, hex, keccak256};
+use alloy_primitives::{Address, B256, address, hex};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use domain::{Authorization, Usdc};
+use secp256k1::SecretKey;
 use serde_json::{Value, json};
-use x402::{
-    Authorization, HeaderName, Network, Offer, Rejection, Verified, decode, domain_separator, transfer_digest, verify,
-};
+use x402::{HeaderName, Network, Offer, Rejection, Verified, decode, domain_separator, transfer_digest, verify};
 
 /// The clock of every vector, seconds.
 pub const NOW: u64 = 1_800_000_000;
@@ -84,7 +82,7 @@ pub fn authorization(offer: &Offer) -> Authorization {
     Authorization {
         from: PAYER,
         to: offer.pay_to,
-        value: U256::from(offer.amount),
+        value: Usdc(offer.amount),
         valid_after: 0,
         valid_before: NOW + 300,
         nonce: B256::repeat_byte(7),
@@ -92,18 +90,11 @@ pub fn authorization(offer: &Offer) -> Authorization {
 }
 
 pub fn address_of(key: [u8; 32]) -> Address {
-    let key = SecretKey::from_secret_bytes(key).unwrap().public_key();
-    Address::from_slice(&keccak256(&key.serialize_uncompressed()[1..])[12..])
+    testkit::address_of(&SecretKey::from_secret_bytes(key).unwrap())
 }
 
 pub fn sign_digest(digest: B256, key: [u8; 32]) -> [u8; 65] {
-    let secret = SecretKey::from_secret_bytes(key).unwrap();
-    let message = Message::from_digest(digest.0);
-    let (id, rs) = RecoverableSignature::sign_ecdsa_recoverable(message, &secret).serialize_compact();
-    let mut signature = [0; 65];
-    signature[..64].copy_from_slice(&rs);
-    signature[64] = 27 + u8::from(id);
-    signature
+    testkit::sign_digest(digest, &SecretKey::from_secret_bytes(key).unwrap())
 }
 
 pub fn sign(offer: &Offer, authorization: &Authorization, key: [u8; 32]) -> [u8; 65] {
@@ -119,7 +110,7 @@ pub fn payload(authorization: &Authorization, signature: &[u8]) -> Value {
         "authorization": {
             "from": authorization.from.to_string(),
             "to": authorization.to.to_string(),
-            "value": authorization.value.to_string(),
+            "value": authorization.value.0.to_string(),
             "validAfter": authorization.valid_after.to_string(),
             "validBefore": authorization.valid_before.to_string(),
             "nonce": authorization.nonce.to_string(),

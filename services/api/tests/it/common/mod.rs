@@ -5,50 +5,47 @@ pub mod process;
 pub mod raw;
 pub mod sse;
 
-use alloy_primitives::{Address, B256, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, hex};
 use api::{Config, Server};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use domain::Authorization;
 use domain::{Event, OrderEvent, PaymentId, TokenEvent, TokenTerms, examples};
 use futures_util::StreamExt;
-use ledger::{Expected, Ledger, LedgerConfig, NewEvent};
-use neighbours::{Nats, NatsOptions, Postgres, PostgresOptions, Tools};
+use ledger::{Expected, Ledger, NewEvent};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, StatusCode};
 use runtime::{CancellationToken, Env};
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use secp256k1::SecretKey;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 use store::{Entry, READ_MODELS, Store};
 use tempfile::TempDir;
-use x402::{Authorization, domain_separator, transfer_digest};
+use testkit::{Broker, until};
+use x402::{domain_separator, transfer_digest};
 
 /// anvil key #2; its account is `examples::PAYER`.
 pub const KEY: [u8; 32] = hex!("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a");
 /// An address without a server.
 pub const NO_DATABASE: &str = "postgres://nobody:nothing@127.0.0.1:9/none";
 
-/// A nats-server with the ledger and one token; instances of the service are started on it.
-pub struct House {
-    pub nats: Nats,
+/// A ledger with one token, without accounts. Instances of the service are started on it.
+pub struct Site {
+    pub broker: Broker,
     pub ledger: Ledger,
     pub dir: TempDir,
     pub http: Client,
     stop: CancellationToken,
 }
 
-impl House {
+impl Site {
     pub async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let options = NatsOptions { data_dir: dir.path().join("nats"), ..NatsOptions::default() };
-        let nats = Nats::start(&Tools::locate().unwrap(), options).await.unwrap();
-        ledger::provision(&nats.url()).await.unwrap();
-        let ledger = Ledger::connect(&ledger_config(&nats), "/paymint/test").await.unwrap();
-        let house = Self { nats, ledger, dir, http: Client::new(), stop: CancellationToken::new() };
-        house.register(examples::terms()).await;
-        house
+        let broker = Broker::start().await;
+        let (ledger, dir) = (broker.ledger("ops").await, tempfile::tempdir().unwrap());
+        let site = Self { broker, ledger, dir, http: Client::new(), stop: CancellationToken::new() };
+        site.register(examples::terms()).await;
+        site
     }
 
     pub async fn register(&self, terms: TokenTerms) {
@@ -62,17 +59,8 @@ impl House {
         self.ledger.append(&[event]).await.unwrap()[0]
     }
 
-    pub async fn postgres(&self) -> Postgres {
-        let options = PostgresOptions {
-            data_dir: self.dir.path().join("postgres"),
-            durable: false,
-            ..PostgresOptions::default()
-        };
-        Postgres::start(&Tools::locate().unwrap(), options).await.unwrap()
-    }
-
     pub fn env<'a>(&'a self, change: &[(&'a str, &'a str)]) -> Env {
-        let (url, monitor_url) = (self.nats.url(), self.nats.monitor_url());
+        let (url, monitor_url) = (self.broker.nats.url(), self.broker.nats.monitor_url());
         let base = self.variables(&url, &monitor_url);
         Env::of(base.iter().chain(change).map(|(name, value)| (*name, *value)))
     }
@@ -104,7 +92,7 @@ impl House {
         let url = format!("http://{}", server.address());
         let task = tokio::spawn(server.serve());
         let instance = Instance { url, stop, task, http: self.http.clone() };
-        eventually("the instance is ready", async || instance.get("/readyz").await.status == 200).await;
+        until("the instance is ready", async || instance.get("/readyz").await.status == 200).await;
         instance
     }
 
@@ -113,14 +101,10 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Site {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-pub fn ledger_config(nats: &Nats) -> LedgerConfig {
-    LedgerConfig { url: nats.url(), monitor_url: nats.monitor_url() }
 }
 
 /// One running api.
@@ -248,9 +232,9 @@ pub fn unbase64(header: &str) -> Vec<u8> {
 fn payload(terms: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) -> Value {
     let text = |path: &str| terms.pointer(path).unwrap().as_str().unwrap();
     let mut authorization = Authorization {
-        from: address_of(KEY),
+        from: payer(),
         to: text("/payTo").parse().unwrap(),
-        value: text("/amount").parse::<U256>().unwrap(),
+        value: domain::Usdc(text("/amount").parse().unwrap()),
         valid_after: 0,
         valid_before: now_s() + terms["maxTimeoutSeconds"].as_u64().unwrap(),
         nonce: B256::repeat_byte(nonce),
@@ -258,13 +242,14 @@ fn payload(terms: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) ->
     change(&mut authorization);
     let asset: Address = text("/asset").parse().unwrap();
     let domain = domain_separator(text("/extra/name"), text("/extra/version"), 84532, asset);
-    let signature = sign(transfer_digest(&domain, &authorization));
+    let key = SecretKey::from_secret_bytes(KEY).unwrap();
+    let signature = testkit::sign_digest(transfer_digest(&domain, &authorization), &key);
     json!({
         "signature": hex::encode_prefixed(signature),
         "authorization": {
             "from": authorization.from.to_string(),
             "to": authorization.to.to_string(),
-            "value": authorization.value.to_string(),
+            "value": authorization.value.0.to_string(),
             "validAfter": authorization.valid_after.to_string(),
             "validBefore": authorization.valid_before.to_string(),
             "nonce": authorization.nonce.to_string(),
@@ -272,28 +257,9 @@ fn payload(terms: &Value, nonce: u8, change: impl FnOnce(&mut Authorization)) ->
     })
 }
 
-pub fn address_of(key: [u8; 32]) -> Address {
-    let key = SecretKey::from_secret_bytes(key).unwrap().public_key();
-    Address::from_slice(&keccak256(&key.serialize_uncompressed()[1..])[12..])
-}
-
-fn sign(digest: B256) -> [u8; 65] {
-    let secret = SecretKey::from_secret_bytes(KEY).unwrap();
-    let (id, rs) =
-        RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &secret).serialize_compact();
-    let mut signature = [0; 65];
-    signature[..64].copy_from_slice(&rs);
-    signature[64] = 27 + u8::from(id);
-    signature
-}
-
-/// Waits for a state, not for a time.
-pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition().await {
-        assert!(Instant::now() < deadline, "still not: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+/// The account of [`KEY`].
+pub fn payer() -> Address {
+    testkit::address_of(&SecretKey::from_secret_bytes(KEY).unwrap())
 }
 
 /// Writes the whole ledger into the read models, as the read-projector does.

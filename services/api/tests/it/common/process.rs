@@ -1,10 +1,11 @@
 //! The api as a process of its own, with its log.
 
-use super::{House, Instance, eventually};
+use super::{Instance, Site};
 use runtime::CancellationToken;
 use std::fs::{File, read_dir, read_to_string};
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use testkit::until;
 
 /// Ended when dropped.
 pub struct Process {
@@ -13,12 +14,12 @@ pub struct Process {
     pub api: Instance,
 }
 
-impl House {
-    /// A process that is ready. Its variables are those of [`House::env`], changed.
+impl Site {
+    /// A process that is ready. Its variables are those of [`Site::env`], changed.
     pub async fn process(&self, change: &[(&str, &str)]) -> Process {
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let log = self.dir.path().join("api.log");
-        let (url, monitor_url) = (self.nats.url(), self.nats.monitor_url());
+        let (url, monitor_url) = (self.broker.nats.url(), self.broker.nats.monitor_url());
         let child = Command::new(env!("CARGO_BIN_EXE_api"))
             .env_clear()
             .envs(self.variables(&url, &monitor_url))
@@ -36,7 +37,7 @@ impl House {
         };
         let ready =
             async || api.http.get(format!("{}/readyz", api.url)).send().await.is_ok_and(|is| is.status() == 200);
-        eventually("the process is ready", ready).await;
+        until("the process is ready", ready).await;
         Process { child, log, api }
     }
 }

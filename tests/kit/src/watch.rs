@@ -13,7 +13,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// # Panics
 /// After [`PATIENCE`], with the description of the wait.
 #[track_caller]
-pub fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> impl Future<Output = T> {
+pub fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
     async move {
         let begun = Instant::now();
@@ -25,4 +25,13 @@ pub fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> impl Futu
             tokio::time::sleep(LOOK).await;
         }
     }
+}
+
+/// Calls `look` until it returns true.
+///
+/// # Panics
+/// As [`eventually`].
+#[track_caller]
+pub fn until(what: &str, look: impl AsyncFn() -> bool) -> impl Future<Output = ()> {
+    eventually(what, async move || look().await.then_some(()))
 }

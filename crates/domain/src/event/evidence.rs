@@ -1,0 +1,253 @@
+//! The evidence that the steps of an order's legs carry: the data of its events.
+
+use super::table::{EventData, code};
+use crate::ids::BlockRef;
+use crate::money::Quantity;
+use alloy_primitives::{Address, B256};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+impl EventData for Submission {
+    fn tx_hash(&self) -> Option<B256> {
+        Some(self.tx_hash)
+    }
+}
+
+impl EventData for Reversal {
+    fn tx_hash(&self) -> Option<B256> {
+        Some(self.tx_hash)
+    }
+}
+
+impl EventData for Deferral {
+    fn reason(&self) -> Option<String> {
+        code(&self.reason)
+    }
+
+    fn detail(&self) -> Option<&str> {
+        Some(&self.detail)
+    }
+
+    fn retry_at(&self) -> Option<DateTime<Utc>> {
+        Some(self.retry_at)
+    }
+}
+
+impl EventData for Parked {
+    fn reason(&self) -> Option<String> {
+        code(&self.reason)
+    }
+
+    fn detail(&self) -> Option<&str> {
+        Some(&self.detail)
+    }
+}
+
+impl EventData for PaymentProof {
+    fn tx_hash(&self) -> Option<B256> {
+        Some(self.tx_hash)
+    }
+}
+
+impl EventData for PaymentFailure {
+    fn reason(&self) -> Option<String> {
+        code(&self.reason)
+    }
+
+    fn detail(&self) -> Option<&str> {
+        Some(&self.detail)
+    }
+
+    fn tx_hash(&self) -> Option<B256> {
+        self.tx_hash
+    }
+}
+
+impl EventData for Minted {
+    fn tx_hash(&self) -> Option<B256> {
+        Some(self.tx_hash)
+    }
+}
+
+/// The transaction that a payment or a mint is in. It is recorded in the stream of its signer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Submission {
+    /// The lane.
+    pub signer: Address,
+    /// The lane's nonce.
+    pub nonce: u64,
+    /// Hash of the signed bytes. Another transaction may have replaced them since, at the same nonce.
+    pub tx_hash: B256,
+}
+
+/// A transaction that was N blocks deep fell out of the chain. The same bytes are sent again, so the order is open and
+/// not failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reversal {
+    /// The lane whose transaction it is.
+    pub signer: Address,
+    /// The lane's nonce.
+    pub nonce: u64,
+    /// The transaction.
+    pub tx_hash: B256,
+    /// The block that held it, and that the chain no longer has.
+    pub block: BlockRef,
+    /// The head when the reorg was seen. At that time another block at that height was N deep.
+    pub head: BlockRef,
+}
+
+impl Reversal {
+    /// The transaction, in the form in which an order names it.
+    pub fn submission(&self) -> Submission {
+        Submission { signer: self.signer, nonce: self.nonce, tx_hash: self.tx_hash }
+    }
+}
+
+impl Submission {
+    /// Returns `true` if it is this nonce of this lane, whichever of its transactions was signed for it.
+    pub fn is_for(&self, signer: Address, nonce: u64) -> bool {
+        (self.signer, self.nonce) == (signer, nonce)
+    }
+}
+
+/// The reason why a payment or mint waits. The codes are stable; tables and the API show them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// The payer's balance is below the value.
+    Unfunded,
+    /// The nonce is used or cancelled on chain. The confirmer finds out which.
+    AuthorizationUsedOrCancelled,
+    /// The window has closed. The payment is failed once that is final.
+    AuthorizationExpired,
+    /// The window has not opened yet.
+    AuthorizationNotYetValid,
+    /// USDC rejects the signature. Most likely the payer is an account with code (ERC-1271, EIP-7702).
+    SignatureRefused,
+    /// Payer or payee is blacklisted.
+    Blacklisted,
+    /// USDC is paused.
+    AssetPaused,
+    /// The batch ran out of gas before this item, or reverted as a whole.
+    NotAttempted,
+    /// According to the node, the token has not received enough USDC for the mint.
+    Unpaid,
+    /// The chain refused it without a reason that we know.
+    Unexplained,
+}
+
+/// A wait until `retry_at`, after which the order is tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Deferral {
+    /// The reason.
+    pub reason: WaitReason,
+    /// The chain's answer, at most 200 characters.
+    pub detail: String,
+    /// The time before which it is not tried again.
+    pub retry_at: DateTime<Utc>,
+}
+
+/// The sender of the transaction that charged the payer. An authorization that another sender submits first is paid as
+/// well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaidBy {
+    /// One of our lanes.
+    Paymint,
+    /// Another sender submitted the same authorization.
+    ThirdParty,
+}
+
+/// Proof of payment: `AuthorizationUsed(from, nonce)` at `log_index`, and `Transfer(from, to, value)` as the next log,
+/// both of the asset, in a block that is deep enough. The state of the nonce is no proof, because a cancellation sets
+/// it as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PaymentProof {
+    /// The transaction that charged the payer.
+    pub tx_hash: B256,
+    /// Its block.
+    pub block: BlockRef,
+    /// Index of the `AuthorizationUsed` log in the block.
+    pub log_index: u64,
+    /// The sender of the transaction.
+    pub paid_by: PaidBy,
+}
+
+/// The reason why a payment can never be charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// The block is past `validBefore` and the nonce is unused there.
+    Expired,
+    /// Expired, and the payer had no funds at any try.
+    UnfundedUntilExpired,
+    /// The payer cancelled the authorization: `AuthorizationCanceled`.
+    Cancelled,
+    /// The nonce paid for another transfer.
+    UsedElsewhere,
+}
+
+/// A failure with its proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PaymentFailure {
+    /// The reason.
+    pub reason: FailureReason,
+    /// Description for people, at most 200 characters.
+    pub detail: String,
+    /// The final block at which it was proven.
+    pub block: BlockRef,
+    /// Unix seconds of that block.
+    pub block_time: u64,
+    /// The transaction that used or cancelled the nonce, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tx_hash: Option<B256>,
+}
+
+/// The reason why a mint waits for an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParkReason {
+    /// The token's cap is reached. The payment is to be refunded.
+    OverCap,
+    /// The token refuses the recipient. The payment is to be refunded.
+    BadRecipient,
+    /// The contract says that this payment was refunded.
+    AlreadyRefunded,
+    /// The contract says that it has minted the key, but no such transaction is found.
+    MintedElsewhere,
+    /// The payment's log pair is not on the chain.
+    PaymentNotFound,
+    /// The event contradicts the token's terms.
+    Inconsistent,
+    /// Tried too often without a reason that we know.
+    Unexplained,
+}
+
+/// Waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Parked {
+    /// Why.
+    pub reason: ParkReason,
+    /// For people, at most 200 characters.
+    pub detail: String,
+}
+
+/// Units minted, N blocks deep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Minted {
+    /// The mint transaction.
+    pub tx_hash: B256,
+    /// Its block.
+    pub block: BlockRef,
+    /// The recipient: the payer.
+    pub to: Address,
+    /// Units.
+    pub quantity: Quantity,
+}
