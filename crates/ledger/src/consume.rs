@@ -4,14 +4,13 @@ use crate::batch::{Expected, NewEvent};
 use crate::client::request;
 use crate::connect::Ledger;
 use crate::definitions::{compare, consumer};
-use crate::envelope::{Recorded, Undecodable};
 use crate::error::{ConnectError, LedgerError};
 use crate::subjects::STREAM;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::PullConsumer;
 use chrono::{DateTime, Utc};
 use domain::event::ParkedMessage;
-use domain::{Event, OpsEvent, OrderEvent, PaymentId};
+use domain::{Event, OpsEvent, OrderEvent, PaymentId, Recorded, StoredMessage};
 use futures_util::StreamExt;
 use runtime::Health;
 use serde_json::Value;
@@ -136,24 +135,13 @@ pub(crate) enum Opened {
 
 impl Opened {
     pub(crate) fn of(recorded: Recorded, deliveries: u32) -> Self {
-        let Recorded { seq, subject, recorded_at, event, .. } = recorded;
-        match event {
+        let StoredMessage { seq, subject, recorded_at, .. } = recorded.message;
+        match recorded.event {
             Ok(event) => Self::Event(Box::new(Delivery { event, seq, subject, recorded_at, deliveries })),
             Err(why) => match why.newer() {
                 Some(kind) => Self::Newer(kind.to_owned()),
                 None => Self::Foreign(why.to_string()),
             },
-        }
-    }
-}
-
-impl Undecodable {
-    /// Returns the event type if it is in the namespace of Paymint and this build does not know it. Then a newer build
-    /// wrote it.
-    pub(crate) fn newer(&self) -> Option<&str> {
-        match self {
-            Self::UnknownType(kind) if kind.starts_with("io.paymint.") => Some(kind),
-            Self::UnknownType(_) | Self::NotACloudEvent(_) | Self::Contradiction(_) => None,
         }
     }
 }

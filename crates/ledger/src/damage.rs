@@ -4,9 +4,9 @@
 //! one moment, and is compared only with itself and with what was known before the request.
 
 use crate::client::StreamInfo;
-use crate::envelope::Recorded;
 use alloy_primitives::{B256, keccak256};
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::Recorded;
 use domain::event::{DamageKind, Stopped};
 use std::collections::BTreeMap;
 

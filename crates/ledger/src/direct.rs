@@ -8,11 +8,12 @@
 
 use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
-use crate::envelope::{Recorded, decode, header_block};
+use crate::envelope::{decode, header_block};
 use crate::error::LedgerError;
 use crate::subjects::STREAM;
 use async_nats::{HeaderValue, Message};
 use chrono::{DateTime, Utc};
+use domain::{Recorded, StoredMessage};
 use futures_util::StreamExt;
 use runtime::Cause;
 use serde_json::{Value, json};
@@ -236,7 +237,7 @@ fn recorded(
         Ok((event, trace)) => (Ok(event), trace),
         Err(why) => (Err(why), None),
     };
-    Recorded { seq, subject, headers, payload, recorded_at, event, trace }
+    Recorded { message: StoredMessage { seq, subject, headers, payload, recorded_at }, event, trace }
 }
 
 #[cfg(test)]

@@ -9,11 +9,12 @@ use crate::subjects::{KIND, aggregate, event_type, subject as subject_of};
 use crate::view::View;
 use alloy_primitives::Address;
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use cloudevents::{EventBuilder, EventBuilderV10};
 use domain::event::{EventType, Purpose, Unreadable};
-use domain::{Event, IdempotencyKey, LaneId, OrderEvent, PaymentId, SignerEvent, TokenEvent};
+use domain::{
+    Event, IdempotencyKey, LaneId, OrderEvent, PaymentId, SignerEvent, StoredMessage, TokenEvent, Undecodable,
+};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -23,55 +24,15 @@ const VERSION: u32 = 1;
 /// The one content type of the ledger.
 pub(crate) const CONTENT_TYPE: &str = "application/cloudevents+json";
 
-/// One message of the ledger, as stored.
-#[derive(Clone, Debug)]
-pub struct Recorded {
-    /// Sequence in the ledger. It is also the id of the SSE event and the position of projections.
-    pub seq: u64,
-    /// Subject of the message.
-    pub subject: String,
-    /// Header block in canonical form: lines `Name: value` with CRLF, sorted. `None` if the message has no headers.
-    pub headers: Option<Vec<u8>>,
-    /// Body of the message.
-    pub payload: Bytes,
-    /// When the ledger stored it.
-    pub recorded_at: DateTime<Utc>,
-    /// The event, or the reason why it cannot be read.
-    pub event: Result<Event, Undecodable>,
-    /// W3C trace context, to be passed on to later events.
-    pub trace: Option<String>,
-}
-
-impl Recorded {
-    /// True if a further message of the same atomic batch follows. Also true for the last message of a batch of which
-    /// nats-server kept only the beginning.
-    pub fn more_belongs(&self) -> bool {
-        more_belongs(self.headers.as_deref())
-    }
-}
-
-/// Like [`Recorded::more_belongs`], for a header block.
-pub(crate) fn more_belongs(headers: Option<&[u8]>) -> bool {
-    headers.and_then(headers_of).is_some_and(|headers| is_within_batch(&headers))
+/// True if a further message of the same atomic batch follows. Also true for the last message of a batch of which
+/// nats-server kept only the beginning.
+pub fn more_belongs(message: &StoredMessage) -> bool {
+    message.headers.as_deref().and_then(headers_of).is_some_and(|headers| is_within_batch(&headers))
 }
 
 /// True if a message with these headers belongs to an atomic batch and is not its last message.
 pub(crate) fn is_within_batch(headers: &HeaderMap) -> bool {
     headers.get("Nats-Batch-Id").is_some() && headers.get("Nats-Batch-Commit").is_none()
-}
-
-/// The reason why a message is not an event of Paymint. Such a message is set aside, never guessed at.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Undecodable {
-    /// Not structured CloudEvents JSON 1.0.
-    #[error("not a CloudEvent: {0}")]
-    NotACloudEvent(String),
-    /// Type, id, aggregate or data contradict the subject.
-    #[error("{0}")]
-    Contradiction(String),
-    /// A type or version that this build does not know. Consumers hold such a message, and do not skip it.
-    #[error("unknown event type {0}")]
-    UnknownType(String),
 }
 
 /// The structured JSON of an event. `source` names the writing service: `/paymint/api`.
@@ -216,7 +177,7 @@ fn parse_address(token: &str) -> Result<Address, Undecodable> {
     token.parse().map_err(|_| Undecodable::Contradiction(format!("{token:?} is no address")))
 }
 
-/// Writes headers as a block in canonical form, see [`Recorded::headers`].
+/// Writes headers as a block in canonical form, see [`StoredMessage::headers`].
 pub(crate) fn header_block(headers: &HeaderMap) -> Vec<u8> {
     let mut lines: Vec<String> = headers
         .iter()

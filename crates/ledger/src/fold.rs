@@ -2,12 +2,11 @@
 //! idempotency keys.
 
 use crate::connect::Ledger;
-use crate::envelope::{Recorded, Undecodable};
 use crate::error::LedgerError;
 use crate::subjects::{key_subject, order_filter, order_repeats, order_singles, registrations_filter, token_subject};
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{Event, IdempotencyKey, KeyEvent, Order, PaymentId, TokenEvent, TokenTerms, order};
+use domain::{Event, IdempotencyKey, KeyEvent, Order, PaymentId, Recorded, TokenEvent, TokenTerms, Undecodable, order};
 use runtime::Cause;
 use std::collections::HashMap;
 

@@ -6,8 +6,8 @@
 //! that of its caller.
 
 use crate::connect::Ledger;
-use crate::envelope::Recorded;
 use crate::error::LedgerError;
+use domain::Recorded;
 use futures_util::{Stream, stream};
 use runtime::causes;
 use std::time::Duration;

@@ -4,7 +4,6 @@
 //! latest claim, which is at most one bucket back. A worker that has loaded it reads on from where it stopped.
 
 use crate::connect::Ledger;
-use crate::envelope::Recorded;
 use crate::error::LedgerError;
 use crate::fold::corrupt;
 use crate::lane_subjects::{
@@ -13,7 +12,7 @@ use crate::lane_subjects::{
 };
 use alloy_primitives::Address;
 use domain::event::{Claimed, OpenTx, Purpose};
-use domain::{Event, Lane, LaneId, SignerEvent, lane};
+use domain::{Event, Lane, LaneId, Recorded, SignerEvent, lane};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Maximum number of filters of nonces in one call of [`Ledger::last_per_subject`].

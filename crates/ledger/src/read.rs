@@ -7,8 +7,8 @@
 
 use crate::connect::Ledger;
 use crate::direct::{Fetched, Get, Got};
-use crate::envelope::Recorded;
 use crate::error::LedgerError;
+use domain::Recorded;
 
 /// Maximum number of filters in one request. An order has about ten subjects, and the server returns at most 1,024.
 const FILTERS_MAX: usize = 50;

@@ -8,7 +8,7 @@
 use crate::client::{OWN_API, connect_client, request, stream_info};
 use crate::connect::{Ledger, LedgerConfig};
 use crate::definitions::{compare, same_layout, stream};
-use crate::envelope::{CONTENT_TYPE, Recorded, headers_of, is_within_batch, more_belongs};
+use crate::envelope::{CONTENT_TYPE, headers_of, is_within_batch, more_belongs};
 use crate::error::{ConnectError, LedgerError, RefillError};
 use crate::gate::pass_server;
 use crate::monitor::Monitor;
@@ -18,6 +18,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishAckFuture;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use domain::{Recorded, StoredMessage};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -33,26 +34,6 @@ const IN_FLIGHT_MAX: usize = 256;
 /// Time after which the server has given up an unfinished batch (ten seconds by NATS ADR-50). It refuses the id of that
 /// batch until then.
 const BATCH_ABANDONED: Duration = Duration::from_secs(11);
-
-/// An event of the copy, unchanged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Copied {
-    /// The sequence of the event in the old ledger and in the new one.
-    pub seq: u64,
-    /// Subject of the event.
-    pub subject: String,
-    /// Header block in canonical form, see [`Recorded::headers`].
-    pub headers: Option<Vec<u8>>,
-    /// Body of the event.
-    pub payload: Bytes,
-}
-
-impl Copied {
-    /// See [`Recorded::more_belongs`].
-    pub fn more_belongs(&self) -> bool {
-        more_belongs(self.headers.as_deref())
-    }
-}
 
 /// The result of [`Refill::add`], for an event that the copy does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,8 +107,8 @@ impl Refill {
     ///
     /// # Errors
     /// [`RefillError`]: some of the events may be stored.
-    pub async fn put(&mut self, events: &[Copied]) -> Result<(), RefillError> {
-        if self.is_resumed && events.first().is_some_and(Copied::more_belongs) {
+    pub async fn put(&mut self, events: &[StoredMessage]) -> Result<(), RefillError> {
+        if self.is_resumed && events.first().is_some_and(more_belongs) {
             tokio::time::sleep(BATCH_ABANDONED).await;
         }
         self.is_resumed = false;
@@ -205,7 +186,7 @@ impl Refill {
 
     /// Sends `event`. Returns the pending acknowledgement of a message outside a batch; messages within a batch have
     /// none of their own.
-    async fn send(&mut self, event: &Copied, headers: HeaderMap) -> Result<Option<PublishAckFuture>, RefillError> {
+    async fn send(&mut self, event: &StoredMessage, headers: HeaderMap) -> Result<Option<PublishAckFuture>, RefillError> {
         let failed = |cause: String| RefillError::NotStored { seq: event.seq, cause };
         let subject = format!("{PREFIX}.{}", event.subject);
         let payload = event.payload.clone();

@@ -4,8 +4,8 @@
 
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{Event, TokenEvent, TokenTerms};
-use ledger::{Ledger, LedgerError, Recorded};
+use domain::{Event, Recorded, StoredMessage, TokenEvent, TokenTerms};
+use ledger::{Ledger, LedgerError};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -114,8 +114,8 @@ impl Catalogue {
 
     /// Adds one more registration.
     pub(crate) fn registered(&self, recorded: &Recorded) {
-        let Recorded { seq, recorded_at, event, .. } = recorded;
-        match event {
+        let StoredMessage { seq, recorded_at, .. } = &recorded.message;
+        match &recorded.event {
             Ok(Event::Token(token, TokenEvent::Registered(terms))) if self.is_sellable(terms) => {
                 let sold = Arc::new(Sold { terms: (**terms).clone(), seq: *seq, since: *recorded_at });
                 self.tokens.write().unwrap_or_else(PoisonError::into_inner).insert(*token, sold);

@@ -4,8 +4,7 @@ use crate::words::{MintStatus, PaymentStatus};
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use domain::{OrderEvent, PaymentId, Stage};
-use ledger::Recorded;
+use domain::{OrderEvent, PaymentId, Recorded, Stage};
 use serde::Serialize;
 
 /// An event, the parties concerned, and its frame.

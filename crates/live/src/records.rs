@@ -4,8 +4,8 @@
 
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{Event, OrderEvent, PaymentId, Purchase, Stage};
-use ledger::{Ledger, Recorded};
+use domain::{Event, OrderEvent, PaymentId, Purchase, Recorded, Stage};
+use ledger::Ledger;
 use runtime::CancellationToken;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};

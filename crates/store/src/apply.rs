@@ -3,12 +3,12 @@
 use crate::connect::Store;
 use crate::error::StoreError;
 use crate::fold::{Rows, SetAside, orders, tokens};
-use crate::ledger::{Entry, append, chain_hash, seq_to};
+use crate::ledger::{append, chain_hash, seq_to};
 use crate::payment::PaymentView;
 use crate::position::{Position, READ_MODELS};
 use crate::reads::row_from;
 use crate::token::TokenView;
-
+use domain::Recorded;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
@@ -33,17 +33,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Gap`] unless every sequence follows the one before it. [`StoreError::Fenced`] if the position is
     /// no longer `previous`.
-    pub async fn apply(&self, batch: &[Entry], previous: &Position) -> Result<Applied, StoreError> {
-        let known = batch.iter().take_while(|entry| entry.seq <= previous.seq).count();
+    pub async fn apply(&self, batch: &[Recorded], previous: &Position) -> Result<Applied, StoreError> {
+        let known = batch.iter().take_while(|recorded| recorded.seq <= previous.seq).count();
         let batch = &batch[known..];
         let mut position = *previous;
         let mut hashes = Vec::with_capacity(batch.len());
-        for entry in batch {
+        for recorded in batch {
             let expected = position.seq + 1;
-            if entry.seq != expected {
-                return Err(StoreError::Gap { expected, found: entry.seq });
+            if recorded.seq != expected {
+                return Err(StoreError::Gap { expected, found: recorded.seq });
             }
-            position = Position { seq: entry.seq, hash: chain_hash(position.hash, entry), ..position };
+            position = Position { seq: recorded.seq, hash: chain_hash(position.hash, recorded), ..position };
             hashes.push(position.hash);
         }
         if batch.is_empty() {
@@ -55,7 +55,7 @@ impl Store {
         move_position(&mut db, previous, &position).await?;
         append(&mut db, batch, &hashes).await?;
         let mut rows = load(&mut db, batch).await?;
-        batch.iter().for_each(|entry| rows.apply(entry));
+        batch.iter().for_each(|recorded| rows.apply(recorded));
         write(&mut db, &rows).await?;
         db.commit().await.map_err(StoreError::of("committing a batch"))?;
         Ok(Applied { position, set_aside: rows.set_aside })
@@ -79,7 +79,7 @@ async fn move_position(db: &mut PgConnection, from: &Position, to: &Position) ->
     if moved.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced { expected: from.seq }) }
 }
 
-async fn load(db: &mut PgConnection, batch: &[Entry]) -> Result<Rows, StoreError> {
+async fn load(db: &mut PgConnection, batch: &[Recorded]) -> Result<Rows, StoreError> {
     let ids: Vec<_> = orders(batch).iter().map(|id| id.0).collect();
     let found: Vec<String> =
         sqlx::query_scalar("SELECT to_json(r)::text FROM payment_rows r WHERE id = ANY($1::uuid[])")

@@ -2,14 +2,13 @@
 //! after is the business of [`crate::apply`].
 
 use crate::batch::MintBatches;
-use crate::ledger::Entry;
 use crate::payment::PaymentView;
 use crate::project::{Stamp, project, text, time};
 use crate::tally::Tally;
 use crate::token::TokenView;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{Event, OpsEvent, OrderEvent, PaymentId, TokenEvent};
+use domain::{Event, OpsEvent, OrderEvent, PaymentId, Recorded, TokenEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Length to which a reason is shortened, in characters.
@@ -65,10 +64,10 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// Folds one event into its rows.
-    pub fn apply(&mut self, entry: &Entry) {
-        let at = Stamp { seq: entry.seq, recorded_at: entry.recorded_at };
-        let refused = match &entry.event {
-            Err(why) => Err((SetAsideKind::Undecodable, why.clone())),
+    pub fn apply(&mut self, recorded: &Recorded) {
+        let at = Stamp { seq: recorded.seq, recorded_at: recorded.recorded_at };
+        let refused = match &recorded.event {
+            Err(why) => Err((SetAsideKind::Undecodable, why.to_string())),
             Ok(Event::Order(id, event)) => self.order(*id, event, at).map_err(|why| (SetAsideKind::Impossible, why)),
             Ok(Event::Token(token, TokenEvent::Registered(terms))) => match self.tokens.get(token) {
                 Some(_) => Err((SetAsideKind::Impossible, format!("the token {token} is registered already"))),
@@ -94,8 +93,8 @@ impl Rows {
             Ok(Event::Key(..) | Event::Ops(OpsEvent::Stopped(..) | OpsEvent::Resumed(..))) => Ok(()),
         };
         if let Err((kind, reason)) = refused {
-            let recorded_at = time(entry.recorded_at);
-            self.set_aside.push(SetAside { seq: entry.seq, kind, reason: text(&shortened(&reason)), recorded_at });
+            let recorded_at = time(recorded.recorded_at);
+            self.set_aside.push(SetAside { seq: recorded.seq, kind, reason: text(&shortened(&reason)), recorded_at });
         }
     }
 
@@ -132,10 +131,10 @@ fn shortened(reason: &str) -> String {
 }
 
 /// The orders that `batch` speaks of.
-pub(crate) fn orders(batch: &[Entry]) -> Vec<PaymentId> {
+pub(crate) fn orders(batch: &[Recorded]) -> Vec<PaymentId> {
     let ids: BTreeSet<PaymentId> = batch
         .iter()
-        .filter_map(|entry| match &entry.event {
+        .filter_map(|recorded| match &recorded.event {
             Ok(Event::Order(id, _)) => Some(*id),
             _ => None,
         })
@@ -144,10 +143,10 @@ pub(crate) fn orders(batch: &[Entry]) -> Vec<PaymentId> {
 }
 
 /// The tokens that `batch` may change, where `loaded` are the rows of its orders.
-pub(crate) fn tokens(batch: &[Entry], loaded: &BTreeMap<PaymentId, PaymentView>) -> Vec<Address> {
+pub(crate) fn tokens(batch: &[Recorded], loaded: &BTreeMap<PaymentId, PaymentView>) -> Vec<Address> {
     let mut tokens: BTreeSet<Address> = loaded.values().map(|payment| payment.token).collect();
-    for entry in batch {
-        match &entry.event {
+    for recorded in batch {
+        match &recorded.event {
             Ok(Event::Token(token, _)) => tokens.insert(*token),
             Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) => {
                 let domain::Purchase::Mint { token, .. } = request.purchase;

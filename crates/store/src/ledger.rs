@@ -3,42 +3,17 @@
 use crate::connect::Store;
 use crate::error::StoreError;
 use alloy_primitives::{Address, B256};
-use chrono::{DateTime, SubsecRound, Utc};
-use domain::Event;
+use chrono::SubsecRound;
+use domain::{Recorded, StoredMessage};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-/// One event as read from the ledger.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// Stream sequence.
-    pub seq: u64,
-    /// Subject.
-    pub subject: String,
-    /// Header block, where there is one.
-    pub headers: Option<Vec<u8>>,
-    /// Body.
-    pub payload: Vec<u8>,
-    /// When the stream stored it.
-    pub recorded_at: DateTime<Utc>,
-    /// The decoded event, or the reason why it cannot be decoded. It is copied in both cases.
-    pub event: Result<Event, String>,
-}
-
-/// One row of the copy.
+/// One row of the copy: the message, dated to the microsecond, and its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerRow {
-    /// Stream sequence.
-    pub seq: u64,
-    /// Subject.
-    pub subject: Vec<u8>,
-    /// Header block, where there was one.
-    pub headers: Option<Vec<u8>>,
-    /// Body.
-    pub payload: Vec<u8>,
-    /// When the stream stored it, to the microsecond.
-    pub recorded_at: DateTime<Utc>,
+    /// The message as the ledger had it.
+    pub message: StoredMessage,
     /// Hash of the chain up to here.
     pub hash: B256,
 }
@@ -46,45 +21,43 @@ pub struct LedgerRow {
 impl LedgerRow {
     /// Returns `true` if this row continues a chain that ends with the hash `before` (zeros before sequence 1).
     pub fn follows(&self, before: B256) -> bool {
-        self.hash == link(before, self.seq, &self.subject, self.headers.as_deref(), &self.payload)
+        self.hash == chain_hash(before, &self.message)
     }
 }
 
 /// Where the chain of the copy begins: what stands before its first row.
 pub const CHAIN_START: B256 = B256::ZERO;
 
-/// Hash of the chain that stands at `before`, after `entry`.
-pub fn chain_hash(before: B256, entry: &Entry) -> B256 {
-    link(before, entry.seq, entry.subject.as_bytes(), entry.headers.as_deref(), &entry.payload)
-}
-
+/// Hash of the chain that stands at `before`, after `message`.
+///
 /// The exact bytes stand at `ledger.hash` in migrations/0001_ledger.sql. Lengths, so that no byte can move from one
 /// field to the next unseen.
-fn link(before: B256, seq: u64, subject: &[u8], headers: Option<&[u8]>, payload: &[u8]) -> B256 {
+pub fn chain_hash(before: B256, message: &StoredMessage) -> B256 {
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1).to_be_bytes();
+    let headers = message.headers.as_deref();
     let mut sha = Sha256::new();
     sha.update(before);
-    sha.update(seq.to_be_bytes());
-    sha.update(length(subject));
-    sha.update(subject);
+    sha.update(message.seq.to_be_bytes());
+    sha.update(length(message.subject.as_bytes()));
+    sha.update(message.subject.as_bytes());
     sha.update(headers.map_or([0xff; 4], length));
     sha.update(headers.unwrap_or_default());
-    sha.update(payload);
+    sha.update(&message.payload);
     B256::new(sha.finalize().into())
 }
 
-/// Appends `entries`, whose chain hashes are `hashes`.
-pub(crate) async fn append(db: &mut PgConnection, entries: &[Entry], hashes: &[B256]) -> Result<(), StoreError> {
-    let seqs = entries.iter().map(|e| seq_to(e.seq)).collect::<Result<Vec<_>, _>>()?;
+/// Appends the messages of `batch`, whose chain hashes are `hashes`.
+pub(crate) async fn append(db: &mut PgConnection, batch: &[Recorded], hashes: &[B256]) -> Result<(), StoreError> {
+    let seqs = batch.iter().map(|recorded| seq_to(recorded.seq)).collect::<Result<Vec<_>, _>>()?;
     sqlx::query(
         "INSERT INTO ledger (seq, subject, headers, payload, recorded_at, hash) \
          SELECT * FROM UNNEST($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::timestamptz[], $6::bytea[])",
     )
     .bind(seqs)
-    .bind(entries.iter().map(|e| e.subject.as_bytes()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.headers.as_deref()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.payload.as_slice()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.recorded_at.trunc_subsecs(6)).collect::<Vec<_>>())
+    .bind(batch.iter().map(|recorded| recorded.subject.as_bytes()).collect::<Vec<_>>())
+    .bind(batch.iter().map(|recorded| recorded.headers.as_deref()).collect::<Vec<_>>())
+    .bind(batch.iter().map(|recorded| recorded.payload.as_ref()).collect::<Vec<_>>())
+    .bind(batch.iter().map(|recorded| recorded.recorded_at.trunc_subsecs(6)).collect::<Vec<_>>())
     .bind(hashes.iter().map(B256::as_slice).collect::<Vec<_>>())
     .execute(db)
     .await
@@ -145,14 +118,15 @@ impl Store {
 }
 
 fn ledger_row(row: &PgRow) -> Result<LedgerRow, sqlx::Error> {
-    Ok(LedgerRow {
+    let message = StoredMessage {
         seq: seq_from(row.try_get("seq")?)?,
-        subject: row.try_get("subject")?,
+        // Only a damaged row has a subject that is not UTF-8. It differs from these characters, so its hash fails.
+        subject: String::from_utf8_lossy(row.try_get("subject")?).into_owned(),
         headers: row.try_get("headers")?,
-        payload: row.try_get("payload")?,
+        payload: row.try_get::<Vec<u8>, _>("payload")?.into(),
         recorded_at: row.try_get("recorded_at")?,
-        hash: fixed(row.try_get("hash")?)?,
-    })
+    };
+    Ok(LedgerRow { message, hash: fixed(row.try_get("hash")?)? })
 }
 
 /// A sequence as Postgres holds it. JetStream counts in 64 bits, but nobody gets to 2^63.

@@ -28,7 +28,7 @@ pub use batch::{BatchStatus, MintBatch};
 pub use connect::{CONNECTIONS, Store};
 pub use error::StoreError;
 pub use fold::{SetAside, SetAsideKind};
-pub use ledger::{CHAIN_START, Entry, LedgerRow, chain_hash};
+pub use ledger::{CHAIN_START, LedgerRow, chain_hash};
 pub use open::OpenOrder;
 pub use payment::PaymentView;
 pub use position::{Position, READ_MODELS};

@@ -2,9 +2,10 @@
 
 use crate::connect::Store;
 use crate::error::StoreError;
-use crate::ledger::{CHAIN_START, Entry, chain_hash, fixed, seq_from, seq_to};
+use crate::ledger::{CHAIN_START, chain_hash, fixed, seq_from, seq_to};
 use alloy_primitives::B256;
 use chrono::{DateTime, SubsecRound, Utc};
+use domain::StoredMessage;
 use sqlx::Row;
 
 /// The projection that keeps the copy of the ledger and the read models.
@@ -84,16 +85,16 @@ impl Store {
         if moved.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced { expected: at.seq }) }
     }
 
-    /// Checks that `entry`, re-read from the stream at the position's sequence, is the event that was copied there.
+    /// Checks that `message`, re-read from the stream at the position's sequence, is the message that was copied there.
     ///
     /// # Errors
     /// [`StoreError::Diverged`] if it is not.
-    pub async fn verify(&self, position: &Position, entry: &Entry) -> Result<(), StoreError> {
+    pub async fn verify(&self, position: &Position, message: &StoredMessage) -> Result<(), StoreError> {
         let before = match seq_to(position.seq)? {
             0 | 1 => CHAIN_START,
             seq => self.hash_at(seq - 1).await?,
         };
-        if entry.seq != position.seq || chain_hash(before, entry) != position.hash {
+        if message.seq != position.seq || chain_hash(before, message) != position.hash {
             return Err(StoreError::Diverged { seq: position.seq });
         }
         Ok(())

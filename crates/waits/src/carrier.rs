@@ -259,7 +259,7 @@ impl Carrier {
     /// Parks an order. Its message was acknowledged, so the parked message names the event with which the order began
     /// to wait.
     async fn park(&self, order: &DueOrder, reason: &str) -> Result<(), LedgerError> {
-        let subject = self.ledger.at(order.seq).await?.map(|recorded| recorded.subject).unwrap_or_default();
+        let subject = self.ledger.at(order.seq).await?.map(|recorded| recorded.message.subject).unwrap_or_default();
         self.ledger.park(self.durable, order.seq, &subject, reason).await
     }
 

@@ -2,8 +2,8 @@
 //! and only then the ledger is opened. Each step may be repeated.
 
 use alloy_primitives::B256;
-use domain::{Event, KeyEvent, OrderEvent};
-use ledger::{Added, ConnectError, Copied, Ledger, LedgerConfig, LedgerError, Recorded, Refill, RefillError};
+use domain::{Event, KeyEvent, OrderEvent, Recorded, StoredMessage};
+use ledger::{Added, ConnectError, Ledger, LedgerConfig, LedgerError, Refill, RefillError, more_belongs};
 use std::collections::HashSet;
 use store::{CHAIN_START, LedgerRow, Position, READ_MODELS, Store, StoreError};
 
@@ -121,7 +121,7 @@ async fn check(store: &Store, end: &Position) -> Result<(), NotRefilled> {
     for from in pages(1, end.seq) {
         let mut rows = page(store, from, end.seq).await?.into_iter();
         for seq in from..=end.seq.min(from + PAGE - 1) {
-            let row = rows.next().filter(|row| row.seq == seq && row.follows(before));
+            let row = rows.next().filter(|row| row.message.seq == seq && row.follows(before));
             before = row.ok_or(NotRefilled::BrokenCopy { seq })?.hash;
         }
     }
@@ -130,8 +130,7 @@ async fn check(store: &Store, end: &Position) -> Result<(), NotRefilled> {
 
 async fn put(refill: &mut Refill, store: &Store, last: u64) -> Result<(), NotRefilled> {
     for from in pages(refill.last() + 1, last) {
-        let rows = page(store, from, last).await?;
-        refill.put(&rows.into_iter().map(copied).collect::<Result<Vec<_>, _>>()?).await?;
+        refill.put(&messages(store, from, last).await?).await?;
     }
     Ok(refill.end(last).await?)
 }
@@ -140,17 +139,16 @@ async fn put(refill: &mut Refill, store: &Store, last: u64) -> Result<(), NotRef
 async fn compare(refill: &Refill, store: &Store, last: u64) -> Result<Vec<u64>, NotRefilled> {
     let mut changed = Vec::new();
     for from in pages(1, last) {
-        let rows = page(store, from, last).await?;
+        let copy = messages(store, from, last).await?;
         let mut found = refill.between(from, last.min(from + PAGE - 1)).await?.into_iter();
-        for row in rows {
-            let wanted = copied(row)?;
+        for wanted in copy {
             let seq = wanted.seq;
             let found = found.next().filter(|found| found.seq == seq).ok_or(NotRefilled::Differs { seq })?;
-            if found.subject != wanted.subject || found.payload != wanted.payload {
+            if !found.says_the_same_as(&wanted) {
                 return Err(NotRefilled::Differs { seq });
             }
             if found.headers != wanted.headers {
-                if !wanted.more_belongs() {
+                if !more_belongs(&wanted) {
                     return Err(NotRefilled::Differs { seq });
                 }
                 changed.push(seq);
@@ -165,11 +163,10 @@ async fn strays(old: &Ledger, store: &Store, end: u64) -> Result<Vec<Recorded>, 
     let (_, last) = old.state().await?;
     let (mut strays, mut continued) = (Vec::new(), false);
     for from in pages(1, last) {
-        let mut rows = page(store, from, last).await?.into_iter().peekable();
+        let mut copy = messages(store, from, last).await?.into_iter().peekable();
         for found in old.between(from, last.min(from + PAGE - 1)).await? {
-            while rows.next_if(|row| row.seq < found.seq).is_some() {}
-            let row = rows.next_if(|row| row.seq == found.seq);
-            let same = row.is_some_and(|row| row.subject == found.subject.as_bytes() && row.payload == found.payload);
+            while copy.next_if(|copied| copied.seq < found.seq).is_some() {}
+            let same = copy.next_if(|copied| copied.seq == found.seq).is_some_and(|it| it.says_the_same_as(&found));
             match found.seq {
                 seq if seq == end => continued = same,
                 seq if seq == end + 1 && continued => return Err(NotRefilled::Behind { seq: end }),
@@ -199,13 +196,13 @@ async fn carry_over(refill: &mut Refill, strays: Vec<Recorded>) -> Result<(Vec<S
             Ok(Event::Order(..) | Event::Signer(..) | Event::Ops(_)) | Err(_) => false,
         };
         match if stands_alone { refill.add(&stray).await? } else { Added::Other } {
-            Added::Now => added.push(stray.subject),
+            Added::Now => added.push(stray.message.subject),
             Added::Before => {}
             Added::Other => {
                 if let Ok(Event::Key(_, KeyEvent::Bound(bound))) = &stray.event {
                     second.insert(bound.payment_id);
                 }
-                left.push(stray.subject);
+                left.push(stray.message.subject);
             }
         }
     }
@@ -221,7 +218,6 @@ async fn page(store: &Store, from: u64, last: u64) -> Result<Vec<LedgerRow>, Sto
     store.ledger_range(from, last.min(from + PAGE - 1)).await
 }
 
-fn copied(row: LedgerRow) -> Result<Copied, NotRefilled> {
-    let subject = String::from_utf8(row.subject).map_err(|_| NotRefilled::BrokenCopy { seq: row.seq })?;
-    Ok(Copied { seq: row.seq, subject, headers: row.headers, payload: row.payload.into() })
+async fn messages(store: &Store, from: u64, last: u64) -> Result<Vec<StoredMessage>, StoreError> {
+    Ok(page(store, from, last).await?.into_iter().map(|row| row.message).collect())
 }

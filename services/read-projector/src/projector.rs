@@ -1,12 +1,13 @@
 //! The projecting loop: a batch from the ledger, a transaction, the next batch.
 
 use chrono::{DateTime, Utc};
+use domain::{Recorded, StoredMessage};
 use futures_util::{Stream, StreamExt};
-use ledger::{Damage, Ledger, LedgerError, Recorded};
+use ledger::{Damage, Ledger, LedgerError, more_belongs};
 use runtime::failpoint::{ROWS_COMMITTED, failpoint};
 use runtime::{Backoff, CancellationToken, Health, causes};
 use std::time::Duration;
-use store::{Applied, Entry, Position, READ_MODELS, Store, StoreError};
+use store::{Applied, Position, READ_MODELS, Store, StoreError};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Maximum number of events in one transaction: with 1,000 PostgreSQL bounds a rebuild, not the commits.
@@ -149,11 +150,11 @@ async fn read_and_apply(
     let mut read = None;
     if position.seq > 0 {
         let first = match timeout(FIRST_EVENT_TIMEOUT, events.next()).await {
-            Ok(first) => entry(taken(first)?),
-            Err(_) => entry(ledger.at(position.seq).await?.ok_or(StoreError::Diverged { seq: position.seq })?),
+            Ok(first) => taken(first)?,
+            Err(_) => ledger.at(position.seq).await?.ok_or(StoreError::Diverged { seq: position.seq })?,
         };
         store.verify(&position, &first).await?;
-        read = Some(first);
+        read = Some(first.message);
     }
     tracing::info!(seq = position.seq, "projecting after sequence {}", position.seq);
     health.good("projection");
@@ -176,7 +177,7 @@ async fn read_and_apply(
         *failures = 0;
         position = applied.position;
         report(&applied, batch.len(), began);
-        read = batch.into_iter().next_back();
+        read = batch.into_iter().next_back().map(|last| last.message);
     }
 }
 
@@ -187,7 +188,7 @@ async fn still_the_same(
     ledger: &Ledger,
     position: &Position,
     incarnation: DateTime<Utc>,
-    read: Option<&Entry>,
+    read: Option<&StoredMessage>,
 ) -> Result<(), ProjectorError> {
     let (found, last) = ledger.state().await?;
     if found != incarnation {
@@ -199,7 +200,7 @@ async fn still_the_same(
     let Some(read) = read else { return Ok(()) };
     match ledger.at(read.seq).await? {
         // The check at the start compares headers. Here the server's answer adds headers of its own.
-        Some(now) if now.subject == read.subject && now.payload == read.payload => Ok(()),
+        Some(now) if now.says_the_same_as(read) => Ok(()),
         _ => Err(StoreError::Diverged { seq: read.seq }.into()),
     }
 }
@@ -208,7 +209,7 @@ async fn still_the_same(
 /// stream must be checked, too. Events that were appended together stay together, so that neither the rows nor a
 /// refilled ledger have half of them. If the rest never comes, there is none: nats-server may have kept only the
 /// beginning.
-async fn next_batch<S>(events: &mut S) -> Result<Vec<Entry>, LedgerError>
+async fn next_batch<S>(events: &mut S) -> Result<Vec<Recorded>, LedgerError>
 where
     S: Stream<Item = Result<Recorded, LedgerError>> + Unpin,
 {
@@ -220,12 +221,12 @@ where
         let wait_until = if more_belongs { Instant::now() + CHECK_INTERVAL } else { deadline };
         let Ok(next) = timeout_at(wait_until, events.next()).await else { break };
         let recorded = taken(next)?;
-        more_belongs = recorded.more_belongs();
+        more_belongs = more_belongs(&recorded);
         if batch.is_empty() {
             deadline = Instant::now() + BATCH_WAIT;
         }
         bytes += recorded.payload.len();
-        batch.push(entry(recorded));
+        batch.push(recorded);
     }
     Ok(batch)
 }
@@ -248,17 +249,6 @@ async fn stand_by(ledger: &Ledger, store: &Store, stop: &CancellationToken) {
 /// Unwraps an event of the stream, which never ends by itself.
 fn taken(next: Option<Result<Recorded, LedgerError>>) -> Result<Recorded, LedgerError> {
     next.unwrap_or_else(|| Err(LedgerError::transient("reading the ledger", "the read ended")))
-}
-
-pub(crate) fn entry(recorded: Recorded) -> Entry {
-    Entry {
-        seq: recorded.seq,
-        subject: recorded.subject,
-        headers: recorded.headers,
-        payload: recorded.payload.to_vec(),
-        recorded_at: recorded.recorded_at,
-        event: recorded.event.map_err(|why| why.to_string()),
-    }
 }
 
 /// Logs one line per batch, whatever the number of events that were set aside.

@@ -1,7 +1,6 @@
 //! Scrubbing: reads the ledger again and compares it with the copy, byte for byte. A flipped bit on the disk, or a
 //! store that was restored in part, would otherwise go unnoticed in events that no process reads.
 
-use crate::projector::entry;
 use ledger::{Damage, Ledger, LedgerError};
 use runtime::CancellationToken;
 use std::collections::HashMap;
@@ -79,7 +78,7 @@ async fn differs(ledger: &Ledger, store: &Store, from: u64, to: u64) -> Result<O
     for sequence in from..=to {
         let Some(recorded) = found.remove(&sequence) else { return Ok(Some(Damage::Hole { sequence })) };
         let before = if sequence == 1 { Some(&CHAIN_START) } else { copy.get(&(sequence - 1)) };
-        let same = before.is_some_and(|before| copy.get(&sequence) == Some(&chain_hash(*before, &entry(recorded))));
+        let same = before.is_some_and(|before| copy.get(&sequence) == Some(&chain_hash(*before, &recorded)));
         if !same {
             return Ok(Some(Damage::Altered { sequence }));
         }

@@ -1,8 +1,7 @@
 //! Waits until every accepted order has come to its end.
 
-use domain::{Event, OrderEvent};
+use domain::{Event, OrderEvent, Recorded};
 use futures_util::StreamExt;
-use ledger::Recorded;
 use runtime::Fatal;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};

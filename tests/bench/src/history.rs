@@ -3,9 +3,9 @@
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::event::Purpose;
-use domain::{Event, OrderEvent, PaymentId, SignerEvent};
+use domain::{Event, OrderEvent, PaymentId, Recorded, SignerEvent};
 use futures_util::StreamExt;
-use ledger::{Ledger, Recorded};
+use ledger::Ledger;
 use runtime::Fatal;
 use serde::Serialize;
 use std::collections::HashMap;

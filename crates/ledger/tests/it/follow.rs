@@ -1,9 +1,9 @@
 //! Following the ledger: every event once, in order, whatever happens to the server and whatever publishers write.
 
 use crate::common::{hostile, moved, new};
-use domain::{Event, examples};
+use domain::{Event, Recorded, examples};
 use futures_util::StreamExt;
-use ledger::{Batch, Ledger, Recorded, subject};
+use ledger::{Batch, Ledger, subject};
 use std::time::{Duration, Instant};
 use testkit::Broker;
 

@@ -3,10 +3,10 @@
 
 use crate::common::{Served, WRITES, hostile, moved, name, new, of_mint_lane, thief, written_by};
 use async_nats::{Client, HeaderMap};
-use domain::{Event, OpsEvent, examples};
+use domain::{Event, OpsEvent, StoredMessage, examples};
 use futures_util::StreamExt;
 use ledger::{
-    Answer, Batch, ConnectError, Copied, Expected, Lag, Ledger, LedgerConfig, NewEvent, Refill, STREAM, encode, subject,
+    Answer, Batch, ConnectError, Expected, Lag, Ledger, LedgerConfig, NewEvent, Refill, STREAM, encode, subject,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -277,7 +277,8 @@ async fn s19_ops_refills_a_ledger_and_nobody_else_writes_into_it_meanwhile() {
     let mut refill = Refill::begin(&config("ops")).await.unwrap();
     let payload = encode(&examples::all()[1], "/paymint/payment-sender", None, chrono::Utc::now()).unwrap().into();
     let headers = Some(b"Content-Type: application/cloudevents+json\r\n".to_vec());
-    let copied = Copied { seq: 1, subject: subject(&examples::all()[1]), headers, payload };
+    let (subject, recorded_at) = (subject(&examples::all()[1]), chrono::Utc::now());
+    let copied = StoredMessage { seq: 1, subject, headers, payload, recorded_at };
     refill.put(std::slice::from_ref(&copied)).await.unwrap();
 
     for (user, _) in WRITES {
@@ -292,7 +293,7 @@ async fn s19_ops_refills_a_ledger_and_nobody_else_writes_into_it_meanwhile() {
     assert_eq!(Refill::begin(&config("ops")).await.unwrap().last(), 1);
     refill.open().await.unwrap();
     let found = broker.ledger("api").await.at(1).await.unwrap().unwrap();
-    assert_eq!((found.subject, found.payload, found.headers), (copied.subject, copied.payload, copied.headers));
+    assert_eq!(found.message, StoredMessage { recorded_at: found.recorded_at, ..copied });
 }
 
 #[tokio::test]

@@ -1,15 +1,16 @@
 //! The copy and the position: contiguous, chained, moved once.
 
-use crate::common::{at, begin, entries, entry, incarnation, minted_order, registered};
+use crate::common::{at, begin, history, recorded, incarnation, minted_order, registered};
 use alloy_primitives::B256;
-use domain::Event;
+use chrono::SubsecRound;
+use domain::{Recorded, StoredMessage, Undecodable};
 use sqlx::{Connection, PgConnection};
-use store::{CONNECTIONS, Entry, READ_MODELS, SetAsideKind, Store, StoreError, chain_hash};
+use store::{CONNECTIONS, READ_MODELS, SetAsideKind, Store, StoreError, chain_hash};
 use testkit::Database;
 
-fn story() -> Vec<Entry> {
+fn story() -> Vec<Recorded> {
     let orders = (1..=3).flat_map(|n| minted_order(n).1);
-    entries(1, [registered()].into_iter().chain(orders))
+    history(1, [registered()].into_iter().chain(orders))
 }
 
 async fn sql(database: &Database, statement: &'static str) -> Result<(), sqlx::Error> {
@@ -80,23 +81,22 @@ async fn a09_the_copy_is_byte_exact_and_chained() {
     let database = Database::start().await;
     let start = begin(&database.store).await;
     let mut story = story();
-    story[1].payload = vec![0, 0xff, 0xfe, b'\\', b'x', 0];
-    story[1].headers = Some(vec![0, 1, 2, 0xc3]);
-    story[2].payload = Vec::new();
-    story[2].headers = Some(Vec::new());
-    story[3].headers = None;
-    story[4].subject = "test.\0'\\x".to_owned();
+    story[1].message.payload = vec![0, 0xff, 0xfe, b'\\', b'x', 0].into();
+    story[1].message.headers = Some(vec![0, 1, 2, 0xc3]);
+    story[2].message.payload = Vec::new().into();
+    story[2].message.headers = Some(Vec::new());
+    story[3].message.headers = None;
+    story[4].message.subject = "test.\0'\\x".to_owned();
     database.store.apply(&story, &start).await.unwrap();
 
     let rows = database.store.ledger_range(1, 1000).await.unwrap();
     let mut hash = B256::ZERO;
-    for (row, entry) in rows.iter().zip(&story) {
+    for (row, recorded) in rows.iter().zip(&story) {
         assert!(row.follows(hash), "{}", row.seq);
-        hash = chain_hash(hash, entry);
-        assert_eq!((row.seq, row.hash), (entry.seq, hash));
-        assert_eq!((&row.subject[..], &row.payload), (entry.subject.as_bytes(), &entry.payload));
-        assert_eq!(row.headers, entry.headers);
-        assert_eq!(row.recorded_at.timestamp_micros(), entry.recorded_at.timestamp_micros());
+        hash = chain_hash(hash, recorded);
+        assert_eq!((row.message.seq, row.hash), (recorded.seq, hash));
+        let recorded_at = recorded.recorded_at.trunc_subsecs(6);
+        assert_eq!(row.message, StoredMessage { recorded_at, ..recorded.message.clone() });
     }
     assert_eq!(rows.len(), story.len());
     assert_eq!(database.store.position(READ_MODELS).await.unwrap().unwrap().hash, hash);
@@ -116,19 +116,17 @@ async fn a09_the_copy_is_byte_exact_and_chained() {
 /// The bytes that migrations/0001_ledger.sql promises: a change of them is a new chain.
 #[test]
 fn the_chain_hashes_the_documented_bytes() {
-    let event = Event::Token(domain::examples::TOKEN, domain::TokenEvent::Registered(domain::examples::terms().into()));
-    let entry = Entry {
+    let message = StoredMessage {
         seq: 258,
         subject: "ab".to_owned(),
         headers: None,
-        payload: b"xyz".to_vec(),
+        payload: "xyz".into(),
         recorded_at: at(0),
-        event: Ok(event),
     };
     // printf of 32 x 11, 0000000000000102, 00000002 "ab", ffffffff, "xyz" | sha256sum
     let expected = "0x64671db090978252ff9e411836d6eace4d19c0ee45ed2a5d83bb593f17eaf851";
-    assert_eq!(chain_hash(B256::repeat_byte(0x11), &entry).to_string(), expected);
-    let with_headers = Entry { headers: Some(b"h".to_vec()), ..entry };
+    assert_eq!(chain_hash(B256::repeat_byte(0x11), &message).to_string(), expected);
+    let with_headers = StoredMessage { headers: Some(b"h".to_vec()), ..message };
     let expected = "0x643b1f786b5d9ab509c3498f651799d26f44a06c977aa034aed3ec60a66200b0";
     assert_eq!(chain_hash(B256::repeat_byte(0x11), &with_headers).to_string(), expected);
 }
@@ -158,8 +156,8 @@ async fn f15_another_event_at_the_position_is_noticed() {
         let position = database.store.apply(&story[from..to], &previous).await.unwrap().position;
         let last = &story[to - 1];
         database.store.verify(&position, last).await.unwrap();
-        let reused = Entry { payload: b"another".to_vec(), ..last.clone() };
-        for other in [&reused, &story[to]] {
+        let reused = StoredMessage { payload: "another".into(), ..last.message.clone() };
+        for other in [&reused, &story[to].message] {
             let verdict = database.store.verify(&position, other).await;
             assert!(matches!(verdict, Err(StoreError::Diverged { seq }) if seq == last.seq), "{verdict:?}");
         }
@@ -172,11 +170,12 @@ async fn what_cannot_be_read_is_copied_and_set_aside() {
     let database = Database::start().await;
     let start = begin(&database.store).await;
     let (_, events) = minted_order(1);
-    let mut batch = entries(1, events[..2].iter().cloned());
-    batch.push(Entry { event: Err(format!("not a CloudEvent: \0{}", "x".repeat(60_000))), ..entry(3, registered()) });
-    batch.push(entry(4, events[4].clone()));
-    batch.push(entry(5, events[2].clone()));
-    batch.push(entry(6, domain::examples::all().pop().unwrap()));
+    let mut batch = history(1, events[..2].iter().cloned());
+    let unreadable = Err(Undecodable::NotACloudEvent(format!("\0{}", "x".repeat(60_000))));
+    batch.push(Recorded { event: unreadable, ..recorded(3, registered()) });
+    batch.push(recorded(4, events[4].clone()));
+    batch.push(recorded(5, events[2].clone()));
+    batch.push(recorded(6, domain::examples::all().pop().unwrap()));
     let applied = database.store.apply(&batch, &start).await.unwrap();
     let kinds: Vec<_> = applied.set_aside.iter().map(|s| (s.seq, s.kind)).collect();
     let expected = [(3, SetAsideKind::Undecodable), (4, SetAsideKind::Impossible), (6, SetAsideKind::ParkedMessage)];

@@ -1,17 +1,17 @@
 //! The queue's reads: open orders, a payer's list, totals, batches.
 
-use crate::common::{at, begin, entries, entry, minted_order, order, registered, request};
+use crate::common::{at, begin, history, recorded, minted_order, order, registered, request};
 use alloy_primitives::{Address, B256};
 use chrono::Utc;
 use domain::event::{OpenTx, OrderEvent, Purpose, Reversal, Settled, SignerEvent};
-use domain::{Event, PaymentId, PaymentKey, PaymentRequest, Stage, examples};
+use domain::{Event, PaymentId, PaymentKey, PaymentRequest, Recorded, Stage, examples};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
-use store::{BatchStatus, CONNECTIONS, Entry, PaymentView, READ_MODELS, StageTotal, Stamp, Store, StoreError, project};
+use store::{BatchStatus, CONNECTIONS, PaymentView, READ_MODELS, StageTotal, Stamp, Store, StoreError, project};
 use testkit::Database;
 
 /// 60 orders, each stopped at another step, interleaved.
-fn half_done() -> Vec<Entry> {
+fn half_done() -> Vec<Recorded> {
     let lines: Vec<Vec<Event>> = (0..60_usize)
         .map(|n| {
             let (id, mut events) = minted_order(u8::try_from(n).unwrap());
@@ -27,7 +27,7 @@ fn half_done() -> Vec<Entry> {
     for step in 0..5 {
         all.extend(lines.iter().filter_map(|line| line.get(step).cloned()));
     }
-    entries(1, all)
+    history(1, all)
 }
 
 #[tokio::test]
@@ -63,11 +63,11 @@ async fn open_orders_are_those_of_the_position_beside_them() {
 }
 
 /// The rows after these events.
-fn rows(story: &[Entry]) -> BTreeMap<PaymentId, PaymentView> {
+fn rows(story: &[Recorded]) -> BTreeMap<PaymentId, PaymentView> {
     let mut rows = BTreeMap::new();
-    for entry in story {
-        if let Ok(Event::Order(id, event)) = &entry.event {
-            let at = Stamp { seq: entry.seq, recorded_at: entry.recorded_at };
+    for recorded in story {
+        if let Ok(Event::Order(id, event)) = &recorded.event {
+            let at = Stamp { seq: recorded.seq, recorded_at: recorded.recorded_at };
             let row = project(rows.get(id), *id, event, at).unwrap();
             rows.insert(*id, row);
         }
@@ -76,7 +76,7 @@ fn rows(story: &[Entry]) -> BTreeMap<PaymentId, PaymentView> {
 }
 
 /// Open orders after these events, by the sequence of the request.
-fn folded(story: &[Entry]) -> Vec<(u64, PaymentId, Stage, Option<u64>)> {
+fn folded(story: &[Recorded]) -> Vec<(u64, PaymentId, Stage, Option<u64>)> {
     let open = rows(story).into_values().filter(|row| !matches!(row.stage, Stage::Failed | Stage::Minted));
     let mut open: Vec<_> = open.map(|row| (row.requested_seq, row.id, row.stage, row.paid_seq)).collect();
     open.sort_unstable_by_key(|row| row.0);
@@ -100,7 +100,7 @@ async fn a_payers_list_has_no_gap_and_no_duplicate_while_orders_come_in() {
     let (payer, other) = (examples::PAYER, examples::SIGNER);
     // Every third order is somebody else's.
     let who = |n: u16| if n.is_multiple_of(3) { other } else { payer };
-    let first = entries(1, (1..=375).map(|n| requested(who(n), n)));
+    let first = history(1, (1..=375).map(|n| requested(who(n), n)));
     position = database.store.apply(&first, &position).await.unwrap().position;
 
     let (mut seen, mut before, mut added) = (Vec::new(), None, 375_u16);
@@ -118,7 +118,7 @@ async fn a_payers_list_has_no_gap_and_no_duplicate_while_orders_come_in() {
         if added == 385 {
             news.push(order(id, OrderEvent::PaymentSubmitted(1, examples::submission(7))));
         }
-        position = database.store.apply(&entries(position.seq + 1, news), &position).await.unwrap().position;
+        position = database.store.apply(&history(position.seq + 1, news), &position).await.unwrap().position;
     }
     let expected: Vec<u64> = (1..=375_u64).rev().filter(|seq| !seq.is_multiple_of(3)).collect();
     assert_eq!((expected.len(), &seen), (250, &expected));
@@ -136,11 +136,11 @@ async fn counts_equal_a_fold_of_the_events() {
     let mut story = half_done();
     for n in 1..=5 {
         let seq = u64::try_from(story.len()).unwrap() + 1;
-        story.push(entry(seq, requested(Address::repeat_byte(n), n.into())));
+        story.push(recorded(seq, requested(Address::repeat_byte(n), n.into())));
     }
     // Impossible: set aside, and counted nowhere.
     let seq = u64::try_from(story.len()).unwrap() + 1;
-    story.push(entry(seq, order(request(6).id(), OrderEvent::MintConfirmed(examples::minted()))));
+    story.push(recorded(seq, order(request(6).id(), OrderEvent::MintConfirmed(examples::minted()))));
     for batch in story.chunks(7) {
         position = database.store.apply(batch, &position).await.unwrap().position;
     }
@@ -185,8 +185,9 @@ async fn rates_are_those_of_the_last_minutes() {
                 (0..12, _) | (_, 0..4) => lately,
                 _ => now,
             };
-            let recorded_at = Utc::now() - chrono::Duration::seconds(age);
-            story.push(Entry { recorded_at, ..entry(u64::try_from(story.len()).unwrap() + 1, event) });
+            let mut aged = recorded(u64::try_from(story.len()).unwrap() + 1, event);
+            aged.message.recorded_at = Utc::now() - chrono::Duration::seconds(age);
+            story.push(aged);
         }
     }
     database.store.apply(&story, &start).await.unwrap();
@@ -228,7 +229,7 @@ async fn a_mint_transaction_is_shown_from_its_signature_to_its_block() {
         settled(9, |settled| settled.tx_hash = B256::repeat_byte(9)),
         Event::Signer(examples::LANE, SignerEvent::Lost(examples::lost(8))),
     ]);
-    let story = entries(1, events);
+    let story = history(1, events);
     let middle = database.store.apply(&story[..15], &start).await.unwrap();
     database.store.apply(&story[15..], &middle.position).await.unwrap();
 
@@ -266,7 +267,7 @@ async fn a10_f40_a_mint_transaction_whose_block_is_gone_is_the_same_row_event_by
         let reversal = Reversal { tx_hash: mined, ..examples::reversal(nonce) };
         Event::Signer(examples::LANE, SignerEvent::Reverted(1, reversal))
     };
-    let story = entries(
+    let story = history(
         1,
         vec![
             signed(Purpose::Mint, 1, 3),
@@ -279,8 +280,8 @@ async fn a10_f40_a_mint_transaction_whose_block_is_gone_is_the_same_row_event_by
         ],
     );
     let mut position = begin(&database.store).await;
-    for entry in &story {
-        position = database.store.apply(std::slice::from_ref(entry), &position).await.unwrap().position;
+    for recorded in &story {
+        position = database.store.apply(std::slice::from_ref(recorded), &position).await.unwrap().position;
     }
     let live = database.store.overview().await.unwrap().batches;
     let found: Vec<_> =
@@ -302,7 +303,7 @@ async fn what_was_projected_before_the_counters_is_counted_by_the_migration() {
     let start = begin(&database.store).await;
     let mut story = half_done();
     for n in 1..=3 {
-        story.push(entry(u64::try_from(story.len()).unwrap() + 1, requested(Address::repeat_byte(n), n.into())));
+        story.push(recorded(u64::try_from(story.len()).unwrap() + 1, requested(Address::repeat_byte(n), n.into())));
     }
     database.store.apply(&story, &start).await.unwrap();
     let counted = database.store.dump_read_models().await.unwrap();
@@ -339,7 +340,7 @@ async fn every_question_is_answered_by_an_index() {
     let start = begin(&database.store).await;
     let mut story = minted_order(1).1;
     story.truncate(5);
-    database.store.apply(&entries(1, story), &start).await.unwrap();
+    database.store.apply(&history(1, story), &start).await.unwrap();
     sql(&database, MANY).await;
     let cases = [
         (include_str!("../../src/open_orders.sql"), "payments_open"),

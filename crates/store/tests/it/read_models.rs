@@ -1,14 +1,14 @@
 //! From events to rows: what the API shows, and that a rebuild shows the same.
 
-use crate::common::{at, begin, entries, entry, minted_order, order, registered, request};
+use crate::common::{at, begin, history, recorded, minted_order, order, registered, request};
 use domain::event::{Deferral, FailureReason, OrderEvent, PaidBy, PaymentFailure, PaymentProof};
 use domain::order::LegState as L;
-use domain::{Event, PaymentId, Stage, examples};
-use store::{CONNECTIONS, Entry, PaymentView, READ_MODELS, Stamp, Store, project_history};
+use domain::{Event, PaymentId, Recorded, Stage, examples};
+use store::{CONNECTIONS, PaymentView, READ_MODELS, Stamp, Store, project_history};
 use testkit::Database;
 
 /// Three orders in every condition, interleaved.
-fn busy_ledger() -> Vec<Entry> {
+fn busy_ledger() -> Vec<Recorded> {
     let mut lines: Vec<Vec<Event>> = (1..=40).map(|n| minted_order(n).1).collect();
     for (n, tail) in endings().into_iter().enumerate() {
         let request = request(u8::try_from(100 + n).unwrap());
@@ -23,7 +23,7 @@ fn busy_ledger() -> Vec<Entry> {
     for step in 0..longest {
         all.extend(lines.iter().filter_map(|line| line.get(step).cloned()));
     }
-    entries(1, all)
+    history(1, all)
 }
 
 fn endings() -> Vec<Vec<OrderEvent>> {
@@ -121,8 +121,8 @@ async fn a_purchase_shows_both_transactions_and_counts_for_its_token() {
     let database = Database::start().await;
     let start = begin(&database.store).await;
     let (id, events) = minted_order(1);
-    let story = entries(2, events.clone());
-    let batch: Vec<_> = [entry(1, registered())].into_iter().chain(story.clone()).collect();
+    let story = history(2, events.clone());
+    let batch: Vec<_> = [recorded(1, registered())].into_iter().chain(story.clone()).collect();
     database.store.apply(&batch, &start).await.unwrap();
 
     let payment = database.store.payment(id).await.unwrap().unwrap();
@@ -133,8 +133,8 @@ async fn a_purchase_shows_both_transactions_and_counts_for_its_token() {
     assert_eq!((payment.requested_at, payment.minted_at), (micros(2), Some(micros(6))));
 
     // What the API shows before the read models have it is what they will show.
-    let history = story.iter().filter_map(|entry| match &entry.event {
-        Ok(Event::Order(_, event)) => Some((Stamp { seq: entry.seq, recorded_at: entry.recorded_at }, event)),
+    let history = story.iter().filter_map(|recorded| match &recorded.event {
+        Ok(Event::Order(_, event)) => Some((Stamp { seq: recorded.seq, recorded_at: recorded.recorded_at }, event)),
         _ => None,
     });
     assert_eq!(project_history(id, history), Some(payment));
@@ -200,7 +200,7 @@ async fn an_event_with_hostile_values_is_projected_all_the_same() {
         order(id, OrderEvent::PaymentDeferred(1, why)),
         order(id, OrderEvent::PaymentFailed(failure)),
     ];
-    let story = entries(1, events);
+    let story = history(1, events);
     let deferred = database.store.apply(&story[..3], &start).await.unwrap();
     let payment = database.store.payment(id).await.unwrap().unwrap();
     assert_eq!(payment.valid_before, u64::MAX);

@@ -47,7 +47,7 @@ impl Rows {
     }
 
     async fn when(&self, seq: u64) -> Value {
-        let at = self.database.store.ledger_range(seq, seq).await.unwrap()[0].recorded_at;
+        let at = self.database.store.ledger_range(seq, seq).await.unwrap()[0].message.recorded_at;
         json!(at)
     }
 }

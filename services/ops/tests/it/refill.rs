@@ -2,8 +2,8 @@
 
 use async_nats::{HeaderMap, jetstream};
 use domain::event::{Claimed, OrderEvent};
-use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, PaymentId, PaymentKey, PaymentRequest, SignerEvent, examples};
-use ledger::{Added, AppendError, Batch, ConnectError, Copied, Expected, Ledger, LedgerConfig, NewEvent, Refill};
+use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, PaymentId, PaymentKey, PaymentRequest, SignerEvent, StoredMessage, examples};
+use ledger::{Added, AppendError, Batch, ConnectError, Expected, Ledger, LedgerConfig, NewEvent, Refill};
 use neighbours::{Nats, NatsOptions, Tools};
 use ops::{NotRefilled, Refilled, refill};
 use read_projector::{Config, run};
@@ -67,15 +67,9 @@ impl Copies {
         Refill::begin(&config(&self.broker.nats)).await.unwrap()
     }
 
-    async fn rows(&self) -> Vec<Copied> {
+    async fn rows(&self) -> Vec<StoredMessage> {
         let rows = self.database.store.ledger_range(1, 10_000).await.unwrap();
-        let copied = rows.into_iter().map(|row| Copied {
-            seq: row.seq,
-            subject: String::from_utf8(row.subject).unwrap(),
-            headers: row.headers,
-            payload: row.payload.into(),
-        });
-        copied.collect()
+        rows.into_iter().map(|row| row.message).collect()
     }
 
     async fn sql(&self, statement: &'static str) {
@@ -91,9 +85,8 @@ impl Copies {
         let found = ledger.between(1, 10_000).await.unwrap();
         assert!(found.len() >= rows.len() && !rows.is_empty());
         for (row, found) in rows.into_iter().zip(found) {
-            let found =
-                Copied { seq: found.seq, subject: found.subject, headers: found.headers, payload: found.payload };
-            assert_eq!(row, found);
+            // Only the times of storing differ.
+            assert_eq!(row, StoredMessage { recorded_at: row.recorded_at, ..found.message });
         }
         assert!(ledger.lag("payment-sender").await.unwrap().pending > 0, "consumers are there, and see all of it");
     }
@@ -269,8 +262,8 @@ async fn f07_the_kept_beginning_of_a_batch_is_put_back_and_told() {
     copies.lose().await;
     let whole = copies.rows().await;
     // Two of the batch of three at 23, with something behind them; then the same at the end.
-    let behind = Copied { seq: 25, ..whole[45].clone() };
-    let rows: Vec<Copied> = whole[..24].iter().cloned().chain([behind]).collect();
+    let behind = StoredMessage { seq: 25, ..whole[45].clone() };
+    let rows: Vec<StoredMessage> = whole[..24].iter().cloned().chain([behind]).collect();
     for (rows, last) in [(&rows[..25], 25), (&rows[..24], 24)] {
         let outside = async_nats::connect(copies.broker.nats.url()).await.unwrap();
         outside.request("$JS.API.STREAM.DELETE.LEDGER", "".into()).await.unwrap();
@@ -368,7 +361,7 @@ async fn an_event_is_added_once() {
     let mut refill = copies.begin().await;
     assert_eq!(refill.add(&first).await.unwrap(), Added::Now);
     assert_eq!(refill.add(&first).await.unwrap(), Added::Before);
-    let other = ledger::Recorded { event: Ok(claimed(2).event), ..first };
+    let other = domain::Recorded { event: Ok(claimed(2).event), ..first };
     assert_eq!(refill.add(&other).await.unwrap(), Added::Other);
     assert_eq!(refill.last(), 1);
 }

@@ -39,7 +39,7 @@ async fn c24_killed_after_a_commit_it_goes_on_behind_it() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let copy = store.ledger_range(1, 100).await.unwrap();
-    assert_eq!(copy.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(copy.iter().map(|row| row.message.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
 }
 
 async fn append(ledger: &Ledger, epoch: u32) {

@@ -127,10 +127,11 @@ async fn a_purchase_is_projected_and_a_restart_resumes() {
     let copy = real.database.store.ledger_range(1, position.seq).await.unwrap();
     assert_eq!(u64::try_from(copy.len()).unwrap(), position.seq);
     for row in copy {
-        let recorded = real.ledger.at(row.seq).await.unwrap().unwrap();
-        assert_eq!((row.subject, row.payload), (recorded.subject.into_bytes(), recorded.payload.to_vec()));
-        assert_eq!(row.headers, recorded.headers);
-        assert!(row.headers.is_some_and(|headers| !headers.is_empty()));
+        let copied = row.message;
+        let recorded = real.ledger.at(copied.seq).await.unwrap().unwrap();
+        assert_eq!((&copied.subject, &copied.payload), (&recorded.subject, &recorded.payload));
+        assert_eq!(copied.headers, recorded.headers);
+        assert!(copied.headers.is_some_and(|headers| !headers.is_empty()));
     }
 }
 
@@ -240,7 +241,7 @@ async fn neighbours_that_restart_are_waited_for() {
     stop.cancel();
     projector.await.unwrap().unwrap();
     let copy = real.database.store.ledger_range(1, 100).await.unwrap();
-    assert_eq!(copy.iter().map(|row| row.seq).collect::<Vec<_>>(), (1..=15).collect::<Vec<_>>());
+    assert_eq!(copy.iter().map(|row| row.message.seq).collect::<Vec<_>>(), (1..=15).collect::<Vec<_>>());
 }
 
 /// B56, B69: what is not an event of ours is copied and set aside, and holds up nothing.
@@ -258,7 +259,7 @@ async fn a_foreign_message_is_copied_and_set_aside() {
     stop.cancel();
     projector.await.unwrap().unwrap();
     assert_eq!(real.database.store.set_aside(100).await.unwrap().len(), 20);
-    assert_eq!(real.database.store.ledger_range(1, 1).await.unwrap()[0].headers, None);
+    assert_eq!(real.database.store.ledger_range(1, 1).await.unwrap()[0].message.headers, None);
 }
 
 /// B61. A publisher writes headers that the server adds to its answers: they are its own words, not the server's.

@@ -4,9 +4,9 @@
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::event::Purpose;
-use domain::{Event, OrderEvent, PaymentId, SignerEvent};
+use domain::{Event, OrderEvent, PaymentId, Recorded, SignerEvent};
 use futures_util::StreamExt;
-use ledger::{Ledger, Recorded};
+use ledger::Ledger;
 use runtime::Fatal;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -3,8 +3,8 @@
 use alloy_primitives::B256;
 use chrono::{DateTime, Duration, Utc};
 use domain::event::{OrderEvent, TokenEvent};
-use domain::{Event, PaymentId, PaymentKey, PaymentRequest, examples};
-use store::{Entry, Position, READ_MODELS, Store};
+use domain::{Event, PaymentId, PaymentKey, PaymentRequest, Recorded, StoredMessage, examples};
+use store::{Position, READ_MODELS, Store};
 
 pub fn incarnation() -> DateTime<Utc> {
     at(0)
@@ -20,20 +20,20 @@ pub async fn begin(store: &Store) -> Position {
 }
 
 /// `event` as it would come from the ledger at `seq`.
-pub fn entry(seq: u64, event: Event) -> Entry {
-    Entry {
+pub fn recorded(seq: u64, event: Event) -> Recorded {
+    let message = StoredMessage {
         seq,
         subject: format!("test.{seq}"),
         headers: (!seq.is_multiple_of(3)).then(|| format!("Content-Type: application/{seq}\r\n").into_bytes()),
-        payload: format!("{{\"seq\":{seq}}}").into_bytes(),
+        payload: format!("{{\"seq\":{seq}}}").into_bytes().into(),
         recorded_at: at(seq),
-        event: Ok(event),
-    }
+    };
+    Recorded { message, event: Ok(event), trace: None }
 }
 
 /// `events` from sequence `first` on.
-pub fn entries(first: u64, events: impl IntoIterator<Item = Event>) -> Vec<Entry> {
-    (first..).zip(events).map(|(seq, event)| entry(seq, event)).collect()
+pub fn history(first: u64, events: impl IntoIterator<Item = Event>) -> Vec<Recorded> {
+    (first..).zip(events).map(|(seq, event)| recorded(seq, event)).collect()
 }
 
 pub fn order(id: PaymentId, event: OrderEvent) -> Event {

@@ -20,7 +20,7 @@ use secp256k1::SecretKey;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::SystemTime;
-use store::{Entry, READ_MODELS, Store};
+use store::{READ_MODELS, Store};
 use tempfile::TempDir;
 use testkit::{Broker, until};
 use x402::{domain_separator, transfer_digest};
@@ -266,18 +266,10 @@ pub fn payer() -> Address {
 pub async fn project(ledger: &Ledger, store: &Store) {
     let last = ledger.state().await.unwrap().1;
     let position = store.open(READ_MODELS, ledger.incarnation()).await.unwrap();
-    let mut entries = Vec::new();
+    let mut events = Vec::new();
     let mut stream = ledger.read_from(position.seq + 1).await.unwrap();
-    while position.seq + u64::try_from(entries.len()).unwrap() < last {
-        let read = stream.next().await.unwrap().unwrap();
-        entries.push(Entry {
-            seq: read.seq,
-            subject: read.subject,
-            headers: read.headers,
-            payload: read.payload.to_vec(),
-            recorded_at: read.recorded_at,
-            event: read.event.map_err(|e| e.to_string()),
-        });
+    while position.seq + u64::try_from(events.len()).unwrap() < last {
+        events.push(stream.next().await.unwrap().unwrap());
     }
-    store.apply(&entries, &position).await.unwrap();
+    store.apply(&events, &position).await.unwrap();
 }
