@@ -1,6 +1,6 @@
 //! The queue's reads: open orders, a payer's list, totals, batches.
 
-use crate::common::{at, begin, history, recorded, minted_order, order, registered, request};
+use crate::common::{at, begin, history, minted_order, order, recorded, registered, request};
 use alloy_primitives::{Address, B256};
 use chrono::Utc;
 use domain::event::{OpenTx, OrderEvent, Purpose, Reversal, Settled, SignerEvent};

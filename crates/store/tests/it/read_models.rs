@@ -1,6 +1,6 @@
 //! From events to rows: what the API shows, and that a rebuild shows the same.
 
-use crate::common::{at, begin, history, recorded, minted_order, order, registered, request};
+use crate::common::{at, begin, history, minted_order, order, recorded, registered, request};
 use domain::event::{Deferral, FailureReason, OrderEvent, PaidBy, PaymentFailure, PaymentProof};
 use domain::order::LegState as L;
 use domain::{Event, PaymentId, Recorded, Stage, examples};

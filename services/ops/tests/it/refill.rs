@@ -2,7 +2,10 @@
 
 use async_nats::{HeaderMap, jetstream};
 use domain::event::{Claimed, OrderEvent};
-use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, PaymentId, PaymentKey, PaymentRequest, SignerEvent, StoredMessage, examples};
+use domain::{
+    Event, IdempotencyKey, KeyBound, KeyEvent, PaymentId, PaymentKey, PaymentRequest, SignerEvent, StoredMessage,
+    examples,
+};
 use ledger::{Added, AppendError, Batch, ConnectError, Expected, Ledger, LedgerConfig, NewEvent, Refill};
 use neighbours::{Nats, NatsOptions, Tools};
 use ops::{NotRefilled, Refilled, refill};

@@ -4,8 +4,8 @@
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use domain::event::{Claimed, Minted, OpenTx, PaymentProof, Purpose, Settled, Submission};
 use domain::{
-    Authorization, BlockRef, Event, IdempotencyKey, KeyBound, KeyEvent, KeySource, LaneId, OrderEvent, PaymentId,
-    PaymentKey, PaymentRequest, Purchase, SignerEvent, TokenEvent, TokenTerms, examples,
+    Authorization, BlockRef, Event, IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent, LaneId, OrderEvent,
+    PaymentId, PaymentKey, PaymentRequest, Purchase, RequestFields, SignerEvent, TokenEvent, TokenTerms, examples,
 };
 
 /// Orders in one transaction.
@@ -116,7 +116,7 @@ fn requested(order: u64) -> Vec<Event> {
     let (id, request) = (id(order), request(payer(order), token(order), nonce(order)));
     let mut events = vec![Event::Order(id, OrderEvent::PaymentRequested(Box::new(request)))];
     if order % 5 == 0 {
-        let key = IdempotencyKey::new(payer(order), KeySource::Header, &format!("order {order}"));
+        let key = IdempotencyKey::new(payer(order), IdempotencyKeySource::Header, &format!("order {order}"));
         events.push(Event::Key(key, KeyEvent::Bound(KeyBound { payment_id: id })));
     }
     if order % ITEMS == 0 {
@@ -131,14 +131,16 @@ pub fn new_request() -> PaymentRequest {
 }
 
 fn request(from: Address, token: Address, nonce: B256) -> PaymentRequest {
-    let example = examples::request();
+    let example = examples::request().into_fields();
     let Purchase::Mint { quantity, unit_price, .. } = example.purchase;
-    PaymentRequest {
+    let fields = RequestFields {
         payment_key: PaymentKey::new(example.chain_id, example.asset, from, nonce),
         authorization: Authorization { from, to: token, nonce, ..example.authorization },
         purchase: Purchase::Mint { token, quantity, unit_price },
         ..example
-    }
+    };
+    PaymentRequest::new(fields)
+        .unwrap_or_else(|why| unreachable!("key, payee and price are those of the example: {why}"))
 }
 
 fn tx_hash(purpose: Purpose, nonce: u64) -> B256 {
