@@ -55,14 +55,14 @@ const STREAMS: u64 = 100;
 const HISTORY: usize = 5;
 /// Appends may take this many times as long at the 99th percentile.
 const RATIO_MAX: f64 = 3.0;
-/// What is waited for comes within this.
+/// Time limit of every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The consumer that holds orders until they are paid.
 const TO_PAY: &str = "payment-sender";
 /// The consumer that holds paid orders until they are minted.
 const TO_MINT: &str = "mint-projector";
 
-/// What happens beside the appends.
+/// The disturbance beside the appends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beside {
     Nothing,
