@@ -180,7 +180,8 @@ mod tests {
         let stored = to_string(&example).unwrap();
         assert_eq!(stored, to_string(&example.clone().into_fields()).unwrap(), "the same bytes");
         assert_eq!(from_str::<PaymentRequest>(&stored).unwrap(), example);
-        let cases: [(Inconsistent, fn(&mut RequestFields)); 5] = [
+        type Change = fn(&mut RequestFields);
+        let cases: [(Inconsistent, Change); 5] = [
             (Inconsistent::Key, |fields| fields.payment_key.0[31] ^= 1),
             (Inconsistent::Key, |fields| fields.authorization.from = examples::SIGNER),
             (Inconsistent::Payee, |fields| fields.authorization.to = examples::SIGNER),

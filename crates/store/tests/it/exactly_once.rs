@@ -92,7 +92,7 @@ async fn a09_the_copy_is_byte_exact_and_chained() {
     let rows = database.store.ledger_range(1, 1000).await.unwrap();
     let mut hash = B256::ZERO;
     for (row, recorded) in rows.iter().zip(&story) {
-        assert!(row.follows(hash), "{}", row.seq);
+        assert!(row.follows(hash), "{}", row.message.seq);
         hash = chain_hash(hash, recorded);
         assert_eq!((row.message.seq, row.hash), (recorded.seq, hash));
         let recorded_at = recorded.recorded_at.trunc_subsecs(6);

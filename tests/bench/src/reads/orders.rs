@@ -115,11 +115,11 @@ fn events(round: u64, step: u64) -> Vec<Event> {
 fn requested(order: u64) -> Vec<Event> {
     let (id, request) = (id(order), request(payer(order), token(order), nonce(order)));
     let mut events = vec![Event::Order(id, OrderEvent::PaymentRequested(Box::new(request)))];
-    if order % 5 == 0 {
+    if order.is_multiple_of(5) {
         let key = IdempotencyKey::new(payer(order), IdempotencyKeySource::Header, &format!("order {order}"));
         events.push(Event::Key(key, KeyEvent::Bound(KeyBound { payment_id: id })));
     }
-    if order % ITEMS == 0 {
+    if order.is_multiple_of(ITEMS) {
         events.push(Event::Order(id, OrderEvent::PaymentDeferred(1, examples::deferral())));
     }
     events
@@ -174,7 +174,7 @@ fn signed(purpose: Purpose, nonce: u64) -> Vec<Event> {
 }
 
 fn claims(nonce: u64) -> bool {
-    nonce % CLAIM_EVERY == 0 || ledger::bucket(nonce) != ledger::bucket(nonce - 1)
+    nonce.is_multiple_of(CLAIM_EVERY) || ledger::bucket(nonce) != ledger::bucket(nonce - 1)
 }
 
 fn settled(purpose: Purpose, nonce: u64) -> Event {

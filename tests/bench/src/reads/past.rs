@@ -117,7 +117,7 @@ pub async fn acknowledge(nats: &Nats, ledger: &Ledger, only: &[&str]) -> Result<
         while ledger.lag(name).await? != Lag::default() {
             let mut some = consumer.fetch().max_messages(ACKS).messages().await?;
             while let Some(message) = some.next().await {
-                message?.ack().await?;
+                message?.double_ack().await?;
             }
         }
     }
