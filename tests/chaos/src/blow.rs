@@ -1,4 +1,5 @@
-//! Everything that can go wrong in a run: crash points by name, other blows by their ids in docs/CATALOGUE.md.
+//! Everything that can go wrong in a run: crash points by name, other blows by their ids in docs/CATALOGUE.md. F22, F25 and
+//! F55 happen only here and have no line there.
 
 use harness::Service::{self, Api, Confirmer, MintProjector, PaymentSender, ReadProjector};
 use runtime::failpoint::{self, CrashPoint};
