@@ -173,8 +173,6 @@ mod tests {
     use crate::examples;
     use serde_json::{from_str, to_string};
 
-    type Change = fn(&mut RequestFields);
-
     /// A request that contradicts itself can be neither made nor read, whoever wrote it.
     #[test]
     fn b34_fields_that_contradict_each_other_make_no_request() {
@@ -182,6 +180,7 @@ mod tests {
         let stored = to_string(&example).unwrap();
         assert_eq!(stored, to_string(&example.clone().into_fields()).unwrap(), "the same bytes");
         assert_eq!(from_str::<PaymentRequest>(&stored).unwrap(), example);
+        type Change = fn(&mut RequestFields);
         let cases: [(Inconsistent, Change); 5] = [
             (Inconsistent::Key, |fields| fields.payment_key.0[31] ^= 1),
             (Inconsistent::Key, |fields| fields.authorization.from = examples::SIGNER),
