@@ -35,6 +35,7 @@ pub struct House {
     pub ledger: Ledger,
     /// Where the api will listen.
     pub api: SocketAddr,
+    all_logs: PathBuf,
     logs: PathBuf,
     dir: TempDir,
 }
@@ -72,7 +73,7 @@ impl House {
         let shop = Shop::open(&servers, |_| {}).await?;
         let chain = DevChain::connect(&servers.anvil.rpc_url()).await?;
         let ledger = Ledger::connect(&Shop::ledger(&servers), SOURCE).await?;
-        Ok(Self { servers, shop, chain, ledger, api: free_address()?, logs, dir })
+        Ok(Self { servers, shop, chain, ledger, api: free_address()?, all_logs: logs.clone(), logs, dir })
     }
 
     /// Starts services as processes of their own, with the environment that `standalone` gives them, and `limits`.
@@ -85,6 +86,16 @@ impl House {
         // The cap is about money, and would end the measurement: blocks of anvil are final after half a minute.
         environment.insert("EXPOSURE_MAX_USDC", "1000000".to_owned());
         Services::start(names, &environment, self.api, &self.logs).await
+    }
+
+    /// Puts the logs of services that start from now on into a directory of this name, below that of
+    /// this house.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn logs_below(&mut self, name: &str) -> Result<(), Fatal> {
+        self.logs = self.all_logs.join(name);
+        Ok(fs::create_dir_all(&self.logs)?)
     }
 
     /// Where the logs of its services are.

@@ -31,7 +31,10 @@ impl Offer {
         let mut connection = Connection::open(api).await?;
         let answer = connection.exchange(format!("{start}{END}").as_bytes()).await?;
         let offer = header(answer.head, "payment-required").filter(|_| answer.status == 402);
-        let offer = BASE64_STANDARD.decode(offer.ok_or_else(|| format!("no offer: {}", answer.head))?)?;
+        let offer = BASE64_STANDARD.decode(offer.ok_or_else(|| {
+            let body = String::from_utf8_lossy(answer.body);
+            format!("no offer: {}\n{body}", answer.head)
+        })?)?;
         let offer: serde_json::Value = serde_json::from_slice(&offer)?;
         let accepted = offer.pointer("/accepts/0").ok_or("an offer without terms")?.to_string();
         Ok(Self { start, accepted })

@@ -5,7 +5,7 @@
 //! Appends come at a fixed and modest rate, so that a stall shows in their times. Each kind of window is measured
 //! several times, by turns, and compared with the windows in which nothing else happens.
 
-use domain::{Event, OrderEvent, PaymentId};
+use domain::PaymentId;
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
@@ -57,8 +57,6 @@ const HISTORY: usize = 5;
 const RATIO_MAX: f64 = 3.0;
 /// Time limit of every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The consumer that holds orders until they are paid.
-const TO_PAY: &str = "payment-sender";
 /// The consumer that holds paid orders until they are minted.
 const TO_MINT: &str = "mint-projector";
 
@@ -113,6 +111,7 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     for turn in 0..TURNS {
         for (beside, windows) in &mut times {
             if beside.mints() {
+                house.logs_below(&format!("{turn}-before-{beside:?}"))?;
                 pay(&house, &payers).await?;
             }
             windows.push(window(&mut house, *beside, past, turn as u64).await?);
@@ -156,8 +155,6 @@ fn figures(times: Vec<(Beside, Vec<Window>)>, report: &mut Report) -> Result<(),
 /// Makes [`MINTS`] orders that are paid and wait to be minted, by the services themselves. The transactions of earlier
 /// mints are settled meanwhile.
 async fn pay(house: &House, payers: &Payers) -> Result<(), Fatal> {
-    // The requests of earlier windows have no money behind them.
-    past::acknowledge(&house.servers.nats, &house.ledger, &[TO_PAY]).await?;
     let wanted = to_mint(house).await? + MINTS;
     let services = house.services(&["api", "payment-sender", "confirmer"], Limits::NONE).await?;
     let payments = payers.sign(&house.shop.token, 0, usize::try_from(MINTS)?)?;
@@ -188,6 +185,7 @@ async fn to_mint(house: &House) -> Result<u64, Fatal> {
 
 /// Starts the server anew, and times appends while `beside` happens.
 async fn window(house: &mut House, beside: Beside, past: Orders, turn: u64) -> Result<Window, Fatal> {
+    house.logs_below(&format!("{turn}-{beside:?}"))?;
     house.restart_cold().await?;
     until_back(&house.ledger).await?;
     // It stands before the window, and its start is not in it.
@@ -283,8 +281,9 @@ async fn until_back(ledger: &Ledger) -> Result<(), Fatal> {
     back.await.map_err(|_| "the ledger does not come back".into())
 }
 
-/// Appends [`RATE`] requests a second, answered or not, until it is told to stop. A time counts from when its append
-/// was due.
+/// Appends [`RATE`] events a second, answered or not, until it is told to stop. A time counts from when its append was
+/// due. The events are names of orders, because nothing waits for these; orders that nobody settles would close the
+/// api's door.
 async fn append(ledger: Ledger, mut stopped: oneshot::Receiver<()>) -> Result<Vec<(Instant, Duration)>, Fatal> {
     let begun = Instant::now();
     let mut waiting = FuturesUnordered::new();
@@ -303,9 +302,8 @@ async fn append(ledger: Ledger, mut stopped: oneshot::Receiver<()>) -> Result<Ve
                 }
             }
         }
-        let request = orders::new_request();
-        let event = Event::Order(request.id(), OrderEvent::PaymentRequested(Box::new(request)));
-        let (ledger, new) = (ledger.clone(), NewEvent { event, expected: Expected::Version(0), trace: None });
+        let (ledger, new) =
+            (ledger.clone(), NewEvent { event: orders::new_key(), expected: Expected::Absent, trace: None });
         waiting.push(async move {
             let appended = ledger.append(new).await;
             appended.map(|_| (due, due.elapsed())).map_err(Fatal::from)

@@ -125,9 +125,10 @@ fn requested(order: u64) -> Vec<Event> {
     events
 }
 
-/// A request that nobody has made before.
-pub fn new_request() -> PaymentRequest {
-    request(payer(0), token(0), B256::from(rand::random::<[u8; 32]>()))
+/// A name of an order that nobody has given before.
+pub fn new_key() -> Event {
+    let key = IdempotencyKey { payer: payer(0), digest: B256::from(rand::random::<[u8; 32]>()) };
+    Event::Key(key, KeyEvent::Bound(KeyBound { payment_id: id(0) }))
 }
 
 fn request(from: Address, token: Address, nonce: B256) -> PaymentRequest {

@@ -8,7 +8,7 @@ use async_nats::jetstream::{self, consumer};
 use async_nats::{ConnectOptions, ServerAddr};
 use chrono::DateTime;
 use domain::{Event, examples};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt};
 use ledger::{Batch, Expected, Lag, Ledger, LedgerConfig, NewEvent, STREAM};
 use neighbours::{Nats, Tools};
 use runtime::Fatal;
@@ -22,11 +22,9 @@ use crate::house::target_dir;
 /// CloudEvents source of the past.
 pub const SOURCE: &str = "/paymint/bench";
 /// Changes when the generators of this module or its neighbours write other events.
-const EDITION: &str = "1";
+const EDITION: &str = "2";
 /// Events in one append.
 const BATCH: usize = 500;
-/// Appends that are under way at once.
-const APPENDS: usize = 4;
 /// Messages that are acknowledged together. A consumer of `nats/` allows at least 256.
 const ACKS: usize = 200;
 /// The definition that says how events are stored.
@@ -53,11 +51,12 @@ pub async fn kept(name: &str, events: impl Iterator<Item = Event>) -> Result<Pat
     println!("  writing the ledger {name}, once: it is kept in {}", dir.display());
     let begun = Instant::now();
     let (mut nats, ledger) = start(&data).await?;
-    let batches = Batches(events.peekable());
-    let written = stream::iter(batches).map(|batch| ledger.append(batch)).buffered(APPENDS);
-    written.try_for_each(|_| async { Ok(()) }).await?;
+    // One after the other: the order of events is the order of batches.
+    for batch in Batches(events.peekable()) {
+        ledger.append(batch).await?;
+    }
     println!("  events written: {:.0} s", begun.elapsed().as_secs_f64());
-    acknowledge(&nats, &ledger, &[]).await?;
+    acknowledge(&nats, &ledger).await?;
     let (_, last) = ledger.state().await?;
     nats.stop().await?;
     File::create(&complete)?;
@@ -101,18 +100,15 @@ impl<I: Iterator<Item = Event>> Iterator for Batches<I> {
     }
 }
 
-/// Acknowledges every message of these consumers, or of all, because nothing is to be done for them.
-///
-/// # Errors
-/// The server does not answer.
-pub async fn acknowledge(nats: &Nats, ledger: &Ledger, only: &[&str]) -> Result<(), Fatal> {
+/// Acknowledges every message of every consumer, because the work of the past is done.
+async fn acknowledge(nats: &Nats, ledger: &Ledger) -> Result<(), Fatal> {
     let ops: ServerAddr = users::url(nats, users::OPS).parse()?;
     let (user, password) = ops.username().zip(ops.password()).ok_or("the ledger has no user ops")?;
     let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
     let client = options.custom_inbox_prefix(format!("_INBOX_{user}")).connect(nats.url()).await?;
     let stream = jetstream::new(client).get_stream_no_info(STREAM).await?;
     let names: Vec<String> = stream.consumer_names().try_collect().await?;
-    for name in names.iter().filter(|name| only.is_empty() || only.contains(&name.as_str())) {
+    for name in &names {
         let consumer: consumer::PullConsumer = stream.get_consumer(name).await?;
         while ledger.lag(name).await? != Lag::default() {
             let mut some = consumer.fetch().max_messages(ACKS).messages().await?;
