@@ -29,8 +29,11 @@ pub(crate) enum Get {
     At(u64),
     /// The last one of all messages that a filter matches.
     LastMatch(String),
-    /// At most `count` messages from sequence `from` on whose subjects `filter` matches.
-    Next { from: u64, filter: String, count: usize },
+    /// The first message from sequence `from` on whose subject `filter` matches. The server does not count the messages
+    /// behind it, as it does for [`Get::Next`].
+    NextOne { from: u64, filter: String },
+    /// At most `count` messages from sequence `from` on, whatever their subjects.
+    Next { from: u64, count: usize },
     /// The last message of each subject that one of `filters` matches, from sequence `from` on.
     Last { from: u64, filters: Vec<String> },
 }
@@ -40,8 +43,9 @@ impl Get {
         match self {
             Self::At(seq) => json!({ "seq": seq }),
             Self::LastMatch(filter) => json!({ "last_by_subj": filter }),
-            Self::Next { from, filter, count } => {
-                json!({ "seq": from, "next_by_subj": filter, "batch": count, "max_bytes": BYTES_MAX })
+            Self::NextOne { from, filter } => json!({ "seq": from, "next_by_subj": filter }),
+            Self::Next { from, count } => {
+                json!({ "seq": from, "next_by_subj": ">", "batch": count, "max_bytes": BYTES_MAX })
             }
             Self::Last { from, filters } => json!({ "seq": from, "multi_last": filters, "max_bytes": BYTES_MAX }),
         }
@@ -107,7 +111,7 @@ impl<'a> Collecting<'a> {
 
     /// Takes the next message. Returns the answer once it is complete.
     fn take(&mut self, message: Message) -> Result<Option<Fetched>, LedgerError> {
-        let single = matches!(self.get, Get::At(_) | Get::LastMatch(_));
+        let single = matches!(self.get, Get::At(_) | Get::LastMatch(_) | Get::NextOne { .. });
         let Some(status) = message.status.filter(|_| !is_stored(&message)) else {
             let (recorded, before) = from_direct(message, single)?;
             if !single && before != Some(self.last) {
@@ -289,7 +293,7 @@ mod tests {
     #[test]
     fn only_an_answer_that_proves_itself_counts() {
         let last = Get::Last { from: 0, filters: vec!["a".to_owned()] };
-        let next = Get::Next { from: 1, filter: ">".to_owned(), count: 9 };
+        let next = Get::Next { from: 1, count: 9 };
         let none = || message(Some((404, "No Results")), &[]);
         let lost = || message(Some((404, "Message Not Found")), &[]);
         for get in [&last, &next] {
@@ -316,6 +320,16 @@ mod tests {
         assert_eq!(answer(&next, vec![lost()]), Ok((vec![], false)), "the end of the stream");
         assert_eq!(answer(&Get::At(3), vec![stored(3, 0)]), Ok((vec![3], false)));
         assert_eq!(answer(&Get::At(3), vec![lost()]), Ok((vec![], false)));
+        let one = Get::NextOne { from: 3, filter: "a.>".to_owned() };
+        assert_eq!(answer(&one, vec![stored(3, 0)]), Ok((vec![3], false)));
+        assert_eq!(answer(&one, vec![lost()]), Ok((vec![], false)));
+    }
+
+    /// With `batch` the server counts what is left, and walks every subject of the filter for that.
+    #[test]
+    fn news_are_asked_for_without_a_count() {
+        let one = Get::NextOne { from: 3, filter: "signers.a.*.settle.>".to_owned() };
+        assert_eq!(one.body(), json!({ "seq": 3, "next_by_subj": "signers.a.*.settle.>" }));
     }
 
     #[test]

@@ -100,21 +100,26 @@ impl Ledger {
 
     /// Every message from sequence `from` on that `filter` matches, in order of sequence. `from` must be recent,
     /// because the server searches everything behind it.
+    ///
+    /// Asks for one message at a time. For a page the server also counts the messages behind it, and for that it walks
+    /// all subjects that `filter` matches, also the old ones: 55 milliseconds for a lane with a million transactions,
+    /// instead of 0.1, under the lock that appends need.
     pub(crate) async fn news(&self, filter: &str, mut from: u64) -> Result<Vec<Recorded>, LedgerError> {
         let mut found: Vec<Recorded> = Vec::new();
         loop {
-            let Got { messages, more } = self.next(from, filter, PAGE_MAX).await?;
-            found.extend(messages);
-            match found.last() {
-                Some(last) if more => from = last.seq + 1,
-                _ => return Ok(found),
-            }
+            let get = Get::NextOne { from, filter: filter.to_owned() };
+            let Fetched::Got(Got { mut messages, .. }) = self.direct_get(&get).await? else {
+                return Err(LedgerError::transient("direct get", "a single message is too many"));
+            };
+            let Some(next) = messages.pop() else { return Ok(found) };
+            from = next.seq + 1;
+            found.push(next);
         }
     }
 
     /// The next messages from sequence `from` on, as many as one page holds. Empty if there are none yet.
     pub(crate) async fn page(&self, from: u64) -> Result<Vec<Recorded>, LedgerError> {
-        Ok(self.next(from, ">", PAGE_MAX).await?.messages)
+        Ok(self.next(from, PAGE_MAX).await?.messages)
     }
 
     /// At most `count` messages from sequence `from` on.
@@ -122,7 +127,7 @@ impl Ledger {
         let mut found: Vec<Recorded> = Vec::new();
         while found.len() < count {
             let next = found.last().map_or(from, |last| last.seq + 1);
-            let Got { messages, more } = self.next(next, ">", count - found.len()).await?;
+            let Got { messages, more } = self.next(next, count - found.len()).await?;
             found.extend(messages);
             if !more {
                 break;
@@ -159,8 +164,8 @@ impl Ledger {
         }
     }
 
-    async fn next(&self, from: u64, filter: &str, count: usize) -> Result<Got, LedgerError> {
-        let get = Get::Next { from, filter: filter.to_owned(), count };
+    async fn next(&self, from: u64, count: usize) -> Result<Got, LedgerError> {
+        let get = Get::Next { from, count };
         match self.direct_get(&get).await? {
             Fetched::Got(got) => Ok(got),
             Fetched::TooMany => Err(LedgerError::transient("direct get", "a page is too many")),

@@ -28,6 +28,7 @@ struct Times {
     load: Vec<Duration>,
     claim: Vec<Duration>,
     sign: Vec<Duration>,
+    refresh: Vec<Duration>,
 }
 
 /// Measures both lanes, by turns. The old one has `nonces` transactions, up to full buckets.
@@ -52,6 +53,7 @@ pub async fn run(nonces: u64, report: &mut Report) -> Result<(), Fatal> {
                 times.load.push(taken[0]);
                 times.claim.push(taken[1]);
                 times.sign.push(taken[2]);
+                times.refresh.push(taken[3]);
             }
         }
     }
@@ -61,6 +63,7 @@ pub async fn run(nonces: u64, report: &mut Report) -> Result<(), Fatal> {
         ("load", old_times.load, young_times.load),
         ("claim", old_times.claim, young_times.claim),
         ("append a signature", old_times.sign, young_times.sign),
+        ("read on behind a signature", old_times.refresh, young_times.refresh),
     ] {
         let [old_ms, young_ms] = [old_times, young_times].map(|mut times| {
             times.sort_unstable();
@@ -104,8 +107,9 @@ fn transaction(id: LaneId, nonce: u64) -> Vec<Event> {
     claim.into_iter().chain(events).map(|event| Event::Signer(id, event)).collect()
 }
 
-/// Loads the lane, claims it, signs for the next nonce, and ends that. Returns the times of the first three.
-async fn work(ledger: &Ledger, id: LaneId) -> Result<[Duration; 3], Fatal> {
+/// Loads the lane, claims it, signs for the next nonce, and ends that. Returns the times of the first three, and
+/// of reading on.
+async fn work(ledger: &Ledger, id: LaneId) -> Result<[Duration; 4], Fatal> {
     let begun = Instant::now();
     let loaded = ledger.load_lane(id).await?;
     let load = begun.elapsed();
@@ -118,9 +122,11 @@ async fn work(ledger: &Ledger, id: LaneId) -> Result<[Duration; 3], Fatal> {
     let begun = Instant::now();
     append(ledger, id, &loaded, SignerEvent::Signed(open_tx(next))).await?;
     let signed = begun.elapsed();
+    let begun = Instant::now();
     let loaded = ledger.refresh_lane(id, loaded).await?;
+    let refreshed = begun.elapsed();
     append(ledger, id, &loaded, SignerEvent::Settled(settled(next))).await?;
-    Ok([load, claimed, signed])
+    Ok([load, claimed, signed, refreshed])
 }
 
 async fn append(ledger: &Ledger, id: LaneId, loaded: &LoadedLane, event: SignerEvent) -> Result<(), Fatal> {

@@ -128,6 +128,12 @@ fn figures(times: Vec<(Beside, Vec<Window>)>, report: &mut Report) -> Result<(),
         let lasted: Vec<f64> = windows.iter().map(|window| window.lasted.as_secs_f64()).collect();
         let others = windows.iter().map(|window| window.others).fold(0.0, f64::max) * 100.0;
         report.note(format!("reads, {}: others used at most {others:.0} % of the processors", beside.text()));
+        if others > OTHERS_MAX {
+            report.violation(format!(
+                "reads: others used {others:.0} % of the processors while {}, so no ratio counts",
+                beside.text()
+            ));
+        }
         let mut latencies: Vec<Duration> = windows.into_iter().flat_map(|window| window.latencies).collect();
         latencies.sort_unstable();
         let p99_ms = percentile_ms(&latencies, 0.99);
