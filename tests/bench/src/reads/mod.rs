@@ -55,6 +55,9 @@ const STREAMS: u64 = 100;
 const HISTORY: usize = 5;
 /// Appends may take this many times as long at the 99th percentile.
 const RATIO_MAX: f64 = 3.0;
+/// Other programs may use this much of the processors, percent. Beyond that even the quiet windows have stalls, and every
+/// ratio would look good.
+const OTHERS_MAX: f64 = 15.0;
 /// Time limit of every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The consumer that holds paid orders until they are minted.
