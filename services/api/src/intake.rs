@@ -46,13 +46,12 @@ pub(crate) enum IntakeError {
     OrderUnreadable(PaymentId),
 }
 
-/// The ledger's knowledge of a payment. `unbound`: its keys that name no order yet.
+/// The ledger's knowledge of a payment.
 enum Known {
-    /// This order: it has the same authorization, or one of its keys names the same purchase.
-    This { id: PaymentId, unbound: Vec<IdempotencyKey> },
-    /// Its authorization or one of its keys belongs to another order.
-    Other(IntakeError),
+    /// This order: it has the same authorization, or one of its keys names the same purchase. All its keys name it.
+    This(PaymentId),
     /// A key names this order, and the order is missing: nats-server can keep the beginning of a refused batch.
+    /// `unbound`: the keys that name no order yet.
     Half { unbound: Vec<IdempotencyKey> },
     /// Nothing.
     New,
@@ -149,9 +148,8 @@ impl Intake {
             return Err(IntakeError::LedgerAway);
         }
         let _permit = self.lookups.try_acquire().map_err(|_| IntakeError::Busy)?;
-        match self.lookup(incoming).await? {
-            Known::This { id, unbound } => self.bind(incoming, id, &unbound).await.map(Some),
-            Known::Other(why) => Err(why),
+        match self.known(incoming).await? {
+            Known::This(id) => Ok(Some(id)),
             Known::Half { .. } | Known::New => Ok(None),
         }
     }
@@ -180,9 +178,8 @@ impl Intake {
             }
         }
         // Another request was first. Its order may not be visible in memory yet.
-        match self.lookup(incoming).await? {
-            Known::This { id, unbound } => self.bind(incoming, id, &unbound).await,
-            Known::Other(why) => Err(why),
+        match self.known(incoming).await? {
+            Known::This(id) => Ok(id),
             Known::Half { unbound } => {
                 self.ledger.append(incoming.batch(&unbound)).await.map(|_| id).map_err(|e| unwritten(id, &e))
             }
@@ -191,31 +188,35 @@ impl Intake {
     }
 
     /// Asks the ledger for the order and its keys, in one request. The authorization decides first, because it is one
-    /// payment permanently; then the keys.
-    async fn lookup(&self, incoming: &Incoming) -> Result<Known, IntakeError> {
+    /// payment permanently; then the keys. Binds the other keys of a known order to it.
+    ///
+    /// # Errors
+    /// `KeyReused`, `KeyNamesAnother`: the authorization or one of the keys belongs to another order. Otherwise the
+    /// ledger did not answer, or what it holds cannot be read.
+    async fn known(&self, incoming: &Incoming) -> Result<Known, IntakeError> {
         let (request, keys, id) = (&incoming.request, &incoming.keys, incoming.request.id());
         let (order, named) = self.ledger.order_and_keys(id, keys).await.map_err(|e| unreadable(id, &e))?;
-        let unbound = keys.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(key, _)| *key).collect();
-        match order::decide(order.state.as_ref(), Command::Request(Box::new(request.clone()))) {
-            Ok(None) => return Ok(Known::This { id, unbound }),
-            Ok(Some(_)) => {}
-            Err(Rejection::KeyReusedWithAnotherOrder) => return Ok(Known::Other(IntakeError::KeyReused(id))),
-            Err(Rejection::Contradiction | Rejection::OutOfOrder { .. }) => {
+        let unbound: Vec<_> = keys.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(key, _)| *key).collect();
+        let other = named.iter().flatten().copied().find(|named| *named != id);
+        let known = match (order::decide(order.state.as_ref(), Command::Request(Box::new(request.clone()))), other) {
+            (Ok(None), _) => id,
+            (Ok(Some(_)), Some(named)) if self.buys_the_same(named, request).await? => named,
+            (Ok(Some(_)), Some(named)) => return Err(IntakeError::KeyNamesAnother(named)),
+            (Ok(Some(_)), None) if unbound.len() < keys.len() => return Ok(Known::Half { unbound }),
+            (Ok(Some(_)), None) => return Ok(Known::New),
+            (Err(Rejection::KeyReusedWithAnotherOrder), _) => return Err(IntakeError::KeyReused(id)),
+            (Err(Rejection::Contradiction | Rejection::OutOfOrder { .. }), _) => {
                 return Err(IntakeError::OrderUnreadable(id));
             }
-        }
-        match named.iter().flatten().find(|named| **named != id) {
-            Some(named) => {
-                let first = self.ledger.load_order(*named).await.map_err(|e| unreadable(*named, &e))?;
-                let first = first.state.ok_or(IntakeError::LedgerAway)?.request;
-                let same = (first.chain_id, first.asset, &first.purchase)
-                    == (request.chain_id, request.asset, &request.purchase);
-                let other = Known::Other(IntakeError::KeyNamesAnother(*named));
-                Ok(if same { Known::This { id: *named, unbound } } else { other })
-            }
-            None if unbound.len() < keys.len() => Ok(Known::Half { unbound }),
-            None => Ok(Known::New),
-        }
+        };
+        self.bind(incoming, known, &unbound).await.map(Known::This)
+    }
+
+    /// True if the order `named`, which a key names, is the same purchase as `request`.
+    async fn buys_the_same(&self, named: PaymentId, request: &PaymentRequest) -> Result<bool, IntakeError> {
+        let first = self.ledger.load_order(named).await.map_err(|e| unreadable(named, &e))?;
+        let first = first.state.ok_or(IntakeError::LedgerAway)?.request;
+        Ok((first.chain_id, first.asset, &first.purchase) == (request.chain_id, request.asset, &request.purchase))
     }
 
     /// Binds the keys that name no order yet to `id`, and returns it. Otherwise the next authorization under one of them
