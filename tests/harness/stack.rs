@@ -109,8 +109,13 @@ impl Stack {
             _ports: claims,
             _place: place,
         };
-        for service in options.services {
-            stack.run(service).await;
+        for service in &options.services {
+            stack.run(*service).await;
+        }
+        // A service does not start while a neighbour is away, so no story may strike one before all have started.
+        for service in options.services.into_iter().filter(|service| *service != Service::Api) {
+            let started = async || stack.in_the_way_of(service).await.as_object().map(drop);
+            eventually("every service has started", started).await;
         }
         stack
     }

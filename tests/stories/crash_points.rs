@@ -67,8 +67,8 @@ async fn c10_c16_c17_c18_a_killed_mint_projector_mints_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c24_a_killed_read_projector_goes_on_behind_its_last_commit() {
-    let [second, third] = [2, 3].map(|pass| format!("{ROWS_COMMITTED}:{pass}"));
-    killed_at(Service::ReadProjector, &[ROWS_COMMITTED.name(), &second, &third]).await;
+    // Always at its first commit: on a busy machine there may be no second one, because a commit takes all that is there.
+    killed_at(Service::ReadProjector, &[ROWS_COMMITTED.name(); 3]).await;
 }
 
 /// Half of the proof that a payment is dead proves nothing; with money it is paid after all.

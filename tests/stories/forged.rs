@@ -15,7 +15,7 @@ async fn ledger(stack: &Stack) -> Ledger {
 /// The order as the API would have written it, had it taken this payment.
 fn requested(payment: &Payment) -> Event {
     let auth = &payment.transfer.authorization;
-    let request = domain::PaymentRequest {
+    let fields = domain::RequestFields {
         payment_key: payment.key(),
         chain_id: payment.terms.chain_id,
         asset: payment.terms.asset,
@@ -27,6 +27,7 @@ fn requested(payment: &Payment) -> Event {
             unit_price: payment.terms.unit_price,
         },
     };
+    let request = domain::PaymentRequest::new(fields).unwrap();
     Event::Order(payment.id(), OrderEvent::PaymentRequested(Box::new(request)))
 }
 

@@ -82,6 +82,8 @@ async fn f28_while_the_node_is_frozen_payments_are_accepted_and_nothing_fails() 
     let buyers = stack.buyers(6, DOLLAR).await;
     let mut orders: Vec<Order> = join_all(buyers[..3].iter().map(|buyer| stack.buy(buyer, 2))).await;
     stack.until(&orders[0], "payment.submitted.1").await;
+    let claimed = async || stack.said(Service::MintProjector).contains("lane claimed").then_some(());
+    eventually("the minter has claimed a lane", claimed).await;
     stack.freeze_chain(true);
     orders.extend(join_all(buyers[3..].iter().map(|buyer| stack.buy(buyer, 2))).await);
     let given_up = async || stack.said(Service::PaymentSender).contains("the lane pauses").then_some(());

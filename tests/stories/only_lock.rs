@@ -15,12 +15,12 @@ fn event(id: PaymentId, loaded: &Loaded<Order>, command: Command) -> NewEvent {
 
 /// An order that nobody works on: no service runs.
 async fn some_order(ledger: &Ledger, nonce: u8) -> (PaymentId, Loaded<Order>) {
-    let mut request = examples::request();
+    let mut request = examples::request().into_fields();
     request.authorization.nonce = alloy_primitives::B256::repeat_byte(nonce);
     let auth = &request.authorization;
     request.payment_key = domain::PaymentKey::new(request.chain_id, request.asset, auth.from, auth.nonce);
     let id = request.id();
-    let new = event(id, &Loaded::default(), Command::Request(Box::new(request)));
+    let new = event(id, &Loaded::default(), Command::Request(Box::new(domain::PaymentRequest::new(request).unwrap())));
     ledger.append(&[new]).await.unwrap();
     (id, ledger.load_order(id).await.unwrap())
 }

@@ -80,15 +80,19 @@ async fn f40_p1b_a_payment_that_falls_out_before_its_mint_is_held_and_minted_onc
     let buyers = stack.buyers(2, DOLLAR).await;
     stack.chain.halt().await;
     let orders = [stack.buy(&buyers[0], 4).await, stack.buy(&buyers[1], 3).await];
+    let before = stack.chain.height().await;
     for order in &orders {
-        sent(&stack, order, "payment.submitted.1").await;
+        let settlement = sent(&stack, order, "payment.submitted.1").await;
+        if stack.chain.receipt(settlement).await.is_none() {
+            stack.chain.mine_until_in_a_block(settlement).await;
+        }
     }
-    stack.chain.mine(CONFIRMATIONS + 1).await;
+    stack.chain.mine(CONFIRMATIONS).await;
     for order in &orders {
         stack.until(order, "payment.confirmed").await;
     }
     let head = stack.chain.height().await;
-    stack.chain.reorg(CONFIRMATIONS + 1).await;
+    stack.chain.reorg(head - before).await;
     for order in &orders {
         let reverted = stack.until(order, "payment.reverted.1").await;
         let seen = reverted.body["data"]["head"]["number"].as_u64().unwrap();

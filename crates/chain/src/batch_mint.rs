@@ -4,7 +4,7 @@ use crate::abi::MintToken;
 use crate::connect::{Chain, request};
 use crate::error::ChainError;
 use crate::rpc::Included;
-use crate::rpc::{Answer, Node};
+use crate::rpc::{Node, QuorumAnswer};
 use crate::sign::Call;
 use alloy::primitives::{Address, B256, Bytes};
 use alloy::rpc::types::{Filter, Log, TransactionRequest};
@@ -145,7 +145,7 @@ impl PartialEq for Simulation {
 }
 
 /// Two honest simulations may differ if they ran on two different latest blocks.
-impl Answer for Simulation {
+impl QuorumAnswer for Simulation {
     fn may_lag(&self) -> bool {
         true
     }

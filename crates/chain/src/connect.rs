@@ -2,7 +2,7 @@
 
 use crate::asset::Asset;
 use crate::error::{ChainError, null};
-use crate::rpc::{Node, Providers, RpcUrl, Terms};
+use crate::rpc::{Node, ProviderRequirements, Providers, RpcUrl};
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, Bytes};
 use alloy::rpc::types::TransactionRequest;
@@ -99,7 +99,8 @@ impl Chain {
         let (chain_id, asset) = (config.chain_id, config.asset.clone());
         let separator = asset.domain(chain_id).separator();
         let nodes =
-            Providers::connect(&config.rpc_urls, config.rpc_rate, &Terms { chain_id, asset, separator }).await?;
+            Providers::connect(&config.rpc_urls, config.rpc_rate, &ProviderRequirements { chain_id, asset, separator })
+                .await?;
         Ok(Self { nodes, config })
     }
 

@@ -7,7 +7,7 @@ use crate::connect::{Chain, request};
 use crate::error::ChainError;
 use crate::rpc::Head;
 use crate::rpc::Included;
-use crate::rpc::{Answer, Node};
+use crate::rpc::{Node, QuorumAnswer};
 use alloy::primitives::{Address, B256, U256};
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::{SolCall, SolEvent};
@@ -113,7 +113,7 @@ async fn authorization_state(node: &Node, asset: Address, auth: &Authorization) 
         .map_err(|e| ChainError::transient("authorizationState", e))
 }
 
-impl Answer for Evidence {
+impl QuorumAnswer for Evidence {
     fn may_lag(&self) -> bool {
         *self == Self::NotDeepYet
     }

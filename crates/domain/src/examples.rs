@@ -5,11 +5,11 @@ use crate::event::{
     ParkReason, Parked, ParkedMessage, PaymentFailure, PaymentProof, Purpose, Resumed, Reversal, Settled, SignerEvent,
     Stopped, Submission, TokenEvent, WaitReason,
 };
-use crate::idempotency::{IdempotencyKey, KeyBound, KeyEvent, KeySource};
+use crate::idempotency::{IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent};
 use crate::ids::{BlockRef, PaymentId, PaymentKey};
 use crate::lane::LaneId;
 use crate::money::{Quantity, Usdc};
-use crate::request::{Authorization, PaymentRequest, Purchase, SignatureBytes};
+use crate::request::{Authorization, PaymentRequest, Purchase, RequestFields, SignatureBytes};
 use crate::token::TokenTerms;
 use alloy_primitives::{Address, B256, Bytes, address, b256};
 use chrono::DateTime;
@@ -35,7 +35,7 @@ const QUANTITY: Quantity = match Quantity::new(10) {
 /// Ten units at one cent.
 pub fn request() -> PaymentRequest {
     let nonce = b256!("07d8e28ef1966a19fd7e94d00d897d6a0409179206396d45745a88a4e0293d42");
-    PaymentRequest {
+    let fields = RequestFields {
         payment_key: PaymentKey::new(CHAIN_ID, ASSET, PAYER, nonce),
         chain_id: CHAIN_ID,
         asset: ASSET,
@@ -49,6 +49,10 @@ pub fn request() -> PaymentRequest {
         },
         signature: SignatureBytes::repeat_byte(0x1b),
         purchase: Purchase::Mint { token: TOKEN, quantity: QUANTITY, unit_price: Usdc(10_000) },
+    };
+    match PaymentRequest::new(fields) {
+        Ok(request) => request,
+        Err(why) => unreachable!("the example: {why}"),
     }
 }
 
@@ -171,7 +175,7 @@ pub fn terms() -> TokenTerms {
 
 /// The name that the payer's application gives the order.
 pub fn key() -> IdempotencyKey {
-    IdempotencyKey::new(PAYER, KeySource::Header, "order-7")
+    IdempotencyKey::new(PAYER, IdempotencyKeySource::Header, "order-7")
 }
 
 fn block(number: u64) -> BlockRef {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// The place where a key was found. Keys of the two places never match: the same text in both is two keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeySource {
+pub enum IdempotencyKeySource {
     /// The `Idempotency-Key` header.
     Header,
     /// The x402 extension `payment-identifier`.
@@ -29,10 +29,10 @@ pub struct IdempotencyKey {
 
 impl IdempotencyKey {
     /// The key that `payer` calls `text`.
-    pub fn new(payer: Address, source: KeySource, text: &str) -> Self {
+    pub fn new(payer: Address, source: IdempotencyKeySource, text: &str) -> Self {
         let source: &[u8] = match source {
-            KeySource::Header => b"idempotency-key",
-            KeySource::PaymentIdentifier => b"payment-identifier",
+            IdempotencyKeySource::Header => b"idempotency-key",
+            IdempotencyKeySource::PaymentIdentifier => b"payment-identifier",
         };
         let mut hash = Keccak256::new();
         hash.update(source);
@@ -81,12 +81,12 @@ mod tests {
     #[test]
     fn another_payer_source_or_text_is_another_key() {
         let (one, two) = (Address::repeat_byte(1), Address::repeat_byte(2));
-        let key = IdempotencyKey::new(one, KeySource::Header, "order-7");
-        assert_eq!(key, IdempotencyKey::new(one, KeySource::Header, "order-7"));
+        let key = IdempotencyKey::new(one, IdempotencyKeySource::Header, "order-7");
+        assert_eq!(key, IdempotencyKey::new(one, IdempotencyKeySource::Header, "order-7"));
         for other in [
-            IdempotencyKey::new(two, KeySource::Header, "order-7"),
-            IdempotencyKey::new(one, KeySource::PaymentIdentifier, "order-7"),
-            IdempotencyKey::new(one, KeySource::Header, "order-8"),
+            IdempotencyKey::new(two, IdempotencyKeySource::Header, "order-7"),
+            IdempotencyKey::new(one, IdempotencyKeySource::PaymentIdentifier, "order-7"),
+            IdempotencyKey::new(one, IdempotencyKeySource::Header, "order-8"),
         ] {
             assert_ne!(key, other);
         }

@@ -10,7 +10,7 @@ mod tend;
 mod tests;
 
 pub use fees::{FEE_MAX_WEI, Fees};
-pub use tend::{CALL_GAS, Look, Rest, STUCK_BLOCKS, Seen, Step, tend};
+pub use tend::{CALL_GAS, Look, NonceStatus, Rest, STUCK_BLOCKS, Step, tend};
 
 use crate::event::{Claimed, OpenTx, Purpose, SignerEvent};
 use alloy_primitives::Address;

@@ -18,11 +18,11 @@ pub mod request;
 pub mod token;
 
 pub use event::{Event, OpsEvent, OrderEvent, SignerEvent, TokenEvent};
-pub use idempotency::{IdempotencyKey, KeyBound, KeyEvent, KeySource};
+pub use idempotency::{IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent};
 pub use ids::{BlockRef, PaymentId, PaymentKey};
 pub use lane::{Lane, LaneId};
 pub use message::{Recorded, StoredMessage, Undecodable};
 pub use money::{Quantity, Usdc};
 pub use order::{Order, Stage};
-pub use request::{Authorization, PaymentRequest, Purchase, SignatureBytes};
+pub use request::{Authorization, PaymentRequest, Purchase, RequestFields, SignatureBytes};
 pub use token::TokenTerms;

@@ -14,7 +14,7 @@ pub use progress::{Progress, Stage};
 use crate::event::{
     AnyLegStep, Deferral, LegName, Minted, OrderEvent, Parked, PaymentFailure, PaymentProof, Reversal, Submission,
 };
-use crate::request::PaymentRequest;
+use crate::request::{PaymentRequest, RequestFields};
 
 /// One order, folded from its events. Built only by [`evolve`], and never stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +56,7 @@ pub enum Command {
 
 /// A refusal of a command. Nothing is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
+pub enum CommandRejection {
     /// The authorization was accepted for another order. The api answers 409.
     #[error("this authorization already pays for another order")]
     KeyReusedWithAnotherOrder,
@@ -87,18 +87,17 @@ pub struct ImpossiblePast {
 /// Decides which event records `command`. Returns `None` if the order is in that state already.
 ///
 /// # Errors
-/// [`Rejection`]: the command is refused.
-pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEvent>, Rejection> {
+/// [`CommandRejection`]: the command is refused.
+pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEvent>, CommandRejection> {
     let name = command.name();
     let Some(order) = order else {
         return match command {
             Command::Request(request) => Ok(Some(OrderEvent::PaymentRequested(request))),
-            _ => Err(Rejection::OutOfOrder { command: name, stage: "unknown" }),
+            _ => Err(CommandRejection::OutOfOrder { command: name, stage: "unknown" }),
         };
     };
     let step = match command {
-        Command::Request(request) if request.same_order_as(&order.request) => return Ok(None),
-        Command::Request(_) => return Err(Rejection::KeyReusedWithAnotherOrder),
+        Command::Request(request) => return order.request_again(&request).map(|()| None),
         Command::Submit(tx) => order.pays(Wish::Submit(tx)),
         Command::Defer(why) => order.pays(Wish::Defer(why)),
         Command::Confirm(proof) => order.pays(Wish::Confirm(proof)),
@@ -110,9 +109,9 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
         Command::ConfirmMint(minted) => order.mints(Wish::Confirm(minted)),
         Command::RevertMint(reversal) => order.mints(Wish::Revert(reversal)),
     };
-    let out_of_order = Rejection::OutOfOrder { command: name, stage: order.stage().name() };
+    let out_of_order = CommandRejection::OutOfOrder { command: name, stage: order.stage().name() };
     let step = step.map_err(|refusal| match refusal {
-        LegRefusal::Contradiction => Rejection::Contradiction,
+        LegRefusal::Contradiction => CommandRejection::Contradiction,
         LegRefusal::OutOfOrder => out_of_order,
     })?;
     let Some(event) = step.and_then(OrderEvent::of) else { return Ok(None) };
@@ -151,6 +150,14 @@ impl Order {
     /// An order that was accepted, and nothing else.
     pub fn requested(request: PaymentRequest) -> Self {
         Self { request, payment: Leg::default(), mint: Leg::default() }
+    }
+
+    /// Decides a request for this order's payment that comes again. `Ok`: it is the same order.
+    ///
+    /// # Errors
+    /// `KeyReusedWithAnotherOrder`: it pays for something else.
+    pub fn request_again(&self, request: &RequestFields) -> Result<(), CommandRejection> {
+        if request.same_order_as(&self.request) { Ok(()) } else { Err(CommandRejection::KeyReusedWithAnotherOrder) }
     }
 
     /// The progress of the two legs.

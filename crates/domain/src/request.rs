@@ -5,6 +5,7 @@ use crate::money::{Quantity, Usdc, decimal_string};
 use crate::nonce::{Binding, binding};
 use alloy_primitives::{Address, B256, FixedBytes};
 use serde::{Deserialize, Serialize};
+use std::ops::Deref;
 
 /// 65 bytes `r || s || v`, low s, v 27 or 28: the only form that USDC accepts.
 pub type SignatureBytes = FixedBytes<65>;
@@ -45,11 +46,12 @@ pub enum Purchase {
     },
 }
 
-/// One order as accepted: the payment and what it buys. Never changes afterwards.
+/// The fields of a request: the payment and what it buys. They may contradict each other; those of a
+/// [`PaymentRequest`] do not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PaymentRequest {
-    /// Key of the payment, derivable from the fields below; see [`PaymentRequest::check`].
+pub struct RequestFields {
+    /// Key of the payment, derivable from the fields below.
     pub payment_key: PaymentKey,
     /// EIP-155 chain id.
     pub chain_id: u64,
@@ -63,7 +65,14 @@ pub struct PaymentRequest {
     pub purchase: Purchase,
 }
 
-/// Why a request contradicts itself. In the ledger only a forged or damaged event can: the API checks before it writes.
+/// One order as accepted. Its fields agree with each other, because [`PaymentRequest::new`] is the only way to make one
+/// and decoding uses it too. It never changes afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RequestFields")]
+pub struct PaymentRequest(RequestFields);
+
+/// Why the fields of a request contradict each other. In the ledger only a forged or damaged event can, and it is
+/// undecodable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Inconsistent {
     /// The key is not the key of this payment.
@@ -80,7 +89,7 @@ pub enum Inconsistent {
     Nonce,
 }
 
-impl PaymentRequest {
+impl RequestFields {
     /// The order's id.
     pub fn id(&self) -> PaymentId {
         PaymentId::of(self.payment_key)
@@ -98,15 +107,17 @@ impl PaymentRequest {
             && self.authorization == other.authorization
             && self.purchase == other.purchase
     }
+}
 
-    /// Every stage checks again (design rule 5): key, payee, price and a bound nonce agree with each other.
+impl PaymentRequest {
+    /// Makes a request of `fields` if key, payee, price and a bound nonce agree with each other.
     ///
     /// # Errors
     /// The first disagreement. The signature is checked where an EIP-712 implementation is at hand.
-    pub fn check(&self) -> Result<(), Inconsistent> {
-        let auth = &self.authorization;
-        let Purchase::Mint { token, quantity, unit_price } = &self.purchase;
-        if self.payment_key != PaymentKey::new(self.chain_id, self.asset, auth.from, auth.nonce) {
+    pub fn new(fields: RequestFields) -> Result<Self, Inconsistent> {
+        let auth = &fields.authorization;
+        let Purchase::Mint { token, quantity, unit_price } = &fields.purchase;
+        if fields.payment_key != PaymentKey::new(fields.chain_id, fields.asset, auth.from, auth.nonce) {
             return Err(Inconsistent::Key);
         }
         if auth.to != *token {
@@ -115,9 +126,77 @@ impl PaymentRequest {
         if unit_price.times(*quantity) != Some(auth.value) {
             return Err(Inconsistent::Price);
         }
-        if binding(auth.nonce, self.chain_id, *token, *quantity) == Binding::Elsewhere {
+        if binding(auth.nonce, fields.chain_id, *token, *quantity) == Binding::Elsewhere {
             return Err(Inconsistent::Nonce);
         }
-        Ok(())
+        Ok(Self(fields))
+    }
+
+    /// The fields, to make another request of.
+    pub fn into_fields(self) -> RequestFields {
+        self.0
+    }
+}
+
+impl TryFrom<RequestFields> for PaymentRequest {
+    type Error = Inconsistent;
+
+    fn try_from(fields: RequestFields) -> Result<Self, Inconsistent> {
+        Self::new(fields)
+    }
+}
+
+impl Deref for PaymentRequest {
+    type Target = RequestFields;
+
+    fn deref(&self) -> &RequestFields {
+        &self.0
+    }
+}
+
+impl AsRef<RequestFields> for PaymentRequest {
+    fn as_ref(&self) -> &RequestFields {
+        &self.0
+    }
+}
+
+impl AsRef<RequestFields> for RequestFields {
+    fn as_ref(&self) -> &RequestFields {
+        self
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::examples;
+    use serde_json::{from_str, to_string};
+
+    /// A request that contradicts itself can be neither made nor read, whoever wrote it.
+    #[test]
+    fn b34_fields_that_contradict_each_other_make_no_request() {
+        let example = examples::request();
+        let stored = to_string(&example).unwrap();
+        assert_eq!(stored, to_string(&example.clone().into_fields()).unwrap(), "the same bytes");
+        assert_eq!(from_str::<PaymentRequest>(&stored).unwrap(), example);
+        type Change = fn(&mut RequestFields);
+        let cases: [(Inconsistent, Change); 5] = [
+            (Inconsistent::Key, |fields| fields.payment_key.0[31] ^= 1),
+            (Inconsistent::Key, |fields| fields.authorization.from = examples::SIGNER),
+            (Inconsistent::Payee, |fields| fields.authorization.to = examples::SIGNER),
+            (Inconsistent::Price, |fields| fields.authorization.value = Usdc(1)),
+            (Inconsistent::Price, |fields| {
+                let Purchase::Mint { unit_price, .. } = &mut fields.purchase;
+                *unit_price = Usdc(u64::MAX);
+            }),
+        ];
+        for (why, change) in cases {
+            let mut fields = example.clone().into_fields();
+            change(&mut fields);
+            let stored = to_string(&fields).unwrap();
+            assert_eq!(PaymentRequest::new(fields), Err(why));
+            assert_eq!(from_str::<PaymentRequest>(&stored).unwrap_err().to_string(), why.to_string());
+        }
     }
 }

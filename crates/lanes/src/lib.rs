@@ -17,5 +17,5 @@ mod work;
 
 pub use item::Item;
 pub use lane::SignerLane;
-pub use terms::Terms;
+pub use terms::TermsCache;
 pub use work::{Work, hold};

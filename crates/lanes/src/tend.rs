@@ -9,7 +9,7 @@ use crate::lane::{SignerLane, behind};
 use chain::{Address, Head, Presence};
 use chrono::Utc;
 use domain::event::{Deferral, Lost, OpenTx, Purpose, WaitReason};
-use domain::lane::{CALL_GAS, Fees, Look, Open, Rest, Seen, Step, tend};
+use domain::lane::{CALL_GAS, Fees, Look, NonceStatus, Open, Rest, Step, tend};
 use domain::order::Command;
 use domain::{BlockRef, Order, PaymentId, SignerEvent};
 use ledger::{Batch, LedgerError, Loaded, NewEvent};
@@ -88,20 +88,20 @@ impl SignerLane {
         })
     }
 
-    async fn seen(&mut self, open: &Open, head: Head) -> Result<Seen, Undone> {
+    async fn seen(&mut self, open: &Open, head: Head) -> Result<NonceStatus, Undone> {
         let latest = open.latest().tx_hash;
         let mut found = Presence::Unknown;
         for tx in open.attempts() {
             match self.chain.presence(tx.tx_hash).await? {
-                Presence::Mined => return Ok(Seen::Mined),
+                Presence::Mined => return Ok(NonceStatus::Mined),
                 Presence::Pooled if tx.tx_hash == latest => found = Presence::Pooled,
                 Presence::Pooled | Presence::Unknown => {}
             }
         }
         Ok(match found {
-            Presence::Pooled => Seen::Pooled(self.watch.waits(latest, head)),
-            _ if self.watch.is_underpriced(latest) => Seen::Underpriced,
-            _ => Seen::Unknown,
+            Presence::Pooled => NonceStatus::Pooled(self.watch.waits(latest, head)),
+            _ if self.watch.is_underpriced(latest) => NonceStatus::Underpriced,
+            _ => NonceStatus::Unknown,
         })
     }
 

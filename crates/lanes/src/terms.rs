@@ -6,11 +6,11 @@ use ledger::{Ledger, LedgerError};
 use runtime::causes;
 use std::collections::HashMap;
 
-/// Terms by token.
+/// Terms by token, each read once.
 #[derive(Clone, Debug, Default)]
-pub struct Terms(HashMap<Address, TokenTerms>);
+pub struct TermsCache(HashMap<Address, TokenTerms>);
 
-impl Terms {
+impl TermsCache {
     /// The token's terms. Returns `None` if the token is not registered, or if its registration cannot be read. That
     /// stops sales of this token and nothing else.
     ///

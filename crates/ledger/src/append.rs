@@ -33,7 +33,7 @@ struct Outgoing {
 }
 
 /// The server's answers, grouped by what to do next. The error codes tell them apart.
-enum Answer {
+enum AppendAnswer {
     Stored(Vec<u64>),
     /// Another writer was first. 10071: wrong last sequence. 10164: wrong last sequence while another append is in
     /// flight. 10077: per subject.
@@ -82,19 +82,19 @@ impl Ledger {
         let mut doubt = Cause::from("nothing to append");
         for attempt in 0..ATTEMPTS {
             match self.send(&messages).await {
-                Answer::Stored(sequences) => return Ok(sequences),
-                Answer::Refused(why) if messages.len() == 1 => return Err(AppendError::Refused(why)),
-                Answer::Refused(why) => match self.read_back(&messages).await {
+                AppendAnswer::Stored(sequences) => return Ok(sequences),
+                AppendAnswer::Refused(why) if messages.len() == 1 => return Err(AppendError::Refused(why)),
+                AppendAnswer::Refused(why) => match self.read_back(&messages).await {
                     Ok(ReadBack::Same(sequences)) => return Ok(sequences),
                     Ok(ReadBack::Absent) => return Err(AppendError::Refused(why)),
                     Ok(ReadBack::Different) | Err(_) => return Err(AppendError::Unknown(why)),
                 },
-                Answer::Conflict => match self.read_back(&messages).await {
+                AppendAnswer::Conflict => match self.read_back(&messages).await {
                     Ok(ReadBack::Same(sequences)) => return Ok(sequences),
                     Ok(ReadBack::Different | ReadBack::Absent) => return Err(AppendError::WrongVersion),
                     Err(why) => doubt = why.into(),
                 },
-                Answer::Unknown(why) => match self.read_back(&messages).await {
+                AppendAnswer::Unknown(why) => match self.read_back(&messages).await {
                     Ok(ReadBack::Same(sequences)) => return Ok(sequences),
                     Ok(ReadBack::Different) => return Err(AppendError::WrongVersion),
                     Ok(ReadBack::Absent) | Err(_) => doubt = why,
@@ -135,23 +135,23 @@ impl Ledger {
             .collect()
     }
 
-    async fn send(&self, messages: &[Outgoing]) -> Answer {
-        let Some((last, first)) = messages.split_last() else { return Answer::Stored(vec![]) };
+    async fn send(&self, messages: &[Outgoing]) -> AppendAnswer {
+        let Some((last, first)) = messages.split_last() else { return AppendAnswer::Stored(vec![]) };
         for message in first {
             let sent = self
                 .client
                 .publish_with_headers(message.subject.clone(), message.headers.clone(), message.payload.clone())
                 .await;
             if let Err(e) = sent {
-                return Answer::Unknown(e.into());
+                return AppendAnswer::Unknown(e.into());
             }
         }
         let request =
             self.client.request_with_headers(last.subject.clone(), last.headers.clone(), last.payload.clone());
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Ok(Ok(reply)) => classify(&reply.payload, messages.len()),
-            Ok(Err(e)) => Answer::Unknown(e.into()),
-            Err(e) => Answer::Unknown(e.into()),
+            Ok(Err(e)) => AppendAnswer::Unknown(e.into()),
+            Err(e) => AppendAnswer::Unknown(e.into()),
         }
     }
 
@@ -205,24 +205,24 @@ fn same_content(stored: &Event, wanted: &Event) -> bool {
 }
 
 /// Reads a publish acknowledgement. `count` messages were sent; a batch's ack names the last sequence.
-fn classify(payload: &[u8], count: usize) -> Answer {
+fn classify(payload: &[u8], count: usize) -> AppendAnswer {
     let Ok(answer) = serde_json::from_slice::<Value>(payload) else {
-        return Answer::Unknown("the acknowledgement is not JSON".into());
+        return AppendAnswer::Unknown("the acknowledgement is not JSON".into());
     };
     let description = answer.pointer("/error/description").and_then(Value::as_str).unwrap_or_default();
     match answer.pointer("/error/err_code").and_then(Value::as_u64) {
-        None if answer.get("error").is_some() => Answer::Unknown(answer.to_string().into()),
+        None if answer.get("error").is_some() => AppendAnswer::Unknown(answer.to_string().into()),
         None => match (answer.get("seq").and_then(Value::as_u64), u64::try_from(count)) {
-            (Some(last), Ok(count)) if last >= count => Answer::Stored((last - count + 1..=last).collect()),
-            _ => Answer::Unknown(format!("an acknowledgement without a sequence: {answer}").into()),
+            (Some(last), Ok(count)) if last >= count => AppendAnswer::Stored((last - count + 1..=last).collect()),
+            _ => AppendAnswer::Unknown(format!("an acknowledgement without a sequence: {answer}").into()),
         },
-        Some(10071 | 10164) => Answer::Conflict,
-        Some(10077) if description.contains("per subject") => Answer::Conflict,
+        Some(10071 | 10164) => AppendAnswer::Conflict,
+        Some(10077) if description.contains("per subject") => AppendAnswer::Conflict,
         // 10054: message too large. 10077: stream full. The other codes are mistakes of our own.
         Some(code @ (10054 | 10077 | 10111 | 10166 | 10174 | 10188 | 10193 | 10199 | 10201)) => {
-            Answer::Refused(format!("{description} ({code})").into())
+            AppendAnswer::Refused(format!("{description} ({code})").into())
         }
-        Some(code) => Answer::Unknown(format!("{description} ({code})").into()),
+        Some(code) => AppendAnswer::Unknown(format!("{description} ({code})").into()),
     }
 }
 
@@ -259,13 +259,13 @@ mod tests {
         ];
         for (payload, count, expected) in cases {
             let found = match classify(payload.as_bytes(), count) {
-                Answer::Stored(sequences) => {
+                AppendAnswer::Stored(sequences) => {
                     assert_eq!(sequences.len(), count);
                     "stored"
                 }
-                Answer::Conflict => "conflict",
-                Answer::Refused(_) => "refused",
-                Answer::Unknown(_) => "unknown",
+                AppendAnswer::Conflict => "conflict",
+                AppendAnswer::Refused(_) => "refused",
+                AppendAnswer::Unknown(_) => "unknown",
             };
             assert_eq!(found, expected, "{payload}");
         }

@@ -186,7 +186,11 @@ impl Refill {
 
     /// Sends `event`. Returns the pending acknowledgement of a message outside a batch; messages within a batch have
     /// none of their own.
-    async fn send(&mut self, event: &StoredMessage, headers: HeaderMap) -> Result<Option<PublishAckFuture>, RefillError> {
+    async fn send(
+        &mut self,
+        event: &StoredMessage,
+        headers: HeaderMap,
+    ) -> Result<Option<PublishAckFuture>, RefillError> {
         let failed = |cause: String| RefillError::NotStored { seq: event.seq, cause };
         let subject = format!("{PREFIX}.{}", event.subject);
         let payload = event.payload.clone();

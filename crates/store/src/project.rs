@@ -4,7 +4,7 @@ use crate::payment::PaymentView;
 use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, Utc};
 use domain::event::{LegName, Minted, OrderEvent, PaymentFailure, PaymentProof, Reversal, Submission};
 use domain::order::{ImpossiblePast, LegState};
-use domain::{PaymentId, PaymentRequest, Purchase, Stage};
+use domain::{PaymentId, Purchase, RequestFields, Stage};
 
 /// When and where in the ledger an event stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub fn project_history<'a>(
 }
 
 impl PaymentView {
-    fn requested(id: PaymentId, request: &PaymentRequest, at: Stamp) -> Self {
+    fn requested(id: PaymentId, request: &RequestFields, at: Stamp) -> Self {
         let Purchase::Mint { token, quantity, unit_price } = request.purchase;
         let auth = &request.authorization;
         Self {
@@ -187,7 +187,7 @@ impl PaymentView {
     }
 
     /// Returns whether this is the row of `request`: the same authorization for the same purchase.
-    pub fn is_of(&self, request: &PaymentRequest) -> bool {
+    pub fn is_of(&self, request: &RequestFields) -> bool {
         let same = Self::requested(self.id, request, Stamp { seq: self.requested_seq, recorded_at: self.requested_at });
         let asked_for = |row: &Self| {
             let parties = (row.payment_key, row.chain_id, row.asset, row.payer, row.token);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::fields::{Raw, address, bytes32, hex_bytes, nested, object, optional_string, seconds, string, uint256};
 use crate::header::{HeaderName, text};
 use crate::payment::{Accepted, Payment, Version};
-use crate::rejection::Rejection;
+use crate::rejection::PaymentRejection;
 
 /// The only scheme that is offered.
 pub(crate) const SCHEME: &str = "exact";
@@ -94,23 +94,23 @@ struct WireIdentifier<'a> {
 /// The order of the checks is the order of precedence: size, base64, UTF-8, depth, JSON, version, scheme and shape of
 /// the accepted terms, kind of payload, fields, payment identifier. Cost: 3 us for a stock v2 payment.
 /// # Errors
-/// A [`Rejection`] with status 400 or 431 if the value cannot be parsed. With status 402 if it is empty, or names a
+/// A [`PaymentRejection`] with status 400 or 431 if the value cannot be parsed. With status 402 if it is empty, or names a
 /// scheme or a kind of payload that is never offered.
-pub fn decode(header: HeaderName, value: &[u8]) -> Result<Payment, Rejection> {
+pub fn decode(header: HeaderName, value: &[u8]) -> Result<Payment, PaymentRejection> {
     let text = text(value)?;
-    let envelope: WireEnvelope<'_> = object(&text).ok_or(Rejection::NotJson)?;
+    let envelope: WireEnvelope<'_> = object(&text).ok_or(PaymentRejection::NotJson)?;
     let version = header.version();
     let expected = match version {
         Version::V1 => "1",
         Version::V2 => "2",
     };
     if envelope.version.is_none_or(|raw| raw.get() != expected) {
-        return Err(Rejection::InvalidVersion);
+        return Err(PaymentRejection::InvalidVersion);
     }
     let (network, accepted) = match version {
         Version::V1 => {
             if string(envelope.scheme, "scheme")? != SCHEME {
-                return Err(Rejection::InvalidScheme);
+                return Err(PaymentRejection::InvalidScheme);
             }
             (string(envelope.network, "network")?, None)
         }
@@ -121,22 +121,22 @@ pub fn decode(header: HeaderName, value: &[u8]) -> Result<Payment, Rejection> {
     };
     let payload: WirePayload<'_> = nested(envelope.payload, "payload")?;
     if payload.authorization.is_none() && payload.permit2_authorization.is_some() {
-        return Err(Rejection::UnsupportedPayload);
+        return Err(PaymentRejection::UnsupportedPayload);
     }
     let authorization = authorization(payload.authorization)?;
     let signature = hex_bytes(payload.signature, "payload.signature")?;
     let payment_identifier = payment_identifier(envelope.extensions)?;
-    let authorization = authorization.ok_or(Rejection::ValueMismatch(version))?;
+    let authorization = authorization.ok_or(PaymentRejection::ValueMismatch(version))?;
     Ok(Payment { version, network, accepted, authorization, signature, payment_identifier })
 }
 
-fn accepted(raw: Raw<'_>) -> Result<Accepted, Rejection> {
+fn accepted(raw: Raw<'_>) -> Result<Accepted, PaymentRejection> {
     if raw.is_none() {
-        return Err(Rejection::NoMatchingRequirements("accepted"));
+        return Err(PaymentRejection::NoMatchingRequirements("accepted"));
     }
     let wire: WireAccepted<'_> = nested(raw, "accepted")?;
     if string(wire.scheme, "accepted.scheme")? != SCHEME {
-        return Err(Rejection::NoMatchingRequirements("scheme"));
+        return Err(PaymentRejection::NoMatchingRequirements("scheme"));
     }
     let extra: WireExtra<'_> = match wire.extra {
         None => WireExtra::default(),
@@ -157,7 +157,7 @@ fn accepted(raw: Raw<'_>) -> Result<Accepted, Rejection> {
 ///
 /// Times are uint256 on the wire. A time that does not fit 64 bits is refused as malformed: the vector
 /// `v2-validBefore-u256-max` tolerates that, and an authorization without an end could become payable again at any time.
-fn authorization(raw: Raw<'_>) -> Result<Option<Authorization>, Rejection> {
+fn authorization(raw: Raw<'_>) -> Result<Option<Authorization>, PaymentRejection> {
     let wire: WireAuthorization<'_> = nested(raw, "payload.authorization")?;
     let from = address(wire.from, "authorization.from")?;
     let to = address(wire.to, "authorization.to")?;
@@ -171,16 +171,16 @@ fn authorization(raw: Raw<'_>) -> Result<Option<Authorization>, Rejection> {
 
 /// The id that a client chose so that it is not charged twice. An offer that is echoed unchanged names none. A
 /// malformed id is refused: ignoring it would silently remove the protection.
-fn payment_identifier(raw: Raw<'_>) -> Result<Option<String>, Rejection> {
+fn payment_identifier(raw: Raw<'_>) -> Result<Option<String>, PaymentRejection> {
     let Some(extensions) = raw.filter(|raw| raw.get().starts_with('{')) else { return Ok(None) };
-    let extensions: WireExtensions<'_> = object(extensions.get()).ok_or(Rejection::InvalidIdentifier)?;
+    let extensions: WireExtensions<'_> = object(extensions.get()).ok_or(PaymentRejection::InvalidIdentifier)?;
     let Some(extension) = extensions.payment_identifier else { return Ok(None) };
-    let extension: WireExtension<'_> = object(extension.get()).ok_or(Rejection::InvalidIdentifier)?;
+    let extension: WireExtension<'_> = object(extension.get()).ok_or(PaymentRejection::InvalidIdentifier)?;
     let Some(info) = extension.info else { return Ok(None) };
-    let identifier: WireIdentifier<'_> = object(info.get()).ok_or(Rejection::InvalidIdentifier)?;
+    let identifier: WireIdentifier<'_> = object(info.get()).ok_or(PaymentRejection::InvalidIdentifier)?;
     let Some(_) = identifier.id else { return Ok(None) };
-    let id = string(identifier.id, "id").map_err(|_| Rejection::InvalidIdentifier)?;
+    let id = string(identifier.id, "id").map_err(|_| PaymentRejection::InvalidIdentifier)?;
     let fits =
         IDENTIFIER_BYTES.contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if fits { Ok(Some(id)) } else { Err(Rejection::InvalidIdentifier) }
+    if fits { Ok(Some(id)) } else { Err(PaymentRejection::InvalidIdentifier) }
 }

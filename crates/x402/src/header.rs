@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::limits::{MAX_HEADER_BYTES, MAX_JSON_DEPTH};
 use crate::payment::Version;
-use crate::rejection::Rejection;
+use crate::rejection::PaymentRejection;
 
 /// Response header that carries the v2 offer.
 pub const PAYMENT_REQUIRED: &str = "PAYMENT-REQUIRED";
@@ -56,30 +56,30 @@ impl HeaderName {
 pub fn one_header<'a>(
     payment_signature: impl IntoIterator<Item = &'a [u8]>,
     x_payment: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<(HeaderName, &'a [u8]), Rejection> {
+) -> Result<(HeaderName, &'a [u8]), PaymentRejection> {
     let v2 = payment_signature.into_iter().map(|value| (HeaderName::PaymentSignature, value));
     let v1 = x_payment.into_iter().map(|value| (HeaderName::XPayment, value));
     let mut all = v2.chain(v1);
     match (all.next(), all.next()) {
-        (None, _) => Err(Rejection::PaymentRequired),
+        (None, _) => Err(PaymentRejection::PaymentRequired),
         (Some(only), None) => Ok(only),
-        (Some(_), Some(_)) => Err(Rejection::AmbiguousHeaders),
+        (Some(_), Some(_)) => Err(PaymentRejection::AmbiguousHeaders),
     }
 }
 
 /// The JSON text inside a header value, with bounded size and depth.
 /// # Errors
 /// In this order: `HeaderTooLarge`, `PaymentRequired` (empty), `NotBase64`, `NotUtf8`, `TooDeep`.
-pub(crate) fn text(value: &[u8]) -> Result<String, Rejection> {
+pub(crate) fn text(value: &[u8]) -> Result<String, PaymentRejection> {
     if value.len() > MAX_HEADER_BYTES {
-        return Err(Rejection::HeaderTooLarge);
+        return Err(PaymentRejection::HeaderTooLarge);
     }
     if value.is_empty() {
-        return Err(Rejection::PaymentRequired);
+        return Err(PaymentRejection::PaymentRequired);
     }
-    let bytes = BASE64.decode(value).map_err(|_| Rejection::NotBase64)?;
-    let text = String::from_utf8(bytes).map_err(|_| Rejection::NotUtf8)?;
-    if too_deep(&text) { Err(Rejection::TooDeep) } else { Ok(text) }
+    let bytes = BASE64.decode(value).map_err(|_| PaymentRejection::NotBase64)?;
+    let text = String::from_utf8(bytes).map_err(|_| PaymentRejection::NotUtf8)?;
+    if too_deep(&text) { Err(PaymentRejection::TooDeep) } else { Ok(text) }
 }
 
 /// Counts brackets outside strings. The result is meaningless for text that is not JSON, which the parser refuses next.

@@ -37,7 +37,7 @@ pub use offer::{Network, Offer, PaymentRequired, payment_required};
 /// A payer's header, decoded and not yet verified.
 pub use payment::{Accepted, Payment, Version};
 /// Every reason for a refusal, with its x402 reason, code and status.
-pub use rejection::Rejection;
+pub use rejection::PaymentRejection;
 /// The header that reports a settlement.
 pub use settlement::{Settlement, SettlementHeader, settlement_header};
 /// Normal form of a signature and the address that made it.

@@ -128,7 +128,7 @@ struct WireExtra<'a> {
     version: &'a str,
 }
 
-/// Builds the 402 for an offer. `error` gives the reason: `Payment required`, or the [`crate::Rejection::reason`] of
+/// Builds the 402 for an offer. `error` gives the reason: `Payment required`, or the [`crate::PaymentRejection::reason`] of
 /// the refused payment.
 pub fn payment_required(offer: &Offer, error: &str) -> PaymentRequired {
     let required = WireRequired {

@@ -11,7 +11,7 @@ use crate::payment::Version;
 /// Status: 400 if it cannot be parsed as a payment, 431 if it is too long, 402 if it can be parsed and does not pay
 /// this offer. The vectors allow both 402 and 400 in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
+pub enum PaymentRejection {
     /// No header, or an empty one. The answer is the offer.
     #[error("this resource is paid for with x402: sign one of the offers and send it again")]
     PaymentRequired,
@@ -100,10 +100,10 @@ pub enum Rejection {
     NonceBoundElsewhere,
 }
 
-impl Rejection {
+impl PaymentRejection {
     /// The x402 reason string, for the `error` of the next 402. Source: wire reference, section 6.
     pub fn reason(&self) -> &'static str {
-        use Rejection::*;
+        use PaymentRejection::*;
         match self {
             PaymentRequired => "Payment required",
             HeaderTooLarge | AmbiguousHeaders | NotBase64 | NotUtf8 | TooDeep | NotJson => "invalid_payload",
@@ -124,7 +124,7 @@ impl Rejection {
 
     /// Our own code: stable, one per variant. It is the `code` of the problem document.
     pub fn code(&self) -> &'static str {
-        use Rejection::*;
+        use PaymentRejection::*;
         match self {
             PaymentRequired => "payment_required",
             HeaderTooLarge => "payment_header_too_large",
@@ -156,7 +156,7 @@ impl Rejection {
 
     /// The HTTP status of the answer.
     pub fn http_status(&self) -> u16 {
-        use Rejection::*;
+        use PaymentRejection::*;
         match self {
             HeaderTooLarge => 431,
             AmbiguousHeaders | NotBase64 | NotUtf8 | TooDeep | NotJson => 400,

@@ -6,7 +6,7 @@ use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 
 use crate::eip712::transfer_digest;
-use crate::rejection::Rejection;
+use crate::rejection::PaymentRejection;
 
 /// Length of a signature: r, s and v.
 pub const SIGNATURE_BYTES: usize = 65;
@@ -23,18 +23,18 @@ const ERC6492_SUFFIX: [u8; 32] = hex!("64926492649264926492649264926492649264926
 /// # Errors
 /// `SmartWalletSignature` for ERC-6492 or more than 65 bytes. `MalformedSignature` for any other length or another v;
 /// this includes the 64 bytes of EIP-2098, which USDC refuses. `HighS`.
-pub fn normalise_signature(signature: &[u8]) -> Result<[u8; SIGNATURE_BYTES], Rejection> {
+pub fn normalise_signature(signature: &[u8]) -> Result<[u8; SIGNATURE_BYTES], PaymentRejection> {
     if signature.ends_with(&ERC6492_SUFFIX) || signature.len() > SIGNATURE_BYTES {
-        return Err(Rejection::SmartWalletSignature);
+        return Err(PaymentRejection::SmartWalletSignature);
     }
-    let mut normal: [u8; SIGNATURE_BYTES] = signature.try_into().map_err(|_| Rejection::MalformedSignature)?;
+    let mut normal: [u8; SIGNATURE_BYTES] = signature.try_into().map_err(|_| PaymentRejection::MalformedSignature)?;
     normal[64] = match normal[64] {
         0 | 27 => 27,
         1 | 28 => 28,
-        _ => return Err(Rejection::MalformedSignature),
+        _ => return Err(PaymentRejection::MalformedSignature),
     };
     if normal[32..64] > HALF_ORDER[..] {
-        return Err(Rejection::HighS);
+        return Err(PaymentRejection::HighS);
     }
     Ok(normal)
 }
@@ -44,15 +44,15 @@ pub fn normalise_signature(signature: &[u8]) -> Result<[u8; SIGNATURE_BYTES], Re
 /// Almost any bytes are a valid signature of some address. Compare the result: that there is one proves nothing.
 /// # Errors
 /// `MalformedSignature` if v is not 27 or 28, if r or s is 0 or not below the order, or if r is on no point.
-pub fn recover(digest: &B256, signature: &[u8; SIGNATURE_BYTES]) -> Result<Address, Rejection> {
+pub fn recover(digest: &B256, signature: &[u8; SIGNATURE_BYTES]) -> Result<Address, PaymentRejection> {
     let id = match signature[64] {
         27 => RecoveryId::Zero,
         28 => RecoveryId::One,
-        _ => return Err(Rejection::MalformedSignature),
+        _ => return Err(PaymentRejection::MalformedSignature),
     };
     let key = RecoverableSignature::from_compact(&signature[..64], id)
         .and_then(|signature| signature.recover_ecdsa(Message::from_digest(digest.0)))
-        .map_err(|_| Rejection::MalformedSignature)?;
+        .map_err(|_| PaymentRejection::MalformedSignature)?;
     let hash = keccak256(&key.serialize_uncompressed()[1..]);
     Ok(Address::from_slice(&hash[12..]))
 }
@@ -67,8 +67,8 @@ pub fn verify_signature(
     domain_separator: &B256,
     authorization: &Authorization,
     signature: &[u8],
-) -> Result<[u8; SIGNATURE_BYTES], Rejection> {
+) -> Result<[u8; SIGNATURE_BYTES], PaymentRejection> {
     let normal = normalise_signature(signature)?;
     let signer = recover(&transfer_digest(domain_separator, authorization), &normal)?;
-    if signer == authorization.from { Ok(normal) } else { Err(Rejection::SignerMismatch) }
+    if signer == authorization.from { Ok(normal) } else { Err(PaymentRejection::SignerMismatch) }
 }

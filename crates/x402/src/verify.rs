@@ -6,7 +6,7 @@ use domain::Authorization;
 use crate::eip712::domain_separator;
 use crate::offer::Offer;
 use crate::payment::{Accepted, Payment};
-use crate::rejection::Rejection;
+use crate::rejection::PaymentRejection;
 use crate::signature::{SIGNATURE_BYTES, verify_signature};
 
 /// The only value of `extra.assetTransferMethod` that means the same as its absence.
@@ -32,7 +32,7 @@ pub struct Verified {
 /// The echoed `resource` is ignored, because it is unsigned. The caller binds the payment to the purchase, by its
 /// payment key.
 /// # Errors
-/// A [`Rejection`] with status 402, the first in this order: accepted terms or v1 network, recipient, value, payer,
+/// A [`PaymentRejection`] with status 402, the first in this order: accepted terms or v1 network, recipient, value, payer,
 /// window, form of the signature, signer.
 pub fn verify(
     payment: &Payment,
@@ -40,22 +40,22 @@ pub fn verify(
     now_s: u64,
     min_window_s: u64,
     max_window_s: u64,
-) -> Result<Verified, Rejection> {
+) -> Result<Verified, PaymentRejection> {
     match &payment.accepted {
         Some(accepted) => same_terms(accepted, offer)?,
         None if offer.network.v1_name == Some(payment.network.as_str()) => {}
-        None => return Err(Rejection::InvalidNetwork),
+        None => return Err(PaymentRejection::InvalidNetwork),
     }
     let authorization = &payment.authorization;
     if authorization.to != offer.pay_to {
-        return Err(Rejection::RecipientMismatch);
+        return Err(PaymentRejection::RecipientMismatch);
     }
     if authorization.value.0 != offer.amount {
-        return Err(Rejection::ValueMismatch(payment.version));
+        return Err(PaymentRejection::ValueMismatch(payment.version));
     }
     let payer = authorization.from;
     if [offer.pay_to, offer.asset, Address::ZERO].contains(&payer) {
-        return Err(Rejection::PayerNotAllowed);
+        return Err(PaymentRejection::PayerNotAllowed);
     }
     in_window(authorization.valid_after, authorization.valid_before, now_s, min_window_s, max_window_s)?;
     let domain = domain_separator(&offer.asset_name, &offer.asset_version, offer.network.chain_id, offer.asset);
@@ -64,7 +64,7 @@ pub fn verify(
 }
 
 /// Compares the terms by meaning, not as JSON: clients drop fields, reorder keys and change the case of addresses.
-fn same_terms(accepted: &Accepted, offer: &Offer) -> Result<(), Rejection> {
+fn same_terms(accepted: &Accepted, offer: &Offer) -> Result<(), PaymentRejection> {
     let absent_or = |sent: &Option<String>, ours: &str| sent.as_deref().is_none_or(|s| s == ours);
     let terms = [
         ("network", accepted.network == offer.network.caip2()),
@@ -76,7 +76,7 @@ fn same_terms(accepted: &Accepted, offer: &Offer) -> Result<(), Rejection> {
         ("extra.assetTransferMethod", absent_or(&accepted.transfer_method, TRANSFER_METHOD)),
     ];
     match terms.into_iter().find(|(_, same)| !same) {
-        Some((term, _)) => Err(Rejection::NoMatchingRequirements(term)),
+        Some((term, _)) => Err(PaymentRejection::NoMatchingRequirements(term)),
         None => Ok(()),
     }
 }
@@ -89,17 +89,17 @@ fn in_window(
     now_s: u64,
     min_window_s: u64,
     max_window_s: u64,
-) -> Result<(), Rejection> {
+) -> Result<(), PaymentRejection> {
     let left_s = valid_before.saturating_sub(now_s);
     // An expired payment is refused even if the margin is configured as 0: the token's `<` is strict.
     if left_s == 0 || left_s < min_window_s {
-        return Err(Rejection::ExpiresTooSoon { left_s, needed_s: min_window_s });
+        return Err(PaymentRejection::ExpiresTooSoon { left_s, needed_s: min_window_s });
     }
     if valid_after > now_s {
-        return Err(Rejection::NotYetValid);
+        return Err(PaymentRejection::NotYetValid);
     }
     if left_s > max_window_s {
-        return Err(Rejection::ExpiresTooLate { left_s, allowed_s: max_window_s });
+        return Err(PaymentRejection::ExpiresTooLate { left_s, allowed_s: max_window_s });
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use alloy_primitives::{Address, B256};
-use domain::idempotency::{KeySource, key_text};
+use domain::idempotency::{IdempotencyKeySource, key_text};
 use domain::nonce::{Binding, SALT_BYTES, TAG, binding, bound_nonce};
 use domain::{IdempotencyKey, PaymentId, Quantity, Usdc};
 use serde_json::Value;
@@ -75,8 +75,8 @@ fn keys_do_not_meet(input: &[u8]) {
     assert!((1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()), "{text:?} is shown in logs");
     assert_eq!(key_text(&format!(" \"{text}\" ")), Some(text), "quotes and space are not part of it");
     let key = |payer, source| IdempotencyKey::new(payer, source, text);
-    let header = key(Address::ZERO, KeySource::Header);
-    assert_eq!(header, key(Address::ZERO, KeySource::Header));
-    assert_ne!(header, key(Address::ZERO, KeySource::PaymentIdentifier));
-    assert_ne!(header, key(Address::repeat_byte(1), KeySource::Header));
+    let header = key(Address::ZERO, IdempotencyKeySource::Header);
+    assert_eq!(header, key(Address::ZERO, IdempotencyKeySource::Header));
+    assert_ne!(header, key(Address::ZERO, IdempotencyKeySource::PaymentIdentifier));
+    assert_ne!(header, key(Address::repeat_byte(1), IdempotencyKeySource::Header));
 }

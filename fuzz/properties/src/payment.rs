@@ -11,12 +11,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use domain::nonce::TAG;
 use domain::request::Inconsistent;
-use domain::{Event, OrderEvent, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, Usdc};
+use domain::{
+    Event, OrderEvent, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, RequestFields, SignatureBytes, Usdc,
+};
 use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, SecretKey};
 use x402::{
-    HeaderName, MAX_HEADER_BYTES, Network, Offer, Payment, Rejection, Verified, decode, domain_separator, payment_key,
-    transfer_digest, verify, verify_signature,
+    HeaderName, MAX_HEADER_BYTES, Network, Offer, Payment, PaymentRejection, Verified, decode, domain_separator,
+    payment_key, transfer_digest, verify, verify_signature,
 };
 
 /// Set: `X-PAYMENT`. Clear: `PAYMENT-SIGNATURE`.
@@ -60,7 +62,7 @@ pub fn payment(input: &[u8]) -> Outcome {
         Err(rejection) => return refused(rejection),
     };
     assert!(value.len() <= MAX_HEADER_BYTES);
-    assert_eq!(decode(other, &value), Err(Rejection::InvalidVersion), "one header value is of one generation");
+    assert_eq!(decode(other, &value), Err(PaymentRejection::InvalidVersion), "one header value is of one generation");
     respelt_it_is_the_same(header, &payment);
 
     let offer = offer(mode & LOCAL != 0);
@@ -73,7 +75,7 @@ pub fn payment(input: &[u8]) -> Outcome {
 }
 
 /// Every refusal is short and has a status, a code and a reason.
-fn refused(rejection: Rejection) -> Outcome {
+fn refused(rejection: PaymentRejection) -> Outcome {
     assert!(matches!(rejection.http_status(), 400 | 402 | 431));
     let text = rejection.to_string();
     assert!(!rejection.code().is_empty() && !rejection.reason().is_empty() && !text.is_empty());
@@ -94,7 +96,7 @@ fn respelt_it_is_the_same(header: HeaderName, payment: &Payment) {
 }
 
 /// [`verify`], and the properties of a payment that passes.
-fn check(payment: &Payment, offer: &Offer) -> Result<Verified, Rejection> {
+fn check(payment: &Payment, offer: &Offer) -> Result<Verified, PaymentRejection> {
     let verified = verify(payment, offer, NOW, MARGIN_S, DAY_S)?;
     let transfer = &verified.authorization;
     assert_eq!(verified.payer, payment.authorization.from);
@@ -121,7 +123,7 @@ fn becomes_an_order(verified: &Verified, offer: &Offer) {
     let (transfer, chain_id) = (&verified.authorization, offer.network.chain_id);
     let key = PaymentKey::new(chain_id, offer.asset, transfer.from, transfer.nonce);
     assert_eq!(key.0, payment_key(chain_id, offer.asset, transfer.from, transfer.nonce));
-    let request = PaymentRequest {
+    let fields = RequestFields {
         payment_key: key,
         chain_id,
         asset: offer.asset,
@@ -133,8 +135,8 @@ fn becomes_an_order(verified: &Verified, offer: &Offer) {
             unit_price: Usdc(offer.amount / 10),
         },
     };
-    match request.check() {
-        Ok(()) => {
+    match PaymentRequest::new(fields) {
+        Ok(request) => {
             let event = Event::Order(PaymentId::of(key), OrderEvent::PaymentRequested(Box::new(request)));
             crate::log::survives_the_ledger(&event, None);
         }

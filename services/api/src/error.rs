@@ -14,7 +14,7 @@ use edge::{NoPermit, TooFast};
 use live::{CatalogueError, Closed, NotAdmitted, RecordsError};
 use serde::Serialize;
 use serde_json::{Value, json};
-use x402::{Offer, Rejection, payment_required};
+use x402::{Offer, PaymentRejection, payment_required};
 
 /// Pause before another try after a 503, seconds. A leader election takes 6, a restart less.
 const RETRY_AFTER_S: u64 = 3;
@@ -60,9 +60,9 @@ pub(crate) enum Problem {
     /// More units than the token can ever have, or than one payment can buy.
     QuantityTooLarge,
     /// The payment header cannot be read.
-    PaymentUnreadable(Rejection),
+    PaymentUnreadable(PaymentRejection),
     /// The payment does not fit the offer, or there is none.
-    PaymentRequired(Rejection, Box<Offer>),
+    PaymentRequired(PaymentRejection, Box<Offer>),
     /// The authorization already pays for another order, which is this one.
     KeyReused(PaymentId),
     /// The `Idempotency-Key` cannot be read.
@@ -108,7 +108,7 @@ struct Document<'a> {
 
 impl Problem {
     /// The answer to a refused payment: the offer again, or the defect of the header.
-    pub(crate) fn of_payment(rejection: Rejection, offer: &Offer) -> Self {
+    pub(crate) fn of_payment(rejection: PaymentRejection, offer: &Offer) -> Self {
         match rejection.http_status() {
             402 => Self::PaymentRequired(rejection, Box::new(offer.clone())),
             _ => Self::PaymentUnreadable(rejection),
@@ -165,7 +165,7 @@ impl Problem {
             OrderUnreadable(order),
             Internal,
         ];
-        all.extend(Rejection::all().into_iter().map(|rejection| Self::of_payment(rejection, &offer)));
+        all.extend(PaymentRejection::all().into_iter().map(|rejection| Self::of_payment(rejection, &offer)));
         all.extend(Closed::all().into_iter().map(refused));
         all
     }
@@ -371,11 +371,11 @@ impl IntoResponse for Problem {
 
 /// The 402 answer. v2 is in the header. The body is v1, with the fields of the problem document beside it. Without a
 /// payment there is no problem, only an offer.
-fn dual_stack(rejection: Rejection, offer: &Offer, document: &Document<'_>) -> Response {
+fn dual_stack(rejection: PaymentRejection, offer: &Offer, document: &Document<'_>) -> Response {
     let required = payment_required(offer, rejection.reason());
     let Ok(header) = HeaderValue::try_from(required.header_value) else { return Problem::Internal.into_response() };
     let mut body = required.body;
-    if rejection != Rejection::PaymentRequired
+    if rejection != PaymentRejection::PaymentRequired
         && let (Value::Object(body), Value::Object(problem)) = (&mut body, json!(document))
     {
         body.extend(problem);

@@ -4,7 +4,7 @@ use crate::error::Problem;
 use alloy_primitives::Address;
 use axum::http::HeaderMap;
 use domain::idempotency::key_text;
-use domain::{IdempotencyKey, KeySource};
+use domain::{IdempotencyKey, IdempotencyKeySource};
 
 /// Name of the header.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -27,7 +27,7 @@ pub(crate) fn header(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 
 /// The keys of `payer`. Each names the purchase permanently.
 pub(crate) fn keys(payer: Address, header: Option<&str>, identifier: Option<&str>) -> Vec<IdempotencyKey> {
-    [(KeySource::Header, header), (KeySource::PaymentIdentifier, identifier)]
+    [(IdempotencyKeySource::Header, header), (IdempotencyKeySource::PaymentIdentifier, identifier)]
         .into_iter()
         .filter_map(|(source, text)| Some(IdempotencyKey::new(payer, source, text?)))
         .collect()

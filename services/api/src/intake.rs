@@ -1,8 +1,9 @@
 //! From a checked request to an order in the ledger. It makes one append, and one lookup only on a conflict. It uses no
 //! RPC and no SQL.
 
-use domain::order::{self, Command, Rejection};
-use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase};
+use domain::{
+    Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase, RequestFields,
+};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Batch, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
 use live::{Admission, NotAdmitted, Records};
@@ -22,9 +23,10 @@ const LOOKUPS_WHEN_CLOSED: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// Appends that may wait for their turn: two group commits. Further requests are told to come back.
 const WAITING_MAX: usize = 1_024;
 
-/// A payment that its payer has signed, and the names that its application gave it.
-pub(crate) struct Incoming {
-    pub(crate) request: PaymentRequest,
+/// A payment that its payer has signed, and the names that its application gave it. `R` is `RequestFields` for a payment
+/// that can only be asked about, because it does not match the offer.
+pub(crate) struct Incoming<R = PaymentRequest> {
+    pub(crate) request: R,
     pub(crate) keys: Vec<IdempotencyKey>,
     pub(crate) trace: String,
 }
@@ -131,19 +133,25 @@ impl Intake {
     ///
     /// # Errors
     /// [`IntakeError`], but not `NotAdmitted` while the ledger is sound.
-    pub(crate) async fn accepted_ever(&self, incoming: &Incoming) -> Result<Option<PaymentId>, IntakeError> {
-        let id = incoming.request.id();
+    pub(crate) async fn accepted_ever<R: AsRef<RequestFields>>(
+        &self,
+        incoming: &Incoming<R>,
+    ) -> Result<Option<PaymentId>, IntakeError> {
+        let id = incoming.id();
         if let Some(known) = self.accepted_before(incoming).await? {
             return Ok(Some(known));
         }
         match self.records.stored(id).await {
-            Some(row) if row.is_of(&incoming.request) => Ok(Some(id)),
+            Some(row) if row.is_of(incoming.request.as_ref()) => Ok(Some(id)),
             Some(_) => Err(IntakeError::KeyReused(id)),
             None => Ok(None),
         }
     }
 
-    async fn accepted_before(&self, incoming: &Incoming) -> Result<Option<PaymentId>, IntakeError> {
+    async fn accepted_before<R: AsRef<RequestFields>>(
+        &self,
+        incoming: &Incoming<R>,
+    ) -> Result<Option<PaymentId>, IntakeError> {
         if !self.ledger.is_connected() {
             return Err(IntakeError::LedgerAway);
         }
@@ -193,37 +201,36 @@ impl Intake {
     /// # Errors
     /// `KeyReused`, `KeyNamesAnother`: the authorization or one of the keys belongs to another order. Otherwise the
     /// ledger did not answer, or what it holds cannot be read.
-    async fn known(&self, incoming: &Incoming) -> Result<Known, IntakeError> {
-        let (request, keys, id) = (&incoming.request, &incoming.keys, incoming.request.id());
+    async fn known<R: AsRef<RequestFields>>(&self, incoming: &Incoming<R>) -> Result<Known, IntakeError> {
+        let (request, keys, id) = (incoming.request.as_ref(), &incoming.keys, incoming.id());
         let (order, named) = self.ledger.order_and_keys(id, keys).await.map_err(|e| unreadable(id, &e))?;
-        let unbound: Vec<_> = keys.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(key, _)| *key).collect();
-        let other = named.iter().flatten().copied().find(|named| *named != id);
-        let known = match (order::decide(order.state.as_ref(), Command::Request(Box::new(request.clone()))), other) {
-            (Ok(None), _) => id,
-            (Ok(Some(_)), Some(named)) if self.buys_the_same(named, request).await? => named,
-            (Ok(Some(_)), Some(named)) => return Err(IntakeError::KeyNamesAnother(named)),
-            (Ok(Some(_)), None) if unbound.len() < keys.len() => return Ok(Known::Half { unbound }),
-            (Ok(Some(_)), None) => return Ok(Known::New),
-            (Err(Rejection::KeyReusedWithAnotherOrder), _) => return Err(IntakeError::KeyReused(id)),
-            (Err(Rejection::Contradiction | Rejection::OutOfOrder { .. }), _) => {
-                return Err(IntakeError::OrderUnreadable(id));
-            }
+        let unbound: Vec<_> =
+            keys.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(key, _)| *key).collect();
+        let known = match (order.state, named.iter().flatten().find(|named| **named != id)) {
+            (Some(order), _) => order.request_again(request).map(|()| id).map_err(|_| IntakeError::KeyReused(id))?,
+            (None, Some(named)) => self.same_purchase(*named, request).await?,
+            (None, None) if unbound.len() < keys.len() => return Ok(Known::Half { unbound }),
+            (None, None) => return Ok(Known::New),
         };
         self.bind(incoming, known, &unbound).await.map(Known::This)
     }
 
-    /// True if the order `named`, which a key names, is the same purchase as `request`.
-    async fn buys_the_same(&self, named: PaymentId, request: &PaymentRequest) -> Result<bool, IntakeError> {
+    /// Returns the order that a key names, if it is the purchase of `request`.
+    ///
+    /// # Errors
+    /// `KeyNamesAnother`: it is another purchase.
+    async fn same_purchase(&self, named: PaymentId, request: &RequestFields) -> Result<PaymentId, IntakeError> {
         let first = self.ledger.load_order(named).await.map_err(|e| unreadable(named, &e))?;
         let first = first.state.ok_or(IntakeError::LedgerAway)?.request;
-        Ok((first.chain_id, first.asset, &first.purchase) == (request.chain_id, request.asset, &request.purchase))
+        let same = (first.chain_id, first.asset, &first.purchase) == (request.chain_id, request.asset, &request.purchase);
+        if same { Ok(named) } else { Err(IntakeError::KeyNamesAnother(named)) }
     }
 
     /// Binds the keys that name no order yet to `id`, and returns it. Otherwise the next authorization under one of them
     /// would be charged as well.
-    async fn bind(
+    async fn bind<R: AsRef<RequestFields>>(
         &self,
-        incoming: &Incoming,
+        incoming: &Incoming<R>,
         id: PaymentId,
         unbound: &[IdempotencyKey],
     ) -> Result<PaymentId, IntakeError> {
@@ -240,6 +247,17 @@ impl Intake {
     }
 }
 
+impl<R: AsRef<RequestFields>> Incoming<R> {
+    fn id(&self) -> PaymentId {
+        self.request.as_ref().id()
+    }
+
+    fn bound(&self, key: IdempotencyKey, payment_id: PaymentId) -> NewEvent {
+        let event = Event::Key(key, KeyEvent::Bound(KeyBound { payment_id }));
+        NewEvent { event, expected: Expected::Absent, trace: Some(self.trace.clone()) }
+    }
+}
+
 impl Incoming {
     /// The events of `keys`, and then the order. A key without its order charges no payer, while after an order without
     /// its key the next authorization under the key could be charged as well.
@@ -249,11 +267,6 @@ impl Incoming {
         let (event, trace) = (Event::Order(id, request), Some(self.trace.clone()));
         let order = NewEvent { event, expected: Expected::Version(0), trace };
         Batch::led_by(keys.iter().map(|key| self.bound(*key, id))).then([order])
-    }
-
-    fn bound(&self, key: IdempotencyKey, payment_id: PaymentId) -> NewEvent {
-        let event = Event::Key(key, KeyEvent::Bound(KeyBound { payment_id }));
-        NewEvent { event, expected: Expected::Absent, trace: Some(self.trace.clone()) }
     }
 }
 

@@ -19,7 +19,9 @@ use axum::http::header::{CONTENT_ENCODING, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use domain::request::Inconsistent;
-use domain::{Authorization, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, Usdc};
+use domain::{
+    Authorization, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, RequestFields, SignatureBytes, Usdc,
+};
 use edge::traceparent;
 use live::Sold;
 use runtime::VALIDITY_MAX_S;
@@ -27,7 +29,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use utoipa::{IntoParams, ToSchema};
-use x402::{Offer, Payment, Rejection, decode, one_header, payment_key, verify, verify_signature};
+use x402::{Offer, Payment, PaymentRejection, decode, one_header, payment_key, verify, verify_signature};
 
 /// Longest body that is read, bytes. An order needs 20.
 pub(crate) const BODY_MAX: usize = 64 * 1024;
@@ -127,7 +129,7 @@ pub(crate) async fn mint(
     let offer = api.offer(&wanted);
     let decline = |rejection| match rejection {
         // A payer must not be asked to sign a payment that would not be accepted.
-        Rejection::PaymentRequired => {
+        PaymentRejection::PaymentRequired => {
             api.admission.open().map_or_else(Problem::NotAdmitted, |()| Problem::of_payment(rejection, &offer))
         }
         _ => Problem::of_payment(rejection, &offer),
@@ -138,28 +140,24 @@ pub(crate) async fn mint(
     let key = idempotency::header(&headers)?;
     let payment = decode(name, value).map_err(decline)?;
     api.intake.pass(api.id_of(&payment))?;
-    let incoming = |request: PaymentRequest| Incoming {
-        keys: idempotency::keys(request.payer(), key, payment.payment_identifier.as_deref()),
-        trace: traceparent(&headers),
-        request,
-    };
+    let keys = idempotency::keys(payment.authorization.from, key, payment.payment_identifier.as_deref());
+    let trace = traceparent(&headers);
     let now_s = now_s();
     let id = match verify(&payment, &offer, now_s, api.settings().payment_margin_s, VALIDITY_MAX_S) {
         Ok(verified) => {
-            let request = api.request(&wanted, verified.authorization, verified.signature);
-            // Every stage checks again: key, payee and price, by the domain's own arithmetic.
-            request.check().map_err(|e| match e {
-                Inconsistent::Nonce => decline(Rejection::NonceBoundElsewhere),
+            let fields = api.request(&wanted, verified.authorization, verified.signature);
+            let request = PaymentRequest::new(fields).map_err(|e| match e {
+                Inconsistent::Nonce => decline(PaymentRejection::NonceBoundElsewhere),
                 Inconsistent::Key | Inconsistent::Payee | Inconsistent::Price => {
                     tracing::error!(error = %e, "a verified request contradicts itself");
                     Problem::Internal
                 }
             })?;
-            api.intake.accept(incoming(request), now_s).await?
+            api.intake.accept(Incoming { request, keys, trace }, now_s).await?
         }
         Err(rejection) if may_be_known(rejection) => match api.signed_order(&wanted, &payment) {
             Some(request) => {
-                let known = api.intake.accepted_ever(&incoming(request)).await?;
+                let known = api.intake.accepted_ever(&Incoming { request, keys, trace }).await?;
                 known.ok_or_else(|| decline(rejection))?
             }
             None => return Err(decline(rejection)),
@@ -172,13 +170,13 @@ pub(crate) async fn mint(
 /// Returns `true` for rejections that an accepted payment can meet when it comes again, because its window has closed
 /// or the order beside it differs. The answer to such a payment must be the same 202, or a 409. A 402 would make its
 /// payer pay twice.
-fn may_be_known(rejection: Rejection) -> bool {
+fn may_be_known(rejection: PaymentRejection) -> bool {
     matches!(
         rejection,
-        Rejection::ExpiresTooSoon { .. }
-            | Rejection::RecipientMismatch
-            | Rejection::ValueMismatch(_)
-            | Rejection::NoMatchingRequirements("amount" | "payTo")
+        PaymentRejection::ExpiresTooSoon { .. }
+            | PaymentRejection::RecipientMismatch
+            | PaymentRejection::ValueMismatch(_)
+            | PaymentRejection::NoMatchingRequirements("amount" | "payTo")
     )
 }
 
@@ -218,10 +216,10 @@ impl Api {
     }
 
     /// The order that this authorization pays for.
-    fn request(&self, wanted: &Wanted, authorization: Authorization, signature: [u8; 65]) -> PaymentRequest {
+    fn request(&self, wanted: &Wanted, authorization: Authorization, signature: [u8; 65]) -> RequestFields {
         let (chain_id, asset) = (self.config.network.chain_id, self.config.asset);
         let terms = &wanted.sold.terms;
-        PaymentRequest {
+        RequestFields {
             payment_key: PaymentKey(payment_key(chain_id, asset, authorization.from, authorization.nonce)),
             chain_id,
             asset,
@@ -233,7 +231,7 @@ impl Api {
 
     /// Builds the order for a payment that does not match the offer, if the payer's signature is valid. Without a valid
     /// signature no client may ask about it.
-    fn signed_order(&self, wanted: &Wanted, payment: &Payment) -> Option<PaymentRequest> {
+    fn signed_order(&self, wanted: &Wanted, payment: &Payment) -> Option<RequestFields> {
         let sent = &payment.authorization;
         let signature = verify_signature(&self.domain_separator, sent, &payment.signature).ok()?;
         Some(self.request(wanted, sent.clone(), signature))

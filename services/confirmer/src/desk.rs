@@ -1,6 +1,6 @@
 //! Everything that a decision needs: the ledger, the chain, and the news of its head.
 
-use crate::heads::Heads;
+use crate::heads::HeadReceiver;
 use chain::{B256, Chain, Included, Inclusion};
 use domain::event::OpenTx;
 use domain::order::Command;
@@ -15,13 +15,13 @@ use std::time::Duration;
 pub(crate) struct Desk {
     pub ledger: Ledger,
     pub chain: Chain,
-    pub heads: Heads,
+    pub heads: HeadReceiver,
     pub health: Health,
     pub settings: SharedSettings,
 }
 
 /// The outcome of one item of a transaction.
-pub(crate) struct Verdict {
+pub(crate) struct ItemVerdict {
     pub id: PaymentId,
     /// The order, folded. An impossible history is reported and affects no other order.
     pub order: Result<Loaded<Order>, Impossible>,

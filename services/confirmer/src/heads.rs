@@ -13,14 +13,14 @@ use tokio::sync::watch;
 const TRAIL_MAX: usize = 300;
 
 /// News of the head; `None` before the first answer.
-pub type Heads = watch::Receiver<Option<Head>>;
+pub type HeadReceiver = watch::Receiver<Option<Head>>;
 
 /// The heads that were seen, with the latest at the back. Every one of them is an ancestor of the latest.
 #[derive(Debug, Default)]
 struct Trail(VecDeque<BlockRef>);
 
 /// Creates the channel of the news.
-pub fn news() -> (watch::Sender<Option<Head>>, Heads) {
+pub fn news() -> (watch::Sender<Option<Head>>, HeadReceiver) {
     watch::channel(None)
 }
 

@@ -1,6 +1,6 @@
 //! Outcomes of the mints in a mint transaction.
 
-use crate::desk::{Desk, Impossible, Mined, Verdict};
+use crate::desk::{Desk, Impossible, ItemVerdict, Mined};
 use chain::MintResult;
 use chrono::Utc;
 use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
@@ -16,7 +16,7 @@ const TRIES_MAX: u32 = 5;
 const TRIES_ALONE_MAX: u32 = 1;
 
 /// One verdict for each item that this transaction decides.
-pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>) -> Result<Vec<Verdict>, Undone> {
+pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>) -> Result<Vec<ItemVerdict>, Undone> {
     let orders = desk.orders(mined.tx).await?;
     let results = mined.included.mint_results(mined.tx.target, orders.len());
     let mut verdicts = Vec::with_capacity(orders.len());
@@ -30,7 +30,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>) -> Result<Vec<Verdi
                 detail: format!("in {}", mined.tx.tx_hash),
             })),
         };
-        verdicts.extend(command.map(|command| Verdict { id, order: loaded, command }));
+        verdicts.extend(command.map(|command| ItemVerdict { id, order: loaded, command }));
     }
     Ok(verdicts)
 }

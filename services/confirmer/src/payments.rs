@@ -1,6 +1,6 @@
 //! Outcomes of the payments in a settlement transaction.
 
-use crate::desk::{Desk, Impossible, Mined, Verdict};
+use crate::desk::{Desk, Impossible, ItemVerdict, Mined};
 use chain::{Evidence, Head, SettleResult};
 use chrono::Utc;
 use domain::Order;
@@ -10,7 +10,7 @@ use ledger::Loaded;
 use runtime::Undone;
 
 /// One verdict for each item that this transaction decides.
-pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) -> Result<Vec<Verdict>, Undone> {
+pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) -> Result<Vec<ItemVerdict>, Undone> {
     let orders = desk.orders(mined.tx).await?;
     let results = mined.included.settle_results(mined.tx.target, orders.len());
     let mut verdicts = Vec::with_capacity(orders.len());
@@ -28,7 +28,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
             }
             (Ok(Loaded { state: None, .. }) | Err(Impossible { .. }), _) => Some(unreadable(desk, mined)),
         };
-        verdicts.extend(command.map(|command| Verdict { id, order: loaded, command }));
+        verdicts.extend(command.map(|command| ItemVerdict { id, order: loaded, command }));
     }
     Ok(verdicts)
 }

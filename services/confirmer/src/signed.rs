@@ -1,6 +1,6 @@
 //! Signed transactions. Each is held until it is N blocks deep; then all of its items are decided in one atomic append.
 
-use crate::desk::{Desk, Mined, Verdict, alarm_if_lost};
+use crate::desk::{Desk, ItemVerdict, Mined, alarm_if_lost};
 use crate::{mints, payments};
 use chain::{Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
@@ -157,10 +157,10 @@ impl Desk {
 
 /// The events that record `verdicts`. Verdicts that are recorded already need none. If the chain and the ledger
 /// contradict each other, an operator must look: the message is parked in the same append, and the other items go on.
-fn written(verdicts: Vec<Verdict>, message: Message<'_>) -> Vec<NewEvent> {
+fn written(verdicts: Vec<ItemVerdict>, message: Message<'_>) -> Vec<NewEvent> {
     let mut events = Vec::with_capacity(verdicts.len());
     let mut contradictions = Vec::new();
-    for Verdict { id, order, command } in verdicts {
+    for ItemVerdict { id, order, command } in verdicts {
         let decided = match &order {
             Ok(loaded) => decide(loaded.state.as_ref(), command).map_err(|rejection| rejection.to_string()),
             Err(impossible) => Err(causes(impossible).to_string()),

@@ -21,7 +21,7 @@ use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use worker::{Station, Worker};
+use worker::{MintLane, MintResources};
 
 /// CloudEvents source of the events of this service.
 const SOURCE: &str = "/paymint/mint-projector";
@@ -44,14 +44,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let exposure = Exposure::new(ledger.clone(), chain.clone(), config.settings.clone(), health.clone());
     let warming = exposure.clone();
     tokio::spawn(async move { warming.warm_up().await });
-    let station =
-        Station { config: config.clone(), ledger: ledger.clone(), chain, exposure, ask, gathering: gathering.clone() };
+    let shared = MintResources {
+        config: config.clone(),
+        ledger: ledger.clone(),
+        chain,
+        exposure,
+        ask,
+        gathering: gathering.clone(),
+    };
     for key in keys {
         let signer = key.address();
         let lease = ledger.lease(Purpose::Mint, signer, &config.instance).await?;
         let claim = {
-            let station = station.clone();
-            move || Worker::claim(station.clone(), key.clone())
+            let shared = shared.clone();
+            move || MintLane::claim(shared.clone(), key.clone())
         };
         tasks.spawn(lanes::hold(signer, lease, claim, health.clone(), stop.clone()));
     }

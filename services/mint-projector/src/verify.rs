@@ -1,4 +1,5 @@
-//! The minter's own check that a mint was paid for, by the logs of the chain. Every stage checks again.
+//! The minter's own check that a mint was paid for, by the token's terms and the logs of the chain. That key, payee and
+//! price agree with each other holds for every [`PaymentRequest`].
 
 use chain::{B256, Chain, ChainError, Included, Inclusion};
 use domain::event::{ParkReason, Parked, PaymentProof};
@@ -8,7 +9,7 @@ use std::collections::hash_map::Entry;
 
 /// The result of checking a confirmed payment on the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PaymentVerdict {
     /// The log pair is where the event says.
     Paid,
     /// The node does not show the payment now, because it lags or the block is gone. This decides nothing.
@@ -33,21 +34,18 @@ impl Receipts {
         request: &PaymentRequest,
         proof: &PaymentProof,
         terms: &TokenTerms,
-    ) -> Result<Verdict, ChainError> {
-        let wrong = |reason, detail: &str| Ok(Verdict::Wrong(Parked { reason, detail: detail.to_owned() }));
+    ) -> Result<PaymentVerdict, ChainError> {
+        let wrong = |reason, detail: &str| Ok(PaymentVerdict::Wrong(Parked { reason, detail: detail.to_owned() }));
         let Purchase::Mint { token, unit_price, .. } = &request.purchase;
-        if let Err(why) = request.check() {
-            return wrong(ParkReason::Inconsistent, &why.to_string());
-        }
         if *token != terms.token || *unit_price != terms.unit_price || request.asset != terms.asset {
             return wrong(ParkReason::Inconsistent, "the order contradicts the token's terms");
         }
-        let Some(included) = self.read(chain, proof.tx_hash).await? else { return Ok(Verdict::NotSeen) };
+        let Some(included) = self.read(chain, proof.tx_hash).await? else { return Ok(PaymentVerdict::NotSeen) };
         if included.block != proof.block {
-            return Ok(Verdict::NotSeen);
+            return Ok(PaymentVerdict::NotSeen);
         }
         match included.payment_log(request.asset, &request.authorization) {
-            Some(index) if index == proof.log_index => Ok(Verdict::Paid),
+            Some(index) if index == proof.log_index => Ok(PaymentVerdict::Paid),
             _ => wrong(ParkReason::PaymentNotFound, "the transaction does not hold the payment's log pair"),
         }
     }

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::exposure::Exposure;
 use crate::gather::{Ask, Asking, Gathered, Gathering, waits};
-use crate::verify::{Receipts, Verdict};
+use crate::verify::{PaymentVerdict, Receipts};
 use chain::{Address, Chain, Key, MintItem, MintResult};
 use chrono::Utc;
 use domain::event::Purpose;
@@ -11,7 +11,7 @@ use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
 use domain::lane::Rest;
 use domain::order::Command;
 use domain::{Order, PaymentId, Purchase, TokenTerms};
-use lanes::{Item, SignerLane, Terms, Work};
+use lanes::{Item, SignerLane, TermsCache, Work};
 use ledger::{Ledger, LedgerError, Loaded};
 use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, SKIPPED_MINT_NOT_RECORDED, failpoint};
 use runtime::{Backoff, Undone};
@@ -28,7 +28,7 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// Resources that all lanes of this process share.
 #[derive(Clone)]
-pub struct Station {
+pub struct MintResources {
     pub config: Config,
     pub ledger: Ledger,
     pub chain: Chain,
@@ -39,16 +39,16 @@ pub struct Station {
 }
 
 /// A mint lane at work.
-pub struct Worker {
+pub struct MintLane {
     lane: SignerLane,
-    station: Station,
-    terms: Terms,
+    shared: MintResources,
+    terms: TermsCache,
     asking: Asking,
     races: Races,
     on_duty: OnDuty,
 }
 
-impl Work for Worker {
+impl Work for MintLane {
     fn rests(&self) -> Option<Rest> {
         self.lane.rests()
     }
@@ -76,19 +76,19 @@ impl Work for Worker {
     }
 }
 
-impl Worker {
+impl MintLane {
     /// Claims the lane of `key`.
-    pub async fn claim(station: Station, key: Key) -> Result<Self, Undone> {
-        let Station { config, ledger, chain, .. } = &station;
+    pub async fn claim(shared: MintResources, key: Key) -> Result<Self, Undone> {
+        let MintResources { config, ledger, chain, .. } = &shared;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Mint, &config.instance).await?;
-        let on_duty = station.gathering.duty.begin();
-        let asking = Asking::new(station.ask.clone());
-        Ok(Self { lane, station, terms: Terms::default(), asking, races: Races::default(), on_duty })
+        let on_duty = shared.gathering.duty.begin();
+        let asking = Asking::new(shared.ask.clone());
+        Ok(Self { lane, shared, terms: TermsCache::default(), asking, races: Races::default(), on_duty })
     }
 
     /// Pause before a mint that would be skipped is tried again.
     fn retry(&self) -> Duration {
-        self.station.config.settings.now().mint_retry
+        self.shared.config.settings.now().mint_retry
     }
 
     /// Handles a batch. However often it is called for one order, it mints once: an order that is in a transaction is
@@ -135,12 +135,12 @@ impl Worker {
         orders: HashMap<PaymentId, Loaded<Order>>,
         as_gathered: bool,
     ) -> Result<HashSet<PaymentId>, Undone> {
-        let reservation = self.station.exposure.reserve(owed(jobs, orders)).await?;
+        let reservation = self.shared.exposure.reserve(owed(jobs, orders)).await?;
         let taken = reservation.taken();
         let sent = self.mint_owed(token, reservation.items, as_gathered).await;
         match &sent {
-            Ok(in_ledger) => self.station.exposure.release(&taken, in_ledger).await,
-            Err(Undone::Stale) => self.station.exposure.release(&taken, &[]).await,
+            Ok(in_ledger) => self.shared.exposure.release(&taken, in_ledger).await,
+            Err(Undone::Stale) => self.shared.exposure.release(&taken, &[]).await,
             // It may be in the ledger. It counts against the cap until its payment is final, and may be tried again
             // meanwhile.
             Err(_) => {}
@@ -170,7 +170,7 @@ impl Worker {
                 // A second job of one order is judged when it comes again.
                 Some(Ok(_)) | None => {
                     let wait = Backoff { first: self.retry(), max: RETRY_MAX }.pause(job.tries.saturating_sub(1));
-                    job.later(&self.station.gathering.carrier, wait);
+                    job.later(&self.shared.gathering.carrier, wait);
                 }
             }
         }
@@ -187,11 +187,11 @@ impl Worker {
         if owed.is_empty() {
             return Ok(Vec::new());
         }
-        let Some(terms) = self.terms.of(&self.station.ledger, token).await? else {
+        let Some(terms) = self.terms.of(&self.shared.ledger, token).await? else {
             let why =
                 Parked { reason: ParkReason::Inconsistent, detail: format!("the token {token} is not registered") };
             for item in &owed {
-                item.record(&self.station.ledger, Command::ParkMint(why.clone())).await?;
+                item.record(&self.shared.ledger, Command::ParkMint(why.clone())).await?;
             }
             return Ok(Vec::new());
         };
@@ -203,7 +203,7 @@ impl Worker {
         if good.is_empty() {
             return Ok(Vec::new());
         }
-        let call = self.station.chain.mint_call(token, &entries(&good));
+        let call = self.shared.chain.mint_call(token, &entries(&good));
         self.lane.send(call, &good, Command::SubmitMint).await?;
         Ok(good.iter().map(|item| item.id).collect())
     }
@@ -218,8 +218,8 @@ impl Worker {
         let mut good = Vec::with_capacity(paid.len());
         let mut groups = vec![paid];
         while let Some(mut group) = groups.pop() {
-            let call = self.station.chain.mint_call(token, &entries(&group));
-            match self.station.chain.simulate_mint(self.lane.address(), &call).await {
+            let call = self.shared.chain.mint_call(token, &entries(&group));
+            match self.shared.chain.simulate_mint(self.lane.address(), &call).await {
                 Ok(results) => {
                     if as_gathered && results.contains(&MintResult::AlreadyMinted) {
                         return Err(Undone::Stale);
@@ -236,7 +236,7 @@ impl Worker {
                     [alone] => {
                         let detail = fails.to_string().chars().take(200).collect();
                         let why = Parked { reason: ParkReason::Unexplained, detail };
-                        alone.record(&self.station.ledger, Command::ParkMint(why)).await?;
+                        alone.record(&self.shared.ledger, Command::ParkMint(why)).await?;
                     }
                     [_, _, ..] => {
                         let half = group.split_off(group.len() / 2);
@@ -252,7 +252,7 @@ impl Worker {
     /// Loads the orders of `jobs`. Each has a result of its own.
     async fn loaded(&self, jobs: &[Job]) -> Result<HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>, Undone> {
         let ids: Vec<PaymentId> = jobs.iter().map(|job| job.id).collect();
-        Ok(self.station.ledger.load_orders(&ids).await?)
+        Ok(self.shared.ledger.load_orders(&ids).await?)
     }
 
     /// Checks the log pair of each payment on the chain, and returns the items that are paid. A payment that
@@ -262,10 +262,10 @@ impl Worker {
         let mut paid = Vec::with_capacity(owed.len());
         for item in owed {
             let Some(proof) = item.order.payment.done() else { continue };
-            match receipts.verify(&self.station.chain, &item.order.request, proof, terms).await? {
-                Verdict::Paid => paid.push(item),
-                Verdict::NotSeen => tracing::warn!(payment = %item.id, "the node does not show the payment now"),
-                Verdict::Wrong(why) => item.record(&self.station.ledger, Command::ParkMint(why)).await?,
+            match receipts.verify(&self.shared.chain, &item.order.request, proof, terms).await? {
+                PaymentVerdict::Paid => paid.push(item),
+                PaymentVerdict::NotSeen => tracing::warn!(payment = %item.id, "the node does not show the payment now"),
+                PaymentVerdict::Wrong(why) => item.record(&self.shared.ledger, Command::ParkMint(why)).await?,
             }
         }
         Ok(paid)
@@ -292,7 +292,7 @@ impl Worker {
             }
         };
         failpoint(SKIPPED_MINT_NOT_RECORDED);
-        item.record(&self.station.ledger, command).await
+        item.record(&self.shared.ledger, command).await
     }
 
     /// The earlier mint of this payment key, and whether it is N blocks deep. Returns `None` if no transaction is
@@ -300,10 +300,10 @@ impl Worker {
     async fn minted_before(&self, item: &Item, token: Address) -> Result<Option<(Minted, bool)>, Undone> {
         let request = &item.order.request;
         let Purchase::Mint { quantity, .. } = request.purchase;
-        let Some((tx_hash, block)) = self.station.chain.find_mint(token, request.payment_key).await? else {
+        let Some((tx_hash, block)) = self.shared.chain.find_mint(token, request.payment_key).await? else {
             return Ok(None);
         };
-        let deep = self.station.chain.is_confirmed(block, self.station.chain.head().await?).await?;
+        let deep = self.shared.chain.is_confirmed(block, self.shared.chain.head().await?).await?;
         Ok(Some((Minted { tx_hash, block, to: request.payer(), quantity }, deep)))
     }
 }

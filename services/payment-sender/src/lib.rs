@@ -17,7 +17,7 @@ use domain::event::Purpose;
 use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::task::JoinSet;
-use worker::{Station, Worker};
+use worker::{SettleLane, SettleResources};
 
 /// CloudEvents source of the events of this service.
 const SOURCE: &str = "/paymint/payment-sender";
@@ -36,13 +36,13 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let keys = config.keys.open(&chain).await?;
     let arrivals = Arrivals::bind(&ledger, health.clone()).await?;
     tasks.spawn(runtime::unfailing(arrivals.clone().run(config.database_url.clone(), stop.clone())));
-    let station = Station { config, ledger, chain, arrivals };
+    let shared = SettleResources { config, ledger, chain, arrivals };
     for key in keys {
         let signer = key.address();
-        let lease = station.ledger.lease(Purpose::Settle, signer, &station.config.instance).await?;
+        let lease = shared.ledger.lease(Purpose::Settle, signer, &shared.config.instance).await?;
         let claim = {
-            let station = station.clone();
-            move || Worker::claim(station.clone(), key.clone())
+            let shared = shared.clone();
+            move || SettleLane::claim(shared.clone(), key.clone())
         };
         tasks.spawn(lanes::hold(signer, lease, claim, health.clone(), stop.clone()));
     }

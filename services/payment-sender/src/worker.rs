@@ -12,7 +12,7 @@ use domain::lane::Rest;
 use domain::order::Command;
 use domain::order::Stage;
 use domain::{Order, PaymentId, Purchase};
-use lanes::{Item, SignerLane, Terms, Work};
+use lanes::{Item, SignerLane, TermsCache, Work};
 use ledger::{Ledger, Loaded};
 use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, failpoint};
 use runtime::{Backoff, Undone};
@@ -28,7 +28,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// Resources that all lanes of this process share.
 #[derive(Clone)]
-pub struct Station {
+pub struct SettleResources {
     pub config: Config,
     pub ledger: Ledger,
     pub chain: Chain,
@@ -36,10 +36,10 @@ pub struct Station {
 }
 
 /// A settlement lane at work.
-pub struct Worker {
+pub struct SettleLane {
     lane: SignerLane,
-    station: Station,
-    terms: Terms,
+    shared: SettleResources,
+    terms: TermsCache,
     races: Races,
     on_duty: OnDuty,
 }
@@ -53,7 +53,7 @@ enum Next {
     Park(String),
 }
 
-impl Work for Worker {
+impl Work for SettleLane {
     fn rests(&self) -> Option<Rest> {
         self.lane.rests()
     }
@@ -67,7 +67,7 @@ impl Work for Worker {
             return Ok(());
         }
         runtime::turn("payment-sender.gather");
-        let batch = self.station.arrivals.queue.batch(SETTLE_BATCH_MAX, IDLE, self.linger()).await;
+        let batch = self.shared.arrivals.queue.batch(SETTLE_BATCH_MAX, IDLE, self.linger()).await;
         if batch.is_empty() {
             return Ok(());
         }
@@ -76,18 +76,18 @@ impl Work for Worker {
     }
 }
 
-impl Worker {
+impl SettleLane {
     /// Claims the lane of `key`.
-    pub async fn claim(station: Station, key: Key) -> Result<Self, Undone> {
-        let Station { config, ledger, chain, arrivals } = &station;
+    pub async fn claim(shared: SettleResources, key: Key) -> Result<Self, Undone> {
+        let SettleResources { config, ledger, chain, arrivals } = &shared;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Settle, &config.instance).await?;
         let on_duty = arrivals.duty.begin();
-        Ok(Self { lane, station, terms: Terms::default(), races: Races::default(), on_duty })
+        Ok(Self { lane, shared, terms: TermsCache::default(), races: Races::default(), on_duty })
     }
 
     /// Pauses between two tries of a payment that would fail.
     fn backoff(&self) -> Backoff {
-        Backoff { first: self.station.config.settings.now().payment_retry, max: RETRY_MAX }
+        Backoff { first: self.shared.config.settings.now().payment_retry, max: RETRY_MAX }
     }
 
     /// How long the first payment of a batch waits for more payments. It waits longer if more of the lane's
@@ -95,7 +95,7 @@ impl Worker {
     /// any waits for `linger`.
     fn linger(&self) -> Duration {
         let waiting = u32::try_from(self.lane.in_flight()).unwrap_or(u32::MAX);
-        self.station.config.settings.now().settlement_linger.saturating_mul(waiting.saturating_add(1))
+        self.shared.config.settings.now().settlement_linger.saturating_mul(waiting.saturating_add(1))
     }
 
     /// Handles a batch. However often it is called for one order, it sends one payment, because an order that is in a
@@ -115,7 +115,7 @@ impl Worker {
             }
             // An order or the lane has moved on. All jobs are loaded and judged again.
             Err(Undone::Stale) if self.races.lost() => {
-                jobs.into_iter().for_each(|job| self.station.arrivals.queue.push(job.party, job));
+                jobs.into_iter().for_each(|job| self.shared.arrivals.queue.push(job.party, job));
                 Ok(())
             }
             Err(error) => {
@@ -129,7 +129,7 @@ impl Worker {
     /// returned. After an error all jobs without an answer are in `jobs`.
     async fn sort(&mut self, batch: Vec<Job>, jobs: &mut Vec<Job>) -> Result<Vec<Item>, Undone> {
         let ids: Vec<PaymentId> = batch.iter().map(|job| job.id).collect();
-        let mut loaded = match self.station.ledger.load_orders(&ids).await {
+        let mut loaded = match self.shared.ledger.load_orders(&ids).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 jobs.extend(batch);
@@ -158,7 +158,7 @@ impl Worker {
                     jobs.push(job);
                 }
                 Ok(Next::Done) => job.done(),
-                Ok(Next::Later(delay)) => job.later(&self.station.arrivals.carrier, delay),
+                Ok(Next::Later(delay)) => job.later(&self.shared.arrivals.carrier, delay),
                 Ok(Next::Park(why)) => job.park(why),
                 // A registration of a newer build holds the orders of its token, and no others.
                 Err(error @ Undone::Unknown(_)) => job.fail(error),
@@ -181,10 +181,10 @@ impl Worker {
             return Ok(Next::Later(wait.min(RETRY_MAX)));
         }
         let Purchase::Mint { token, .. } = item.order.request.purchase;
-        let Some(terms) = self.terms.of(&self.station.ledger, token).await? else {
+        let Some(terms) = self.terms.of(&self.shared.ledger, token).await? else {
             return Ok(Next::Park(format!("the token {token} is not registered")));
         };
-        let chain = self.station.chain.config();
+        let chain = self.shared.chain.config();
         if let Err(forged) = recheck(&item.order.request, &terms, &chain.asset, chain.chain_id) {
             return Ok(Next::Park(format!("not sent: {forged:?}")));
         }
@@ -200,7 +200,7 @@ impl Worker {
             return Ok(());
         }
         let ids: Vec<PaymentId> = left.iter().map(|job| job.id).collect();
-        let mut loaded = match self.station.ledger.load_orders(&ids).await {
+        let mut loaded = match self.shared.ledger.load_orders(&ids).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 let error = error.into();
@@ -215,7 +215,7 @@ impl Worker {
                 // A second job of one order is judged when it comes again.
                 Some(Ok(_)) | None => {
                     let wait = self.backoff().pause(job.tries);
-                    job.later(&self.station.arrivals.carrier, wait);
+                    job.later(&self.shared.arrivals.carrier, wait);
                 }
             }
         }
@@ -227,7 +227,7 @@ impl Worker {
     async fn send(&mut self, items: Vec<Item>) -> Result<HashSet<PaymentId>, Undone> {
         let requests: Vec<_> = items.iter().map(|item| &item.order.request).collect();
         let call = self.call(&items);
-        let simulated = self.station.chain.simulate_settle(self.lane.address(), &call, &requests).await?;
+        let simulated = self.shared.chain.simulate_settle(self.lane.address(), &call, &requests).await?;
         let mut good = Vec::with_capacity(items.len());
         for (item, outcome) in items.into_iter().zip(simulated) {
             match outcome {
@@ -245,13 +245,13 @@ impl Worker {
 
     fn call(&self, items: &[Item]) -> Call {
         let requests: Vec<_> = items.iter().map(|item| &item.order.request).collect();
-        self.station.chain.settle_call(self.station.config.settlement, &requests)
+        self.shared.chain.settle_call(self.shared.config.settlement, &requests)
     }
 
     /// Defers a payment, with a visible reason. A reason that is recorded already is not recorded again.
     async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), Undone> {
         let retry_at = Utc::now() + self.backoff().pause(item.order.payment.counts().deferred);
-        item.record(&self.station.ledger, Command::Defer(Deferral { reason, detail, retry_at })).await
+        item.record(&self.shared.ledger, Command::Defer(Deferral { reason, detail, retry_at })).await
     }
 }
 

@@ -216,12 +216,12 @@ where
     let mut batch = Vec::new();
     let mut bytes = 0;
     let mut deadline = Instant::now() + CHECK_INTERVAL;
-    let mut more_belongs = false;
-    while more_belongs || (batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX) {
-        let wait_until = if more_belongs { Instant::now() + CHECK_INTERVAL } else { deadline };
+    let mut goes_on = false;
+    while goes_on || (batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX) {
+        let wait_until = if goes_on { Instant::now() + CHECK_INTERVAL } else { deadline };
         let Ok(next) = timeout_at(wait_until, events.next()).await else { break };
         let recorded = taken(next)?;
-        more_belongs = more_belongs(&recorded);
+        goes_on = more_belongs(&recorded);
         if batch.is_empty() {
             deadline = Instant::now() + BATCH_WAIT;
         }

@@ -14,11 +14,14 @@ use tempfile::TempDir;
 
 use crate::limits::Limits;
 use crate::process::{Services, free_address};
+use crate::reads::past;
 
 /// CloudEvents source; nothing is written under it.
 const SOURCE: &str = "/paymint/bench";
 /// Data directories are `target/bench-data-<process id>.<random>`.
 const SCRATCH: &str = "bench-data-";
+/// Where `standalone` keeps the data of nats-server, below those of the installation.
+const NATS_DIR: &str = "nats";
 
 /// Servers and shop.
 pub struct House {
@@ -32,8 +35,9 @@ pub struct House {
     pub ledger: Ledger,
     /// Where the api will listen.
     pub api: SocketAddr,
+    all_logs: PathBuf,
     logs: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl House {
@@ -42,7 +46,20 @@ impl House {
     /// # Errors
     /// The first that does not start. Nothing is left running.
     pub async fn start(name: &str, block_time: Duration) -> Result<Self, Fatal> {
+        Self::start_in(scratch()?, name, block_time).await
+    }
+
+    /// Like [`House::start`], with a copy of the nats-server's data in `past` as the ledger.
+    ///
+    /// # Errors
+    /// As [`House::start`].
+    pub async fn start_on(name: &str, block_time: Duration, past: &Path) -> Result<Self, Fatal> {
         let dir = scratch()?;
+        past::copy(past, &dir.path().join(NATS_DIR))?;
+        Self::start_in(dir, name, block_time).await
+    }
+
+    async fn start_in(dir: TempDir, name: &str, block_time: Duration) -> Result<Self, Fatal> {
         let logs = target_dir()?.join("bench-logs").join(name);
         fs::create_dir_all(&logs)?;
         let options = ServerOptions {
@@ -56,7 +73,7 @@ impl House {
         let shop = Shop::open(&servers, |_| {}).await?;
         let chain = DevChain::connect(&servers.anvil.rpc_url()).await?;
         let ledger = Ledger::connect(&Shop::ledger(&servers), SOURCE).await?;
-        Ok(Self { servers, shop, chain, ledger, api: free_address()?, logs, _dir: dir })
+        Ok(Self { servers, shop, chain, ledger, api: free_address()?, all_logs: logs.clone(), logs, dir })
     }
 
     /// Starts services as processes of their own, with the environment that `standalone` gives them, and `limits`.
@@ -71,6 +88,16 @@ impl House {
         Services::start(names, &environment, self.api, &self.logs).await
     }
 
+    /// Puts the logs of services that start from now on into a directory of this name, below that of
+    /// this house.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn logs_below(&mut self, name: &str) -> Result<(), Fatal> {
+        self.logs = self.all_logs.join(name);
+        Ok(fs::create_dir_all(&self.logs)?)
+    }
+
     /// Where the logs of its services are.
     pub fn logs(&self) -> &Path {
         &self.logs
@@ -82,6 +109,16 @@ impl House {
     /// No answer.
     pub async fn last_seq(&self) -> Result<u64, Fatal> {
         Ok(self.ledger.state().await?.1)
+    }
+
+    /// Stops nats-server, drops its files from memory, and starts it again.
+    ///
+    /// # Errors
+    /// It does not stop or start.
+    pub async fn restart_cold(&mut self) -> Result<(), Fatal> {
+        self.servers.nats.stop().await?;
+        past::forget(&self.dir.path().join(NATS_DIR))?;
+        Ok(self.servers.nats.restart().await?)
     }
 
     /// Stops the servers; their data go.

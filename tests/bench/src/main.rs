@@ -31,6 +31,7 @@ mod offer;
 mod payers;
 mod process;
 mod raw;
+mod reads;
 mod recovery;
 mod report;
 mod sizes;
@@ -68,9 +69,11 @@ enum What {
     E2e,
     /// How soon work goes on after a process or a server was away, and how much of it while processes are killed.
     Recovery,
+    /// Appends beside reads, on a ledger of a million events, which is written at the first run and kept. Not part of all.
+    Reads,
     /// Gas of settlements and mints, from receipts.
     Gas,
-    /// All of it.
+    /// All of it but reads.
     All,
 }
 
@@ -105,6 +108,7 @@ async fn measure(arguments: &Arguments) -> Result<ExitCode, Fatal> {
         What::Events => intake::events::run(&sizes, &mut report).await?,
         What::Overload => intake::overload::run(&sizes, &mut report).await?,
         What::Peer => intake::peer::run(&sizes, &mut report).await?,
+        What::Reads => reads::run(&sizes, &mut report).await?,
         What::Intake | What::E2e | What::Recovery | What::Gas | What::All => {}
     }
     if wants(What::E2e) {

@@ -31,7 +31,10 @@ impl Offer {
         let mut connection = Connection::open(api).await?;
         let answer = connection.exchange(format!("{start}{END}").as_bytes()).await?;
         let offer = header(answer.head, "payment-required").filter(|_| answer.status == 402);
-        let offer = BASE64_STANDARD.decode(offer.ok_or_else(|| format!("no offer: {}", answer.head))?)?;
+        let offer = BASE64_STANDARD.decode(offer.ok_or_else(|| {
+            let body = String::from_utf8_lossy(answer.body);
+            format!("no offer: {}\n{body}", answer.head)
+        })?)?;
         let offer: serde_json::Value = serde_json::from_slice(&offer)?;
         let accepted = offer.pointer("/accepts/0").ok_or("an offer without terms")?.to_string();
         Ok(Self { start, accepted })
@@ -111,10 +114,10 @@ fn payload(payment: &PaymentRequest) -> String {
 mod tests {
     use super::*;
     use domain::examples;
-    use x402::{Rejection, decode, one_header};
+    use x402::{PaymentRejection, decode, one_header};
 
     /// The header of a request as x402 reads it.
-    fn read(shot: &Shot) -> Result<x402::Payment, Rejection> {
+    fn read(shot: &Shot) -> Result<x402::Payment, PaymentRejection> {
         let text = String::from_utf8_lossy(&shot.bytes).into_owned();
         let value = |name: &str| header(&text, name).map(|value| value.as_bytes().to_vec());
         let (v2, v1) = (value("payment-signature"), value("x-payment"));
@@ -131,7 +134,7 @@ mod tests {
             let refused = read(&shot).err().ok_or("read well")?;
             assert_eq!((refused.http_status(), refused.code()), (shot.status, shot.says.as_str()));
         }
-        assert_eq!(read(&offer.unpaid()).err(), Some(Rejection::PaymentRequired));
+        assert_eq!(read(&offer.unpaid()).err(), Some(PaymentRejection::PaymentRequired));
         for shot in offer.forged(std::slice::from_ref(&payment)) {
             assert_eq!(shot.status, 402);
         }

@@ -2,7 +2,9 @@
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use dev_chain::DevChain;
-use domain::{Authorization, PaymentKey, PaymentRequest, Purchase, Quantity, SignatureBytes, TokenTerms, Usdc};
+use domain::{
+    Authorization, PaymentKey, PaymentRequest, Purchase, Quantity, RequestFields, SignatureBytes, TokenTerms, Usdc,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use runtime::Fatal;
 use secp256k1::ecdsa::RecoverableSignature;
@@ -95,16 +97,16 @@ impl Payers {
             let (valid_after, valid_before) = (0, now_s + WINDOW_S);
             let authorization = Authorization { from: *from, to: terms.token, value, valid_after, valid_before, nonce };
             let signature = self.signature(key, x402::transfer_digest(&separator, &authorization));
-            PaymentRequest {
+            PaymentRequest::new(RequestFields {
                 payment_key: PaymentKey::new(terms.chain_id, terms.asset, *from, nonce),
                 chain_id: terms.chain_id,
                 asset: terms.asset,
                 authorization,
                 signature,
                 purchase: Purchase::Mint { token: terms.token, quantity, unit_price: terms.unit_price },
-            }
+            })
         });
-        Ok(requests.collect())
+        Ok(requests.collect::<Result<_, _>>()?)
     }
 
     fn signature(&self, key: &SecretKey, digest: B256) -> SignatureBytes {

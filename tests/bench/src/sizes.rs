@@ -33,6 +33,10 @@ pub struct Sizes {
     pub kills: usize,
     /// How long processes are killed one after the other, and how long they are not, to compare.
     pub rolling: Duration,
+    /// Events of the ledger beside whose reads others append.
+    pub past: u64,
+    /// Transactions of the lane with a long past.
+    pub nonces: u64,
     /// Payers among whom they are divided.
     pub payers: usize,
 }
@@ -57,6 +61,8 @@ impl Sizes {
         e2e: 5_000,
         kills: 5,
         rolling: Duration::from_secs(60),
+        past: 1_000_000,
+        nonces: 1_000_000,
         payers: 1_000,
     };
 
@@ -76,6 +82,8 @@ impl Sizes {
         e2e: 500,
         kills: 2,
         rolling: Duration::from_secs(15),
+        past: 50_000,
+        nonces: 50_000,
         payers: 100,
     };
 }

@@ -41,6 +41,13 @@ impl Executable {
 pub fn build(arguments: &[String]) -> Result<Vec<Executable>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
+    // `cargo run` describes the runner's own package in the environment. The build script of `ring` reads that too and
+    // would run again: everything above it would be compiled twice in each `make test`.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
     command.arg("test").args(arguments).args(["--no-run", "--message-format=json-render-diagnostics"]);
     let output = command.stderr(Stdio::inherit()).output().map_err(|e| format!("cargo: {e}"))?;
     if !output.status.success() {

@@ -1,13 +1,13 @@
 //! Agreement between providers, as pure functions.
 
 /// A node's answer that can be compared with another node's.
-pub(crate) trait Answer: PartialEq {
+pub(crate) trait QuorumAnswer: PartialEq {
     /// Returns `true` if an honest node that merely lags could give this answer: a null, or "not deep yet". Such an
     /// answer contradicts no other.
     fn may_lag(&self) -> bool;
 }
 
-impl<T: PartialEq> Answer for Option<T> {
+impl<T: PartialEq> QuorumAnswer for Option<T> {
     fn may_lag(&self) -> bool {
         self.is_none()
     }
@@ -25,7 +25,7 @@ pub(crate) enum Agreement {
 }
 
 /// Searches for two equal answers.
-pub(crate) fn agreement<T: Answer>(answers: &[T]) -> Agreement {
+pub(crate) fn agreement<T: QuorumAnswer>(answers: &[T]) -> Agreement {
     let twice = answers.iter().enumerate().find(|(index, answer)| answers[..*index].contains(answer));
     if let Some((index, _)) = twice {
         return Agreement::Agreed(index);

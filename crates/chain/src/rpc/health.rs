@@ -41,12 +41,12 @@ pub(crate) enum Failure {
 
 /// Health of a provider. `Well`: it is asked. `Resting`: only the probe asks it, until it is well again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Health {
+pub(crate) enum ProviderHealth {
     Well { failures: u32 },
     Resting { until: Instant, pause: Duration },
 }
 
-impl Health {
+impl ProviderHealth {
     pub(crate) fn is_well(&self) -> bool {
         matches!(self, Self::Well { .. })
     }
@@ -86,12 +86,12 @@ impl Health {
     }
 }
 
-fn rest(failure: Failure, pause: Duration, now: Instant) -> Health {
+fn rest(failure: Failure, pause: Duration, now: Instant) -> ProviderHealth {
     let asked_for = match failure {
         Failure::Limited(Some(time)) => time.min(RETRY_AFTER_MAX),
         Failure::Limited(None) | Failure::Unusable | Failure::Unfit => Duration::ZERO,
     };
-    Health::Resting { until: now + asked_for.max(pause), pause }
+    ProviderHealth::Resting { until: now + asked_for.max(pause), pause }
 }
 
 /// The head with which providers are compared. With three or more it is the second highest, so that one liar makes no
@@ -131,13 +131,13 @@ mod tests {
             (&[Limited(Some(seconds(7))), Unusable, Limited(None)], false, Some(seconds(7))),
         ];
         for (failures, alone, expected) in cases {
-            let mut health = Health::Well { failures: 0 };
+            let mut health = ProviderHealth::Well { failures: 0 };
             for failure in failures {
                 health.failed(*failure, alone, now);
             }
             let found = match health {
-                Health::Well { .. } => None,
-                Health::Resting { until, .. } => Some(until - now),
+                ProviderHealth::Well { .. } => None,
+                ProviderHealth::Resting { until, .. } => Some(until - now),
             };
             assert_eq!(found, expected, "{failures:?} alone {alone}");
         }
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_success_in_between_starts_the_count_again() {
-        let mut health = Health::Well { failures: 0 };
+        let mut health = ProviderHealth::Well { failures: 0 };
         for _ in 0..10 {
             assert!(!health.failed(Unusable, false, Instant::now()));
             assert!(!health.failed(Unusable, false, Instant::now()));
@@ -156,12 +156,12 @@ mod tests {
     #[test]
     fn rests_grow_up_to_a_limit_and_only_a_probe_ends_them() {
         let now = Instant::now();
-        let mut health = Health::Well { failures: 0 };
+        let mut health = ProviderHealth::Well { failures: 0 };
         health.failed(Unfit, false, now);
         let mut pauses = Vec::new();
         for _ in 0..6 {
             health.succeeded();
-            let Health::Resting { until, .. } = health else { panic!("a late success ended the rest") };
+            let ProviderHealth::Resting { until, .. } = health else { panic!("a late success ended the rest") };
             pauses.push((until - now).as_millis());
             health.still_unwell(Unusable, now);
         }

@@ -15,9 +15,9 @@ mod providers;
 mod url;
 mod wire;
 
-pub(crate) use agreement::{Answer, reached_by_two};
+pub(crate) use agreement::{QuorumAnswer, reached_by_two};
 pub use answers::{Head, Included, Presence};
 pub(crate) use node::Node;
-pub(crate) use provider::Terms;
+pub(crate) use provider::ProviderRequirements;
 pub(crate) use providers::Providers;
 pub use url::RpcUrl;

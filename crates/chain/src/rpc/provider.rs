@@ -1,7 +1,7 @@
 //! One provider: its limits, its health, and the probe that ends its rest.
 
 use crate::asset::Asset;
-use crate::rpc::health::{Failure, Health, Told, is_stale};
+use crate::rpc::health::{Failure, ProviderHealth, Told, is_stale};
 use crate::rpc::http::Http;
 use crate::rpc::url::RpcUrl;
 use crate::rpc::wire::{self, Fault, Refusal};
@@ -27,7 +27,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The chain and asset that every provider must serve.
 #[derive(Clone, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct ProviderRequirements {
     pub chain_id: u64,
     pub asset: Asset,
     /// The asset's EIP-712 domain separator, as computed here.
@@ -61,7 +61,7 @@ impl Unfit {
 }
 
 /// The head that each provider reported last. `None` for resting providers.
-pub(crate) type Heads = Arc<Mutex<Vec<Option<Told>>>>;
+pub(crate) type ProviderHeads = Arc<Mutex<Vec<Option<Told>>>>;
 
 /// A provider.
 #[derive(Debug)]
@@ -70,20 +70,26 @@ pub(crate) struct Provider {
     /// `true` if it is the only configured provider.
     alone: bool,
     url: RpcUrl,
-    terms: Terms,
+    terms: ProviderRequirements,
     http: Http,
     ids: AtomicU64,
     rate: Option<DefaultDirectRateLimiter>,
     places: Semaphore,
-    health: Mutex<Health>,
-    heads: Heads,
+    health: Mutex<ProviderHealth>,
+    heads: ProviderHeads,
 }
 
 impl Provider {
-    pub(crate) fn new((index, url): (usize, RpcUrl), http: Http, rate: u32, terms: Terms, heads: Heads) -> Self {
+    pub(crate) fn new(
+        (index, url): (usize, RpcUrl),
+        http: Http,
+        rate: u32,
+        terms: ProviderRequirements,
+        heads: ProviderHeads,
+    ) -> Self {
         let alone = lock(&heads).len() == 1;
         let rate = NonZeroU32::new(rate).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
-        let health = Mutex::new(Health::Well { failures: 0 });
+        let health = Mutex::new(ProviderHealth::Well { failures: 0 });
         let (ids, places) = (AtomicU64::new(0), Semaphore::new(IN_FLIGHT_MAX));
         Self { index, alone, url, terms, http, ids, rate, places, health, heads }
     }
@@ -206,7 +212,7 @@ impl Provider {
     /// Checks the chain id, the asset's EIP-712 domain, and that the provider does not lag. Ignores health, which
     /// depends on the result.
     pub(crate) async fn check(&self) -> Result<(), Unfit> {
-        let Terms { chain_id, asset, separator } = &self.terms;
+        let ProviderRequirements { chain_id, asset, separator } = &self.terms;
         let found = self.probe_for::<U64>("eth_chainId", json!([])).await?.to::<u64>();
         if found != *chain_id {
             let text = format!("CHAIN_ID is {chain_id}, but RPC_URL leads to chain {found} at {}", self.url);
@@ -249,8 +255,8 @@ impl Provider {
 async fn probe(provider: Weak<Provider>) {
     loop {
         let until = match provider.upgrade().map(|provider| lock(&provider.health).clone()) {
-            Some(Health::Resting { until, .. }) => until,
-            Some(Health::Well { .. }) | None => return,
+            Some(ProviderHealth::Resting { until, .. }) => until,
+            Some(ProviderHealth::Well { .. }) | None => return,
         };
         tokio::time::sleep_until(until).await;
         let Some(provider) = provider.upgrade() else { return };

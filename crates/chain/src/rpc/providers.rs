@@ -1,10 +1,10 @@
 //! All providers: which of them are asked, how many, and how their answers are combined.
 
 use crate::error::{ChainError, clip, null};
-use crate::rpc::agreement::{Agreement, Answer, agreement, reached_by_two};
+use crate::rpc::agreement::{Agreement, QuorumAnswer, agreement, reached_by_two};
 use crate::rpc::http::Http;
 use crate::rpc::node::Node;
-use crate::rpc::provider::{Heads, Provider, Terms, Unfit};
+use crate::rpc::provider::{Provider, ProviderHeads, ProviderRequirements, Unfit};
 use crate::rpc::url::RpcUrl;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -31,13 +31,13 @@ impl Providers {
     ///
     /// # Errors
     /// `Misconfigured` if one serves another chain or asset, `Transient` if none answers.
-    pub(crate) async fn connect(urls: &[RpcUrl], rate: u32, terms: &Terms) -> Result<Self, ChainError> {
+    pub(crate) async fn connect(urls: &[RpcUrl], rate: u32, terms: &ProviderRequirements) -> Result<Self, ChainError> {
         if urls.iter().enumerate().any(|(index, url)| urls[..index].contains(url)) {
             // A provider's agreement with itself is worth nothing.
             return Err(ChainError::Misconfigured("RPC_URL names the same provider twice".to_owned()));
         }
         let http = Http::new(urls).map_err(|e| ChainError::Misconfigured(format!("RPC_URL: no HTTP client: {e}")))?;
-        let heads: Heads = Arc::new(Mutex::new(vec![None; urls.len()]));
+        let heads: ProviderHeads = Arc::new(Mutex::new(vec![None; urls.len()]));
         let provider = |numbered| Arc::new(Provider::new(numbered, http.clone(), rate, terms.clone(), heads.clone()));
         let providers: Arc<[Arc<Provider>]> = urls.iter().cloned().enumerate().map(provider).collect();
         let mut silent = None;
@@ -93,7 +93,7 @@ impl Providers {
     ///
     /// # Errors
     /// `Transient` if no two agree, or fewer than two answer. A contradiction is logged.
-    pub(crate) async fn agreed<T: Answer + Debug, F: Future<Output = Result<T, ChainError>>>(
+    pub(crate) async fn agreed<T: QuorumAnswer + Debug, F: Future<Output = Result<T, ChainError>>>(
         &self,
         operation: &'static str,
         ask: impl Fn(Node) -> F,
@@ -213,7 +213,7 @@ impl Providers {
 
 /// Logs which providers contradict the others, because an operator must know. `agreed`: index of the answer on which
 /// two agree, if any.
-fn alarm<T: Answer + Debug>(operation: &str, names: &[String], answers: &[T], agreed: Option<usize>) {
+fn alarm<T: QuorumAnswer + Debug>(operation: &str, names: &[String], answers: &[T], agreed: Option<usize>) {
     let agreed = agreed.and_then(|index| answers.get(index));
     for (provider, answer) in names.iter().zip(answers) {
         if !answer.may_lag() && agreed != Some(answer) {

@@ -46,7 +46,7 @@ pub(crate) enum Fault {
 }
 
 #[derive(Serialize)]
-struct Question<'a, P> {
+struct RpcRequest<'a, P> {
     jsonrpc: &'static str,
     id: u64,
     method: &'a str,
@@ -54,7 +54,7 @@ struct Question<'a, P> {
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct RpcResponse<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -76,7 +76,7 @@ pub(crate) async fn ask<P: Serialize>(
     method: &str,
     params: P,
 ) -> Result<Result<Box<RawValue>, Refusal>, Fault> {
-    let question = Question { jsonrpc: "2.0", id, method, params };
+    let question = RpcRequest { jsonrpc: "2.0", id, method, params };
     let body = serde_json::to_vec(&question).map_err(|e| Fault::Shape(e.to_string()))?;
     let response = http.post(url, body).await.map_err(|cause| Fault::Unreachable(clip(&cause)))?;
     let status = response.status().as_u16();
@@ -98,7 +98,7 @@ fn read(status: u16, retry_after: Option<&str>, body: &[u8], id: u64) -> Result<
         // Seconds. The other form of the header, a date, is rare and counts as a pause of unknown length.
         return Err(Fault::Limited(retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs)));
     }
-    let answer = match serde_json::from_slice::<Answer<'_>>(body) {
+    let answer = match serde_json::from_slice::<RpcResponse<'_>>(body) {
         _ if (300..400).contains(&status) || status >= 500 => return Err(Fault::Status(status)),
         Ok(answer) => answer,
         Err(_) if status >= 400 => return Err(Fault::Status(status)),

@@ -26,12 +26,12 @@ pub struct Look {
     /// The account's money, wei.
     pub balance_wei: u128,
     /// The node's view of every open nonce. A missing nonce counts as unknown.
-    pub seen: BTreeMap<u64, Seen>,
+    pub seen: BTreeMap<u64, NonceStatus>,
 }
 
 /// A node's view of an open nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum NonceStatus {
     /// One of its transactions is in a block.
     Mined,
     /// The latest one waits in the pool. The number is the blocks for which it has waited.
@@ -88,19 +88,19 @@ pub fn tend(lane: &Lane, look: &Look) -> Vec<Step> {
 }
 
 fn about(nonce: u64, open: &Open, look: &Look) -> Option<Step> {
-    let seen = look.seen.get(&nonce).copied().unwrap_or(Seen::Unknown);
+    let seen = look.seen.get(&nonce).copied().unwrap_or(NonceStatus::Unknown);
     let used = nonce < look.nonce;
     match seen {
         // The confirmer settles it.
-        Seen::Mined => None,
+        NonceStatus::Mined => None,
         // The node says that the nonce is used and that its transaction waits. It contradicts itself, which decides
         // nothing.
-        Seen::Pooled(_) if used => None,
-        Seen::Unknown | Seen::Underpriced if nonce < look.final_nonce => Some(Step::Lose(nonce)),
-        Seen::Unknown | Seen::Underpriced if used => Some(Step::Rest(Rest::Foreign)),
-        Seen::Unknown => Some(Step::Resend(nonce)),
-        Seen::Underpriced => Some(replace(nonce, open.latest(), look)),
-        Seen::Pooled(blocks) => {
+        NonceStatus::Pooled(_) if used => None,
+        NonceStatus::Unknown | NonceStatus::Underpriced if nonce < look.final_nonce => Some(Step::Lose(nonce)),
+        NonceStatus::Unknown | NonceStatus::Underpriced if used => Some(Step::Rest(Rest::Foreign)),
+        NonceStatus::Unknown => Some(Step::Resend(nonce)),
+        NonceStatus::Underpriced => Some(replace(nonce, open.latest(), look)),
+        NonceStatus::Pooled(blocks) => {
             let first_in_line = nonce == look.nonce;
             let priced_out = open.latest().max_fee_wei < look.base_fee_wei;
             (priced_out || (first_in_line && blocks >= STUCK_BLOCKS)).then(|| replace(nonce, open.latest(), look))

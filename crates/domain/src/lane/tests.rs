@@ -76,7 +76,7 @@ fn two_open() -> Lane {
     folded(claimed(5), [SignerEvent::Signed(open_tx(5)), SignerEvent::Signed(open_tx(6))]).unwrap()
 }
 
-fn look(nonce: u64, final_nonce: u64, five: Seen, six: Seen) -> Look {
+fn look(nonce: u64, final_nonce: u64, five: NonceStatus, six: NonceStatus) -> Look {
     let seen = BTreeMap::from([(5, five), (6, six)]);
     Look { base_fee_wei: GWEI, market: MARKET, nonce, final_nonce, balance_wei: u128::MAX, seen }
 }
@@ -86,15 +86,15 @@ fn look(nonce: u64, final_nonce: u64, five: Seen, six: Seen) -> Look {
 #[test]
 fn every_state_of_a_nonce_against_every_news() {
     let replace = |nonce| Step::Replace(nonce, Fees { max_fee_wei: 2_250_000_000, priority_fee_wei: 1_125_000_000 });
-    let pooled = Seen::Pooled(0);
+    let pooled = NonceStatus::Pooled(0);
     let table = [
         // what the node has             unused                       used                              used, final
-        (Seen::Mined, vec![], vec![], vec![]),
+        (NonceStatus::Mined, vec![], vec![], vec![]),
         (pooled, vec![], vec![], vec![]),
-        (Seen::Pooled(STUCK_BLOCKS - 1), vec![], vec![], vec![]),
-        (Seen::Pooled(STUCK_BLOCKS), vec![replace(5)], vec![], vec![]),
-        (Seen::Unknown, vec![Step::Resend(5)], vec![Step::Rest(Rest::Foreign)], vec![Step::Lose(5)]),
-        (Seen::Underpriced, vec![replace(5)], vec![Step::Rest(Rest::Foreign)], vec![Step::Lose(5)]),
+        (NonceStatus::Pooled(STUCK_BLOCKS - 1), vec![], vec![], vec![]),
+        (NonceStatus::Pooled(STUCK_BLOCKS), vec![replace(5)], vec![], vec![]),
+        (NonceStatus::Unknown, vec![Step::Resend(5)], vec![Step::Rest(Rest::Foreign)], vec![Step::Lose(5)]),
+        (NonceStatus::Underpriced, vec![replace(5)], vec![Step::Rest(Rest::Foreign)], vec![Step::Lose(5)]),
     ];
     for (five, unused, used, used_final) in table {
         assert_eq!(tend(&two_open(), &look(5, 5, five, pooled)), unused, "{five:?}, unused");
@@ -102,7 +102,7 @@ fn every_state_of_a_nonce_against_every_news() {
         assert_eq!(tend(&two_open(), &look(6, 6, five, pooled)), used_final, "{five:?}, used and final");
     }
     // A transaction that waits behind another one is not stuck, however long it waits.
-    assert_eq!(tend(&two_open(), &look(5, 5, pooled, Seen::Pooled(1_000))), []);
+    assert_eq!(tend(&two_open(), &look(5, 5, pooled, NonceStatus::Pooled(1_000))), []);
     // A nonce that is missing in a look counts as unknown to the node.
     let nothing = Look { seen: BTreeMap::new(), ..look(5, 5, pooled, pooled) };
     assert_eq!(tend(&two_open(), &nothing), [Step::Resend(5), Step::Resend(6)]);
@@ -110,7 +110,7 @@ fn every_state_of_a_nonce_against_every_news() {
 
 #[test]
 fn f42_what_is_priced_out_is_replaced_wherever_it_stands_up_to_the_fee_cap() {
-    let pooled = Seen::Pooled(0);
+    let pooled = NonceStatus::Pooled(0);
     let spike = |max_fee_wei| Look {
         base_fee_wei: 3 * GWEI,
         market: Fees { max_fee_wei, priority_fee_wei: GWEI },
@@ -124,12 +124,12 @@ fn f42_what_is_priced_out_is_replaced_wherever_it_stands_up_to_the_fee_cap() {
 
 #[test]
 fn f44_f48_why_a_lane_rests() {
-    let (lane, pooled) = (two_open(), Seen::Pooled(0));
+    let (lane, pooled) = (two_open(), NonceStatus::Pooled(0));
     let due = 2 * 400_000 * 2 * GWEI + CALL_GAS * MARKET.max_fee_wei;
     for (name, look, expected) in [
         ("the node lags", look(4, 4, pooled, pooled), vec![Step::Rest(Rest::Behind)]),
-        ("beyond the next nonce", look(9, 7, Seen::Mined, Seen::Mined), vec![Step::Rest(Rest::Foreign)]),
-        ("that, final", look(9, 9, Seen::Mined, Seen::Mined), vec![Step::Skip(9)]),
+        ("beyond the next nonce", look(9, 7, NonceStatus::Mined, NonceStatus::Mined), vec![Step::Rest(Rest::Foreign)]),
+        ("that, final", look(9, 9, NonceStatus::Mined, NonceStatus::Mined), vec![Step::Skip(9)]),
         ("money", Look { balance_wei: due, ..look(5, 5, pooled, pooled) }, vec![]),
         ("too little", Look { balance_wei: due - 1, ..look(5, 5, pooled, pooled) }, vec![Step::Rest(Rest::Funds)]),
     ] {

@@ -29,18 +29,31 @@ impl Order {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crate::PaymentKey;
     use crate::examples;
     use crate::order::{Counts, LegProgress, LegState, Order};
+    use crate::{PaymentKey, PaymentRequest};
     use alloy_primitives::B256;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::LazyLock;
+
+    /// Requests by the first byte of their keys.
+    static REQUESTS: LazyLock<BTreeMap<u8, PaymentRequest>> = LazyLock::new(|| {
+        let mut requests = BTreeMap::new();
+        for number in 0_u64.. {
+            let mut fields = examples::request().into_fields();
+            let nonce = B256::left_padding_from(&number.to_be_bytes());
+            fields.authorization.nonce = nonce;
+            fields.payment_key = PaymentKey::new(fields.chain_id, fields.asset, fields.authorization.from, nonce);
+            requests.insert(fields.payment_key.0[0], PaymentRequest::new(fields).unwrap());
+            if requests.len() == 256 {
+                break;
+            }
+        }
+        requests
+    });
 
     fn order(first: u8, mint_deferred: u32) -> Order {
-        let mut request = examples::request();
-        let mut key = B256::with_last_byte(7);
-        key[0] = first;
-        request.payment_key = PaymentKey(key);
-        let mut order = Order::requested(request);
+        let mut order = Order::requested(REQUESTS[&first].clone());
         let counts = Counts { deferred: mint_deferred, ..Counts::default() };
         order.mint.follow(LegProgress { state: LegState::Owed, counts }, None);
         order

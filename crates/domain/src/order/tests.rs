@@ -61,7 +61,7 @@ fn row(order: Option<&Order>) -> String {
 
 /// Commands with new content: other submissions and other reasons than before.
 fn commands() -> Vec<Command> {
-    let mut other = examples::request();
+    let mut other = examples::request().into_fields();
     other.authorization.valid_before += 1;
     let mut why = examples::deferral();
     why.reason = WaitReason::Unexplained;
@@ -69,7 +69,7 @@ fn commands() -> Vec<Command> {
     parked.reason = ParkReason::Unexplained;
     vec![
         request(),
-        Command::Request(Box::new(other)),
+        Command::Request(Box::new(PaymentRequest::new(other).unwrap())),
         Command::Submit(examples::submission(8)),
         Command::Defer(why.clone()),
         Command::Confirm(examples::proof()),
@@ -83,7 +83,7 @@ fn commands() -> Vec<Command> {
     ]
 }
 
-fn step(order: Option<Order>, command: Command) -> (Option<Order>, Result<Option<OrderEvent>, Rejection>) {
+fn step(order: Option<Order>, command: Command) -> (Option<Order>, Result<Option<OrderEvent>, CommandRejection>) {
     let answer = decide(order.as_ref(), command);
     match &answer {
         Ok(Some(event)) => (evolve(order, event).unwrap(), answer),
@@ -105,9 +105,9 @@ fn every_stage_answers_every_command_as_the_table_says() {
             let cell = match answer {
                 Ok(Some(event)) => event.name().to_owned(),
                 Ok(None) => "said already".to_owned(),
-                Err(Rejection::KeyReusedWithAnotherOrder) => "409".to_owned(),
-                Err(Rejection::Contradiction) => "contradiction".to_owned(),
-                Err(Rejection::OutOfOrder { .. }) => "-".to_owned(),
+                Err(CommandRejection::KeyReusedWithAnotherOrder) => "409".to_owned(),
+                Err(CommandRejection::Contradiction) => "contradiction".to_owned(),
+                Err(CommandRejection::OutOfOrder { .. }) => "-".to_owned(),
             };
             table += &format!(" {cell} |");
         }

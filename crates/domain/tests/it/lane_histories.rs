@@ -4,7 +4,7 @@
 
 use alloy_primitives::{B256, U256};
 use domain::event::{Lost, OpenTx, Purpose, Settled};
-use domain::lane::{self, Fees, Lane, Look, Seen, Step};
+use domain::lane::{self, Fees, Lane, Look, NonceStatus, Step};
 use domain::{SignerEvent, examples};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,9 +188,9 @@ impl World {
             let is_mined = open.attempts().any(|tx| latest.get(nonce) == Some(&User::Us(tx.tx_hash)));
             let since = *self.waits.entry(hash).or_insert(height);
             let of = match self.pool.contains_key(&hash) {
-                _ if is_mined => Seen::Mined,
-                true => Seen::Pooled(height - since),
-                false => Seen::Unknown,
+                _ if is_mined => NonceStatus::Mined,
+                true => NonceStatus::Pooled(height - since),
+                false => NonceStatus::Unknown,
             };
             seen.insert(*nonce, of);
         }

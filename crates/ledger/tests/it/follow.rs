@@ -28,7 +28,7 @@ async fn subjects(
     news: impl futures_util::Stream<Item = Result<Recorded, ledger::LedgerError>>,
     count: usize,
 ) -> Vec<String> {
-    let read = news.take(count).map(|recorded| recorded.unwrap().subject).collect();
+    let read = news.take(count).map(|recorded| recorded.unwrap().message.subject).collect();
     tokio::time::timeout(Duration::from_secs(20), read).await.unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! The copy and the position: contiguous, chained, moved once.
 
-use crate::common::{at, begin, history, recorded, incarnation, minted_order, registered};
+use crate::common::{at, begin, history, incarnation, minted_order, recorded, registered};
 use alloy_primitives::B256;
 use chrono::SubsecRound;
 use domain::{Recorded, StoredMessage, Undecodable};
@@ -92,7 +92,7 @@ async fn a09_the_copy_is_byte_exact_and_chained() {
     let rows = database.store.ledger_range(1, 1000).await.unwrap();
     let mut hash = B256::ZERO;
     for (row, recorded) in rows.iter().zip(&story) {
-        assert!(row.follows(hash), "{}", row.seq);
+        assert!(row.follows(hash), "{}", row.message.seq);
         hash = chain_hash(hash, recorded);
         assert_eq!((row.message.seq, row.hash), (recorded.seq, hash));
         let recorded_at = recorded.recorded_at.trunc_subsecs(6);
@@ -116,13 +116,8 @@ async fn a09_the_copy_is_byte_exact_and_chained() {
 /// The bytes that migrations/0001_ledger.sql promises: a change of them is a new chain.
 #[test]
 fn the_chain_hashes_the_documented_bytes() {
-    let message = StoredMessage {
-        seq: 258,
-        subject: "ab".to_owned(),
-        headers: None,
-        payload: "xyz".into(),
-        recorded_at: at(0),
-    };
+    let message =
+        StoredMessage { seq: 258, subject: "ab".to_owned(), headers: None, payload: "xyz".into(), recorded_at: at(0) };
     // printf of 32 x 11, 0000000000000102, 00000002 "ab", ffffffff, "xyz" | sha256sum
     let expected = "0x64671db090978252ff9e411836d6eace4d19c0ee45ed2a5d83bb593f17eaf851";
     assert_eq!(chain_hash(B256::repeat_byte(0x11), &message).to_string(), expected);

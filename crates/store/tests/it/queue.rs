@@ -1,6 +1,6 @@
 //! The queue's reads: open orders, a payer's list, totals, batches.
 
-use crate::common::{at, begin, history, recorded, minted_order, order, registered, request};
+use crate::common::{at, begin, history, minted_order, order, recorded, registered, request};
 use alloy_primitives::{Address, B256};
 use chrono::Utc;
 use domain::event::{OpenTx, OrderEvent, Purpose, Reversal, Settled, SignerEvent};
@@ -85,12 +85,12 @@ fn folded(story: &[Recorded]) -> Vec<(u64, PaymentId, Stage, Option<u64>)> {
 
 /// The `n`th order of payer `who`, at its request.
 fn requested(who: Address, n: u16) -> Event {
-    let mut request: PaymentRequest = examples::request();
+    let mut request = examples::request().into_fields();
     let authorization = &mut request.authorization;
     authorization.from = who;
     authorization.nonce = B256::left_padding_from(&n.to_be_bytes());
     request.payment_key = PaymentKey::new(request.chain_id, request.asset, who, request.authorization.nonce);
-    order(request.id(), OrderEvent::PaymentRequested(Box::new(request)))
+    order(request.id(), OrderEvent::PaymentRequested(Box::new(PaymentRequest::new(request).unwrap())))
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! From events to rows: what the API shows, and that a rebuild shows the same.
 
-use crate::common::{at, begin, history, recorded, minted_order, order, registered, request};
+use crate::common::{at, begin, history, minted_order, order, recorded, registered, request};
 use domain::event::{Deferral, FailureReason, OrderEvent, PaidBy, PaymentFailure, PaymentProof};
 use domain::order::LegState as L;
 use domain::{Event, PaymentId, Recorded, Stage, examples};
@@ -178,9 +178,12 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
 async fn an_event_with_hostile_values_is_projected_all_the_same() {
     let database = Database::start().await;
     let start = begin(&database.store).await;
-    let mut hostile = request(1);
+    let mut hostile = request(1).into_fields();
     hostile.authorization.valid_before = u64::MAX;
     hostile.authorization.value = domain::Usdc(u64::MAX);
+    let domain::Purchase::Mint { quantity, unit_price, .. } = &mut hostile.purchase;
+    (*quantity, *unit_price) = (domain::Quantity::new(5).unwrap(), domain::Usdc(u64::MAX / 5));
+    let hostile = domain::PaymentRequest::new(hostile).unwrap();
     let id = hostile.id();
     let retry_at = chrono::DateTime::<chrono::Utc>::MAX_UTC;
     let detail = "a\0b \\u0000 \\x00 ' \u{202e}".to_owned();

@@ -4,17 +4,17 @@ use crate::common::{DAY, MARGIN, NOW, base64, good, offer, text, vectors};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use x402::{HeaderName::PaymentSignature, Offer, Payment, Rejection, decode, payment_required, verify};
+use x402::{HeaderName::PaymentSignature, Offer, Payment, PaymentRejection, decode, payment_required, verify};
 
 const ID: &str = "order_0123456789abcdef";
 
 /// The good payment with this text for its extensions.
-fn decoded(extensions: &str) -> Result<Payment, Rejection> {
+fn decoded(extensions: &str) -> Result<Payment, PaymentRejection> {
     let json = good().to_string().replacen('{', &format!("{{\"extensions\":{extensions},"), 1);
     decode(PaymentSignature, base64(json).as_bytes())
 }
 
-fn with_info(info: &str) -> Result<Payment, Rejection> {
+fn with_info(info: &str) -> Result<Payment, PaymentRejection> {
     decoded(&format!("{{\"payment-identifier\":{{\"info\":{info}}}}}"))
 }
 
@@ -58,7 +58,7 @@ fn an_id_that_cannot_be_read_is_refused_and_not_dropped() {
     infos.push(format!(r#"{{"id":"{ID}","\u0069d":"order_fedcba9876543210"}}"#));
     infos.push(format!("\"{ID}\""));
     for info in infos {
-        assert_eq!(with_info(&info).unwrap_err(), Rejection::InvalidIdentifier, "{info}");
+        assert_eq!(with_info(&info).unwrap_err(), PaymentRejection::InvalidIdentifier, "{info}");
     }
     let one = format!(r#""payment-identifier":{{"info":{{"id":"{ID}"}}}}"#);
     for extensions in [
@@ -66,9 +66,9 @@ fn an_id_that_cannot_be_read_is_refused_and_not_dropped() {
         format!(r#"{{"payment-identifier":"{ID}"}}"#),
         format!(r#"{{"payment-identifier":{{"info":{{"id":"{ID}"}},"info":{{}}}}}}"#),
     ] {
-        assert_eq!(decoded(&extensions).unwrap_err(), Rejection::InvalidIdentifier, "{extensions}");
+        assert_eq!(decoded(&extensions).unwrap_err(), PaymentRejection::InvalidIdentifier, "{extensions}");
     }
-    let refused = Rejection::InvalidIdentifier;
+    let refused = PaymentRejection::InvalidIdentifier;
     assert_eq!((refused.http_status(), refused.code()), (400, "payment_identifier_invalid"));
 }
 
@@ -79,7 +79,7 @@ fn a_malformed_field_is_named_before_the_identifier() {
     payment["extensions"] = json!({ "payment-identifier": { "info": { "id": "short" } } });
     payment["payload"]["signature"] = json!("0xzz");
     let refused = decode(PaymentSignature, base64(payment.to_string()).as_bytes()).unwrap_err();
-    assert_eq!(refused, Rejection::MalformedField("payload.signature"));
+    assert_eq!(refused, PaymentRejection::MalformedField("payload.signature"));
 }
 
 fn json(header: &str) -> Value {

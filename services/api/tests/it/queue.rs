@@ -38,10 +38,10 @@ impl Rows {
 
     /// An order of somebody else, as an instance would write it.
     async fn order_of(&self, payer: Address) -> PaymentId {
-        let mut request = examples::request();
+        let mut request = examples::request().into_fields();
         request.authorization.from = payer;
         request.payment_key = PaymentKey::new(request.chain_id, request.asset, payer, request.authorization.nonce);
-        let id = request.id();
+        let (id, request) = (request.id(), domain::PaymentRequest::new(request).unwrap());
         self.site.happens(id, OrderEvent::PaymentRequested(Box::new(request))).await;
         id
     }

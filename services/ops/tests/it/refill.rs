@@ -2,7 +2,10 @@
 
 use async_nats::{HeaderMap, jetstream};
 use domain::event::{Claimed, OrderEvent};
-use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, PaymentId, PaymentKey, PaymentRequest, SignerEvent, StoredMessage, examples};
+use domain::{
+    Event, IdempotencyKey, KeyBound, KeyEvent, PaymentId, PaymentKey, PaymentRequest, SignerEvent, StoredMessage,
+    examples,
+};
 use ledger::{Added, AppendError, Batch, ConnectError, Expected, Ledger, LedgerConfig, NewEvent, Refill};
 use neighbours::{Nats, NatsOptions, Tools};
 use ops::{NotRefilled, Refilled, refill};
@@ -110,11 +113,11 @@ fn claimed(epoch: u32) -> NewEvent {
 }
 
 fn request(nth: u8) -> PaymentRequest {
-    let mut request = examples::request();
+    let mut request = examples::request().into_fields();
     request.authorization.nonce[31] = nth;
     request.payment_key =
         PaymentKey::new(examples::CHAIN_ID, examples::ASSET, examples::PAYER, request.authorization.nonce);
-    request
+    PaymentRequest::new(request).unwrap()
 }
 
 fn ordered(nth: u8) -> NewEvent {

@@ -109,7 +109,7 @@ async fn one_payer(sizes: &Sizes, house: &House, orders: &[PaymentRequest], repo
     let audience = Audience::gather(house.api, vec![path; sizes.watched]).await?;
     let written = write(&house.ledger, orders, 1, ONE_PAUSE).await?;
     let heard = audience.leave().await?;
-    let ids: Vec<PaymentId> = orders.iter().map(PaymentRequest::id).collect();
+    let ids: Vec<PaymentId> = orders.iter().map(|order| order.id()).collect();
     news("all of one payer's orders", heard.iter().map(|heard| (heard, ids.clone())).collect(), &written, report)
 }
 
@@ -118,7 +118,7 @@ type Written = HashMap<u64, (PaymentId, Instant)>;
 
 /// Writes every step of every order, `batch` orders at a time.
 async fn write(ledger: &Ledger, orders: &[PaymentRequest], batch: usize, pause: Duration) -> Result<Written, Fatal> {
-    let ids: Vec<PaymentId> = orders.iter().map(PaymentRequest::id).collect();
+    let ids: Vec<PaymentId> = orders.iter().map(|order| order.id()).collect();
     let mut versions = HashMap::new();
     for (id, loaded) in ledger.load_orders(&ids).await? {
         versions.insert(id, loaded?.version);

@@ -46,11 +46,11 @@ pub fn registered() -> Event {
 
 /// The `n`th request: the example with another nonce.
 pub fn request(n: u8) -> PaymentRequest {
-    let mut request = examples::request();
+    let mut request = examples::request().into_fields();
     request.authorization.nonce = B256::repeat_byte(n);
     let authorization = &request.authorization;
     request.payment_key = PaymentKey::new(request.chain_id, request.asset, authorization.from, authorization.nonce);
-    request
+    PaymentRequest::new(request).unwrap()
 }
 
 /// One order from its request to its units.

@@ -8,7 +8,7 @@ use alloy_primitives::{B256, U256};
 use domain::Usdc;
 use serde_json::json;
 use x402::HeaderName::PaymentSignature;
-use x402::{Rejection, decode, verify};
+use x402::{PaymentRejection, decode, verify};
 
 /// 2^64 and 2^256, the first numbers that do not fit.
 const TWO_TO_64: &str = "18446744073709551616";
@@ -98,7 +98,7 @@ fn b26_b27_a_time_that_is_not_a_canonical_decimal_of_64_bits_is_malformed() {
 }
 
 /// A well signed payment that is valid until `valid_before`, against a margin.
-fn pay_until(valid_before: u64, margin_s: u64) -> Result<(), Rejection> {
+fn pay_until(valid_before: u64, margin_s: u64) -> Result<(), PaymentRejection> {
     let (offer, mut terms) = (offer(), authorization(&offer()));
     terms.valid_before = valid_before;
     let value = base64(v2_json(&offer, payload(&terms, &sign(&offer, &terms, KEY))).to_string());
@@ -108,8 +108,8 @@ fn pay_until(valid_before: u64, margin_s: u64) -> Result<(), Rejection> {
 
 #[test]
 fn b27_d14_the_window_must_be_longer_than_our_margin_and_shorter_than_the_cap() {
-    let soon = |left_s, needed_s| Err(Rejection::ExpiresTooSoon { left_s, needed_s });
-    let late = |left_s| Err(Rejection::ExpiresTooLate { left_s, allowed_s: DAY });
+    let soon = |left_s, needed_s| Err(PaymentRejection::ExpiresTooSoon { left_s, needed_s });
+    let late = |left_s| Err(PaymentRejection::ExpiresTooLate { left_s, allowed_s: DAY });
     for (valid_before, margin, expected) in [
         (0, MARGIN, soon(0, MARGIN)),
         (NOW - 1, MARGIN, soon(0, MARGIN)),

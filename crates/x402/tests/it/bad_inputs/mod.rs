@@ -12,7 +12,7 @@ mod terms;
 
 use crate::common::{base64, good, offer, pay, pay_text, payload, sign, v1_json};
 use serde_json::Value;
-use x402::{HeaderName, Rejection, Verified};
+use x402::{HeaderName, PaymentRejection, Verified};
 
 /// The outcome: accepted, or the status, the code, and the named field or term (empty if none).
 type Answer = Result<(), (u16, &'static str, &'static str)>;
@@ -34,23 +34,23 @@ const fn differs(term: &'static str) -> Answer {
 }
 
 /// The outcome as a client sees it. Every refusal is short and has its three names.
-fn answer<T>(result: Result<T, Rejection>) -> Answer {
+fn answer<T>(result: Result<T, PaymentRejection>) -> Answer {
     let Err(rejection) = result else { return TAKEN };
     assert!(rejection.to_string().len() <= 200 && !rejection.reason().is_empty());
     let named = match rejection {
-        Rejection::MalformedField(name) | Rejection::NoMatchingRequirements(name) => name,
+        PaymentRejection::MalformedField(name) | PaymentRejection::NoMatchingRequirements(name) => name,
         _ => "",
     };
     Err((rejection.http_status(), rejection.code(), named))
 }
 
 /// A v2 header value against the offer of the tests.
-fn pay_header(value: impl AsRef<[u8]>) -> Result<Verified, Rejection> {
+fn pay_header(value: impl AsRef<[u8]>) -> Result<Verified, PaymentRejection> {
     pay(HeaderName::PaymentSignature, value.as_ref(), &offer())
 }
 
 /// A v1 header made of this text against the offer of the tests.
-fn pay_v1(json: &str) -> Result<Verified, Rejection> {
+fn pay_v1(json: &str) -> Result<Verified, PaymentRejection> {
     pay(HeaderName::XPayment, base64(json).as_bytes(), &offer())
 }
 
@@ -61,14 +61,14 @@ fn good_v1() -> Value {
 }
 
 /// [`good_v1`] with another value at a JSON pointer.
-fn pay_v1_with(pointer: &str, value: Value) -> Result<Verified, Rejection> {
+fn pay_v1_with(pointer: &str, value: Value) -> Result<Verified, PaymentRejection> {
     let mut payment = good_v1();
     *payment.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
     pay_v1(&payment.to_string())
 }
 
 /// The good v2 payment with one piece of its text replaced, which must be there.
-fn pay_replaced(from: &str, to: &str) -> Result<Verified, Rejection> {
+fn pay_replaced(from: &str, to: &str) -> Result<Verified, PaymentRejection> {
     let good = good().to_string();
     let text = good.replacen(from, to, 1);
     assert_ne!(text, good, "{from} is not in the payment");
@@ -84,7 +84,7 @@ fn the_unspoilt_payment_is_taken_in_both_generations() {
 /// The table that clients rely on: status, code and x402 reason of every rejection.
 #[test]
 fn every_rejection_has_its_status_code_and_reason() {
-    use Rejection::*;
+    use PaymentRejection::*;
     use x402::Version::{V1, V2};
     let signature = "invalid_exact_evm_payload_signature";
     let before = "invalid_exact_evm_payload_authorization_valid_before";

@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use domain::{Authorization, Usdc};
 use secp256k1::SecretKey;
 use serde_json::{Value, json};
-use x402::{HeaderName, Network, Offer, Rejection, Verified, decode, domain_separator, transfer_digest, verify};
+use x402::{HeaderName, Network, Offer, PaymentRejection, Verified, decode, domain_separator, transfer_digest, verify};
 
 /// The clock of every vector, seconds.
 pub const NOW: u64 = 1_800_000_000;
@@ -154,24 +154,24 @@ pub fn base64(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// Decodes and verifies, with the margin of the vectors.
-pub fn pay(header: HeaderName, value: &[u8], offer: &Offer) -> Result<Verified, Rejection> {
+pub fn pay(header: HeaderName, value: &[u8], offer: &Offer) -> Result<Verified, PaymentRejection> {
     decode(header, value).and_then(|payment| verify(&payment, offer, NOW, MARGIN, DAY))
 }
 
 /// A v2 header made of this text, against [`offer`].
-pub fn pay_text(json: &str) -> Result<Verified, Rejection> {
+pub fn pay_text(json: &str) -> Result<Verified, PaymentRejection> {
     pay(HeaderName::PaymentSignature, base64(json).as_bytes(), &offer())
 }
 
 /// [`good`] with another value at a JSON pointer.
-pub fn pay_with(pointer: &str, value: Value) -> Result<Verified, Rejection> {
+pub fn pay_with(pointer: &str, value: Value) -> Result<Verified, PaymentRejection> {
     let mut payment = good();
     *payment.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
     pay_text(&payment.to_string())
 }
 
 /// A well signed v2 payment of [`offer`] whose authorization was changed before signing.
-pub fn pay_signed(change: impl FnOnce(&mut Authorization)) -> Result<Verified, Rejection> {
+pub fn pay_signed(change: impl FnOnce(&mut Authorization)) -> Result<Verified, PaymentRejection> {
     let (offer, mut terms) = (offer(), authorization(&offer()));
     change(&mut terms);
     let signature = sign(&offer, &terms, KEY);
@@ -179,7 +179,7 @@ pub fn pay_signed(change: impl FnOnce(&mut Authorization)) -> Result<Verified, R
 }
 
 /// [`good`] with a signature changed after signing.
-pub fn pay_resigned(change: impl FnOnce(&mut Vec<u8>)) -> Result<Verified, Rejection> {
+pub fn pay_resigned(change: impl FnOnce(&mut Vec<u8>)) -> Result<Verified, PaymentRejection> {
     let (offer, terms) = (offer(), authorization(&offer()));
     let mut signature = sign(&offer, &terms, KEY).to_vec();
     change(&mut signature);

@@ -1,0 +1,313 @@
+//! Reads beside appends, on a ledger with a long past: does a process that starts, mints, or looks at old orders hold up
+//! the appends of all others?
+//!
+//! The server starts anew and cold for each window, because its index of old blocks is what such reads have to load.
+//! Appends come at a fixed and modest rate, so that a stall shows in their times. Each kind of window is measured
+//! several times, by turns, and compared with the windows in which nothing else happens.
+
+use domain::PaymentId;
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+use futures_util::stream::FuturesUnordered;
+use ledger::{Expected, Ledger, NewEvent};
+use runtime::Fatal;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use crate::cpu::Snapshot;
+use crate::house::House;
+use crate::limits::Limits;
+use crate::load::{self, Load, Pace, percentile_ms};
+use crate::offer::Offer;
+use crate::payers::Payers;
+use crate::process::Services;
+use crate::report::{Report, Row};
+use crate::sizes::Sizes;
+
+mod lanes;
+mod orders;
+pub mod past;
+
+use orders::Orders;
+
+/// Blocks of the chain while the minter works.
+const BLOCK_TIME: Duration = Duration::from_secs(1);
+/// Appends a second.
+const RATE: u32 = 200;
+/// Appends before a window.
+const LEAD: Duration = Duration::from_secs(1);
+/// A window lasts as long as what happens in it. One in which nothing happens lasts so long.
+const QUIET: Duration = Duration::from_secs(3);
+/// Old streams are asked for again, each time those of other orders, for at least so long.
+const STREAMS_MIN: Duration = Duration::from_secs(1);
+/// Windows of each kind.
+const TURNS: usize = 3;
+/// Mints that a minter sends in one window: five full batches of each of its two lanes.
+const MINTS: u64 = 1_000;
+/// Old streams that are asked for in one window.
+const STREAMS: u64 = 100;
+/// Events of a minted order, at least.
+const HISTORY: usize = 5;
+/// Appends may take this many times as long at the 99th percentile.
+const RATIO_MAX: f64 = 3.0;
+/// Time limit of every wait.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The consumer that holds paid orders until they are minted.
+const TO_MINT: &str = "mint-projector";
+
+/// The disturbance beside the appends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    ApiStarts,
+    MinterWorks,
+    OldStreams,
+    Everything,
+}
+
+impl Beside {
+    const ALL: [Self; 5] = [Self::Nothing, Self::ApiStarts, Self::MinterWorks, Self::OldStreams, Self::Everything];
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing else happens",
+            Self::ApiStarts => "an api starts",
+            Self::MinterWorks => "a minter claims and sends",
+            Self::OldStreams => "100 old streams are asked for",
+            Self::Everything => "all three happen",
+        }
+    }
+
+    const fn mints(self) -> bool {
+        matches!(self, Self::MinterWorks | Self::Everything)
+    }
+}
+
+/// Appends of one window.
+struct Window {
+    latencies: Vec<Duration>,
+    lasted: Duration,
+    /// Share of the processors that other programs used.
+    others: f64,
+}
+
+/// Measures both: reads beside appends, and lanes with a long and a short past.
+///
+/// # Errors
+/// Something does not start, or the ledger refuses an event. A ratio that is exceeded is a violation in the report.
+pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
+    println!("reads: a ledger of {} events, cold", sizes.past);
+    let past = Orders::of(sizes.past);
+    let kept = past::kept(&format!("orders-{}", sizes.past), past.events()).await?;
+    let mut house = House::start_on("reads", BLOCK_TIME, &kept).await?;
+    let payers = Payers::new("reads", 100)?;
+    payers.fund(&house.chain, house.shop.asset).await?;
+    let mut times: Vec<(Beside, Vec<Window>)> = Beside::ALL.map(|beside| (beside, Vec::new())).into();
+    for turn in 0..TURNS {
+        for (beside, windows) in &mut times {
+            if beside.mints() {
+                house.logs_below(&format!("{turn}-before-{beside:?}"))?;
+                pay(&house, &payers).await?;
+            }
+            windows.push(window(&mut house, *beside, past, turn as u64).await?);
+        }
+    }
+    house.end().await;
+    figures(times, report)?;
+    lanes::run(sizes.nonces, report).await
+}
+
+fn figures(times: Vec<(Beside, Vec<Window>)>, report: &mut Report) -> Result<(), Fatal> {
+    let mut quiet_ms = f64::NAN;
+    for (beside, windows) in times {
+        let lasted: Vec<f64> = windows.iter().map(|window| window.lasted.as_secs_f64()).collect();
+        let others = windows.iter().map(|window| window.others).fold(0.0, f64::max) * 100.0;
+        report.note(format!("reads, {}: others used at most {others:.0} % of the processors", beside.text()));
+        let mut latencies: Vec<Duration> = windows.into_iter().flat_map(|window| window.latencies).collect();
+        latencies.sort_unstable();
+        let p99_ms = percentile_ms(&latencies, 0.99);
+        let shares = [0.5, 0.9, 0.99, 0.999, 1.0].map(|share| percentile_ms(&latencies, share));
+        let row = Row::new(format!("reads: p99 of an append while {}", beside.text()), p99_ms, "ms");
+        let row = row.saying(format!("{} appends; p50 {:.1}, at most {:.0} ms", latencies.len(), shares[0], shares[4]));
+        report.detail(
+            &format!("reads, {}", beside.text()),
+            json!({ "latenciesMs": shares, "appends": latencies.len(), "secondsOfWindows": lasted }),
+        )?;
+        if beside == Beside::Nothing {
+            quiet_ms = p99_ms;
+            report.row(row);
+            continue;
+        }
+        report.row(row.at_most(RATIO_MAX * quiet_ms).of(quiet_ms, "that while nothing else happens"));
+        if p99_ms.is_nan() || p99_ms > RATIO_MAX * quiet_ms {
+            let ratio = p99_ms / quiet_ms;
+            report.violation(format!("reads: appends take {ratio:.1} times as long while {}", beside.text()));
+        }
+    }
+    Ok(())
+}
+
+/// Makes [`MINTS`] orders that are paid and wait to be minted, by the services themselves. The transactions of earlier
+/// mints are settled meanwhile.
+async fn pay(house: &House, payers: &Payers) -> Result<(), Fatal> {
+    let wanted = to_mint(house).await? + MINTS;
+    let services = house.services(&["api", "payment-sender", "confirmer"], Limits::NONE).await?;
+    let payments = payers.sign(&house.shop.token, 0, usize::try_from(MINTS)?)?;
+    let offer = Offer::ask(house.api, house.shop.token.token).await?;
+    let outcome = load::fire(house.api, Load::once(offer.paid(&payments), 64, Pace::Saturated)).await?;
+    if let Some(fault) = outcome.fault() {
+        return Err(format!("reads: {fault}").into());
+    }
+    until_to_mint(house, |waiting| waiting >= wanted).await?;
+    services.stop().await
+}
+
+/// Waits until the number of paid orders that are not minted is as wanted.
+async fn until_to_mint(house: &House, wanted: impl Fn(u64) -> bool) -> Result<(), Fatal> {
+    let waited = timeout(PATIENCE, async {
+        while !wanted(to_mint(house).await?) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    });
+    waited.await.map_err(|_| format!("the paid orders do not move; see {}", house.logs().display()))?
+}
+
+async fn to_mint(house: &House) -> Result<u64, Fatal> {
+    let lag = house.ledger.lag(TO_MINT).await?;
+    Ok(lag.pending + lag.held)
+}
+
+/// Starts the server anew, and times appends while `beside` happens.
+async fn window(house: &mut House, beside: Beside, past: Orders, turn: u64) -> Result<Window, Fatal> {
+    house.logs_below(&format!("{turn}-{beside:?}"))?;
+    house.restart_cold().await?;
+    until_back(&house.ledger).await?;
+    // It stands before the window, and its start is not in it.
+    let api = match beside {
+        Beside::OldStreams => Some(house.services(&["api"], Limits::NONE).await?),
+        _ => None,
+    };
+    let (stop, stopped) = oneshot::channel();
+    let appends = tokio::spawn(append(house.ledger.clone(), stopped));
+    tokio::time::sleep(LEAD).await;
+    let (cpu, from) = (Snapshot::take()?, Instant::now());
+    let services = disturb(house, beside, past, turn).await?;
+    let (others, to) = (cpu.since()?.others_share, Instant::now());
+    let _ = stop.send(()); // it ends by itself only with an error, which comes next
+    let appended = appends.await??;
+    for services in services.into_iter().chain(api) {
+        services.stop().await?;
+    }
+    let within = appended.into_iter().filter(|(due, _)| (from..to).contains(due));
+    let latencies: Vec<Duration> = within.map(|(_, took)| took).collect();
+    let lasted = to - from;
+    println!("  {}: {:.1} s, {} appends", beside.text(), lasted.as_secs_f64(), latencies.len());
+    Ok(Window { latencies, lasted, others })
+}
+
+/// Does what is to happen, and returns the services that were started for it.
+async fn disturb(house: &House, beside: Beside, past: Orders, turn: u64) -> Result<Vec<Services>, Fatal> {
+    match beside {
+        Beside::Nothing => {
+            tokio::time::sleep(QUIET).await;
+            Ok(Vec::new())
+        }
+        Beside::ApiStarts => Ok(vec![house.services(&["api"], Limits::NONE).await?]),
+        Beside::MinterWorks => Ok(vec![mint(house).await?]),
+        Beside::OldStreams => {
+            let begun = Instant::now();
+            for again in 0.. {
+                streams(house, past, turn + again * TURNS as u64).await?;
+                if begun.elapsed() >= STREAMS_MIN {
+                    break;
+                }
+            }
+            Ok(Vec::new())
+        }
+        Beside::Everything => {
+            let api = async {
+                let api = house.services(&["api"], Limits::NONE).await?;
+                streams(house, past, turn).await?;
+                Ok::<_, Fatal>(api)
+            };
+            let (api, minter) = tokio::try_join!(api, mint(house))?;
+            Ok(vec![api, minter])
+        }
+    }
+}
+
+/// A minter starts, claims its lanes, and sends [`MINTS`] mints.
+async fn mint(house: &House) -> Result<Services, Fatal> {
+    let waiting = to_mint(house).await?;
+    let minter = house.services(&[TO_MINT], Limits::NONE).await?;
+    until_to_mint(house, |now| now + MINTS <= waiting).await?;
+    Ok(minter)
+}
+
+/// Asks for the streams of old orders, from all over the past, all at once. Each answers with a whole history.
+async fn streams(house: &House, past: Orders, turn: u64) -> Result<(), Fatal> {
+    let apart = past.count() / STREAMS;
+    let streams = (0..STREAMS).map(|at| stream(house.api, orders::id(at * apart + turn % apart)));
+    let told = timeout(PATIENCE, try_join_all(streams)).await.map_err(|_| "reads: an old stream does not end")??;
+    match told.iter().filter(|events| **events < HISTORY).count() {
+        0 => Ok(()),
+        few => Err(format!("reads: {few} old streams did not tell the whole history of their orders").into()),
+    }
+}
+
+/// Reads the stream of an order to its end. Returns the number of its events.
+async fn stream(api: SocketAddr, order: PaymentId) -> std::io::Result<usize> {
+    let mut stream = TcpStream::connect(api).await?;
+    let request = format!("GET /api/events?payment={order} HTTP/1.1\r\nhost: {api}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.lines().filter(|line| line.starts_with("event:")).count())
+}
+
+/// The ledger answers again after the server was away.
+async fn until_back(ledger: &Ledger) -> Result<(), Fatal> {
+    let back = timeout(PATIENCE, async {
+        while ledger.state().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    back.await.map_err(|_| "the ledger does not come back".into())
+}
+
+/// Appends [`RATE`] events a second, answered or not, until it is told to stop. A time counts from when its append was
+/// due. The events are names of orders, because nothing waits for these; orders that nobody settles would close the
+/// api's door.
+async fn append(ledger: Ledger, mut stopped: oneshot::Receiver<()>) -> Result<Vec<(Instant, Duration)>, Fatal> {
+    let begun = Instant::now();
+    let mut waiting = FuturesUnordered::new();
+    let mut appended = Vec::new();
+    for number in 0_u32.. {
+        let due = begun + Duration::from_secs(1) * number / RATE;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => break,
+                Some(done) = waiting.next() => appended.push(done?),
+                _ = &mut stopped => {
+                    while let Some(done) = waiting.next().await {
+                        appended.push(done?);
+                    }
+                    return Ok(appended);
+                }
+            }
+        }
+        let (ledger, new) =
+            (ledger.clone(), NewEvent { event: orders::new_key(), expected: Expected::Absent, trace: None });
+        waiting.push(async move {
+            let appended = ledger.append(new).await;
+            appended.map(|_| (due, due.elapsed())).map_err(Fatal::from)
+        });
+    }
+    Ok(appended)
+}
