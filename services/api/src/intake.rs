@@ -222,7 +222,8 @@ impl Intake {
     async fn same_purchase(&self, named: PaymentId, request: &RequestFields) -> Result<PaymentId, IntakeError> {
         let first = self.ledger.load_order(named).await.map_err(|e| unreadable(named, &e))?;
         let first = first.state.ok_or(IntakeError::LedgerAway)?.request;
-        let same = (first.chain_id, first.asset, &first.purchase) == (request.chain_id, request.asset, &request.purchase);
+        let same =
+            (first.chain_id, first.asset, &first.purchase) == (request.chain_id, request.asset, &request.purchase);
         if same { Ok(named) } else { Err(IntakeError::KeyNamesAnother(named)) }
     }
 
