@@ -48,13 +48,12 @@ pub(crate) enum IntakeError {
     OrderUnreadable(PaymentId),
 }
 
-/// The ledger's knowledge of a payment. `unbound`: its keys that name no order yet.
+/// The ledger's knowledge of a payment.
 enum Known {
-    /// This order: it has the same authorization, or one of its keys names the same purchase.
-    This { id: PaymentId, unbound: Vec<IdempotencyKey> },
-    /// Its authorization or one of its keys belongs to another order.
-    Other(IntakeError),
+    /// This order: it has the same authorization, or one of its keys names the same purchase. All its keys name it.
+    This(PaymentId),
     /// A key names this order, and the order is missing: nats-server can keep the beginning of a refused batch.
+    /// `unbound`: the keys that name no order yet.
     Half { unbound: Vec<IdempotencyKey> },
     /// Nothing.
     New,
@@ -157,9 +156,8 @@ impl Intake {
             return Err(IntakeError::LedgerAway);
         }
         let _permit = self.lookups.try_acquire().map_err(|_| IntakeError::Busy)?;
-        match self.lookup(incoming).await? {
-            Known::This { id, unbound } => self.bind(incoming, id, &unbound).await.map(Some),
-            Known::Other(why) => Err(why),
+        match self.known(incoming).await? {
+            Known::This(id) => Ok(Some(id)),
             Known::Half { .. } | Known::New => Ok(None),
         }
     }
@@ -188,9 +186,8 @@ impl Intake {
             }
         }
         // Another request was first. Its order may not be visible in memory yet.
-        match self.lookup(incoming).await? {
-            Known::This { id, unbound } => self.bind(incoming, id, &unbound).await,
-            Known::Other(why) => Err(why),
+        match self.known(incoming).await? {
+            Known::This(id) => Ok(id),
             Known::Half { unbound } => {
                 self.ledger.append(incoming.batch(&unbound)).await.map(|_| id).map_err(|e| unwritten(id, &e))
             }
@@ -199,28 +196,35 @@ impl Intake {
     }
 
     /// Asks the ledger for the order and its keys, in one request. The authorization decides first, because it is one
-    /// payment permanently; then the keys.
-    async fn lookup<R: AsRef<RequestFields>>(&self, incoming: &Incoming<R>) -> Result<Known, IntakeError> {
+    /// payment permanently; then the keys. Binds the other keys of a known order to it.
+    ///
+    /// # Errors
+    /// `KeyReused`, `KeyNamesAnother`: the authorization or one of the keys belongs to another order. Otherwise the
+    /// ledger did not answer, or what it holds cannot be read.
+    async fn known<R: AsRef<RequestFields>>(&self, incoming: &Incoming<R>) -> Result<Known, IntakeError> {
         let (request, keys, id) = (incoming.request.as_ref(), &incoming.keys, incoming.id());
         let (order, named) = self.ledger.order_and_keys(id, keys).await.map_err(|e| unreadable(id, &e))?;
-        let unbound = keys.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(key, _)| *key).collect();
-        match order.state.map(|order| order.request_again(request)) {
-            Some(Ok(())) => return Ok(Known::This { id, unbound }),
-            Some(Err(_)) => return Ok(Known::Other(IntakeError::KeyReused(id))),
-            None => {}
-        }
-        match named.iter().flatten().find(|named| **named != id) {
-            Some(named) => {
-                let first = self.ledger.load_order(*named).await.map_err(|e| unreadable(*named, &e))?;
-                let first = first.state.ok_or(IntakeError::LedgerAway)?.request;
-                let same = (first.chain_id, first.asset, &first.purchase)
-                    == (request.chain_id, request.asset, &request.purchase);
-                let other = Known::Other(IntakeError::KeyNamesAnother(*named));
-                Ok(if same { Known::This { id: *named, unbound } } else { other })
-            }
-            None if unbound.len() < keys.len() => Ok(Known::Half { unbound }),
-            None => Ok(Known::New),
-        }
+        let unbound: Vec<_> =
+            keys.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(key, _)| *key).collect();
+        let known = match (order.state, named.iter().flatten().find(|named| **named != id)) {
+            (Some(order), _) => order.request_again(request).map(|()| id).map_err(|_| IntakeError::KeyReused(id))?,
+            (None, Some(named)) => self.same_purchase(*named, request).await?,
+            (None, None) if unbound.len() < keys.len() => return Ok(Known::Half { unbound }),
+            (None, None) => return Ok(Known::New),
+        };
+        self.bind(incoming, known, &unbound).await.map(Known::This)
+    }
+
+    /// Returns the order that a key names, if it is the purchase of `request`.
+    ///
+    /// # Errors
+    /// `KeyNamesAnother`: it is another purchase.
+    async fn same_purchase(&self, named: PaymentId, request: &RequestFields) -> Result<PaymentId, IntakeError> {
+        let first = self.ledger.load_order(named).await.map_err(|e| unreadable(named, &e))?;
+        let first = first.state.ok_or(IntakeError::LedgerAway)?.request;
+        let same =
+            (first.chain_id, first.asset, &first.purchase) == (request.chain_id, request.asset, &request.purchase);
+        if same { Ok(named) } else { Err(IntakeError::KeyNamesAnother(named)) }
     }
 
     /// Binds the keys that name no order yet to `id`, and returns it. Otherwise the next authorization under one of them

@@ -248,6 +248,10 @@ async fn a_ledger_in_use_a_missing_copy_and_a_broken_one_are_refused() {
     copies.lose().await;
     let broken = copies.refill().await;
     assert!(matches!(broken, Err(NotRefilled::BrokenCopy { seq: 7 })), "{broken:?}");
+    copies.sql(r"UPDATE ledger SET subject = subject || '\xff'::bytea WHERE seq = 5").await;
+    let no_text = copies.refill().await;
+    assert!(matches!(no_text, Err(NotRefilled::BrokenCopy { seq: 5 })), "{no_text:?}");
+    copies.sql("UPDATE ledger SET subject = substr(subject, 1, octet_length(subject) - 1) WHERE seq = 5").await;
     copies.sql("DELETE FROM set_aside; DELETE FROM ledger WHERE seq > 30").await;
     copies.sql("UPDATE ledger SET payload = substr(payload, 1, octet_length(payload) - 1) WHERE seq = 7").await;
     let short = copies.refill().await;
