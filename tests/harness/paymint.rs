@@ -32,6 +32,7 @@ pub struct Paymint {
 
 impl Paymint {
     pub async fn new() -> Self {
+        crate::lanes::small_buckets();
         let place = permit().await;
         let (ports, claims) = free_ports(PORTS.len());
         let tools = neighbours::Tools::locate().unwrap().root().to_owned();
