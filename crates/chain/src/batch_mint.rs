@@ -3,8 +3,7 @@
 use crate::abi::MintToken;
 use crate::connect::{Chain, request};
 use crate::error::ChainError;
-use crate::rpc::Included;
-use crate::rpc::{Node, QuorumAnswer};
+use crate::rpc::{Included, Node, QuorumAnswer};
 use crate::sign::Call;
 use alloy::primitives::{Address, B256, Bytes};
 use alloy::rpc::types::{Filter, Log, TransactionRequest};

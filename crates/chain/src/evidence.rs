@@ -5,9 +5,7 @@
 use crate::abi::UsdcDouble;
 use crate::connect::{Chain, request};
 use crate::error::ChainError;
-use crate::rpc::Head;
-use crate::rpc::Included;
-use crate::rpc::{Node, QuorumAnswer};
+use crate::rpc::{Head, Included, Node, QuorumAnswer};
 use alloy::primitives::{Address, B256, U256};
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::{SolCall, SolEvent};

@@ -154,18 +154,6 @@ impl Deref for PaymentRequest {
     }
 }
 
-impl AsRef<RequestFields> for PaymentRequest {
-    fn as_ref(&self) -> &RequestFields {
-        &self.0
-    }
-}
-
-impl AsRef<RequestFields> for RequestFields {
-    fn as_ref(&self) -> &RequestFields {
-        self
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -12,7 +12,7 @@ use domain::event::{Deferral, Lost, OpenTx, Purpose, WaitReason};
 use domain::lane::{CALL_GAS, Fees, Look, NonceStatus, Open, Rest, Step, tend};
 use domain::order::Command;
 use domain::{BlockRef, Order, PaymentId, SignerEvent};
-use ledger::{Batch, LedgerError, Loaded, NewEvent};
+use ledger::{Batch, LedgerError, Loaded, NewEvent, read_or_impossible};
 use runtime::failpoint::{REPLACEMENT_NOT_BROADCAST, failpoint};
 use runtime::{Undone, causes};
 use std::collections::{BTreeMap, HashMap};
@@ -204,16 +204,14 @@ fn waiting_for(
 ) -> Result<Vec<Item>, Undone> {
     let mut waiting = Vec::with_capacity(loaded.len());
     for (id, loaded) in loaded {
-        let loaded = match loaded {
+        // An order of a newer build may wait for this nonce, so the nonce is not given up before this process is upgraded.
+        let loaded = match read_or_impossible(loaded)? {
             Ok(loaded) => loaded,
             // One impossible order delays no other. Its own consumer parks it.
-            Err(error @ LedgerError::Corrupt { .. }) => {
-                tracing::error!(payment = %id, error = %causes(&error), "order not freed: its history is impossible");
+            Err(impossible) => {
+                tracing::error!(payment = %id, error = %causes(&impossible), "order not freed: its history is impossible");
                 continue;
             }
-            // An order of a newer build may wait for this nonce, so the nonce is not given up before this process is
-            // upgraded.
-            Err(other) => return Err(other.into()),
         };
         let Some(item) = Item::of(id, loaded) else {
             // A transaction of ours names the order, so it has events. This read did not find them.

@@ -2,7 +2,7 @@
 
 use chain::Address;
 use domain::TokenTerms;
-use ledger::{Ledger, LedgerError};
+use ledger::{Ledger, LedgerError, read_or_impossible};
 use runtime::causes;
 use std::collections::HashMap;
 
@@ -15,18 +15,15 @@ impl TermsCache {
     /// stops sales of this token and nothing else.
     ///
     /// # Errors
-    /// `Transient`: the ledger did not answer.
+    /// `Transient`: the ledger did not answer. `Newer`: a newer build registered the token.
     pub async fn of(&mut self, ledger: &Ledger, token: Address) -> Result<Option<TokenTerms>, LedgerError> {
         if let Some(terms) = self.0.get(&token) {
             return Ok(Some(terms.clone()));
         }
-        let terms = match ledger.token(token).await {
-            Err(error @ LedgerError::Corrupt { .. }) => {
-                tracing::error!(%token, error = %causes(&error), "the token's registration is unreadable");
-                None
-            }
-            answer => answer?,
-        };
+        let terms = read_or_impossible(ledger.token(token).await)?.unwrap_or_else(|impossible| {
+            tracing::error!(%token, error = %causes(&impossible), "the token's registration is unreadable");
+            None
+        });
         if let Some(terms) = &terms {
             self.0.insert(token, terms.clone());
         }

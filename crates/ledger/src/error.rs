@@ -41,6 +41,24 @@ impl LedgerError {
     }
 }
 
+/// A history that no decider could have written. It harms only the order or lane that has it.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Impossible(LedgerError);
+
+/// Separates an impossible history from the errors after which nothing is known, so that one such history stops no other
+/// order.
+///
+/// # Errors
+/// `Transient`: the ledger did not answer. `Newer`: nothing is decided before this process is upgraded.
+pub fn read_or_impossible<T>(read: Result<T, LedgerError>) -> Result<Result<T, Impossible>, LedgerError> {
+    match read {
+        Ok(read) => Ok(Ok(read)),
+        Err(error @ LedgerError::Corrupt { .. }) => Ok(Err(Impossible(error))),
+        Err(other @ (LedgerError::Transient { .. } | LedgerError::Newer { .. })) => Err(other),
+    }
+}
+
 /// An error of an append. In every case but `Unknown` nothing of this append is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {

@@ -39,7 +39,7 @@ pub use connect::{Lag, Ledger, LedgerConfig};
 pub use consume::{Delivery, Inbox};
 pub use damage::Damage;
 pub use envelope::{decode, encode, more_belongs};
-pub use error::{AppendError, ConnectError, LedgerError, RefillError};
+pub use error::{AppendError, ConnectError, Impossible, LedgerError, RefillError, read_or_impossible};
 pub use fold::Loaded;
 pub use group_commit::GroupCommit;
 pub use lane::{LaneVersion, LoadedLane, Nonce};

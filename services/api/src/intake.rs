@@ -23,11 +23,10 @@ const LOOKUPS_WHEN_CLOSED: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// Appends that may wait for their turn: two group commits. Further requests are told to come back.
 const WAITING_MAX: usize = 1_024;
 
-/// A payment that its payer has signed, and the names that its application gave it. `R` is `RequestFields` for a payment
-/// that can only be asked about, because it does not match the offer.
-pub(crate) struct Incoming<R = PaymentRequest> {
-    pub(crate) request: R,
+/// The names that a payer's application gave its payment.
+pub(crate) struct Names {
     pub(crate) keys: Vec<IdempotencyKey>,
+    /// W3C trace context.
     pub(crate) trace: String,
 }
 
@@ -107,19 +106,24 @@ impl Intake {
     ///
     /// # Errors
     /// [`IntakeError`].
-    pub(crate) async fn accept(&self, incoming: Incoming, now_s: u64) -> Result<PaymentId, IntakeError> {
-        let (request, id) = (&incoming.request, incoming.request.id());
+    pub(crate) async fn accept(
+        &self,
+        request: &PaymentRequest,
+        names: &Names,
+        now_s: u64,
+    ) -> Result<PaymentId, IntakeError> {
+        let id = request.id();
         let Purchase::Mint { token, .. } = request.purchase;
         let left = Duration::from_secs(request.authorization.valid_before.saturating_sub(now_s));
         if let Err(refusal) = self.admission.admit(id, (request.payer(), token), left) {
-            return match self.accepted_before(&incoming).await {
+            return match self.accepted_before(request, names).await {
                 Ok(Some(known)) => Ok(known),
                 // The order is new, or it is unknown if it is. In both cases it is not accepted.
                 Ok(None) | Err(IntakeError::LedgerAway | IntakeError::Busy) => Err(IntakeError::NotAdmitted(refusal)),
                 Err(other) => Err(other),
             };
         }
-        let accepted = self.write(&incoming).await;
+        let accepted = self.write(request, names).await;
         // An order that is stored, or may be stored, counts as under way until the follower sees it or it is long
         // overdue.
         if accepted != Ok(id) && accepted != Err(IntakeError::LedgerAway) {
@@ -133,43 +137,41 @@ impl Intake {
     ///
     /// # Errors
     /// [`IntakeError`], but not `NotAdmitted` while the ledger is sound.
-    pub(crate) async fn accepted_ever<R: AsRef<RequestFields>>(
+    pub(crate) async fn accepted_ever(
         &self,
-        incoming: &Incoming<R>,
+        request: &RequestFields,
+        names: &Names,
     ) -> Result<Option<PaymentId>, IntakeError> {
-        let id = incoming.id();
-        if let Some(known) = self.accepted_before(incoming).await? {
+        let id = request.id();
+        if let Some(known) = self.accepted_before(request, names).await? {
             return Ok(Some(known));
         }
         match self.records.stored(id).await {
-            Some(row) if row.is_of(incoming.request.as_ref()) => Ok(Some(id)),
+            Some(row) if row.is_of(request) => Ok(Some(id)),
             Some(_) => Err(IntakeError::KeyReused(id)),
             None => Ok(None),
         }
     }
 
-    async fn accepted_before<R: AsRef<RequestFields>>(
-        &self,
-        incoming: &Incoming<R>,
-    ) -> Result<Option<PaymentId>, IntakeError> {
+    async fn accepted_before(&self, request: &RequestFields, names: &Names) -> Result<Option<PaymentId>, IntakeError> {
         if !self.ledger.is_connected() {
             return Err(IntakeError::LedgerAway);
         }
         let _permit = self.lookups.try_acquire().map_err(|_| IntakeError::Busy)?;
-        match self.known(incoming).await? {
+        match self.known(request, names).await? {
             Known::This(id) => Ok(Some(id)),
             Known::Half { .. } | Known::New => Ok(None),
         }
     }
 
     /// Appends the order. After a conflict, what the ledger knows decides.
-    async fn write(&self, incoming: &Incoming) -> Result<PaymentId, IntakeError> {
+    async fn write(&self, request: &PaymentRequest, names: &Names) -> Result<PaymentId, IntakeError> {
         if self.commit.waiting() >= WAITING_MAX {
             return Err(IntakeError::Busy);
         }
-        let id = incoming.request.id();
+        let id = request.id();
         failpoint(ORDER_CHECKED_NOT_APPENDED);
-        let append = in_flight(self.commit.append(incoming.batch(&incoming.keys)));
+        let append = in_flight(self.commit.append(names.batch(request, &names.keys)));
         let Ok(appended) = tokio::time::timeout(self.append_timeout, append).await else {
             let timeout_s = self.append_timeout.as_secs();
             tracing::error!(%id, timeout_s, "no answer to the append of order {id}");
@@ -186,10 +188,10 @@ impl Intake {
             }
         }
         // Another request was first. Its order may not be visible in memory yet.
-        match self.known(incoming).await? {
+        match self.known(request, names).await? {
             Known::This(id) => Ok(id),
             Known::Half { unbound } => {
-                self.ledger.append(incoming.batch(&unbound)).await.map(|_| id).map_err(|e| unwritten(id, &e))
+                self.ledger.append(names.batch(request, &unbound)).await.map(|_| id).map_err(|e| unwritten(id, &e))
             }
             Known::New => Err(IntakeError::LedgerAway),
         }
@@ -201,8 +203,8 @@ impl Intake {
     /// # Errors
     /// `KeyReused`, `KeyNamesAnother`: the authorization or one of the keys belongs to another order. Otherwise the
     /// ledger did not answer, or what it holds cannot be read.
-    async fn known<R: AsRef<RequestFields>>(&self, incoming: &Incoming<R>) -> Result<Known, IntakeError> {
-        let (request, keys, id) = (incoming.request.as_ref(), &incoming.keys, incoming.id());
+    async fn known(&self, request: &RequestFields, names: &Names) -> Result<Known, IntakeError> {
+        let (keys, id) = (&names.keys, request.id());
         let (order, named) = self.ledger.order_and_keys(id, keys).await.map_err(|e| unreadable(id, &e))?;
         let unbound: Vec<_> =
             keys.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(key, _)| *key).collect();
@@ -212,7 +214,7 @@ impl Intake {
             (None, None) if unbound.len() < keys.len() => return Ok(Known::Half { unbound }),
             (None, None) => return Ok(Known::New),
         };
-        self.bind(incoming, known, &unbound).await.map(Known::This)
+        self.bind(names, known, &unbound).await.map(Known::This)
     }
 
     /// Returns the order that a key names, if it is the purchase of `request`.
@@ -229,14 +231,9 @@ impl Intake {
 
     /// Binds the keys that name no order yet to `id`, and returns it. Otherwise the next authorization under one of them
     /// would be charged as well.
-    async fn bind<R: AsRef<RequestFields>>(
-        &self,
-        incoming: &Incoming<R>,
-        id: PaymentId,
-        unbound: &[IdempotencyKey],
-    ) -> Result<PaymentId, IntakeError> {
+    async fn bind(&self, names: &Names, id: PaymentId, unbound: &[IdempotencyKey]) -> Result<PaymentId, IntakeError> {
         for key in unbound {
-            match self.ledger.append(&[incoming.bound(*key, id)]).await {
+            match self.ledger.append(&[names.bound(*key, id)]).await {
                 // After a wrong version another request has bound the key, and its order stands.
                 Ok(_) | Err(AppendError::WrongVersion) => {}
                 Err(error @ (AppendError::Stopped(_) | AppendError::Unknown(_) | AppendError::Refused(_))) => {
@@ -248,23 +245,17 @@ impl Intake {
     }
 }
 
-impl<R: AsRef<RequestFields>> Incoming<R> {
-    fn id(&self) -> PaymentId {
-        self.request.as_ref().id()
-    }
-
+impl Names {
     fn bound(&self, key: IdempotencyKey, payment_id: PaymentId) -> NewEvent {
         let event = Event::Key(key, KeyEvent::Bound(KeyBound { payment_id }));
         NewEvent { event, expected: Expected::Absent, trace: Some(self.trace.clone()) }
     }
-}
 
-impl Incoming {
     /// The events of `keys`, and then the order. A key without its order charges no payer, while after an order without
     /// its key the next authorization under the key could be charged as well.
-    fn batch(&self, keys: &[IdempotencyKey]) -> Batch {
-        let id = self.request.id();
-        let request = OrderEvent::PaymentRequested(Box::new(self.request.clone()));
+    fn batch(&self, request: &PaymentRequest, keys: &[IdempotencyKey]) -> Batch {
+        let id = request.id();
+        let request = OrderEvent::PaymentRequested(Box::new(request.clone()));
         let (event, trace) = (Event::Order(id, request), Some(self.trace.clone()));
         let order = NewEvent { event, expected: Expected::Version(0), trace };
         Batch::led_by(keys.iter().map(|key| self.bound(*key, id))).then([order])

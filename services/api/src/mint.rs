@@ -8,7 +8,7 @@ use crate::address::address;
 use crate::body::{self, BadBody};
 use crate::error::{Problem, json_response};
 use crate::idempotency;
-use crate::intake::Incoming;
+use crate::intake::Names;
 use crate::openapi::{MintProblems, schemas};
 use crate::state::Api;
 use alloy_primitives::Address;
@@ -141,7 +141,7 @@ pub(crate) async fn mint(
     let payment = decode(name, value).map_err(decline)?;
     api.intake.pass(api.id_of(&payment))?;
     let keys = idempotency::keys(payment.authorization.from, key, payment.payment_identifier.as_deref());
-    let trace = traceparent(&headers);
+    let names = Names { keys, trace: traceparent(&headers) };
     let now_s = now_s();
     let id = match verify(&payment, &offer, now_s, api.settings().payment_margin_s, VALIDITY_MAX_S) {
         Ok(verified) => {
@@ -153,11 +153,11 @@ pub(crate) async fn mint(
                     Problem::Internal
                 }
             })?;
-            api.intake.accept(Incoming { request, keys, trace }, now_s).await?
+            api.intake.accept(&request, &names, now_s).await?
         }
         Err(rejection) if may_be_known(rejection) => match api.signed_order(&wanted, &payment) {
             Some(request) => {
-                let known = api.intake.accepted_ever(&Incoming { request, keys, trace }).await?;
+                let known = api.intake.accepted_ever(&request, &names).await?;
                 known.ok_or_else(|| decline(rejection))?
             }
             None => return Err(decline(rejection)),

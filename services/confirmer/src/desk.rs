@@ -5,7 +5,7 @@ use chain::{B256, Chain, Included, Inclusion};
 use domain::event::OpenTx;
 use domain::order::Command;
 use domain::{LaneId, Order, OrderEvent, PaymentId};
-use ledger::{Ledger, LedgerError, Loaded};
+use ledger::{Impossible, Ledger, LedgerError, Loaded, read_or_impossible};
 use runtime::{Health, SharedSettings, Undone};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,11 +27,6 @@ pub(crate) struct ItemVerdict {
     pub order: Result<Loaded<Order>, Impossible>,
     pub command: Command,
 }
-
-/// An order whose history no decider could have written. The error is always [`LedgerError::Corrupt`].
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub(crate) struct Impossible(LedgerError);
 
 /// The orders of a transaction, in the order of its items.
 pub(crate) type Orders = Vec<(PaymentId, Result<Loaded<Order>, Impossible>)>;
@@ -70,12 +65,12 @@ impl Desk {
 /// The loaded orders of a transaction, in the order of its items. Only an impossible history may be left out of a
 /// decision.
 fn readable(tx: &OpenTx, mut loaded: HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>) -> Result<Orders, Undone> {
-    let order = |id: &PaymentId| match loaded.remove(id) {
-        Some(Ok(order)) if order.state.is_some() => Ok((*id, Ok(order))),
-        // Our own transaction names the order, so it has events. A read that does not find them proves nothing.
-        Some(Ok(_)) | None => Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash))),
-        Some(Err(error @ LedgerError::Corrupt { .. })) => Ok((*id, Err(Impossible(error)))),
-        Some(Err(other)) => Err(other.into()),
+    let order = |id: &PaymentId| match loaded.remove(id).map(read_or_impossible).transpose()? {
+        Some(Ok(Loaded { state: None, .. })) | None => {
+            // Our own transaction names the order, so it has events. A read that does not find them proves nothing.
+            Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash)))
+        }
+        Some(order) => Ok((*id, order)),
     };
     tx.items.iter().map(order).collect()
 }

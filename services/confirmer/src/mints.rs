@@ -1,12 +1,12 @@
 //! Outcomes of the mints in a mint transaction.
 
-use crate::desk::{Desk, Impossible, ItemVerdict, Mined};
+use crate::desk::{Desk, ItemVerdict, Mined};
 use chain::MintResult;
 use chrono::Utc;
 use domain::event::{Deferral, Minted, ParkReason, Parked, WaitReason};
 use domain::order::Command;
 use domain::{Order, Purchase};
-use ledger::Loaded;
+use ledger::{Impossible, Loaded};
 use runtime::Undone;
 
 /// If the contract skips a mint as unpaid, and the mint was deferred this often before, it is parked for an operator.

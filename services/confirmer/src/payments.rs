@@ -1,12 +1,12 @@
 //! Outcomes of the payments in a settlement transaction.
 
-use crate::desk::{Desk, Impossible, ItemVerdict, Mined};
+use crate::desk::{Desk, ItemVerdict, Mined};
 use chain::{Evidence, Head, SettleResult};
 use chrono::Utc;
 use domain::Order;
 use domain::event::{Deferral, FailureReason, PaidBy, PaymentFailure, PaymentProof, WaitReason};
 use domain::order::Command;
-use ledger::Loaded;
+use ledger::{Impossible, Loaded};
 use runtime::Undone;
 
 /// One verdict for each item that this transaction decides.

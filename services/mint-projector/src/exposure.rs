@@ -10,7 +10,7 @@ use chain::Chain;
 use domain::event::{OpenTx, Purpose};
 use domain::{BlockRef, LaneId, Order, PaymentId, SignerEvent, Usdc};
 use lanes::Item;
-use ledger::{Ledger, LedgerError, Loaded};
+use ledger::{Ledger, LedgerError, Loaded, read_or_impossible};
 use runtime::{Health, SharedSettings, Undone, causes};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -263,12 +263,11 @@ impl Exposure {
 fn readable(loaded: HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>) -> Result<Vec<(PaymentId, Order)>, Undone> {
     let mut orders = Vec::with_capacity(loaded.len());
     for (id, loaded) in loaded {
-        match loaded {
+        match read_or_impossible(loaded).map_err(transient)? {
             Ok(Loaded { state, .. }) => orders.extend(state.map(|order| (id, order))),
-            Err(error @ LedgerError::Corrupt { .. }) => {
-                tracing::error!(payment = %id, error = %causes(&error), "the order cannot be read, so the value that it exposes is unknown");
+            Err(impossible) => {
+                tracing::error!(payment = %id, error = %causes(&impossible), "the order cannot be read, so the value that it exposes is unknown");
             }
-            Err(other) => return Err(transient(other)),
         }
     }
     Ok(orders)

@@ -143,7 +143,9 @@ impl MintLane {
             Err(Undone::Stale) => self.shared.exposure.release(&taken, &[]).await,
             // It may be in the ledger. It counts against the cap until its payment is final, and may be tried again
             // meanwhile.
-            Err(_) => {}
+            Err(
+                Undone::NotYet | Undone::Transient(_) | Undone::Unknown(_) | Undone::Stopped(_) | Undone::Corrupt(_),
+            ) => {}
         }
         Ok(sent?.into_iter().collect())
     }

@@ -7,8 +7,7 @@ use domain::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use runtime::Fatal;
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use secp256k1::SecretKey;
 use std::time::SystemTime;
 
 /// Where `UsdcDouble` keeps balances: the third of its variables (`_accounts`).
@@ -33,8 +32,7 @@ impl Payers {
     pub fn new(name: &str, count: usize) -> Result<Self, Fatal> {
         let key = |index: usize| -> Result<_, Fatal> {
             let key = SecretKey::from_secret_bytes(keccak256(format!("paymint bench {name} {index}")).0)?;
-            let public = key.public_key().serialize_uncompressed();
-            Ok((key, Address::from_slice(&keccak256(&public[1..])[12..])))
+            Ok((key, testkit::address_of(&key)))
         };
         let keys = (0..count).map(key).collect::<Result<_, _>>()?;
         Ok(Self { keys })
@@ -96,7 +94,8 @@ impl Payers {
             let nonce = B256::from(rand::random::<[u8; 32]>());
             let (valid_after, valid_before) = (0, now_s + WINDOW_S);
             let authorization = Authorization { from: *from, to: terms.token, value, valid_after, valid_before, nonce };
-            let signature = self.signature(key, x402::transfer_digest(&separator, &authorization));
+            let signature =
+                SignatureBytes::new(testkit::sign_digest(x402::transfer_digest(&separator, &authorization), key));
             PaymentRequest::new(RequestFields {
                 payment_key: PaymentKey::new(terms.chain_id, terms.asset, *from, nonce),
                 chain_id: terms.chain_id,
@@ -107,14 +106,5 @@ impl Payers {
             })
         });
         Ok(requests.collect::<Result<_, _>>()?)
-    }
-
-    fn signature(&self, key: &SecretKey, digest: B256) -> SignatureBytes {
-        let signed = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), key);
-        let (id, rs) = signed.serialize_compact();
-        let mut signature = [0_u8; 65];
-        signature[..64].copy_from_slice(&rs);
-        signature[64] = 27 + u8::from(id);
-        SignatureBytes::new(signature)
     }
 }

@@ -8,8 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, TryStreamExt};
 use neighbours::{Nats, NatsOptions, Tools};
 use runtime::Fatal;
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use secp256k1::SecretKey;
 use serde::Serialize;
 use std::fs::File;
 use std::future::IntoFuture;
@@ -65,12 +64,7 @@ fn recoveries(time: Duration) -> Result<f64, Fatal> {
     let key = SecretKey::from_secret_bytes([7; 32])?;
     let signed = |seed: u8| {
         let digest = B256::repeat_byte(seed);
-        let (id, rs) =
-            RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &key).serialize_compact();
-        let mut signature = [0_u8; 65];
-        signature[..64].copy_from_slice(&rs);
-        signature[64] = 27 + u8::from(id);
-        (digest, signature)
+        (digest, testkit::sign_digest(digest, &key))
     };
     let signatures: Vec<_> = (1..=64).map(signed).collect();
     let begun = Instant::now();

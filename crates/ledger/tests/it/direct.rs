@@ -6,8 +6,7 @@ use faults::{Faults, NatsProxy, TcpProxy, Wire};
 use futures_util::StreamExt;
 use ledger::{Batch, Ledger, LedgerConfig, LedgerError};
 use std::net::SocketAddr;
-use std::time::Duration;
-use testkit::Broker;
+use testkit::{Broker, eventually};
 
 /// Appends an order with one event of every type. Returns its id and the number of events.
 async fn order(broker: &Broker) -> (PaymentId, usize) {
@@ -62,13 +61,6 @@ async fn f18_an_answer_that_is_cut_is_no_answer() {
     proxy.set_for(last, Faults { down: Wire { cut_after: Some(bytes / 2), ..Wire::default() }, ..Faults::default() });
     let history = ledger.order_history(id).await;
     assert!(matches!(history, Err(LedgerError::Transient { .. })), "{history:?}");
-    let again = async {
-        loop {
-            match ledger.order_history(id).await {
-                Ok(history) => return history.len(),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-    };
-    assert_eq!(tokio::time::timeout(Duration::from_secs(20), again).await.unwrap(), count);
+    let again = eventually("the connection is back", async || ledger.order_history(id).await.ok()).await;
+    assert_eq!(again.len(), count);
 }

@@ -5,7 +5,7 @@ use domain::examples;
 use ledger::{AppendError, Damage};
 use runtime::{CancellationToken, Health};
 use std::time::Duration;
-use testkit::Broker;
+use testkit::{Broker, until};
 
 #[tokio::test]
 async fn s19_whoever_pays_out_stops_payouts_for_all_and_ops_resumes_them() {
@@ -19,9 +19,7 @@ async fn s19_whoever_pays_out_stops_payouts_for_all_and_ops_resumes_them() {
             tokio::spawn(other.clone().watch(health.clone(), stop.clone())),
         ];
         finder.report(Damage::Hole { sequence: 7 });
-        while other.stopped().is_none() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        until("the other is told", async || other.stopped().is_some()).await;
         let event = moved(written_by("payment-sender").remove(0), 100 + n);
         for ledger in [&finder, &other, &broker.ledger("payment-sender").await] {
             let refused = ledger.append(&[new(event.clone())]).await;

@@ -12,10 +12,9 @@ use ops::{NotRefilled, Refilled, refill};
 use read_projector::{Config, run};
 use runtime::CancellationToken;
 use sqlx::{Connection, PgConnection};
-use std::time::Duration;
 use store::{READ_MODELS, Store};
 use tempfile::TempDir;
-use testkit::{Broker, Database};
+use testkit::{Broker, Database, until};
 
 /// A ledger and its copy. Stores that were taken away are in `dir`.
 struct Copies {
@@ -44,12 +43,8 @@ impl Copies {
         let (ledger, database_url) = (config(&self.broker.nats), self.database.server.url());
         let projector = tokio::spawn(run(Config { ledger, database_url, schema, health: None }, stop.clone()));
         let last = self.ledger().await.state().await.unwrap().1;
-        let reached = async {
-            while store.position(READ_MODELS).await.unwrap().is_none_or(|at| at.seq < last) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), reached).await.unwrap();
+        let reached = async || store.position(READ_MODELS).await.unwrap().is_some_and(|at| at.seq >= last);
+        until("all is copied", reached).await;
         stop.cancel();
         projector.await.unwrap().unwrap();
     }

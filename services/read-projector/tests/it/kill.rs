@@ -7,7 +7,7 @@ use runtime::failpoint::ROWS_COMMITTED;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 use store::READ_MODELS;
-use testkit::{Broker, Database};
+use testkit::{Broker, Database, until};
 use tokio::process::Command;
 
 #[tokio::test]
@@ -35,9 +35,7 @@ async fn c24_killed_after_a_commit_it_goes_on_behind_it() {
     }
     let _healthy = projector("");
     append(&ledger, 6).await;
-    while store.position(READ_MODELS).await.unwrap().unwrap().seq < 6 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("the last event is copied", async || store.position(READ_MODELS).await.unwrap().unwrap().seq == 6).await;
     let copy = store.ledger_range(1, 100).await.unwrap();
     assert_eq!(copy.iter().map(|row| row.message.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
 }

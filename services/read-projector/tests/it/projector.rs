@@ -8,9 +8,9 @@ use runtime::{CancellationToken, Fatal};
 use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use store::{Position, READ_MODELS, Store};
-use testkit::{Broker, Database};
+use testkit::{Broker, Database, eventually, until};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::timeout;
 
 /// A projector's neighbours.
 struct Neighbours {
@@ -74,14 +74,8 @@ impl Neighbours {
 
     async fn caught_up(&self) -> Position {
         let (_, last) = self.ledger.state().await.unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            match self.database.store.position(READ_MODELS).await {
-                Ok(Some(position)) if position.seq >= last => return position,
-                found => assert!(Instant::now() < deadline, "still not at {last}: {found:?}"),
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
+        let position = async || self.database.store.position(READ_MODELS).await.ok().flatten();
+        eventually("all is projected", async || position().await.filter(|position| position.seq >= last)).await
     }
 
     async fn sql(&self, statement: &'static str) {
@@ -92,15 +86,9 @@ impl Neighbours {
 
 /// The projector reports it in the ledger, and stays.
 async fn stops_with((stop, projector): Projector, real: &Neighbours, sentence: &str) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let said = Ledger::connect(&real.config.ledger, "/paymint/test").await.unwrap().stopped().unwrap_or_default();
-        if said.contains(sentence) {
-            break;
-        }
-        assert!(Instant::now() < deadline, "it says {said:?}");
-        sleep(Duration::from_millis(100)).await;
-    }
+    let said = async || real.broker.ledger("ops").await.stopped().unwrap_or_default();
+    let stopped = until(sentence, async || said().await.contains(sentence));
+    timeout(Duration::from_secs(10), stopped).await.expect("found within the promised time");
     assert!(!projector.is_finished());
     stop.cancel();
     projector.await.unwrap().unwrap();
@@ -149,9 +137,7 @@ async fn a10_a_rebuild_beside_the_live_read_models_gives_the_same_rows() {
     beside.migrate().await.unwrap();
     let stop = CancellationToken::new();
     let projector = tokio::spawn(run(config, stop.clone()));
-    while beside.position(READ_MODELS).await.unwrap() != Some(live) {
-        sleep(Duration::from_millis(20)).await;
-    }
+    until("both are equal", async || beside.position(READ_MODELS).await.unwrap() == Some(live)).await;
     stop.cancel();
     projector.await.unwrap().unwrap();
     let rows = real.database.store.dump_read_models().await.unwrap();
