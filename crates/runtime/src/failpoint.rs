@@ -32,7 +32,7 @@ macro_rules! crash_points {
 crash_points! {
     /// The api has checked a payment, and has not yet asked the ledger to append its order.
     ORDER_CHECKED_NOT_APPENDED,
-    /// The api has asked the ledger to append an order, and has not read the ledger's answer.
+    /// The ledger has the order that the api asked it to append, and the api has not read the ledger's answer.
     ORDER_APPEND_NOT_ANSWERED,
     /// The ledger has appended an order, and the api has not yet answered its client with 202.
     ORDER_APPENDED_NOT_ACCEPTED,
@@ -72,6 +72,12 @@ pub fn failpoint(point: CrashPoint) {
     armed::pass(point);
     #[cfg(not(feature = "failpoints"))]
     let _ = point;
+}
+
+/// True if this process still has to die at this point. For a point that must first wait for something outside.
+#[cfg(feature = "failpoints")]
+pub fn is_armed(point: CrashPoint) -> bool {
+    armed::is_armed(point)
 }
 
 /// Values that a test has set for its own process.
@@ -118,16 +124,22 @@ mod armed {
 
     static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
 
-    pub fn pass(point: CrashPoint) {
+    /// Passes until the process dies at `point`, this one included. `None` if it dies elsewhere or not at all.
+    fn passes_left(point: CrashPoint) -> Option<&'static AtomicU32> {
         let plan = PLAN.get_or_init(|| {
             let text = std::env::var("PAYMINT_KILL_AT").ok()?;
             let (name, pass) = text.split_once(':').unwrap_or((&text, "1"));
             Some(Plan { name: name.to_owned(), passes_left: AtomicU32::new(pass.parse().unwrap_or(1)) })
         });
-        if let Some(plan) = plan
-            && plan.name == point.name()
-            && plan.passes_left.fetch_sub(1, Ordering::SeqCst) == 1
-        {
+        plan.as_ref().filter(|plan| plan.name == point.name()).map(|plan| &plan.passes_left)
+    }
+
+    pub fn is_armed(point: CrashPoint) -> bool {
+        passes_left(point).is_some_and(|passes| passes.load(Ordering::SeqCst) > 0)
+    }
+
+    pub fn pass(point: CrashPoint) {
+        if passes_left(point).is_some_and(|passes| passes.fetch_sub(1, Ordering::SeqCst) == 1) {
             kill();
         }
     }

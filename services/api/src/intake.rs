@@ -171,7 +171,7 @@ impl Intake {
         }
         let id = request.id();
         failpoint(ORDER_CHECKED_NOT_APPENDED);
-        let append = in_flight(self.commit.append(names.batch(request, &names.keys)));
+        let append = in_flight(self.commit.append(names.batch(request, &names.keys)), &self.ledger, id);
         let Ok(appended) = tokio::time::timeout(self.append_timeout, append).await else {
             let timeout_s = self.append_timeout.as_secs();
             tracing::error!(%id, timeout_s, "no answer to the append of order {id}");
@@ -279,17 +279,23 @@ fn unreadable(id: PaymentId, error: &LedgerError) -> IntakeError {
     }
 }
 
-/// Awaits the append. Test builds can be killed here, after the message was sent and before its ack is processed.
+/// Awaits the append of order `id`. Test builds can be killed here, once the ledger has the order and before its answer
+/// is processed.
 #[cfg(feature = "failpoints")]
-async fn in_flight<T>(append: impl Future<Output = T>) -> T {
+async fn in_flight<T>(append: impl Future<Output = T>, ledger: &Ledger, id: PaymentId) -> T {
+    use runtime::failpoint::{ORDER_APPEND_NOT_ANSWERED, is_armed};
     let crash = async {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-        failpoint(runtime::failpoint::ORDER_APPEND_NOT_ANSWERED);
+        while is_armed(ORDER_APPEND_NOT_ANSWERED)
+            && !ledger.load_order(id).await.is_ok_and(|order| order.state.is_some())
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        failpoint(ORDER_APPEND_NOT_ANSWERED);
     };
     futures_util::future::join(append, crash).await.0
 }
 
 #[cfg(not(feature = "failpoints"))]
-async fn in_flight<T>(append: impl Future<Output = T>) -> T {
+async fn in_flight<T>(append: impl Future<Output = T>, _: &Ledger, _: PaymentId) -> T {
     append.await
 }
