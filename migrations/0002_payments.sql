@@ -75,6 +75,12 @@ CREATE TABLE payments (
     requested_seq bigint NOT NULL CHECK (requested_seq > 0),
     paid_seq bigint,
     last_seq bigint NOT NULL CHECK (last_seq >= requested_seq),
+    -- The sequences of all events that this row reflects, in order: where the copy has the order's history. Reading them
+    -- from there costs the ledger nothing, whose old blocks are loaded under the lock that appends need.
+    event_seqs bigint[] NOT NULL CHECK (event_seqs[1] = requested_seq AND event_seqs[cardinality(event_seqs)] = last_seq),
+    -- Not at its end (`lost`: minted, and never to be charged). A column, because an index that looks at the stage itself
+    -- would be written at every step of an order.
+    is_open boolean NOT NULL GENERATED ALWAYS AS (stage NOT IN ('failed', 'lost', 'minted')) STORED,
 
     -- Either leg waits or has failed: then there is a reason. A mint waits only while its payment is done.
     CHECK ((stage IN ('deferred', 'failed', 'lost', 'mint_deferred', 'mint_parked')) = (reason IS NOT NULL)),
@@ -89,15 +95,14 @@ CREATE TABLE payments (
     CHECK (mint_state NOT IN ('submitted', 'reverted') OR (mint_signer, mint_nonce, mint_tx_hash) IS NOT NULL),
     CHECK ((mint_state = 'done')
            = ((mint_tx_hash, mint_block_number, mint_block_hash, minted_at) IS NOT NULL))
-);
+)
+-- Room in each page for the next versions of its rows: a step that changes no index then writes none.
+WITH (fillfactor = 60);
 
 -- A payer's own orders, newest last.
 CREATE INDEX payments_by_payer ON payments (payer, requested_seq);
--- The mint queue of a token in order; what is minted has left it.
-CREATE INDEX payments_in_mint_queue ON payments (token, paid_seq)
-    WHERE paid_seq IS NOT NULL AND stage <> 'minted';
 
--- A payment as the API and the fold read and write it, and as a rebuild is compared: one spelling of every value.
+-- A payment as people and the API read it, and as a rebuild is compared: one spelling of every value.
 CREATE VIEW payment_rows AS
 SELECT id, hex_of(payment_key) AS payment_key, chain_id, hex_of(asset) AS asset, hex_of(payer) AS payer,
        hex_of(token) AS token, quantity, unit_price::text AS unit_price, value::text AS value, hex_of(nonce) AS nonce,
@@ -109,5 +114,5 @@ SELECT id, hex_of(payment_key) AS payment_key, chain_id, hex_of(asset) AS asset,
        failed_block_number, hex_of(failed_block_hash) AS failed_block_hash, hex_of(failed_tx_hash) AS failed_tx_hash,
        hex_of(mint_signer) AS mint_signer, mint_nonce, hex_of(mint_tx_hash) AS mint_tx_hash, mint_block_number,
        hex_of(mint_block_hash) AS mint_block_hash,
-       requested_at, paid_at, minted_at, updated_at, requested_seq, paid_seq, last_seq
+       requested_at, paid_at, minted_at, updated_at, requested_seq, paid_seq, last_seq, event_seqs
 FROM payments;

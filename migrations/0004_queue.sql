@@ -3,8 +3,8 @@
 -- sequence 1 counts the same. What was projected before this file is counted here, but for the mint transactions: those
 -- signed until now appear after a rebuild.
 
--- Orders that are not at their end (`lost`: minted, and never to be charged): the backlog at the start of an api, and who waits since when.
-CREATE INDEX payments_open ON payments (requested_seq) WHERE stage NOT IN ('failed', 'lost', 'minted');
+-- The backlog at the start of an api, and who waits since when.
+CREATE INDEX payments_open ON payments (requested_seq) WHERE is_open;
 
 -- Number and value of the orders in each stage. Counters, because counting payments reads all of them.
 CREATE TABLE stage_totals (

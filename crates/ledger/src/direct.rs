@@ -8,7 +8,7 @@
 
 use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
-use crate::envelope::{decode, header_block};
+use crate::envelope::{decoded, header_block};
 use crate::error::LedgerError;
 use crate::subjects::STREAM;
 use async_nats::{HeaderValue, Message};
@@ -213,8 +213,9 @@ fn from_direct(message: Message, single: bool) -> Result<(Recorded, Option<u64>)
     };
     lines.sort_unstable();
     let block = (!lines.is_empty()).then(|| lines.concat().into_bytes());
-    let subject = subject.to_owned();
-    Ok((recorded(seq, subject, content_type, block, message.payload, recorded_at), before))
+    let (subject, payload) = (subject.to_owned(), message.payload);
+    let message = StoredMessage { seq, subject, headers: block, payload, recorded_at };
+    Ok((decoded(message, content_type), before))
 }
 
 /// Reads a message that a consumer delivered.
@@ -224,24 +225,14 @@ pub(crate) fn from_delivery(message: &async_nats::jetstream::Message) -> Result<
     let recorded_at = i64::try_from(nanos).map(DateTime::from_timestamp_nanos).unwrap_or_default();
     let headers = message.headers.as_ref().filter(|headers| !headers.is_empty());
     let content_type = headers.and_then(|headers| headers.get("Content-Type")).map(HeaderValue::as_str);
-    let block = headers.map(header_block);
-    let subject = message.subject.to_string();
-    Ok(recorded(info.stream_sequence, subject, content_type, block, message.payload.clone(), recorded_at))
-}
-
-fn recorded(
-    seq: u64,
-    subject: String,
-    content_type: Option<&str>,
-    headers: Option<Vec<u8>>,
-    payload: bytes::Bytes,
-    recorded_at: DateTime<Utc>,
-) -> Recorded {
-    let (event, trace) = match decode(&subject, content_type, &payload) {
-        Ok((event, trace)) => (Ok(event), trace),
-        Err(why) => (Err(why), None),
+    let stored = StoredMessage {
+        seq: info.stream_sequence,
+        subject: message.subject.to_string(),
+        headers: headers.map(header_block),
+        payload: message.payload.clone(),
+        recorded_at,
     };
-    Recorded { message: StoredMessage { seq, subject, headers, payload, recorded_at }, event, trace }
+    Ok(decoded(stored, content_type))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use cloudevents::{EventBuilder, EventBuilderV10};
 use domain::event::{EventType, Purpose, Unreadable};
 use domain::{
-    Event, IdempotencyKey, LaneId, OrderEvent, PaymentId, SignerEvent, StoredMessage, TokenEvent, Undecodable,
+    Event, IdempotencyKey, LaneId, OrderEvent, PaymentId, Recorded, SignerEvent, StoredMessage, TokenEvent, Undecodable,
 };
 use serde_json::Value;
 use std::borrow::Cow;
@@ -102,6 +102,21 @@ pub fn decode(
         return Err(Undecodable::Contradiction("the data belong to another subject".to_owned()));
     }
     Ok((event, view.trace.map(Cow::into_owned)))
+}
+
+/// Decodes a message that was read from the second copy. The ledger's answers are decoded where they arrive.
+pub fn decode_copied(message: StoredMessage) -> Recorded {
+    let headers = message.headers.as_deref().and_then(headers_of).unwrap_or_default();
+    decoded(message, headers.get("Content-Type").map(HeaderValue::as_str))
+}
+
+/// Decodes a message with this `content_type`.
+pub(crate) fn decoded(message: StoredMessage, content_type: Option<&str>) -> Recorded {
+    let (event, trace) = match decode(&message.subject, content_type, &message.payload) {
+        Ok((event, trace)) => (Ok(event), trace),
+        Err(why) => (Err(why), None),
+    };
+    Recorded { message, event, trace }
 }
 
 /// True if the type is in our namespace and its version is later than this build knows. Nothing else of such a message

@@ -38,7 +38,7 @@ pub use batch::{Batch, Expected, Led, NewEvent, Unsealed};
 pub use connect::{Lag, Ledger, LedgerConfig};
 pub use consume::{Delivery, Inbox};
 pub use damage::Damage;
-pub use envelope::{decode, encode, more_belongs};
+pub use envelope::{decode, decode_copied, encode, more_belongs};
 pub use error::{AppendError, ConnectError, Impossible, LedgerError, RefillError, read_or_impossible};
 pub use fold::Loaded;
 pub use group_commit::GroupCommit;

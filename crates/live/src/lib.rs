@@ -13,6 +13,7 @@ mod hub;
 mod line;
 mod news;
 mod records;
+mod story;
 mod typical;
 mod words;
 
@@ -23,6 +24,6 @@ pub use feed::{Feed, position_frame, reset_frame};
 pub use follower::Follower;
 pub use hub::{Ear, Hub, Missed, Starting, Topic};
 pub use line::whole_seconds;
-pub use news::{News, NewsData, is_last};
-pub use records::{Records, RecordsError, parties_of};
+pub use news::{News, NewsData};
+pub use records::{Records, RecordsError};
 pub use words::{MintStatus, PaymentStatus};

@@ -73,6 +73,6 @@ impl News {
 }
 
 /// Returns true if no event of the order can follow this one, unless the chain is reorganised deeper than N.
-pub fn is_last(event: &OrderEvent) -> bool {
+fn is_last(event: &OrderEvent) -> bool {
     matches!(event, OrderEvent::PaymentFailed(_) | OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..))
 }

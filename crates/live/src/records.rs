@@ -22,9 +22,10 @@ const READ_TIMEOUT: Duration = Duration::from_millis(500);
 /// Longest wait for all open orders, which are tens of thousands of rows.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Concurrent reads of the history of one order. The events of an old order are in blocks that the server has to load
-/// from disk, under the lock that appends need; everybody can name old orders.
-const HISTORIES: usize = 4;
+/// Concurrent reads of the history of one order in the ledger. The events of an old order are in blocks that the server
+/// has to load from disk, under the lock that appends need; everybody can name old orders. So the second copy is asked
+/// first.
+const HISTORIES: usize = 1;
 
 /// Reads payments.
 pub struct Records {
@@ -91,11 +92,19 @@ impl Records {
         row.is_some_and(|row| row.last_seq <= after && matches!(row.stage, Stage::Failed | Stage::Minted))
     }
 
+    /// Every event of the order in the second copy, and the sequence up to which that follows the ledger. `None` if the
+    /// read models do not answer, lack the order, or follow another ledger. Costs the ledger nothing.
+    pub(crate) async fn copied(&self, id: PaymentId) -> Option<(u64, Vec<Recorded>)> {
+        let (position, messages) = self.within(READ_TIMEOUT, async |store| store.order_copy(id).await).await??;
+        let is_current = position.is_of(self.ledger.incarnation());
+        is_current.then(|| (position.seq, messages.into_iter().map(ledger::decode_copied).collect()))
+    }
+
     /// Every event of the order that the ledger has now, by sequence. Waits while others read histories.
     ///
     /// # Errors
     /// `LedgerAway`.
-    pub async fn history(&self, id: PaymentId) -> Result<Vec<Recorded>, RecordsError> {
+    pub(crate) async fn history(&self, id: PaymentId) -> Result<Vec<Recorded>, RecordsError> {
         if !self.ledger.is_connected() {
             return Err(RecordsError::LedgerAway);
         }
@@ -188,7 +197,7 @@ fn fold(id: PaymentId, history: &[Recorded]) -> Option<PaymentView> {
 }
 
 /// Payer and token of an order, from its first event.
-pub fn parties_of(history: &[Recorded]) -> Option<(Address, Address)> {
+pub(crate) fn parties_of(history: &[Recorded]) -> Option<(Address, Address)> {
     history.iter().find_map(|recorded| match &recorded.event {
         Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) => {
             let Purchase::Mint { token, .. } = request.purchase;

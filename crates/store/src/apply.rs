@@ -1,18 +1,16 @@
 //! A batch of events into the tables: the copy, the read models and the position, all or nothing.
 
+use crate::columns::{Column, Table};
 use crate::connect::Store;
 use crate::error::StoreError;
 use crate::fold::{Rows, SetAside, orders, tokens};
 use crate::ledger::{append, chain_hash, seq_to};
 use crate::payment::PaymentView;
 use crate::position::{Position, READ_MODELS};
-use crate::reads::row_from;
 use crate::token::TokenView;
 use domain::Recorded;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use sqlx::PgConnection;
-use std::collections::BTreeMap;
+use sqlx::{AssertSqlSafe, PgConnection};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The result of applying a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,43 +78,40 @@ async fn move_position(db: &mut PgConnection, from: &Position, to: &Position) ->
 }
 
 async fn load(db: &mut PgConnection, batch: &[Recorded]) -> Result<Rows, StoreError> {
-    let ids: Vec<_> = orders(batch).iter().map(|id| id.0).collect();
-    let found: Vec<String> =
-        sqlx::query_scalar("SELECT to_json(r)::text FROM payment_rows r WHERE id = ANY($1::uuid[])")
-            .bind(ids)
-            .fetch_all(&mut *db)
-            .await
-            .map_err(StoreError::of("loading payments"))?;
-    let payments = by_key(&found, |row: &PaymentView| row.id)?;
-    let addresses: Vec<_> = tokens(batch, &payments).iter().map(|token| token.to_vec()).collect();
-    let found: Vec<String> = sqlx::query_scalar(
-        "SELECT to_json(r)::text FROM token_rows r WHERE token = ANY(SELECT hex_of(a) FROM UNNEST($1::bytea[]) a)",
-    )
-    .bind(addresses)
-    .fetch_all(&mut *db)
-    .await
-    .map_err(StoreError::of("loading tokens"))?;
-    let tokens = by_key(&found, |row: &TokenView| row.token)?;
+    let payments = loaded(db, &orders(batch), |row: &PaymentView| row.id).await;
+    let payments = payments.map_err(StoreError::of("loading payments"))?;
+    let tokens = loaded(db, &tokens(batch, &payments), |row: &TokenView| row.token).await;
+    let tokens = tokens.map_err(StoreError::of("loading tokens"))?;
     Ok(Rows { payments, tokens, ..Rows::default() })
 }
 
+/// The rows with these keys, by key.
+async fn loaded<K: Column + Ord, T: Table>(
+    db: &mut PgConnection,
+    keys: &[K],
+    key: impl Fn(&T) -> K,
+) -> Result<BTreeMap<K, T>, sqlx::Error> {
+    let keys: Vec<K::Wire> = keys.iter().map(Column::to_wire).collect();
+    let found = sqlx::query(AssertSqlSafe(T::select())).bind(keys).fetch_all(db).await?;
+    found.iter().map(|row| T::read(row).map(|row| (key(&row), row))).collect()
+}
+
+/// Writes those of `rows` that have changed.
+async fn upsert<K: Ord, T: Table>(
+    db: &mut PgConnection,
+    rows: &BTreeMap<K, T>,
+    changed: &BTreeSet<K>,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<&T> = changed.iter().filter_map(|key| rows.get(key)).collect();
+    if !rows.is_empty() {
+        T::bind(&rows, sqlx::query(AssertSqlSafe(T::upsert()))).execute(db).await?;
+    }
+    Ok(())
+}
+
 async fn write(db: &mut PgConnection, rows: &Rows) -> Result<(), StoreError> {
-    let payments: Vec<_> = rows.changed_payments.iter().filter_map(|id| rows.payments.get(id)).collect();
-    if !payments.is_empty() {
-        sqlx::query(include_str!("upsert_payments.sql"))
-            .bind(json(&payments)?)
-            .execute(&mut *db)
-            .await
-            .map_err(StoreError::of("writing payments"))?;
-    }
-    let tokens: Vec<_> = rows.changed_tokens.iter().filter_map(|token| rows.tokens.get(token)).collect();
-    if !tokens.is_empty() {
-        sqlx::query(include_str!("upsert_tokens.sql"))
-            .bind(json(&tokens)?)
-            .execute(&mut *db)
-            .await
-            .map_err(StoreError::of("writing tokens"))?;
-    }
+    upsert(db, &rows.payments, &rows.changed_payments).await.map_err(StoreError::of("writing payments"))?;
+    upsert(db, &rows.tokens, &rows.changed_tokens).await.map_err(StoreError::of("writing tokens"))?;
     if !rows.set_aside.is_empty() {
         sqlx::query(
             "INSERT INTO set_aside (seq, kind, reason, recorded_at) \
@@ -132,14 +127,4 @@ async fn write(db: &mut PgConnection, rows: &Rows) -> Result<(), StoreError> {
     }
     rows.tally.write(db).await?;
     rows.mint_batches.write(db).await
-}
-
-/// Rows for `json_populate_recordset`.
-fn json<T: Serialize>(rows: &[&T]) -> Result<String, StoreError> {
-    serde_json::to_string(rows).map_err(|e| StoreError::Corrupt { operation: "spelling rows out", what: e.to_string() })
-}
-
-/// Rows from `to_json`, by key.
-fn by_key<K: Ord, T: DeserializeOwned>(rows: &[String], key: impl Fn(&T) -> K) -> Result<BTreeMap<K, T>, StoreError> {
-    rows.iter().map(|row| row_from(row).map(|row| (key(&row), row))).collect()
 }

@@ -6,5 +6,5 @@ SELECT count(*) FILTER (WHERE unpaid_since IS NOT NULL) AS unpaid_payers, min(un
 FROM (SELECT min(requested_at) FILTER (WHERE stage IN ('requested', 'deferred', 'settling', 'reverted')) AS unpaid_since,
              min(requested_at) FILTER (WHERE stage NOT IN ('minting', 'mint_parked')) AS unminted_since
       FROM payments
-      WHERE stage NOT IN ('failed', 'lost', 'minted')
+      WHERE is_open
       GROUP BY payer) AS by_payer

@@ -2,9 +2,11 @@
 
 use crate::connect::Store;
 use crate::error::StoreError;
+use crate::open::ONE_MOMENT;
+use crate::position::{Position, READ_MODELS, position};
 use alloy_primitives::{Address, B256};
 use chrono::SubsecRound;
-use domain::{Recorded, StoredMessage};
+use domain::{PaymentId, Recorded, StoredMessage};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -98,6 +100,28 @@ impl Store {
             .await;
         let pair = |row: &PgRow| Ok((seq_from(row.try_get("seq")?)?, fixed(row.try_get("hash")?)?));
         rows.and_then(|rows| rows.iter().map(pair).collect()).map_err(StoreError::of(OPERATION))
+    }
+
+    /// Every event of the order `id` in the copy, in order, and the position of the copy. `None` if the read models have
+    /// not seen the order. An event that does not fit the order's past is left out, as in its row.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn order_copy(&self, id: PaymentId) -> Result<Option<(Position, Vec<StoredMessage>)>, StoreError> {
+        const OPERATION: &str = "reading an order in the copy";
+        let mut moment = self.pool.begin_with(ONE_MOMENT).await.map_err(StoreError::of(OPERATION))?;
+        let at = position(&mut *moment, READ_MODELS).await?.ok_or(StoreError::NotBegun)?;
+        let messages = sqlx::query(
+            "SELECT seq, subject, headers, payload, recorded_at, hash FROM ledger \
+             WHERE seq = ANY ((SELECT event_seqs FROM payments WHERE id = $1)::bigint[]) ORDER BY seq",
+        )
+        .bind(id.0)
+        .fetch_all(&mut *moment)
+        .await
+        .and_then(|rows| rows.iter().map(|row| Ok(ledger_row(row)?.message)).collect::<Result<Vec<_>, _>>())
+        .map_err(StoreError::of(OPERATION))?;
+        moment.commit().await.map_err(StoreError::of(OPERATION))?;
+        Ok((!messages.is_empty()).then_some((at, messages)))
     }
 
     /// The last `count` rows, in order.

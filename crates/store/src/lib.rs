@@ -9,6 +9,7 @@
 
 mod apply;
 mod batch;
+mod columns;
 mod connect;
 mod error;
 mod fold;

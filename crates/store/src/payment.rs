@@ -1,5 +1,6 @@
 //! The row of an order: what was asked for, how far its legs are, and the evidence that people and the API want to see.
 
+use crate::columns::table;
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
 use domain::event::PaidBy;
@@ -8,60 +9,63 @@ use domain::order::{Counts, LegProgress, LegState, Progress};
 use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
 use serde::{Deserialize, Serialize};
 
-/// One order. Field by field as in migrations/0002_payments.sql, where each has its reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct PaymentView {
-    pub id: PaymentId,
-    pub payment_key: PaymentKey,
-    pub chain_id: u64,
-    pub asset: Address,
-    pub payer: Address,
-    pub token: Address,
-    pub quantity: Quantity,
-    pub unit_price: Usdc,
-    pub value: Usdc,
-    pub nonce: B256,
-    #[serde(with = "decimal_string")]
-    pub valid_after: u64,
-    #[serde(with = "decimal_string")]
-    pub valid_before: u64,
-    pub stage: Stage,
-    pub payment_state: LegState,
-    pub payment_attempts: u32,
-    pub payment_deferrals: u32,
-    pub payment_reversions: u32,
-    pub mint_state: LegState,
-    pub mint_attempts: u32,
-    pub mint_deferrals: u32,
-    pub mint_parkings: u32,
-    pub mint_reversions: u32,
-    pub reason: Option<String>,
-    pub detail: Option<String>,
-    pub retry_at: Option<DateTime<Utc>>,
-    pub settle_signer: Option<Address>,
-    pub settle_nonce: Option<u64>,
-    pub settle_tx_hash: Option<B256>,
-    pub settle_block_number: Option<u64>,
-    pub settle_block_hash: Option<B256>,
-    pub settle_log_index: Option<u64>,
-    pub paid_by: Option<PaidBy>,
-    pub failed_block_number: Option<u64>,
-    pub failed_block_hash: Option<B256>,
-    pub failed_tx_hash: Option<B256>,
-    pub mint_signer: Option<Address>,
-    pub mint_nonce: Option<u64>,
-    pub mint_tx_hash: Option<B256>,
-    pub mint_block_number: Option<u64>,
-    pub mint_block_hash: Option<B256>,
-    pub requested_at: DateTime<Utc>,
-    pub paid_at: Option<DateTime<Utc>>,
-    pub minted_at: Option<DateTime<Utc>>,
-    pub updated_at: DateTime<Utc>,
-    pub requested_seq: u64,
-    pub paid_seq: Option<u64>,
-    pub last_seq: u64,
+table! {
+    /// One order. Field by field as in migrations/0002_payments.sql, where each has its reason.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(missing_docs)]
+    pub struct PaymentView of "payments" {
+        pub id: PaymentId,
+        pub payment_key: PaymentKey,
+        pub chain_id: u64,
+        pub asset: Address,
+        pub payer: Address,
+        pub token: Address,
+        pub quantity: Quantity,
+        pub unit_price: Usdc,
+        pub value: Usdc,
+        pub nonce: B256,
+        #[serde(with = "decimal_string")]
+        pub valid_after: u64,
+        #[serde(with = "decimal_string")]
+        pub valid_before: u64,
+        pub stage: Stage,
+        pub payment_state: LegState,
+        pub payment_attempts: u32,
+        pub payment_deferrals: u32,
+        pub payment_reversions: u32,
+        pub mint_state: LegState,
+        pub mint_attempts: u32,
+        pub mint_deferrals: u32,
+        pub mint_parkings: u32,
+        pub mint_reversions: u32,
+        pub reason: Option<String>,
+        pub detail: Option<String>,
+        pub retry_at: Option<DateTime<Utc>>,
+        pub settle_signer: Option<Address>,
+        pub settle_nonce: Option<u64>,
+        pub settle_tx_hash: Option<B256>,
+        pub settle_block_number: Option<u64>,
+        pub settle_block_hash: Option<B256>,
+        pub settle_log_index: Option<u64>,
+        pub paid_by: Option<PaidBy>,
+        pub failed_block_number: Option<u64>,
+        pub failed_block_hash: Option<B256>,
+        pub failed_tx_hash: Option<B256>,
+        pub mint_signer: Option<Address>,
+        pub mint_nonce: Option<u64>,
+        pub mint_tx_hash: Option<B256>,
+        pub mint_block_number: Option<u64>,
+        pub mint_block_hash: Option<B256>,
+        pub requested_at: DateTime<Utc>,
+        pub paid_at: Option<DateTime<Utc>>,
+        pub minted_at: Option<DateTime<Utc>>,
+        pub updated_at: DateTime<Utc>,
+        pub requested_seq: u64,
+        pub paid_seq: Option<u64>,
+        pub last_seq: u64,
+        pub event_seqs: Vec<u64>,
+    }
 }
 
 impl PaymentView {

@@ -57,6 +57,7 @@ pub fn project(
     }
     row.updated_at = at.recorded_at;
     row.last_seq = at.seq;
+    row.event_seqs.push(at.seq);
     Ok(row)
 }
 
@@ -121,6 +122,7 @@ impl PaymentView {
             requested_seq: at.seq,
             paid_seq: None,
             last_seq: at.seq,
+            event_seqs: vec![at.seq],
         }
     }
 

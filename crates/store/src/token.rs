@@ -1,5 +1,6 @@
 //! The row of a token, and its fold.
 
+use crate::columns::table;
 use crate::project::{Stamp, text, time};
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
@@ -7,33 +8,35 @@ use domain::money::{decimal_string, decimal_string_u128};
 use domain::{PaymentKey, Quantity, TokenTerms, Usdc};
 use serde::{Deserialize, Serialize};
 
-/// One token. Field by field as in migrations/0003_tokens.sql, where each has its reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct TokenView {
-    pub token: Address,
-    pub chain_id: u64,
-    pub asset: Address,
-    pub name: String,
-    pub symbol: String,
-    #[serde(with = "decimal_string_u128")]
-    pub unit: u128,
-    #[serde(with = "decimal_string")]
-    pub max_units: u64,
-    pub unit_price: Usdc,
-    pub creator: Address,
-    pub payment_key: PaymentKey,
-    pub config_hash: B256,
-    pub block_number: u64,
-    pub block_hash: B256,
-    #[serde(with = "decimal_string")]
-    pub units_paid: u64,
-    #[serde(with = "decimal_string")]
-    pub units_minted: u64,
-    pub registered_at: DateTime<Utc>,
-    pub registered_seq: u64,
-    pub last_seq: u64,
+table! {
+    /// One token. Field by field as in migrations/0003_tokens.sql, where each has its reason.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(missing_docs)]
+    pub struct TokenView of "tokens" {
+        pub token: Address,
+        pub chain_id: u64,
+        pub asset: Address,
+        pub name: String,
+        pub symbol: String,
+        #[serde(with = "decimal_string_u128")]
+        pub unit: u128,
+        #[serde(with = "decimal_string")]
+        pub max_units: u64,
+        pub unit_price: Usdc,
+        pub creator: Address,
+        pub payment_key: PaymentKey,
+        pub config_hash: B256,
+        pub block_number: u64,
+        pub block_hash: B256,
+        #[serde(with = "decimal_string")]
+        pub units_paid: u64,
+        #[serde(with = "decimal_string")]
+        pub units_minted: u64,
+        pub registered_at: DateTime<Utc>,
+        pub registered_seq: u64,
+        pub last_seq: u64,
+    }
 }
 
 impl TokenView {

@@ -2,7 +2,7 @@
 SELECT id, payer, token, requested_seq, last_seq,
        greatest(0, ceil(extract(epoch FROM due_at - now()) * 1000))::bigint AS due_in_ms
 FROM payments CROSS JOIN LATERAL (SELECT coalesce(retry_at, updated_at + interval '1 min') AS due_at) AS _
-WHERE stage NOT IN ('failed', 'lost', 'minted') AND stage = ANY($1) AND requested_seq > $3
+WHERE is_open AND stage = ANY($1) AND requested_seq > $3
       AND ($2::bigint IS NULL OR due_at <= now() - $2 * interval '1 ms')
 ORDER BY requested_seq
 LIMIT $4

@@ -21,10 +21,10 @@ use axum::extract::{Query, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::{Event, PaymentId};
+use domain::PaymentId;
 use edge::{ClientIp, Permit};
 use futures_util::StreamExt;
-use live::{Feed, Missed, News, Starting, Topic, is_last, parties_of, position_frame, reset_frame};
+use live::{Feed, Missed, Starting, Topic, position_frame, reset_frame};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -111,32 +111,20 @@ async fn of_payment(api: Arc<Api>, id: PaymentId, seen: Resume, permit: Permit) 
     {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    // Listening begins before reading. An event that is stored in between is found twice, and sent once.
-    let ear = api.follower.hub.listen(Topic::Payment(id));
-    let history = api.records.history(id).await?;
-    if history.is_empty() {
+    let (story, ear) = api.follower.story(&api.records, id).await?;
+    if story.is_empty() {
         return Err(Problem::PaymentUnknown);
     }
-    let (payer, token) = parties_of(&history).ok_or(Problem::OrderUnreadable(id))?;
     let after = if let Resume::UpTo(seq) = seen { seq } else { 0 };
-    let news: Vec<_> = history
-        .iter()
-        .filter_map(|recorded| match &recorded.event {
-            Ok(Event::Order(_, event)) => Some((recorded.seq, is_last(event), recorded, event)),
-            _ => None,
-        })
-        .collect();
-    let ended = news.iter().any(|(_, last, ..)| *last);
-    if ended && news.iter().all(|(seq, ..)| *seq <= after) {
+    let has_ended = story.iter().any(|news| news.last);
+    if has_ended && story.iter().all(|news| news.seq <= after) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let mut feed = Feed::new(ear, api.stop.clone(), after);
     if seen == Resume::Unknown {
         feed.push(reset_frame(0, &format!("/api/payment/{id}")));
     }
-    for (_, _, recorded, event) in news {
-        feed.take(&News::of(recorded, id, event, payer, token));
-    }
+    story.iter().for_each(|news| feed.take(news));
     Ok(respond(feed, permit))
 }
 

@@ -320,11 +320,13 @@ async fn sql(database: &Database, statement: &'static str) {
 
 /// Ten thousand copies of the one minted order. Every hundredth is open again, every fortieth is another payer's.
 const MANY: &str = r"
-INSERT INTO payments
+CREATE TABLE more AS
 SELECT (json_populate_record(p, json_build_object(
-    'id', gen_random_uuid(), 'requested_seq', n, 'last_seq', 100000,
+    'id', gen_random_uuid(), 'requested_seq', n, 'last_seq', 100000, 'event_seqs', ARRAY[n, 100000],
     'payer', CASE WHEN n % 40 = 0 THEN '\x1111111111111111111111111111111111111111' ELSE p.payer::text END))).*
 FROM payments p, generate_series(1000, 10999) n;
+ALTER TABLE more DROP COLUMN is_open;
+INSERT INTO payments SELECT * FROM more;
 UPDATE payments SET stage = 'minting', mint_state = 'submitted', minted_at = NULL, mint_signer = payer, mint_nonce = 1
 WHERE requested_seq % 100 = 0;
 INSERT INTO payers SELECT decode(md5(n::text) || '00000000', 'hex'), n, n FROM generate_series(2, 9999) n;

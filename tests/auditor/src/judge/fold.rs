@@ -155,6 +155,8 @@ impl Fold {
         set(row, "mint_state", Some(mint_state(state.mint, is_reverted).to_owned()));
         set(row, "updated_at", Some(time(at)));
         set(row, "last_seq", Some(event.seq.to_string()));
+        let seqs = row.get("event_seqs").cloned().flatten().unwrap_or_default();
+        set(row, "event_seqs", Some(format!("{}, {}]", seqs.trim_end_matches(']'), event.seq)));
         let quantity = number(row, "quantity");
         let token = row.get("token").cloned().flatten().unwrap_or_default();
         match event.kind.name {
@@ -304,6 +306,7 @@ fn requested(id: &str, event: &Event, at: DateTime<Utc>) -> Row {
     for column in ["requested_seq", "last_seq"] {
         set(&mut row, column, Some(event.seq.to_string()));
     }
+    set(&mut row, "event_seqs", Some(format!("[{}]", event.seq)));
     row
 }
 

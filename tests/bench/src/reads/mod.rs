@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use ledger::{Expected, Ledger, NewEvent};
 use runtime::Fatal;
 use serde_json::json;
+use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,6 +59,8 @@ const RATIO_MAX: f64 = 3.0;
 /// Other programs may use this much of the processors, percent. Beyond that even the quiet windows have stalls, and every
 /// ratio would look good.
 const OTHERS_MAX: f64 = 15.0;
+/// Number of appends that are reported one by one.
+const SLOWEST: usize = 20;
 /// Time limit of every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The consumer that holds paid orders until they are minted.
@@ -93,7 +96,8 @@ impl Beside {
 
 /// Appends of one window.
 struct Window {
-    latencies: Vec<Duration>,
+    /// When each append was due, since the beginning of the window, and how long it took.
+    appends: Vec<(Duration, Duration)>,
     lasted: Duration,
     /// Share of the processors that other programs used.
     others: f64,
@@ -137,7 +141,9 @@ fn figures(times: Vec<(Beside, Vec<Window>)>, report: &mut Report) -> Result<(),
                 beside.text()
             ));
         }
-        let mut latencies: Vec<Duration> = windows.into_iter().flat_map(|window| window.latencies).collect();
+        let slowest: Vec<_> = windows.iter().map(|window| slowest(&window.appends)).collect();
+        let appends = windows.into_iter().flat_map(|window| window.appends);
+        let mut latencies: Vec<Duration> = appends.map(|(_, took)| took).collect();
         latencies.sort_unstable();
         let p99_ms = percentile_ms(&latencies, 0.99);
         let shares = [0.5, 0.9, 0.99, 0.999, 1.0].map(|share| percentile_ms(&latencies, share));
@@ -145,7 +151,12 @@ fn figures(times: Vec<(Beside, Vec<Window>)>, report: &mut Report) -> Result<(),
         let row = row.saying(format!("{} appends; p50 {:.1}, at most {:.0} ms", latencies.len(), shares[0], shares[4]));
         report.detail(
             &format!("reads, {}", beside.text()),
-            json!({ "latenciesMs": shares, "appends": latencies.len(), "secondsOfWindows": lasted }),
+            json!({
+                "latenciesMs": shares,
+                "appends": latencies.len(),
+                "secondsOfWindows": lasted,
+                "slowestDueAndTookMs": slowest,
+            }),
         )?;
         if beside == Beside::Nothing {
             quiet_ms = p99_ms;
@@ -159,6 +170,15 @@ fn figures(times: Vec<(Beside, Vec<Window>)>, report: &mut Report) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// The slowest appends of a window: when they were due, and how long they took, milliseconds. Says what held them up.
+fn slowest(appends: &[(Duration, Duration)]) -> Vec<[u128; 2]> {
+    let mut slowest = appends.to_vec();
+    slowest.sort_unstable_by_key(|(_, took)| Reverse(*took));
+    slowest.truncate(SLOWEST);
+    slowest.sort_unstable();
+    slowest.into_iter().map(|(due, took)| [due.as_millis(), took.as_millis()]).collect()
 }
 
 /// Makes [`MINTS`] orders that are paid and wait to be minted, by the services themselves. The transactions of earlier
@@ -214,10 +234,10 @@ async fn window(house: &mut House, beside: Beside, past: Orders, turn: u64) -> R
         services.stop().await?;
     }
     let within = appended.into_iter().filter(|(due, _)| (from..to).contains(due));
-    let latencies: Vec<Duration> = within.map(|(_, took)| took).collect();
+    let appends: Vec<(Duration, Duration)> = within.map(|(due, took)| (due - from, took)).collect();
     let lasted = to - from;
-    println!("  {}: {:.1} s, {} appends", beside.text(), lasted.as_secs_f64(), latencies.len());
-    Ok(Window { latencies, lasted, others })
+    println!("  {}: {:.1} s, {} appends", beside.text(), lasted.as_secs_f64(), appends.len());
+    Ok(Window { appends, lasted, others })
 }
 
 /// Does what is to happen, and returns the services that were started for it.

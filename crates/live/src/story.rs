@@ -1,0 +1,44 @@
+//! Everything that happened to one order, and what happens next, without a gap between the two.
+
+use crate::follower::Follower;
+use crate::hub::{Ear, Missed, Topic};
+use crate::news::News;
+use crate::records::{Records, RecordsError, parties_of};
+use domain::{Event, PaymentId, Recorded};
+use std::sync::Arc;
+
+impl Follower {
+    /// The news of the order from its first event on, and a listener for the next ones. No news if the order does not
+    /// exist. The listener may repeat some of the news.
+    ///
+    /// The second copy has the events up to its position, and the hub keeps those behind it. If the read models do not
+    /// answer, or are further behind, the ledger is read.
+    ///
+    /// # Errors
+    /// `LedgerAway` and `OrderUnreadable`.
+    pub async fn story(&self, records: &Records, id: PaymentId) -> Result<(Vec<Arc<News>>, Ear), RecordsError> {
+        let topic = Topic::Payment(id);
+        if let Some((position, copied)) = records.copied(id).await
+            && let Ok((Missed::News(since), ear)) = self.hub.resume(topic, position)
+        {
+            return Ok((news_of(id, &copied)?.into_iter().chain(since).collect(), ear));
+        }
+        // Listening begins before reading, so that an event which is stored in between is found twice, and not missed.
+        let ear = self.hub.listen(topic);
+        let history = records.history(id).await?;
+        Ok((news_of(id, &history)?, ear))
+    }
+}
+
+/// Renders a history. An event that cannot be read is left out.
+fn news_of(id: PaymentId, history: &[Recorded]) -> Result<Vec<Arc<News>>, RecordsError> {
+    if history.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (payer, token) = parties_of(history).ok_or(RecordsError::OrderUnreadable(id))?;
+    let news = history.iter().filter_map(|recorded| match &recorded.event {
+        Ok(Event::Order(_, event)) => Some(Arc::new(News::of(recorded, id, event, payer, token))),
+        _ => None,
+    });
+    Ok(news.collect())
+}
