@@ -1,10 +1,8 @@
-//! The number of transactions of a lane that may be under way. It grows as they are mined, and shrinks when a node has
-//! trouble with them.
+//! The number of transactions of a lane that may be under way. It shrinks when a node has trouble with them, and grows
+//! again as they are mined.
 
-/// Size of a new window.
-const START: usize = 8;
-
-/// Nodes keep 16 executable transactions of an account in their pools (geth's `accountslots`), some more in a queue.
+/// Nodes keep 16 executable transactions of an account in their pools (geth's `accountslots`), some more in a queue. A
+/// lane begins with as many: with half of them, blocks of one second left it idle for a third of its time.
 const MAX: usize = 16;
 
 /// The maximum number of transactions under way. It grows by one for each full round of nonces that ended, and halves
@@ -17,7 +15,7 @@ pub(crate) struct Window {
 
 impl Default for Window {
     fn default() -> Self {
-        Self { size: START, ended: 0 }
+        Self { size: MAX, ended: 0 }
     }
 }
 
@@ -46,8 +44,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_grows_slowly_shrinks_fast_and_stays_between_one_and_what_a_pool_keeps() {
+    fn it_shrinks_fast_grows_slowly_and_stays_between_one_and_what_a_pool_keeps() {
         let mut window = Window::default();
+        window.shrink();
         window.ended(7);
         assert_eq!(window.size(), 8);
         window.ended(1);
