@@ -3,8 +3,8 @@
 //!
 //! The exposed value is read from the ledger: from the transactions of all mint lanes, also those of other processes.
 //! It is kept in memory only. At a start each lane is read backwards to the first transaction in a final block, because
-//! everything before that is final. Lanes of one process never exceed the cap together. If another process signs a
-//! batch in the same milliseconds, that batch may be missed.
+//! everything before that is final. Lanes of one process never exceed the cap together. Batches that another process
+//! signed within the last [`LOOK_INTERVAL`] may be missed.
 
 use chain::Chain;
 use domain::event::{OpenTx, Purpose};
@@ -15,7 +15,12 @@ use runtime::{Health, SharedSettings, Undone, causes};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// The exposed value is read again for a batch after this time. One batch in this time needs the reads, not each one.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Number of nonces of a lane that are read in one request.
 const NONCES_AT_ONCE: u64 = 16;
@@ -37,6 +42,8 @@ struct State {
     lanes: HashMap<LaneId, u64>,
     exposed: HashMap<PaymentId, Exposed>,
     finalized: u64,
+    /// When all of this was read.
+    read_at: Option<Instant>,
     waiting: bool,
 }
 
@@ -79,7 +86,9 @@ impl Exposure {
     /// `Transient`: nothing is reserved, and nothing may be minted.
     pub async fn reserve(&self, items: Vec<Item>) -> Result<Reservation, Undone> {
         let mut state = self.state.lock().await;
-        self.catch_up(&mut state).await?;
+        if state.read_at.is_none_or(|at| at.elapsed() >= LOOK_INTERVAL) {
+            self.catch_up(&mut state).await?;
+        }
         let (max, mut total) = (self.max(), state.total());
         let (mut fitting, mut taken, mut waiting) = (Vec::with_capacity(items.len()), Vec::new(), 0_usize);
         for item in items {
@@ -156,6 +165,7 @@ impl Exposure {
             self.leave_out(state, finalized).await?;
             state.finalized = finalized;
         }
+        state.read_at = Some(Instant::now());
         Ok(())
     }
 

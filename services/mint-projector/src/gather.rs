@@ -9,7 +9,7 @@ use domain::order::Stage;
 use domain::{Order, PaymentId, Purchase};
 use ledger::{ConnectError, Delivery, Inbox, Ledger, Loaded};
 use runtime::{CancellationToken, Health, SharedSettings, Undone};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::join;
@@ -112,6 +112,31 @@ impl Asking {
     }
 }
 
+/// The requests of all lanes, in the order in which they arrived.
+struct Asked {
+    arriving: mpsc::Receiver<Ask>,
+    waiting: VecDeque<Ask>,
+}
+
+impl Asked {
+    /// Waits for the next request, which then waits here.
+    async fn arrive(&mut self) {
+        match self.arriving.recv().await {
+            Some(ask) => self.waiting.push_back(ask),
+            // No lane is left to ask.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The oldest request of a lane that still works.
+    fn next(&mut self) -> Option<Ask> {
+        while let Ok(ask) = self.arriving.try_recv() {
+            self.waiting.push_back(ask);
+        }
+        std::iter::from_fn(|| self.waiting.pop_front()).find(|ask| !ask.is_closed())
+    }
+}
+
 /// Owed mints on their way to the lanes.
 #[derive(Clone)]
 pub struct Gathering {
@@ -119,7 +144,7 @@ pub struct Gathering {
     confirmed: Inbox,
     deferred: Inbox,
     restored: Inbox,
-    asked: Arc<Mutex<mpsc::Receiver<Ask>>>,
+    asked: Arc<Mutex<Asked>>,
     settings: SharedSettings,
     /// Mints that wait in this process.
     pub carrier: Carrier,
@@ -140,7 +165,7 @@ impl Gathering {
             confirmed: ledger.inbox(CONFIRMED, health.clone()).await?,
             deferred: ledger.inbox(DEFERRED, health.clone()).await?,
             restored: ledger.inbox(RESTORED, health.clone()).await?,
-            asked: Arc::new(Mutex::new(asked)),
+            asked: Arc::new(Mutex::new(Asked { arriving: asked, waiting: VecDeque::new() })),
             settings: config.settings.clone(),
             carrier: Carrier::new(ledger.clone(), DEFERRED, health),
             duty: Duty::default(),
@@ -192,6 +217,7 @@ impl Gathering {
             runtime::turn("mint-projector.gather");
             tokio::select! {
                 _ = arriving.recv_many(&mut arrived, CONFIRMED_MAX) => self.sort(&mut arrived, &mut groups).await,
+                () = asked.arrive() => {}
                 () = tokio::time::sleep(TURN) => {}
                 () = off.cancelled() => {}
             }
@@ -259,17 +285,10 @@ impl Groups {
 
     /// Hands full batches, and those that have waited long enough, to the lanes that ask; groups take turns. While no
     /// lane asks, batches stay here and grow.
-    fn hand_over(&mut self, asked: &mut mpsc::Receiver<Ask>, max_wait: Duration) {
+    fn hand_over(&mut self, asked: &mut Asked, max_wait: Duration) {
         let ripe: Vec<Together> = self.fair.turns().filter(|together| self.is_ripe(*together, max_wait)).collect();
         for together in ripe {
-            let ask = loop {
-                match asked.try_recv() {
-                    // That lane no longer works. The next one is tried.
-                    Ok(ask) if ask.is_closed() => {}
-                    Ok(ask) => break ask,
-                    Err(_) => return,
-                }
-            };
+            let Some(ask) = asked.next() else { return };
             let taken = self.fair.take_of(together, MINT_BATCH_MAX);
             if self.fair.len_of(together) == 0 {
                 self.oldest.remove(&together);
@@ -315,6 +334,11 @@ mod tests {
     use ledger::{Answer, Outcome};
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+    fn asks() -> (mpsc::Sender<Ask>, Asked) {
+        let (asks, arriving) = mpsc::channel(2);
+        (asks, Asked { arriving, waiting: VecDeque::new() })
+    }
+
     fn groups() -> (Groups, UnboundedReceiver<Arrival>) {
         let (again, arriving) = unbounded_channel();
         (Groups { fair: FairQueue::default(), oldest: HashMap::new(), again }, arriving)
@@ -346,7 +370,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lane_that_withdraws_its_request_gets_no_batch_and_another_lane_gets_it() {
-        let (asks, mut asked) = mpsc::channel(2);
+        let (asks, mut asked) = asks();
         let (mut resting, mut working) = (Asking::new(asks.clone()), Asking::new(asks));
         for lane in [&mut resting, &mut working] {
             assert!(poll_once(&mut Box::pin(lane.next())).is_none(), "it has asked");
@@ -361,7 +385,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_that_reached_a_lane_which_cannot_send_is_gathered_again_or_handed_back_when_gathering_is_over() {
-        let (asks, mut asked) = mpsc::channel(1);
+        let (asks, mut asked) = asks();
         let mut lane = Asking::new(asks);
         let (mut groups, mut arriving) = groups();
         let mut handed_over = |lane: &mut Asking| {
