@@ -52,7 +52,7 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     let usage = cpu.since()?;
     let disk = probe.end().await?;
     let last = house.last_seq().await?;
-    let lag = until_projected(&house, last).await?;
+    let lag = until_projected(&house, last, PROJECTION_TIMEOUT).await?;
     let history = History::read(&house.ledger, last).await?;
     judge(&outcome, &history, report);
     compare_with_chain("end to end", &house, &payers, outcome.hits.len(), report).await?;
@@ -66,13 +66,16 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// How long the read models took to come to `last`.
-async fn until_projected(house: &House, last: u64) -> Result<Duration, Fatal> {
+/// How long the read models took to come to `last`, at most `limit`.
+///
+/// # Errors
+/// The limit is over, or the database does not answer.
+pub async fn until_projected(house: &House, last: u64, limit: Duration) -> Result<Duration, Fatal> {
     let begun = Instant::now();
     let store = Store::connect(&house.servers.postgres.url(), 1).await?;
     while store.position(READ_MODELS).await?.is_none_or(|position| position.seq < last) {
-        if begun.elapsed() > PROJECTION_TIMEOUT {
-            return Err(format!("the read models are not at {last} after {} s", PROJECTION_TIMEOUT.as_secs()).into());
+        if begun.elapsed() > limit {
+            return Err(format!("the read models are not at {last} after {} s", limit.as_secs()).into());
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

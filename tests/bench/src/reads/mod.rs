@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::cpu::Snapshot;
+use crate::e2e::until_projected;
 use crate::house::House;
 use crate::limits::Limits;
 use crate::load::{self, Load, Pace, percentile_ms};
@@ -61,7 +62,9 @@ const RATIO_MAX: f64 = 3.0;
 const OTHERS_MAX: f64 = 15.0;
 /// Number of appends that are reported one by one.
 const SLOWEST: usize = 20;
-/// Time limit of every wait.
+/// The read models of a million events are written within this.
+const PROJECTED_WITHIN: Duration = Duration::from_secs(600);
+/// Time limit of every other wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The consumer that holds paid orders until they are minted.
 const TO_MINT: &str = "mint-projector";
@@ -114,6 +117,11 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     let mut house = House::start_on("reads", BLOCK_TIME, &kept).await?;
     let payers = Payers::new("reads", 100)?;
     payers.fund(&house.chain, house.shop.asset).await?;
+    house.logs_below("before")?;
+    let projector = house.services(&["read-projector"], Limits::NONE).await?;
+    let took = until_projected(&house, house.last_seq().await?, PROJECTED_WITHIN).await?;
+    println!("  the read models know all of it after {:.0} s", took.as_secs_f64());
+    projector.stop().await?;
     let mut times: Vec<(Beside, Vec<Window>)> = Beside::ALL.map(|beside| (beside, Vec::new())).into();
     for turn in 0..TURNS {
         for (beside, windows) in &mut times {
@@ -185,7 +193,7 @@ fn slowest(appends: &[(Duration, Duration)]) -> Vec<[u128; 2]> {
 /// mints are settled meanwhile.
 async fn pay(house: &House, payers: &Payers) -> Result<(), Fatal> {
     let wanted = to_mint(house).await? + MINTS;
-    let services = house.services(&["api", "payment-sender", "confirmer"], Limits::NONE).await?;
+    let services = house.services(&["api", "payment-sender", "confirmer", "read-projector"], Limits::NONE).await?;
     let payments = payers.sign(&house.shop.token, 0, usize::try_from(MINTS)?)?;
     let offer = Offer::ask(house.api, house.shop.token.token).await?;
     let outcome = load::fire(house.api, Load::once(offer.paid(&payments), 64, Pace::Saturated)).await?;
@@ -193,6 +201,7 @@ async fn pay(house: &House, payers: &Payers) -> Result<(), Fatal> {
         return Err(format!("reads: {fault}").into());
     }
     until_to_mint(house, |waiting| waiting >= wanted).await?;
+    until_projected(house, house.last_seq().await?, PATIENCE).await?;
     services.stop().await
 }
 
