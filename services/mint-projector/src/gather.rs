@@ -17,14 +17,13 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use waits::{Carrier, Due, Duty, FairQueue, Job, Limits, Party, WaitStage};
 
-/// The durable consumers.
-const CONFIRMED: &str = "mint-projector";
-const DEFERRED: &str = "mint-projector-deferred";
-const RESTORED: &str = "mint-projector-restored";
+/// The durable consumer. There is one for all kinds of owed mints, because the server keeps no position of a consumer
+/// without deliveries: after its restart, the first pull of a consumer for rare events searches the whole ledger, under
+/// the lock that appends need.
+const DURABLE: &str = "mint-projector";
 
-/// Maximum number of messages in hand, below `max_ack_pending` of each consumer. Batches are fair within this number.
-const CONFIRMED_MAX: usize = 1_024;
-const OTHERS_MAX: usize = 256;
+/// Maximum number of messages in hand, below `max_ack_pending` of the consumer. Batches are fair within this number.
+const IN_HAND_MAX: usize = 1_024;
 
 /// Limits of tries of waiting mints. A try costs a share of one request to the ledger and of one to the node.
 const LIMITS: Limits = Limits { per_turn: 10, per_turn_max: 200, in_hand: 400 };
@@ -141,9 +140,7 @@ impl Asked {
 #[derive(Clone)]
 pub struct Gathering {
     ledger: Ledger,
-    confirmed: Inbox,
-    deferred: Inbox,
-    restored: Inbox,
+    inbox: Inbox,
     asked: Arc<Mutex<Asked>>,
     settings: SharedSettings,
     /// Mints that wait in this process.
@@ -153,7 +150,7 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// Binds to the consumers. A consumer that is not as `nats/` defines it ends the start, also of a standby instance.
+    /// Binds to the consumer. A consumer that is not as `nats/` defines it ends the start, also of a standby instance.
     pub async fn bind(
         ledger: &Ledger,
         config: &Config,
@@ -162,12 +159,10 @@ impl Gathering {
     ) -> Result<Self, ConnectError> {
         Ok(Self {
             ledger: ledger.clone(),
-            confirmed: ledger.inbox(CONFIRMED, health.clone()).await?,
-            deferred: ledger.inbox(DEFERRED, health.clone()).await?,
-            restored: ledger.inbox(RESTORED, health.clone()).await?,
+            inbox: ledger.inbox(DURABLE, health.clone()).await?,
             asked: Arc::new(Mutex::new(Asked { arriving: asked, waiting: VecDeque::new() })),
             settings: config.settings.clone(),
-            carrier: Carrier::new(ledger.clone(), DEFERRED, health),
+            carrier: Carrier::new(ledger.clone(), DURABLE, health),
             duty: Duty::default(),
         })
     }
@@ -194,9 +189,7 @@ impl Gathering {
             })
         };
         join!(
-            self.confirmed.clone().run(off.clone(), CONFIRMED_MAX, message),
-            self.deferred.clone().run(off.clone(), OTHERS_MAX, message),
-            self.restored.clone().run(off.clone(), OTHERS_MAX, message),
+            self.inbox.clone().run(off.clone(), IN_HAND_MAX, message),
             self.carrier.look(off.clone(), LIMITS, due),
             self.carrier.clone().follow_rows(database_url.to_owned(), WaitStage::Mint, off.clone()),
             self.gather(arriving, arrive.clone(), off.clone()),
@@ -216,7 +209,7 @@ impl Gathering {
         while !off.is_cancelled() {
             runtime::turn("mint-projector.gather");
             tokio::select! {
-                _ = arriving.recv_many(&mut arrived, CONFIRMED_MAX) => self.sort(&mut arrived, &mut groups).await,
+                _ = arriving.recv_many(&mut arrived, IN_HAND_MAX) => self.sort(&mut arrived, &mut groups).await,
                 () = asked.arrive() => {}
                 () = tokio::time::sleep(TURN) => {}
                 () = off.cancelled() => {}

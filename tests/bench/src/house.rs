@@ -111,12 +111,15 @@ impl House {
         Ok(self.ledger.state().await?.1)
     }
 
-    /// Stops nats-server, drops its files from memory, and starts it again.
+    /// Stops nats-server, drops its files from memory, and starts it again. PostgreSQL starts anew, too: what it was
+    /// going to write in the next minutes is on the disk then, and holds nothing up.
     ///
     /// # Errors
     /// It does not stop or start.
     pub async fn restart_cold(&mut self) -> Result<(), Fatal> {
         self.servers.nats.stop().await?;
+        self.servers.postgres.restart().await?;
+        nix::unistd::sync();
         past::forget(&self.dir.path().join(NATS_DIR))?;
         Ok(self.servers.nats.restart().await?)
     }

@@ -184,7 +184,7 @@ fn services_receive_what_their_consumers_deliver() {
     for entry in std::fs::read_dir(repository("nats/consumers")).unwrap() {
         let consumer: Value = serde_json::from_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap();
         let name = consumer["durable_name"].as_str().unwrap();
-        let variants = ["-deferred", "-watch", "-restored"];
+        let variants = ["-deferred", "-watch"];
         let service = variants.iter().find_map(|variant| name.strip_suffix(variant)).unwrap_or(name);
         let one = consumer.get("filter_subject").into_iter();
         for filter in one.chain(consumer["filter_subjects"].as_array().into_iter().flatten()) {

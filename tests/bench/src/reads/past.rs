@@ -21,8 +21,8 @@ use crate::house::target_dir;
 
 /// CloudEvents source of the past.
 pub const SOURCE: &str = "/paymint/bench";
-/// Changes when the generators of this module or its neighbours write other events.
-const EDITION: &str = "2";
+/// Changes when the generators of this module or its neighbours write other events, and with the consumers.
+const EDITION: &str = "3";
 /// Events in one append.
 const BATCH: usize = 500;
 /// Messages that are acknowledged together. A consumer of `nats/` allows at least 256.
