@@ -35,6 +35,8 @@ pub struct House {
     pub ledger: Ledger,
     /// Where the api will listen.
     pub api: SocketAddr,
+    /// True if services run at a low priority.
+    pub in_background: bool,
     all_logs: PathBuf,
     logs: PathBuf,
     dir: TempDir,
@@ -73,7 +75,17 @@ impl House {
         let shop = Shop::open(&servers, |_| {}).await?;
         let chain = DevChain::connect(&servers.anvil.rpc_url()).await?;
         let ledger = Ledger::connect(&Shop::ledger(&servers), SOURCE).await?;
-        Ok(Self { servers, shop, chain, ledger, api: free_address()?, all_logs: logs.clone(), logs, dir })
+        Ok(Self {
+            servers,
+            shop,
+            chain,
+            ledger,
+            api: free_address()?,
+            in_background: false,
+            all_logs: logs.clone(),
+            logs,
+            dir,
+        })
     }
 
     /// Starts services as processes of their own, with the environment that `standalone` gives them, and `limits`.
@@ -85,7 +97,7 @@ impl House {
         environment.extend(limits.variables());
         // The cap is about money, and would end the measurement: blocks of anvil are final after half a minute.
         environment.insert("EXPOSURE_MAX_USDC", "1000000".to_owned());
-        Services::start(names, &environment, self.api, &self.logs).await
+        Services::start(names, &environment, self.api, &self.logs, self.in_background).await
     }
 
     /// Puts the logs of services that start from now on into a directory of this name, below that of

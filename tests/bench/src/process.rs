@@ -20,6 +20,9 @@ use crate::client::Connection;
 
 /// First argument of a process of this program that is to become another one.
 const TETHERED: &str = "--tethered";
+/// With this variable a process runs at a low priority, so that it takes no processor from those that are measured.
+const BACKGROUND: &str = "PAYMINT_BENCH_BACKGROUND";
+const BACKGROUND_NICE: i32 = 15;
 /// 2,000 connections, from both ends when client and service share a limit, and room.
 const FILES: u64 = 8_192;
 /// A service is ready within this, or something is wrong.
@@ -75,9 +78,27 @@ impl Tethered {
         if getppid() != Pid::from_raw(self.parent) {
             return "started by somebody who has gone".into();
         }
-        let failed = std::process::Command::new(&self.program).args(&self.arguments).exec();
+        if std::env::var_os(BACKGROUND).is_some()
+            && let Err(e) = rustix::process::nice(BACKGROUND_NICE)
+        {
+            return e.into();
+        }
+        let failed = std::process::Command::new(&self.program).args(&self.arguments).env_remove(BACKGROUND).exec();
         format!("{} cannot be started: {failed}", self.program.display()).into()
     }
+}
+
+/// Gives a process that runs a low priority. Linux has one for each thread.
+///
+/// # Errors
+/// It has ended, or is another user's.
+pub fn in_background(pid: u32) -> Result<(), Fatal> {
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread =
+            thread?.file_name().to_str().and_then(|id| id.parse().ok()).and_then(rustix::process::Pid::from_raw);
+        rustix::process::setpriority_process(thread, BACKGROUND_NICE)?;
+    }
+    Ok(())
 }
 
 /// Raises the limit of open files, which the services inherit.
@@ -119,7 +140,7 @@ pub struct Services(Vec<Running>);
 impl Services {
     /// Starts the programs of these names beside this one, each with its own part of `environment`, and waits until
     /// each says that it is ready. A name that comes again is another instance. The first api listens at `api`. Logs go to
-    /// `logs`.
+    /// `logs`. `in_background`: at a low priority.
     ///
     /// # Errors
     /// A program with failpoints. Else the first that does not become ready, with the end of its log; the others are stopped then.
@@ -128,6 +149,7 @@ impl Services {
         environment: &BTreeMap<&'static str, String>,
         api: SocketAddr,
         logs: &Path,
+        in_background: bool,
     ) -> Result<Self, Fatal> {
         for name in names {
             refuse_armed(&program(name)?)?;
@@ -140,6 +162,9 @@ impl Services {
             let mut environment = services::of(name, environment);
             environment.insert(if *name == "api" { "API_ADDR" } else { "HEALTH_ADDR" }, address.to_string());
             environment.insert("INSTANCE", format!("bench-{instance}"));
+            if in_background {
+                environment.insert(BACKGROUND, "1".to_owned());
+            }
             let log = logs.join(format!("{instance}.log"));
             File::create(&log)?;
             let child = spawn(name, &environment, &log)?;

@@ -3,7 +3,9 @@
 //!
 //! The server starts anew and cold for each window, because its index of old blocks is what such reads have to load.
 //! Appends come at a fixed and modest rate, so that a stall shows in their times. Each kind of window is measured
-//! several times, by turns, and compared with the windows in which nothing else happens.
+//! several times, by turns, and compared with the windows in which nothing else happens: the median of their 99th
+//! percentiles, because a disk that pauses once would decide over all windows together. Services and chain run at a low
+//! priority: what is measured is how they hold up the ledger, and not how two processors are shared.
 
 use domain::PaymentId;
 use futures_util::StreamExt;
@@ -27,7 +29,7 @@ use crate::limits::Limits;
 use crate::load::{self, Load, Pace, percentile_ms};
 use crate::offer::Offer;
 use crate::payers::Payers;
-use crate::process::Services;
+use crate::process::{Services, in_background};
 use crate::report::{Report, Row};
 use crate::sizes::Sizes;
 
@@ -48,7 +50,7 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Old streams are asked for again, each time those of other orders, for at least so long.
 const STREAMS_MIN: Duration = Duration::from_secs(1);
 /// Windows of each kind.
-const TURNS: usize = 3;
+const TURNS: usize = 5;
 /// Mints that a minter sends in one window: five full batches of each of its two lanes.
 const MINTS: u64 = 1_000;
 /// Old streams that are asked for in one window.
@@ -106,6 +108,14 @@ struct Window {
     others: f64,
 }
 
+impl Window {
+    fn p99_ms(&self) -> f64 {
+        let mut latencies: Vec<Duration> = self.appends.iter().map(|(_, took)| *took).collect();
+        latencies.sort_unstable();
+        percentile_ms(&latencies, 0.99)
+    }
+}
+
 /// Measures both: reads beside appends, and lanes with a long and a short past.
 ///
 /// # Errors
@@ -122,6 +132,10 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     let took = until_projected(&house, house.last_seq().await?, PROJECTED_WITHIN).await?;
     println!("  the read models know all of it after {:.0} s", took.as_secs_f64());
     projector.stop().await?;
+    house.in_background = true;
+    if let Some(pid) = house.servers.anvil.pid() {
+        in_background(pid)?;
+    }
     let mut times: Vec<(Beside, Vec<Window>)> = Beside::ALL.map(|beside| (beside, Vec::new())).into();
     for turn in 0..TURNS {
         for (beside, windows) in &mut times {
@@ -150,17 +164,20 @@ fn figures(times: Vec<(Beside, Vec<Window>)>, report: &mut Report) -> Result<(),
             ));
         }
         let slowest: Vec<_> = windows.iter().map(|window| slowest(&window.appends)).collect();
+        let mut p99s_ms: Vec<f64> = windows.iter().map(|window| window.p99_ms()).collect();
+        p99s_ms.sort_by(f64::total_cmp);
+        let p99_ms = p99s_ms[p99s_ms.len() / 2];
         let appends = windows.into_iter().flat_map(|window| window.appends);
         let mut latencies: Vec<Duration> = appends.map(|(_, took)| took).collect();
         latencies.sort_unstable();
-        let p99_ms = percentile_ms(&latencies, 0.99);
         let shares = [0.5, 0.9, 0.99, 0.999, 1.0].map(|share| percentile_ms(&latencies, share));
-        let row = Row::new(format!("reads: p99 of an append while {}", beside.text()), p99_ms, "ms");
+        let row = Row::new(format!("reads: median p99 of an append while {}", beside.text()), p99_ms, "ms");
         let row = row.saying(format!("{} appends; p50 {:.1}, at most {:.0} ms", latencies.len(), shares[0], shares[4]));
         report.detail(
             &format!("reads, {}", beside.text()),
             json!({
                 "latenciesMs": shares,
+                "p99OfWindowsMs": p99s_ms,
                 "appends": latencies.len(),
                 "secondsOfWindows": lasted,
                 "slowestDueAndTookMs": slowest,
