@@ -93,11 +93,26 @@ impl House {
     /// # Errors
     /// The first that does not become ready.
     pub async fn services(&self, names: &[&'static str], limits: Limits) -> Result<Services, Fatal> {
-        let mut environment = services::environment(&self.servers, &self.shop, self.api);
+        self.services_at(self.api, names, limits).await
+    }
+
+    /// Like [`House::services`], with the first api at another address.
+    ///
+    /// # Errors
+    /// The first that does not become ready.
+    pub async fn services_at(
+        &self,
+        api: SocketAddr,
+        names: &[&'static str],
+        limits: Limits,
+    ) -> Result<Services, Fatal> {
+        let mut environment = services::environment(&self.servers, &self.shop, api);
         environment.extend(limits.variables());
         // The cap is about money, and would end the measurement: blocks of anvil are final after half a minute.
         environment.insert("EXPOSURE_MAX_USDC", "1000000".to_owned());
-        Services::start(names, &environment, self.api, &self.logs, self.in_background).await
+        let logs = if api == self.api { self.logs.clone() } else { self.logs.join(api.port().to_string()) };
+        fs::create_dir_all(&logs)?;
+        Services::start(names, &environment, api, &logs, self.in_background).await
     }
 
     /// Puts the logs of services that start from now on into a directory of this name, below that of

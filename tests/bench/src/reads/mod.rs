@@ -1,5 +1,5 @@
 //! Reads beside appends, on a ledger with a long past: does a process that starts, mints, or looks at old orders hold up
-//! the appends of all others?
+//! the appends of all others, in a shop where people buy all the time?
 //!
 //! The server starts anew and cold for each window, because its index of old blocks is what such reads have to load.
 //! Appends come at a fixed and modest rate, so that a stall shows in their times. Each kind of window is measured
@@ -29,22 +29,24 @@ use crate::limits::Limits;
 use crate::load::{self, Load, Pace, percentile_ms};
 use crate::offer::Offer;
 use crate::payers::Payers;
-use crate::process::{Services, in_background};
+use crate::process::{Services, free_address, in_background};
 use crate::report::{Report, Row};
 use crate::sizes::Sizes;
 
+mod business;
 mod lanes;
 mod orders;
 pub mod past;
 
+use business::Business;
 use orders::Orders;
 
 /// Blocks of the chain while the minter works.
 const BLOCK_TIME: Duration = Duration::from_secs(1);
 /// Appends a second.
 const RATE: u32 = 200;
-/// Appends before a window.
-const LEAD: Duration = Duration::from_secs(1);
+/// Appends and purchases before a window, for two blocks.
+const LEAD: Duration = Duration::from_secs(2);
 /// A window lasts as long as what happens in it. One in which nothing happens lasts so long.
 const QUIET: Duration = Duration::from_secs(3);
 /// Old streams are asked for again, each time those of other orders, for at least so long.
@@ -86,7 +88,7 @@ impl Beside {
 
     const fn text(self) -> &'static str {
         match self {
-            Self::Nothing => "nothing else happens",
+            Self::Nothing => "people only buy",
             Self::ApiStarts => "an api starts",
             Self::MinterWorks => "a minter claims and sends",
             Self::OldStreams => "100 old streams are asked for",
@@ -143,7 +145,7 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
                 house.logs_below(&format!("{turn}-before-{beside:?}"))?;
                 pay(&house, &payers).await?;
             }
-            windows.push(window(&mut house, *beside, past, turn as u64).await?);
+            windows.push(window(&mut house, &payers, *beside, past, turn as u64).await?);
         }
     }
     house.end().await;
@@ -239,15 +241,11 @@ async fn to_mint(house: &House) -> Result<u64, Fatal> {
 }
 
 /// Starts the server anew, and times appends while `beside` happens.
-async fn window(house: &mut House, beside: Beside, past: Orders, turn: u64) -> Result<Window, Fatal> {
+async fn window(house: &mut House, payers: &Payers, beside: Beside, past: Orders, turn: u64) -> Result<Window, Fatal> {
     house.logs_below(&format!("{turn}-{beside:?}"))?;
     house.restart_cold().await?;
     until_back(&house.ledger).await?;
-    // It stands before the window, and its start is not in it.
-    let api = match beside {
-        Beside::OldStreams => Some(house.services(&["api"], Limits::NONE).await?),
-        _ => None,
-    };
+    let business = Business::begin(house, payers).await?;
     let (stop, stopped) = oneshot::channel();
     let appends = tokio::spawn(append(house.ledger.clone(), stopped));
     tokio::time::sleep(LEAD).await;
@@ -256,9 +254,10 @@ async fn window(house: &mut House, beside: Beside, past: Orders, turn: u64) -> R
     let (others, to) = (cpu.since()?.others_share, Instant::now());
     let _ = stop.send(()); // it ends by itself only with an error, which comes next
     let appended = appends.await??;
-    for services in services.into_iter().chain(api) {
+    for services in services {
         services.stop().await?;
     }
+    business.end().await?;
     let within = appended.into_iter().filter(|(due, _)| (from..to).contains(due));
     let appends: Vec<(Duration, Duration)> = within.map(|(due, took)| (due - from, took)).collect();
     let lasted = to - from;
@@ -273,7 +272,7 @@ async fn disturb(house: &House, beside: Beside, past: Orders, turn: u64) -> Resu
             tokio::time::sleep(QUIET).await;
             Ok(Vec::new())
         }
-        Beside::ApiStarts => Ok(vec![house.services(&["api"], Limits::NONE).await?]),
+        Beside::ApiStarts => Ok(vec![another_api(house).await?]),
         Beside::MinterWorks => Ok(vec![mint(house).await?]),
         Beside::OldStreams => {
             let begun = Instant::now();
@@ -287,7 +286,7 @@ async fn disturb(house: &House, beside: Beside, past: Orders, turn: u64) -> Resu
         }
         Beside::Everything => {
             let api = async {
-                let api = house.services(&["api"], Limits::NONE).await?;
+                let api = another_api(house).await?;
                 streams(house, past, turn).await?;
                 Ok::<_, Fatal>(api)
             };
@@ -297,11 +296,15 @@ async fn disturb(house: &House, beside: Beside, past: Orders, turn: u64) -> Resu
     }
 }
 
-/// A minter starts, claims its lanes, and sends [`MINTS`] mints.
+async fn another_api(house: &House) -> Result<Services, Fatal> {
+    house.services_at(free_address()?, &["api"], Limits::NONE).await
+}
+
+/// A minter starts, claims its lanes, and sends mints until less than half of [`MINTS`] wait, while more payments are
+/// confirmed.
 async fn mint(house: &House) -> Result<Services, Fatal> {
-    let waiting = to_mint(house).await?;
     let minter = house.services(&[TO_MINT], Limits::NONE).await?;
-    until_to_mint(house, |now| now + MINTS <= waiting).await?;
+    until_to_mint(house, |waiting| waiting < MINTS / 2).await?;
     Ok(minter)
 }
 
