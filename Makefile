@@ -42,7 +42,7 @@ $(PARTS): bench; @:
 endif
 endif
 
-bench: tools ## speed and memory, as ratios to raw limits of the same run; `make bench intake` for one part of it
+bench: tools ## speed and memory, as ratios to raw limits of the same run; `make bench e2e door` for some parts of it
 	$(CARGO) build --release -p api -p payment-sender -p confirmer -p mint-projector -p read-projector -p bench
 	$(CARGO) run --release --quiet -p bench -- $(BENCH)
 

@@ -13,8 +13,6 @@ CREATE DOMAIN u128 AS numeric(39, 0) CHECK (VALUE BETWEEN 0 AND 3402823669209384
 -- Bytes are written as 0x-hex, like in the events and in the API.
 CREATE FUNCTION hex_of(bytea) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN '0x' || encode($1, 'hex');
-CREATE FUNCTION bytes_of(text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN decode(substr($1, 3), 'hex');
 
 -- Every event, byte for byte: NATS with one replica can lose or alter events without an error.
 CREATE TABLE ledger (

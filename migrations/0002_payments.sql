@@ -75,11 +75,12 @@ CREATE TABLE payments (
     requested_seq bigint NOT NULL CHECK (requested_seq > 0),
     paid_seq bigint,
     last_seq bigint NOT NULL CHECK (last_seq >= requested_seq),
-    -- The sequences of all events that this row reflects, in order: where the copy has the order's history. Reading them
-    -- from there costs the ledger nothing, whose old blocks are loaded under the lock that appends need.
-    event_seqs bigint[] NOT NULL CHECK (event_seqs[1] = requested_seq AND event_seqs[cardinality(event_seqs)] = last_seq),
-    -- Not at its end (`lost`: minted, and never to be charged). A column, because an index that looks at the stage itself
-    -- would be written at every step of an order.
+    -- The sequences of all events that this row reflects, in order: where the copy has the order's history. Reading
+    -- them from there costs the ledger nothing, whose old blocks are loaded under the lock that appends need.
+    event_seqs bigint[] NOT NULL CHECK (cardinality(event_seqs) > 0 AND event_seqs[1] = requested_seq
+                                        AND event_seqs[cardinality(event_seqs)] = last_seq),
+    -- Not at its end (`lost`: minted, and never to be charged). A column, because an index that looks at the stage
+    -- itself would be written at every step of an order.
     is_open boolean NOT NULL GENERATED ALWAYS AS (stage NOT IN ('failed', 'lost', 'minted')) STORED,
 
     -- Either leg waits or has failed: then there is a reason. A mint waits only while its payment is done.

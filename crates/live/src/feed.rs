@@ -44,6 +44,8 @@ impl Feed {
     /// Sends an event, unless the client has it. Call it in the order of sequences.
     pub fn take(&mut self, news: &News) {
         if news.seq <= self.seen {
+            // It came back with the last event, before this process had read that event.
+            self.ended |= news.last && news.seq == self.seen && self.ear.is_of_payment();
             return;
         }
         self.seen = news.seq;
@@ -112,7 +114,7 @@ mod tests {
     fn news(seq: u64, last: bool) -> News {
         let id = PaymentId::of(PaymentKey(alloy_primitives::B256::ZERO));
         let frame = Bytes::from(format!("id: {seq}\n"));
-        News { seq, id, payer: Address::ZERO, token: Address::ZERO, last, frame }
+        News { seq, id, payer: Address::ZERO, token: Address::ZERO, first: false, last, frame }
     }
 
     fn feed(hub: &Arc<Hub>, topic: Topic, stop: &CancellationToken) -> Feed {
@@ -156,5 +158,20 @@ mod tests {
         assert_eq!(told(&mut of_payment).await, None);
         stop.cancel();
         assert_eq!(told(&mut of_payer).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_of_a_client_that_is_ahead_of_this_process_ends_when_the_last_event_comes() {
+        let (hub, stop) = (Arc::new(Hub::default()), CancellationToken::new());
+        let topic = Topic::Payment(news(1, false).id);
+        let began = Instant::now();
+        for (seen, lasts) in [(2, Duration::ZERO), (3, LIFETIME)] {
+            let mut feed = Feed::new(hub.listen(topic), stop.clone(), seen);
+            hub.tell(news(1, false));
+            hub.tell(news(2, true));
+            assert_eq!(told(&mut feed).await.unwrap(), "retry: 2000\n\n");
+            while told(&mut feed).await.is_some() {}
+            assert_eq!(began.elapsed(), lasts, "who has seen {seen}: after 2 the end may have been taken back");
+        }
     }
 }

@@ -113,7 +113,7 @@ impl Follower {
             match tokio::time::timeout(QUIET, news.next()).await {
                 Ok(Some(Ok(recorded))) => {
                     (last, quiets) = (recorded.seq, 0);
-                    self.tell(&recorded, records).await?;
+                    self.tell(&recorded).await?;
                     if last >= end {
                         self.hub.live();
                     }
@@ -140,12 +140,12 @@ impl Follower {
     }
 
     /// Passes one event to the circuit breaker, the backlog and the listeners.
-    async fn tell(&self, recorded: &Recorded, records: &Records) -> Result<(), LedgerError> {
+    async fn tell(&self, recorded: &Recorded) -> Result<(), LedgerError> {
         if let Ok(Event::Token(..)) = &recorded.event {
             self.catalogue.registered(recorded);
         }
         let Ok(Event::Order(id, event)) = &recorded.event else { return Ok(()) };
-        if let Some((payer, token)) = self.parties(*id, event, records).await? {
+        if let Some((payer, token)) = self.parties(*id, event).await? {
             self.circuit(|circuit| circuit.apply(event, recorded.recorded_at));
             self.backlog(|backlog| {
                 backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), (payer, token));
@@ -155,22 +155,14 @@ impl Follower {
         Ok(())
     }
 
-    /// Payer and token of an order. They never change, so a row that lags is good enough. Returns `None` if the order cannot be read.
-    async fn parties(
-        &self,
-        id: PaymentId,
-        event: &OrderEvent,
-        records: &Records,
-    ) -> Result<Option<(Address, Address)>, LedgerError> {
+    /// Payer and token, from the order's first event. Returns `None` if the order cannot be read.
+    async fn parties(&self, id: PaymentId, event: &OrderEvent) -> Result<Option<(Address, Address)>, LedgerError> {
         if let OrderEvent::PaymentRequested(request) = event {
             let Purchase::Mint { token, .. } = request.purchase;
             return Ok(Some((request.payer(), token)));
         }
         if let Some(known) = self.backlog(|backlog| backlog.known(id)) {
             return Ok(Some(known));
-        }
-        if let Some(row) = records.stored(id).await {
-            return Ok(Some((row.payer, row.token)));
         }
         Ok(parties_of(&self.ledger.order_history(id).await?))
     }
@@ -192,7 +184,7 @@ impl Follower {
         {
             let recorded = recorded?;
             let parties = match &recorded.event {
-                Ok(Event::Order(id, event)) => self.parties(*id, event, records).await?,
+                Ok(Event::Order(id, event)) => self.parties(*id, event).await?,
                 _ => None,
             };
             since.push((recorded, parties));

@@ -211,7 +211,7 @@ mod tests {
     fn news(seq: u64, payer: u8) -> News {
         let id = PaymentId::of(PaymentKey(alloy_primitives::B256::with_last_byte(payer)));
         let (payer, token) = (Address::repeat_byte(payer), Address::repeat_byte(0xee));
-        News { seq, id, payer, token, last: false, frame: Bytes::new() }
+        News { seq, id, payer, token, first: false, last: false, frame: Bytes::new() }
     }
 
     fn seqs(ear: &mut Ear) -> Vec<u64> {

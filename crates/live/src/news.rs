@@ -3,7 +3,7 @@
 use crate::words::{MintStatus, PaymentStatus};
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use domain::{OrderEvent, PaymentId, Recorded, Stage};
 use serde::Serialize;
 
@@ -18,6 +18,8 @@ pub struct News {
     pub payer: Address,
     /// Its token.
     pub token: Address,
+    /// True for `payment.requested`: nothing stands before it.
+    pub first: bool,
     /// True if no event can follow, unless the chain is reorganised deeper than N.
     pub last: bool,
     /// The frame of the event stream.
@@ -57,7 +59,8 @@ impl News {
             payment_queue_id: id,
             payer,
             token,
-            time: recorded.recorded_at,
+            // As the second copy has it, so that both make the same frame.
+            time: recorded.recorded_at.trunc_subsecs(6),
             status: PaymentStatus::at(state),
             state,
             mint_status: MintStatus::at(state),
@@ -68,7 +71,15 @@ impl News {
         // JSON on one line: a line break in a text is escaped, so no text can end the frame early.
         let data = serde_json::to_string(&data).unwrap_or_default();
         let frame = Bytes::from(format!("id: {}\nevent: {}\ndata: {data}\n\n", recorded.seq, event.name()));
-        Self { seq: recorded.seq, id, payer, token, last: is_last(event), frame }
+        Self {
+            seq: recorded.seq,
+            id,
+            payer,
+            token,
+            first: matches!(event, OrderEvent::PaymentRequested(_)),
+            last: is_last(event),
+            frame,
+        }
     }
 }
 

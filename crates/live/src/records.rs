@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use store::{OpenOrder, PaymentView, Stamp, Store, StoreError, project};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Connections to the read models. Reads are by key and take less than a millisecond.
 const CONNECTIONS: u32 = 4;
@@ -26,11 +26,16 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
 /// has to load from disk, under the lock that appends need; everybody can name old orders. So the second copy is asked
 /// first.
 const HISTORIES: usize = 1;
+/// Longest wait for the place of such a read.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Concurrent reads of the second copy, which leave connections to the reads of rows.
+const COPIES: usize = 2;
 
 /// Reads payments.
 pub struct Records {
     ledger: Ledger,
     histories: Semaphore,
+    copies: Semaphore,
     store: OnceLock<Store>,
     store_answers: AtomicBool,
 }
@@ -52,8 +57,8 @@ pub enum RecordsError {
 impl Records {
     /// Reads from the ledger only, until [`Records::watch_store`] has found the read models.
     pub fn new(ledger: Ledger) -> Self {
-        let histories = Semaphore::new(HISTORIES);
-        Self { ledger, histories, store: OnceLock::new(), store_answers: AtomicBool::new(false) }
+        let (histories, copies) = (Semaphore::new(HISTORIES), Semaphore::new(COPIES));
+        Self { ledger, histories, copies, store: OnceLock::new(), store_answers: AtomicBool::new(false) }
     }
 
     /// Returns true if the read models answer.
@@ -93,9 +98,10 @@ impl Records {
     }
 
     /// Every event of the order in the second copy, and the sequence up to which that follows the ledger. `None` if the
-    /// read models do not answer, lack the order, or follow another ledger. Costs the ledger nothing.
+    /// read models do not answer, or follow another ledger. Costs the ledger nothing.
     pub(crate) async fn copied(&self, id: PaymentId) -> Option<(u64, Vec<Recorded>)> {
-        let (position, messages) = self.within(READ_TIMEOUT, async |store| store.order_copy(id).await).await??;
+        let _place = place(&self.copies).await.ok()?;
+        let (position, messages) = self.ask(async |store| store.order_copy(id).await).await.ok()?;
         let is_current = position.is_of(self.ledger.incarnation());
         is_current.then(|| (position.seq, messages.into_iter().map(ledger::decode_copied).collect()))
     }
@@ -103,13 +109,12 @@ impl Records {
     /// Every event of the order that the ledger has now, by sequence. Waits while others read histories.
     ///
     /// # Errors
-    /// `LedgerAway`.
+    /// `LedgerAway`: no answer, or too many read histories.
     pub(crate) async fn history(&self, id: PaymentId) -> Result<Vec<Recorded>, RecordsError> {
         if !self.ledger.is_connected() {
             return Err(RecordsError::LedgerAway);
         }
-        // The semaphore is never closed.
-        let _place = self.histories.acquire().await.map_err(|_| RecordsError::LedgerAway)?;
+        let _place = place(&self.histories).await?;
         self.ledger.order_history(id).await.map_err(|e| {
             tracing::warn!(%id, error = %runtime::causes(&e), "the history of order {id} could not be read");
             RecordsError::LedgerAway
@@ -188,6 +193,12 @@ impl Records {
             }
         }
     }
+}
+
+/// A place among those that read. The semaphore is never closed.
+async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, RecordsError> {
+    let place = tokio::time::timeout(PLACE_TIMEOUT, places.acquire()).await;
+    place.ok().and_then(Result::ok).ok_or(RecordsError::LedgerAway)
 }
 
 /// The row that these events of one order make. It skips events that cannot be read or cannot follow, as the

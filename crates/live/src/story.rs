@@ -12,7 +12,8 @@ impl Follower {
     /// exist. The listener may repeat some of the news.
     ///
     /// The second copy has the events up to its position, and the hub keeps those behind it. If the read models do not
-    /// answer, or are further behind, the ledger is read.
+    /// answer, or are further behind, or both know nothing of the order, the ledger is read. An event that contradicts the
+    /// past of its order, which no service writes, is missing in the copy.
     ///
     /// # Errors
     /// `LedgerAway` and `OrderUnreadable`.
@@ -21,7 +22,10 @@ impl Follower {
         if let Some((position, copied)) = records.copied(id).await
             && let Ok((Missed::News(since), ear)) = self.hub.resume(topic, position)
         {
-            return Ok((news_of(id, &copied)?.into_iter().chain(since).collect(), ear));
+            let story: Vec<_> = news_of(id, &copied)?.into_iter().chain(since).collect();
+            if story.first().is_some_and(|news| news.first) {
+                return Ok((story, ear));
+            }
         }
         // Listening begins before reading, so that an event which is stored in between is found twice, and not missed.
         let ear = self.hub.listen(topic);

@@ -1,4 +1,4 @@
-//! Rows by the thousand: a type with one line for each column, and the statements that write and read its rows.
+//! Many rows in one statement: a type with one line for each column, and the statements that write and read its rows.
 //!
 //! People and comparisons use the views `…_rows`, which have one spelling of every value. The fold does not, because
 //! PostgreSQL takes four times as long for a row in JSON as for one in arrays (24 and 6 microseconds for a payment).
@@ -18,7 +18,7 @@ use std::error::Error;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// What a value of a column travels as.
+/// The type in which a column's value is sent to PostgreSQL.
 pub(crate) trait Wire:
     Type<Postgres> + PgHasArrayType + for<'a> Encode<'a, Postgres> + for<'a> Decode<'a, Postgres> + Send + 'static
 {
@@ -28,7 +28,7 @@ impl<T> Wire for T where
 {
 }
 
-/// A value that the database refuses to be.
+/// A value of the database that this type cannot have.
 type NotAValue = Box<dyn Error + Send + Sync>;
 
 /// A type that a column can have.
@@ -69,6 +69,8 @@ pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 pub(crate) trait Table: Sized {
     const NAME: &'static str;
     const COLUMNS: &'static [Spelling];
+    /// Columns that are written with the row and never updated.
+    const FIXED: &'static [&'static str];
 
     /// Binds each column of `rows` as one array.
     fn bind<'q>(rows: &[&Self], statement: Statement<'q>) -> Statement<'q>;
@@ -87,7 +89,9 @@ pub(crate) trait Table: Sized {
         let (table, key) = (Self::NAME, Self::COLUMNS[0].name);
         let names = list(Self::COLUMNS, |column| column.name.to_owned());
         let values = list(Self::COLUMNS, |column| format!("{}{}", column.name, column.written));
-        let later = list(Self::COLUMNS, |column| format!("EXCLUDED.{}", column.name));
+        let changing: Vec<Spelling> =
+            Self::COLUMNS.iter().filter(|column| !Self::FIXED.contains(&column.name)).copied().collect();
+        let changes = list(&changing, |column| format!("{} = EXCLUDED.{}", column.name, column.name));
         let mut number = 0;
         let arrays = list(Self::COLUMNS, |column| {
             number += 1;
@@ -95,7 +99,7 @@ pub(crate) trait Table: Sized {
         });
         format!(
             "INSERT INTO {table} AS known ({names}) SELECT {values} FROM UNNEST({arrays}) AS sent ({names}) \
-             ON CONFLICT ({key}) DO UPDATE SET ({names}) = ROW ({later}) WHERE known.last_seq < EXCLUDED.last_seq"
+             ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE known.last_seq < EXCLUDED.last_seq"
         )
     }
 }
@@ -112,7 +116,9 @@ pub(crate) fn value<T: Column>(row: &PgRow, name: &str) -> Result<T, sqlx::Error
 
 /// Declares a struct whose fields are the columns of a table, and implements [`Table`] for it.
 macro_rules! table {
-    ($(#[$meta:meta])* pub struct $name:ident of $table:literal { $($(#[$of:meta])* pub $column:ident: $type:ty,)+ }) => {
+    ($(#[$meta:meta])* pub struct $name:ident of $table:literal, fixed: [$($fixed:ident),+ $(,)?] {
+        $($(#[$of:meta])* pub $column:ident: $type:ty,)+
+    }) => {
         $(#[$meta])*
         pub struct $name { $($(#[$of])* pub $column: $type,)+ }
 
@@ -120,6 +126,8 @@ macro_rules! table {
             const NAME: &'static str = $table;
             const COLUMNS: &'static [$crate::columns::Spelling] =
                 &[$($crate::columns::Spelling::of::<$type>(stringify!($column))),+];
+
+            const FIXED: &'static [&'static str] = &[$(stringify!($fixed)),+];
 
             fn bind<'q>(rows: &[&Self], statement: $crate::columns::Statement<'q>) -> $crate::columns::Statement<'q> {
                 statement$(.bind(
@@ -150,7 +158,7 @@ impl<T: Column> Column for Option<T> {
     }
 }
 
-/// A column of `$wire`: to it, and from it.
+/// Implements [`Column`] for `$type`, which is sent as `$wire`. The last two arguments convert to it and from it.
 macro_rules! column {
     ($type:ty, $wire:ty = $name:literal $(($written:literal, $read:literal))?, $to:expr, $from:expr) => {
         impl Column for $type {
@@ -180,7 +188,7 @@ column!(u32, i64 = "bigint", |value: &Self| i64::from(*value), |value| Ok(Self::
 column!(Quantity, i64 = "bigint", |units: &Self| i64::from(units.get()), |units: i64| {
     Self::new(u32::try_from(units)?).ok_or_else(|| "no units".into())
 });
-// The range of bigint ends at 2^63 - 1.
+// Sent as text and cast to numeric: bigint ends at 2^63 - 1.
 column!(u64, String = "text"("::numeric", "::text"), Self::to_string, |text: String| Ok(Self::from_str(&text)?));
 column!(u128, String = "text"("::numeric", "::text"), Self::to_string, |text: String| Ok(Self::from_str(&text)?));
 column!(Usdc, String = "text"("::numeric", "::text"), |value: &Self| value.0.to_string(), |text| {
@@ -191,6 +199,7 @@ column!(Vec<u64>, String = "text"("::bigint[]", "::text"), |numbers: &Self| brac
     let numbers = text.trim_matches(['{', '}']).split(',').filter(|number| !number.is_empty());
     Ok(numbers.map(u64::from_str).collect::<Result<_, _>>()?)
 });
+// Names as in the views.
 column!(Stage, String = "text", name, named);
 column!(LegState, String = "text", name, named);
 column!(PaidBy, String = "text", name, named);
@@ -199,7 +208,7 @@ fn braced(numbers: &[u64]) -> String {
     format!("{{{}}}", numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(","))
 }
 
-/// The name of a value, as in the views.
+/// The name of a value without data. Of another value there is none, and the column refuses the empty text.
 fn name<T: Serialize>(value: &T) -> String {
     serde_json::to_value(value).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }

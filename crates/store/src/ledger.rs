@@ -2,8 +2,7 @@
 
 use crate::connect::Store;
 use crate::error::StoreError;
-use crate::open::ONE_MOMENT;
-use crate::position::{Position, READ_MODELS, position};
+use crate::position::{Position, READ_MODELS, position_of};
 use alloy_primitives::{Address, B256};
 use chrono::SubsecRound;
 use domain::{PaymentId, Recorded, StoredMessage};
@@ -102,26 +101,25 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(pair).collect()).map_err(StoreError::of(OPERATION))
     }
 
-    /// Every event of the order `id` in the copy, in order, and the position of the copy. `None` if the read models have
-    /// not seen the order. An event that does not fit the order's past is left out, as in its row.
+    /// Every event of the order `id` in the copy, in order, and the position of the copy, at one moment. No event if the
+    /// read models have not seen the order. An event that does not fit the order's past is left out, as in its row.
     ///
     /// # Errors
-    /// What the database says.
-    pub async fn order_copy(&self, id: PaymentId) -> Result<Option<(Position, Vec<StoredMessage>)>, StoreError> {
+    /// [`StoreError::NotBegun`] before the first read-projector; else what the database says.
+    pub async fn order_copy(&self, id: PaymentId) -> Result<(Position, Vec<StoredMessage>), StoreError> {
         const OPERATION: &str = "reading an order in the copy";
-        let mut moment = self.pool.begin_with(ONE_MOMENT).await.map_err(StoreError::of(OPERATION))?;
-        let at = position(&mut *moment, READ_MODELS).await?.ok_or(StoreError::NotBegun)?;
-        let messages = sqlx::query(
-            "SELECT seq, subject, headers, payload, recorded_at, hash FROM ledger \
-             WHERE seq = ANY ((SELECT event_seqs FROM payments WHERE id = $1)::bigint[]) ORDER BY seq",
-        )
-        .bind(id.0)
-        .fetch_all(&mut *moment)
-        .await
-        .and_then(|rows| rows.iter().map(|row| Ok(ledger_row(row)?.message)).collect::<Result<Vec<_>, _>>())
-        .map_err(StoreError::of(OPERATION))?;
-        moment.commit().await.map_err(StoreError::of(OPERATION))?;
-        Ok((!messages.is_empty()).then_some((at, messages)))
+        let rows = sqlx::query(include_str!("order_copy.sql"))
+            .bind(id.0)
+            .bind(READ_MODELS)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::of(OPERATION))?;
+        let Some(row) = rows.first() else { return Err(StoreError::NotBegun) };
+        let position = position_of(row).map_err(StoreError::of(OPERATION))?;
+        let has_event = |row: &&PgRow| row.try_get::<Option<i64>, _>("seq").is_ok_and(|seq| seq.is_some());
+        let messages = rows.iter().filter(has_event).map(|row| Ok(ledger_row(row)?.message));
+        let messages = messages.collect::<Result<_, _>>().map_err(StoreError::of(OPERATION))?;
+        Ok((position, messages))
     }
 
     /// The last `count` rows, in order.

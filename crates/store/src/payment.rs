@@ -14,7 +14,10 @@ table! {
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     #[allow(missing_docs)]
-    pub struct PaymentView of "payments" {
+    pub struct PaymentView of "payments", fixed: [
+        id, payment_key, chain_id, asset, payer, token, quantity, unit_price, value, nonce, valid_after, valid_before,
+        requested_at, requested_seq,
+    ] {
         pub id: PaymentId,
         pub payment_key: PaymentKey,
         pub chain_id: u64,

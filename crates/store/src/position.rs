@@ -7,6 +7,7 @@ use alloy_primitives::B256;
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::StoredMessage;
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 
 /// The projection that keeps the copy of the ledger and the read models.
 pub const READ_MODELS: &str = "read-models";
@@ -114,16 +115,20 @@ impl Store {
 /// Where `projection` stands, as `db` sees it.
 pub(crate) async fn position(db: impl sqlx::PgExecutor<'_>, projection: &str) -> Result<Option<Position>, StoreError> {
     const OPERATION: &str = "reading the position";
-    let row = sqlx::query("SELECT incarnation, seq, hash FROM projections WHERE name = $1")
-        .bind(projection)
-        .fetch_optional(db)
-        .await
-        .map_err(StoreError::of(OPERATION))?;
-    let Some(row) = row else { return Ok(None) };
-    let read = || -> Result<Position, sqlx::Error> {
-        let seq = row.try_get::<i64, _>("seq")?;
-        let hash = row.try_get::<Vec<u8>, _>("hash")?;
-        Ok(Position { incarnation: row.try_get("incarnation")?, seq: seq_from(seq)?, hash: fixed(&hash)? })
-    };
-    read().map(Some).map_err(StoreError::of(OPERATION))
+    let row =
+        sqlx::query("SELECT incarnation, seq AS position, hash AS position_hash FROM projections WHERE name = $1")
+            .bind(projection)
+            .fetch_optional(db)
+            .await
+            .map_err(StoreError::of(OPERATION))?;
+    row.as_ref().map(position_of).transpose().map_err(StoreError::of(OPERATION))
+}
+
+/// The position in the columns `incarnation`, `position` and `position_hash`.
+pub(crate) fn position_of(row: &PgRow) -> Result<Position, sqlx::Error> {
+    Ok(Position {
+        incarnation: row.try_get("incarnation")?,
+        seq: seq_from(row.try_get("position")?)?,
+        hash: fixed(row.try_get("position_hash")?)?,
+    })
 }

@@ -13,7 +13,10 @@ table! {
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     #[allow(missing_docs)]
-    pub struct TokenView of "tokens" {
+    pub struct TokenView of "tokens", fixed: [
+        token, chain_id, asset, name, symbol, unit, max_units, unit_price, creator, payment_key, config_hash, block_number,
+        block_hash, registered_at, registered_seq,
+    ] {
         pub token: Address,
         pub chain_id: u64,
         pub asset: Address,

@@ -121,7 +121,10 @@ impl Asked {
     /// Waits for the next request, which then waits here.
     async fn arrive(&mut self) {
         match self.arriving.recv().await {
-            Some(ask) => self.waiting.push_back(ask),
+            Some(ask) => {
+                self.waiting.retain(|ask| !ask.is_closed());
+                self.waiting.push_back(ask);
+            }
             // No lane is left to ask.
             None => std::future::pending().await,
         }

@@ -138,16 +138,16 @@ impl House {
         Ok(self.ledger.state().await?.1)
     }
 
-    /// Stops nats-server, drops its files from memory, and starts it again. PostgreSQL starts anew, too: what it was
-    /// going to write in the next minutes is on the disk then, and holds nothing up.
+    /// Stops nats-server and PostgreSQL, drops their files from memory, and starts both again. What PostgreSQL was going to
+    /// write in the next minutes is on the disk then, and holds nothing up.
     ///
     /// # Errors
     /// It does not stop or start.
     pub async fn restart_cold(&mut self) -> Result<(), Fatal> {
         self.servers.nats.stop().await?;
+        self.servers.postgres.stop().await?;
+        past::forget(self.dir.path())?;
         self.servers.postgres.restart().await?;
-        nix::unistd::sync();
-        past::forget(&self.dir.path().join(NATS_DIR))?;
         Ok(self.servers.nats.restart().await?)
     }
 

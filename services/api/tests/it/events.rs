@@ -1,8 +1,9 @@
 //! Server-sent events: what the ledger says, in order, each once, across interruptions of every kind.
 
-use crate::common::Site;
-use crate::common::sse::Reader;
-use domain::{OrderEvent, examples};
+use crate::common::rows::Rows;
+use crate::common::sse::{Frame, Reader};
+use crate::common::{Instance, Site};
+use domain::{OrderEvent, PaymentId, examples};
 use std::time::Duration;
 use testkit::until;
 
@@ -150,4 +151,38 @@ async fn b49_a_position_that_is_none_gets_reset_and_the_whole_history() {
     assert_eq!(Reader::open(&api, id, None).await.rest().await.len(), 2, "none said");
     let polyfill = api.get(&format!("/api/events?payment={id}&lastEventId={last}")).await;
     assert_eq!(polyfill.status, 204);
+}
+
+/// The first frames of a stream, and its end if it has ended.
+async fn frames(api: &Instance, id: PaymentId, count: usize, is_over: bool) -> Vec<Frame> {
+    let mut reader = Reader::open(api, id, None).await;
+    let mut frames = Vec::new();
+    while frames.len() < count {
+        frames.push(reader.next().await.unwrap());
+    }
+    assert!(!is_over || reader.next().await.is_none());
+    frames
+}
+
+/// The copy is behind the ledger, or at its end; the order is in it, or not yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_a_payment_is_the_same_wherever_the_second_copy_stands_and_while_the_ledger_is_away() {
+    let mut rows = Rows::start().await;
+    rows.project().await;
+    let without_rows = rows.site.instance(&[]).await;
+    let id = rows.api.buy(10, 7).await.id();
+    let events = steps();
+    for count in 1..=events.len() + 1 {
+        let is_over = count > events.len();
+        let expected = frames(&without_rows, id, count, is_over).await;
+        assert_eq!(frames(&rows.api, id, count, is_over).await, expected, "the copy is behind");
+        rows.project().await;
+        assert_eq!(frames(&rows.api, id, count, is_over).await, expected, "the copy has it all");
+        if let Some(event) = events.get(count - 1) {
+            rows.site.happens(id, event.clone()).await;
+        }
+    }
+    let expected = frames(&without_rows, id, events.len() + 1, true).await;
+    rows.site.broker.nats.kill();
+    assert_eq!(frames(&rows.api, id, events.len() + 1, true).await, expected);
 }

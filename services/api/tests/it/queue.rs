@@ -1,6 +1,7 @@
 //! The queue and its statistics: the whole shape of every answer, pages, and what is said when Postgres is away.
 
-use crate::common::{Instance, Site, project};
+use crate::common::Site;
+use crate::common::rows::Rows;
 use alloy_primitives::{Address, B256};
 use domain::event::{OpenTx, Purpose, Settled, SignerEvent};
 use domain::{Event, LaneId, OrderEvent, PaymentId, PaymentKey, examples};
@@ -8,28 +9,9 @@ use ledger::{Expected, NewEvent};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use testkit::{Database, until};
-
-/// A site with read models, and an instance that reads them.
-struct Rows {
-    site: Site,
-    database: Database,
-    api: Instance,
-}
+use testkit::until;
 
 impl Rows {
-    async fn start() -> Self {
-        let site = Site::start().await;
-        let database = Database::start().await;
-        let api = site.instance(&[("DATABASE_URL", &database.server.url())]).await;
-        until("the read models answer", async || api.get("/readyz").await.json()["postgres"] == "ok").await;
-        Self { site, database, api }
-    }
-
-    async fn project(&self) {
-        project(&self.site.ledger, &self.database.store).await;
-    }
-
     /// Appends an event that a lane would write.
     async fn lane(&self, event: SignerEvent) -> u64 {
         let event = Event::Signer(LaneId::new(examples::SIGNER, Purpose::Mint), event);

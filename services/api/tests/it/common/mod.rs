@@ -3,6 +3,7 @@
 pub mod described;
 pub mod process;
 pub mod raw;
+pub mod rows;
 pub mod sse;
 
 use alloy_primitives::{Address, B256, hex};
