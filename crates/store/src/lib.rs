@@ -15,6 +15,7 @@ mod error;
 mod fold;
 mod ledger;
 mod open;
+mod order_copy;
 mod payment;
 mod position;
 mod project;
