@@ -5,7 +5,8 @@
 //! It is kept in memory only. At a start each lane is read backwards to the first transaction in a final block, because
 //! everything before that is final. Lanes of one process never exceed the cap together. Above half of the cap
 //! everything is read again for each batch. If another process signs a batch in the same milliseconds, that batch may be
-//! missed.
+//! missed. Below, each of two processes may miss the last [`LOOK_INTERVAL`] of the other, and together they stay below
+//! the cap.
 
 use chain::Chain;
 use domain::event::{OpenTx, Purpose};
