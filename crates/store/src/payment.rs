@@ -7,11 +7,11 @@ use domain::event::PaidBy;
 use domain::money::decimal_string;
 use domain::order::{Counts, LegProgress, LegState, Progress};
 use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 table! {
     /// One order. Field by field as in migrations/0002_payments.sql, where each has its reason.
-    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
     #[serde(deny_unknown_fields)]
     #[allow(missing_docs)]
     pub struct PaymentView of "payments", fixed: [

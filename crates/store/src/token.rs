@@ -6,11 +6,11 @@ use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
 use domain::money::{decimal_string, decimal_string_u128};
 use domain::{PaymentKey, Quantity, TokenTerms, Usdc};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 table! {
     /// One token. Field by field as in migrations/0003_tokens.sql, where each has its reason.
-    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
     #[serde(deny_unknown_fields)]
     #[allow(missing_docs)]
     pub struct TokenView of "tokens", fixed: [
