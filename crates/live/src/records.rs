@@ -26,10 +26,10 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
 /// has to load from disk, under the lock that appends need; everybody can name old orders. So the second copy is asked
 /// first.
 const HISTORIES: usize = 1;
-/// Longest wait for the place of such a read.
-const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Concurrent reads of the second copy, which leave connections to the reads of rows.
 const COPIES: usize = 2;
+/// Longest wait until one of these reads may begin.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads payments.
 pub struct Records {
@@ -195,7 +195,7 @@ impl Records {
     }
 }
 
-/// A place among those that read. The semaphore is never closed.
+/// Waits until one of the limited reads may begin. The semaphore is never closed.
 async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, RecordsError> {
     let place = tokio::time::timeout(PLACE_TIMEOUT, places.acquire()).await;
     place.ok().and_then(Result::ok).ok_or(RecordsError::LedgerAway)

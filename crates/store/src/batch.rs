@@ -1,7 +1,8 @@
 //! The mint transactions, from the lanes' `signed` and `settled`.
 
+use crate::columns::value;
 use crate::error::StoreError;
-use crate::ledger::{address, fixed, seq_from, seq_to};
+use crate::ledger::{seq_from, seq_to};
 use crate::project::{Stamp, time};
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
@@ -145,11 +146,10 @@ impl MintBatches {
 
 /// A row of `mint_batches` with its block as text.
 pub(crate) fn mint_batch(row: &PgRow) -> Result<MintBatch, sqlx::Error> {
-    let parse = |text: String| text.parse().map_err(|e: std::num::ParseIntError| sqlx::Error::Decode(e.into()));
     Ok(MintBatch {
         signed_seq: seq_from(row.try_get("signed_seq")?)?,
-        tx_hash: fixed(row.try_get("tx_hash")?)?,
-        token: address(row.try_get("token")?)?,
+        tx_hash: value(row, "tx_hash")?,
+        token: value(row, "token")?,
         mint_count: seq_from(row.try_get("mint_count")?)?,
         status: match row.try_get("status")? {
             "processing" => BatchStatus::Processing,
@@ -158,6 +158,6 @@ pub(crate) fn mint_batch(row: &PgRow) -> Result<MintBatch, sqlx::Error> {
         },
         signed_at: row.try_get("signed_at")?,
         settled_at: row.try_get("settled_at")?,
-        block_number: row.try_get::<Option<String>, _>("block_number")?.map(parse).transpose()?,
+        block_number: value(row, "block_number")?,
     })
 }

@@ -92,11 +92,9 @@ pub(crate) trait Table: Sized {
         let changing: Vec<Spelling> =
             Self::COLUMNS.iter().filter(|column| !Self::FIXED.contains(&column.name)).copied().collect();
         let changes = list(&changing, |column| format!("{} = EXCLUDED.{}", column.name, column.name));
-        let mut number = 0;
-        let arrays = list(Self::COLUMNS, |column| {
-            number += 1;
-            format!("${number}::{}[]", column.wire)
-        });
+        let arrays: Vec<String> =
+            (1..).zip(Self::COLUMNS).map(|(number, column)| format!("${number}::{}[]", column.wire)).collect();
+        let arrays = arrays.join(", ");
         format!(
             "INSERT INTO {table} AS known ({names}) SELECT {values} FROM UNNEST({arrays}) AS sent ({names}) \
              ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE known.last_seq < EXCLUDED.last_seq"
@@ -104,7 +102,7 @@ pub(crate) trait Table: Sized {
     }
 }
 
-fn list(columns: &[Spelling], spell: impl FnMut(&Spelling) -> String) -> String {
+fn list(columns: &[Spelling], spell: impl Fn(&Spelling) -> String) -> String {
     columns.iter().map(spell).collect::<Vec<_>>().join(", ")
 }
 
@@ -126,7 +124,6 @@ macro_rules! table {
             const NAME: &'static str = $table;
             const COLUMNS: &'static [$crate::columns::Spelling] =
                 &[$($crate::columns::Spelling::of::<$type>(stringify!($column))),+];
-
             const FIXED: &'static [&'static str] = &[$(stringify!($fixed)),+];
 
             fn bind<'q>(rows: &[&Self], statement: $crate::columns::Statement<'q>) -> $crate::columns::Statement<'q> {

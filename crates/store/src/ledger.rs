@@ -1,8 +1,9 @@
 //! The byte-exact second copy of the ledger, chained by hashes.
 
+use crate::columns::value;
 use crate::connect::Store;
 use crate::error::StoreError;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use chrono::SubsecRound;
 use domain::{Recorded, StoredMessage};
 use sha2::{Digest, Sha256};
@@ -96,7 +97,7 @@ impl Store {
             .bind(seq_to(to)?)
             .fetch_all(&self.pool)
             .await;
-        let pair = |row: &PgRow| Ok((seq_from(row.try_get("seq")?)?, fixed(row.try_get("hash")?)?));
+        let pair = |row: &PgRow| Ok((seq_from(row.try_get("seq")?)?, value(row, "hash")?));
         rows.and_then(|rows| rows.iter().map(pair).collect()).map_err(StoreError::of(OPERATION))
     }
 
@@ -126,7 +127,7 @@ pub(crate) fn ledger_row(row: &PgRow) -> Result<LedgerRow, sqlx::Error> {
         payload: row.try_get::<Vec<u8>, _>("payload")?.into(),
         recorded_at: row.try_get("recorded_at")?,
     };
-    Ok(LedgerRow { message, hash: fixed(row.try_get("hash")?)? })
+    Ok(LedgerRow { message, hash: value(row, "hash")? })
 }
 
 /// A sequence as Postgres holds it. JetStream counts in 64 bits, but nobody gets to 2^63.
@@ -140,14 +141,4 @@ pub(crate) fn seq_to(seq: u64) -> Result<i64, StoreError> {
 /// The way back.
 pub(crate) fn seq_from(seq: i64) -> Result<u64, sqlx::Error> {
     u64::try_from(seq).map_err(|e| sqlx::Error::Decode(e.into()))
-}
-
-/// 20 bytes.
-pub(crate) fn address(bytes: &[u8]) -> Result<Address, sqlx::Error> {
-    Address::try_from(bytes).map_err(|e| sqlx::Error::Decode(e.to_string().into()))
-}
-
-/// 32 bytes.
-pub(crate) fn fixed(bytes: &[u8]) -> Result<B256, sqlx::Error> {
-    B256::try_from(bytes).map_err(|e| sqlx::Error::Decode(e.to_string().into()))
 }

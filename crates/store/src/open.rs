@@ -1,8 +1,9 @@
 //! Open orders, for a process that keeps the backlog in memory and follows the ledger from there.
 
+use crate::columns::value;
 use crate::connect::Store;
 use crate::error::StoreError;
-use crate::ledger::{address, seq_from};
+use crate::ledger::seq_from;
 use crate::position::{Position, READ_MODELS, position};
 use alloy_primitives::Address;
 use domain::{PaymentId, Stage};
@@ -52,17 +53,11 @@ impl Store {
 
 fn open_order(row: &PgRow) -> Result<OpenOrder, sqlx::Error> {
     Ok(OpenOrder {
-        id: PaymentId(row.try_get("id")?),
-        payer: address(row.try_get("payer")?)?,
-        token: address(row.try_get("token")?)?,
-        stage: stage_named(row.try_get("stage")?)?,
+        id: value(row, "id")?,
+        payer: value(row, "payer")?,
+        token: value(row, "token")?,
+        stage: value(row, "stage")?,
         requested_seq: seq_from(row.try_get("requested_seq")?)?,
         paid_seq: row.try_get::<Option<i64>, _>("paid_seq")?.map(seq_from).transpose()?,
     })
-}
-
-/// Returns the stage of this name.
-pub(crate) fn stage_named(name: &str) -> Result<Stage, sqlx::Error> {
-    let found = Stage::ALL.into_iter().find(|stage| stage.name() == name);
-    found.ok_or_else(|| sqlx::Error::Decode(format!("no stage is named {name:?}").into()))
 }

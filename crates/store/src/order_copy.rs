@@ -24,9 +24,15 @@ impl Store {
             .map_err(StoreError::of(OPERATION))?;
         let Some(row) = rows.first() else { return Err(StoreError::NotBegun) };
         let position = position_of(row).map_err(StoreError::of(OPERATION))?;
-        let has_event = |row: &&PgRow| row.try_get::<Option<i64>, _>("seq").is_ok_and(|seq| seq.is_some());
-        let messages = rows.iter().filter(has_event).map(|row| Ok(ledger_row(row)?.message));
-        let messages = messages.collect::<Result<_, _>>().map_err(StoreError::of(OPERATION))?;
-        Ok((position, messages))
+        let messages = rows.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, _>>();
+        Ok((position, messages.map_err(StoreError::of(OPERATION))?))
+    }
+}
+
+/// The event of a row; `None` in the one row of an order without events.
+fn event(row: &PgRow) -> Result<Option<StoredMessage>, sqlx::Error> {
+    match row.try_get::<Option<i64>, _>("seq")? {
+        Some(_) => ledger_row(row).map(|found| Some(found.message)),
+        None => Ok(None),
     }
 }

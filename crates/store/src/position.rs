@@ -1,8 +1,9 @@
 //! How far a projection has come, and whether the stream still is the one that it has read.
 
+use crate::columns::value;
 use crate::connect::Store;
 use crate::error::StoreError;
-use crate::ledger::{CHAIN_START, chain_hash, fixed, seq_from, seq_to};
+use crate::ledger::{CHAIN_START, chain_hash, seq_from, seq_to};
 use alloy_primitives::B256;
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::StoredMessage;
@@ -103,12 +104,8 @@ impl Store {
 
     async fn hash_at(&self, seq: i64) -> Result<B256, StoreError> {
         const OPERATION: &str = "reading the copy's hash";
-        let hash: Vec<u8> = sqlx::query_scalar("SELECT hash FROM ledger WHERE seq = $1")
-            .bind(seq)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(StoreError::of(OPERATION))?;
-        fixed(&hash).map_err(StoreError::of(OPERATION))
+        let row = sqlx::query("SELECT hash FROM ledger WHERE seq = $1").bind(seq).fetch_one(&self.pool).await;
+        row.and_then(|row| value(&row, "hash")).map_err(StoreError::of(OPERATION))
     }
 }
 
@@ -129,6 +126,6 @@ pub(crate) fn position_of(row: &PgRow) -> Result<Position, sqlx::Error> {
     Ok(Position {
         incarnation: row.try_get("incarnation")?,
         seq: seq_from(row.try_get("position")?)?,
-        hash: fixed(row.try_get("position_hash")?)?,
+        hash: value(row, "position_hash")?,
     })
 }

@@ -1,10 +1,11 @@
 //! Reads for the queue and its statistics. None reads more than the backlog or a page.
 
 use crate::batch::{MintBatch, mint_batch};
+use crate::columns::value;
 use crate::connect::Store;
 use crate::error::StoreError;
 use crate::ledger::{seq_from, seq_to};
-use crate::open::{ONE_MOMENT, stage_named};
+use crate::open::ONE_MOMENT;
 use crate::payment::PaymentView;
 use crate::position::{READ_MODELS, position};
 use crate::reads::row_from;
@@ -133,13 +134,9 @@ async fn read(db: &mut PgConnection, seq: u64) -> Result<Overview, sqlx::Error> 
 }
 
 fn stage_total(row: &PgRow) -> Result<(Stage, StageTotal), sqlx::Error> {
-    let number = |column| {
-        let text: &str = row.try_get(column)?;
-        text.parse().map_err(|e: std::num::ParseIntError| sqlx::Error::Decode(e.into()))
-    };
     let orders = seq_from(row.try_get("orders")?)?;
-    let total = StageTotal { orders, units: number("units")?, value: number("value")? };
-    Ok((stage_named(row.try_get("stage")?)?, total))
+    let total = StageTotal { orders, units: value(row, "units")?, value: value(row, "value")? };
+    Ok((value(row, "stage")?, total))
 }
 
 fn waiting(row: &PgRow, payers: &str, since: &str) -> Result<WaitingTotals, sqlx::Error> {

@@ -1,8 +1,9 @@
 //! Orders that wait, for the services that carry them by time.
 
+use crate::columns::value;
 use crate::connect::Store;
 use crate::error::StoreError;
-use crate::ledger::{address, seq_from, seq_to};
+use crate::ledger::{seq_from, seq_to};
 use alloy_primitives::Address;
 use domain::PaymentId;
 use sqlx::Row;
@@ -74,9 +75,9 @@ impl Store {
 fn waiting_order(row: &PgRow) -> Result<WaitingOrder, sqlx::Error> {
     let due_in_ms: i64 = row.try_get("due_in_ms")?;
     Ok(WaitingOrder {
-        id: PaymentId(row.try_get("id")?),
-        payer: address(row.try_get("payer")?)?,
-        token: address(row.try_get("token")?)?,
+        id: value(row, "id")?,
+        payer: value(row, "payer")?,
+        token: value(row, "token")?,
         requested_seq: seq_from(row.try_get("requested_seq")?)?,
         last_seq: seq_from(row.try_get("last_seq")?)?,
         due_in: Duration::from_millis(u64::try_from(due_in_ms).unwrap_or_default()),

@@ -3,10 +3,8 @@
 //!
 //! The exposed value is read from the ledger: from the transactions of all mint lanes, also those of other processes.
 //! It is kept in memory only. At a start each lane is read backwards to the first transaction in a final block, because
-//! everything before that is final. Lanes of one process never exceed the cap together. Above half of the cap
-//! everything is read again for each batch. If another process signs a batch in the same milliseconds, that batch may be
-//! missed. Below, each of two processes may miss the last [`LOOK_INTERVAL`] of the other, and together they stay below
-//! the cap.
+//! everything before that is final. Lanes of one process never exceed the cap together. If another process signs a
+//! batch in the same milliseconds, that batch may be missed.
 
 use chain::Chain;
 use domain::event::{OpenTx, Purpose};
@@ -17,13 +15,7 @@ use runtime::{Health, SharedSettings, Undone, causes};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
-
-/// While the exposed value is far below the cap, it is read again for a batch after this time. One batch in this time
-/// needs the reads, not each one.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Number of nonces of a lane that are read in one request.
 const NONCES_AT_ONCE: u64 = 16;
@@ -45,8 +37,6 @@ struct State {
     lanes: HashMap<LaneId, u64>,
     exposed: HashMap<PaymentId, Exposed>,
     finalized: u64,
-    /// When reading all of this began.
-    read_at: Option<Instant>,
     waiting: bool,
 }
 
@@ -89,13 +79,9 @@ impl Exposure {
     /// `Transient`: nothing is reserved, and nothing may be minted.
     pub async fn reserve(&self, items: Vec<Item>) -> Result<Reservation, Undone> {
         let mut state = self.state.lock().await;
-        let max = self.max();
-        let wanted: u128 = items.iter().map(|item| u128::from(item.order.request.authorization.value.0)).sum();
-        let is_far_below = state.total().saturating_add(wanted) <= u128::from(max.0) / 2;
-        if !is_far_below || state.read_at.is_none_or(|at| at.elapsed() >= LOOK_INTERVAL) {
-            self.catch_up(&mut state).await?;
-        }
-        let mut total = state.total();
+        // For each batch, however far below the cap: another process may have used all of the room since the last one.
+        self.catch_up(&mut state).await?;
+        let (max, mut total) = (self.max(), state.total());
         let (mut fitting, mut taken, mut waiting) = (Vec::with_capacity(items.len()), Vec::new(), 0_usize);
         for item in items {
             let Some(proof) = item.order.payment.done() else { continue };
@@ -125,8 +111,6 @@ impl Exposure {
             // Another instance may have signed it in the meantime.
             if state.exposed.get(id).is_some_and(|exposed| !exposed.signed) {
                 state.exposed.remove(id);
-                // Another lane may have sent it meanwhile, so the next batch reads everything again.
-                state.read_at = None;
             }
         }
     }
@@ -158,9 +142,9 @@ impl Exposure {
     /// Reads the transactions that were signed since the last look, by any process, and removes payments that have
     /// become final.
     async fn catch_up(&self, state: &mut State) -> Result<(), Undone> {
-        let begun = Instant::now();
-        let finalized = self.chain.finalized().await?.number;
-        for (lane, first) in self.ledger.lanes(Purpose::Mint).await.map_err(transient)? {
+        let (finalized, lanes) = tokio::join!(self.chain.finalized(), self.ledger.lanes(Purpose::Mint));
+        let finalized = finalized?.number;
+        for (lane, first) in lanes.map_err(transient)? {
             if !state.lanes.contains_key(&lane) {
                 let next = self.read_back(state, lane, first, finalized).await?;
                 state.lanes.insert(lane, next);
@@ -174,7 +158,6 @@ impl Exposure {
             self.leave_out(state, finalized).await?;
             state.finalized = finalized;
         }
-        state.read_at = Some(begun);
         Ok(())
     }
 
@@ -197,7 +180,8 @@ impl Exposure {
                 }
             }
             self.add(state, &signed).await?;
-            if next == before {
+            // Nonces are used in order, so nothing stands behind one without an event.
+            if next == before || next < before.saturating_add(NONCES_AT_ONCE) {
                 return Ok(next);
             }
         }

@@ -17,9 +17,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use waits::{Carrier, Due, Duty, FairQueue, Job, Limits, Party, WaitStage};
 
-/// The durable consumer. There is one for all kinds of owed mints, because the server keeps no position of a consumer
-/// without deliveries: after its restart, the first pull of a consumer for rare events searches the whole ledger, under
-/// the lock that appends need.
+/// The durable consumer. There is one for all kinds of owed mints. After a restart of nats-server, the first pull of a
+/// consumer searches the ledger from its last delivered event on, under the lock that appends need, so a consumer for
+/// rare events would hold up all appends.
 const DURABLE: &str = "mint-projector";
 
 /// Maximum number of messages in hand, below `max_ack_pending` of the consumer. Batches are fair within this number.

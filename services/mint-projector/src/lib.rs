@@ -3,7 +3,7 @@
 //! Mints are gathered by token until a batch is full or its oldest payment has waited long enough; tokens and payers
 //! take turns. Before it mints, the service reads each payment's log pair from the chain itself, so a forged event
 //! alone can never mint. The contract mints a payment key once, whatever happens here. The value that is minted before
-//! its payments are final stays below the exposure cap.
+//! its payments are final never exceeds the exposure cap.
 
 mod config;
 mod exposure;

@@ -3,7 +3,7 @@
 //!
 //! The server starts anew and cold for each window, because its index of old blocks is what such reads have to load.
 //! Appends come at a fixed and modest rate, so that a stall shows in their times. Each kind of window is measured
-//! several times, by turns, and compared with the windows in which nothing else happens: the median of their 99th
+//! several times, by turns, and compared with the windows in which people only buy: the median of their 99th
 //! percentiles, because a disk that pauses once would decide over all windows together. Services and chain run at a low
 //! priority: what is measured is how they hold up the ledger, and not how two processors are shared.
 
@@ -47,13 +47,13 @@ const BLOCK_TIME: Duration = Duration::from_secs(1);
 const RATE: u32 = 200;
 /// Appends and purchases before a window, for two blocks.
 const LEAD: Duration = Duration::from_secs(2);
-/// A window lasts as long as what happens in it. One in which nothing happens lasts so long.
+/// A window lasts as long as what happens in it. One in which people only buy lasts so long.
 const QUIET: Duration = Duration::from_secs(3);
 /// Old streams are asked for again, each time those of other orders, for at least so long.
 const STREAMS_MIN: Duration = Duration::from_secs(1);
 /// Windows of each kind.
 const TURNS: usize = 5;
-/// Mints that a minter sends in one window: five full batches of each of its two lanes.
+/// Paid orders that wait when a minter starts, at least: five full batches of each of its two lanes.
 const MINTS: u64 = 1_000;
 /// Old streams that are asked for in one window.
 const STREAMS: u64 = 100;
@@ -190,7 +190,7 @@ fn figures(times: Vec<(Beside, Vec<Window>)>, report: &mut Report) -> Result<(),
             report.row(row);
             continue;
         }
-        report.row(row.at_most(RATIO_MAX * quiet_ms).of(quiet_ms, "that while nothing else happens"));
+        report.row(row.at_most(RATIO_MAX * quiet_ms).of(quiet_ms, "that while people only buy"));
         if p99_ms.is_nan() || p99_ms > RATIO_MAX * quiet_ms {
             let ratio = p99_ms / quiet_ms;
             report.violation(format!("reads: appends take {ratio:.1} times as long while {}", beside.text()));
