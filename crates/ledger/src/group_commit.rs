@@ -2,8 +2,8 @@
 //! faster than that are sent together, as atomic batches. If the server refuses a batch, each of its appends is sent
 //! alone.
 //!
-//! A batch costs the server several milliseconds, however small it is; a single append costs a fraction of one. So a
-//! few concurrent appends are sent alone, and batches begin when there are more.
+//! A batch of two events takes five times as long as a single event, one of a hundred eleven times (`make bench reads`).
+//! So a few concurrent appends are sent alone, and batches begin when there are more.
 
 use crate::append::BATCH_MAX;
 use crate::batch::Batch;

@@ -35,6 +35,8 @@ pub struct Sizes {
     pub rolling: Duration,
     /// Events of the ledger beside whose reads others append.
     pub past: u64,
+    /// Events of the short ledger, with which the one of `past` is compared.
+    pub short_past: u64,
     /// Transactions of the lane with a long past.
     pub nonces: u64,
     /// Payers among whom they are divided.
@@ -62,6 +64,7 @@ impl Sizes {
         kills: 5,
         rolling: Duration::from_secs(60),
         past: 1_000_000,
+        short_past: 50_000,
         nonces: 1_000_000,
         payers: 1_000,
     };
@@ -83,6 +86,7 @@ impl Sizes {
         kills: 2,
         rolling: Duration::from_secs(15),
         past: 50_000,
+        short_past: 10_000,
         nonces: 50_000,
         payers: 100,
     };

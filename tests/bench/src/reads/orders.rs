@@ -113,8 +113,8 @@ fn events(round: u64, step: u64) -> Vec<Event> {
 
 /// The request of an order; for some also the name that its payer gave it, or a wait.
 fn requested(order: u64) -> Vec<Event> {
-    let (id, request) = (id(order), request(payer(order), token(order), nonce(order)));
-    let mut events = vec![Event::Order(id, OrderEvent::PaymentRequested(Box::new(request)))];
+    let id = id(order);
+    let mut events = vec![request_event(order)];
     if order.is_multiple_of(5) {
         let key = IdempotencyKey::new(payer(order), IdempotencyKeySource::Header, &format!("order {order}"));
         events.push(Event::Key(key, KeyEvent::Bound(KeyBound { payment_id: id })));
@@ -123,6 +123,12 @@ fn requested(order: u64) -> Vec<Event> {
         events.push(Event::Order(id, OrderEvent::PaymentDeferred(1, examples::deferral())));
     }
     events
+}
+
+/// The first event of an order.
+pub fn request_event(order: u64) -> Event {
+    let request = request(payer(order), token(order), nonce(order));
+    Event::Order(id(order), OrderEvent::PaymentRequested(Box::new(request)))
 }
 
 /// A name of an order that nobody has given before.
