@@ -1,10 +1,9 @@
 //! Times of appends in the windows of two ledgers, and their limits. On the long ledger:
 //!
-//! - beside a process that only reads, appends may take [`READS_MAX`] times as long as while people only buy;
-//! - beside anything they may take [`LONG_MAX`] times as long as on the short ledger.
+//! - appends may take [`QUIET_MAX`] times as long as while people only buy;
+//! - appends may take [`LONG_MAX`] times as long as on the short ledger.
 //!
-//! A minter writes its backlog in batches of a hundred events. Such a batch takes eleven times as long as a single event,
-//! whatever the size of the ledger. So the windows with a minter have the second limit only (ADR 26).
+//! A minter with a backlog exceeds the first limit at times, on both ledgers (ADR 26).
 
 use runtime::Fatal;
 use serde_json::json;
@@ -16,13 +15,13 @@ use crate::load::percentile_ms;
 use crate::reads::Beside;
 use crate::report::{Report, Row};
 
-/// Limit beside a process that only reads.
-const READS_MAX: f64 = 3.0;
+/// Limit as a multiple of the windows in which people only buy.
+const QUIET_MAX: f64 = 3.0;
 /// Limit for the long ledger, as a multiple of the short one. The median of five windows may be half as high again on the
 /// same ledger a minute later, so a smaller limit would fail by chance.
 const LONG_MAX: f64 = 2.0;
-/// Maximum time of one write of the probe, milliseconds. A slower one means that the disk paused, and the window is measured
-/// again. The report names each of these windows.
+/// Maximum time of one write of the probe, milliseconds. A slower one means that the disk paused. A window in
+/// which people only buy is then measured again, because it would raise the limit. The report names it.
 const DISK_MAX_MS: f64 = 30.0;
 /// Minimum number of windows of a kind that count.
 const WINDOWS_MIN: usize = 3;
@@ -53,7 +52,7 @@ pub struct Windows {
 }
 
 impl Window {
-    /// True if the disk paused, so that the times of appends say nothing about the ledger.
+    /// True if the disk paused, so that the times of appends say little about the ledger.
     pub fn is_spoiled(&self) -> bool {
         self.disk.max_ms > DISK_MAX_MS
     }
@@ -146,16 +145,13 @@ pub fn figures(short: &Windows, long: &Windows, report: &mut Report) -> Result<(
     }
     for beside in Beside::ALL {
         let (p99_ms, by_size) = (long.p99_ms(beside), LONG_MAX * short.p99_ms(beside));
-        let by_reads = match beside {
-            Beside::ApiStarts | Beside::OldStreams => READS_MAX * long.p99_ms(Beside::Nothing),
-            Beside::Nothing | Beside::MinterWorks | Beside::Everything => f64::INFINITY,
-        };
+        let by_quiet = QUIET_MAX * long.p99_ms(Beside::Nothing);
         let row = long.tell(beside, report)?.of(short.p99_ms(beside), "on the short ledger");
-        report.row(row.at_most(by_size.min(by_reads)));
+        report.row(row.at_most(by_size.min(by_quiet)));
         // A figure that is not known is within no limit.
-        if !(p99_ms <= by_size && p99_ms <= by_reads) {
+        if !(p99_ms <= by_size && p99_ms <= by_quiet) {
             report.violation(format!(
-                "reads: while {} the p99 is {p99_ms:.1} ms; limits are {by_size:.1} (short ledger) and {by_reads:.1} (reads)",
+                "reads: while {} the p99 is {p99_ms:.1} ms; limits are {by_quiet:.1} (people only buy) and {by_size:.1} (short ledger)",
                 beside.text()
             ));
         }
