@@ -19,6 +19,10 @@ use uuid::Uuid;
 /// Messages in one atomic batch. The server's limit is 1,000 (10199).
 pub(crate) const BATCH_MAX: usize = 500;
 
+/// Batches of this many events and more are sent one after the other by a process. The appends of others wait for the
+/// batches before them, and find a gap between two.
+const LARGE: usize = 10;
+
 /// Attempts before the outcome is reported as unknown. With [`REQUEST_TIMEOUT`] for each they last longer than a leader
 /// failover.
 const ATTEMPTS: u32 = 3;
@@ -137,6 +141,7 @@ impl Ledger {
 
     async fn send(&self, messages: &[Outgoing]) -> AppendAnswer {
         let Some((last, first)) = messages.split_last() else { return AppendAnswer::Stored(vec![]) };
+        let _turn = if messages.len() < LARGE { None } else { Some(self.large_batch.lock().await) };
         for message in first {
             let sent = self
                 .client

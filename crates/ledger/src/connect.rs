@@ -13,6 +13,7 @@ use runtime::{ConfigError, Env, Variable};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// The addresses of the ledger.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub struct Ledger {
     pub(crate) api: &'static str,
     pub(crate) source: &'static str,
     pub(crate) whole: Arc<Whole>,
+    /// Held while a large batch is under way.
+    pub(crate) large_batch: Arc<Mutex<()>>,
     monitor: Monitor,
     incarnation: DateTime<Utc>,
 }
@@ -100,7 +103,7 @@ impl Ledger {
         let jetstream = jetstream::with_prefix(client.clone(), api);
         let nothing = StreamLook { created: incarnation, messages: 0, last: 0, last_at: incarnation };
         let whole = Whole::new(nothing);
-        Self { client, jetstream, api, source, whole, monitor, incarnation }
+        Self { client, jetstream, api, source, whole, large_batch: Arc::default(), monitor, incarnation }
     }
 
     /// The creation time of the stream. If it has changed, this is another ledger, and positions in the old one mean

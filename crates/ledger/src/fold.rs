@@ -41,7 +41,7 @@ impl Ledger {
         self.load_orders(&[id]).await?.remove(&id).unwrap_or_else(|| Ok(Loaded::default()))
     }
 
-    /// Loads many orders in one round trip. Each has a result of its own, so an impossible history of one does not
+    /// Loads many orders, a few in each request. Each has a result of its own, so an impossible history of one does not
     /// affect the others.
     ///
     /// # Errors

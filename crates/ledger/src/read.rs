@@ -10,11 +10,12 @@ use crate::direct::{Fetched, Get, Got};
 use crate::error::LedgerError;
 use domain::Recorded;
 
-/// Maximum number of filters in one request. An order has about ten subjects, and the server returns at most 1,024.
-const FILTERS_MAX: usize = 50;
+/// Maximum number of filters in one request. The server lets no append in while it answers one, and all that wait
+/// between two. So many orders are asked for in many small requests. An order has about five events.
+const FILTERS_MAX: usize = 5;
 
-/// Maximum number of messages in one page. The server takes 3 ms for them, and lets no append in meanwhile.
-const PAGE_MAX: usize = 256;
+/// Maximum number of messages in one page, for the same reason.
+const PAGE_MAX: usize = 32;
 
 impl Ledger {
     /// The last message of every subject that one of `filters` matches, in order of sequence. A subject is written

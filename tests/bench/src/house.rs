@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::limits::Limits;
-use crate::process::{Services, free_address};
+use crate::process::{Services, free_address, in_background};
 use crate::reads::past;
 
 /// CloudEvents source; nothing is written under it.
@@ -36,7 +36,7 @@ pub struct House {
     /// Where the api will listen.
     pub api: SocketAddr,
     /// True if services run at a low priority.
-    pub in_background: bool,
+    in_background: bool,
     all_logs: PathBuf,
     logs: PathBuf,
     dir: TempDir,
@@ -148,7 +148,25 @@ impl House {
         self.servers.postgres.stop().await?;
         past::forget(self.dir.path())?;
         self.servers.postgres.restart().await?;
+        if self.in_background {
+            self.put_servers_back()?;
+        }
         Ok(self.servers.nats.restart().await?)
+    }
+
+    /// Everything but nats-server and this process gets a low priority: the chain, PostgreSQL, and the services that
+    /// start from now on.
+    ///
+    /// # Errors
+    /// A server has ended.
+    pub fn put_in_background(&mut self) -> Result<(), Fatal> {
+        self.in_background = true;
+        self.put_servers_back()
+    }
+
+    fn put_servers_back(&mut self) -> Result<(), Fatal> {
+        let servers = [self.servers.anvil.pid(), self.servers.postgres.pid()];
+        servers.into_iter().flatten().try_for_each(in_background)
     }
 
     /// Stops the servers; their data go.

@@ -9,4 +9,5 @@ mod integrity;
 mod lanes;
 mod lease;
 mod permissions;
+mod share;
 mod vitals;

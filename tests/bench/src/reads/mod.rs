@@ -4,8 +4,8 @@
 //! The server starts anew and cold for each window, because its index of old blocks is what such reads have to load.
 //! Appends come at a fixed and modest rate, so that a stall shows in their times. Each kind of window is measured
 //! several times, by turns, and compared with the windows in which people only buy: the median of their 99th
-//! percentiles. A window in which people only buy and the disk pauses is measured again. Services and chain run at a low
-//! priority: what is measured is how they hold up the ledger, and not how two processors are shared.
+//! percentiles. A window in which people only buy and the disk pauses is measured again. Services, chain and PostgreSQL run
+//! at a low priority: what is measured is how they hold up the ledger, and not how two processors are shared.
 
 use domain::PaymentId;
 use futures_util::StreamExt;
@@ -28,7 +28,7 @@ use crate::limits::Limits;
 use crate::load::{self, Load, Pace};
 use crate::offer::Offer;
 use crate::payers::Payers;
-use crate::process::{Services, free_address, in_background};
+use crate::process::{Services, free_address};
 use crate::report::Report;
 use crate::sizes::Sizes;
 
@@ -125,10 +125,7 @@ async fn measured(name: &'static str, events: u64) -> Result<Windows, Fatal> {
     let took = until_projected(&house, house.last_seq().await?, PROJECTED_WITHIN).await?;
     println!("  the read models know all of it after {:.0} s", took.as_secs_f64());
     projector.stop().await?;
-    house.in_background = true;
-    if let Some(pid) = house.servers.anvil.pid() {
-        in_background(pid)?;
-    }
+    house.put_in_background()?;
     let mut found = Windows::new(events);
     for turn in 0..TURNS {
         for (beside, windows) in &mut found.of {

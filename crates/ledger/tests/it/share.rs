@@ -1,0 +1,76 @@
+//! One process among others: it asks for a few orders at a time and writes one large batch at a time, so that the appends
+//! of others find a gap.
+
+use crate::common::new;
+use alloy_primitives::B256;
+use async_nats::{Message, Subscriber};
+use domain::{Event, IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent, PaymentId, PaymentKey, examples};
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+use ledger::Batch;
+use serde_json::Value;
+use testkit::Broker;
+
+/// Filters in one request, at most.
+const FILTERS_MAX: usize = 5;
+/// Large batches at the same time. So many that some would be mixed if they did not wait for each other.
+const BATCHES: usize = 32;
+/// Events of each.
+const EVENTS: usize = 100;
+
+/// Hears what is sent to the server on `subject`.
+async fn listen(broker: &Broker, subject: &'static str) -> Subscriber {
+    let client = async_nats::connect(broker.url("ops")).await.unwrap();
+    let subscriber = client.subscribe(subject).await.unwrap();
+    // The server has the subscription once it answers a later request of the same connection.
+    client.request("$JS.API.INFO", "".into()).await.unwrap();
+    subscriber
+}
+
+fn filters(request: &Message) -> usize {
+    let request: Value = serde_json::from_slice(&request.payload).unwrap();
+    request["multi_last"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn many_orders_are_asked_for_a_few_at_a_time() {
+    let broker = Broker::start().await;
+    let ledger = broker.ledger("ops").await;
+    let mut requests = listen(&broker, "$JS.API.DIRECT.GET.LEDGER").await;
+    let ids: Vec<PaymentId> = (0..23).map(|n| PaymentId::of(PaymentKey(B256::with_last_byte(n)))).collect();
+    assert_eq!(ledger.load_orders(&ids).await.unwrap().len(), ids.len());
+    let mut counts = Vec::new();
+    while counts.iter().sum::<usize>() < ids.len() {
+        counts.push(filters(&requests.next().await.unwrap()));
+    }
+    assert!(counts.iter().all(|count| *count <= FILTERS_MAX), "{counts:?}");
+}
+
+fn batch(of: usize) -> Batch {
+    Batch::unordered((0..EVENTS).map(|n| {
+        let name = format!("{of} {n}");
+        let key = IdempotencyKey::new(examples::request().payer(), IdempotencyKeySource::Header, &name);
+        new(Event::Key(key, KeyEvent::Bound(KeyBound { payment_id: examples::request().id() })))
+    }))
+}
+
+fn batch_id(message: &Message) -> String {
+    message.headers.as_ref().unwrap().get("Nats-Batch-Id").unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn large_batches_of_a_process_are_sent_one_after_the_other() {
+    let broker = Broker::start().await;
+    let ledger = broker.ledger("ops").await;
+    let writes = listen(&broker, "keys.>").await;
+    let appends = (0..BATCHES).map(|of| {
+        let ledger = ledger.clone();
+        tokio::spawn(async move { ledger.append(batch(of)).await })
+    });
+    for appended in try_join_all(appends).await.unwrap() {
+        assert_eq!(appended.unwrap().len(), EVENTS);
+    }
+    let mut batches: Vec<String> = writes.take(BATCHES * EVENTS).map(|message| batch_id(&message)).collect().await;
+    batches.dedup();
+    assert_eq!(batches.len(), BATCHES, "parts of another batch came in between");
+}
