@@ -1,5 +1,6 @@
 //! A connection to the ledger that has passed the start-up gate.
 
+use crate::answers::Answers;
 use crate::client::{connect_client, find_api, request, stream_info};
 use crate::damage::StreamLook;
 use crate::error::{ConnectError, LedgerError};
@@ -13,7 +14,7 @@ use runtime::{ConfigError, Env, Variable};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 /// The addresses of the ledger.
 #[derive(Clone, Debug)]
@@ -69,6 +70,8 @@ pub struct Ledger {
     pub(crate) api: &'static str,
     pub(crate) source: &'static str,
     pub(crate) whole: Arc<Whole>,
+    /// Where the answers to direct gets arrive, from the first one on.
+    pub(crate) answers: Arc<OnceCell<Answers>>,
     /// Held while a large batch is under way.
     pub(crate) large_batch: Arc<Mutex<()>>,
     monitor: Monitor,
@@ -103,7 +106,17 @@ impl Ledger {
         let jetstream = jetstream::with_prefix(client.clone(), api);
         let nothing = StreamLook { created: incarnation, messages: 0, last: 0, last_at: incarnation };
         let whole = Whole::new(nothing);
-        Self { client, jetstream, api, source, whole, large_batch: Arc::default(), monitor, incarnation }
+        Self {
+            client,
+            jetstream,
+            api,
+            source,
+            whole,
+            answers: Arc::default(),
+            large_batch: Arc::default(),
+            monitor,
+            incarnation,
+        }
     }
 
     /// The creation time of the stream. If it has changed, this is another ledger, and positions in the old one mean

@@ -5,6 +5,7 @@
 
 mod address;
 mod answer;
+mod answers;
 mod append;
 mod batch;
 mod client;

@@ -1,5 +1,5 @@
 //! One process among others: it asks for a few orders at a time and writes one large batch at a time, so that the appends
-//! of others find a gap.
+//! of others find a gap. Its own reads do not wait for each other.
 
 use crate::common::new;
 use alloy_primitives::B256;
@@ -73,4 +73,13 @@ async fn large_batches_of_a_process_are_sent_one_after_the_other() {
     let mut batches: Vec<String> = writes.take(BATCHES * EVENTS).map(|message| batch_id(&message)).collect().await;
     batches.dedup();
     assert_eq!(batches.len(), BATCHES, "parts of another batch came in between");
+}
+
+#[tokio::test]
+async fn reads_at_the_same_time_each_get_their_own_answer() {
+    let broker = Broker::start().await;
+    let ledger = broker.ledger("ops").await;
+    let sequences = ledger.append(batch(0)).await.unwrap();
+    let found = try_join_all(sequences.iter().map(|seq| ledger.at(*seq))).await.unwrap();
+    assert_eq!(found.into_iter().map(|event| event.unwrap().seq).collect::<Vec<_>>(), sequences);
 }
