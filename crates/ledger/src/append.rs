@@ -10,7 +10,7 @@ use crate::lane_subjects::{bucket_filter, key_filter};
 use crate::subjects::{order_filter, subject};
 use async_nats::HeaderMap;
 use chrono::Utc;
-use domain::Event;
+use domain::{Event, Recorded};
 use runtime::{APPENDS, Cause};
 use serde_json::Value;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use uuid::Uuid;
 /// Messages in one atomic batch. The server's limit is 1,000 (10199).
 pub(crate) const BATCH_MAX: usize = 500;
 
-/// Batches of this many events and more are sent one after the other by a process. The appends of others wait for the
-/// batches before them, and find a gap between two.
+/// A process sends batches of at least this many events one after the other. The server works off a batch in one piece,
+/// so appends of other processes are stored only between two batches.
 const LARGE: usize = 10;
 
 /// Attempts before the outcome is reported as unknown. With [`REQUEST_TIMEOUT`] for each they last longer than a leader
@@ -91,17 +91,20 @@ impl Ledger {
                 AppendAnswer::Refused(why) => match self.read_back(&messages).await {
                     Ok(ReadBack::Same(sequences)) => return Ok(sequences),
                     Ok(ReadBack::Absent) => return Err(AppendError::Refused(why)),
-                    Ok(ReadBack::Different) | Err(_) => return Err(AppendError::Unknown(why)),
+                    Ok(ReadBack::Different | ReadBack::Part) | Err(_) => return Err(AppendError::Unknown(why)),
                 },
                 AppendAnswer::Conflict => match self.read_back(&messages).await {
                     Ok(ReadBack::Same(sequences)) => return Ok(sequences),
-                    Ok(ReadBack::Different | ReadBack::Absent) => return Err(AppendError::WrongVersion),
+                    // The server has decided about this append and any earlier try of it, so nothing follows.
+                    Ok(ReadBack::Different | ReadBack::Part | ReadBack::Absent) => {
+                        return Err(AppendError::WrongVersion);
+                    }
                     Err(why) => doubt = why.into(),
                 },
                 AppendAnswer::Unknown(why) => match self.read_back(&messages).await {
                     Ok(ReadBack::Same(sequences)) => return Ok(sequences),
                     Ok(ReadBack::Different) => return Err(AppendError::WrongVersion),
-                    Ok(ReadBack::Absent) | Err(_) => doubt = why,
+                    Ok(ReadBack::Part | ReadBack::Absent) | Err(_) => doubt = why,
                 },
             }
             tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
@@ -163,29 +166,38 @@ impl Ledger {
     /// Compares the stored messages of these subjects with the messages that were to be appended.
     async fn read_back(&self, messages: &[Outgoing]) -> Result<ReadBack, LedgerError> {
         let subjects: Vec<String> = messages.iter().map(|message| message.subject.clone()).collect();
-        let stored = self.last_per_subject(&subjects).await?;
-        if stored.is_empty() {
-            return Ok(ReadBack::Absent);
-        }
-        let mut sequences = Vec::with_capacity(messages.len());
-        for message in messages {
-            let same = stored
-                .iter()
-                .find(|recorded| recorded.subject == message.subject)
-                .filter(|recorded| recorded.event.as_ref().is_ok_and(|event| same_content(event, &message.event)));
-            match same {
-                Some(recorded) => sequences.push(recorded.seq),
-                None => return Ok(ReadBack::Different),
-            }
-        }
-        Ok(ReadBack::Same(sequences))
+        Ok(compare(messages, &self.last_per_subject(&subjects).await?))
     }
 }
 
+/// What is stored under the subjects of an append.
+#[derive(Debug, PartialEq, Eq)]
 enum ReadBack {
+    /// All of it, with these sequences.
     Same(Vec<u64>),
+    /// At least one subject has another content, so another writer was first.
     Different,
+    /// Some of it, and nothing else. It may be stored at this moment, because the subjects of a large batch are read in
+    /// several requests. Or the server kept only the beginning.
+    Part,
+    /// Nothing.
     Absent,
+}
+
+fn compare(messages: &[Outgoing], stored: &[Recorded]) -> ReadBack {
+    let mut sequences = Vec::with_capacity(messages.len());
+    for message in messages {
+        let Some(recorded) = stored.iter().find(|recorded| recorded.subject == message.subject) else { continue };
+        if !recorded.event.as_ref().is_ok_and(|event| same_content(event, &message.event)) {
+            return ReadBack::Different;
+        }
+        sequences.push(recorded.seq);
+    }
+    match sequences.len() {
+        0 => ReadBack::Absent,
+        some if some < messages.len() => ReadBack::Part,
+        _ => ReadBack::Same(sequences),
+    }
 }
 
 /// Adds the expectation headers. Every writer of an order or lane must send the byte-identical filter: with three
@@ -234,6 +246,40 @@ fn classify(payload: &[u8], count: usize) -> AppendAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::{SignerEvent, StoredMessage, examples};
+
+    fn outgoing(event: &Event) -> Outgoing {
+        let payload = bytes::Bytes::new();
+        Outgoing { subject: subject(event), headers: HeaderMap::new(), payload, event: event.clone() }
+    }
+
+    fn stored(seq: u64, event: &Event, subject: String) -> Recorded {
+        let payload = bytes::Bytes::new();
+        let message = StoredMessage { seq, subject, headers: None, payload, recorded_at: Utc::now() };
+        Recorded { message, event: Ok(event.clone()), trace: None }
+    }
+
+    /// The subjects of a large batch are read in several requests. If it is stored between two of them, a part is missing,
+    /// and that must not count as refused.
+    #[test]
+    fn a_part_of_an_append_is_told_from_an_append_of_somebody_else() {
+        let [mine, also_mine, others] =
+            [1, 2, 3].map(|nonce| Event::Signer(examples::LANE, SignerEvent::Settled(examples::settled(nonce))));
+        let messages = [outgoing(&mine), outgoing(&also_mine)];
+        let own = |seq, event: &Event| stored(seq, event, subject(event));
+        let taken = || stored(9, &others, subject(&also_mine));
+        let cases = [
+            (vec![], ReadBack::Absent),
+            (vec![own(7, &mine), own(8, &also_mine)], ReadBack::Same(vec![7, 8])),
+            (vec![own(7, &mine)], ReadBack::Part),
+            (vec![own(8, &also_mine)], ReadBack::Part),
+            (vec![taken()], ReadBack::Different),
+            (vec![own(7, &mine), taken()], ReadBack::Different),
+        ];
+        for (found, expected) in cases {
+            assert_eq!(compare(&messages, &found), expected);
+        }
+    }
 
     #[test]
     fn the_servers_answers_are_told_apart() {

@@ -1,11 +1,11 @@
 //! A connection to the ledger that has passed the start-up gate.
 
-use crate::answers::Answers;
 use crate::client::{connect_client, find_api, request, stream_info};
 use crate::damage::StreamLook;
 use crate::error::{ConnectError, LedgerError};
 use crate::gate;
 use crate::monitor::{Monitor, Storage};
+use crate::replies::Replies;
 use crate::subjects::STREAM;
 use crate::whole::Whole;
 use async_nats::jetstream;
@@ -70,9 +70,9 @@ pub struct Ledger {
     pub(crate) api: &'static str,
     pub(crate) source: &'static str,
     pub(crate) whole: Arc<Whole>,
-    /// Where the answers to direct gets arrive, from the first one on.
-    pub(crate) answers: Arc<OnceCell<Answers>>,
-    /// Held while a large batch is under way.
+    /// Replies to direct gets. The first get subscribes.
+    pub(crate) replies: Arc<OnceCell<Replies>>,
+    /// Locked while a large batch is sent and its acknowledgement is awaited.
     pub(crate) large_batch: Arc<Mutex<()>>,
     monitor: Monitor,
     incarnation: DateTime<Utc>,
@@ -112,7 +112,7 @@ impl Ledger {
             api,
             source,
             whole,
-            answers: Arc::default(),
+            replies: Arc::default(),
             large_batch: Arc::default(),
             monitor,
             incarnation,

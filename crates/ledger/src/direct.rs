@@ -6,11 +6,11 @@
 //! message that carries it. So an answer counts only if it proves that it is complete: each message names the sequence
 //! of the previous one, and the end names the last one.
 
-use crate::answers::Answers;
 use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
 use crate::envelope::{decoded, header_block};
 use crate::error::LedgerError;
+use crate::replies::Replies;
 use crate::subjects::STREAM;
 use async_nats::{HeaderValue, Message};
 use chrono::{DateTime, Utc};
@@ -74,13 +74,13 @@ impl Ledger {
     /// # Errors
     /// `Transient`: no answer, or an answer that is not provably complete. The part that arrived proves nothing.
     pub(crate) async fn direct_get(&self, get: &Get) -> Result<Fetched, LedgerError> {
-        let answers = self.answers.get_or_try_init(|| Answers::listen(&self.client)).await.map_err(unanswered)?;
-        let mut place = answers.place();
+        let replies = self.replies.get_or_try_init(|| Replies::listen(&self.client)).await.map_err(unanswered)?;
+        let mut reply = replies.pending();
         let (subject, body) = (format!("{}.DIRECT.GET.{STREAM}", self.api), get.body().to_string());
-        self.client.publish_with_reply(subject, place.subject.clone(), body.into()).await.map_err(unanswered)?;
+        self.client.publish_with_reply(subject, reply.subject.clone(), body.into()).await.map_err(unanswered)?;
         let mut collecting = Collecting::of(get);
         loop {
-            let message = tokio::time::timeout(REQUEST_TIMEOUT, place.messages.recv())
+            let message = tokio::time::timeout(REQUEST_TIMEOUT, reply.messages.recv())
                 .await
                 .map_err(unanswered)?
                 .ok_or_else(|| unanswered("the connection closed"))?;

@@ -29,7 +29,7 @@ impl<T> Default for Loaded<T> {
     }
 }
 
-/// Event numbers of an order that are asked for in one request.
+/// Event numbers of an order that are asked for together.
 const NUMBERS_AT_ONCE: usize = 20;
 
 impl Ledger {

@@ -3,7 +3,8 @@
 //! alone.
 //!
 //! A batch of two events takes five times as long as a single event, one of a hundred eleven times (`make bench reads`).
-//! So a few concurrent appends are sent alone, and batches begin when there are more.
+//! So up to [`ALONE_MAX`] concurrent appends are sent separately. Only when there are more of them are they sent as one
+//! batch.
 
 use crate::append::BATCH_MAX;
 use crate::batch::Batch;

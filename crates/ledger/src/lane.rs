@@ -15,9 +15,6 @@ use domain::event::{Claimed, OpenTx, Purpose};
 use domain::{Event, Lane, LaneId, Recorded, SignerEvent, lane};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Maximum number of filters of nonces in one call of [`Ledger::last_per_subject`].
-const NONCES_MAX: usize = 250;
-
 /// If a reader is more sequences behind, it loads the lane again. The server would have to search everything that was
 /// written since.
 const BEHIND_MAX: u64 = 16_384;
@@ -219,7 +216,7 @@ impl Ledger {
         let mut filters: Vec<String> = nonces.iter().flat_map(once).collect();
         filters.extend(before.iter().flat_map(|nonce| after_settled_filters(id, *nonce)));
         let mut has_ended = BTreeMap::new();
-        for recorded in self.by_subject(&filters).await?.iter().filter(|recorded| recorded.seq <= end) {
+        for recorded in self.last_per_subject(&filters).await?.iter().filter(|recorded| recorded.seq <= end) {
             match &recorded.event {
                 Ok(Event::Signer(_, SignerEvent::Settled(of) | SignerEvent::Resettled(_, of))) => {
                     has_ended.insert(of.nonce, true)
@@ -287,7 +284,7 @@ impl Ledger {
     /// `Corrupt`: an event cannot be read. `Transient`: the ledger did not answer.
     pub async fn begins(&self, id: LaneId, nonces: &[u64]) -> Result<Vec<SignerEvent>, LedgerError> {
         let of = |nonce: &u64| [signed(id, *nonce), lost_subject(id, *nonce)];
-        let stored = self.by_subject(&nonces.iter().flat_map(of).collect::<Vec<_>>()).await?;
+        let stored = self.last_per_subject(&nonces.iter().flat_map(of).collect::<Vec<_>>()).await?;
         stored
             .into_iter()
             .map(|recorded| match recorded.event {
@@ -303,7 +300,7 @@ impl Ledger {
     /// `Corrupt`: an event cannot be read. `Transient`: the ledger did not answer.
     pub async fn signed(&self, id: LaneId, nonces: &[u64]) -> Result<Vec<OpenTx>, LedgerError> {
         let subjects: Vec<String> = nonces.iter().map(|nonce| signed(id, *nonce)).collect();
-        transactions(self.by_subject(&subjects).await?, u64::MAX)
+        transactions(self.last_per_subject(&subjects).await?, u64::MAX)
     }
 
     /// Every transaction that was signed for these nonces of a lane up to sequence `until`. For each nonce the first
@@ -314,7 +311,7 @@ impl Ledger {
     pub async fn attempts(&self, id: LaneId, nonces: &[u64], until: u64) -> Result<Vec<OpenTx>, LedgerError> {
         let of = |nonce: &u64| [signed(id, *nonce), replaced_filter(id, *nonce)];
         let filters: Vec<String> = nonces.iter().flat_map(of).collect();
-        transactions(self.by_subject(&filters).await?, until)
+        transactions(self.last_per_subject(&filters).await?, until)
     }
 
     /// The events that ended a nonce, or took that end back, in order of sequence: settled or lost, then reverted and
@@ -350,16 +347,6 @@ impl Ledger {
             }
         }
         Ok(Nonce::Open(replacements))
-    }
-
-    /// Asks for many single subjects or narrow filters, some hundred in each request.
-    async fn by_subject(&self, filters: &[String]) -> Result<Vec<Recorded>, LedgerError> {
-        let mut found = Vec::new();
-        for some in filters.chunks(NONCES_MAX) {
-            found.extend(self.last_per_subject(some).await?);
-        }
-        found.sort_by_key(|recorded| recorded.seq);
-        Ok(found)
     }
 }
 

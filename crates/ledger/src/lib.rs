@@ -5,7 +5,6 @@
 
 mod address;
 mod answer;
-mod answers;
 mod append;
 mod batch;
 mod client;
@@ -29,6 +28,7 @@ mod parts;
 mod provision;
 mod read;
 mod refill;
+mod replies;
 mod serve;
 mod subjects;
 mod view;

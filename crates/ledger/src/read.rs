@@ -10,8 +10,8 @@ use crate::direct::{Fetched, Get, Got};
 use crate::error::LedgerError;
 use domain::Recorded;
 
-/// Maximum number of filters in one request. The server lets no append in while it answers one, and all that wait
-/// between two. So many orders are asked for in many small requests. An order has about five events.
+/// Maximum number of filters in one request. The server stores nothing while it answers a request, so many orders are asked
+/// for in many small requests, and appends are stored between them. An order has about five events.
 const FILTERS_MAX: usize = 5;
 
 /// Maximum number of messages in one page, for the same reason.

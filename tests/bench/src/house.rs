@@ -149,7 +149,7 @@ impl House {
         past::forget(self.dir.path())?;
         self.servers.postgres.restart().await?;
         if self.in_background {
-            self.put_servers_back()?;
+            self.lower_priorities()?;
         }
         Ok(self.servers.nats.restart().await?)
     }
@@ -161,10 +161,10 @@ impl House {
     /// A server has ended.
     pub fn put_in_background(&mut self) -> Result<(), Fatal> {
         self.in_background = true;
-        self.put_servers_back()
+        self.lower_priorities()
     }
 
-    fn put_servers_back(&mut self) -> Result<(), Fatal> {
+    fn lower_priorities(&mut self) -> Result<(), Fatal> {
         let servers = [self.servers.anvil.pid(), self.servers.postgres.pid()];
         servers.into_iter().flatten().try_for_each(in_background)
     }

@@ -1,5 +1,5 @@
-//! One process among others: it asks for a few orders at a time and writes one large batch at a time, so that the appends
-//! of others find a gap. Its own reads do not wait for each other.
+//! What one process asks of the server at a time. It reads little in one request, and sends one large batch at a time, so
+//! that the appends of other processes are stored in between. Each of its concurrent reads gets its own reply.
 
 use crate::common::new;
 use alloy_primitives::B256;
@@ -13,6 +13,8 @@ use testkit::Broker;
 
 /// Filters in one request, at most.
 const FILTERS_MAX: usize = 5;
+/// Messages in one page, at most.
+const PAGE_MAX: usize = 32;
 /// Large batches at the same time. So many that some would be mixed if they did not wait for each other.
 const BATCHES: usize = 32;
 /// Events of each.
@@ -27,9 +29,8 @@ async fn listen(broker: &Broker, subject: &'static str) -> Subscriber {
     subscriber
 }
 
-fn filters(request: &Message) -> usize {
-    let request: Value = serde_json::from_slice(&request.payload).unwrap();
-    request["multi_last"].as_array().unwrap().len()
+fn body(request: &Message) -> Value {
+    serde_json::from_slice(&request.payload).unwrap()
 }
 
 #[tokio::test]
@@ -39,11 +40,26 @@ async fn many_orders_are_asked_for_a_few_at_a_time() {
     let mut requests = listen(&broker, "$JS.API.DIRECT.GET.LEDGER").await;
     let ids: Vec<PaymentId> = (0..23).map(|n| PaymentId::of(PaymentKey(B256::with_last_byte(n)))).collect();
     assert_eq!(ledger.load_orders(&ids).await.unwrap().len(), ids.len());
-    let mut counts = Vec::new();
-    while counts.iter().sum::<usize>() < ids.len() {
-        counts.push(filters(&requests.next().await.unwrap()));
+    let mut left = ids.len();
+    while left > 0 {
+        let filters = body(&requests.next().await.unwrap())["multi_last"].as_array().unwrap().len();
+        assert!(filters <= FILTERS_MAX, "{filters}");
+        left -= filters;
     }
-    assert!(counts.iter().all(|count| *count <= FILTERS_MAX), "{counts:?}");
+}
+
+#[tokio::test]
+async fn pages_are_small() {
+    let broker = Broker::start().await;
+    let ledger = broker.ledger("ops").await;
+    let sequences = ledger.append(batch(0)).await.unwrap();
+    let mut requests = listen(&broker, "$JS.API.DIRECT.GET.LEDGER").await;
+    let read = ledger.between(sequences[0], sequences[EVENTS - 1]).await.unwrap();
+    assert_eq!(read.iter().map(|recorded| recorded.seq).collect::<Vec<_>>(), sequences);
+    for _ in 0..EVENTS.div_ceil(PAGE_MAX) {
+        let count = body(&requests.next().await.unwrap())["batch"].as_u64().unwrap();
+        assert!(count <= PAGE_MAX as u64, "{count}");
+    }
 }
 
 fn batch(of: usize) -> Batch {
@@ -76,7 +92,7 @@ async fn large_batches_of_a_process_are_sent_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn reads_at_the_same_time_each_get_their_own_answer() {
+async fn reads_at_the_same_time_each_get_their_own_reply() {
     let broker = Broker::start().await;
     let ledger = broker.ledger("ops").await;
     let sequences = ledger.append(batch(0)).await.unwrap();
