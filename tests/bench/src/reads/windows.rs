@@ -3,7 +3,7 @@
 //! - appends may take [`QUIET_MAX`] times as long as while people only buy;
 //! - appends may take [`LONG_MAX`] times as long as on the short ledger.
 //!
-//! A minter with a backlog exceeds the first limit at times, above all while an api starts too (ADR 26).
+//! All three disturbances at once exceed the first limit (ADR 26).
 
 use runtime::Fatal;
 use serde_json::json;
