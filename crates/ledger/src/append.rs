@@ -170,7 +170,7 @@ impl Ledger {
     }
 }
 
-/// What is stored under the subjects of an append.
+/// The messages that are stored under the subjects of an append.
 #[derive(Debug, PartialEq, Eq)]
 enum ReadBack {
     /// All of it, with these sequences.

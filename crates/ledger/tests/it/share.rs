@@ -1,4 +1,4 @@
-//! What one process asks of the server at a time. It reads little in one request, and sends one large batch at a time, so
+//! The share of the server that one process takes at a time. It reads little in one request, and sends one large batch at a time, so
 //! that the appends of other processes are stored in between. Each of its concurrent reads gets its own reply.
 
 use crate::common::new;
