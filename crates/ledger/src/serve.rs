@@ -30,7 +30,10 @@ const PARK_PAUSE: Duration = Duration::from_secs(1);
 
 impl Inbox {
     /// Handles messages until `stop`, at most `concurrency` at a time. The loop reports progress on every message whose
-    /// handler has not answered, so the server does not redeliver a message while its handler works or queues.
+    /// handler has not answered, so the server does not redeliver a message while its handler works or queues. A handler
+    /// that computes for longer than milliseconds does so in `block_in_place` or `spawn_blocking`: the thread of a task
+    /// may be the one that polls sockets and timers for all tasks, and tokio passes that work on only when the task
+    /// waits (`Builder::enable_eager_driver_handoff`, unstable, describes it).
     ///
     /// After `stop` nothing more is fetched, and the loop waits for the handlers in progress. A handler that waits for
     /// something must watch `stop` itself. If the ledger does not answer, the loop waits for it. While payouts are
