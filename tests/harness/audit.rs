@@ -200,7 +200,11 @@ fn open_transactions(entries: &[Entry]) -> BTreeSet<(String, String)> {
     let mut open = BTreeSet::new();
     for entry in entries {
         let parts: Vec<&str> = entry.subject.split('.').collect();
-        let ["signers", signer, name, nonce, ..] = parts.as_slice() else { continue };
+        let (["signers", signer, _, _, "mined", name, nonce, ..] | ["signers", signer, _, _, name, nonce, ..]) =
+            parts.as_slice()
+        else {
+            continue;
+        };
         let nonce = ((*signer).to_owned(), (*nonce).to_owned());
         match *name {
             "signed" | "reverted" => open.insert(nonce),

@@ -12,7 +12,7 @@ const PAYERS: usize = 3;
 
 /// History of an order without a detour.
 const STRAIGHT: [&str; 5] =
-    ["payment.requested", "payment.submitted.1", "payment.confirmed", "mint.submitted.1", "mint.confirmed"];
+    ["payment.requested", "payment.submitted.1", "owed.payment.confirmed", "mint.submitted.1", "mint.confirmed"];
 
 /// The client of a killed api has no answer, asks again with the same header, and gets the same 202.
 #[tokio::test(flavor = "multi_thread")]

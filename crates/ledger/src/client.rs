@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn s19_a_refusal_is_told_with_its_subject() {
         let said = |text: &str| Event::ServerError(ServerError::Other(text.to_owned()));
-        let violation = said("Permissions Violation for Publish to \"orders.0.a.mint.payment.confirmed\"");
-        assert_eq!(refused(&violation), Some("orders.0.a.mint.payment.confirmed"));
+        let violation = said("Permissions Violation for Publish to \"orders.0.a.mint.owed.payment.confirmed\"");
+        assert_eq!(refused(&violation), Some("orders.0.a.mint.owed.payment.confirmed"));
         assert_eq!(refused(&said("Maximum Connections Exceeded")), None);
         assert_eq!(refused(&Event::Connected), None);
     }

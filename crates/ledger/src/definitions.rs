@@ -131,7 +131,9 @@ mod tests {
             assert_eq!(stream.read().config["name"], stream.name);
         }
         for (name, text) in CONSUMERS {
-            assert_eq!(definition(text).config["durable_name"], name);
+            let config = definition(text).config;
+            assert_eq!(config["durable_name"], name);
+            assert!(config["filter_subject"].is_string() && config["filter_subjects"].is_null(), "{name}: ADR 27");
         }
     }
 
@@ -140,11 +142,11 @@ mod tests {
         let mut config = stream().config;
         config["metadata"]["_nats.ver"] = "2.15.1".into();
         assert!(same_layout(&config).is_ok() && compare("the stream", &stream(), &config).is_ok());
-        config["metadata"][LAYOUT] = "3".into();
+        config["metadata"][LAYOUT] = "4".into();
         let said = same_layout(&config).map_err(|e| e.to_string());
         assert_eq!(
             said,
-            Err("the stream LEDGER was written by another version of Paymint (layout 3, and this build reads layout 2): \
+            Err("the stream LEDGER was written by another version of Paymint (layout 4, and this build reads layout 3): \
                  start with an empty ledger, or run the version that wrote it"
                 .to_owned())
         );

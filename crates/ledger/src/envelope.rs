@@ -129,7 +129,7 @@ fn is_newer(ty: &str) -> bool {
 fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
     let tokens: Vec<&str> = subject.split('.').collect();
     match tokens.as_slice() {
-        ["orders", _, id, KIND, leg, step, numbers @ ..] => {
+        ["orders", _, id, KIND, "owed", leg, step, numbers @ ..] | ["orders", _, id, KIND, leg, step, numbers @ ..] => {
             let id = id.parse::<PaymentId>().map_err(|e| Undecodable::Contradiction(e.to_string()))?;
             let event: OrderEvent = read([leg, step], numbers, view)?;
             if matches!(&event, OrderEvent::PaymentRequested(request) if request.id() != id) {
@@ -137,7 +137,8 @@ fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
             }
             Ok(Event::Order(id, event))
         }
-        ["signers", address, _, purpose, name, numbers @ ..] => {
+        ["signers", address, _, purpose, "mined", name, numbers @ ..]
+        | ["signers", address, _, purpose, name, numbers @ ..] => {
             let purpose = Purpose::ALL.into_iter().find(|known| known.name() == *purpose);
             let purpose = purpose.ok_or_else(|| Undecodable::UnknownType(view.ty.to_string()))?;
             let lane = LaneId::new(parse_address(address)?, purpose);
@@ -180,7 +181,7 @@ fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
 /// Reads the event whose name consists of these two words. `numbers` stand behind the name in the subject.
 fn read<E: EventType>(words: [&str; 2], numbers: &[&str], view: &View<'_>) -> Result<E, Undecodable> {
     let unknown = || Undecodable::UnknownType(view.ty.to_string());
-    let name = E::NAMES.iter().map(|(name, _)| *name).find(|name| name.split_once('.') == Some(words.into()));
+    let name = E::NAMES.iter().map(|row| row.name).find(|name| name.split_once('.') == Some(words.into()));
     let name = name.ok_or_else(unknown)?;
     let numbers: Result<Vec<u64>, _> = numbers.iter().map(|number| number.parse()).collect();
     let numbers = numbers.map_err(|_| Undecodable::Contradiction(Unreadable::Numbers.to_string()))?;

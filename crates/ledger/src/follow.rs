@@ -143,7 +143,7 @@ mod tests {
             ("orders.>", "orders.0.a.mint.payment.requested", true),
             ("orders.>", "orders", false),
             ("orders.*.*.mint.payment.failed", "orders.0.a.mint.payment.failed", true),
-            ("orders.*.*.mint.payment.failed", "orders.0.a.mint.payment.confirmed", false),
+            ("orders.*.*.mint.payment.failed", "orders.0.a.mint.owed.payment.confirmed", false),
             ("orders.*.*.mint.payment", "orders.0.a.mint.payment.failed", false),
             ("orders.*.*.mint.payment.failed.*", "orders.0.a.mint.payment.failed", false),
         ] {

@@ -1,4 +1,4 @@
-//! Subjects of lanes: `signers.<address>.<bucket>.<purpose>.<event>…`.
+//! Subjects of lanes: `signers.<address>.<bucket>.<purpose>[.<queue>].<event>…`.
 //!
 //! A bucket holds all events of [`bucket_size`] nonces, also those that come much later. A claim is in the bucket of
 //! its next nonce. The version of a lane is the last sequence of the bucket that was opened last. So the work of the
@@ -8,7 +8,7 @@
 //! The purpose stands behind the bucket, so that each service can be granted its own purpose, and so that events of
 //! another purpose change no version.
 
-use crate::parts::{below, hex};
+use crate::parts::{below, hex, queued};
 use alloy_primitives::Address;
 use domain::SignerEvent;
 use domain::event::{EventType, Purpose};
@@ -52,7 +52,7 @@ pub(crate) fn subject(lane: LaneId, event: &SignerEvent) -> String {
         SignerEvent::Claimed(claim) => claim.next_nonce,
         _ => numbers.first().copied().unwrap_or_default(),
     };
-    below(&prefix(lane, bucket(nonce)), event.name().trim_start_matches("signer."), &numbers)
+    below(&queued(&prefix(lane, bucket(nonce)), event.named()), event.name().trim_start_matches("signer."), &numbers)
 }
 
 /// Filter of all events in one bucket of a lane. Every writer of the lane sends this filter, byte for byte.
@@ -113,7 +113,7 @@ pub(crate) fn replaced_filter(lane: LaneId, nonce: u64) -> String {
 
 /// Subject of the event that a transaction of ours used a nonce.
 pub(crate) fn settled_subject(lane: LaneId, nonce: u64) -> String {
-    format!("{}.settled.{nonce}", prefix(lane, bucket(nonce)))
+    format!("{}.mined.settled.{nonce}", prefix(lane, bucket(nonce)))
 }
 
 /// Subject of the event that a transaction of another sender used a nonce.
@@ -123,7 +123,7 @@ pub(crate) fn lost_subject(lane: LaneId, nonce: u64) -> String {
 
 /// Filters of the events after a nonce was settled: taken back and settled again, any number of times.
 pub(crate) fn after_settled_filters(lane: LaneId, nonce: u64) -> [String; 2] {
-    ["reverted", "resettled"].map(|name| format!("{}.{name}.{nonce}.*", prefix(lane, bucket(nonce))))
+    ["reverted", "mined.resettled"].map(|name| format!("{}.{name}.{nonce}.*", prefix(lane, bucket(nonce))))
 }
 
 fn prefix(lane: LaneId, bucket: u64) -> String {
@@ -152,6 +152,9 @@ mod tests {
             (SignerEvent::Resettled(1, settled(nonce)), 2),
         ] {
             let subject = subject(LANE, &event);
+            if let SignerEvent::Settled(_) = event {
+                assert_eq!(subject, settled_subject(LANE, nonce));
+            }
             let filter = bucket_filter(LANE, bucket);
             assert!(subject.starts_with(filter.trim_end_matches('>')), "{subject} is not in {filter}");
             assert!(filter.ends_with(&format!(".{bucket}.settle.>")));

@@ -3,7 +3,7 @@
 //! carry their number.
 
 use crate::lane_subjects;
-use crate::parts::{below, hex};
+use crate::parts::{below, hex, queued};
 use alloy_primitives::Address;
 use domain::event::EventType;
 use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, TokenEvent};
@@ -30,7 +30,7 @@ pub fn subject(event: &Event) -> String {
 
 /// The subject of an event below `base`: its name, and the numbers that it carries.
 pub(crate) fn named(base: &str, event: &impl EventType) -> String {
-    below(base, event.name(), &event.numbers())
+    below(&queued(base, event.named()), event.name(), &event.numbers())
 }
 
 /// The CloudEvents type of an event.
@@ -65,14 +65,18 @@ pub(crate) fn order_filter(id: PaymentId) -> String {
 
 /// Subjects of those events of an order that happen at most once.
 pub(crate) fn order_singles(id: PaymentId) -> Vec<String> {
-    let once = OrderEvent::NAMES.iter().filter(|(_, repeats)| !repeats);
-    once.map(|(name, _)| format!("{}.{KIND}.{name}", order_prefix(id))).collect()
+    order_subjects(id, false, &[])
 }
 
 /// Subjects of those events of an order that repeat, with the number `n`.
 pub(crate) fn order_repeats(id: PaymentId, n: u32) -> Vec<String> {
-    let repeating = OrderEvent::NAMES.iter().filter(|(_, repeats)| *repeats);
-    repeating.map(|(name, _)| format!("{}.{KIND}.{name}.{n}", order_prefix(id))).collect()
+    order_subjects(id, true, &[n.into()])
+}
+
+fn order_subjects(id: PaymentId, repeats: bool, numbers: &[u64]) -> Vec<String> {
+    let base = format!("{}.{KIND}", order_prefix(id));
+    let rows = OrderEvent::NAMES.iter().filter(|row| row.repeats == repeats);
+    rows.map(|row| below(&queued(&base, *row), row.name, numbers)).collect()
 }
 
 /// Subject of the one event of a token.

@@ -35,7 +35,7 @@ pub struct House {
     pub ledger: Ledger,
     /// Where the api will listen.
     pub api: SocketAddr,
-    /// True if services run at a low priority.
+    /// True if services leave the first processor to nats-server and this process.
     in_background: bool,
     all_logs: PathBuf,
     logs: PathBuf,
@@ -149,22 +149,22 @@ impl House {
         past::forget(self.dir.path())?;
         self.servers.postgres.restart().await?;
         if self.in_background {
-            self.lower_priorities()?;
+            self.leave_first_processor()?;
         }
         Ok(self.servers.nats.restart().await?)
     }
 
-    /// Everything but nats-server and this process gets a low priority: the chain, PostgreSQL, and the services that
-    /// start from now on.
+    /// Everything but nats-server and this process leaves the first processor to these two: the chain, PostgreSQL, and
+    /// the services that start from now on.
     ///
     /// # Errors
     /// A server has ended.
     pub fn put_in_background(&mut self) -> Result<(), Fatal> {
         self.in_background = true;
-        self.lower_priorities()
+        self.leave_first_processor()
     }
 
-    fn lower_priorities(&mut self) -> Result<(), Fatal> {
+    fn leave_first_processor(&mut self) -> Result<(), Fatal> {
         let servers = [self.servers.anvil.pid(), self.servers.postgres.pid()];
         servers.into_iter().flatten().try_for_each(in_background)
     }

@@ -1,5 +1,6 @@
 //! The services as processes of their own: started, waited for, weighed, stopped; gone when this process is gone.
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
@@ -20,9 +21,8 @@ use crate::client::Connection;
 
 /// First argument of a process of this program that is to become another one.
 const TETHERED: &str = "--tethered";
-/// With this variable a process runs at a low priority, so that it takes no processor from those that are measured.
+/// With this variable a process leaves the first processor to those that are measured.
 const BACKGROUND: &str = "PAYMINT_BENCH_BACKGROUND";
-const BACKGROUND_NICE: i32 = 15;
 /// 2,000 connections, from both ends when client and service share a limit, and room.
 const FILES: u64 = 8_192;
 /// A service is ready within this, or something is wrong.
@@ -79,26 +79,41 @@ impl Tethered {
             return "started by somebody who has gone".into();
         }
         if std::env::var_os(BACKGROUND).is_some()
-            && let Err(e) = rustix::process::nice(BACKGROUND_NICE)
+            && let Err(e) = leave_first_processor(Pid::this())
         {
-            return e.into();
+            return e;
         }
         let failed = std::process::Command::new(&self.program).args(&self.arguments).env_remove(BACKGROUND).exec();
         format!("{} cannot be started: {failed}", self.program.display()).into()
     }
 }
 
-/// Gives a process that runs a low priority. Linux has one for each thread.
+/// Keeps a process that runs, its children, and all that they start from now on, off the first processor.
+///
+/// A low priority does not do that: every session of PostgreSQL begins a session of the system (`setsid`), and Linux
+/// divides the processors among these first (`sched_autogroup_enabled`).
 ///
 /// # Errors
 /// It has ended, or is another user's.
 pub fn in_background(pid: u32) -> Result<(), Fatal> {
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let thread =
-            thread?.file_name().to_str().and_then(|id| id.parse().ok()).and_then(rustix::process::Pid::from_raw);
-        rustix::process::setpriority_process(thread, BACKGROUND_NICE)?;
+        let thread = thread?;
+        leave_first_processor(Pid::from_raw(thread.file_name().to_string_lossy().parse()?))?;
+        for child in fs::read_to_string(thread.path().join("children"))?.split_whitespace() {
+            in_background(child.parse()?)?;
+        }
     }
     Ok(())
+}
+
+/// Keeps a thread off the first processor, if there is another one.
+fn leave_first_processor(thread: Pid) -> Result<(), Fatal> {
+    let (allowed, mut others) = (sched_getaffinity(Pid::this())?, CpuSet::new());
+    let allowed: Vec<usize> = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();
+    for cpu in allowed.iter().skip(1) {
+        others.set(*cpu)?;
+    }
+    Ok(if allowed.len() > 1 { sched_setaffinity(thread, &others)? })
 }
 
 /// Raises the limit of open files, which the services inherit.
@@ -140,7 +155,7 @@ pub struct Services(Vec<Running>);
 impl Services {
     /// Starts the programs of these names beside this one, each with its own part of `environment`, and waits until
     /// each says that it is ready. A name that comes again is another instance. The first api listens at `api`. Logs go to
-    /// `logs`. `in_background`: at a low priority.
+    /// `logs`. `in_background`: not on the first processor.
     ///
     /// # Errors
     /// A program with failpoints. Else the first that does not become ready, with the end of its log; the others are stopped then.

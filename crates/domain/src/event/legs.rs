@@ -9,7 +9,7 @@ macro_rules! order_events {
         pub enum $enum:ident {
             request { $(#[$rdoc:meta])* $request:ident ($rdata:ty) = $rname:literal, }
             $( $leg:ident ($done:ty) {
-                $( $(#[$doc:meta])* $variant:ident $(#$n:ident)? ($data:ty) = $name:literal => $step:ident, )+
+                $( $(#[$doc:meta])* $variant:ident $(#$n:ident)? ($data:ty) = $name:literal $(in $queue:literal)? => $step:ident, )+
             } )+
         }
     ) => {
@@ -17,7 +17,7 @@ macro_rules! order_events {
             $(#[$meta])*
             pub enum $enum {
                 $(#[$rdoc])* $request ($rdata) = $rname,
-                $($( $(#[$doc])* $variant $(#$n)? ($data) = $name, )+)+
+                $($( $(#[$doc])* $variant $(#$n)? ($data) = $name $(in $queue)?, )+)+
             }
         }
 

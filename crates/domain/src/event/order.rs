@@ -7,6 +7,8 @@ use crate::request::PaymentRequest;
 
 order_events! {
     /// An event of an order: the request, then the steps of its legs. A new leg adds its rows here.
+    ///
+    /// The events after which a mint is owed are in the queue `owed`.
     pub enum OrderEvent {
         request {
             /// The order was accepted. The client gets 202.
@@ -18,12 +20,12 @@ order_events! {
             /// The payment would fail now and may succeed later. It waits, visibly, with its reason.
             PaymentDeferred #n (Deferral) = "payment.deferred" => Deferred,
             /// The transfer is N blocks deep.
-            PaymentConfirmed (PaymentProof) = "payment.confirmed" => Confirmed,
+            PaymentConfirmed (PaymentProof) = "payment.confirmed" in "owed" => Confirmed,
             /// The block of the transfer is no longer in the chain. The payment is open again, and nothing is minted
             /// for it.
             PaymentReverted #n (Reversal) = "payment.reverted" => Reverted,
             /// The transfer is N blocks deep again, perhaps in another block. The number is that of the reversal.
-            PaymentRestored #n (PaymentProof) = "payment.restored" => Restored,
+            PaymentRestored #n (PaymentProof) = "payment.restored" in "owed" => Restored,
             /// The payment can never be charged. The proof is in a final block, so this is never taken back.
             PaymentFailed (PaymentFailure) = "payment.failed" => Failed,
         }
@@ -31,7 +33,7 @@ order_events! {
             /// The mint is in a signed mint transaction.
             MintSubmitted #n (Submission) = "mint.submitted" => Submitted,
             /// The contract skipped the mint, or would skip it, for a reason that may pass.
-            MintDeferred #n (Deferral) = "mint.deferred" => Deferred,
+            MintDeferred #n (Deferral) = "mint.deferred" in "owed" => Deferred,
             /// The mint waits for an operator.
             MintParked #n (Parked) = "mint.parked" => Parked,
             /// The units are N blocks deep.

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 
 event_types! {
-    /// An event of a signer's lane.
+    /// An event of a signer's lane. Those that say in which block a nonce was used are in the queue `mined`.
     pub enum SignerEvent {
         /// An instance starts to work the lane. The event carries a snapshot, so that a fold can start here.
         Claimed .epoch (Claimed) = "signer.claimed",
@@ -21,11 +21,11 @@ event_types! {
         /// Another sender used the nonce. No transaction that was signed for it can be mined any more.
         Lost .nonce (Lost) = "signer.lost",
         /// A transaction of the lane has used the nonce, N blocks deep.
-        Settled .nonce (Settled) = "signer.settled",
+        Settled .nonce (Settled) = "signer.settled" in "mined",
         /// The block that used the nonce is no longer in the chain. The nonce and its signed bytes are open again.
         Reverted .nonce #n (Reversal) = "signer.reverted",
         /// The nonce is used again, N blocks deep. The number is that of the reversal.
-        Resettled .nonce #n (Settled) = "signer.resettled",
+        Resettled .nonce #n (Settled) = "signer.resettled" in "mined",
     }
 }
 

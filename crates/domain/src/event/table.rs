@@ -1,8 +1,9 @@
 //! The table of event types: how one row becomes a type name, a subject, data, a number, a reason and a transaction.
 //!
-//! A row reads `Variant .key #n (Data) = "name"`. `.key` is a field of the data that stands behind the name in the
-//! subject (a nonce, an epoch). `#n` says that the event repeats and carries its number, counted from 1. Both may be
-//! left out. Adding an event type takes one row, the data's [`EventData`], a schema and an example.
+//! A row reads `Variant .key #n (Data) = "name" in "queue"`. `.key` is a field of the data that stands behind the name
+//! in the subject (a nonce, an epoch). `#n` says that the event repeats and carries its number, counted from 1. `queue`
+//! stands before the name in the subject: events of several types that one consumer takes have the same queue. All three
+//! may be left out. Adding an event type takes one row, the data's [`EventData`], a schema and an example.
 
 use alloy_primitives::B256;
 use chrono::{DateTime, Utc};
@@ -55,13 +56,29 @@ pub(crate) fn code(reason: &impl Serialize) -> Option<String> {
     serde_json::to_value(reason).ok()?.as_str().map(str::to_owned)
 }
 
+/// One row of the table, as far as subjects need it.
+#[derive(Clone, Copy, Debug)]
+pub struct EventName {
+    /// The event's name, such as `payment.requested`: the last part of its type and of its subject.
+    pub name: &'static str,
+    /// The word before the name in the subject, if there is one.
+    pub queue: Option<&'static str>,
+    /// True if the event repeats and carries its number.
+    pub repeats: bool,
+}
+
 /// An enum that was declared by [`event_types`](crate::event_types).
 pub trait EventType: Sized {
-    /// The names of its event types, each with whether the event repeats.
-    const NAMES: &'static [(&'static str, bool)];
+    /// Its event types.
+    const NAMES: &'static [EventName];
 
-    /// The event's name, such as `payment.requested`: the last part of its type and of its subject.
-    fn name(&self) -> &'static str;
+    /// The row of this event in [`EventType::NAMES`].
+    fn named(&self) -> EventName;
+
+    /// See [`EventName::name`].
+    fn name(&self) -> &'static str {
+        self.named().name
+    }
 
     /// The numbers behind the name in the subject: the key of the data and the event's own number, as far as it has them.
     fn numbers(&self) -> Vec<u64>;
@@ -96,7 +113,7 @@ macro_rules! event_types {
     (
         $(#[$meta:meta])*
         $vis:vis enum $enum:ident {
-            $( $(#[$doc:meta])* $variant:ident $(.$key:ident)? $(#$n:ident)? ($data:ty) = $name:literal, )+
+            $( $(#[$doc:meta])* $variant:ident $(.$key:ident)? $(#$n:ident)? ($data:ty) = $name:literal $(in $queue:literal)?, )+
         }
     ) => {
         $(#[$meta])*
@@ -151,10 +168,13 @@ macro_rules! event_types {
         }
 
         impl $crate::event::EventType for $enum {
-            const NAMES: &'static [(&'static str, bool)] = &[$(($name, $crate::event_types!(@repeats $($n)?))),+];
+            const NAMES: &'static [$crate::event::EventName] =
+                &[$($crate::event_types!(@row $name ($($queue)?) $($n)?)),+];
 
-            fn name(&self) -> &'static str {
-                Self::name(self)
+            fn named(&self) -> $crate::event::EventName {
+                match self {
+                    $( Self::$variant(..) => $crate::event_types!(@row $name ($($queue)?) $($n)?), )+
+                }
             }
 
             fn numbers(&self) -> Vec<u64> {
@@ -187,6 +207,15 @@ macro_rules! event_types {
     };
     (@number $n:ident) => { u32 };
     (@ignored $n:ident) => { _ };
+    (@row $name:literal ($($queue:literal)?) $($n:ident)?) => {
+        $crate::event::EventName {
+            name: $name,
+            queue: $crate::event_types!(@queue $($queue)?),
+            repeats: $crate::event_types!(@repeats $($n)?),
+        }
+    };
+    (@queue) => { None };
+    (@queue $queue:literal) => { Some($queue) };
     (@repeats) => { false };
     (@repeats $n:ident) => { true };
     (@some) => { None };

@@ -57,7 +57,7 @@ async fn a_filter_leaves_out_what_it_does_not_match_and_news_are_only_new() {
     let broker = Broker::with_accounts().await;
     let (ops, api) = (broker.ledger("ops").await, broker.ledger("api").await);
     let written = fill(&ops, 1..20).await;
-    let filters = ["signers.*.*.*.settled.*", "orders.*.*.mint.mint.parked.*"].map(str::to_owned).to_vec();
+    let filters = ["signers.*.*.*.mined.settled.*", "orders.*.*.mint.mint.parked.*"].map(str::to_owned).to_vec();
     let wanted = |written: &[String]| -> Vec<String> {
         written
             .iter()

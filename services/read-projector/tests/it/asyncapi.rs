@@ -180,17 +180,21 @@ fn s19_services_send_what_the_server_lets_them() {
 
 #[test]
 fn services_receive_what_their_consumers_deliver() {
+    let document = document();
     let mut delivered = BTreeSet::new();
     for entry in std::fs::read_dir(repository("nats/consumers")).unwrap() {
         let consumer: Value = serde_json::from_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap();
         let name = consumer["durable_name"].as_str().unwrap();
         let variants = ["-deferred", "-watch"];
         let service = variants.iter().find_map(|variant| name.strip_suffix(variant)).unwrap_or(name);
-        let one = consumer.get("filter_subject").into_iter();
-        for filter in one.chain(consumer["filter_subjects"].as_array().into_iter().flatten()) {
-            let filter = filter.as_str().unwrap().to_owned();
-            delivered.insert((service.to_owned(), filter, Some(name.to_owned())));
+        let filter = consumer["filter_subject"].as_str().unwrap();
+        let of_filter = |wildcard: &str| match filter.strip_suffix('>') {
+            Some(beginning) => wildcard.starts_with(beginning),
+            None => wildcard == filter,
+        };
+        for channel in channels(&document).into_iter().filter(|channel| of_filter(&channel.wildcard)) {
+            delivered.insert((service.to_owned(), channel.wildcard, Some(name.to_owned())));
         }
     }
-    assert_eq!(operations(&document(), "receive"), delivered);
+    assert_eq!(operations(&document, "receive"), delivered);
 }

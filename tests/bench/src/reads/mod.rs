@@ -4,8 +4,9 @@
 //! The server starts anew and cold for each window, because its index of old blocks is what such reads have to load.
 //! Appends come at a fixed and modest rate, so that a stall shows in their times. Each kind of window is measured
 //! several times, by turns, and compared with the windows in which people only buy: the median of their 99th
-//! percentiles. A window in which people only buy and the disk pauses is measured again. Services, chain and PostgreSQL run
-//! at a low priority: what is measured is how they hold up the ledger, and not how two processors are shared.
+//! percentiles. A window in which people only buy and the disk pauses is measured again. Services, chain and PostgreSQL leave
+//! the first processor to nats-server and the appends: what is measured is how they hold up the ledger, and not how two
+//! processors are shared.
 
 use domain::PaymentId;
 use futures_util::StreamExt;
