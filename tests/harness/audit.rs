@@ -200,16 +200,18 @@ fn open_transactions(entries: &[Entry]) -> BTreeSet<(String, String)> {
     let mut open = BTreeSet::new();
     for entry in entries {
         let parts: Vec<&str> = entry.subject.split('.').collect();
-        let (["signers", signer, _, _, "mined", name, nonce, ..] | ["signers", signer, _, _, name, nonce, ..]) =
-            parts.as_slice()
-        else {
-            continue;
+        let (signer, name, nonce) = match parts.as_slice() {
+            ["signers", signer, _, _, "mined", name, nonce, ..] => (signer, name, nonce),
+            ["signers", signer, _, "settle" | "mint", name, nonce, ..] => (signer, name, nonce),
+            ["signers", ..] => panic!("{} is no subject of a lane", entry.subject),
+            _ => continue,
         };
         let nonce = ((*signer).to_owned(), (*nonce).to_owned());
         match *name {
             "signed" | "reverted" => open.insert(nonce),
             "settled" | "resettled" | "lost" => open.remove(&nonce),
-            _ => false,
+            "claimed" | "replaced" => false,
+            _ => panic!("{} is no event of a lane", entry.subject),
         };
     }
     open

@@ -112,7 +112,8 @@ impl Order {
 
     /// Subject of the order's event `name`, such as `payment.requested` or `mint.parked.1`.
     pub fn subject(&self, name: &str) -> String {
-        let is_owed = ["payment.confirmed", "payment.restored", "mint.deferred"].iter().any(|owed| name.starts_with(owed));
+        let is_owed =
+            ["payment.confirmed", "payment.restored", "mint.deferred"].iter().any(|owed| name.starts_with(owed));
         let queue = if is_owed { "owed." } else { "" };
         format!("orders.{}.{}.mint.{queue}{name}", self.id.shard(), self.id)
     }

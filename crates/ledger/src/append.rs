@@ -13,6 +13,7 @@ use chrono::Utc;
 use domain::{Event, Recorded};
 use runtime::{APPENDS, Cause};
 use serde_json::Value;
+use std::pin::pin;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -22,6 +23,9 @@ pub(crate) const BATCH_MAX: usize = 500;
 /// A process sends batches of at least this many events one after the other. The server works off a batch in one piece,
 /// so appends of other processes are stored only between two batches.
 const LARGE: usize = 10;
+
+/// A large batch holds up the next one at most this long. It takes milliseconds, except if its acknowledgement is lost.
+const TURN_MAX: Duration = Duration::from_millis(500);
 
 /// Attempts before the outcome is reported as unknown. With [`REQUEST_TIMEOUT`] for each they last longer than a leader
 /// failover.
@@ -95,7 +99,8 @@ impl Ledger {
                 },
                 AppendAnswer::Conflict => match self.read_back(&messages).await {
                     Ok(ReadBack::Same(sequences)) => return Ok(sequences),
-                    // The server has decided about this append and any earlier try of it, so nothing follows.
+                    // The server has decided about this append and any earlier try of it, so nothing follows. A part is
+                    // the beginning of a batch of which the server kept no more.
                     Ok(ReadBack::Different | ReadBack::Part | ReadBack::Absent) => {
                         return Err(AppendError::WrongVersion);
                     }
@@ -144,7 +149,7 @@ impl Ledger {
 
     async fn send(&self, messages: &[Outgoing]) -> AppendAnswer {
         let Some((last, first)) = messages.split_last() else { return AppendAnswer::Stored(vec![]) };
-        let _turn = if messages.len() < LARGE { None } else { Some(self.large_batch.lock().await) };
+        let turn = if messages.len() < LARGE { None } else { Some(self.large_batch.lock().await) };
         for message in first {
             let sent = self
                 .client
@@ -156,7 +161,14 @@ impl Ledger {
         }
         let request =
             self.client.request_with_headers(last.subject.clone(), last.headers.clone(), last.payload.clone());
-        match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        let mut answered = pin!(tokio::time::timeout(REQUEST_TIMEOUT, request));
+        let in_turn = tokio::time::timeout(TURN_MAX, &mut answered).await;
+        drop(turn);
+        let answered = match in_turn {
+            Ok(answered) => answered,
+            Err(_) => answered.await,
+        };
+        match answered {
             Ok(Ok(reply)) => classify(&reply.payload, messages.len()),
             Ok(Err(e)) => AppendAnswer::Unknown(e.into()),
             Err(e) => AppendAnswer::Unknown(e.into()),

@@ -129,20 +129,19 @@ fn is_newer(ty: &str) -> bool {
 fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
     let tokens: Vec<&str> = subject.split('.').collect();
     match tokens.as_slice() {
-        ["orders", _, id, KIND, "owed", leg, step, numbers @ ..] | ["orders", _, id, KIND, leg, step, numbers @ ..] => {
+        ["orders", _, id, KIND, named @ ..] => {
             let id = id.parse::<PaymentId>().map_err(|e| Undecodable::Contradiction(e.to_string()))?;
-            let event: OrderEvent = read([leg, step], numbers, view)?;
+            let event: OrderEvent = read("", named, view)?;
             if matches!(&event, OrderEvent::PaymentRequested(request) if request.id() != id) {
                 return Err(Undecodable::Contradiction("the payment key belongs to another order".to_owned()));
             }
             Ok(Event::Order(id, event))
         }
-        ["signers", address, _, purpose, "mined", name, numbers @ ..]
-        | ["signers", address, _, purpose, name, numbers @ ..] => {
+        ["signers", address, _, purpose, named @ ..] => {
             let purpose = Purpose::ALL.into_iter().find(|known| known.name() == *purpose);
             let purpose = purpose.ok_or_else(|| Undecodable::UnknownType(view.ty.to_string()))?;
             let lane = LaneId::new(parse_address(address)?, purpose);
-            let event: SignerEvent = read(["signer", name], numbers, view)?;
+            let event: SignerEvent = read("signer.", named, view)?;
             let told = match &event {
                 SignerEvent::Claimed(claim) => Some(claim.purpose),
                 SignerEvent::Signed(tx) | SignerEvent::Replaced(_, tx) => Some(tx.purpose),
@@ -157,32 +156,35 @@ fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
             }
             Ok(Event::Signer(lane, event))
         }
-        ["tokens", _, address, name] => {
+        ["tokens", _, address, named @ ..] => {
             let address = parse_address(address)?;
-            let event = read(["token", name], &[], view)?;
+            let event = read("token.", named, view)?;
             let TokenEvent::Registered(terms) = &event;
             if terms.token != address {
                 return Err(Undecodable::Contradiction("the terms are of another token".to_owned()));
             }
             Ok(Event::Token(address, event))
         }
-        ["keys", payer, digest, name] => {
+        ["keys", payer, digest, named @ ..] => {
             let digest = digest.parse().map_err(|_| Undecodable::Contradiction(format!("{digest:?} is no digest")))?;
             let key = IdempotencyKey { payer: parse_address(payer)?, digest };
-            Ok(Event::Key(key, read(["key", name], &[], view)?))
+            Ok(Event::Key(key, read("key.", named, view)?))
         }
         // The last token consists of the consumer and the sequence.
-        ["ops", "parked", _] => Ok(Event::Ops(read(["ops", "parked"], &[], view)?)),
-        ["ops", name, numbers @ ..] => Ok(Event::Ops(read(["ops", name], numbers, view)?)),
+        ["ops", "parked", _] => Ok(Event::Ops(read("ops.", &["parked"], view)?)),
+        ["ops", named @ ..] => Ok(Event::Ops(read("ops.", named, view)?)),
         _ => Err(Undecodable::UnknownType(view.ty.to_string())),
     }
 }
 
-/// Reads the event whose name consists of these two words. `numbers` stand behind the name in the subject.
-fn read<E: EventType>(words: [&str; 2], numbers: &[&str], view: &View<'_>) -> Result<E, Undecodable> {
+/// Reads the event that `tokens` name: its queue, if it has one, its name without `of`, and its numbers.
+fn read<E: EventType>(of: &str, tokens: &[&str], view: &View<'_>) -> Result<E, Undecodable> {
     let unknown = || Undecodable::UnknownType(view.ty.to_string());
-    let name = E::NAMES.iter().map(|row| row.name).find(|name| name.split_once('.') == Some(words.into()));
-    let name = name.ok_or_else(unknown)?;
+    let named = E::NAMES.iter().find_map(|row| {
+        let words: Vec<&str> = row.queue.into_iter().chain(row.name.strip_prefix(of)?.split('.')).collect();
+        Some((row.name, tokens.strip_prefix(words.as_slice())?))
+    });
+    let (name, numbers) = named.ok_or_else(unknown)?;
     let numbers: Result<Vec<u64>, _> = numbers.iter().map(|number| number.parse()).collect();
     let numbers = numbers.map_err(|_| Undecodable::Contradiction(Unreadable::Numbers.to_string()))?;
     let event = E::read(name, &numbers, view.data).ok_or_else(unknown)?;
@@ -250,20 +252,22 @@ mod tests {
         domain::event_types! {
             enum Gift {
                 /// Wrapped, time and again.
-                Wrapped #n (domain::event::Submission) = "gift.wrapped",
+                Wrapped #n (domain::event::Submission) = "gift.wrapped" in "post",
             }
         }
         let gift = Gift::Wrapped(3, examples::submission(7));
         let subject = named("orders.0.x.mint", &gift);
-        assert_eq!(subject, "orders.0.x.mint.gift.wrapped.3");
+        assert_eq!(subject, "orders.0.x.mint.post.gift.wrapped.3");
         let (ty, data) = (type_named(gift.name()), EventType::data(&gift).unwrap());
         let bytes = seal(subject, ty, "x".to_owned(), data, "/paymint/test", None, Utc::now()).unwrap();
         let view = View::read(&bytes).unwrap();
         assert_eq!(view.ty, "io.paymint.gift.wrapped.v1");
-        assert_eq!(read(["gift", "wrapped"], &["3"], &view), Ok(gift.clone()));
+        assert_eq!(read("", &["post", "gift", "wrapped", "3"], &view), Ok(gift.clone()));
         assert_eq!((gift.number(), gift.tx_hash()), (Some(3), Some(examples::submission(7).tx_hash)));
-        assert!(read::<Gift>(["gift", "wrapped"], &[], &view).is_err());
-        assert!(read::<Gift>(["gift", "opened"], &["3"], &view).is_err());
+        for wrong in ["post.gift.wrapped", "post.gift.opened.3", "gift.wrapped.3", "owed.gift.wrapped.3"] {
+            let tokens: Vec<&str> = wrong.split('.').collect();
+            assert!(read::<Gift>("", &tokens, &view).is_err(), "{wrong}");
+        }
     }
 
     /// B56, B57, B58, B59, B61, B67.

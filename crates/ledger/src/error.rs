@@ -59,10 +59,11 @@ pub fn read_or_impossible<T>(read: Result<T, LedgerError>) -> Result<Result<T, I
     }
 }
 
-/// An error of an append. In every case but `Unknown` nothing of this append is stored.
+/// An error of an append. In every case but `Unknown` no more of this append will be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// Another writer was first: read again and decide again.
+    /// Another writer was first: read again and decide again. Nothing of this append is stored, except if the server kept
+    /// only its beginning (see [`Batch`](crate::Batch)); reading finds that.
     #[error("the expected version is stale: read again")]
     WrongVersion,
     /// The outcome is unknown: the events may be stored now or later. Append the same events again, which is always

@@ -82,7 +82,11 @@ impl Ledger {
 
     /// Every event of an order that has more events than the server returns for one request, because it was tried again
     /// and again. Repeated events carry numbers, counted from 1 without a gap.
+    ///
+    /// It takes many requests. What is stored meanwhile is left out, because a later request could find an event whose
+    /// predecessor an earlier one has missed.
     async fn long_history(&self, id: PaymentId) -> Result<Vec<Recorded>, LedgerError> {
+        let last = self.last_match(&order_filter(id)).await?.map_or(0, |last| last.seq);
         let mut found = self.last_per_subject(&order_singles(id)).await?;
         for first in (1..).step_by(NUMBERS_AT_ONCE) {
             let numbers = (first..).take(NUMBERS_AT_ONCE);
@@ -93,6 +97,7 @@ impl Ledger {
             }
             found.extend(some);
         }
+        found.retain(|recorded| recorded.seq <= last);
         Ok(found)
     }
 

@@ -20,8 +20,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Pause after a look that was not answered. The connection comes back by itself.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Number of pages that are read ahead while the caller works on earlier ones. Reading a page and applying it take
-/// about the same time.
+/// Number of pages that are read ahead while the caller works on earlier ones.
 const PAGES_AHEAD: usize = 2;
 
 /// A reader and its position.

@@ -128,7 +128,7 @@ impl Ledger {
         let mut found: Vec<Recorded> = Vec::new();
         while found.len() < count {
             let next = found.last().map_or(from, |last| last.seq + 1);
-            let Got { messages, more } = self.next(next, count - found.len()).await?;
+            let Got { messages, more } = self.next(next, PAGE_MAX.min(count - found.len())).await?;
             found.extend(messages);
             if !more {
                 break;

@@ -28,7 +28,7 @@ const PREFIX: &str = "refill";
 /// Subject of the message that ends an unfinished batch. Nothing is stored there.
 const BATCH_END: &str = "ops.end";
 
-/// Maximum number of acknowledgements that are waited for together: one page of a reader.
+/// Maximum number of acknowledgements that are waited for together.
 const IN_FLIGHT_MAX: usize = 256;
 
 /// Time after which the server has given up an unfinished batch (ten seconds by NATS ADR-50). It refuses the id of that

@@ -17,7 +17,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// Number of nonces of a lane that are read in one request.
+/// Number of nonces of a lane that are read together.
 const NONCES_AT_ONCE: u64 = 16;
 
 /// The cap, and the payments that count against it, for all lanes of this process.

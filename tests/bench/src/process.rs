@@ -1,5 +1,6 @@
 //! The services as processes of their own: started, waited for, weighed, stopped; gone when this process is gone.
 
+#[cfg(target_os = "linux")]
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -100,20 +101,35 @@ pub fn in_background(pid: u32) -> Result<(), Fatal> {
         let thread = thread?;
         leave_first_processor(Pid::from_raw(thread.file_name().to_string_lossy().parse()?))?;
         for child in fs::read_to_string(thread.path().join("children"))?.split_whitespace() {
-            in_background(child.parse()?)?;
+            let child = child.parse()?;
+            // A child that has ended meanwhile takes no processor.
+            if let Err(error) = in_background(child)
+                && Path::new(&format!("/proc/{child}")).exists()
+            {
+                return Err(error);
+            }
         }
     }
     Ok(())
 }
 
 /// Keeps a thread off the first processor, if there is another one.
+#[cfg(target_os = "linux")]
 fn leave_first_processor(thread: Pid) -> Result<(), Fatal> {
     let (allowed, mut others) = (sched_getaffinity(Pid::this())?, CpuSet::new());
     let allowed: Vec<usize> = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();
     for cpu in allowed.iter().skip(1) {
         others.set(*cpu)?;
     }
-    Ok(if allowed.len() > 1 { sched_setaffinity(thread, &others)? })
+    if allowed.len() > 1 {
+        sched_setaffinity(thread, &others)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn leave_first_processor(_: Pid) -> Result<(), Fatal> {
+    Err("only Linux can keep a process off a processor".into())
 }
 
 /// Raises the limit of open files, which the services inherit.

@@ -15,7 +15,7 @@ use testkit::Broker;
 const FILTERS_MAX: usize = 5;
 /// Messages in one page, at most.
 const PAGE_MAX: usize = 32;
-/// Large batches at the same time. So many that some would be mixed if they did not wait for each other.
+/// Large batches at the same time. Enough that some would be mixed if they did not wait for each other.
 const BATCHES: usize = 32;
 /// Events of each.
 const EVENTS: usize = 100;

@@ -96,7 +96,7 @@ fn logs(seeds: &mut Seeds) {
         ("no-json", "{", "{,"),
         ("old-specversion", "\"1.0\"", "\"0.3\""),
         ("unknown-version", "requested.v1", "requested.v99"),
-        ("other-subject", "payment.requested\n", "payment.confirmed\n"),
+        ("other-subject", "payment.requested\n", "owed.payment.confirmed\n"),
         ("number-for-money", "\"100000\"", "100000"),
         ("unknown-field", "\"chainId\"", "\"x\":1,\"chainId\""),
     ] {
