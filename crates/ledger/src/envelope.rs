@@ -181,8 +181,9 @@ fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
 fn read<E: EventType>(of: &str, tokens: &[&str], view: &View<'_>) -> Result<E, Undecodable> {
     let unknown = || Undecodable::UnknownType(view.ty.to_string());
     let named = E::NAMES.iter().find_map(|row| {
-        let words: Vec<&str> = row.queue.into_iter().chain(row.name.strip_prefix(of)?.split('.')).collect();
-        Some((row.name, tokens.strip_prefix(words.as_slice())?))
+        let mut words = row.queue.into_iter().chain(row.name.strip_prefix(of)?.split('.'));
+        let numbers = words.try_fold(tokens, |rest, word| rest.strip_prefix(&[word]))?;
+        Some((row.name, numbers))
     });
     let (name, numbers) = named.ok_or_else(unknown)?;
     let numbers: Result<Vec<u64>, _> = numbers.iter().map(|number| number.parse()).collect();
