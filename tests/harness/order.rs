@@ -4,7 +4,8 @@ use crate::payment::Payment;
 use crate::stream::Entry;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use auditor::Sent;
-use domain::{PaymentId, PaymentKey};
+use domain::event::EventType;
+use domain::{OrderEvent, PaymentId, PaymentKey};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -112,9 +113,8 @@ impl Order {
 
     /// Subject of the order's event `name`, such as `payment.requested` or `mint.parked.1`.
     pub fn subject(&self, name: &str) -> String {
-        let is_owed =
-            ["payment.confirmed", "payment.restored", "mint.deferred"].iter().any(|owed| name.starts_with(owed));
-        let queue = if is_owed { "owed." } else { "" };
+        let row = OrderEvent::ROWS.iter().find(|row| name.starts_with(row.name));
+        let queue = row.and_then(|row| row.queue).map(|queue| format!("{queue}.")).unwrap_or_default();
         format!("orders.{}.{}.mint.{queue}{name}", self.id.shard(), self.id)
     }
 

@@ -16,7 +16,7 @@ pub use evidence::{
 pub use ops::{DamageKind, OpsEvent, ParkedMessage, Resumed, Stopped, Stops};
 pub use order::{AnyLegStep, LegName, OrderEvent};
 pub use signer::{Claimed, Lost, OpenTx, Purpose, Settled, SignerEvent};
-pub use table::{EventData, EventName, EventType, Unreadable};
+pub use table::{EventData, EventRow, EventType, Unreadable};
 
 use crate::event_types;
 use crate::idempotency::{IdempotencyKey, KeyEvent};

@@ -166,7 +166,8 @@ impl Ledger {
         drop(turn);
         let answered = match in_turn {
             Ok(answered) => answered,
-            Err(_) => answered.await,
+            // The turn is over, and the outcome is still to come.
+            Err(_elapsed) => answered.await,
         };
         match answered {
             Ok(Ok(reply)) => classify(&reply.payload, messages.len()),

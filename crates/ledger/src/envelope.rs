@@ -180,7 +180,7 @@ fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
 /// Reads the event that `tokens` name: its queue, if it has one, its name without `of`, and its numbers.
 fn read<E: EventType>(of: &str, tokens: &[&str], view: &View<'_>) -> Result<E, Undecodable> {
     let unknown = || Undecodable::UnknownType(view.ty.to_string());
-    let named = E::NAMES.iter().find_map(|row| {
+    let named = E::ROWS.iter().find_map(|row| {
         let mut words = row.queue.into_iter().chain(row.name.strip_prefix(of)?.split('.'));
         let numbers = words.try_fold(tokens, |rest, word| rest.strip_prefix(&[word]))?;
         Some((row.name, numbers))

@@ -3,8 +3,7 @@
 //! alone.
 //!
 //! A batch of two events takes five times as long as a single event, one of a hundred eleven times (`make bench reads`).
-//! So up to [`ALONE_MAX`] concurrent appends are sent separately. Only when there are more of them are they sent as one
-//! batch.
+//! So up to [`ALONE_MAX`] concurrent appends are sent separately, and more than that as one batch.
 
 use crate::append::BATCH_MAX;
 use crate::batch::Batch;

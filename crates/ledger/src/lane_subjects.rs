@@ -52,7 +52,7 @@ pub(crate) fn subject(lane: LaneId, event: &SignerEvent) -> String {
         SignerEvent::Claimed(claim) => claim.next_nonce,
         _ => numbers.first().copied().unwrap_or_default(),
     };
-    below(&queued(&prefix(lane, bucket(nonce)), event.named()), event.name().trim_start_matches("signer."), &numbers)
+    below(&queued(&prefix(lane, bucket(nonce)), event.row()), event.name().trim_start_matches("signer."), &numbers)
 }
 
 /// Filter of all events in one bucket of a lane. Every writer of the lane sends this filter, byte for byte.
@@ -152,8 +152,16 @@ mod tests {
             (SignerEvent::Resettled(1, settled(nonce)), 2),
         ] {
             let subject = subject(LANE, &event);
-            if let SignerEvent::Settled(_) = event {
-                assert_eq!(subject, settled_subject(LANE, nonce));
+            match event {
+                SignerEvent::Settled(_) => assert_eq!(subject, settled_subject(LANE, nonce)),
+                SignerEvent::Resettled(..) | SignerEvent::Reverted(..) => {
+                    let filters = after_settled_filters(LANE, nonce);
+                    assert!(
+                        filters.iter().any(|filter| subject.starts_with(filter.trim_end_matches('*'))),
+                        "{subject}"
+                    );
+                }
+                _ => {}
             }
             let filter = bucket_filter(LANE, bucket);
             assert!(subject.starts_with(filter.trim_end_matches('>')), "{subject} is not in {filter}");

@@ -1,7 +1,7 @@
 //! Parts of subjects.
 
 use core::fmt::LowerHex;
-use domain::event::EventName;
+use domain::event::EventRow;
 
 /// Lower-case hex digits without the prefix `0x`, which adds nothing in a subject.
 pub(crate) fn hex(bytes: impl LowerHex) -> String {
@@ -9,7 +9,7 @@ pub(crate) fn hex(bytes: impl LowerHex) -> String {
 }
 
 /// `base`, and behind it the queue of the events of this row, if they have one.
-pub(crate) fn queued(base: &str, row: EventName) -> String {
+pub(crate) fn queued(base: &str, row: EventRow) -> String {
     row.queue.map_or_else(|| base.to_owned(), |queue| format!("{base}.{queue}"))
 }
 

@@ -30,7 +30,7 @@ pub fn subject(event: &Event) -> String {
 
 /// The subject of an event below `base`: its name, and the numbers that it carries.
 pub(crate) fn named(base: &str, event: &impl EventType) -> String {
-    below(&queued(base, event.named()), event.name(), &event.numbers())
+    below(&queued(base, event.row()), event.name(), &event.numbers())
 }
 
 /// The CloudEvents type of an event.
@@ -75,7 +75,7 @@ pub(crate) fn order_repeats(id: PaymentId, n: u32) -> Vec<String> {
 
 fn order_subjects(id: PaymentId, repeats: bool, numbers: &[u64]) -> Vec<String> {
     let base = format!("{}.{KIND}", order_prefix(id));
-    let rows = OrderEvent::NAMES.iter().filter(|row| row.repeats == repeats);
+    let rows = OrderEvent::ROWS.iter().filter(|row| row.repeats == repeats);
     rows.map(|row| below(&queued(&base, *row), row.name, numbers)).collect()
 }
 

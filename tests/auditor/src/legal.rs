@@ -23,8 +23,8 @@ pub enum Numbered {
 pub struct Kind {
     /// First token of its subject.
     pub aggregate: &'static str,
-    /// The word before its name in the subject, or empty.
-    pub queue: &'static str,
+    /// The word before its name in the subject, if there is one.
+    pub queue: Option<&'static str>,
     /// Its name in the subject, without numbers.
     pub name: &'static str,
     /// Its CloudEvents type between `io.paymint.` and `.v1`.
@@ -40,23 +40,23 @@ pub static KINDS: &[Kind] = &[
     order("payment.requested", Numbered::Once),
     order("payment.submitted", Numbered::Counted),
     order("payment.deferred",  Numbered::Counted),
-    order("payment.confirmed", Numbered::Once).below("owed"),
+    order("payment.confirmed", Numbered::Once).in_queue("owed"),
     order("payment.failed",    Numbered::Once),
     order("payment.reverted",  Numbered::Counted),
-    order("payment.restored",  Numbered::Answers("payment.reverted")).below("owed"),
+    order("payment.restored",  Numbered::Answers("payment.reverted")).in_queue("owed"),
     order("mint.submitted",    Numbered::Counted),
-    order("mint.deferred",     Numbered::Counted).below("owed"),
+    order("mint.deferred",     Numbered::Counted).in_queue("owed"),
     order("mint.parked",       Numbered::Counted),
     order("mint.confirmed",    Numbered::Once),
     order("mint.reverted",     Numbered::Counted),
     order("mint.restored",     Numbered::Answers("mint.reverted")),
     other("signers", "claimed",    "signer.claimed",   Numbered::Counted),
     other("signers", "signed",     "signer.signed",    Numbered::Nonce),
-    other("signers", "settled",    "signer.settled",   Numbered::Nonce).below("mined"),
+    other("signers", "settled",    "signer.settled",   Numbered::Nonce).in_queue("mined"),
     other("signers", "replaced",   "signer.replaced",  Numbered::NonceCounted),
     other("signers", "lost",       "signer.lost",      Numbered::Nonce),
     other("signers", "reverted",   "signer.reverted",  Numbered::NonceCounted),
-    other("signers", "resettled",  "signer.resettled", Numbered::NonceCounted).below("mined"),
+    other("signers", "resettled",  "signer.resettled", Numbered::NonceCounted).in_queue("mined"),
     other("tokens",  "registered", "token.registered", Numbered::Once),
     other("keys",    "bound",      "key.bound",        Numbered::Once),
     other("ops",     "parked",     "ops.parked",       Numbered::Once),
@@ -65,16 +65,16 @@ pub static KINDS: &[Kind] = &[
 ];
 
 const fn order(name: &'static str, numbered: Numbered) -> Kind {
-    Kind { aggregate: "orders", queue: "", name, event_type: name, numbered }
+    Kind { aggregate: "orders", queue: None, name, event_type: name, numbered }
 }
 
 const fn other(aggregate: &'static str, name: &'static str, event_type: &'static str, numbered: Numbered) -> Kind {
-    Kind { aggregate, queue: "", name, event_type, numbered }
+    Kind { aggregate, queue: None, name, event_type, numbered }
 }
 
 impl Kind {
-    const fn below(self, queue: &'static str) -> Self {
-        Self { queue, ..self }
+    const fn in_queue(self, queue: &'static str) -> Self {
+        Self { queue: Some(queue), ..self }
     }
 }
 
@@ -228,7 +228,7 @@ pub fn kind(of: &Aggregate, named: &[&str]) -> Option<(&'static Kind, Vec<u64>)>
         Aggregate::Ops(_) => "ops",
     };
     KINDS.iter().filter(|kind| kind.aggregate == aggregate).find_map(|kind| {
-        let words: Vec<&str> = [kind.queue].into_iter().chain(kind.name.split('.')).filter(|w| !w.is_empty()).collect();
+        let words: Vec<&str> = kind.queue.into_iter().chain(kind.name.split('.')).collect();
         let numbers = named.strip_prefix(words.as_slice())?;
         let wanted = match kind.numbered {
             Numbered::Once => 0,

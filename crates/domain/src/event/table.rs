@@ -58,7 +58,7 @@ pub(crate) fn code(reason: &impl Serialize) -> Option<String> {
 
 /// One row of the table, as far as subjects need it.
 #[derive(Clone, Copy, Debug)]
-pub struct EventName {
+pub struct EventRow {
     /// The event's name, such as `payment.requested`: the last part of its type and of its subject.
     pub name: &'static str,
     /// The word before the name in the subject, if there is one.
@@ -70,14 +70,14 @@ pub struct EventName {
 /// An enum that was declared by [`event_types`](crate::event_types).
 pub trait EventType: Sized {
     /// Its event types.
-    const NAMES: &'static [EventName];
+    const ROWS: &'static [EventRow];
 
-    /// The row of this event in [`EventType::NAMES`].
-    fn named(&self) -> EventName;
+    /// The row of this event in [`EventType::ROWS`].
+    fn row(&self) -> EventRow;
 
-    /// See [`EventName::name`].
+    /// See [`EventRow::name`].
     fn name(&self) -> &'static str {
-        self.named().name
+        self.row().name
     }
 
     /// The numbers behind the name in the subject: the key of the data and the event's own number, as far as it has them.
@@ -168,10 +168,10 @@ macro_rules! event_types {
         }
 
         impl $crate::event::EventType for $enum {
-            const NAMES: &'static [$crate::event::EventName] =
+            const ROWS: &'static [$crate::event::EventRow] =
                 &[$($crate::event_types!(@row $name ($($queue)?) $($n)?)),+];
 
-            fn named(&self) -> $crate::event::EventName {
+            fn row(&self) -> $crate::event::EventRow {
                 match self {
                     $( Self::$variant(..) => $crate::event_types!(@row $name ($($queue)?) $($n)?), )+
                 }
@@ -208,7 +208,7 @@ macro_rules! event_types {
     (@number $n:ident) => { u32 };
     (@ignored $n:ident) => { _ };
     (@row $name:literal ($($queue:literal)?) $($n:ident)?) => {
-        $crate::event::EventName {
+        $crate::event::EventRow {
             name: $name,
             queue: $crate::event_types!(@queue $($queue)?),
             repeats: $crate::event_types!(@repeats $($n)?),

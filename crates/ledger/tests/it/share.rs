@@ -1,5 +1,6 @@
-//! The share of the server that one process takes at a time. It reads little in one request, and sends one large batch at a time, so
-//! that the appends of other processes are stored in between. Each of its concurrent reads gets its own reply.
+//! The share of the server that one process takes at a time. It reads little in one request, and sends one large batch
+//! at a time, so that the appends of other processes are stored in between. Each of its concurrent reads gets its own
+//! reply.
 
 use crate::common::new;
 use alloy_primitives::B256;
@@ -9,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use ledger::Batch;
 use serde_json::Value;
-use testkit::Broker;
+use testkit::{Broker, eventually};
 
 /// Filters in one request, at most.
 const FILTERS_MAX: usize = 5;
@@ -19,6 +20,9 @@ const PAGE_MAX: usize = 32;
 const BATCHES: usize = 32;
 /// Events of each.
 const EVENTS: usize = 100;
+
+/// Reads of one process.
+const READS: usize = 50;
 
 /// Hears what is sent to the server on `subject`.
 async fn listen(broker: &Broker, subject: &'static str) -> Subscriber {
@@ -98,4 +102,22 @@ async fn reads_at_the_same_time_each_get_their_own_reply() {
     let sequences = ledger.append(batch(0)).await.unwrap();
     let found = try_join_all(sequences.iter().map(|seq| ledger.at(*seq))).await.unwrap();
     assert_eq!(found.into_iter().map(|event| event.unwrap().seq).collect::<Vec<_>>(), sequences);
+}
+
+/// The server keeps a way back for each read, and cannot know which message is the last. Without a threshold it keeps it
+/// for two to four minutes: thousands of them in a shop that sells.
+#[tokio::test]
+async fn the_server_soon_forgets_the_ways_back_of_reads() {
+    let broker = Broker::with_accounts().await;
+    let url = format!("{}/accountz?acc=LEDGER", broker.config("api").monitor_url);
+    let kept = async || {
+        let account: Value = serde_json::from_str(&reqwest::get(&url).await.unwrap().text().await.unwrap()).unwrap();
+        account["account_detail"]["responses"].as_object().map_or(0, serde_json::Map::len)
+    };
+    let api = broker.ledger("api").await;
+    for _ in 0..READS {
+        assert!(api.at(1).await.unwrap().is_none());
+    }
+    assert!(kept().await >= READS);
+    eventually("the ways back are forgotten", async || (kept().await == 0).then_some(())).await;
 }
