@@ -5,12 +5,13 @@ use crate::client::request;
 use crate::connect::Ledger;
 use crate::definitions::{compare, consumer};
 use crate::error::{ConnectError, LedgerError};
+use crate::fold::Loaded;
 use crate::subjects::STREAM;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::PullConsumer;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::event::ParkedMessage;
-use domain::{Event, OpsEvent, OrderEvent, PaymentId, Recorded, StoredMessage};
+use domain::{Event, OpsEvent, Order, OrderEvent, PaymentId, Recorded, StoredMessage, order};
 use futures_util::StreamExt;
 use runtime::Health;
 use serde_json::Value;
@@ -24,6 +25,9 @@ const PULL_WAIT: Duration = Duration::from_millis(500);
 /// message, the client library would wait without limit. So the pull is given up after this time; its messages still
 /// belong to this process until `ack_wait` is over.
 const PULL_END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A message is new for this long. Payments wait so long in a shop with many buyers.
+const NEW_FOR: TimeDelta = TimeDelta::seconds(60);
 
 /// The deliveries of one durable consumer to one process.
 #[derive(Clone, Debug)]
@@ -47,6 +51,8 @@ pub struct Delivery {
     pub recorded_at: DateTime<Utc>,
     /// Number of deliveries, counted from 1.
     pub deliveries: u32,
+    /// W3C trace context, to be passed on to later events.
+    pub trace: Option<String>,
 }
 
 impl Delivery {
@@ -56,6 +62,27 @@ impl Delivery {
             Event::Order(id, event) => Some((*id, event)),
             Event::Signer(..) | Event::Token(..) | Event::Key(..) | Event::Ops(_) => None,
         }
+    }
+
+    /// The order as this message leaves it, if the message is the first event of the order, and is new. Then the order
+    /// has usually no other events, so reading it would show nothing else. If it has, the ledger refuses an append that
+    /// names this version.
+    pub fn new_order(&self) -> Option<Loaded<Order>> {
+        match &self.event {
+            Event::Order(_, event @ OrderEvent::PaymentRequested(_)) if self.is_new() => Some(Loaded {
+                state: order::evolve(None, event).ok()?,
+                version: self.seq,
+                trace: self.trace.clone(),
+                since: self.recorded_at,
+            }),
+            _ => None,
+        }
+    }
+
+    /// True if the message is delivered for the first time, and was stored a moment ago. A consumer that an operator has
+    /// made anew also delivers old messages for the first time.
+    fn is_new(&self) -> bool {
+        self.deliveries == 1 && Utc::now() - self.recorded_at < NEW_FOR
     }
 }
 
@@ -135,9 +162,9 @@ pub(crate) enum Opened {
 
 impl Opened {
     pub(crate) fn of(recorded: Recorded, deliveries: u32) -> Self {
-        let StoredMessage { seq, subject, recorded_at, .. } = recorded.message;
-        match recorded.event {
-            Ok(event) => Self::Event(Box::new(Delivery { event, seq, subject, recorded_at, deliveries })),
+        let Recorded { message: StoredMessage { seq, subject, recorded_at, .. }, event, trace } = recorded;
+        match event {
+            Ok(event) => Self::Event(Box::new(Delivery { event, seq, subject, recorded_at, deliveries, trace })),
             Err(why) => match why.newer() {
                 Some(kind) => Self::Newer(kind.to_owned()),
                 None => Self::Foreign(why.to_string()),

@@ -6,6 +6,7 @@
 //! that of its caller.
 
 use crate::connect::Ledger;
+use crate::direct::Got;
 use crate::error::LedgerError;
 use domain::Recorded;
 use futures_util::{Stream, stream};
@@ -13,8 +14,8 @@ use runtime::causes;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Pause between two looks at a ledger without new events. A new event waits half of it on average. A look costs the
-/// server 0.1 ms.
+/// Pause before the next look when there are no more events. A new event waits half of it on average. A look costs the
+/// server 0.1 ms, also if it finds one event. So while people buy, the events of one pause are read together.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Pause after a look that was not answered. The connection comes back by itself.
@@ -97,21 +98,23 @@ impl Reader {
     /// Reads page after page until the receiver is dropped.
     async fn read(&mut self, pages: &mpsc::Sender<Vec<Recorded>>) {
         loop {
-            let mut page = match self.ledger.page(self.next).await {
-                Ok(page) => page,
+            let Got { messages: mut page, more } = match self.ledger.page(self.next).await {
+                Ok(got) => got,
                 Err(error) => {
                     tracing::debug!(error = %causes(&error), next = self.next, "the ledger is asked again");
                     tokio::time::sleep(RETRY_INTERVAL).await;
                     continue;
                 }
             };
-            match page.last() {
-                Some(last) => self.next = last.seq + 1,
-                None => tokio::time::sleep(LOOK_INTERVAL).await,
+            if let Some(last) = page.last() {
+                self.next = last.seq + 1;
             }
             page.retain(|recorded| self.filters.iter().any(|filter| matches(filter, &recorded.subject)));
             if !page.is_empty() && pages.send(page).await.is_err() {
                 return;
+            }
+            if !more {
+                tokio::time::sleep(LOOK_INTERVAL).await;
             }
         }
     }

@@ -12,7 +12,7 @@ use domain::Recorded;
 
 /// Maximum number of filters in one request. The server stores nothing while it answers a request, so many orders are asked
 /// for in many small requests, and appends are stored between them. An order has about five events.
-const FILTERS_MAX: usize = 5;
+pub(crate) const FILTERS_MAX: usize = 5;
 
 /// Maximum number of messages in one page, for the same reason.
 const PAGE_MAX: usize = 32;
@@ -119,8 +119,8 @@ impl Ledger {
     }
 
     /// The next messages from sequence `from` on, as many as one page holds. Empty if there are none yet.
-    pub(crate) async fn page(&self, from: u64) -> Result<Vec<Recorded>, LedgerError> {
-        Ok(self.next(from, PAGE_MAX).await?.messages)
+    pub(crate) async fn page(&self, from: u64) -> Result<Got, LedgerError> {
+        self.next(from, PAGE_MAX).await
     }
 
     /// At most `count` messages from sequence `from` on.
@@ -146,7 +146,7 @@ impl Ledger {
         let mut found: Vec<Recorded> = Vec::new();
         let mut next = from;
         while next <= to {
-            let page = self.page(next).await?;
+            let page = self.page(next).await?.messages;
             let Some(last) = page.last().map(|last| last.seq) else { break };
             next = last + 1;
             found.extend(page.into_iter().filter(|recorded| recorded.seq <= to));

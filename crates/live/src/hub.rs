@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 /// Number of news that are kept: 8 MB, and some seconds at full load.
-pub(crate) const KEPT: usize = 16_384;
+const KEPT: usize = 16_384;
 /// Most news that a reconnecting client is sent. If it missed more, it is told to load its state again.
 const RESUMED_MAX: usize = 1_000;
 /// Most news that wait for a client that does not read. Then its stream ends, and it may reconnect.

@@ -3,7 +3,7 @@
 use crate::carrier::{Carrier, Due, Waiting};
 use crate::index::Party;
 use domain::{Order, OrderEvent, PaymentId};
-use ledger::{Answer, Delivery, Outcome, hand_back};
+use ledger::{Answer, Delivery, Loaded, Outcome, hand_back};
 use runtime::Undone;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -30,6 +30,9 @@ pub struct Job {
     pub tries: u32,
     /// Sequence of its message; 0 for an order that came due.
     pub seq: u64,
+    /// The order, if its message told all of it. To be taken out when it is used, because the order may have moved on
+    /// since, so a second try must read it.
+    pub told: Option<Box<Loaded<Order>>>,
     answer: oneshot::Sender<Outcome>,
 }
 
@@ -43,19 +46,20 @@ impl Job {
     /// Makes a job of a message, hands it to `queue`, and waits for its answer. A message that is not about an order is
     /// parked.
     pub async fn of_message(delivery: Delivery, party: Party, queue: impl FnOnce(Self)) -> Outcome {
+        let told = delivery.new_order().map(Box::new);
         let Delivery { event, seq, deliveries, .. } = delivery;
         let domain::Event::Order(id, event) = event else {
             return Ok(Answer::Park("not an order's message".to_owned()));
         };
         let (answer, answered) = oneshot::channel();
-        queue(Self { id, party, by: By::Message(Box::new(event)), tries: deliveries, seq, answer });
+        queue(Self { id, party, by: By::Message(Box::new(event)), tries: deliveries, seq, told, answer });
         answered.await.unwrap_or(HANDED_BACK)
     }
 
     /// Makes a job of an order that is due, hands it to `queue`, and waits for its answer.
     pub async fn of_due(due: Due, queue: impl FnOnce(Self)) -> Outcome {
         let (answer, answered) = oneshot::channel();
-        queue(Self { id: due.id, party: due.party, by: By::Time, tries: due.tries, seq: 0, answer });
+        queue(Self { id: due.id, party: due.party, by: By::Time, tries: due.tries, seq: 0, told: None, answer });
         answered.await.unwrap_or(HANDED_BACK)
     }
 

@@ -125,11 +125,12 @@ impl SettleLane {
         }
     }
 
-    /// Answers the jobs whose orders need no sending. The other jobs are put into `jobs`, and their orders are
+    /// Reads the orders of the jobs, except those that their messages told. Answers the jobs whose orders need no
+    /// sending. The other jobs are put into `jobs`, and their orders are
     /// returned. After an error all jobs without an answer are in `jobs`.
     async fn sort(&mut self, batch: Vec<Job>, jobs: &mut Vec<Job>) -> Result<Vec<Item>, Undone> {
-        let ids: Vec<PaymentId> = batch.iter().map(|job| job.id).collect();
-        let mut loaded = match self.shared.ledger.load_orders(&ids).await {
+        let unknown: Vec<PaymentId> = batch.iter().filter(|job| job.told.is_none()).map(|job| job.id).collect();
+        let mut loaded = match self.shared.ledger.load_orders(&unknown).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 jobs.extend(batch);
@@ -138,12 +139,13 @@ impl SettleLane {
         };
         let mut items: Vec<Item> = Vec::new();
         let mut batch = batch.into_iter();
-        while let Some(job) = batch.next() {
+        while let Some(mut job) = batch.next() {
             if items.iter().any(|item| item.id == job.id) {
                 jobs.push(job);
                 continue;
             }
-            let next = match loaded.remove(&job.id) {
+            let found = job.told.take().map(|told| Ok(*told)).or_else(|| loaded.remove(&job.id));
+            let next = match found {
                 Some(Ok(order)) => self.next(&job, order).await,
                 Some(Err(error)) => {
                     job.fail(error);

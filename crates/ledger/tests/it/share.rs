@@ -5,17 +5,22 @@
 use crate::common::new;
 use alloy_primitives::B256;
 use async_nats::{Message, Subscriber};
-use domain::{Event, IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent, PaymentId, PaymentKey, examples};
+use domain::{
+    Event, IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent, Order, OrderEvent, PaymentId, PaymentKey, examples,
+};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
-use ledger::Batch;
+use ledger::{Batch, Expected, Loaded, NewEvent};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 use testkit::{Broker, eventually};
 
 /// Filters in one request, at most.
 const FILTERS_MAX: usize = 5;
 /// Messages in one page, at most.
 const PAGE_MAX: usize = 32;
+/// Pause between two looks at a ledger without more events.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Large batches at the same time. Enough that some would be mixed if they did not wait for each other.
 const BATCHES: usize = 32;
 /// Events of each.
@@ -63,6 +68,65 @@ async fn pages_are_small() {
     for _ in 0..EVENTS.div_ceil(PAGE_MAX) {
         let count = body(&requests.next().await.unwrap())["batch"].as_u64().unwrap();
         assert!(count <= PAGE_MAX as u64, "{count}");
+    }
+}
+
+/// A look costs the server as much for one event as for several.
+#[tokio::test]
+async fn events_that_come_one_after_the_other_are_read_together() {
+    let broker = Broker::start().await;
+    let ledger = broker.ledger("ops").await;
+    let first = ledger.append(batch(0)).await.unwrap()[0];
+    let mut requests = listen(&broker, "$JS.API.DIRECT.GET.LEDGER").await;
+    let begun = Instant::now();
+    let read = ledger.follow_from(">", first).take(2 * EVENTS).collect::<Vec<_>>();
+    let write = async {
+        for new in batch(1).events() {
+            ledger.append(new.clone()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (read, ()) = tokio::join!(read, write);
+    assert!(read.iter().all(Result::is_ok));
+    let looks = begun.elapsed().as_millis() / LOOK_INTERVAL.as_millis() + 1;
+    let mut pages = 0;
+    // Every request that was sent by now has arrived by then.
+    while let Ok(Some(request)) = tokio::time::timeout(Duration::from_millis(100), requests.next()).await {
+        pages += u128::from(body(&request)["next_by_subj"] == ">");
+    }
+    let full = (2 * EVENTS).div_ceil(PAGE_MAX) as u128;
+    assert!(pages <= looks + full, "{pages} requests in {looks} intervals for {full} pages");
+}
+
+#[tokio::test]
+async fn of_an_order_that_is_known_only_what_followed_is_read() {
+    let broker = Broker::start().await;
+    let ledger = broker.ledger("ops").await;
+    let id = examples::request().id();
+    let events = [
+        OrderEvent::PaymentRequested(Box::new(examples::request())),
+        OrderEvent::PaymentSubmitted(1, examples::submission(7)),
+        OrderEvent::PaymentConfirmed(examples::proof()),
+        OrderEvent::MintSubmitted(1, examples::submission(8)),
+        OrderEvent::MintConfirmed(examples::minted()),
+    ];
+    let mut known = vec![Loaded::default()];
+    for event in events {
+        let last: &Loaded<Order> = known.last().unwrap();
+        let expected = Expected::Version(last.version);
+        let new = NewEvent { event: Event::Order(id, event.clone()), expected, trace: None };
+        let seq = ledger.append(new).await.unwrap()[0];
+        known.push(ledger.load_order(id).await.unwrap());
+        let followed = known[known.len() - 2].clone().followed_by(&event, seq).unwrap();
+        assert_eq!((&followed.state, followed.version), (&known.last().unwrap().state, seq));
+    }
+    let all = known.last().unwrap().clone();
+    let mut requests = listen(&broker, "$JS.API.DIRECT.GET.LEDGER").await;
+    for known in known {
+        let version = known.version;
+        let loaded = ledger.load_orders_since(vec![(id, known)]).await.unwrap().remove(&id).unwrap().unwrap();
+        assert_eq!((&loaded.state, loaded.version, loaded.since), (&all.state, all.version, all.since));
+        assert_eq!(body(&requests.next().await.unwrap())["seq"], version + 1);
     }
 }
 

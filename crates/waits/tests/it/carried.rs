@@ -55,6 +55,30 @@ async fn a_requested_order_that_waits_comes_to_the_next_process_when_this_one_is
     second.await.unwrap();
 }
 
+/// An order that is being tried again may have moved on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_delivery_of_a_new_order_tells_all_of_it_and_later_ones_do_not() {
+    let broker = Broker::with_accounts().await;
+    let (ops, sender) = (broker.ledger("ops").await, broker.ledger("payment-sender").await);
+    let (handled, mut handling) = mpsc::unbounded_channel();
+    let (stop, inbox) = (CancellationToken::new(), sender.inbox(REQUESTED, Health::default()).await.unwrap());
+    let running = tokio::spawn(inbox.run(stop.clone(), 8, move |delivery: Delivery| {
+        let handled = handled.clone();
+        // Without an answer it is handed back.
+        Job::of_message(delivery, Party::default(), move |mut job| handled.send((job.tries, job.told.take())).unwrap())
+    }));
+    let new = new(|event| matches!(event, OrderEvent::PaymentRequested(_)));
+    let Event::Order(id, _) = new.event else { panic!("not an order's event") };
+    let seq = ops.append(new).await.unwrap()[0];
+    let (tries, told) = handling.recv().await.unwrap();
+    let (told, read) = (told.unwrap(), ops.load_order(id).await.unwrap());
+    assert_eq!((tries, told.version, &told.state, told.since), (1, seq, &read.state, read.since));
+    let (tries, told) = handling.recv().await.unwrap();
+    assert_eq!((tries, told.is_none()), (2, true));
+    stop.cancel();
+    running.await.unwrap();
+}
+
 /// The row of a parked order still says that it waits, so the index keeps the order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parked_order_stays_in_the_index_so_that_no_pass_over_the_rows_takes_it_over_again() {

@@ -141,6 +141,28 @@ async fn b49_b50_a_position_that_cannot_be_resumed_is_told_so() {
     assert_eq!(ids(&mut all, 6).await, sequences, "what is kept is resumed from the beginning");
 }
 
+/// A start reads so many events, however long the ledger is.
+const READ_AT_START: u64 = 4_096;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_starts_reads_the_end_of_the_ledger_and_tells_who_missed_more() {
+    let site = Site::start().await;
+    let id = site.instance(&[]).await.buy(1, 1).await.id();
+    let deferred = |n| Event::Order(id, OrderEvent::PaymentDeferred(n, examples::deferral()));
+    let new = |n| NewEvent { event: deferred(n), expected: Expected::Absent, trace: None };
+    for first in (1..=5_000).step_by(500) {
+        site.ledger.append(Batch::unordered((first..first + 500).map(new))).await.unwrap();
+    }
+    let (last, api) = (site.last_sequence().await, site.instance(&[]).await);
+    let missed = async |position| {
+        let mut reader = Reader::of(&api, &format!("?payer={NOBODY}"), Some(position)).await;
+        let next = tokio::time::timeout(Duration::from_millis(300), reader.next()).await;
+        next.ok().flatten().map(|frame| (frame.event, frame.id))
+    };
+    assert_eq!(missed(last - READ_AT_START).await, None, "nothing of this payer");
+    assert_eq!(missed(last - READ_AT_START - 1).await, Some(("reset".to_owned(), last)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_for_operators_and_a_filter_is_one() {
     let site = Site::start().await;
