@@ -168,6 +168,18 @@ async fn reads_at_the_same_time_each_get_their_own_reply() {
     assert_eq!(found.into_iter().map(|event| event.unwrap().seq).collect::<Vec<_>>(), sequences);
 }
 
+#[tokio::test]
+async fn the_late_reply_to_a_read_that_was_given_up_reaches_no_other_read() {
+    let broker = Broker::start().await;
+    let ledger = broker.ledger("ops").await;
+    let sequences = ledger.append(batch(0)).await.unwrap();
+    for pair in sequences.windows(2) {
+        // Sends the request, and does not wait for its reply.
+        assert!(tokio::time::timeout(Duration::ZERO, ledger.at(pair[0])).await.is_err());
+        assert_eq!(ledger.at(pair[1]).await.unwrap().unwrap().seq, pair[1]);
+    }
+}
+
 /// The server keeps a way back for each read, and cannot know which message is the last. Without a threshold it keeps it
 /// for two to four minutes: thousands of them in a shop that sells.
 #[tokio::test]

@@ -2,8 +2,6 @@
 //!
 //! - appends may take [`QUIET_MAX`] times as long as while people only buy;
 //! - appends may take [`LONG_MAX`] times as long as on the short ledger.
-//!
-//! All three disturbances at once exceed the first limit (ADR 26).
 
 use runtime::Fatal;
 use serde_json::json;
