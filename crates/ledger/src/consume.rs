@@ -9,7 +9,7 @@ use crate::fold::Loaded;
 use crate::subjects::STREAM;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::PullConsumer;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::event::ParkedMessage;
 use domain::{Event, OpsEvent, Order, OrderEvent, PaymentId, Recorded, StoredMessage, order};
 use futures_util::StreamExt;
@@ -25,9 +25,6 @@ const PULL_WAIT: Duration = Duration::from_millis(500);
 /// message, the client library would wait without limit. So the pull is given up after this time; its messages still
 /// belong to this process until `ack_wait` is over.
 const PULL_END_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A message is new for this long. Payments wait so long in a shop with many buyers.
-const NEW_FOR: TimeDelta = TimeDelta::seconds(60);
 
 /// The deliveries of one durable consumer to one process.
 #[derive(Clone, Debug)]
@@ -64,12 +61,14 @@ impl Delivery {
         }
     }
 
-    /// The order as this message leaves it, if the message is the first event of the order, and is new. Then the order
-    /// has usually no other events, so reading it would show nothing else. If it has, the ledger refuses an append that
-    /// names this version.
+    /// The order as this message leaves it, if the message is the first event of the order and is delivered for the
+    /// first time. Then the order has usually no other events, and reading it would show nothing else.
+    ///
+    /// It may have other events all the same. The ledger refuses an append that names this version then, and nothing may
+    /// be done before an append.
     pub fn new_order(&self) -> Option<Loaded<Order>> {
         match &self.event {
-            Event::Order(_, event @ OrderEvent::PaymentRequested(_)) if self.is_new() => Some(Loaded {
+            Event::Order(_, event @ OrderEvent::PaymentRequested(_)) if self.deliveries == 1 => Some(Loaded {
                 state: order::evolve(None, event).ok()?,
                 version: self.seq,
                 trace: self.trace.clone(),
@@ -77,12 +76,6 @@ impl Delivery {
             }),
             _ => None,
         }
-    }
-
-    /// True if the message is delivered for the first time, and was stored a moment ago. A consumer that an operator has
-    /// made anew also delivers old messages for the first time.
-    fn is_new(&self) -> bool {
-        self.deliveries == 1 && Utc::now() - self.recorded_at < NEW_FOR
     }
 }
 

@@ -3,13 +3,10 @@
 
 use crate::connect::Ledger;
 use crate::error::LedgerError;
-use crate::read::FILTERS_MAX;
 use crate::subjects::{key_subject, order_filter, order_repeats, order_singles, registrations_filter, token_subject};
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{
-    Event, IdempotencyKey, KeyEvent, Order, OrderEvent, PaymentId, Recorded, TokenEvent, TokenTerms, Undecodable, order,
-};
+use domain::{Event, IdempotencyKey, KeyEvent, Order, PaymentId, Recorded, TokenEvent, TokenTerms, Undecodable, order};
 use runtime::Cause;
 use std::collections::HashMap;
 
@@ -29,15 +26,6 @@ pub struct Loaded<T> {
 impl<T> Default for Loaded<T> {
     fn default() -> Self {
         Self { state: None, version: 0, trace: None, since: DateTime::UNIX_EPOCH }
-    }
-}
-
-impl Loaded<Order> {
-    /// The order after an event that was appended at its version and got sequence `seq`. Returns `None` if the event
-    /// does not follow.
-    pub fn followed_by(self, event: &OrderEvent, seq: u64) -> Option<Self> {
-        let state = order::evolve(self.state, event).ok()?;
-        Some(Self { state, version: seq, ..self })
     }
 }
 
@@ -62,32 +50,15 @@ impl Ledger {
         &self,
         ids: &[PaymentId],
     ) -> Result<HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>, LedgerError> {
-        self.load_orders_since(ids.iter().map(|id| (*id, Loaded::default())).collect()).await
-    }
-
-    /// Like [`Ledger::load_orders`], for orders that may be known up to some version: reads what was stored since.
-    ///
-    /// # Errors
-    /// As [`Ledger::load_orders`].
-    pub async fn load_orders_since(
-        &self,
-        mut known: Vec<(PaymentId, Loaded<Order>)>,
-    ) -> Result<HashMap<PaymentId, Result<Loaded<Order>, LedgerError>>, LedgerError> {
-        // The orders of one request are read from the lowest of their versions on, so they should be close.
-        known.sort_by_key(|(_, loaded)| loaded.version);
-        let mut all = HashMap::with_capacity(known.len());
-        for some in known.chunks(FILTERS_MAX) {
-            let from = some.first().map_or(0, |(_, loaded)| loaded.version + 1);
-            let ids: Vec<PaymentId> = some.iter().map(|(id, _)| *id).collect();
-            let mut loaded: HashMap<_, _> = some.iter().map(|(id, loaded)| (*id, Ok(loaded.clone()))).collect();
-            for recorded in self.histories(from, &ids).await? {
-                let Some(slot) = order_of(&recorded).and_then(|id| loaded.get_mut(&id)) else { continue };
+        let mut loaded: HashMap<_, _> = ids.iter().map(|id| (*id, Ok(Loaded::default()))).collect();
+        for recorded in self.histories(ids).await? {
+            let Some(id) = order_of(&recorded) else { continue };
+            if let Some(slot) = loaded.get_mut(&id) {
                 let before = std::mem::replace(slot, Ok(Loaded::default()));
                 *slot = before.and_then(|before| fold_order(before, &recorded));
             }
-            all.extend(loaded);
         }
-        Ok(all)
+        Ok(loaded)
     }
 
     /// Every event of one order, in order of sequence, as the page of a payer shows it.
@@ -95,14 +66,13 @@ impl Ledger {
     /// # Errors
     /// `Transient`: the ledger did not answer.
     pub async fn order_history(&self, id: PaymentId) -> Result<Vec<Recorded>, LedgerError> {
-        self.histories(0, &[id]).await
+        self.histories(&[id]).await
     }
 
-    /// Every event of these orders from sequence `from` on, in order of sequence. Also returns earlier ones of an order
-    /// that has many.
-    async fn histories(&self, from: u64, ids: &[PaymentId]) -> Result<Vec<Recorded>, LedgerError> {
+    /// Every event of these orders, in order of sequence.
+    async fn histories(&self, ids: &[PaymentId]) -> Result<Vec<Recorded>, LedgerError> {
         let filters: Vec<String> = ids.iter().map(|id| order_filter(*id)).collect();
-        let (mut found, too_many) = self.found(from, &filters).await?;
+        let (mut found, too_many) = self.found(0, &filters).await?;
         for id in ids.iter().filter(|id| too_many.contains(&order_filter(**id))) {
             found.extend(self.long_history(*id).await?);
         }
@@ -190,11 +160,7 @@ fn order_of(recorded: &Recorded) -> Option<PaymentId> {
     recorded.subject.split('.').nth(2)?.parse().ok()
 }
 
-/// The order after one more event. An event that it has already changes nothing.
 fn fold_order(mut loaded: Loaded<Order>, recorded: &Recorded) -> Result<Loaded<Order>, LedgerError> {
-    if recorded.seq <= loaded.version {
-        return Ok(loaded);
-    }
     let event = match &recorded.event {
         Ok(Event::Order(_, event)) => event,
         Ok(_) => return Err(corrupt(recorded, "not an order event")),

@@ -12,7 +12,7 @@ use domain::Recorded;
 
 /// Maximum number of filters in one request. The server stores nothing while it answers a request, so many orders are asked
 /// for in many small requests, and appends are stored between them. An order has about five events.
-pub(crate) const FILTERS_MAX: usize = 5;
+const FILTERS_MAX: usize = 5;
 
 /// Maximum number of messages in one page, for the same reason.
 const PAGE_MAX: usize = 32;
@@ -118,7 +118,8 @@ impl Ledger {
         }
     }
 
-    /// The next messages from sequence `from` on, as many as one page holds. Empty if there are none yet.
+    /// The next messages from sequence `from` on, as many as one page holds, and whether there are more. Empty if there
+    /// are none yet.
     pub(crate) async fn page(&self, from: u64) -> Result<Got, LedgerError> {
         self.next(from, PAGE_MAX).await
     }

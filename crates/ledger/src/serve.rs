@@ -16,6 +16,9 @@ use tokio::time::Instant;
 /// Interval of reports of progress on every message in hand. One report may be lost before `ack_wait` is over.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Maximum time for the last answers to leave.
+const LEAVING_MAX: Duration = Duration::from_secs(1);
+
 /// Pause after a pull that failed.
 const PULL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -64,6 +67,13 @@ impl Inbox {
         }
         if let Some(Err(error)) = fetching.join_next().await {
             tracing::error!(%error, "fetching ended");
+        }
+        // The last answers leave before the process ends, if the server is there.
+        if !matches!(tokio::time::timeout(LEAVING_MAX, hands.inbox.ledger.client.flush()).await, Ok(Ok(()))) {
+            tracing::warn!(
+                consumer = hands.inbox.durable,
+                "the last answers were not sent: their messages are redelivered"
+            );
         }
     }
 }
@@ -188,9 +198,8 @@ impl Hands {
             let Held { message, seq, place, .. } = held;
             MESSAGES.add(&[inbox.durable, answer.name()]);
             let sent = match answer {
-                // Waits for the server to confirm the ack. If the ack is lost the message is redelivered, which changes
-                // nothing.
-                Answer::Done => message.double_ack().await,
+                // If the ack is lost the message is redelivered, which changes nothing. So no confirmation is asked for.
+                Answer::Done => message.ack().await,
                 // Always with a delay: after a plain nak the server redelivers immediately, whatever backoff is
                 // configured.
                 Answer::Later(delay) => message.ack_with(AckKind::Nak(Some(delay))).await,
@@ -203,7 +212,7 @@ impl Hands {
                 },
             };
             if let Err(error) = sent {
-                tracing::warn!(consumer = inbox.durable, seq, %error, "the answer was not confirmed: the message is redelivered");
+                tracing::warn!(consumer = inbox.durable, seq, %error, "the answer was not sent: the message is redelivered");
             }
             drop(place);
         });

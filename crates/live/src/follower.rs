@@ -20,8 +20,8 @@ use store::OpenOrder;
 /// All subjects; most events are of orders. A narrower filter would cost the server a walk over all matching subjects at
 /// every look, half of a core at a hundred thousand events.
 const EVERYTHING: &str = ">";
-/// Number of events that are read at a start, so that clients which return at once get what they missed: those of a second
-/// at full load. Each costs the server 20 µs, and while it answers it stores nothing.
+/// Number of events that are read at a start: those of a second at full load, and of many seconds in most shops. A client
+/// that has missed more loads its state again. Each event costs the server 20 µs, and while it answers it stores nothing.
 const READ_AT_START: u64 = 4_096;
 /// Time without events after which the follower asks for the end of the ledger.
 const QUIET: Duration = Duration::from_millis(250);
@@ -90,8 +90,8 @@ impl Follower {
         }
     }
 
-    /// Reads from the event where reading broke off, or else from some events before the end of the ledger; to the end,
-    /// and on.
+    /// Reads from the event where reading broke off, or else from [`READ_AT_START`] events before the end of the ledger;
+    /// to the end, and on.
     async fn read(&self, records: &Records) -> Result<(), LedgerError> {
         let (created, end) = self.ledger.state().await?;
         // The same ledger, and no shorter: the picture stays valid, and open streams stay open.

@@ -2,6 +2,7 @@
 
 use crate::carrier::{Carrier, Due, Waiting};
 use crate::index::Party;
+use chrono::{TimeDelta, Utc};
 use domain::{Order, OrderEvent, PaymentId};
 use ledger::{Answer, Delivery, Loaded, Outcome, hand_back};
 use runtime::Undone;
@@ -30,14 +31,17 @@ pub struct Job {
     pub tries: u32,
     /// Sequence of its message; 0 for an order that came due.
     pub seq: u64,
-    /// The order, if its message told all of it. To be taken out when it is used, because the order may have moved on
-    /// since, so a second try must read it.
-    pub told: Option<Box<Loaded<Order>>>,
+    told: Option<Box<Loaded<Order>>>,
     answer: oneshot::Sender<Outcome>,
 }
 
 /// Longest delay of a message that must stay with its consumer. Below the `ack_wait` of the consumer.
 const HELD_MAX: Duration = Duration::from_secs(4);
+
+/// An order is new for this long, which is more than the sender takes for thousands of them. An older one has probably
+/// moved on: a consumer that an operator has made anew delivers old messages for the first time, and a message may have
+/// queued behind a fault while another instance handled it. Trying those costs more than reading them.
+const NEW_FOR: TimeDelta = TimeDelta::seconds(10);
 
 /// The answer of a job that was dropped.
 const HANDED_BACK: Outcome = Ok(Answer::Later(Duration::ZERO));
@@ -61,6 +65,13 @@ impl Job {
         let (answer, answered) = oneshot::channel();
         queue(Self { id: due.id, party: due.party, by: By::Time, tries: due.tries, seq: 0, told: None, answer });
         answered.await.unwrap_or(HANDED_BACK)
+    }
+
+    /// The order as its message told it, if that was the first event of the order a moment ago, see
+    /// [`Delivery::new_order`]. Returns it once: if the order has moved on since, the next try has to read it.
+    pub fn take_told(&mut self) -> Option<Loaded<Order>> {
+        let told = self.told.take()?;
+        (Utc::now() - told.since < NEW_FOR).then_some(*told)
     }
 
     /// True if this job still carries the order: its message does, or it came due and the order is in the state that

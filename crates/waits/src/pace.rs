@@ -55,6 +55,11 @@ impl Races {
         self.0 <= RACES_MAX
     }
 
+    /// True if the last batch lost a race.
+    pub const fn are_on(&self) -> bool {
+        self.0 > 0
+    }
+
     /// Records that a batch was handled.
     pub fn over(&mut self) {
         self.0 = 0;
@@ -82,8 +87,9 @@ mod tests {
     fn a_worker_that_loses_race_after_race_waits_until_it_wins_one() {
         let mut races = Races::default();
         assert_eq!([(); 5].map(|()| races.lost()), [true, true, true, false, false]);
+        assert!(races.are_on());
         races.over();
-        assert!(races.lost());
+        assert!(!races.are_on() && races.lost());
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Everything that a decision needs: the ledger, the chain, and the news of its head.
 
 use crate::heads::HeadReceiver;
-use crate::recent::Recent;
 use chain::{B256, Chain, Included, Inclusion};
 use domain::event::OpenTx;
 use domain::order::Command;
@@ -17,7 +16,6 @@ pub(crate) struct Desk {
     pub ledger: Ledger,
     pub chain: Chain,
     pub heads: HeadReceiver,
-    pub recent: Recent,
     pub health: Health,
     pub settings: SharedSettings,
 }
@@ -52,7 +50,7 @@ impl Desk {
     /// `Transient`: the ledger did not answer, or an order was not found. `Unknown`: an order has an event of a newer
     /// build, so nothing of the transaction is decided before this process is upgraded.
     pub(crate) async fn orders(&self, tx: &OpenTx) -> Result<Orders, Undone> {
-        readable(tx, self.ledger.load_orders_since(self.recent.take(&tx.items)).await?)
+        readable(tx, self.ledger.load_orders(&tx.items).await?)
     }
 
     /// True if one of our lanes sent the transaction.

@@ -11,7 +11,6 @@ mod desk;
 mod heads;
 mod mints;
 mod payments;
-mod recent;
 mod signed;
 mod watch;
 
@@ -20,7 +19,6 @@ pub use config::Config;
 use chain::Chain;
 use desk::Desk;
 use ledger::Ledger;
-use recent::Recent;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::task::JoinSet;
 
@@ -41,8 +39,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let signed = ledger.inbox(signed::DURABLE, health.clone()).await?;
     let settled = ledger.inbox(watch::DURABLE, health.clone()).await?;
     let deferred = ledger.inbox(deferred::DURABLE, health.clone()).await?;
-    let (recent, settings) = (Recent::default(), config.settings.clone());
-    let desk = Desk { ledger, chain, heads, recent, health: health.clone(), settings };
+    let desk = Desk { ledger, chain, heads, health: health.clone(), settings: config.settings.clone() };
     tasks.spawn(runtime::unfailing(desk.ledger.clone().guard(health.clone(), stop.clone())));
     tasks.spawn(serve_health(config.health, health, stop.clone()));
     tasks.spawn(runtime::unfailing(signed::run(desk.clone(), signed, stop.clone())));

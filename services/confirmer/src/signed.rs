@@ -6,8 +6,8 @@ use chain::{Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
 use domain::order::decide;
-use domain::{Event, LaneId, OpsEvent, Order, OrderEvent, PaymentId, SignerEvent};
-use ledger::{Answer, Batch, Delivery, Expected, Inbox, Loaded, NewEvent, Nonce, Outcome};
+use domain::{Event, LaneId, OpsEvent, SignerEvent};
+use ledger::{Answer, Batch, Delivery, Expected, Inbox, NewEvent, Nonce, Outcome};
 use runtime::failpoint::{self, CrashPoint, failpoint};
 use runtime::{CancellationToken, Undone, causes};
 use std::collections::HashSet;
@@ -132,13 +132,10 @@ impl Desk {
             Purpose::Settle => payments::verdicts(self, &mined, confirmed).await?,
             Purpose::Mint => mints::verdicts(self, &mined).await?,
         };
-        let Written { events, orders } = written(verdicts, message);
+        let events = written(verdicts, message);
         let batch = Batch::of(events).sealed_by(settled(&mined, again));
         failpoint(not_appended(tx.purpose));
-        let sequences = self.ledger.append(batch).await?;
-        if tx.purpose == Purpose::Settle {
-            self.recent.keep(after(orders, &sequences));
-        }
+        self.ledger.append(batch).await?;
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
         tracing::info!(%lane, nonce, tx = %hash, items, block = included.block.number, "transaction decided");
         Ok(())
@@ -158,18 +155,10 @@ impl Desk {
     }
 }
 
-/// The events that record verdicts.
-struct Written {
-    /// Those of orders stand first.
-    events: Vec<NewEvent>,
-    /// The orders of these first events, as they were before, with a copy of each event.
-    orders: Vec<(PaymentId, Loaded<Order>, OrderEvent)>,
-}
-
 /// The events that record `verdicts`. Verdicts that are recorded already need none. If the chain and the ledger
 /// contradict each other, an operator must look: the message is parked in the same append, and the other items go on.
-fn written(verdicts: Vec<ItemVerdict>, message: Message<'_>) -> Written {
-    let (mut events, mut orders) = (Vec::with_capacity(verdicts.len()), Vec::with_capacity(verdicts.len()));
+fn written(verdicts: Vec<ItemVerdict>, message: Message<'_>) -> Vec<NewEvent> {
+    let mut events = Vec::with_capacity(verdicts.len());
     let mut contradictions = Vec::new();
     for ItemVerdict { id, order, command } in verdicts {
         let decided = match &order {
@@ -180,9 +169,7 @@ fn written(verdicts: Vec<ItemVerdict>, message: Message<'_>) -> Written {
             (Ok(loaded), Ok(Some(event))) => {
                 alarm_if_lost(id, loaded.state.as_ref(), &event);
                 let expected = Expected::Version(loaded.version);
-                let trace = loaded.trace.clone();
-                orders.push((id, loaded, event.clone()));
-                events.push(NewEvent { event: Event::Order(id, event), expected, trace });
+                events.push(NewEvent { event: Event::Order(id, event), expected, trace: loaded.trace });
             }
             (_, Ok(_)) => {}
             (_, Err(why)) => {
@@ -201,13 +188,7 @@ fn written(verdicts: Vec<ItemVerdict>, message: Message<'_>) -> Written {
         let event = Event::Ops(OpsEvent::Parked(parked));
         events.push(NewEvent { event, expected: Expected::Absent, trace: None });
     }
-    Written { events, orders }
-}
-
-/// The orders after their events, which were appended with these sequences.
-fn after(orders: Vec<(PaymentId, Loaded<Order>, OrderEvent)>, sequences: &[u64]) -> Vec<(PaymentId, Loaded<Order>)> {
-    let each = orders.into_iter().zip(sequences);
-    each.filter_map(|((id, order, event), seq)| Some((id, order.followed_by(&event, *seq)?))).collect()
+    events
 }
 
 /// The event that the nonce is used. It depends on no other event of the lane, so it only expects that its own subject

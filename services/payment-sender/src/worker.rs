@@ -16,7 +16,7 @@ use lanes::{Item, SignerLane, TermsCache, Work};
 use ledger::{Ledger, Loaded};
 use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, failpoint};
 use runtime::{Backoff, Undone};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use waits::{Job, OnDuty, Races};
 
@@ -125,27 +125,28 @@ impl SettleLane {
         }
     }
 
-    /// Reads the orders of the jobs, except those that their messages told. Answers the jobs whose orders need no
-    /// sending. The other jobs are put into `jobs`, and their orders are
+    /// Answers the jobs whose orders need no sending. The other jobs are put into `jobs`, and their orders are
     /// returned. After an error all jobs without an answer are in `jobs`.
-    async fn sort(&mut self, batch: Vec<Job>, jobs: &mut Vec<Job>) -> Result<Vec<Item>, Undone> {
-        let unknown: Vec<PaymentId> = batch.iter().filter(|job| job.told.is_none()).map(|job| job.id).collect();
-        let mut loaded = match self.shared.ledger.load_orders(&unknown).await {
-            Ok(loaded) => loaded,
+    async fn sort(&mut self, mut batch: Vec<Job>, jobs: &mut Vec<Job>) -> Result<Vec<Item>, Undone> {
+        // After a lost race every order is read, because others may have moved on, too.
+        let told = batch.iter_mut().filter_map(|job| Some((job.id, Ok(job.take_told()?))));
+        let mut known: HashMap<_, _> = if self.races.are_on() { HashMap::new() } else { told.collect() };
+        let unknown: Vec<PaymentId> = batch.iter().map(|job| job.id).filter(|id| !known.contains_key(id)).collect();
+        match self.shared.ledger.load_orders(&unknown).await {
+            Ok(loaded) => known.extend(loaded),
             Err(error) => {
                 jobs.extend(batch);
                 return Err(error.into());
             }
-        };
+        }
         let mut items: Vec<Item> = Vec::new();
         let mut batch = batch.into_iter();
-        while let Some(mut job) = batch.next() {
+        while let Some(job) = batch.next() {
             if items.iter().any(|item| item.id == job.id) {
                 jobs.push(job);
                 continue;
             }
-            let found = job.told.take().map(|told| Ok(*told)).or_else(|| loaded.remove(&job.id));
-            let next = match found {
+            let next = match known.remove(&job.id) {
                 Some(Ok(order)) => self.next(&job, order).await,
                 Some(Err(error)) => {
                     job.fail(error);

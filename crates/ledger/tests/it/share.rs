@@ -5,12 +5,10 @@
 use crate::common::new;
 use alloy_primitives::B256;
 use async_nats::{Message, Subscriber};
-use domain::{
-    Event, IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent, Order, OrderEvent, PaymentId, PaymentKey, examples,
-};
+use domain::{Event, IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent, PaymentId, PaymentKey, examples};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
-use ledger::{Batch, Expected, Loaded, NewEvent};
+use ledger::Batch;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use testkit::{Broker, eventually};
@@ -96,38 +94,6 @@ async fn events_that_come_one_after_the_other_are_read_together() {
     }
     let full = (2 * EVENTS).div_ceil(PAGE_MAX) as u128;
     assert!(pages <= looks + full, "{pages} requests in {looks} intervals for {full} pages");
-}
-
-#[tokio::test]
-async fn of_an_order_that_is_known_only_what_followed_is_read() {
-    let broker = Broker::start().await;
-    let ledger = broker.ledger("ops").await;
-    let id = examples::request().id();
-    let events = [
-        OrderEvent::PaymentRequested(Box::new(examples::request())),
-        OrderEvent::PaymentSubmitted(1, examples::submission(7)),
-        OrderEvent::PaymentConfirmed(examples::proof()),
-        OrderEvent::MintSubmitted(1, examples::submission(8)),
-        OrderEvent::MintConfirmed(examples::minted()),
-    ];
-    let mut known = vec![Loaded::default()];
-    for event in events {
-        let last: &Loaded<Order> = known.last().unwrap();
-        let expected = Expected::Version(last.version);
-        let new = NewEvent { event: Event::Order(id, event.clone()), expected, trace: None };
-        let seq = ledger.append(new).await.unwrap()[0];
-        known.push(ledger.load_order(id).await.unwrap());
-        let followed = known[known.len() - 2].clone().followed_by(&event, seq).unwrap();
-        assert_eq!((&followed.state, followed.version), (&known.last().unwrap().state, seq));
-    }
-    let all = known.last().unwrap().clone();
-    let mut requests = listen(&broker, "$JS.API.DIRECT.GET.LEDGER").await;
-    for known in known {
-        let version = known.version;
-        let loaded = ledger.load_orders_since(vec![(id, known)]).await.unwrap().remove(&id).unwrap().unwrap();
-        assert_eq!((&loaded.state, loaded.version, loaded.since), (&all.state, all.version, all.since));
-        assert_eq!(body(&requests.next().await.unwrap())["seq"], version + 1);
-    }
 }
 
 fn batch(of: usize) -> Batch {

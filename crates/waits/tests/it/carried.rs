@@ -65,7 +65,7 @@ async fn the_first_delivery_of_a_new_order_tells_all_of_it_and_later_ones_do_not
     let running = tokio::spawn(inbox.run(stop.clone(), 8, move |delivery: Delivery| {
         let handled = handled.clone();
         // Without an answer it is handed back.
-        Job::of_message(delivery, Party::default(), move |mut job| handled.send((job.tries, job.told.take())).unwrap())
+        Job::of_message(delivery, Party::default(), move |mut job| handled.send((job.tries, job.take_told())).unwrap())
     }));
     let new = new(|event| matches!(event, OrderEvent::PaymentRequested(_)));
     let Event::Order(id, _) = new.event else { panic!("not an order's event") };

@@ -3,7 +3,7 @@
 use crate::common::sse::{Frame, Reader};
 use crate::common::{Instance, Site};
 use domain::event::Deferral;
-use domain::{Event, OrderEvent, PaymentId, examples};
+use domain::{Event, IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent, OrderEvent, PaymentId, examples};
 use faults::{Faults, TcpProxy, Wire};
 use ledger::{Batch, Expected, NewEvent};
 use std::net::SocketAddr;
@@ -147,20 +147,27 @@ const READ_AT_START: u64 = 4_096;
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_starts_reads_the_end_of_the_ledger_and_tells_who_missed_more() {
     let site = Site::start().await;
-    let id = site.instance(&[]).await.buy(1, 1).await.id();
-    let deferred = |n| Event::Order(id, OrderEvent::PaymentDeferred(n, examples::deferral()));
-    let new = |n| NewEvent { event: deferred(n), expected: Expected::Absent, trace: None };
-    for first in (1..=5_000).step_by(500) {
-        site.ledger.append(Batch::unordered((first..first + 500).map(new))).await.unwrap();
+    let key = |n: u32| {
+        let key = IdempotencyKey::new(examples::PAYER, IdempotencyKeySource::Header, &n.to_string());
+        let event = Event::Key(key, KeyEvent::Bound(KeyBound { payment_id: examples::request().id() }));
+        NewEvent { event, expected: Expected::Absent, trace: None }
+    };
+    for first in (0..5_000).step_by(500) {
+        site.ledger.append(Batch::unordered((first..first + 500).map(key))).await.unwrap();
     }
     let (last, api) = (site.last_sequence().await, site.instance(&[]).await);
-    let missed = async |position| {
+    let told = async |position| {
         let mut reader = Reader::of(&api, &format!("?payer={NOBODY}"), Some(position)).await;
-        let next = tokio::time::timeout(Duration::from_millis(300), reader.next()).await;
-        next.ok().flatten().map(|frame| (frame.event, frame.id))
+        while reader.position.is_none() {
+            let next = tokio::time::timeout(Duration::from_millis(50), reader.next()).await;
+            if let Ok(frame) = next {
+                return frame.map(|frame| (frame.event, frame.id));
+            }
+        }
+        None
     };
-    assert_eq!(missed(last - READ_AT_START).await, None, "nothing of this payer");
-    assert_eq!(missed(last - READ_AT_START - 1).await, Some(("reset".to_owned(), last)));
+    assert_eq!(told(last - READ_AT_START).await, None, "nothing of this payer");
+    assert_eq!(told(last - READ_AT_START - 1).await, Some(("reset".to_owned(), last)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
