@@ -1,9 +1,11 @@
 //! The expected version is the only lock (D16): of two who have read the same past, one writes.
 
+use chrono::Utc;
+use domain::event::Deferral;
 use domain::order::Command;
 use domain::{Event, Order, PaymentId, examples, order};
 use futures_util::future::join_all;
-use harness::{Stack, StackOptions};
+use harness::{DOLLAR, Service, Stack, StackOptions};
 use ledger::{AppendError, Batch, Expected, Ledger, Loaded, NewEvent};
 use standalone::Shop;
 
@@ -69,6 +71,25 @@ async fn d16_a_batch_with_one_stale_expectation_is_refused_whole_and_the_same_ap
         assert_eq!(stack.stream.last_seq().await, last, "nothing of it is stored");
     }
     assert_eq!(ledger.append(&[good]).await.unwrap(), [last + 1]);
+}
+
+/// The sender takes a new order as its message tells it. Of these three, two have moved on before their messages are
+/// delivered for the first time, so the ledger refuses the first try, and the second reads them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_moved_on_before_its_message_came_is_charged_once_and_holds_up_no_other() {
+    let mut stack = Stack::start(StackOptions::one_lane_later()).await;
+    let ledger = Ledger::connect(&Shop::ledger(&stack.servers), "/paymint/confirmer").await.unwrap();
+    let mut orders = Vec::new();
+    for buyer in &stack.buyers(3, DOLLAR).await {
+        orders.push(stack.buy(buyer, 1).await);
+    }
+    for order in &orders[..2] {
+        let id = order.id.to_string().parse().unwrap();
+        let deferral = Deferral { retry_at: Utc::now(), ..examples::deferral() };
+        ledger.append(event(id, &ledger.load_order(id).await.unwrap(), Command::Defer(deferral))).await.unwrap();
+    }
+    stack.run(Service::PaymentSender).await;
+    stack.audit(&orders).await;
 }
 
 /// A batch may hold two messages of one order, and a batch may need more than one request to the ledger.

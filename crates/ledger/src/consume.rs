@@ -61,21 +61,61 @@ impl Delivery {
         }
     }
 
-    /// The order as this message leaves it, if the message is the first event of the order and is delivered for the
-    /// first time. Then the order has usually no other events, and reading it would show nothing else.
-    ///
-    /// It may have other events all the same. The ledger refuses an append that names this version then, and nothing may
-    /// be done before an append.
-    pub fn new_order(&self) -> Option<Loaded<Order>> {
+    /// The event, if the message is delivered for the first time and its event may be the last one of its order.
+    pub fn told(&self) -> Option<Told> {
         match &self.event {
-            Event::Order(_, event @ OrderEvent::PaymentRequested(_)) if self.deliveries == 1 => Some(Loaded {
-                state: order::evolve(None, event).ok()?,
-                version: self.seq,
-                trace: self.trace.clone(),
-                since: self.recorded_at,
-            }),
+            Event::Order(_, event @ (OrderEvent::PaymentRequested(_) | OrderEvent::PaymentConfirmed(_)))
+                if self.deliveries == 1 =>
+            {
+                let (event, trace) = (event.clone(), self.trace.clone());
+                Some(Told { event, seq: self.seq, trace, recorded_at: self.recorded_at })
+            }
             _ => None,
         }
+    }
+}
+
+/// The event of a message that may be the last one of its order, so that the order need not be read to the end.
+///
+/// The order may have moved on all the same. So nothing that counts may be done with it before an append: the ledger
+/// refuses one that names this version then.
+#[derive(Clone, Debug)]
+pub struct Told {
+    event: OrderEvent,
+    seq: u64,
+    trace: Option<String>,
+    recorded_at: DateTime<Utc>,
+}
+
+impl Told {
+    /// When the ledger stored it.
+    pub fn recorded_at(&self) -> DateTime<Utc> {
+        self.recorded_at
+    }
+
+    /// The order as the message leaves it, if this is the first event of the order. For any other event, returns the
+    /// message back.
+    ///
+    /// # Errors
+    /// The message, of which [`Told::after_request`] makes an order.
+    pub fn new_order(self) -> Result<Loaded<Order>, Self> {
+        let Self { event, seq: version, trace, recorded_at: since } = self;
+        match event {
+            OrderEvent::PaymentRequested(request) => {
+                Ok(Loaded { state: Some(Order::requested(*request)), version, trace, since })
+            }
+            event => Err(Self { event, seq: version, trace, recorded_at: since }),
+        }
+    }
+
+    /// The order as the message leaves it, from the order as its request left it. Before a payment is confirmed, it may
+    /// have been sent and deferred, but there was nothing of its mint. So the only thing that is missing is how often
+    /// the payment was sent and deferred, and that matters only to who appends events of the payment.
+    ///
+    /// Returns `None` if the event cannot follow.
+    pub fn after_request(self, requested: Loaded<Order>) -> Option<Loaded<Order>> {
+        let state = order::evolve(requested.state, &self.event).ok()?;
+        Some(Loaded { state, version: self.seq, ..requested })
     }
 }
 

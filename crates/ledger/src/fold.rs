@@ -3,7 +3,9 @@
 
 use crate::connect::Ledger;
 use crate::error::LedgerError;
-use crate::subjects::{key_subject, order_filter, order_repeats, order_singles, registrations_filter, token_subject};
+use crate::subjects::{
+    key_subject, order_filter, order_repeats, order_singles, registrations_filter, request_subject, token_subject,
+};
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::{Event, IdempotencyKey, KeyEvent, Order, PaymentId, Recorded, TokenEvent, TokenTerms, Undecodable, order};
@@ -59,6 +61,17 @@ impl Ledger {
             }
         }
         Ok(loaded)
+    }
+
+    /// The orders as their requests left them. An order whose request is not found or cannot be read is left out.
+    ///
+    /// # Errors
+    /// `Transient`: the ledger did not answer.
+    pub async fn requested(&self, ids: &[PaymentId]) -> Result<HashMap<PaymentId, Loaded<Order>>, LedgerError> {
+        let subjects: Vec<String> = ids.iter().map(|id| request_subject(*id)).collect();
+        let requests = self.last_per_subject(&subjects).await?;
+        let order = |recorded: &Recorded| Some((order_of(recorded)?, fold_order(Loaded::default(), recorded).ok()?));
+        Ok(requests.iter().filter_map(order).collect())
     }
 
     /// Every event of one order, in order of sequence, as the page of a payer shows it.

@@ -63,6 +63,11 @@ pub(crate) fn order_filter(id: PaymentId) -> String {
     format!("{}.>", order_prefix(id))
 }
 
+/// Subject of the first event of an order.
+pub(crate) fn request_subject(id: PaymentId) -> String {
+    format!("{}.{KIND}.payment.requested", order_prefix(id))
+}
+
 /// Subjects of those events of an order that happen at most once.
 pub(crate) fn order_singles(id: PaymentId) -> Vec<String> {
     order_subjects(id, false, &[])
@@ -119,6 +124,7 @@ mod tests {
             let listed = order_singles(id).into_iter().chain(order_repeats(id, 1));
             assert_eq!(listed.filter(|listed| *listed == subject(&event)).count(), 1, "{}", subject(&event));
         }
+        assert!(subjects.contains(&request_subject(examples::request().id())));
         let distinct: std::collections::HashSet<_> = subjects.iter().collect();
         assert_eq!(distinct.len(), subjects.len());
         assert_eq!(hex(examples::SIGNER), "90f79bf6eb2c4f870365e785982e1f101e93b906");

@@ -4,7 +4,7 @@ use crate::carrier::{Carrier, Due, Waiting};
 use crate::index::Party;
 use chrono::{TimeDelta, Utc};
 use domain::{Order, OrderEvent, PaymentId};
-use ledger::{Answer, Delivery, Loaded, Outcome, hand_back};
+use ledger::{Answer, Delivery, Outcome, Told, hand_back};
 use runtime::Undone;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -31,17 +31,17 @@ pub struct Job {
     pub tries: u32,
     /// Sequence of its message; 0 for an order that came due.
     pub seq: u64,
-    told: Option<Box<Loaded<Order>>>,
+    told: Option<Box<Told>>,
     answer: oneshot::Sender<Outcome>,
 }
 
 /// Longest delay of a message that must stay with its consumer. Below the `ack_wait` of the consumer.
 const HELD_MAX: Duration = Duration::from_secs(4);
 
-/// An order is new for this long, which is more than the sender takes for thousands of them. An older one has probably
-/// moved on: a consumer that an operator has made anew delivers old messages for the first time, and a message may have
-/// queued behind a fault while another instance handled it. Trying those costs more than reading them.
-const NEW_FOR: TimeDelta = TimeDelta::seconds(10);
+/// A message is new for this long, longer than any queue of a shop that works. The order of an older one has probably moved
+/// on: a consumer that an operator has made anew delivers all messages for the first time. Trying those costs more than
+/// reading them.
+const NEW_FOR: TimeDelta = TimeDelta::minutes(2);
 
 /// The answer of a job that was dropped.
 const HANDED_BACK: Outcome = Ok(Answer::Later(Duration::ZERO));
@@ -50,7 +50,7 @@ impl Job {
     /// Makes a job of a message, hands it to `queue`, and waits for its answer. A message that is not about an order is
     /// parked.
     pub async fn of_message(delivery: Delivery, party: Party, queue: impl FnOnce(Self)) -> Outcome {
-        let told = delivery.new_order().map(Box::new);
+        let told = delivery.told().map(Box::new);
         let Delivery { event, seq, deliveries, .. } = delivery;
         let domain::Event::Order(id, event) = event else {
             return Ok(Answer::Park("not an order's message".to_owned()));
@@ -67,11 +67,11 @@ impl Job {
         answered.await.unwrap_or(HANDED_BACK)
     }
 
-    /// The order as its message told it, if that was the first event of the order a moment ago, see
-    /// [`Delivery::new_order`]. Returns it once: if the order has moved on since, the next try has to read it.
-    pub fn take_told(&mut self) -> Option<Loaded<Order>> {
+    /// The event of its message, if nothing is known to have followed it: it was stored a moment ago, and is delivered
+    /// for the first time. Returns it once. If the order has moved on since, the next try has to read it.
+    pub fn take_told(&mut self) -> Option<Told> {
         let told = self.told.take()?;
-        (Utc::now() - told.since < NEW_FOR).then_some(*told)
+        (Utc::now() - told.recorded_at() < NEW_FOR).then_some(*told)
     }
 
     /// True if this job still carries the order: its message does, or it came due and the order is in the state that

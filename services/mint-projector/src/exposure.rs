@@ -17,8 +17,8 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// Number of nonces of a lane that are read together.
-const NONCES_AT_ONCE: u64 = 16;
+/// Number of nonces of a lane that are read together. Since the last batch a lane has usually signed for one.
+const NONCES_AT_ONCE: u64 = 2;
 
 /// The cap, and the payments that count against it, for all lanes of this process.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::order::MintGroup;
 use domain::order::Stage;
 use domain::{Order, PaymentId, Purchase};
-use ledger::{ConnectError, Delivery, Inbox, Ledger, Loaded};
+use ledger::{ConnectError, Delivery, Inbox, Ledger, LedgerError, Loaded, Told};
 use runtime::{CancellationToken, Health, SharedSettings, Undone};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -30,6 +30,9 @@ const LIMITS: Limits = Limits { per_turn: 10, per_turn_max: 200, in_hand: 400 };
 
 /// Pause between two looks at the batches, short enough that none goes out late.
 const TURN: Duration = Duration::from_millis(50);
+
+/// An order, or the reason why it cannot be read, which is taken by the first job of the order.
+type Found = Result<Loaded<Order>, Option<Undone>>;
 
 /// Key of the mints that may share a transaction: a token, and a group of its orders.
 type Together = (Address, MintGroup);
@@ -221,10 +224,9 @@ impl Gathering {
         }
     }
 
-    /// Reads the orders of the arrived jobs in one request, and puts each job with the others of its token and group.
+    /// Puts each arrived job with the others of its token and group.
     async fn sort(&self, arrived: &mut Vec<Arrival>, groups: &mut Groups) {
-        let ids: Vec<PaymentId> = arrived.iter().map(|arrival| arrival.job.id).collect();
-        let loaded = match self.ledger.load_orders(&ids).await {
+        let mut loaded = match self.orders(arrived).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 let error = Undone::from(error);
@@ -232,8 +234,6 @@ impl Gathering {
                 return;
             }
         };
-        let mut loaded: HashMap<PaymentId, Result<Loaded<Order>, Option<Undone>>> =
-            loaded.into_iter().map(|(id, order)| (id, order.map_err(|error| Some(error.into())))).collect();
         for Arrival { mut job, since } in arrived.drain(..) {
             match loaded.get_mut(&job.id) {
                 Some(Ok(order)) => {
@@ -256,6 +256,23 @@ impl Gathering {
                 None => job.fail(Undone::NotYet),
             }
         }
+    }
+}
+
+impl Gathering {
+    /// The orders of the arrived jobs. Of an order whose payment has just been confirmed, only the request is read.
+    async fn orders(&self, arrived: &mut [Arrival]) -> Result<HashMap<PaymentId, Found>, LedgerError> {
+        let told = arrived.iter_mut().filter_map(|Arrival { job, .. }| Some((job.id, job.take_told()?)));
+        let told: HashMap<PaymentId, Told> = told.collect();
+        let mut requested = self.ledger.requested(&told.keys().copied().collect::<Vec<_>>()).await?;
+        let paid =
+            told.into_iter().filter_map(|(id, told)| Some((id, Ok(told.after_request(requested.remove(&id)?)?))));
+        let mut found: HashMap<PaymentId, Found> = paid.collect();
+        let unknown: Vec<PaymentId> =
+            arrived.iter().map(|arrival| arrival.job.id).filter(|id| !found.contains_key(id)).collect();
+        let loaded = self.ledger.load_orders(&unknown).await?;
+        found.extend(loaded.into_iter().map(|(id, order)| (id, order.map_err(|error| Some(error.into())))));
+        Ok(found)
     }
 }
 

@@ -128,9 +128,12 @@ impl SettleLane {
     /// Answers the jobs whose orders need no sending. The other jobs are put into `jobs`, and their orders are
     /// returned. After an error all jobs without an answer are in `jobs`.
     async fn sort(&mut self, mut batch: Vec<Job>, jobs: &mut Vec<Job>) -> Result<Vec<Item>, Undone> {
-        // After a lost race every order is read, because others may have moved on, too.
-        let told = batch.iter_mut().filter_map(|job| Some((job.id, Ok(job.take_told()?))));
-        let mut known: HashMap<_, _> = if self.races.are_on() { HashMap::new() } else { told.collect() };
+        let told = batch.iter_mut().filter_map(|job| Some((job.id, Ok(job.take_told()?.new_order().ok()?))));
+        let mut known: HashMap<_, _> = told.collect();
+        if self.races.are_on() {
+            // One order has moved on behind its message, so others may have, too.
+            known.clear();
+        }
         let unknown: Vec<PaymentId> = batch.iter().map(|job| job.id).filter(|id| !known.contains_key(id)).collect();
         match self.shared.ledger.load_orders(&unknown).await {
             Ok(loaded) => known.extend(loaded),

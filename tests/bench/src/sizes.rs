@@ -60,7 +60,7 @@ impl Sizes {
         calm: Duration::from_secs(30),
         overload: Duration::from_secs(120),
         peer: 2_000,
-        e2e: 5_000,
+        e2e: 20_000,
         kills: 5,
         rolling: Duration::from_secs(60),
         past: 1_000_000,

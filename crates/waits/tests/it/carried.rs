@@ -71,7 +71,7 @@ async fn the_first_delivery_of_a_new_order_tells_all_of_it_and_later_ones_do_not
     let Event::Order(id, _) = new.event else { panic!("not an order's event") };
     let seq = ops.append(new).await.unwrap()[0];
     let (tries, told) = handling.recv().await.unwrap();
-    let (told, read) = (told.unwrap(), ops.load_order(id).await.unwrap());
+    let (told, read) = (told.unwrap().new_order().unwrap(), ops.load_order(id).await.unwrap());
     assert_eq!((tries, told.version, &told.state, told.since), (1, seq, &read.state, read.since));
     let (tries, told) = handling.recv().await.unwrap();
     assert_eq!((tries, told.is_none()), (2, true));
