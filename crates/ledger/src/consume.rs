@@ -62,13 +62,13 @@ impl Delivery {
     }
 
     /// The event, if the message is delivered for the first time and its event may be the last one of its order.
-    pub fn told(&self) -> Option<Told> {
+    pub fn newest(&self) -> Option<Newest> {
         match &self.event {
             Event::Order(_, event @ (OrderEvent::PaymentRequested(_) | OrderEvent::PaymentConfirmed(_)))
                 if self.deliveries == 1 =>
             {
                 let (event, trace) = (event.clone(), self.trace.clone());
-                Some(Told { event, seq: self.seq, trace, recorded_at: self.recorded_at })
+                Some(Newest { event, seq: self.seq, trace, recorded_at: self.recorded_at })
             }
             _ => None,
         }
@@ -80,32 +80,24 @@ impl Delivery {
 /// The order may have moved on all the same. So nothing that counts may be done with it before an append: the ledger
 /// refuses one that names this version then.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct Newest {
     event: OrderEvent,
     seq: u64,
     trace: Option<String>,
     recorded_at: DateTime<Utc>,
 }
 
-impl Told {
+impl Newest {
     /// When the ledger stored it.
     pub fn recorded_at(&self) -> DateTime<Utc> {
         self.recorded_at
     }
 
-    /// The order as the message leaves it, if this is the first event of the order. For any other event, returns the
-    /// message back.
-    ///
-    /// # Errors
-    /// The message, of which [`Told::after_request`] makes an order.
-    pub fn new_order(self) -> Result<Loaded<Order>, Self> {
-        let Self { event, seq: version, trace, recorded_at: since } = self;
-        match event {
-            OrderEvent::PaymentRequested(request) => {
-                Ok(Loaded { state: Some(Order::requested(*request)), version, trace, since })
-            }
-            event => Err(Self { event, seq: version, trace, recorded_at: since }),
-        }
+    /// The order as the message leaves it. Returns `None` if this is not the first event of the order.
+    pub fn new_order(self) -> Option<Loaded<Order>> {
+        let Self { event, seq, trace, recorded_at } = self;
+        let OrderEvent::PaymentRequested(request) = event else { return None };
+        Some(Loaded { state: Some(Order::requested(*request)), version: seq, trace, since: recorded_at })
     }
 
     /// The order as the message leaves it, from the order as its request left it. Before a payment is confirmed, it may

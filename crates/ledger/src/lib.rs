@@ -37,7 +37,7 @@ mod whole;
 pub use answer::{ACK_WAIT, Answer, Outcome, hand_back, retry};
 pub use batch::{Batch, Expected, Led, NewEvent, Unsealed};
 pub use connect::{Lag, Ledger, LedgerConfig};
-pub use consume::{Delivery, Inbox, Told};
+pub use consume::{Delivery, Inbox, Newest};
 pub use damage::Damage;
 pub use envelope::{decode, decode_copied, encode, more_belongs};
 pub use error::{AppendError, ConnectError, Impossible, LedgerError, RefillError, read_or_impossible};

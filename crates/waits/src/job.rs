@@ -4,7 +4,7 @@ use crate::carrier::{Carrier, Due, Waiting};
 use crate::index::Party;
 use chrono::{TimeDelta, Utc};
 use domain::{Order, OrderEvent, PaymentId};
-use ledger::{Answer, Delivery, Outcome, Told, hand_back};
+use ledger::{Answer, Delivery, Newest, Outcome, hand_back};
 use runtime::Undone;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -31,7 +31,7 @@ pub struct Job {
     pub tries: u32,
     /// Sequence of its message; 0 for an order that came due.
     pub seq: u64,
-    told: Option<Box<Told>>,
+    newest: Option<Box<Newest>>,
     answer: oneshot::Sender<Outcome>,
 }
 
@@ -50,28 +50,28 @@ impl Job {
     /// Makes a job of a message, hands it to `queue`, and waits for its answer. A message that is not about an order is
     /// parked.
     pub async fn of_message(delivery: Delivery, party: Party, queue: impl FnOnce(Self)) -> Outcome {
-        let told = delivery.told().map(Box::new);
+        let newest = delivery.newest().map(Box::new);
         let Delivery { event, seq, deliveries, .. } = delivery;
         let domain::Event::Order(id, event) = event else {
             return Ok(Answer::Park("not an order's message".to_owned()));
         };
         let (answer, answered) = oneshot::channel();
-        queue(Self { id, party, by: By::Message(Box::new(event)), tries: deliveries, seq, told, answer });
+        queue(Self { id, party, by: By::Message(Box::new(event)), tries: deliveries, seq, newest, answer });
         answered.await.unwrap_or(HANDED_BACK)
     }
 
     /// Makes a job of an order that is due, hands it to `queue`, and waits for its answer.
     pub async fn of_due(due: Due, queue: impl FnOnce(Self)) -> Outcome {
         let (answer, answered) = oneshot::channel();
-        queue(Self { id: due.id, party: due.party, by: By::Time, tries: due.tries, seq: 0, told: None, answer });
+        queue(Self { id: due.id, party: due.party, by: By::Time, tries: due.tries, seq: 0, newest: None, answer });
         answered.await.unwrap_or(HANDED_BACK)
     }
 
     /// The event of its message, if nothing is known to have followed it: it was stored a moment ago, and is delivered
     /// for the first time. Returns it once. If the order has moved on since, the next try has to read it.
-    pub fn take_told(&mut self) -> Option<Told> {
-        let told = self.told.take()?;
-        (Utc::now() - told.recorded_at() < NEW_FOR).then_some(*told)
+    pub fn take_newest(&mut self) -> Option<Newest> {
+        let newest = self.newest.take()?;
+        (Utc::now() - newest.recorded_at() < NEW_FOR).then_some(*newest)
     }
 
     /// True if this job still carries the order: its message does, or it came due and the order is in the state that

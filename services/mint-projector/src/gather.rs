@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::order::MintGroup;
 use domain::order::Stage;
 use domain::{Order, PaymentId, Purchase};
-use ledger::{ConnectError, Delivery, Inbox, Ledger, LedgerError, Loaded, Told};
+use ledger::{ConnectError, Delivery, Inbox, Ledger, LedgerError, Loaded, Newest};
 use runtime::{CancellationToken, Health, SharedSettings, Undone};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -262,11 +262,11 @@ impl Gathering {
 impl Gathering {
     /// The orders of the arrived jobs. Of an order whose payment has just been confirmed, only the request is read.
     async fn orders(&self, arrived: &mut [Arrival]) -> Result<HashMap<PaymentId, Found>, LedgerError> {
-        let told = arrived.iter_mut().filter_map(|Arrival { job, .. }| Some((job.id, job.take_told()?)));
-        let told: HashMap<PaymentId, Told> = told.collect();
-        let mut requested = self.ledger.requested(&told.keys().copied().collect::<Vec<_>>()).await?;
+        let newest = arrived.iter_mut().filter_map(|Arrival { job, .. }| Some((job.id, job.take_newest()?)));
+        let newest: HashMap<PaymentId, Newest> = newest.collect();
+        let mut requested = self.ledger.requested(&newest.keys().copied().collect::<Vec<_>>()).await?;
         let paid =
-            told.into_iter().filter_map(|(id, told)| Some((id, Ok(told.after_request(requested.remove(&id)?)?))));
+            newest.into_iter().filter_map(|(id, paid)| Some((id, Ok(paid.after_request(requested.remove(&id)?)?))));
         let mut found: HashMap<PaymentId, Found> = paid.collect();
         let unknown: Vec<PaymentId> =
             arrived.iter().map(|arrival| arrival.job.id).filter(|id| !found.contains_key(id)).collect();

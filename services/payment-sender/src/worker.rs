@@ -128,8 +128,8 @@ impl SettleLane {
     /// Answers the jobs whose orders need no sending. The other jobs are put into `jobs`, and their orders are
     /// returned. After an error all jobs without an answer are in `jobs`.
     async fn sort(&mut self, mut batch: Vec<Job>, jobs: &mut Vec<Job>) -> Result<Vec<Item>, Undone> {
-        let told = batch.iter_mut().filter_map(|job| Some((job.id, Ok(job.take_told()?.new_order().ok()?))));
-        let mut known: HashMap<_, _> = told.collect();
+        let new = batch.iter_mut().filter_map(|job| Some((job.id, Ok(job.take_newest()?.new_order()?))));
+        let mut known: HashMap<_, _> = new.collect();
         if self.races.are_on() {
             // One order has moved on behind its message, so others may have, too.
             known.clear();

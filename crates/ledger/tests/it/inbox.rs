@@ -2,9 +2,9 @@
 //! delivered a second time.
 
 use crate::common::{Served, moved, name, new, thief};
-use domain::{Event, OpsEvent, examples};
+use domain::{Event, OpsEvent, Order, OrderEvent, Stage, examples};
 use futures_util::StreamExt;
-use ledger::{Answer, Lag, Ledger, STREAM, encode, event_type, subject};
+use ledger::{Answer, Delivery, Expected, Lag, Ledger, Loaded, NewEvent, STREAM, encode, event_type, subject};
 use runtime::Undone;
 use serde_json::Value;
 use std::sync::Arc;
@@ -140,6 +140,45 @@ async fn handlers_run_concurrently_up_to_the_limit() {
     assert_eq!((most.load(Ordering::SeqCst), now.load(Ordering::SeqCst)), (3, 0));
     stop.cancel();
     running.await.unwrap();
+}
+
+/// A first delivery saves reading the order. How often a payment was sent is missing, and no event of a mint needs it.
+#[tokio::test]
+async fn a_first_delivery_tells_a_new_order_and_with_its_request_a_paid_one() {
+    let broker = Broker::with_accounts().await;
+    let ops = broker.ledger("ops").await;
+    let twice = |delivery: Delivery| async move {
+        Ok(if delivery.deliveries == 1 { Answer::Later(Duration::from_millis(10)) } else { Answer::Done })
+    };
+    let mut sender = Served::by(&broker, SENDER, SENDER, twice).await;
+    let mut minter = Served::by(&broker, "mint-projector", "mint-projector", twice).await;
+    let id = examples::request().id();
+    let mut states: Vec<Loaded<Order>> = vec![Loaded::default()];
+    for event in [
+        OrderEvent::PaymentRequested(Box::new(examples::request())),
+        OrderEvent::PaymentDeferred(1, examples::deferral()),
+        OrderEvent::PaymentSubmitted(1, examples::submission(7)),
+        OrderEvent::PaymentConfirmed(examples::proof()),
+    ] {
+        let expected = Expected::Version(states.last().unwrap().version);
+        ops.append(NewEvent { event: Event::Order(id, event), expected, trace: None }).await.unwrap();
+        states.push(ops.load_order(id).await.unwrap());
+    }
+    let new = sender.next().await.newest().unwrap().new_order().unwrap();
+    assert_eq!((&new.state, new.version, new.since), (&states[1].state, states[1].version, states[1].since));
+
+    let told = minter.next().await.newest().unwrap();
+    assert!(told.clone().new_order().is_none(), "not the first event");
+    let requested = ops.requested(&[id]).await.unwrap().remove(&id).unwrap();
+    assert_eq!((&requested.state, requested.version), (&states[1].state, states[1].version));
+    let (paid, read) = (told.after_request(requested).unwrap(), states.pop().unwrap());
+    assert_eq!((paid.version, paid.since), (read.version, read.since));
+    let (paid, read) = (paid.state.unwrap(), read.state.unwrap());
+    assert_eq!((&paid.request, paid.payment.done(), &paid.mint), (&read.request, read.payment.done(), &read.mint));
+    assert_eq!((paid.stage(), read.stage()), (Stage::Paid, Stage::Paid));
+    for served in [&mut sender, &mut minter] {
+        assert!(served.next().await.newest().is_none(), "delivered again");
+    }
 }
 
 /// An unknown event type in our namespace was written by a newer build. The message waits and is never parked, the
