@@ -155,6 +155,7 @@ async fn an_instance_that_starts_reads_the_end_of_the_ledger_and_tells_who_misse
     for first in (0..5_000).step_by(500) {
         site.ledger.append(Batch::unordered((first..first + 500).map(key))).await.unwrap();
     }
+    site.instance(&[]).await.buy(1, 1).await;
     let (last, api) = (site.last_sequence().await, site.instance(&[]).await);
     let told = async |position| {
         let mut reader = Reader::of(&api, &format!("?payer={NOBODY}"), Some(position)).await;
