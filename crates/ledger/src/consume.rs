@@ -100,11 +100,12 @@ impl Newest {
         Some(Loaded { state: Some(Order::requested(*request)), version: seq, trace, since: recorded_at })
     }
 
-    /// The order as the message leaves it, from the order as its request left it. Before a payment is confirmed, it may
-    /// have been sent and deferred, but there was nothing of its mint. So the only thing that is missing is how often
-    /// the payment was sent and deferred, and that matters only to who appends events of the payment.
+    /// The order as the message leaves it, from the order as its request left it. What stands between them is left out.
+    /// Before a payment is confirmed there is nothing of its mint, but the payment may have been sent and deferred. So it
+    /// is not known how often, which matters only to who appends events of the payment. Nor is it known if a newer
+    /// build has written something that forbids the mint: such a build must be used by the minter first.
     ///
-    /// Returns `None` if the event cannot follow.
+    /// Returns `None` if the event cannot follow the request.
     pub fn after_request(self, requested: Loaded<Order>) -> Option<Loaded<Order>> {
         let state = order::evolve(requested.state, &self.event).ok()?;
         Some(Loaded { state, version: self.seq, ..requested })

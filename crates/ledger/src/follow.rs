@@ -106,6 +106,8 @@ impl Reader {
                     continue;
                 }
             };
+            // A server that says that there are more, and sends none, is not asked again immediately.
+            let pauses = !more || page.is_empty();
             if let Some(last) = page.last() {
                 self.next = last.seq + 1;
             }
@@ -113,7 +115,7 @@ impl Reader {
             if !page.is_empty() && pages.send(page).await.is_err() {
                 return;
             }
-            if !more {
+            if pauses {
                 tokio::time::sleep(LOOK_INTERVAL).await;
             }
         }

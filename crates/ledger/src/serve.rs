@@ -72,7 +72,7 @@ impl Inbox {
         if !matches!(tokio::time::timeout(LEAVING_MAX, hands.inbox.ledger.client.flush()).await, Ok(Ok(()))) {
             tracing::warn!(
                 consumer = hands.inbox.durable,
-                "the last answers were not sent: their messages are redelivered"
+                "the last answers may not have been sent: then their messages are redelivered"
             );
         }
     }

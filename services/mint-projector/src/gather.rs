@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::order::MintGroup;
 use domain::order::Stage;
 use domain::{Order, PaymentId, Purchase};
-use ledger::{ConnectError, Delivery, Inbox, Ledger, LedgerError, Loaded, Newest};
+use ledger::{ConnectError, Delivery, Inbox, Ledger, LedgerError, Loaded};
 use runtime::{CancellationToken, Health, SharedSettings, Undone};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -226,7 +226,7 @@ impl Gathering {
 
     /// Puts each arrived job with the others of its token and group.
     async fn sort(&self, arrived: &mut Vec<Arrival>, groups: &mut Groups) {
-        let mut loaded = match self.orders(arrived).await {
+        let mut loaded = match orders(&self.ledger, arrived).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 let error = Undone::from(error);
@@ -259,21 +259,26 @@ impl Gathering {
     }
 }
 
-impl Gathering {
-    /// The orders of the arrived jobs. Of an order whose payment has just been confirmed, only the request is read.
-    async fn orders(&self, arrived: &mut [Arrival]) -> Result<HashMap<PaymentId, Found>, LedgerError> {
-        let newest = arrived.iter_mut().filter_map(|Arrival { job, .. }| Some((job.id, job.take_newest()?)));
-        let newest: HashMap<PaymentId, Newest> = newest.collect();
-        let mut requested = self.ledger.requested(&newest.keys().copied().collect::<Vec<_>>()).await?;
-        let paid =
-            newest.into_iter().filter_map(|(id, paid)| Some((id, Ok(paid.after_request(requested.remove(&id)?)?))));
-        let mut found: HashMap<PaymentId, Found> = paid.collect();
-        let unknown: Vec<PaymentId> =
-            arrived.iter().map(|arrival| arrival.job.id).filter(|id| !found.contains_key(id)).collect();
-        let loaded = self.ledger.load_orders(&unknown).await?;
-        found.extend(loaded.into_iter().map(|(id, order)| (id, order.map_err(|error| Some(error.into())))));
-        Ok(found)
+/// The orders of the arrived jobs. Of an order whose payment has just been confirmed, only the request is read, unless it has
+/// another job here: that could be answered by an order that lacks the very event which the job carries.
+async fn orders(ledger: &Ledger, arrived: &mut [Arrival]) -> Result<HashMap<PaymentId, Found>, LedgerError> {
+    let (mut paid, mut unknown, mut found) = (HashMap::new(), Vec::new(), HashMap::new());
+    for Arrival { job, .. } in arrived {
+        match job.take_newest() {
+            Some(newest) => _ = paid.insert(job.id, newest),
+            None => unknown.push(job.id),
+        }
     }
+    let mut requested = ledger.requested(&paid.keys().copied().collect::<Vec<_>>()).await?;
+    for (id, newest) in paid {
+        match requested.remove(&id).and_then(|order| newest.after_request(order)) {
+            Some(order) => _ = found.insert(id, Ok(order)),
+            None => unknown.push(id),
+        }
+    }
+    let loaded = ledger.load_orders(&unknown).await?;
+    found.extend(loaded.into_iter().map(|(id, order)| (id, order.map_err(|error| Some(error.into())))));
+    Ok(found)
 }
 
 /// Owed mints that no lane has taken.
@@ -343,8 +348,9 @@ fn remaining(order: &Order) -> Option<Duration> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use domain::{PaymentKey, examples};
-    use ledger::{Answer, Outcome};
+    use domain::{Event, OrderEvent, PaymentKey, examples};
+    use ledger::{Answer, Expected, NewEvent, Outcome};
+    use testkit::Broker;
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     fn asks() -> (mpsc::Sender<Ask>, Asked) {
@@ -379,6 +385,42 @@ mod tests {
             std::task::Poll::Ready(output) => Some(output),
             std::task::Poll::Pending => None,
         }
+    }
+
+    /// A job may be answered without an append. If the one of `restored` were judged by the order as `confirmed` leaves it,
+    /// it would be answered, and nothing would carry the order.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_order_with_a_second_job_is_read_whole() {
+        let broker = Broker::with_accounts().await;
+        let (ops, minter) = (broker.ledger("ops").await, broker.ledger("mint-projector").await);
+        let (id, mut version) = (examples::request().id(), 0);
+        for event in [
+            OrderEvent::PaymentRequested(Box::new(examples::request())),
+            OrderEvent::PaymentSubmitted(1, examples::submission(7)),
+            OrderEvent::PaymentConfirmed(examples::proof()),
+            OrderEvent::PaymentReverted(1, examples::reversal(7)),
+            OrderEvent::PaymentRestored(1, examples::proof()),
+        ] {
+            let expected = Expected::Version(version);
+            let new = NewEvent { event: Event::Order(id, event), expected, trace: None };
+            version = ops.append(new).await.unwrap()[0];
+        }
+        let (arrive, mut arriving) = unbounded_channel();
+        let inbox = minter.inbox(DURABLE, Health::default()).await.unwrap();
+        let running = tokio::spawn(inbox.run(CancellationToken::new(), 8, move |delivery| {
+            let arrive = arrive.clone();
+            Job::of_message(delivery, Party::default(), move |job| {
+                arrive.send(Arrival { job, since: Instant::now() }).unwrap();
+            })
+        }));
+        let mut arrived = vec![arriving.recv().await.unwrap(), arriving.recv().await.unwrap()];
+        arrived.sort_by_key(|arrival| arrival.job.seq);
+        let found = orders(&minter, &mut arrived).await.unwrap();
+        let Some(Ok(Loaded { state: Some(order), version: read, .. })) = found.get(&id) else { panic!("not found") };
+        assert_eq!((*read, order.payment.counts().reverted), (version, 1));
+        let carries: Vec<bool> = arrived.iter().map(|arrival| arrival.job.carries(order, waits)).collect();
+        assert_eq!(carries, [false, true]);
+        running.abort();
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use domain::order::Command;
 use domain::order::Stage;
 use domain::{Order, PaymentId, Purchase};
 use lanes::{Item, SignerLane, TermsCache, Work};
-use ledger::{Ledger, Loaded};
+use ledger::{Ledger, Loaded, Newest};
 use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, failpoint};
 use runtime::{Backoff, Undone};
 use std::collections::{HashMap, HashSet};
@@ -128,13 +128,15 @@ impl SettleLane {
     /// Answers the jobs whose orders need no sending. The other jobs are put into `jobs`, and their orders are
     /// returned. After an error all jobs without an answer are in `jobs`.
     async fn sort(&mut self, mut batch: Vec<Job>, jobs: &mut Vec<Job>) -> Result<Vec<Item>, Undone> {
-        let new = batch.iter_mut().filter_map(|job| Some((job.id, Ok(job.take_newest()?.new_order()?))));
-        let mut known: HashMap<_, _> = new.collect();
-        if self.races.are_on() {
-            // One order has moved on behind its message, so others may have, too.
-            known.clear();
+        let (mut known, mut unknown) = (HashMap::new(), Vec::new());
+        for job in &mut batch {
+            // After a lost race all are read: one order has moved on behind its message, so others may have, too.
+            match job.take_newest().filter(|_| !self.races.are_on()).and_then(Newest::new_order) {
+                Some(order) => _ = known.insert(job.id, Ok(order)),
+                None => unknown.push(job.id),
+            }
         }
-        let unknown: Vec<PaymentId> = batch.iter().map(|job| job.id).filter(|id| !known.contains_key(id)).collect();
+        // If another job of an order needs all of it, both are judged by all of it.
         match self.shared.ledger.load_orders(&unknown).await {
             Ok(loaded) => known.extend(loaded),
             Err(error) => {
