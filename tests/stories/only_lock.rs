@@ -1,6 +1,6 @@
 //! The expected version is the only lock (D16): of two who have read the same past, one writes.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use domain::event::Deferral;
 use domain::order::Command;
 use domain::{Event, Order, PaymentId, examples, order};
@@ -74,7 +74,8 @@ async fn d16_a_batch_with_one_stale_expectation_is_refused_whole_and_the_same_ap
 }
 
 /// The sender takes a new order as its message tells it. Of these three, two have moved on before their messages are
-/// delivered for the first time, so the ledger refuses the first try, and the second reads them.
+/// delivered for the first time, so the ledger refuses the first try, and the second reads them. They wait for a moment,
+/// so that no other message makes the first try read them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_moved_on_before_its_message_came_is_charged_once_and_holds_up_no_other() {
     let mut stack = Stack::start(StackOptions::one_lane_later()).await;
@@ -85,7 +86,7 @@ async fn an_order_that_moved_on_before_its_message_came_is_charged_once_and_hold
     }
     for order in &orders[..2] {
         let id = order.id.to_string().parse().unwrap();
-        let deferral = Deferral { retry_at: Utc::now(), ..examples::deferral() };
+        let deferral = Deferral { retry_at: Utc::now() + TimeDelta::seconds(3), ..examples::deferral() };
         ledger.append(event(id, &ledger.load_order(id).await.unwrap(), Command::Defer(deferral))).await.unwrap();
     }
     stack.run(Service::PaymentSender).await;

@@ -77,8 +77,8 @@ impl Delivery {
 
 /// The event of a message that may be the last one of its order, so that the order need not be read to the end.
 ///
-/// The order may have moved on all the same. So nothing that counts may be done with it before an append: the ledger
-/// refuses one that names this version then.
+/// The order may have moved on all the same. So an order that is made of it is good for an append only, which the ledger
+/// refuses if this version is not the latest. A message of another event of the order must not be answered by it.
 #[derive(Clone, Debug)]
 pub struct Newest {
     event: OrderEvent,

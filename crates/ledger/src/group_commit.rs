@@ -3,7 +3,8 @@
 //! alone.
 //!
 //! A batch of two events takes five times as long as a single event, one of a hundred eleven times (`make bench reads`).
-//! So up to [`ALONE_MAX`] concurrent appends are sent separately, and more than that as one batch.
+//! So a process sends each append by itself as long as at most [`ALONE_MAX`] are on their way. Appends that wait
+//! beyond that are sent together as one batch.
 
 use crate::append::BATCH_MAX;
 use crate::batch::Batch;
