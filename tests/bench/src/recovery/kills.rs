@@ -1,4 +1,5 @@
-//! SIGKILL, started again at once: how long until the new process has done its first useful work (P3).
+//! SIGKILL, started again at once: how long until the new process has done its first useful work (P3). A minter's time
+//! includes the wait for company (`MINT_MAX_WAIT_MS`), a confirmer's the wait for a block.
 
 use chrono::Utc;
 use domain::event::Purpose;
