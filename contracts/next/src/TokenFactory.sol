@@ -179,7 +179,8 @@ contract TokenFactory is Roles {
         }
         if (ok) return second;
         bytes4 reason = bytes4(bytes32(first));
-        if (reason == 0) return UNFINISHED;
+        // Running out of gas while the code is stored is no revert of ours, and says nothing about the configuration.
+        if (reason == 0 || reason == LibClone.DeploymentFailed.selector) return UNFINISHED;
         if (reason == PaymentFailed.selector || reason == MintToken.FeeMissing.selector) return PAYMENT_FAILED;
         return reason == Unpaid.selector ? UNPAID : IMPOSSIBLE;
     }

@@ -108,8 +108,8 @@ abstract contract DeploySuite is Suite {
     /// @notice A part of `data`, which the caller knows to be long enough.
     function slice(bytes memory data, uint256 from, uint256 length) internal pure returns (bytes memory part) {
         part = new bytes(length);
-        for (uint256 i = 0; i < length; ++i) {
-            part[i] = data[from + i];
+        assembly ("memory-safe") {
+            mcopy(add(part, 0x20), add(add(data, 0x20), from), length)
         }
     }
 
