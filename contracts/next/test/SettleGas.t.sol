@@ -9,8 +9,8 @@ import {Accomplice, AnsweringAsset, LoudAsset, ReenteringAsset} from "./support/
 import {Batches} from "./support/Batches.sol";
 import {BurningWallet, ThinkingWallet} from "./support/Wallets.sol";
 
-/// @notice Gas that runs short at any point, here with the asset itself and below with the asset behind a proxy.
-contract SettleGasTest is Batches {
+/// @notice Gas that runs short at any point. Run with the asset itself and with the asset behind a proxy.
+abstract contract GasSweeps is Batches {
     function test_with_too_little_gas_it_stops_early_and_keeps_what_was_paid() public {
         Auth[] memory a = many(50);
         bytes memory items = joined(a);
@@ -40,13 +40,7 @@ contract SettleGasTest is Batches {
         same(met, 31, "0, 1, 2, 3 and 4 payments were met");
     }
 
-    /// forge-config: default.fuzz.runs = 128
-    function testFuzz_whatever_the_gas_what_is_paid_is_recorded(uint256 total, uint256 each) public {
-        Auth[] memory a = many(6);
-        attempt(a, joined(a), 40_000 + total % 900_000, each % 250_000);
-    }
-
-    function attempt(Auth[] memory a, bytes memory items, uint256 total, uint256 each) private returns (uint256 count) {
+    function attempt(Auth[] memory a, bytes memory items, uint256 total, uint256 each) internal returns (uint256 count) {
         (bool done, bytes memory answer) =
             address(token).call{gas: total}(abi.encodeCall(token.settle, ("b", each, items, "")));
         count = wholeOrNothing(a);
@@ -60,6 +54,72 @@ contract SettleGasTest is Batches {
             require(answer[i] == OK || answer[i] == FAILED || answer[i] == NOT_ATTEMPTED, "a code of the table");
             require(i == 0 || answer[i - 1] != NOT_ATTEMPTED || answer[i] == NOT_ATTEMPTED, "nothing after the stop");
         }
+    }
+
+    function test_two_hundred_burners_cost_what_their_gas_buys_and_are_reported() public {
+        bytes memory burner = item(burning());
+        bytes memory items;
+        for (uint256 i = 0; i < 200; ++i) {
+            items = bytes.concat(items, burner);
+        }
+        same(token.settle{gas: 200 * 65_000 + 200_000}("burners", 60_000, items, ""), row(FAILED, 200), "results");
+    }
+
+    function test_more_gas_per_item_than_there_is_attempts_nothing() public {
+        Auth[] memory a = many(2);
+        bytes memory items = joined(a);
+        same(token.settle("greedy", type(uint256).max, items, ""), hex"0505", "2^256 - 1");
+        same(token.settle("greedy", type(uint64).max, items, ""), hex"0505", "2^64 - 1");
+        same(wholeOrNothing(a), 0, "nothing is paid");
+    }
+
+    function test_a_stranger_with_little_gas_per_item_changes_nothing_and_ours_goes_through() public {
+        Auth[] memory a = many(1);
+        bytes memory items = joined(a);
+        uint256 met;
+        for (uint256 each = 0; each < 99_000; each += 1_511) {
+            uint256 id = vm.snapshotState();
+            vm.prank(STRANGER);
+            uint8 code = uint8(token.settle("ours", each, items, "")[0]);
+            require(code == 0 || code == 4, "0 or 4");
+            met |= 1 << code;
+            same(wholeOrNothing(a), code == 0 ? 1 : 0, "0 means paid and nothing else does");
+            same(settle(items), code == 0 ? bytes(hex"01") : bytes(hex"00"), "ours, right afterwards");
+            vm.revertToState(id);
+        }
+        same(met, 1 << 0 | 1 << 4, "both were met");
+    }
+
+    function test_two_hundred_payments_fit_one_transaction() public {
+        token = free(10 * CAP, "large");
+        bytes memory items = joined(many(200));
+        uint256 before = gasleft();
+        same(settle(items), row(OK, 200), "paid");
+        require(before - gasleft() + 21_000 + items.length * 16 < 16_777_216, "below the limit of EIP-7825");
+    }
+
+    function burning() internal returns (Auth memory a) {
+        a = auth("burner", address(token), PRICE);
+        a.from = address(new BurningWallet());
+        usdc.mint(a.from, PRICE);
+    }
+
+    /// The number of leading 0; all later results have to be 5.
+    function prefix(bytes memory results) internal pure returns (uint256 count) {
+        while (count < results.length && results[count] == OK) {
+            ++count;
+        }
+        for (uint256 i = count; i < results.length; ++i) {
+            require(results[i] == NOT_ATTEMPTED, "5 after the stop");
+        }
+    }
+}
+
+contract SettleGasTest is GasSweeps {
+    /// forge-config: default.fuzz.runs = 128
+    function testFuzz_whatever_the_gas_what_is_paid_is_recorded(uint256 total, uint256 each) public {
+        Auth[] memory a = many(6);
+        attempt(a, joined(a), 40_000 + total % 900_000, each % 250_000);
     }
 
     /// With gas for a payment, the 63/64 rule never turns a good one into a failed one.
@@ -108,67 +168,9 @@ contract SettleGasTest is Batches {
         same(usdc.balanceOf(address(token)), count * PRICE, "0 means paid and nothing else does");
         same(token.open(), count, "open");
     }
-
-    function test_two_hundred_burners_cost_what_their_gas_buys_and_are_reported() public {
-        bytes memory burner = item(burning());
-        bytes memory items;
-        for (uint256 i = 0; i < 200; ++i) {
-            items = bytes.concat(items, burner);
-        }
-        same(token.settle{gas: 200 * 65_000 + 200_000}("burners", 60_000, items, ""), row(FAILED, 200), "results");
-    }
-
-    function test_more_gas_per_item_than_there_is_attempts_nothing() public {
-        Auth[] memory a = many(2);
-        bytes memory items = joined(a);
-        same(token.settle("greedy", type(uint256).max, items, ""), hex"0505", "2^256 - 1");
-        same(token.settle("greedy", type(uint64).max, items, ""), hex"0505", "2^64 - 1");
-        same(wholeOrNothing(a), 0, "nothing is paid");
-    }
-
-    function test_a_stranger_with_little_gas_per_item_changes_nothing_and_ours_goes_through() public {
-        Auth[] memory a = many(1);
-        bytes memory items = joined(a);
-        uint256 met;
-        for (uint256 each = 0; each < 99_000; each += 1_511) {
-            uint256 id = vm.snapshotState();
-            vm.prank(STRANGER);
-            uint8 code = uint8(token.settle("ours", each, items, "")[0]);
-            require(code == 0 || code == 4, "0 or 4");
-            met |= 1 << code;
-            same(wholeOrNothing(a), code == 0 ? 1 : 0, "0 means paid and nothing else does");
-            same(settle(items), code == 0 ? bytes(hex"01") : bytes(hex"00"), "ours, right afterwards");
-            vm.revertToState(id);
-        }
-        same(met, 1 << 0 | 1 << 4, "both were met");
-    }
-
-    function test_two_hundred_payments_fit_one_transaction() public {
-        token = free(10 * CAP, "large");
-        bytes memory items = joined(many(200));
-        uint256 before = gasleft();
-        same(settle(items), row(OK, 200), "paid");
-        require(before - gasleft() + 21_000 + items.length * 16 < 16_777_216, "below the limit of EIP-7825");
-    }
-
-    function burning() private returns (Auth memory a) {
-        a = auth("burner", address(token), PRICE);
-        a.from = address(new BurningWallet());
-        usdc.mint(a.from, PRICE);
-    }
-
-    /// The number of leading 0; all later results have to be 5.
-    function prefix(bytes memory results) private pure returns (uint256 count) {
-        while (count < results.length && results[count] == OK) {
-            ++count;
-        }
-        for (uint256 i = count; i < results.length; ++i) {
-            require(results[i] == NOT_ATTEMPTED, "5 after the stop");
-        }
-    }
 }
 
-contract SettleGasBehindProxyTest is SettleGasTest {
+contract SettleGasBehindProxyTest is GasSweeps {
     function setUp() public override {
         super.setUp();
         behindProxy();
