@@ -95,18 +95,19 @@ contract MintToken is ERC20, Settling {
         uint256 sum;
         results = new bytes(keys.length);
         for (uint256 i = 0; i < keys.length; ++i) {
-            uint256 record = _records[keys[i]];
+            bytes32 key = keys[i];
+            uint256 record = _records[key];
             uint256 state = uint8(record);
             if (state != PAID) {
                 results[i] = _ended(state);
                 continue;
             }
-            uint256 units = uint32(record >> UNITS_SHIFT);
             unchecked {
+                uint256 units = uint32(record >> UNITS_SHIFT);
                 sum += units; // <= open
-                _records[keys[i]] = record + (MINTED - PAID);
+                _records[key] = record + (MINTED - PAID);
+                _mint(address(uint160(record >> PAYER_SHIFT)), units * unit_); // no hook; unit * maxUnits < 2^128
             }
-            _mint(address(uint160(record >> PAYER_SHIFT)), units * unit_); // no hook; unit * maxUnits < 2^128
         }
         if (sum != 0) {
             _unitsMinted += uint64(sum);

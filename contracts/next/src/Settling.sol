@@ -49,8 +49,9 @@ abstract contract Settling is Records {
     /// @notice Submits signed payments to this token and records each that succeeds. Anyone may call it.
     /// @dev One byte per item; all but 0 and 4 are decided before the asset is called. In this order:
     /// 7 new payments are stopped (every item); 5 not attempted: gas ran short (this and all later items);
-    /// 6 no whole number of units, no payer, or a bad pointer; 1 the key is known: read `recordOf`; 3 sold out;
-    /// 4 the asset refused, or the gas was too little, or the payment was made or cancelled before; 0 paid and recorded.
+    /// 6 no whole number of units, or no payer; 1 the key is known: read `recordOf`; 3 sold out; 6 a bad pointer;
+    /// 5 too little for an item with its own gas (this one only); 4 the asset refused, or the gas was too little, or the
+    /// payment was made or cancelled before; 0 paid and recorded.
     ///
     /// An item is `ITEM_LENGTH` bytes. `vs` is EIP-2098: `s`, with yParity (v - 27) in its top bit. The top bit of
     /// `validAfter` says that the payer signed ReceiveWithAuthorization, which only this token can submit. If `vs` is 0,
@@ -129,16 +130,24 @@ abstract contract Settling is Records {
             value := shr(192, calldataload(add(item, 20)))
             nonce := calldataload(add(item, 38))
         }
-        uint256 units = value / run.price; // the factory refuses a price of zero
-        if (units == 0 || units * run.price != value || units > type(uint32).max) return IMPOSSIBLE;
-        if (payer == address(0) || payer == address(this)) return IMPOSSIBLE; // could never be minted
+        uint256 units;
+        unchecked {
+            // units * price <= value < 2^64, and taken <= maxUnits < 2^64.
+            units = value / run.price; // the factory refuses a price of zero
+            if (units == 0 || units * run.price != value || units > type(uint32).max) return IMPOSSIBLE;
+            if (payer == address(0) || payer == address(this)) return IMPOSSIBLE; // could never be minted
+        }
         bytes32 key = _keyOf(run.asset, payer, nonce);
         if (_records[key] != 0) return KEY_KNOWN; // before the cap: what is paid is never reported as sold out
-        if (run.taken + units > run.maxUnits) return SOLD_OUT;
+        unchecked {
+            if (run.taken + units > run.maxUnits) return SOLD_OUT;
+        }
 
         uint256 code = _pay(run, item);
         if (code != DONE) return code;
-        run.taken += units;
+        unchecked {
+            run.taken += units;
+        }
         _records[key] = _record(payer, units, PAID);
         return DONE;
     }
