@@ -51,7 +51,7 @@ contract DeployTest is DeploySuite {
         whole(a, true);
     }
 
-    function test_the_same_item_again_charges_nobody() public {
+    function test_the_same_item_again_is_not_charged() public {
         TokenFactory.TokenConfig memory c = config();
         Auth memory a = feeOf("alice", c);
         same(deploy(order(c, a), order(c, a)), hex"0001", "twice in one batch");

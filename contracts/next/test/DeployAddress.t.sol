@@ -54,7 +54,7 @@ contract DeployAddressTest is DeploySuite {
     ) public {
         TokenFactory.TokenConfig memory c = config();
         (c.salt, c.unit, c.price, c.fee, c.creator) =
-            (salt, uint128(1 + unit % 2 ** 110), price == 0 ? 1 : price, fee, creator);
+        (salt, uint128(1 + unit % 2 ** 110), price == 0 ? 1 : price, fee, creator);
         vm.assume(creator != address(0) && creator != address(usdc) && creator != address(hub));
         vm.assume(creator != address(factory) && creator != factory.implementation());
         address expected = byHand(address(factory), factory.implementation(), c);
@@ -78,9 +78,7 @@ contract DeployAddressTest is DeploySuite {
             metadataHash: 0x1111111111111111111111111111111111111111111111111111111111111111,
             salt: 0x2222222222222222222222222222222222222222222222222222222222222222
         });
-        require(
-            factory.configHash(c) == 0xd33524012a0c2fd71920c6241e43a37e387334af7d8d428608226a94f7b2eb9f, "hash"
-        );
+        require(factory.configHash(c) == 0xd33524012a0c2fd71920c6241e43a37e387334af7d8d428608226a94f7b2eb9f, "hash");
         same(byHand(address(0xfa), address(0x1e), c), 0x91B75C7dae9BFcCeed4D44B6eE534b9Be2a144fA, "address");
         same(predict(c), byHand(address(factory), factory.implementation(), c), "the factory's own");
     }

@@ -5,7 +5,7 @@ import {MintToken} from "../src/MintToken.sol";
 import {TokenFactory} from "../src/TokenFactory.sol";
 import {DeploySuite} from "./support/DeploySuite.sol";
 
-/// Whatever the gas, the weather and the order of events: code at an address if and only if its fee was paid, once.
+/// Code exists at an address if and only if its fee was paid once: at any gas, in any weather and order of events.
 contract DeployGasTest is DeploySuite {
     // Gas
 
@@ -228,8 +228,7 @@ contract DeployGasTest is DeploySuite {
 
     /// @dev The results; empty if the call ran out of gas.
     function deployAt(uint256 gas_, uint256 each, bytes[] memory items) private returns (bytes memory results) {
-        (bool ok, bytes memory answer) =
-            address(factory).call{gas: gas_}(abi.encodeCall(factory.deploy, (each, items)));
+        (bool ok, bytes memory answer) = address(factory).call{gas: gas_}(abi.encodeCall(factory.deploy, (each, items)));
         if (ok) results = abi.decode(answer, (bytes));
     }
 }

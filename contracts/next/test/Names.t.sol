@@ -9,8 +9,7 @@ import {DeploySuite} from "./support/DeploySuite.sol";
 /// Names and symbols are well-formed UTF-8 without control characters, and nothing else.
 contract NamesTest is DeploySuite {
     // Bytes around every limit of RFC 3629.
-    bytes private constant LIMITS =
-        hex"001f20417e7f808f909fa0bfc0c1c2dfe0e1ecedeeeff0f1f3f4f5f7f8fbfeff";
+    bytes private constant LIMITS = hex"001f20417e7f808f909fa0bfc0c1c2dfe0e1ecedeeeff0f1f3f4f5f7f8fbfeff";
 
     function check(string calldata name, string calldata symbol) external pure {
         Names.check(name, symbol);
@@ -134,7 +133,11 @@ contract NamesTest is DeploySuite {
             memory_ := mload(0x40)
         }
         for (uint256 pair = 0x8000; pair < 0x10000; ++pair) {
-            judged(abi.encodePacked(uint16(pair), pair < 0xe000 ? bytes("") : pair < 0xf000 ? bytes(hex"80") : bytes(hex"8080")));
+            judged(
+                abi.encodePacked(
+                    uint16(pair), pair < 0xe000 ? bytes("") : pair < 0xf000 ? bytes(hex"80") : bytes(hex"8080")
+                )
+            );
             assembly ("memory-safe") {
                 mstore(0x40, memory_) // nothing of a round is kept
             }
@@ -196,8 +199,7 @@ contract NamesTest is DeploySuite {
         c.fee = 0;
         (c.name, c.symbol) = (string(sometimes(a, 66)), string(sometimes(b, 18)));
         (bool predicted, bytes memory why) = address(factory).call(abi.encodeCall(factory.predictToken, (c)));
-        (bool made, bytes memory answer) =
-            address(factory).call(abi.encodeCall(factory.deployOne, (c, nothing())));
+        (bool made, bytes memory answer) = address(factory).call(abi.encodeCall(factory.deployOne, (c, nothing())));
         require(predicted == made, "one accepts what the other refuses");
         if (made) same(toAddress(word(why, 0)), toAddress(word(answer, 0)), "address");
         else same(answer, why, "reason");
@@ -228,9 +230,7 @@ contract NamesTest is DeploySuite {
     /// @dev Expects of `check` what `firstBad` says.
     function judged(bytes memory name) private view {
         uint256 index = firstBad(name);
-        bytes memory expected = index == name.length
-            ? bytes("")
-            : abi.encodeWithSelector(Names.BadText.selector, index);
+        bytes memory expected = index == name.length ? bytes("") : abi.encodeWithSelector(Names.BadText.selector, index);
         bytes memory reason = reasonFor(name);
         if (keccak256(reason) != keccak256(expected)) same(reason, expected, hex_(name));
     }

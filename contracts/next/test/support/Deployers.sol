@@ -105,15 +105,9 @@ contract WrongAsset {
         return true;
     }
 
-    function transferWithAuthorization(
-        address,
-        address to,
-        uint256 value,
-        uint256,
-        uint256,
-        bytes32,
-        bytes calldata
-    ) external {
+    function transferWithAuthorization(address, address to, uint256 value, uint256, uint256, bytes32, bytes calldata)
+        external
+    {
         gasSeen = gasleft();
         if (!_idle) balanceOf[to] += value;
         _call();
