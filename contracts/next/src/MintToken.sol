@@ -55,7 +55,7 @@ contract MintToken is ERC20, Settling {
     /// @param payer The signer of the payment.
     /// @param nonce The nonce of its authorization.
     /// @param units The units to record, not zero.
-    /// @param change What goes back to the payer at once: the part of the payment that buys no whole unit.
+    /// @param change The part of the payment that buys no whole unit. It goes back to the payer at once.
     struct Credit {
         address payer;
         bytes32 nonce;
@@ -66,7 +66,7 @@ contract MintToken is ERC20, Settling {
     /// @notice A payment around `settle` that buys nothing.
     /// @param payer The signer of the payment.
     /// @param nonce The nonce of its authorization.
-    /// @param amount What goes back, in atomic units of the asset, not zero.
+    /// @param amount The sum to return, in atomic units of the asset, not zero.
     struct GiveBack {
         address payer;
         bytes32 nonce;

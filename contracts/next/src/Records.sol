@@ -116,7 +116,7 @@ abstract contract Records is Terms {
         return _feeOwed;
     }
 
-    /// @notice What is held and belongs to no record, to no creator and to no treasury.
+    /// @notice The part of the balance that belongs to no record, to no creator and to no treasury.
     function surplus() public view returns (uint256) {
         uint256 owed = (uint256(_unitsMinted) + _unitsOpen) * price() - _withdrawn + _feeOwed;
         uint256 held = _held();

@@ -35,7 +35,7 @@ abstract contract Roles {
     error NotOwnerOrGuardian(address caller);
     /// @notice The caller is not the account to which the ownership was offered.
     error NotPendingOwner(address caller);
-    /// @notice It takes effect at `since` only.
+    /// @notice The change takes effect at `since` only.
     error TooEarly(uint256 since);
     /// @notice There is nothing pending that could be cancelled.
     error NothingPending();

@@ -35,7 +35,7 @@ abstract contract Settling is Records {
     uint256 internal constant IMPOSSIBLE = 6;
     uint256 internal constant STOPPED = 7;
 
-    /// @dev What a `settle` reads once. `_pay` reads it by offset.
+    /// @dev Values that a `settle` reads once. `_pay` reads them by offset.
     struct Run {
         uint256 callGas; // 0x00
         address asset; // 0x20

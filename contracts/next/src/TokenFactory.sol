@@ -12,7 +12,7 @@ import {Roles} from "./Roles.sol";
 /// included. So the payer's signature names the configuration, and code at that address means that the fee was paid, once.
 /// Whoever has the configuration can complete what was paid.
 /// @dev Nothing changeable decides whether a configuration can be deployed: money may lie at the address of any that
-/// `predictToken` accepts, and it must be deployable for ever.
+/// `predictToken` accepts, and it must always be deployable.
 contract TokenFactory is Roles {
     /// @notice The terms of a token; none can be changed later.
     /// @param name ERC-20 name, 1 to 64 bytes, see `Names`.
@@ -38,9 +38,9 @@ contract TokenFactory is Roles {
 
     /// @notice A TransferWithAuthorization of the fee to the token to be. All zero: the money lies there already.
     /// @param payer The signer.
-    /// @param validAfter As signed.
-    /// @param validBefore As signed.
-    /// @param nonce As signed.
+    /// @param validAfter The signed time, Unix seconds.
+    /// @param validBefore The signed time, Unix seconds.
+    /// @param nonce The signed nonce.
     /// @param gas For the asset's call at most; 0 is all that there is.
     /// @param signature 65 bytes, or what the payer's ERC-1271 accepts.
     struct Payment {

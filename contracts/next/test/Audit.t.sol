@@ -13,7 +13,7 @@ import {Vm} from "./support/Vm.sol";
 contract AuditTest is Batches {
     // M1: a payment that is paid must not be reported as sold out.
 
-    function test_M1_a_known_key_says_1_though_the_token_is_sold_out() public {
+    function test_a_known_key_says_1_though_the_token_is_sold_out() public {
         token = free(3, "M1");
         bytes memory items = joined(many(2));
         vm.prank(STRANGER);
@@ -21,13 +21,13 @@ contract AuditTest is Batches {
         same(settle(items), hex"0101", "ours");
     }
 
-    function test_M1_the_last_unit_twice_in_one_batch_is_0_and_1() public {
+    function test_the_last_unit_twice_in_one_batch_is_0_and_1() public {
         token = free(1, "M1");
         bytes memory it = item(auth("a", address(token), PRICE));
         same(settle(bytes.concat(it, it)), hex"0001", "results");
     }
 
-    function test_M1_a_credited_and_a_returned_key_say_1_though_the_token_is_sold_out() public {
+    function test_a_credited_and_a_returned_key_say_1_though_the_token_is_sold_out() public {
         token = free(1, "M1");
         Auth memory a = auth("a", address(token), PRICE);
         Auth memory b = auth("b", address(token), PRICE);
@@ -40,7 +40,7 @@ contract AuditTest is Batches {
 
     // M2: the balance has to grow by what is recorded.
 
-    function test_M2_nothing_is_recorded_or_minted_if_the_balance_did_not_grow() public {
+    function test_nothing_is_recorded_or_minted_if_the_balance_did_not_grow() public {
         bytes32 honest = keyOf(paid("bob", 2));
         Auth memory a = auth("alice", address(token), 3 * PRICE);
         bytes memory it = item(a);
@@ -56,7 +56,7 @@ contract AuditTest is Batches {
     // M3: decided off chain. The fee leaves the trace of a payment around `settle`, so an operator could return it by
     // mistake. Such a return takes surplus only.
 
-    function test_M3_the_fee_that_made_the_token_can_be_given_back_out_of_surplus_only() public {
+    function test_the_fee_that_made_the_token_can_be_given_back_out_of_surplus_only() public {
         token = MintToken(factory.predictToken(config()));
         Auth memory fee = auth("alice", address(token), FEE);
         (, uint256 how) = factory.deployOne(config(), payment(fee));
@@ -84,7 +84,7 @@ contract AuditTest is Batches {
 
     // M4: decided off chain. Nobody may be offered units of a token before its creation is final.
 
-    function test_M4_a_buyers_money_before_the_creation_completes_it_and_the_way_out_is_to_send_what_is_missing()
+    function test_a_buyers_money_before_the_creation_completes_it_and_the_way_out_is_to_send_what_is_missing()
         public
     {
         token = MintToken(factory.predictToken(config()));
@@ -106,7 +106,7 @@ contract AuditTest is Batches {
 
     // L2: nothing of a payer's may be left without a key.
 
-    function test_L2_a_credit_leaves_nothing_of_the_payers_behind() public {
+    function test_a_credit_leaves_nothing_of_the_payers_behind() public {
         Auth memory b = auth("bob", address(token), 2 * PRICE + PRICE / 2);
         submitAround(b);
         same(credit(b, 2, PRICE / 2), 0, "credited");
@@ -117,7 +117,7 @@ contract AuditTest is Batches {
 
     // L3: what one transfer of a payer can burn is bounded, and not small. The rule for batches is off chain.
 
-    function test_L3_a_payer_who_moves_the_money_away_costs_us_less_than_the_gas_per_item_for_each_item() public {
+    function test_a_payer_who_moves_the_money_away_costs_us_less_than_the_gas_per_item_for_each_item() public {
         Auth memory a = auth("griefer", address(token), PRICE);
         bytes memory items;
         for (uint256 i = 0; i < 100; ++i) {
@@ -135,7 +135,7 @@ contract AuditTest is Batches {
 
     // L4: a fork with a new chain id must not make a key free whose nonce is spent.
 
-    function test_L4_a_fork_with_a_new_chain_id_does_not_free_a_key() public {
+    function test_a_fork_with_a_new_chain_id_does_not_free_a_key() public {
         Auth memory a = paid("alice", 1);
         bytes32 key = keyOf(a);
         usdc.mint(address(token), 5 * PRICE);
@@ -149,7 +149,7 @@ contract AuditTest is Batches {
 
     // L8: the gas is tested after the input was copied; the sweep is in Hub.t.sol.
 
-    function test_L8_a_segment_whose_input_eats_its_gas_is_not_attempted() public {
+    function test_a_segment_whose_input_eats_its_gas_is_not_attempted() public {
         Hub.Segment[] memory s = new Hub.Segment[](1);
         bytes memory long = bytes.concat(abi.encodeCall(token.withdraw, ()), new bytes(150_000));
         s[0] = Hub.Segment(address(token), 300_000, long);
@@ -161,7 +161,7 @@ contract AuditTest is Batches {
         same(hub.run("b", s), hex"00", "with more gas");
     }
 
-    function test_L8_a_long_signature_is_copied_before_the_gas_is_tested() public {
+    function test_a_long_signature_is_copied_before_the_gas_is_tested() public {
         Auth memory a = auth("alice", address(token), PRICE);
         bytes memory signed = bytes.concat(signature(a, "Transfer"), new bytes(3000));
         same(token.settle("b", ITEM_GAS, itemLong(a, 200_000, 0, 2049), signed), hex"06", "no more than 2,048 bytes");
@@ -170,7 +170,7 @@ contract AuditTest is Batches {
 
     // L9: one record must not be able to revert a whole batchMint.
 
-    function test_L9_no_asset_gets_a_record_that_cannot_be_minted() public {
+    function test_no_asset_gets_a_record_that_cannot_be_minted() public {
         bytes32 good = keyOf(paid("good", 1));
         vm.etch(address(usdc), type(YesAsset).runtimeCode);
         YesAsset(address(usdc)).setPercent(100);
@@ -186,7 +186,7 @@ contract AuditTest is Batches {
 
     // L10: a reader of the events must be able to follow `open` and `surplus`.
 
-    function test_L10_a_credit_a_return_and_a_refund_are_different_events() public {
+    function test_a_credit_a_return_and_a_refund_are_different_events() public {
         Auth memory a = paid("alice", 1);
         Auth memory b = auth("bob", address(token), PRICE);
         Auth memory c = auth("carol", address(token), PRICE);
@@ -208,7 +208,7 @@ contract AuditTest is Batches {
         require(topics[0] != topics[1] && topics[1] != topics[2] && topics[0] != topics[2], "all different");
     }
 
-    function test_L10_a_refused_refund_leaves_a_log() public {
+    function test_a_refused_refund_leaves_a_log() public {
         Auth memory a = paid("alice", 1);
         usdc.blacklist(ALICE);
         vm.recordLogs();

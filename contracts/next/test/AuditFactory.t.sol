@@ -13,7 +13,7 @@ contract AuditFactoryTest is DeploySuite {
         require(tries(caller, address(factory), data), "the call was refused");
     }
 
-    function test_M5_a_stolen_guardian_key_delays_returns_by_four_days_at_most() public {
+    function test_a_stolen_guardian_key_delays_returns_by_four_days_at_most() public {
         bytes memory appoint = abi.encodeCall(factory.appointOperator, (BOB));
         bytes memory remove = abi.encodeCall(factory.removeOperator, (BOB));
         Auth memory a = auth("alice", address(token), 2 * PRICE);
@@ -39,7 +39,7 @@ contract AuditFactoryTest is DeploySuite {
         same(token.credit(credits), hex"00", "what went around settle is recorded");
     }
 
-    function test_M6_the_stop_refuses_new_payments_and_nothing_else() public {
+    function test_the_stop_refuses_new_payments_and_nothing_else() public {
         Auth memory open = paid("alice", 3);
         Auth memory other = paid("bob", 2);
         Auth memory third = paid("carol", 1);
@@ -73,7 +73,7 @@ contract AuditFactoryTest is DeploySuite {
         same(settle(item(late)), hex"00", "paid again");
     }
 
-    function test_M6_the_stop_holds_for_every_token_of_the_factory_and_for_no_other() public {
+    function test_the_stop_holds_for_every_token_of_the_factory_and_for_no_other() public {
         MintToken second = free(CAP, "second");
         TokenFactory first = factory;
         factory = new TokenFactory(address(usdc), address(hub), seats());
@@ -86,7 +86,7 @@ contract AuditFactoryTest is DeploySuite {
         same(settle(item(auth("bob", address(token), PRICE))), hex"00", "another factory");
     }
 
-    function test_L1_a_stolen_owner_key_has_no_fee_and_no_other_owner_within_48_hours() public {
+    function test_a_stolen_owner_key_has_no_fee_and_no_other_owner_within_48_hours() public {
         usdc.blacklist(TREASURY);
         deploy(order(config(), feeOf("alice", config())));
         token = token_(config());
@@ -109,13 +109,13 @@ contract AuditFactoryTest is DeploySuite {
         same(usdc.balanceOf(TREASURY), FEE, "the guardian answered in time");
     }
 
-    function test_L5_the_hub_is_refused_as_a_creator() public {
+    function test_the_hub_is_refused_as_a_creator() public {
         TokenFactory.TokenConfig memory c = config();
         c.creator = address(hub);
         refused(c, abi.encodeWithSelector(TokenFactory.BadCreator.selector, address(hub)));
     }
 
-    function test_L6_an_empty_signature_of_a_wallet_that_approves_on_chain_pays() public {
+    function test_an_empty_signature_of_a_wallet_that_approves_on_chain_pays() public {
         TokenFactory.TokenConfig memory c = config();
         ApprovingPayer wallet = new ApprovingPayer();
         Auth memory a = feeOf("alice", c);
@@ -133,7 +133,7 @@ contract AuditFactoryTest is DeploySuite {
         same(deploy(abi.encode(c, p)), hex"04", "a signature without a payer is a payment that fails");
     }
 
-    function test_L7_a_name_that_is_no_text_is_refused() public {
+    function test_a_name_that_is_no_text_is_refused() public {
         TokenFactory.TokenConfig memory c = config();
         c.name = string(bytes(hex"ff00fe"));
         refused(c, abi.encodeWithSelector(Names.BadText.selector, 0));
@@ -144,7 +144,7 @@ contract AuditFactoryTest is DeploySuite {
 
     // An item of 150,000 bytes: its copy costs about as much as a small deployment. The asset keeps the gas that reached
     // it, which tells what the item was given.
-    function test_L8_a_large_item_gets_all_of_its_gas_or_is_not_attempted() public {
+    function test_a_large_item_gets_all_of_its_gas_or_is_not_attempted() public {
         WrongAsset asset = new WrongAsset();
         factory = new TokenFactory(address(asset), address(hub), seats());
         TokenFactory.Payment memory p;

@@ -218,7 +218,7 @@ contract DeployAddressTest is DeploySuite {
         return address(uint160(uint256(hash)));
     }
 
-    /// @dev What the code of a token says: the fields that are part of it.
+    /// @dev The fields of a configuration that are part of the code of its token.
     function fromCode(address made) private view returns (TokenFactory.TokenConfig memory c) {
         bytes memory arguments = slice(made.code, 45, made.code.length - 45);
         bytes32 terms = word(arguments, 0);

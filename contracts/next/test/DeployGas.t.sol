@@ -101,7 +101,7 @@ contract DeployGasTest is DeploySuite {
         whole(a, result == 0);
     }
 
-    /// What `predictToken` accepts is deployable in any weather, at any time.
+    /// A configuration that `predictToken` accepts is deployable in any weather, at any time.
     function testFuzz_money_at_a_predicted_address_always_becomes_its_token(
         TokenFactory.TokenConfig memory c,
         uint256 weather

@@ -6,7 +6,7 @@ import {Records} from "../src/Records.sol";
 import {Batches} from "./support/Batches.sol";
 import {Vm} from "./support/Vm.sol";
 
-/// @notice What the creator earns, how units move, and what can be read.
+/// @notice Earnings of the creator, movements of units, and views.
 contract EarningTest is Batches {
     // Withdrawals
 

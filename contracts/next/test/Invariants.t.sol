@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Crowd} from "./support/Crowd.sol";
 
-/// @notice What holds after every step of a crowd whose operator is a thief.
+/// @notice Rules that hold after every step of a crowd whose operator is a thief.
 contract InvariantsTest {
     struct FuzzSelector {
         address addr;

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {TokenFactory} from "../src/TokenFactory.sol";
 import {PowersSuite} from "./support/PowersSuite.sol";
 
-/// Who can do what, alone and together: each test is a row of POWERS.md, whose columns are at `PowersSuite.row`.
+/// The powers of each actor, alone and together: each test is a row of POWERS.md, whose columns are at `PowersSuite.row`.
 /// `y`: the actor does it here, to the full sum. `n`: each account of the actor tries every call that could do it,
 /// directly and through the hub, and gains nothing.
 contract PowersTest is PowersSuite {

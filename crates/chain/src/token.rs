@@ -9,4 +9,4 @@ mod records;
 
 pub use deliver::{Delivered, deliver_call};
 pub use pay::{PAY_BATCH_MAX, Paid, SEGMENTS_MAX, Segment, Trial, pay_call, segments};
-pub use records::{RECORDS_MAX, Record, Recorded};
+pub use records::{PaymentRecord, RECORDS_MAX, Record};

@@ -33,9 +33,9 @@ contract ProxyLike {
 /// @notice An asset that was upgraded to answer yes to every payment and to move only a part of it, or nothing.
 contract YesAsset {
     mapping(address account => uint256) public balanceOf;
-    /// @notice What is moved, in percent.
+    /// @notice The part that is moved, in percent.
     uint256 public percent;
-    /// @notice What every payment takes away from its payee.
+    /// @notice The sum that every payment takes away from its payee.
     uint256 public taken;
 
     function setPercent(uint256 percent_) external {

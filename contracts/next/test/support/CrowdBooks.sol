@@ -28,7 +28,7 @@ abstract contract CrowdBooks is Suite {
         uint256 donated;
     }
 
-    /// @notice What one payer has with one token.
+    /// @notice The position of one payer with one token.
     struct Account {
         uint256 paidIn; // through `settle` and around it
         uint256 cameBack; // refunds, returns and change
@@ -204,7 +204,7 @@ abstract contract CrowdBooks is Suite {
         return uint256(uint160(r.payer)) << 96 | uint256(r.units) << 64 | uint256(r.paidAt) << 24 | r.state;
     }
 
-    /// @notice What a payer paid is minted, open, back, or surplus. Without the operator there is no surplus.
+    /// @notice The sum that a payer paid is minted, open, back, or surplus. Without the operator there is no surplus.
     function checkPayers(uint256 t) external view {
         int256 sum = int256(books[t].donated);
         for (uint256 i = 0; i < PEOPLE; ++i) {

@@ -47,7 +47,7 @@ abstract contract PowersSuite is DeploySuite {
     /// @param answers The columns: operator, guardian, owner, creator | sender, payer, nobody | operator and owner,
     /// operator and creator, guardian and owner | all roles.
     /// @param attempt All calls of one account that could do the deed.
-    /// @param gain What the actor has of it afterwards.
+    /// @param gain The gain of the actor.
     function row(
         string memory answers,
         uint256 full,

@@ -42,7 +42,7 @@ abstract contract Suite {
     TokenFactory internal factory;
     MintToken internal token;
 
-    /// @notice What a payer signs, and the key to sign it with.
+    /// @notice The fields that a payer signs, and the key to sign them with.
     struct Auth {
         uint256 key;
         address from;
@@ -283,7 +283,7 @@ abstract contract Suite {
 
     // Expectations
 
-    /// @notice What the token holds is what its books say.
+    /// @notice Asserts that the balance of the token is the sum of its books.
     function balanced() internal view {
         uint256 owed = (uint256(token.unitsMinted()) + token.open()) * PRICE - token.withdrawn() + token.feeOwed();
         same(usdc.balanceOf(address(token)), owed + token.surplus(), "the books");

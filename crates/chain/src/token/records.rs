@@ -14,7 +14,7 @@ pub const RECORDS_MAX: usize = 100;
 
 /// A payment as its token recorded it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recorded {
+pub struct PaymentRecord {
     /// The payer, who gets the units or the money.
     pub payer: Address,
     /// Units; 0 if the payment was returned without having been recorded.
@@ -23,19 +23,19 @@ pub struct Recorded {
     pub paid_at: u64,
 }
 
-/// What a token says about a payment key.
+/// The answer of a token about a payment key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
     /// The token does not know the key.
     Absent,
     /// Paid. Units are due, and anybody may have them minted.
-    Paid(Recorded),
+    Paid(PaymentRecord),
     /// The units are minted.
-    Minted(Recorded),
+    Minted(PaymentRecord),
     /// The payer has the price of the units back.
-    Refunded(Recorded),
+    Refunded(PaymentRecord),
     /// A payment that went around the token was returned to its payer.
-    GivenBack(Recorded),
+    GivenBack(PaymentRecord),
 }
 
 impl Record {
@@ -45,7 +45,7 @@ impl Record {
         let (payer, rest) = bytes.split_first_chunk::<20>()?;
         let (units, rest) = rest.split_first_chunk::<4>()?;
         let (paid_at, rest) = rest.split_first_chunk::<5>()?;
-        let recorded = Recorded {
+        let recorded = PaymentRecord {
             payer: Address::from(payer),
             units: u32::from_be_bytes(*units),
             paid_at: paid_at.iter().fold(0, |time, byte| time << 8 | u64::from(*byte)),
@@ -61,7 +61,7 @@ impl Record {
     }
 
     /// The payment, if the token knows the key.
-    pub const fn recorded(&self) -> Option<Recorded> {
+    pub const fn recorded(&self) -> Option<PaymentRecord> {
         match self {
             Self::Absent => None,
             Self::Paid(found) | Self::Minted(found) | Self::Refunded(found) | Self::GivenBack(found) => Some(*found),
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_word_is_read_as_the_contract_writes_it_and_other_words_are_refused() {
-        let recorded = Recorded { payer: Address::repeat_byte(0xaa), units: 7, paid_at: 1_800_000_000 };
+        let recorded = PaymentRecord { payer: Address::repeat_byte(0xaa), units: 7, paid_at: 1_800_000_000 };
         let word = uint!(0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_00000007_006b49d200_0000_00_U256);
         let state = |state: u64| Record::of(word | U256::from(state));
         assert_eq!(Record::of(U256::ZERO), Some(Record::Absent));
