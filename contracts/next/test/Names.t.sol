@@ -144,6 +144,28 @@ contract NamesTest is DeploySuite {
         }
     }
 
+    // A byte above 0x7f is no code point here, because plain text or the end follows it.
+    function test_a_byte_at_any_place_of_a_long_name_is_judged_rightly() public view {
+        bytes memory values = LIMITS;
+        uint8[5] memory lengths = [1, 31, 32, 33, 64];
+        uint256 memory_;
+        assembly ("memory-safe") {
+            memory_ := mload(0x40)
+        }
+        for (uint256 i = 0; i < lengths.length; ++i) {
+            for (uint256 round = 0; round < lengths[i] * values.length; ++round) {
+                (uint256 place, bytes1 value) = (round / values.length, values[round % values.length]);
+                bytes memory name = filled(lengths[i]);
+                name[place] = value;
+                if (value > 0x1f && value < 0x7f) same(reasonFor(name), "", "plain");
+                else refuses(name, place);
+                assembly ("memory-safe") {
+                    mstore(0x40, memory_) // nothing of a round is kept
+                }
+            }
+        }
+    }
+
     // Lengths
 
     function test_names_of_1_to_64_and_symbols_of_1_to_16_bytes_are_accepted() public {
