@@ -110,7 +110,7 @@ contract Crowd is CrowdBooks {
         bytes memory results = done ? abi.decode(answer, (bytes)) : new bytes(0);
         for (uint256 i = 0; i < results.length; ++i) {
             uint8 code = uint8(results[i]);
-            if (ample) same(code, y.want[i], "settle");
+            if (ample) equal(code, y.want[i], "settle");
             require(ample || code <= 7, "a code of the table");
             ++seen[SETTLE + code];
             if (code != 0) continue;
@@ -128,7 +128,7 @@ contract Crowd is CrowdBooks {
         bytes memory data = abi.encodeWithSelector(
             0xcf092995, a.from, a.to, a.value, a.validAfter, a.validBefore, a.nonce, signature(a, "Transfer")
         );
-        same(tries(STRANGER, address(usdc), data) ? 1 : 0, due ? 1 : 0, "the asset's rules");
+        equal(tries(STRANGER, address(usdc), data) ? 1 : 0, due ? 1 : 0, "the asset's rules");
         ++seen[AROUND + (due ? 0 : 4)];
         if (!due) return;
         paidBy(t, a);
@@ -179,7 +179,7 @@ contract Crowd is CrowdBooks {
         for (uint256 i = 0; i < results.length; ++i) {
             uint8 state = stateOf(seed % 2, list_[i]);
             uint8 want = state == 1 ? 0 : state == 2 ? 1 : state == 0 ? 5 : 2;
-            same(uint8(results[i]), want, "batchMint");
+            equal(uint8(results[i]), want, "batchMint");
             ++seen[MINT + want];
             if (want == 0) mintedTo(seed % 2, list_[i]);
         }
@@ -235,7 +235,7 @@ contract Crowd is CrowdBooks {
     }
 
     function _credited(uint256 t, MintToken.Credit memory c, uint8 code) private {
-        same(code, _wantedCredit(t, c), "credit");
+        equal(code, _wantedCredit(t, c), "credit");
         ++seen[CREDIT + code];
         if (code != 0) return;
         accounts[t][c.payer].around = true;
@@ -267,7 +267,7 @@ contract Crowd is CrowdBooks {
     }
 
     function _returned(uint256 t, MintToken.GiveBack memory g, uint8 code) private {
-        same(code, _wantedReturn(t, g), "giveBack");
+        equal(code, _wantedReturn(t, g), "giveBack");
         ++seen[GIVE_BACK + code];
         if (code != 0) return;
         accounts[t][g.payer].around = true;
