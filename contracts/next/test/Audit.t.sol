@@ -82,11 +82,9 @@ contract AuditTest is Batches {
         balanced();
     }
 
-    // M4: decided off chain. Nobody may be offered units of a token before its creation is final.
+    // M4: decided off chain. No door may offer units of a token before its creation is final.
 
-    function test_a_buyers_money_before_the_creation_completes_it_and_the_way_out_is_to_send_what_is_missing()
-        public
-    {
+    function test_a_buyers_money_before_the_creation_completes_it_and_the_way_out_is_to_send_what_is_missing() public {
         token = MintToken(factory.predictToken(config()));
         Auth memory b = auth("bob", address(token), 3 * PRICE);
         submitAround(b);
@@ -174,13 +172,13 @@ contract AuditTest is Batches {
         bytes32 good = keyOf(paid("good", 1));
         vm.etch(address(usdc), type(YesAsset).runtimeCode);
         YesAsset(address(usdc)).setPercent(100);
-        Auth memory nobody = Auth(secret("x"), address(0), address(token), PRICE, 0, NOW + 1, "x");
+        Auth memory zero = Auth(secret("x"), address(0), address(token), PRICE, 0, NOW + 1, "x");
         Auth memory self = Auth(secret("x"), address(token), address(token), PRICE, 0, NOW + 1, "x");
-        same(settle(bytes.concat(item(nobody), item(self))), hex"0606", "settle");
-        same(credit(nobody, 1, 0), 6, "credit of nobody");
+        same(settle(bytes.concat(item(zero), item(self))), hex"0606", "settle");
+        same(credit(zero, 1, 0), 6, "credit of the zero address");
         same(credit(self, 1, 0), 6, "credit of the token");
         bytes32[] memory keys = new bytes32[](3);
-        (keys[0], keys[1], keys[2]) = (keyOf(nobody), good, keyOf(self));
+        (keys[0], keys[1], keys[2]) = (keyOf(zero), good, keyOf(self));
         same(token.batchMint(keys), hex"050005", "the good one is minted");
     }
 

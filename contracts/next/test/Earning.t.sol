@@ -97,7 +97,7 @@ contract EarningTest is Batches {
         same(address(token.factory()), address(factory), "factory");
     }
 
-    function test_units_are_not_sent_to_nobody_or_to_the_token() public {
+    function test_units_are_not_sent_to_the_zero_address_or_to_the_token() public {
         mint(keyOf(paid("alice", 1)));
         vm.startPrank(ALICE);
         token.approve(ALICE, 2);
@@ -150,9 +150,7 @@ contract EarningTest is Batches {
 
     // Views
 
-    function testFuzz_a_key_is_the_hash_of_chain_asset_payer_and_nonce(address payer, bytes32 nonce, uint32 id)
-        public
-    {
+    function testFuzz_a_key_is_the_hash_of_chain_asset_payer_and_nonce(address payer, bytes32 nonce, uint32 id) public {
         bytes32 key = keccak256(abi.encode(block.chainid, address(usdc), payer, nonce));
         require(token.keyOf(payer, nonce) == key, "the key");
         vm.chainId(1 + uint256(id));

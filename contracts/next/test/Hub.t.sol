@@ -162,9 +162,7 @@ contract HubTest is Suite {
         Auth memory b = auth("bob", d.to, PRICE);
         Hub.Segment[] memory s = new Hub.Segment[](4);
         bytes memory order = abi.encode(config(), payment(d));
-        s[0] = Hub.Segment(
-            address(factory), 900_000, abi.encodeCall(TokenFactory.deploy, (400_000, list(order)))
-        );
+        s[0] = Hub.Segment(address(factory), 900_000, abi.encodeCall(TokenFactory.deploy, (400_000, list(order))));
         s[1] = Hub.Segment(address(token), 500_000, abi.encodeCall(token.settle, ("b", ITEM_GAS, item(a), "")));
         s[2] = Hub.Segment(d.to, 500_000, abi.encodeCall(token.settle, ("b", ITEM_GAS, item(b), "")));
         s[3] = Hub.Segment(address(token), 500_000, abi.encodeCall(MintToken.batchMint, (list(keyOf(a)))));

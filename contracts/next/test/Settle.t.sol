@@ -140,7 +140,7 @@ contract SettleTest is Batches {
         if (kind == 8 || kind == 10 || kind == 14 || kind == 16) code = IMPOSSIBLE;
     }
 
-    function testFuzz_an_item_with_one_bit_altered_pays_nobody(uint256 bit) public {
+    function testFuzz_an_item_with_one_bit_altered_pays_nothing(uint256 bit) public {
         Auth[] memory a = many(3);
         bytes memory items = joined(a);
         bit %= 134 * 8;
@@ -154,7 +154,7 @@ contract SettleTest is Batches {
         balanced();
     }
 
-    function testFuzz_noise_pays_nobody_and_is_reported(bytes32 seed, uint256 count) public {
+    function testFuzz_noise_pays_nothing_and_is_reported(bytes32 seed, uint256 count) public {
         count = 1 + count % 5;
         bytes memory items = new bytes(count * 134);
         for (uint256 i = 0; i < items.length; ++i) {
@@ -308,7 +308,7 @@ contract SettleTest is Batches {
         same(token.open(), 3, "open");
     }
 
-    function test_a_payment_of_nobody_or_of_the_token_itself_is_impossible_whatever_the_asset_says() public {
+    function test_a_payment_of_the_zero_address_or_of_the_token_itself_is_impossible_whatever_the_asset_says() public {
         vm.etch(address(usdc), type(YesAsset).runtimeCode);
         YesAsset(address(usdc)).setPercent(100);
         Auth memory a = Auth(secret("x"), address(0), address(token), PRICE, 0, NOW + 1, "x");
@@ -318,7 +318,7 @@ contract SettleTest is Batches {
 
     // The emergency stop
 
-    function test_while_settling_is_stopped_nobody_is_charged_and_everything_else_goes_on() public {
+    function test_while_settling_is_stopped_no_payer_is_charged_and_everything_else_goes_on() public {
         Auth memory minted = paid("alice", 1);
         Auth memory byOperator = paid("bob", 1);
         Auth memory byPayer = paid("carol", 1);

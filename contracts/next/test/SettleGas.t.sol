@@ -40,7 +40,10 @@ abstract contract GasSweeps is Batches {
         same(met, 31, "0, 1, 2, 3 and 4 payments were met");
     }
 
-    function attempt(Auth[] memory a, bytes memory items, uint256 total, uint256 each) internal returns (uint256 count) {
+    function attempt(Auth[] memory a, bytes memory items, uint256 total, uint256 each)
+        internal
+        returns (uint256 count)
+    {
         (bool done, bytes memory answer) =
             address(token).call{gas: total}(abi.encodeCall(token.settle, ("b", each, items, "")));
         count = wholeOrNothing(a);

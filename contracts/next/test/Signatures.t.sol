@@ -58,8 +58,7 @@ contract SignaturesTest is Batches {
 
     function test_a_delegated_account_without_ERC1271_fails_alone_though_its_key_signed() public {
         Auth memory d = delegated("d", address(new MuteWallet()));
-        bytes memory items =
-            bytes.concat(itemLong(d, LONG_GAS, 0, 65), item(d), item(auth("a", address(token), PRICE)));
+        bytes memory items = bytes.concat(itemLong(d, LONG_GAS, 0, 65), item(d), item(auth("a", address(token), PRICE)));
         same(token.settle("b", ITEM_GAS, items, signature(d, "Transfer")), hex"040400", "results");
     }
 
@@ -190,9 +189,7 @@ contract SignaturesTest is Batches {
         Auth memory w = auth("w", address(token), PRICE);
         w.from = address(wallet);
         usdc.mint(w.from, PRICE);
-        bytes memory items = bytes.concat(
-            item(w), itemLong(w, LONG_GAS, 0, 65), item(auth("a", address(token), PRICE))
-        );
+        bytes memory items = bytes.concat(item(w), itemLong(w, LONG_GAS, 0, 65), item(auth("a", address(token), PRICE)));
         same(token.settle("b", ITEM_GAS, items, new bytes(65)), hex"040400", "results");
         same(wallet.asked(), 0, "nothing is written");
     }

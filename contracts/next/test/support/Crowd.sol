@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {MintToken} from "../../src/MintToken.sol";
 import {CrowdBooks} from "./CrowdBooks.sol";
 
-/// @notice All actors at once. The operator's key is stolen: it claims any payer, nonce, quantity and amount. Every
+/// @notice All actors together. The operator's key is stolen: it claims any payer, nonce, quantity and amount. Every
 /// result is compared with what the rules say.
 contract Crowd is CrowdBooks {
     uint256 private constant AMPLE = 3_000_000;
@@ -188,7 +188,8 @@ contract Crowd is CrowdBooks {
     function refunds(uint256 seed) public moment(seed) {
         bytes32[] memory list_ = _keys(seed);
         uint256 gas_ = (seed >> 16) % 5 == 0 ? 20_000 + (seed >> 24) % 200_000 : AMPLE;
-        address caller = [records[seed % 2][list_[0]].payer, STRANGER, _operator(seed), _operator(seed)][(seed >> 48) % 4];
+        address caller =
+            [records[seed % 2][list_[0]].payer, STRANGER, _operator(seed), _operator(seed)][(seed >> 48) % 4];
         if (caller == address(0)) caller = CREATOR;
         vm.prank(caller);
         (bool done, bytes memory answer) = address(token).call{gas: gas_}(abi.encodeCall(token.refund, (list_)));
@@ -344,7 +345,9 @@ contract Crowd is CrowdBooks {
         if (kind == 4) tries(owner, address(factory), abi.encodeCall(factory.stopSettle, ()));
         if (kind == 5) tries(guardian, address(factory), abi.encodeCall(factory.removeOperator, (operator)));
         if (kind > 5 && kind < 10) tries(owner, address(factory), abi.encodeCall(factory.appointOperator, (operator)));
-        if (kind == 10) tries(owner, address(factory), abi.encodeCall(factory.setTreasury, (account("second treasury"))));
+        if (kind == 10) {
+            tries(owner, address(factory), abi.encodeCall(factory.setTreasury, (account("second treasury"))));
+        }
         if (kind == 11) tries(owner, address(factory), abi.encodeCall(factory.setTreasury, (TREASURY)));
         if (kind == 12) tries(guardian, address(factory), abi.encodeCall(factory.cancelTreasury, ()));
         if (kind == 13) tries(owner, address(factory), abi.encodeCall(factory.setGuardian, (next)));
@@ -357,9 +360,8 @@ contract Crowd is CrowdBooks {
         if ((seed >> 8) % 6 == 0) usdc.pause();
         else usdc.unpause();
         uint256 who = (seed >> 16) % (PEOPLE + 4);
-        address target = who < PEOPLE
-            ? people[who]
-            : [address(tokens[0]), address(tokens[1]), CREATOR, TREASURY][who - PEOPLE];
+        address target =
+            who < PEOPLE ? people[who] : [address(tokens[0]), address(tokens[1]), CREATOR, TREASURY][who - PEOPLE];
         if ((seed >> 24) % 3 == 0) usdc.blacklist(target);
         else usdc.unBlacklist(target);
     }

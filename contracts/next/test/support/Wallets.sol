@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-/// @dev Recovers the signer of the first 65 bytes of a signature; whatever follows is ignored.
+/// @dev Recovers the signer of the first 65 bytes of a signature; later bytes are ignored.
 function signerOf(bytes32 digest, bytes calldata signature) pure returns (address) {
     return ecrecover(digest, uint8(signature[64]), bytes32(signature[0:32]), bytes32(signature[32:64]));
 }
@@ -53,7 +53,7 @@ contract TrustingWallet {
     }
 }
 
-/// @notice Burns all the gas that it is given, whatever is called.
+/// @notice Burns all the gas that it is given, by any call.
 contract BurningWallet {
     fallback() external payable {
         while (true) {}
