@@ -19,6 +19,7 @@ mod receipt;
 mod rpc;
 mod settle;
 mod sign;
+pub mod token;
 
 pub use alloy::primitives::{Address, B256, Bytes, U256};
 pub use asset::Asset;

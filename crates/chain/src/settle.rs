@@ -28,7 +28,7 @@ const GAS_BASE: u64 = 100_000 + GAS_PER_ITEM;
 const ITEM_BYTES: usize = 154;
 
 /// Largest packed time: Unix seconds fit in five bytes until the year 36,812.
-const TIME_MAX: u64 = (1 << 40) - 1;
+pub(crate) const TIME_MAX: u64 = (1 << 40) - 1;
 
 /// The contract's result for an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,24 +84,28 @@ impl Chain {
             simulated.push(match results.get(index).copied() {
                 Some(0) => Simulated::Pays,
                 Some(5) | None => Simulated::Fails(WaitReason::NotAttempted, "out of gas in simulation".to_owned()),
-                Some(_) => self.diagnose(signer, request).await?,
+                Some(_) => {
+                    let (reason, text) = self.diagnose(signer, request).await?;
+                    Simulated::Fails(reason, text)
+                }
             });
         }
         Ok(simulated)
     }
 
-    /// Asks USDC directly, outside the batch, for the reason of its refusal.
-    async fn diagnose(&self, signer: Address, request: &PaymentRequest) -> Result<Simulated, ChainError> {
+    /// Asks USDC directly, outside the batch, for the reason of its refusal, and returns it with the node's text.
+    pub(crate) async fn diagnose(
+        &self,
+        signer: Address,
+        request: &PaymentRequest,
+    ) -> Result<(WaitReason, String), ChainError> {
         let input = transfer_input(&request.authorization, &request.signature);
         match self.call(Some(signer), request.asset, input, Some(GAS_PER_ITEM * 2)).await {
             // Good alone, bad in the batch: an earlier item of the same payer took the balance.
-            Ok(_) => Ok(Simulated::Fails(
-                WaitReason::Unfunded,
-                "an earlier payment in the batch takes the balance".to_owned(),
-            )),
+            Ok(_) => Ok((WaitReason::Unfunded, "an earlier payment in the batch takes the balance".to_owned())),
             Err(ChainError::Refused { message, data, .. }) => {
                 let text = data.and_then(|data| Revert::abi_decode(&data).ok()).map_or(message, |revert| revert.reason);
-                Ok(Simulated::Fails(reason_of(&text), text.chars().take(200).collect()))
+                Ok((reason_of(&text), text.chars().take(200).collect()))
             }
             Err(other) => Err(other),
         }

@@ -3,6 +3,7 @@
 //!
 //! Anvil's unlocked accounts send the transactions, so no key is involved. Every step may be repeated.
 
+mod next;
 mod rpc;
 
 pub use rpc::Rpc;

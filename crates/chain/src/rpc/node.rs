@@ -102,6 +102,11 @@ impl Node {
         self.ask("eth_call", (request, BlockNumberOrTag::Latest)).await
     }
 
+    /// `eth_call` on the state after a block.
+    pub(crate) async fn call_after(&self, request: &TransactionRequest, block: BlockId) -> Result<Bytes, ChainError> {
+        self.ask("eth_call", (request, block)).await
+    }
+
     /// The account's nonce after a block.
     pub(crate) async fn nonce(&self, account: Address, after: BlockId) -> Result<u64, ChainError> {
         let nonce: U64 = self.ask("eth_getTransactionCount", (account, after)).await?;

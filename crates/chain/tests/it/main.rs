@@ -8,3 +8,4 @@ mod keystores;
 mod providers;
 mod secrets;
 mod tls;
+mod token;
