@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {Hub} from "../src/Hub.sol";
 import {MintToken} from "../src/MintToken.sol";
 import {TokenFactory} from "../src/TokenFactory.sol";
 import {DeploySuite} from "./support/DeploySuite.sol";
@@ -17,6 +18,15 @@ contract NotingAsset {
         address to = address(uint160(uint256(bytes32(msg.data[36:68]))));
         if (s != 0xe3ee160e && s != 0xef55bec6 && s != 0xcf092995 && s != 0x88b7ab63 || to != msg.sender) strange = true;
         balanceOf[msg.sender] += uint256(bytes32(msg.data[68:100]));
+    }
+}
+
+/// @notice Keeps the gas that the last call was given.
+contract GivenGas {
+    uint256 public given;
+
+    fallback() external {
+        given = gasleft();
     }
 }
 
@@ -97,6 +107,22 @@ contract MutantsTest is DeploySuite {
             bytes1 result = resultOf(total, each, items);
             require(result == OK || result == NOT_ATTEMPTED, string.concat(text(total), ": ", text(uint8(result))));
             met[uint8(result)] = true;
+        }
+        require(met[0] && met[5], "the results that were met");
+    }
+
+    /// A 64th part of this gas is above the reserve.
+    function test_a_large_segment_gets_its_gas_or_is_not_attempted() public {
+        GivenGas target = new GivenGas();
+        Hub.Segment[] memory segments = new Hub.Segment[](1);
+        segments[0] = Hub.Segment(address(target), 5_000_000, "");
+        bool[8] memory met;
+        for (uint256 total = 5_000_000; total < 5_200_000; total += 3_001) {
+            uint256 state = vm.snapshotState();
+            uint8 result = uint8(hub.run{gas: total}("batch", segments)[0]);
+            require(result == 5 ? target.given() == 0 : result == 0 && target.given() > 4_999_000, text(total));
+            met[result] = true;
+            vm.revertToState(state);
         }
         require(met[0] && met[5], "the results that were met");
     }
