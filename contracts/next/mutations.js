@@ -54,7 +54,7 @@ const settling = [
     { name: "settle: the growth of the balance is not looked at", from: "if (grown < units * run.price)", to: "if (false)" },
     { name: "settle: the growth of the balance is compared with the units", from: "if (grown < units * run.price)", to: "if (grown < units)" },
     { name: "settle: open units are not counted", from: "_unitsOpen += uint64(units);", to: "" },
-    { name: "settle: open units are kept in 32 bits", from: "_unitsOpen += uint64(units);", to: "_unitsOpen = uint32(_unitsOpen + units);" },
+    { name: "settle: open units are kept in 32 bits", tests: "Mutants", from: "_unitsOpen += uint64(units);", to: "_unitsOpen = uint32(_unitsOpen + units);" },
     { name: "settle: no whole number of units is taken", from: "units == 0 || units * run.price != value ||", to: "units == 0 ||" },
     { name: "settle: more units than a record can hold", from: "units > type(uint32).max", to: "units > type(uint64).max" },
     { name: "settle: no payer is needed", from: "if (payer == address(0) || payer == address(this)) return IMPOSSIBLE;", to: "if (payer == address(this)) return IMPOSSIBLE;" },
@@ -70,6 +70,7 @@ const settling = [
   ...group("Settling.sol", LONG, [
     {
       name: "settle: selector from calldata, long item",
+      tests: "Mutants",
       from: "selector := 0xcf092995",
       to: `selector := 0xcf092995
                     if shr(224, r) {
@@ -116,7 +117,7 @@ const delivering = group("MintToken.sol", DELIVERY, [
   { name: "batchMint: a minted key can be minted", from: "if (state != PAID) {", to: "if (state != PAID && state != MINTED) {" },
   { name: "batchMint: a key that was given back can be minted", from: "if (state != PAID) {", to: "if (state != PAID && state != GIVEN_BACK) {" },
   { name: "batchMint: the record stays", from: "_records[key] = record + (MINTED - PAID);", to: "" },
-  { name: "batchMint: minted units are kept in 32 bits", from: "_unitsMinted += uint64(sum);", to: "_unitsMinted = uint32(_unitsMinted + sum);" },
+  { name: "batchMint: minted units are kept in 32 bits", tests: "Mutants", from: "_unitsMinted += uint64(sum);", to: "_unitsMinted = uint32(_unitsMinted + sum);" },
   { name: "batchMint: minted units stay open", from: "_unitsOpen -= uint64(sum);", to: "" },
   { name: "batchMint: an operator is needed", tests: POWERS, from: "uint256 unit_ = unit();", to: "if (!factory.isOperator(msg.sender)) revert NotOperator(msg.sender);\n        uint256 unit_ = unit();" },
   { name: "refund: a stop that stops refunds", from: "uint256 price_ = price();\n        results = new bytes(keys.length);", to: "uint256 price_ = price();\n        results = new bytes(keys.length);\n        if (factory.settleStopped()) return results;" },
@@ -193,7 +194,7 @@ const earning = group("MintToken.sol", "{Earning,Delivery,Deploy}", [
   { name: "withdraw: open units are earned", from: "uint256 total = uint256(_unitsMinted) * price();", to: "uint256 total = (uint256(_unitsMinted) + _unitsOpen) * price();" },
   { name: "withdraw: all that is held", from: "uint256 due = total - _withdrawn;", to: "uint256 due = _held();" },
   { name: "withdraw: twice", from: "_withdrawn = uint128(total);", to: "" },
-  { name: "withdraw: the sum is kept in 64 bits", short: true, from: "_withdrawn = uint128(total);", to: "_withdrawn = uint64(total);" },
+  { name: "withdraw: the sum is kept in 64 bits", tests: "Mutants", short: true, from: "_withdrawn = uint128(total);", to: "_withdrawn = uint64(total);" },
   {
     name: "withdraw: books after the transfer",
     from: `        _withdrawn = uint128(total); // uint64 * uint64
@@ -252,7 +253,7 @@ const deploying = group("TokenFactory.sol", DEPLOY, [
   { name: "deploy: the value is not the fee", from: "            token,\n            fee,\n", to: "            token,\n            fee - 1,\n" },
   { name: "deploy: the payment goes to the factory", from: "            token,\n            fee,\n", to: "            address(this),\n            fee,\n" },
   { name: "deploy: the gas of an item is not checked", tests: DEPLOY_GAS, from: "if (gasleft() < callGas + callGas / 63 + RESERVE_GAS) return NOT_ATTEMPTED;", to: "" },
-  { name: "deploy: 63/64 is forgotten", tests: DEPLOY_GAS, from: "callGas + callGas / 63 + RESERVE_GAS", to: "callGas + RESERVE_GAS" },
+  { name: "deploy: 63/64 is forgotten", tests: "Mutants", from: "callGas + callGas / 63 + RESERVE_GAS", to: "callGas + RESERVE_GAS" },
   { name: "deploy: an item without its gas cap", tests: DEPLOY_GAS, from: "ok := call(callGas, address(), 0, add(input, 0x20)", to: "ok := call(gas(), address(), 0, add(input, 0x20)" },
   { name: "deploy: a huge gasPerItem is not clamped", from: "gasPerItem > type(uint64).max ? type(uint64).max : gasPerItem", to: "gasPerItem" },
   { name: "deploy: the gas of the payment is not capped", tests: "{DeployHostile,DeployGas}", from: "payment.gas == 0 ? type(uint64).max : payment.gas", to: "type(uint64).max" },
@@ -347,7 +348,7 @@ const hub = group("Hub.sol", HUB, [
   { name: "hub: a reverted segment is reported as done", from: "code := shl(2, iszero(call(callGas, target, 0, data, input.length, 0, 0)))", to: "pop(call(callGas, target, 0, data, input.length, 0, 0))\n                        code := 0" },
   { name: "hub: a reverted segment reverts all", from: "code := shl(2, iszero(call(callGas, target, 0, data, input.length, 0, 0)))", to: "code := shl(2, iszero(call(callGas, target, 0, data, input.length, 0, 0)))\n                        if code { revert(0, 0) }" },
   { name: "hub: the gas of a segment is not checked", from: "if iszero(lt(gas(), add(add(callGas, div(callGas, 63)), RESERVE_GAS))) {", to: "if 1 {" },
-  { name: "hub: 63/64 is forgotten", from: "add(add(callGas, div(callGas, 63)), RESERVE_GAS)", to: "add(callGas, RESERVE_GAS)" },
+  { name: "hub: 63/64 is forgotten", tests: "Mutants", from: "add(add(callGas, div(callGas, 63)), RESERVE_GAS)", to: "add(callGas, RESERVE_GAS)" },
 ]);
 
 module.exports = [...settling, ...records, ...delivering, ...around, ...earning, ...fees, ...deploying, ...names, ...roles, ...hub];

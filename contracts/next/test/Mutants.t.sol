@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {Hub} from "../src/Hub.sol";
 import {MintToken} from "../src/MintToken.sol";
 import {TokenFactory} from "../src/TokenFactory.sol";
-import {Suite} from "./support/Suite.sol";
+import {DeploySuite} from "./support/DeploySuite.sol";
+import {ThinkingWallet} from "./support/Wallets.sol";
 
 /// @notice An asset that pays whatever is asked and notes calls of other functions than those of EIP-3009.
 contract NotingAsset {
@@ -19,8 +21,17 @@ contract NotingAsset {
     }
 }
 
+/// @notice Keeps the gas that the last call was given.
+contract GivenGas {
+    uint256 public given;
+
+    fallback() external {
+        given = gasleft();
+    }
+}
+
 /// @notice Cases that only a mutation of `contracts/next/mutate` asked for.
-contract MutantsTest is Suite {
+contract MutantsTest is DeploySuite {
     function test_the_creator_is_paid_once_also_beyond_2_to_the_64() public {
         token = tokenOf(type(uint64).max, 1000);
         string[3] memory names = ["alice", "bob", "carol"];
@@ -68,14 +79,59 @@ contract MutantsTest is Suite {
         factory = new TokenFactory(address(noting), address(hub), seats());
         token = free(CAP, "noting");
         Auth memory a = Auth(0, STRANGER, address(token), PRICE, uint40(fields), NOW, nonce);
-        bytes memory ordinary = abi.encodePacked(a.from, a.value, a.validAfter, a.validBefore, a.nonce, r, vs);
-        bytes memory long = itemLong(a, uint64(high) << 32 | 100_000, 0, 65);
-        bytes memory approval = itemLong(a, uint64(0x095ea7b3) << 32 | 100_000, 0, 65);
         bytes memory signatures = abi.encodePacked(r, vs, bytes1(fields));
+        uint32[2] memory selectors = [high, 0x095ea7b3];
+        for (uint256 i = 0; i < 2; ++i) {
+            a.nonce = keccak256(abi.encode(nonce, i));
+            token.settle("batch", ITEM_GAS, itemLong(a, uint64(selectors[i]) << 32 | 100_000, 0, 65), signatures);
+        }
+        bytes memory ordinary = abi.encodePacked(a.from, a.value, a.validAfter, a.validBefore, nonce, r, vs);
         token.settle("batch", ITEM_GAS, ordinary, signatures);
-        token.settle("batch", ITEM_GAS, long, signatures);
-        token.settle("batch", ITEM_GAS, approval, signatures);
         require(!noting.strange(), "another function, or another payee");
+    }
+
+    /// A 64th part of this gas is above the reserve, and the deployment needs nearly all of it.
+    function test_a_costly_good_deployment_is_made_or_not_attempted() public {
+        Auth memory a = feeOf("alice", config());
+        a.from = address(new ThinkingWallet());
+        usdc.mint(a.from, FEE);
+        bytes[] memory items = list(order(config(), a));
+        (uint256 low, uint256 each) = (4_900_000, 6_000_000);
+        while (each - low > 1) {
+            uint256 middle = (low + each) / 2;
+            if (resultOf(30_000_000, middle, items) == OK) each = middle;
+            else low = middle;
+        }
+        bool[8] memory met;
+        for (uint256 total = each; total < each + 200_000; total += 3_001) {
+            bytes1 result = resultOf(total, each, items);
+            require(result == OK || result == NOT_ATTEMPTED, string.concat(text(total), ": ", text(uint8(result))));
+            met[uint8(result)] = true;
+        }
+        require(met[0] && met[5], "the results that were met");
+    }
+
+    /// A 64th part of this gas is above the reserve.
+    function test_a_large_segment_gets_its_gas_or_is_not_attempted() public {
+        GivenGas target = new GivenGas();
+        Hub.Segment[] memory segments = new Hub.Segment[](1);
+        segments[0] = Hub.Segment(address(target), 5_000_000, "");
+        bool[8] memory met;
+        for (uint256 total = 5_000_000; total < 5_200_000; total += 3_001) {
+            uint256 state = vm.snapshotState();
+            uint8 result = uint8(hub.run{gas: total}("batch", segments)[0]);
+            require(result == 5 ? target.given() == 0 : result == 0 && target.given() > 4_999_000, text(total));
+            met[result] = true;
+            vm.revertToState(state);
+        }
+        require(met[0] && met[5], "the results that were met");
+    }
+
+    /// @notice The result of a `deploy` of one item, whose effects are undone.
+    function resultOf(uint256 total, uint256 each, bytes[] memory items) private returns (bytes1 result) {
+        uint256 state = vm.snapshotState();
+        result = factory.deploy{gas: total}(each, items)[0];
+        vm.revertToState(state);
     }
 
     /// @notice A free token of the configuration of the tests, but for price and cap.

@@ -31,15 +31,19 @@ contract Crowd is CrowdBooks {
         uint8[3] want;
     }
 
-    modifier moment(uint256 t) {
+    uint256 private _steps;
+
+    /// @dev Begins every action. The seeds of forge are often small or repeated, so that most choices would be the first
+    /// of their list; a hash of the seed and of a counter makes all choices equally likely.
+    function _begin(uint256 seed) private returns (uint256) {
         vm.warp(clock);
-        token = tokens[t % 2];
-        _;
+        seed = mix(seed, bytes32(++_steps));
+        token = tokens[seed % 2];
+        return seed;
     }
 
     function step(uint256 seed) external {
-        uint256 kind = seed % 20;
-        seed = mix(seed, "step");
+        uint256 kind = seed % 21;
         if (kind < 4) settles(seed);
         else if (kind < 6) mints(seed);
         else if (kind < 8) refunds(seed);
@@ -47,18 +51,19 @@ contract Crowd is CrowdBooks {
         else if (kind < 12) returns_(seed);
         else if (kind == 12) around(seed);
         else if (kind == 13) cancels(seed);
-        else if (kind == 14) withdraws(seed);
-        else if (kind == 15) sweeps(seed);
-        else if (kind == 16) roles(seed);
-        else if (kind == 17) regulates(seed);
-        else if (kind == 18) moves(seed);
+        else if (kind < 16) withdraws(seed);
+        else if (kind == 16) sweeps(seed);
+        else if (kind == 17) roles(seed);
+        else if (kind == 18) regulates(seed);
+        else if (kind == 19) moves(seed);
         else time(seed);
     }
 
     // Payers
 
     /// @notice One to three payments, good, poor, altered, late, of another token or twice, sometimes short of gas.
-    function settles(uint256 seed) public moment(seed) {
+    function settles(uint256 seed) public {
+        seed = _begin(seed);
         Try memory y;
         (y.t, y.count) = (seed % 2, 1 + (seed >> 8) % 3);
         y.gas = (seed >> 16) % 4 == 0 ? 40_000 + (seed >> 24) % 400_000 : AMPLE;
@@ -96,11 +101,7 @@ contract Crowd is CrowdBooks {
             if (b.from == a.from && b.nonce == a.nonce) return 1;
         }
         if (before + a.value / price > capOf(y.t)) return 3;
-        return y.altered[i] || a.to != address(token) || purse[a.from] < spent || !_open(y.t, a) ? 4 : 0;
-    }
-
-    function _open(uint256 t, Auth memory a) private view returns (bool) {
-        return !blocked(t, a.from) && !usdc.authorizationState(a.from, a.nonce) && clock < a.validBefore;
+        return y.altered[i] || a.to != address(token) || purse[a.from] < spent || !takes(y.t, a) ? 4 : 0;
     }
 
     function _settled(Try memory y, bool done, bytes memory answer) private {
@@ -121,10 +122,11 @@ contract Crowd is CrowdBooks {
     }
 
     /// @notice Somebody submits a payment to the asset, around the token.
-    function around(uint256 seed) public moment(0) {
+    function around(uint256 seed) public {
+        seed = _begin(seed);
         Auth memory a = payments[seed % PAYMENTS];
         uint256 t = a.to == address(tokens[0]) ? 0 : 1;
-        bool due = _open(t, a) && purse[a.from] >= a.value;
+        bool due = takes(t, a) && purse[a.from] >= a.value;
         bytes memory data = abi.encodeWithSelector(
             0xcf092995, a.from, a.to, a.value, a.validAfter, a.validBefore, a.nonce, signature(a, "Transfer")
         );
@@ -135,13 +137,15 @@ contract Crowd is CrowdBooks {
         accounts[t][a.from].around = true;
     }
 
-    function cancels(uint256 seed) public moment(0) {
+    function cancels(uint256 seed) public {
+        seed = _begin(seed);
         Auth memory a = payments[seed % PAYMENTS];
         if (seed >> 128 & 3 == 0 && !usdc.paused() && !usdc.authorizationState(a.from, a.nonce)) cancel(a);
     }
 
     /// @notice Payers move money among themselves and to the tokens, holders move units.
-    function moves(uint256 seed) public moment(seed) {
+    function moves(uint256 seed) public {
+        seed = _begin(seed);
         address from = people[(seed >> 8) % PEOPLE];
         address to = people[(seed >> 16) % PEOPLE];
         if (!usdc.paused() && !usdc.isBlacklisted(from) && !usdc.isBlacklisted(to)) {
@@ -168,8 +172,9 @@ contract Crowd is CrowdBooks {
 
     // Endings
 
-    function mints(uint256 seed) public moment(seed) {
-        bytes32[] memory list_ = _keys(seed);
+    function mints(uint256 seed) public {
+        seed = _begin(seed);
+        bytes32[] memory list_ = someKeys(seed);
         uint256 gas_ = (seed >> 16) % 4 == 0 ? 20_000 + (seed >> 24) % 200_000 : AMPLE;
         vm.prank(STRANGER);
         (bool done, bytes memory answer) = address(token).call{gas: gas_}(abi.encodeCall(token.batchMint, (list_)));
@@ -185,8 +190,9 @@ contract Crowd is CrowdBooks {
         }
     }
 
-    function refunds(uint256 seed) public moment(seed) {
-        bytes32[] memory list_ = _keys(seed);
+    function refunds(uint256 seed) public {
+        seed = _begin(seed);
+        bytes32[] memory list_ = someKeys(seed);
         uint256 gas_ = (seed >> 16) % 5 == 0 ? 20_000 + (seed >> 24) % 200_000 : AMPLE;
         address caller =
             [records[seed % 2][list_[0]].payer, STRANGER, _operator(seed), _operator(seed)][(seed >> 48) % 4];
@@ -220,19 +226,27 @@ contract Crowd is CrowdBooks {
 
     // The stolen operator key
 
-    function credits(uint256 seed) public moment(seed) {
+    function credits(uint256 seed) public {
+        seed = _begin(seed);
         MintToken.Credit[] memory c = new MintToken.Credit[](1 + (seed >> 8) % 2);
         for (uint256 i = 0; i < c.length; ++i) {
             uint256 random = mix(seed, bytes32(i));
             Auth memory a = payments[random % PAYMENTS];
             c[i] = MintToken.Credit(a.from, a.nonce, uint32((random >> 16) % 4), 0);
-            if ((random >> 32) % 3 == 0) c[i].change = uint128((random >> 40) % (2 * PRICE));
+            if ((random >> 32) % 2 == 0) c[i].change = uint128((random >> 40) % (2 * PRICE));
+            if ((random >> 136) % 8 == 0) c[i].change = _rest(seed % 2, c[i].units, (random >> 144) % 2);
             if ((random >> 128) % 12 == 0) c[i].payer = address(0);
         }
         bytes memory results = _byOperator(seed, abi.encodeCall(token.credit, (c)));
         for (uint256 i = 0; i < results.length; ++i) {
             _credited(seed % 2, c[i], uint8(results[i]));
         }
+    }
+
+    /// @dev All of the surplus that a credit leaves, or one more.
+    function _rest(uint256 t, uint256 count, uint256 more) private view returns (uint128) {
+        uint256 cost = count * priceOf(t);
+        return surplusOf(t) < cost ? 0 : uint128(surplusOf(t) - cost + more);
     }
 
     function _credited(uint256 t, MintToken.Credit memory c, uint8 code) private {
@@ -252,7 +266,8 @@ contract Crowd is CrowdBooks {
         return c.change != 0 && blocked(t, c.payer) ? 4 : 0;
     }
 
-    function returns_(uint256 seed) public moment(seed) {
+    function returns_(uint256 seed) public {
+        seed = _begin(seed);
         MintToken.GiveBack[] memory g = new MintToken.GiveBack[](1 + (seed >> 8) % 2);
         for (uint256 i = 0; i < g.length; ++i) {
             uint256 random = mix(seed, bytes32(i));
@@ -305,7 +320,8 @@ contract Crowd is CrowdBooks {
 
     // Earnings
 
-    function withdraws(uint256 seed) public moment(seed) {
+    function withdraws(uint256 seed) public {
+        seed = _begin(seed);
         uint256 t = seed % 2;
         bool elsewhere = (seed >> 8) % 3 == 0;
         address to = elsewhere ? account("elsewhere") : CREATOR;
@@ -320,7 +336,8 @@ contract Crowd is CrowdBooks {
         purse[to] += due;
     }
 
-    function sweeps(uint256 seed) public moment(seed) {
+    function sweeps(uint256 seed) public {
+        seed = _begin(seed);
         uint256 t = seed % 2;
         address to = factory.treasury();
         uint256 fee = books[t].feeOwed;
@@ -334,21 +351,21 @@ contract Crowd is CrowdBooks {
 
     // Roles, the asset, time
 
-    function roles(uint256 seed) public moment(0) {
+    function roles(uint256 seed) public {
+        seed = _begin(seed);
         address operator = (seed >> 8) % 2 == 0 ? OPERATOR : account("second operator");
         address owner = factory.owner();
         address guardian = factory.guardian();
         address next = owner == OWNER ? account("second owner") : OWNER;
         uint256 kind = seed % 16;
         if (kind < 3) tries(owner, address(factory), abi.encodeCall(factory.resumeSettle, ()));
-        if (kind == 3) tries(guardian, address(factory), abi.encodeCall(factory.stopSettle, ()));
-        if (kind == 4) tries(owner, address(factory), abi.encodeCall(factory.stopSettle, ()));
+        if (kind < 5 && kind > 2) {
+            tries(kind == 3 ? guardian : owner, address(factory), abi.encodeCall(factory.stopSettle, ()));
+        }
         if (kind == 5) tries(guardian, address(factory), abi.encodeCall(factory.removeOperator, (operator)));
         if (kind > 5 && kind < 10) tries(owner, address(factory), abi.encodeCall(factory.appointOperator, (operator)));
-        if (kind == 10) {
-            tries(owner, address(factory), abi.encodeCall(factory.setTreasury, (account("second treasury"))));
-        }
-        if (kind == 11) tries(owner, address(factory), abi.encodeCall(factory.setTreasury, (TREASURY)));
+        address treasury = kind == 10 ? account("second treasury") : TREASURY;
+        if (kind == 10 || kind == 11) tries(owner, address(factory), abi.encodeCall(factory.setTreasury, (treasury)));
         if (kind == 12) tries(guardian, address(factory), abi.encodeCall(factory.cancelTreasury, ()));
         if (kind == 13) tries(owner, address(factory), abi.encodeCall(factory.setGuardian, (next)));
         if (kind == 14) tries(owner, address(factory), abi.encodeCall(factory.offerOwnership, (next)));
@@ -356,8 +373,9 @@ contract Crowd is CrowdBooks {
     }
 
     /// @notice The asset is paused or not; payers, tokens, creator and treasury are blacklisted or not.
-    function regulates(uint256 seed) public moment(0) {
-        if ((seed >> 8) % 6 == 0) usdc.pause();
+    function regulates(uint256 seed) public {
+        seed = _begin(seed);
+        if ((seed >> 8) % 4 == 0) usdc.pause();
         else usdc.unpause();
         uint256 who = (seed >> 16) % (PEOPLE + 4);
         address target =
@@ -366,22 +384,8 @@ contract Crowd is CrowdBooks {
         else usdc.unBlacklist(target);
     }
 
-    function time(uint256 seed) public moment(0) {
+    function time(uint256 seed) public {
+        seed = _begin(seed);
         clock += uint40(seed % 3 days);
-    }
-
-    // Helpers
-
-    /// @dev Up to three keys, sometimes one twice, sometimes an unknown one.
-    function _keys(uint256 seed) private view returns (bytes32[] memory list_) {
-        list_ = new bytes32[](1 + (seed >> 8) % 3);
-        for (uint256 i = 0; i < list_.length; ++i) {
-            list_[i] = keys[mix(seed, bytes32(i)) % PAYMENTS];
-        }
-        if ((seed >> 80) % 8 == 0) list_[list_.length - 1] = (seed >> 83) % 2 == 0 ? list_[0] : bytes32("unknown");
-    }
-
-    function mix(uint256 seed, bytes32 salt) private pure returns (uint256) {
-        return uint256(keccak256(abi.encode(seed, salt)));
     }
 }

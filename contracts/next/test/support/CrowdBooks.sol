@@ -91,6 +91,21 @@ abstract contract CrowdBooks is Suite {
         a.nonce = bytes32(i % 10 == 9 ? i - PEOPLE : i);
     }
 
+    // Choices
+
+    /// @dev Up to three keys, sometimes one twice, sometimes an unknown one.
+    function someKeys(uint256 seed) internal view returns (bytes32[] memory list_) {
+        list_ = new bytes32[](1 + (seed >> 8) % 3);
+        for (uint256 i = 0; i < list_.length; ++i) {
+            list_[i] = keys[mix(seed, bytes32(i)) % PAYMENTS];
+        }
+        if ((seed >> 80) % 8 == 0) list_[list_.length - 1] = (seed >> 83) % 2 == 0 ? list_[0] : bytes32("unknown");
+    }
+
+    function mix(uint256 seed, bytes32 salt) internal pure returns (uint256) {
+        return uint256(keccak256(abi.encode(seed, salt)));
+    }
+
     // What the rules say
 
     function stateOf(uint256 t, bytes32 key) internal view returns (uint8) {
@@ -117,6 +132,11 @@ abstract contract CrowdBooks is Suite {
     /// @notice True if the asset moves no money between the token and this account.
     function blocked(uint256 t, address other) internal view returns (bool) {
         return usdc.paused() || usdc.isBlacklisted(other) || usdc.isBlacklisted(address(tokens[t]));
+    }
+
+    /// @notice True if the asset takes this authorization, the signature and the payer's balance aside.
+    function takes(uint256 t, Auth memory a) internal view returns (bool) {
+        return !blocked(t, a.from) && !usdc.authorizationState(a.from, a.nonce) && clock < a.validBefore;
     }
 
     // What happened
