@@ -7,6 +7,7 @@
 pub mod abi;
 mod account;
 mod asset;
+mod authorization;
 mod batch_mint;
 mod broadcast;
 mod connect;

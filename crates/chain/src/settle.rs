@@ -1,12 +1,13 @@
 //! `Settlement.settleBatch`: packing, simulation, and the result byte of each item.
 
-use crate::abi::{Settlement, UsdcDouble};
+use crate::abi::Settlement;
+use crate::authorization;
 use crate::connect::Chain;
 use crate::error::ChainError;
 use crate::rpc::Included;
 use crate::sign::Call;
 use alloy::primitives::{Address, B256, Bytes, U256};
-use alloy::sol_types::{Revert, SolCall, SolError, SolEvent};
+use alloy::sol_types::{SolCall, SolEvent};
 use domain::event::Purpose;
 use domain::event::WaitReason;
 use domain::request::SignatureBytes;
@@ -26,9 +27,6 @@ const GAS_BASE: u64 = 100_000 + GAS_PER_ITEM;
 
 /// Call data of one item: from 20, to 20, value 8, validAfter 5, validBefore 5, nonce 32, r 32, vs 32.
 const ITEM_BYTES: usize = 154;
-
-/// Largest packed time: Unix seconds fit in five bytes until the year 36,812.
-pub(crate) const TIME_MAX: u64 = (1 << 40) - 1;
 
 /// The contract's result for an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,30 +83,12 @@ impl Chain {
                 Some(0) => Simulated::Pays,
                 Some(5) | None => Simulated::Fails(WaitReason::NotAttempted, "out of gas in simulation".to_owned()),
                 Some(_) => {
-                    let (reason, text) = self.diagnose(signer, request).await?;
+                    let (reason, text) = self.refusal(signer, request, GAS_PER_ITEM * 2).await?;
                     Simulated::Fails(reason, text)
                 }
             });
         }
         Ok(simulated)
-    }
-
-    /// Asks USDC directly, outside the batch, for the reason of its refusal, and returns it with the node's text.
-    pub(crate) async fn diagnose(
-        &self,
-        signer: Address,
-        request: &PaymentRequest,
-    ) -> Result<(WaitReason, String), ChainError> {
-        let input = transfer_input(&request.authorization, &request.signature);
-        match self.call(Some(signer), request.asset, input, Some(GAS_PER_ITEM * 2)).await {
-            // Good alone, bad in the batch: an earlier item of the same payer took the balance.
-            Ok(_) => Ok((WaitReason::Unfunded, "an earlier payment in the batch takes the balance".to_owned())),
-            Err(ChainError::Refused { message, data, .. }) => {
-                let text = data.and_then(|data| Revert::abi_decode(&data).ok()).map_or(message, |revert| revert.reason);
-                Ok((reason_of(&text), text.chars().take(200).collect()))
-            }
-            Err(other) => Err(other),
-        }
     }
 }
 
@@ -145,53 +125,10 @@ fn settle_input(batch_id: B256, requests: &[&PaymentRequest]) -> Bytes {
     call.abi_encode().into()
 }
 
-/// Packs one item. The intake keeps times far below [`TIME_MAX`]; a forged time is clamped, and its signature then
-/// fails.
 fn pack(items: &mut Vec<u8>, auth: &Authorization, signature: &SignatureBytes) {
-    let time = |seconds: u64| seconds.min(TIME_MAX).to_be_bytes();
-    let mut vs = [0_u8; 32];
-    vs.copy_from_slice(&signature[32..64]);
-    if signature[64] == 28 {
-        vs[0] |= 0x80;
-    }
     items.extend_from_slice(auth.from.as_slice());
     items.extend_from_slice(auth.to.as_slice());
-    items.extend_from_slice(&auth.value.0.to_be_bytes());
-    items.extend_from_slice(&time(auth.valid_after)[3..]);
-    items.extend_from_slice(&time(auth.valid_before)[3..]);
-    items.extend_from_slice(auth.nonce.as_slice());
-    items.extend_from_slice(&signature[..32]);
-    items.extend_from_slice(&vs);
-}
-
-fn transfer_input(auth: &Authorization, signature: &SignatureBytes) -> Bytes {
-    UsdcDouble::transferWithAuthorization_1Call {
-        from: auth.from,
-        to: auth.to,
-        value: U256::from(auth.value.0),
-        validAfter: U256::from(auth.valid_after),
-        validBefore: U256::from(auth.valid_before),
-        nonce: auth.nonce,
-        v: signature[64],
-        r: B256::from_slice(&signature[..32]),
-        s: B256::from_slice(&signature[32..64]),
-    }
-    .abi_encode()
-    .into()
-}
-
-/// Translates USDC's revert strings. Source: FiatTokenV2_2's public revert strings, which the project's double repeats.
-fn reason_of(text: &str) -> WaitReason {
-    let cases = [
-        ("transfer amount exceeds balance", WaitReason::Unfunded),
-        ("authorization is used or canceled", WaitReason::AuthorizationUsedOrCancelled),
-        ("authorization is expired", WaitReason::AuthorizationExpired),
-        ("authorization is not yet valid", WaitReason::AuthorizationNotYetValid),
-        ("invalid signature", WaitReason::SignatureRefused),
-        ("account is blacklisted", WaitReason::Blacklisted),
-        ("Pausable: paused", WaitReason::AssetPaused),
-    ];
-    cases.iter().find(|(phrase, _)| text.contains(phrase)).map_or(WaitReason::Unexplained, |(_, reason)| *reason)
+    authorization::pack(items, auth, signature);
 }
 
 #[cfg(test)]
@@ -200,25 +137,13 @@ mod tests {
     use domain::examples;
 
     #[test]
-    fn an_item_is_packed_as_the_contract_reads_it() {
+    fn an_item_begins_with_payer_and_payee() {
         let request = examples::request();
         let mut items = Vec::new();
         pack(&mut items, &request.authorization, &SignatureBytes::repeat_byte(28));
         assert_eq!(items.len(), ITEM_BYTES);
-        assert_eq!(&items[40..48], &100_000_u64.to_be_bytes());
-        assert_eq!(&items[48..53], &1_799_999_400_u64.to_be_bytes()[3..]);
-        assert_eq!(items[122], 28 | 0x80, "v 28 is the top bit of vs");
-    }
-
-    #[test]
-    fn usdcs_revert_strings_become_reasons() {
-        assert_eq!(reason_of("ERC20: transfer amount exceeds balance"), WaitReason::Unfunded);
-        assert_eq!(
-            reason_of("FiatTokenV2: authorization is used or canceled"),
-            WaitReason::AuthorizationUsedOrCancelled
-        );
-        assert_eq!(reason_of("ECRecover: invalid signature 's' value"), WaitReason::SignatureRefused);
-        assert_eq!(reason_of("something else"), WaitReason::Unexplained);
+        assert_eq!(&items[..20], request.authorization.from.as_slice());
+        assert_eq!(&items[20..40], request.authorization.to.as_slice());
     }
 
     #[test]

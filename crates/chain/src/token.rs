@@ -7,6 +7,6 @@ mod deliver;
 mod pay;
 mod records;
 
-pub use deliver::{Delivered, deliver_call};
+pub use deliver::{DELIVER_BATCH_MAX, Delivered, deliver_call};
 pub use pay::{PAY_BATCH_MAX, Paid, SEGMENTS_MAX, Segment, Trial, pay_call, segments};
 pub use records::{PaymentRecord, RECORDS_MAX, Record};

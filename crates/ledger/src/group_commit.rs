@@ -3,8 +3,8 @@
 //! alone.
 //!
 //! A batch of two events takes five times as long as a single event, one of a hundred eleven times (`make bench reads`).
-//! So a process sends each append by itself as long as at most [`ALONE_MAX`] are on their way. Appends that wait
-//! beyond that are sent together as one batch.
+//! So appends are sent each by itself if, with those that still have no answer, there are at most [`ALONE_MAX`] of them. If
+//! there are more, those that wait are sent together as one batch.
 
 use crate::append::BATCH_MAX;
 use crate::batch::Batch;

@@ -2,32 +2,37 @@
 //! hub.
 
 use crate::abi::next::{Hub, MintToken};
+use crate::authorization;
 use crate::connect::Chain;
 use crate::error::ChainError;
 use crate::rpc::Included;
-use crate::settle::TIME_MAX;
 use crate::sign::Call;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::{SolCall, SolEvent};
 use domain::event::{Purpose, WaitReason};
-use domain::request::SignatureBytes;
-use domain::{Authorization, PaymentRequest, Purchase};
-use futures_util::future::try_join_all;
+use domain::{PaymentId, PaymentRequest, Purchase};
+use futures_util::future::join_all;
 
-/// Maximum number of payments in one transaction: 8.3M gas, half of the cap of EIP-7825, and 13 kB of call data.
+/// Maximum number of payments in one transaction. To one token they take 8.3M gas, to [`SEGMENTS_MAX`] tokens 12.6M, of
+/// the 16,777,216 of EIP-7825; call data is 13 kB.
 pub const PAY_BATCH_MAX: usize = 100;
 
 /// Maximum number of tokens in one transaction. Each costs gas of its own.
 pub const SEGMENTS_MAX: usize = 20;
 
-/// Gas that one payment may use: what the contracts' README measured for the coldest payment, behind a proxy.
+/// Gas that one payment may use: the setting of `contracts/next`, which measured 64,000 for the first payment of a token.
 const GAS_PER_ITEM: u64 = 100_000;
 /// Expected gas of one payment. Measured: 67k for a good one in a batch of one hundred.
 const GAS_EXPECTED_PER_ITEM: u64 = 80_000;
 /// Gas of a token beside its items: its first access, its reserve, and the 63/64 check on the last item.
 const GAS_PER_SEGMENT: u64 = 80_000 + GAS_PER_ITEM;
-/// Gas beside the segments: transaction base, call data, the hub's event.
+/// Gas beside the segments: transaction base, and the call data of one token's payments as far as the expected gas of
+/// items does not cover it.
 const GAS_BASE: u64 = 100_000;
+/// Gas that the hub keeps back for each segment (`Hub.RESERVE_GAS`), and its own work.
+const HUB_PER_SEGMENT: u64 = 25_000;
+/// Gas for the call data of one item through the hub: 134 bytes at 16 gas.
+const HUB_PER_ITEM: u64 = 2_200;
 
 /// Call data of one item: from 20, value 8, validAfter 5, validBefore 5, nonce 32, r 32, vs 32.
 const ITEM_BYTES: usize = 134;
@@ -52,11 +57,11 @@ pub enum Paid {
     SoldOut,
     /// Code 4: the asset refused. That is not "unpaid": somebody may have submitted the authorization around the token.
     Failed,
-    /// Code 5: the batch stopped before this item, or its segment was not run.
+    /// Code 5: the batch stopped before this item.
     NotAttempted,
     /// Code 6: the item can never be paid. No money moved.
     Impossible,
-    /// Code 7: new payments are stopped. No money moved.
+    /// Code 7: new payments are stopped, and nothing was looked at. A known key gets this code as well.
     Stopped,
     /// Any other code, which no token of ours gives.
     Unknown(u8),
@@ -100,29 +105,30 @@ pub fn segments<'a>(requests: impl IntoIterator<Item = &'a PaymentRequest>) -> V
 }
 
 /// The call that settles `segments`: of the token itself if there is one, else of the hub. Its items are in the order of
-/// the segments.
+/// the segments, at most [`PAY_BATCH_MAX`] of at most [`SEGMENTS_MAX`] tokens. Its gas is enough for the last segment
+/// also if all before it use up theirs.
 pub fn pay_call(hub: Address, segments: &[Segment<'_>]) -> Call {
+    let items: Vec<PaymentId> =
+        segments.iter().flat_map(|segment| &segment.requests).map(|request| request.id()).collect();
+    debug_assert!(items.len() <= PAY_BATCH_MAX && segments.len() <= SEGMENTS_MAX, "more than fits a transaction");
     let first = segments.first().and_then(|segment| segment.requests.first());
     let batch_id = first.map_or(B256::ZERO, |request| request.payment_key.0);
-    let gas: u64 = segments.iter().map(gas_of).fold(GAS_BASE, u64::saturating_add);
-    let (target, input) = match segments {
-        [alone] => (alone.token, settle_input(batch_id, alone)),
-        several => (hub, hub_input(batch_id, several)),
+    let (target, input, gas) = match segments {
+        [alone] => (alone.token, settle_input(batch_id, alone), gas_of(alone)),
+        several => (hub, hub_input(batch_id, several), several.iter().map(hub_gas_of).fold(0, u64::saturating_add)),
     };
-    let items = segments.iter().flat_map(|segment| &segment.requests).map(|request| request.id()).collect();
-    Call { purpose: Purpose::Settle, target, input, gas_limit: gas, items }
+    Call { purpose: Purpose::Settle, target, input, gas_limit: gas.saturating_add(GAS_BASE), items }
 }
 
 impl Chain {
-    /// Tries every payment of `segments` on the latest block, as `signer` would send it, and returns the results in
-    /// their order. Each token is tried by itself, so a payer who pays two of them with money for one is found out on
-    /// chain only. The asset is asked for the reason of each refusal.
+    /// Tries every payment of `segments` on the latest block, as `signer` would send it. Returns the results of each
+    /// segment in its order. Each token is tried by itself: one that cannot be tried now delays no other, and a payer who
+    /// pays two tokens with money for one is found out on chain only. The asset is asked for the reason of each refusal.
     ///
     /// # Errors
-    /// `Transient`. `Refused` if a token reverts as a whole.
-    pub async fn try_pay(&self, signer: Address, segments: &[Segment<'_>]) -> Result<Vec<Trial>, ChainError> {
-        let tried = try_join_all(segments.iter().map(|segment| self.try_segment(signer, segment))).await?;
-        Ok(tried.into_iter().flatten().collect())
+    /// Each segment has its own: `Transient`, or `Refused` if its token reverts as a whole. Nothing is known about it.
+    pub async fn try_pay(&self, signer: Address, segments: &[Segment<'_>]) -> Vec<Result<Vec<Trial>, ChainError>> {
+        join_all(segments.iter().map(|segment| self.try_segment(signer, segment))).await
     }
 
     async fn try_segment(&self, signer: Address, segment: &Segment<'_>) -> Result<Vec<Trial>, ChainError> {
@@ -130,11 +136,15 @@ impl Chain {
         let answer = self.call(Some(signer), segment.token, settle_input(B256::ZERO, segment), Some(gas)).await?;
         let results =
             MintToken::settleCall::abi_decode_returns(&answer).map_err(|e| ChainError::transient("settle", e))?;
+        if results.len() != segment.requests.len() {
+            let cause = "the number of results differs from the number of payments";
+            return Err(ChainError::transient("settle", cause));
+        }
         let mut trials = Vec::with_capacity(segment.requests.len());
-        for (index, request) in segment.requests.iter().enumerate() {
-            trials.push(match results.get(index).map_or(Paid::NotAttempted, |code| Paid::of(*code)) {
+        for (code, request) in results.iter().zip(&segment.requests) {
+            trials.push(match Paid::of(*code) {
                 Paid::Failed => {
-                    let (reason, text) = self.diagnose(signer, request).await?;
+                    let (reason, text) = self.refusal(signer, request, GAS_PER_ITEM).await?;
                     Trial::Refused(reason, text)
                 }
                 result => Trial::Result(result),
@@ -146,15 +156,15 @@ impl Chain {
 
 impl Included {
     /// The result of each item of a settlement. `tokens` has the token of each item, in the order of the call data, so
-    /// that those of one token stand together. An item is `NotAttempted` if its token reported nothing: the transaction
-    /// or its segment reverted, so nothing of it was paid here.
-    pub fn paid(&self, tokens: &[Address]) -> Vec<Paid> {
+    /// that those of one token stand together. `None`: the token reported nothing in this receipt, because the
+    /// transaction or its segment reverted or was not run. That says nothing about the payment; its record does.
+    pub fn paid(&self, tokens: &[Address]) -> Vec<Option<Paid>> {
         let mut results = Vec::with_capacity(tokens.len());
         for segment in tokens.chunk_by(|one, next| one == next) {
             let reported = segment.first().and_then(|token| self.reported(*token));
             match reported.filter(|codes| codes.len() == segment.len()) {
-                Some(codes) => results.extend(codes.iter().map(|code| Paid::of(*code))),
-                None => results.extend(segment.iter().map(|_| Paid::NotAttempted)),
+                Some(codes) => results.extend(codes.iter().map(|code| Some(Paid::of(*code)))),
+                None => results.extend(segment.iter().map(|_| None)),
             }
         }
         results
@@ -168,14 +178,26 @@ impl Included {
 }
 
 fn gas_of(segment: &Segment<'_>) -> u64 {
-    let count = u64::try_from(segment.requests.len()).unwrap_or(u64::MAX);
-    GAS_EXPECTED_PER_ITEM.saturating_mul(count).saturating_add(GAS_PER_SEGMENT)
+    GAS_EXPECTED_PER_ITEM.saturating_mul(count(segment)).saturating_add(GAS_PER_SEGMENT)
+}
+
+/// Gas that the hub must have left before `segment`, so that it gives the segment all of [`gas_of`]. EIP-150: a call gets
+/// 63/64 of what is left.
+fn hub_gas_of(segment: &Segment<'_>) -> u64 {
+    let call = gas_of(segment);
+    let beside = HUB_PER_ITEM.saturating_mul(count(segment)).saturating_add(HUB_PER_SEGMENT);
+    call.saturating_add(call / 63).saturating_add(beside)
+}
+
+fn count(segment: &Segment<'_>) -> u64 {
+    u64::try_from(segment.requests.len()).unwrap_or(u64::MAX)
 }
 
 fn settle_input(batch_id: B256, segment: &Segment<'_>) -> Bytes {
     let mut items = Vec::with_capacity(segment.requests.len() * ITEM_BYTES);
     for request in &segment.requests {
-        pack(&mut items, &request.authorization, &request.signature);
+        items.extend_from_slice(request.authorization.from.as_slice());
+        authorization::pack(&mut items, &request.authorization, &request.signature);
     }
     let (gas, none) = (U256::from(GAS_PER_ITEM), Bytes::new());
     MintToken::settleCall { batchId: batch_id, gasPerItem: gas, items: items.into(), signatures: none }
@@ -195,43 +217,19 @@ fn hub_input(batch_id: B256, segments: &[Segment<'_>]) -> Bytes {
     Hub::runCall { batchId: batch_id, segments }.abi_encode().into()
 }
 
-/// Packs one item. The intake keeps times far below [`TIME_MAX`]; a forged time is clamped, and its signature then fails.
-fn pack(items: &mut Vec<u8>, auth: &Authorization, signature: &SignatureBytes) {
-    let time = |seconds: u64| seconds.min(TIME_MAX).to_be_bytes();
-    let mut vs = [0_u8; 32];
-    vs.copy_from_slice(&signature[32..64]);
-    if signature[64] == 28 {
-        vs[0] |= 0x80;
-    }
-    items.extend_from_slice(auth.from.as_slice());
-    items.extend_from_slice(&auth.value.0.to_be_bytes());
-    // The top bit says that the payer signed ReceiveWithAuthorization, which a time of ours never has.
-    items.extend_from_slice(&time(auth.valid_after.min(TIME_MAX >> 1))[3..]);
-    items.extend_from_slice(&time(auth.valid_before)[3..]);
-    items.extend_from_slice(auth.nonce.as_slice());
-    items.extend_from_slice(&signature[..32]);
-    items.extend_from_slice(&vs);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use domain::examples;
 
     #[test]
-    fn an_item_is_packed_as_the_contract_reads_it() {
+    fn an_item_begins_with_its_payer_and_has_no_payee() {
         let request = examples::request();
-        let mut items = Vec::new();
-        pack(&mut items, &request.authorization, &SignatureBytes::repeat_byte(28));
-        assert_eq!(items.len(), ITEM_BYTES);
-        assert_eq!(&items[20..28], &100_000_u64.to_be_bytes());
-        assert_eq!(&items[28..33], &1_799_999_400_u64.to_be_bytes()[3..]);
-        assert_eq!(items[102], 28 | 0x80, "v 28 is the top bit of vs");
-        let mut forged = request.authorization.clone();
-        forged.valid_after = u64::MAX;
-        items.clear();
-        pack(&mut items, &forged, &SignatureBytes::repeat_byte(28));
-        assert_eq!(items[28], 0x7f, "a forged time does not say that another type was signed");
+        let one = Segment { token: examples::TOKEN, requests: vec![&request] };
+        let call = MintToken::settleCall::abi_decode(&settle_input(B256::ZERO, &one)).unwrap();
+        assert_eq!(call.items.len(), ITEM_BYTES);
+        assert_eq!(&call.items[..20], request.authorization.from.as_slice());
+        assert_eq!(&call.items[20..28], &100_000_u64.to_be_bytes());
     }
 
     #[test]

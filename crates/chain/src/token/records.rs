@@ -59,14 +59,6 @@ impl Record {
             _ => None,
         }
     }
-
-    /// The payment, if the token knows the key.
-    pub const fn recorded(&self) -> Option<PaymentRecord> {
-        match self {
-            Self::Absent => None,
-            Self::Paid(found) | Self::Minted(found) | Self::Refunded(found) | Self::GivenBack(found) => Some(*found),
-        }
-    }
 }
 
 impl Chain {
@@ -77,6 +69,7 @@ impl Chain {
     /// `Transient`: nothing is known. Also if a node does not have the block, or no token of ours is at the address
     /// there.
     pub async fn records(&self, token: Address, keys: &[PaymentKey], at: BlockRef) -> Result<Vec<Record>, ChainError> {
+        debug_assert!(keys.len() <= RECORDS_MAX, "more than one call is meant for");
         if keys.is_empty() {
             return Ok(Vec::new());
         }

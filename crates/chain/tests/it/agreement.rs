@@ -1,10 +1,8 @@
 //! Everything that settles money needs two providers: a null, or a node that lies, decides nothing alone.
 
-use crate::common::{ACCOUNT, Act, Local, connect, included, mined, transient};
+use crate::common::{ACCOUNT, Act, Local, connect, included, mined, signed, transient};
 use alloy::primitives::{Bytes, U256};
-use alloy::signers::SignerSync;
-use alloy::signers::local::PrivateKeySigner;
-use alloy::sol_types::{SolCall, SolStruct, eip712_domain};
+use alloy::sol_types::SolCall;
 use chain::abi::{MintToken, UsdcDouble};
 use chain::{Address, B256, ChainError, Evidence, Inclusion, MintItem, MintResult, Presence};
 use dev_chain::{BASE_SEPOLIA_USDC, NewToken};
@@ -71,50 +69,24 @@ async fn f36_a_false_receipt_is_undecided_with_two_and_outvoted_with_three() {
     assert_eq!(three.confirmed(head).await.unwrap(), height);
 }
 
-alloy::sol! {
-    struct TransferWithAuthorization {
-        address from;
-        address to;
-        uint256 value;
-        uint256 validAfter;
-        uint256 validBefore;
-        bytes32 nonce;
-    }
-}
-
 /// A payment that is on the chain, three deep.
 async fn paid(local: &Local) -> Authorization {
-    let payer: PrivateKeySigner = "0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba".parse().unwrap();
-    let (from, to, nonce) = (payer.address(), Address::repeat_byte(5), B256::repeat_byte(6));
-    let fund = UsdcDouble::mintCall { to: from, amount: U256::from(9) }.abi_encode();
-    local.transact(BASE_SEPOLIA_USDC, fund.into()).await;
-    let (value, valid_before) = (9, 4_000_000_000);
-    let message = TransferWithAuthorization {
-        from,
-        to,
-        value: U256::from(value),
-        validAfter: U256::ZERO,
-        validBefore: U256::from(valid_before),
-        nonce,
-    };
-    let domain = eip712_domain! {
-        name: "USDC", version: "2", chain_id: 84_532, verifying_contract: BASE_SEPOLIA_USDC,
-    };
-    let signature = payer.sign_hash_sync(&message.eip712_signing_hash(&domain)).unwrap();
+    let (auth, signature) = signed(6, Address::repeat_byte(5), Usdc(9));
+    local.give_usdc(auth.from, auth.value).await;
     let call = UsdcDouble::transferWithAuthorization_1Call {
-        from,
-        to,
-        value: U256::from(value),
+        from: auth.from,
+        to: auth.to,
+        value: U256::from(auth.value.0),
         validAfter: U256::ZERO,
-        validBefore: U256::from(valid_before),
-        nonce,
-        v: 27 + u8::from(signature.v()),
-        r: signature.r().into(),
-        s: signature.s().into(),
+        validBefore: U256::from(auth.valid_before),
+        nonce: auth.nonce,
+        v: signature[64],
+        r: B256::from_slice(&signature[..32]),
+        s: B256::from_slice(&signature[32..64]),
     };
     local.transact(BASE_SEPOLIA_USDC, call.abi_encode().into()).await;
     local.mine(2).await;
-    Authorization { from, to, value: Usdc(value), valid_after: 0, valid_before, nonce }
+    auth
 }
 
 #[tokio::test]

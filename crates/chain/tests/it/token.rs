@@ -1,34 +1,21 @@
 //! A token that takes its own payments, on a real chain: what is sent is what the contracts read, and what they record
 //! is what is read back.
 
-use crate::common::{ACCOUNT, Act, Local, connect, transient};
+use crate::common::{ACCOUNT, Act, Local, connect, signed, transient};
 use alloy::primitives::U256;
-use alloy::signers::SignerSync;
-use alloy::signers::local::PrivateKeySigner;
-use alloy::sol_types::{SolCall, SolStruct, eip712_domain};
+use alloy::sol_types::SolCall;
 use chain::abi::UsdcDouble;
 use chain::token::{Delivered, Paid, Record, Segment, Trial, deliver_call, pay_call, segments};
 use chain::{Address, B256, Chain, Inclusion};
 use dev_chain::{BASE_SEPOLIA_USDC, NewToken};
 use domain::event::WaitReason;
-use domain::request::{RequestFields, SignatureBytes};
-use domain::{Authorization, PaymentKey, PaymentRequest, Purchase, Quantity, Usdc};
+use domain::request::RequestFields;
+use domain::{PaymentKey, PaymentRequest, Purchase, Quantity, Usdc};
 use serde_json::json;
 
 const PRICE: Usdc = Usdc(3);
 
-alloy::sol! {
-    struct TransferWithAuthorization {
-        address from;
-        address to;
-        uint256 value;
-        uint256 validAfter;
-        uint256 validBefore;
-        bytes32 nonce;
-    }
-}
-
-/// The contracts, and two tokens of five units each.
+/// The contracts, and two tokens.
 struct Shop {
     local: Local,
     hub: Address,
@@ -36,7 +23,8 @@ struct Shop {
 }
 
 impl Shop {
-    async fn open() -> Self {
+    /// Tokens of `max_units` each.
+    async fn open(max_units: u64) -> Self {
         let local = Local::start().await;
         let deployed = async {
             let hub = local.dev.hub(ACCOUNT, 0).await.unwrap();
@@ -47,7 +35,7 @@ impl Shop {
                     name: "Demo".to_owned(),
                     symbol: "DEMO".to_owned(),
                     unit: 10,
-                    max_units: 5,
+                    max_units,
                     unit_price: PRICE,
                     creator: ACCOUNT,
                 };
@@ -67,32 +55,14 @@ impl Shop {
 
     /// A payment for `units` of `token` by payer number `who`, who gets money for as many units.
     async fn payment(&self, token: Address, who: u8, units: u32) -> PaymentRequest {
-        let payer = PrivateKeySigner::from_bytes(&B256::with_last_byte(who)).unwrap();
-        let (from, nonce) = (payer.address(), B256::repeat_byte(who));
         let quantity = Quantity::new(units).unwrap();
-        let value = PRICE.times(quantity).unwrap();
-        let fund = UsdcDouble::mintCall { to: from, amount: U256::from(value.0) }.abi_encode();
-        self.local.transact(BASE_SEPOLIA_USDC, fund.into()).await;
-        let valid_before = 4_000_000_000;
-        let message = TransferWithAuthorization {
-            from,
-            to: token,
-            value: U256::from(value.0),
-            validAfter: U256::ZERO,
-            validBefore: U256::from(valid_before),
-            nonce,
-        };
-        let domain = eip712_domain! {
-            name: "USDC", version: "2", chain_id: 84_532, verifying_contract: BASE_SEPOLIA_USDC,
-        };
-        let signed = payer.sign_hash_sync(&message.eip712_signing_hash(&domain)).unwrap();
-        let mut signature = SignatureBytes::from_slice(&signed.as_bytes());
-        signature[64] = 27 + u8::from(signed.v());
+        let (authorization, signature) = signed(who, token, PRICE.times(quantity).unwrap());
+        self.local.give_usdc(authorization.from, authorization.value).await;
         PaymentRequest::new(RequestFields {
-            payment_key: PaymentKey::new(84_532, BASE_SEPOLIA_USDC, from, nonce),
+            payment_key: PaymentKey::new(84_532, BASE_SEPOLIA_USDC, authorization.from, authorization.nonce),
             chain_id: 84_532,
             asset: BASE_SEPOLIA_USDC,
-            authorization: Authorization { from, to: token, value, valid_after: 0, valid_before, nonce },
+            authorization,
             signature,
             purchase: Purchase::Mint { token, quantity, unit_price: PRICE },
         })
@@ -100,7 +70,7 @@ impl Shop {
     }
 
     /// Sends the payments as one of our lanes would, and returns the result of each.
-    async fn pay(&self, chain: &Chain, segments: &[Segment<'_>]) -> Vec<Paid> {
+    async fn pay(&self, chain: &Chain, segments: &[Segment<'_>]) -> Vec<Option<Paid>> {
         let call = pay_call(self.hub, segments);
         let tokens: Vec<Address> = segments.iter().flat_map(|part| part.requests.iter().map(|_| part.token)).collect();
         let hash = self.send(&call).await;
@@ -132,9 +102,14 @@ impl Shop {
     }
 }
 
+/// The results of trying all payments, each of which could be tried.
+async fn tried(chain: &Chain, segments: &[Segment<'_>]) -> Vec<Trial> {
+    chain.try_pay(ACCOUNT, segments).await.into_iter().flat_map(Result::unwrap).collect()
+}
+
 #[tokio::test]
 async fn payments_to_two_tokens_are_made_in_one_transaction_recorded_and_delivered() {
-    let shop = Shop::open().await;
+    let shop = Shop::open(5).await;
     let node = shop.local.proxy().await;
     let chain = connect(&[&node]).await;
     let [one, two] = shop.tokens;
@@ -145,11 +120,11 @@ async fn payments_to_two_tokens_are_made_in_one_transaction_recorded_and_deliver
     assert_eq!(pay_call(shop.hub, &all).items, order);
     assert_eq!(pay_call(shop.hub, &segments([&a])).target, one, "one token is called directly");
     let recorded = Trial::Result(Paid::Recorded);
-    assert_eq!(chain.try_pay(ACCOUNT, &all).await.unwrap(), vec![recorded; 3]);
+    assert_eq!(tried(&chain, &all).await, vec![recorded; 3]);
 
     let keys = [a.payment_key, c.payment_key];
     assert_eq!(shop.records(&chain, one, &keys).await, [Record::Absent; 2]);
-    assert_eq!(shop.pay(&chain, &all).await, [Paid::Recorded; 3]);
+    assert_eq!(shop.pay(&chain, &all).await, [Some(Paid::Recorded); 3]);
     let found = shop.records(&chain, one, &keys).await;
     for (record, request) in found.iter().zip([&a, &c]) {
         let Record::Paid(paid) = record else { panic!("{record:?}") };
@@ -157,7 +132,7 @@ async fn payments_to_two_tokens_are_made_in_one_transaction_recorded_and_deliver
         assert_eq!((paid.payer, paid.units), (request.payer(), quantity.get()));
         assert!(paid.paid_at > 0);
     }
-    assert_eq!(shop.pay(&chain, &all).await, [Paid::Known; 3], "charged once");
+    assert_eq!(shop.pay(&chain, &all).await, [Some(Paid::Known); 3], "charged once");
 
     let unknown = PaymentKey(B256::ZERO);
     let delivered = shop.deliver(&chain, one, &[a.payment_key, unknown]).await;
@@ -170,7 +145,7 @@ async fn payments_to_two_tokens_are_made_in_one_transaction_recorded_and_deliver
 
 #[tokio::test]
 async fn what_cannot_be_paid_is_told_apart_before_and_after_it_is_sent() {
-    let shop = Shop::open().await;
+    let shop = Shop::open(5).await;
     let node = shop.local.proxy().await;
     let chain = connect(&[&node]).await;
     let token = shop.tokens[0];
@@ -185,18 +160,49 @@ async fn what_cannot_be_paid_is_told_apart_before_and_after_it_is_sent() {
     shop.local.mine(1).await;
 
     let all = segments([&good, &large, &poor]);
-    let tried = chain.try_pay(ACCOUNT, &all).await.unwrap();
+    let tried = tried(&chain, &all).await;
     assert_eq!(tried[..2], [Trial::Result(Paid::Recorded), Trial::Result(Paid::SoldOut)]);
     assert!(matches!(&tried[2], Trial::Refused(WaitReason::Unfunded, _)), "{:?}", tried[2]);
-    assert_eq!(shop.pay(&chain, &all).await, [Paid::Recorded, Paid::SoldOut, Paid::Failed]);
+    assert_eq!(shop.pay(&chain, &all).await, [Paid::Recorded, Paid::SoldOut, Paid::Failed].map(Some));
     let keys = [good.payment_key, large.payment_key, poor.payment_key];
     let found = shop.records(&chain, token, &keys).await;
     assert!(matches!(found[..], [Record::Paid(_), Record::Absent, Record::Absent]), "{found:?}");
 }
 
+/// The hub tries a segment only if it can get all of its gas, whatever stands before it.
+#[tokio::test]
+async fn every_segment_of_a_full_transaction_is_attempted_however_the_payments_are_divided() {
+    let shop = Shop::open(1000).await;
+    let node = shop.local.proxy().await;
+    let chain = connect(&[&node]).await;
+    let mut who = 0;
+    for first in [1, 99] {
+        let mut requests = Vec::new();
+        for index in 0..100 {
+            who += 1;
+            requests.push(shop.payment(shop.tokens[usize::from(index >= first)], who, 1).await);
+        }
+        assert_eq!(shop.pay(&chain, &segments(&requests)).await, [Some(Paid::Recorded); 100], "{first} first");
+    }
+}
+
+/// After a reorganisation, or at a node that lags, one of two tokens is not there.
+#[tokio::test]
+async fn a_token_that_cannot_be_tried_delays_no_other() {
+    let shop = Shop::open(5).await;
+    let node = shop.local.proxy().await;
+    let chain = connect(&[&node]).await;
+    let (good, gone) = (shop.payment(shop.tokens[0], 1, 1).await, shop.payment(Address::repeat_byte(9), 2, 1).await);
+    let all = segments([&gone, &good]);
+    let [first, second] = chain.try_pay(ACCOUNT, &all).await.try_into().unwrap();
+    transient(first);
+    assert_eq!(second.unwrap(), [Trial::Result(Paid::Recorded)]);
+    assert_eq!(shop.pay(&chain, &all).await, [None, Some(Paid::Recorded)], "nothing is said about the first");
+}
+
 #[tokio::test]
 async fn one_node_alone_neither_invents_nor_hides_a_record() {
-    let shop = Shop::open().await;
+    let shop = Shop::open(5).await;
     let [one, liar] = shop.local.proxies().await;
     let chain = connect(&[&one, &liar]).await;
     let token = shop.tokens[0];

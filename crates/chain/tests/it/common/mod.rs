@@ -1,10 +1,17 @@
 //! An anvil with the USDC double, and proxies before it that misbehave as they are told.
 
+use alloy::primitives::U256;
+use alloy::signers::SignerSync;
+use alloy::signers::local::PrivateKeySigner;
+use alloy::sol_types::{SolCall, SolStruct, eip712_domain};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::Response;
+use chain::abi::UsdcDouble;
 use chain::{Address, B256, Chain, ChainConfig, ChainError, Inclusion};
 use dev_chain::{BASE_SEPOLIA_USDC, DevChain};
+use domain::request::SignatureBytes;
+use domain::{Authorization, Usdc};
 use neighbours::{Anvil, AnvilOptions, Mining, Tools};
 use runtime::Env;
 use serde_json::{Value, json};
@@ -64,6 +71,12 @@ impl Local {
         hash
     }
 
+    /// Gives `to` some USDC, in a block of its own.
+    pub async fn give_usdc(&self, to: Address, value: Usdc) {
+        let call = UsdcDouble::mintCall { to, amount: U256::from(value.0) };
+        self.transact(BASE_SEPOLIA_USDC, call.abi_encode().into()).await;
+    }
+
     pub async fn proxy(&self) -> Proxy {
         Proxy::start(&self.anvil.rpc_url(), TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
@@ -76,6 +89,37 @@ impl Local {
         }
         proxies.try_into().unwrap_or_else(|_| unreachable!())
     }
+}
+
+alloy::sol! {
+    struct TransferWithAuthorization {
+        address from;
+        address to;
+        uint256 value;
+        uint256 validAfter;
+        uint256 validBefore;
+        bytes32 nonce;
+    }
+}
+
+/// An authorization of payer number `who`, whose nonce is 32 times that byte, and its signature.
+pub fn signed(who: u8, to: Address, value: Usdc) -> (Authorization, SignatureBytes) {
+    let payer = PrivateKeySigner::from_bytes(&B256::with_last_byte(who)).unwrap();
+    let (from, nonce, valid_before) = (payer.address(), B256::repeat_byte(who), 4_000_000_000);
+    let message = TransferWithAuthorization {
+        from,
+        to,
+        value: U256::from(value.0),
+        validAfter: U256::ZERO,
+        validBefore: U256::from(valid_before),
+        nonce,
+    };
+    let domain = eip712_domain! {
+        name: "USDC", version: "2", chain_id: 84_532, verifying_contract: BASE_SEPOLIA_USDC,
+    };
+    let signature = payer.sign_hash_sync(&message.eip712_signing_hash(&domain)).unwrap();
+    let signature = SignatureBytes::from_slice(&signature.as_bytes());
+    (Authorization { from, to, value, valid_after: 0, valid_before, nonce }, signature)
 }
 
 /// A proxy's treatment of a call.
