@@ -23,6 +23,7 @@ test: tools ## every test, on real nats-server, PostgreSQL and anvil
 	$(CARGO) run --quiet -p runner --bin run-tests -- --workspace --exclude bench
 	contracts/test.sh
 	contracts/next/test.sh
+	tools/exit-test
 
 auditor-controls: tools ## the auditor on a good run, and on one with each wrong that it must find
 	$(CARGO) build --workspace --exclude bench

@@ -135,7 +135,7 @@ contract MintToken is ERC20, Settling {
 
     /// @notice Records payments that reached the token around `settle`, out of surplus only.
     /// @dev Only by an operator. A spent nonce is no proof of a payment (a cancelled one is spent, too), so a mistaken
-    /// credit takes the surplus of others: look for the pair of logs at a final block, and not at the deployment fee.
+    /// credit takes the surplus of others: look for the pair of logs at a final block. The deployment fee leaves one, too.
     /// One byte per item: 0 recorded; 1 the key is known; 3 sold out; 4 the asset refused the change, nothing was
     /// recorded; 5 the nonce is not spent; 6 no units or no payer; 7 beyond the surplus.
     /// @return results One byte per item.

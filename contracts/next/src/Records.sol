@@ -143,7 +143,8 @@ abstract contract Records is Terms {
         return IAsset(asset).balanceOf(address(this));
     }
 
-    /// @dev True if the asset moved the money. Does not revert, whatever the asset answers.
+    /// @dev True if the asset says that it moved the money. Does not revert, whatever the asset answers. A call to an address
+    /// without code would succeed, and move nothing.
     function _tryTransfer(address to, uint256 amount) internal returns (bool ok) {
         address asset_ = asset;
         assembly ("memory-safe") {
@@ -153,7 +154,8 @@ abstract contract Records is Terms {
             mstore(add(data, 0x24), amount)
             mstore(0, 0)
             ok := call(gas(), asset_, 0, data, 0x44, 0, 0x20)
-            ok := and(ok, or(iszero(returndatasize()), eq(mload(0), 1)))
+            let silent := and(iszero(returndatasize()), gt(extcodesize(asset_), 0))
+            ok := and(ok, or(silent, eq(mload(0), 1)))
         }
     }
 }

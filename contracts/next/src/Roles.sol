@@ -4,9 +4,11 @@ pragma solidity 0.8.37;
 /// @title Roles: who may do what for all tokens of a factory.
 /// @notice Operators return what went around `settle`, and refund. The owner appoints. The guardian takes away and stops.
 /// The treasury receives deployment fees. None of them can take or hold back what a payer's record says.
-/// @dev Appointments, a new treasury and a new owner take effect after `DELAY`, so that a stolen owner key can be answered
-/// by the guardian before it is of use. Removals are immediate, but for that of the guardian, which is delayed and which
-/// the guardian cannot stop: a stolen guardian key can be answered by the owner.
+/// @dev Appointments, a new treasury and a new owner take effect after `DELAY`. Removals are immediate, but for that of the
+/// guardian, which is delayed and which the guardian cannot stop, so that the owner can answer a stolen guardian key. The
+/// guardian answers a stolen owner key by removing and cancelling what it appoints, for two `DELAY`s at most: a thief who
+/// replaces the guardian is alone after the first. So a stolen owner key has surplus, fees and the stop in the end, and
+/// never a record.
 abstract contract Roles {
     /// @notice The first holders, in effect at once.
     /// @param owner Appoints; not zero.

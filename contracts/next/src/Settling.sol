@@ -11,10 +11,12 @@ abstract contract Settling is Records {
     error TooManyItems(uint256 count);
     /// @notice The asset reported payments of `recorded`, and the balance grew by `grown` only. Nothing was recorded.
     error BalanceTooSmall(uint256 recorded, uint256 grown);
+
     /// @notice The result of every item of a `settle`, in the given order.
     /// @param batchId The caller's name for the batch; not checked, not unique.
     /// @param results One byte per item, see `settle`.
     event Batch(bytes32 indexed batchId, bytes results);
+
     /// @notice Bytes of one item of `settle`: from 20, value 8, validAfter 5, validBefore 5, nonce 32, r 32, vs 32.
     uint256 public constant ITEM_LENGTH = 134;
     /// @notice Maximum number of items of one `settle`: 200 stay below the 16,777,216 gas limit of a transaction
@@ -47,11 +49,15 @@ abstract contract Settling is Records {
     }
 
     /// @notice Submits signed payments to this token and records each that succeeds. Anyone may call it.
-    /// @dev One byte per item; all but 0 and 4 are decided before the asset is called. In this order:
-    /// 7 new payments are stopped (every item); 5 not attempted: gas ran short (this and all later items);
-    /// 6 no whole number of units, or no payer; 1 the key is known: read `recordOf`; 3 sold out; 6 a bad pointer;
-    /// 5 too little for an item with its own gas (this one only); 4 the asset refused, or the gas was too little, or the
-    /// payment was made or cancelled before; 0 paid and recorded.
+    /// @dev One byte per item, the first that applies. All but the last two are decided before the asset is called.
+    /// (1) 7 new payments are stopped; every item.
+    /// (2) 5 not attempted: gas ran short; this and all later items.
+    /// (3) 6 no whole number of units, or no payer.
+    /// (4) 1 the key is known: read `recordOf`.
+    /// (5) 3 sold out.
+    /// (6) 6 the pointer of a long item is bad; 5 there is too little gas for its own; this item only.
+    /// (7) 4 the asset refused, or the gas was too little, or the payment was made or cancelled before.
+    /// (8) 0 paid and recorded.
     ///
     /// An item is `ITEM_LENGTH` bytes. `vs` is EIP-2098: `s`, with yParity (v - 27) in its top bit. The top bit of
     /// `validAfter` says that the payer signed ReceiveWithAuthorization, which only this token can submit. If `vs` is 0,

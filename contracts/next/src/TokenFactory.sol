@@ -112,7 +112,8 @@ contract TokenFactory is Roles {
     /// @notice Tries many deployments, each alone, all or nothing. Anyone may call it.
     /// @dev One byte per item: 0 paid here and created; 1 the token was there, nothing was paid here; 2 created with money
     /// that lay there, nothing was paid here; 3 no money there and no payment given; 4 the payment failed; 5 not
-    /// attempted: gas ran short; 6 impossible configuration; 7 `gasPerItem` was too little, or the item is malformed.
+    /// attempted: gas ran short; 6 impossible configuration, for ever; 7 not done, and nothing is known about the
+    /// configuration: `gasPerItem` was too little, the item is malformed, or the asset did not answer as it should.
     /// @param gasPerItem Gas for one item.
     /// @param items Each is `abi.encode(TokenConfig, Payment)`.
     /// @return results One byte per item.
@@ -179,10 +180,18 @@ contract TokenFactory is Roles {
         }
         if (ok) return second;
         bytes4 reason = bytes4(bytes32(first));
-        // Running out of gas while the code is stored is no revert of ours, and says nothing about the configuration.
-        if (reason == 0 || reason == LibClone.DeploymentFailed.selector) return UNFINISHED;
         if (reason == PaymentFailed.selector || reason == MintToken.FeeMissing.selector) return PAYMENT_FAILED;
-        return reason == Unpaid.selector ? UNPAID : IMPOSSIBLE;
+        if (reason == Unpaid.selector) return UNPAID;
+        return _isImpossible(reason) ? IMPOSSIBLE : UNFINISHED;
+    }
+
+    /// @dev True for the reasons that `_check` gives. Any other one, such as that of an asset that does not answer now, says
+    /// nothing about the configuration.
+    function _isImpossible(bytes4 reason) private pure returns (bool) {
+        return reason == ZeroUnit.selector || reason == ZeroMaxUnits.selector || reason == ZeroPrice.selector
+            || reason == SupplyTooLarge.selector || reason == BadCreator.selector
+            || reason == Names.BadNameLength.selector || reason == Names.BadSymbolLength.selector
+            || reason == Names.BadText.selector;
     }
 
     /// @dev transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,bytes), value being the fee.

@@ -8,13 +8,13 @@ import {YesAsset} from "./support/Assets.sol";
 import {Batches} from "./support/Batches.sol";
 import {Vm} from "./support/Vm.sol";
 
-/// @notice One test per finding of the prototype's audit about a token or the hub. Those of the factory are in
-/// `AuditFactory.t.sol`.
+/// @notice Weaknesses that an audit found in an earlier form of the token and the hub, each with the test of what holds now.
+/// Those of the factory are in `AuditFactory.t.sol`.
 contract AuditTest is Batches {
-    // M1: a payment that is paid must not be reported as sold out.
+    // A payment that is paid must not be reported as sold out.
 
     function test_a_known_key_says_1_though_the_token_is_sold_out() public {
-        token = free(3, "M1");
+        token = free(3, "small");
         bytes memory items = joined(many(2));
         vm.prank(STRANGER);
         same(token.settle("ours", ITEM_GAS, items, ""), hex"0000", "a stranger settles our batch and fills the cap");
@@ -22,13 +22,13 @@ contract AuditTest is Batches {
     }
 
     function test_the_last_unit_twice_in_one_batch_is_0_and_1() public {
-        token = free(1, "M1");
+        token = free(1, "small");
         bytes memory it = item(auth("a", address(token), PRICE));
         same(settle(bytes.concat(it, it)), hex"0001", "results");
     }
 
     function test_a_credited_and_a_returned_key_say_1_though_the_token_is_sold_out() public {
-        token = free(1, "M1");
+        token = free(1, "small");
         Auth memory a = auth("a", address(token), PRICE);
         Auth memory b = auth("b", address(token), PRICE);
         submitAround(a);
@@ -38,7 +38,7 @@ contract AuditTest is Batches {
         same(settle(bytes.concat(item(a), item(b), item(auth("c", address(token), PRICE)))), hex"010103", "results");
     }
 
-    // M2: the balance has to grow by what is recorded.
+    // The balance has to grow by what is recorded.
 
     function test_nothing_is_recorded_or_minted_if_the_balance_did_not_grow() public {
         bytes32 honest = keyOf(paid("bob", 2));
@@ -53,7 +53,7 @@ contract AuditTest is Batches {
         same(token.balanceOf(ALICE), 0, "alice has paid nothing and has nothing");
     }
 
-    // M3: decided off chain. The fee leaves the trace of a payment around `settle`, so an operator could return it by
+    // Decided off chain. The fee leaves the trace of a payment around `settle`, so an operator could return it by
     // mistake. Such a return takes surplus only.
 
     function test_the_fee_that_made_the_token_can_be_given_back_out_of_surplus_only() public {
@@ -82,7 +82,22 @@ contract AuditTest is Batches {
         balanced();
     }
 
-    // M4: decided off chain. No door may offer units of a token before its creation is final.
+    /// Here the fee was paid around the factory, in a transaction before the one that created the token. So leaving out the
+    /// creating transaction is not enough.
+    function test_a_fee_that_lay_there_before_the_creation_leaves_the_same_trace() public {
+        token = MintToken(factory.predictToken(config()));
+        Auth memory fee = auth("alice", address(token), FEE);
+        submitAround(fee);
+        (, uint256 how) = factory.deployOne(config(), nothing());
+        same(how, 2, "completed");
+        require(paidInAsset(fee) && state(fee) == 0, "the trace");
+        same(giveBack(fee, FEE), 7, "nothing is surplus");
+        submitAround(auth("bob", address(token), 3 * PRICE));
+        same(giveBack(fee, FEE), 0, "a mistake: it is paid out of bob's surplus");
+        balanced();
+    }
+
+    // Decided off chain. No door may offer units of a token before its creation is final.
 
     function test_a_buyers_money_before_the_creation_completes_it_and_the_way_out_is_to_send_what_is_missing() public {
         token = MintToken(factory.predictToken(config()));
@@ -102,7 +117,7 @@ contract AuditTest is Batches {
         balanced();
     }
 
-    // L2: nothing of a payer's may be left without a key.
+    // Nothing of a payer's may be left without a key.
 
     function test_a_credit_leaves_nothing_of_the_payers_behind() public {
         Auth memory b = auth("bob", address(token), 2 * PRICE + PRICE / 2);
@@ -113,7 +128,7 @@ contract AuditTest is Batches {
         balanced();
     }
 
-    // L3: what one transfer of a payer can burn is bounded, and not small. The rule for batches is off chain.
+    // What one transfer of a payer can burn is bounded, and not small. The rule for batches is off chain.
 
     function test_a_payer_who_moves_the_money_away_costs_us_less_than_the_gas_per_item_for_each_item() public {
         Auth memory a = auth("griefer", address(token), PRICE);
@@ -131,7 +146,7 @@ contract AuditTest is Batches {
         require(each > 10_000, "and not small: few items of one payer may be in one batch");
     }
 
-    // L4: a fork with a new chain id must not make a key free whose nonce is spent.
+    // A fork with a new chain id must not make a key free whose nonce is spent.
 
     function test_a_fork_with_a_new_chain_id_does_not_free_a_key() public {
         Auth memory a = paid("alice", 1);
@@ -145,7 +160,7 @@ contract AuditTest is Batches {
         same(mint(key), 0, "and it is minted under the key that it had");
     }
 
-    // L8: the gas is tested after the input was copied; the sweep is in Hub.t.sol.
+    // The gas is tested after the input was copied; the sweep is in Hub.t.sol.
 
     function test_a_segment_whose_input_eats_its_gas_is_not_attempted() public {
         Hub.Segment[] memory s = new Hub.Segment[](1);
@@ -166,7 +181,7 @@ contract AuditTest is Batches {
         same(token.settle("b", ITEM_GAS, itemLong(a, 200_000, 0, 65), signed), hex"00", "65 bytes of them");
     }
 
-    // L9: one record must not be able to revert a whole batchMint.
+    // One record must not be able to revert a whole batchMint.
 
     function test_no_asset_gets_a_record_that_cannot_be_minted() public {
         bytes32 good = keyOf(paid("good", 1));
@@ -182,7 +197,7 @@ contract AuditTest is Batches {
         same(token.batchMint(keys), hex"050005", "the good one is minted");
     }
 
-    // L10: a reader of the events must be able to follow `open` and `surplus`.
+    // A reader of the events must be able to follow `open` and `surplus`.
 
     function test_a_credit_a_return_and_a_refund_are_different_events() public {
         Auth memory a = paid("alice", 1);

@@ -11,6 +11,7 @@ import {
     DelegatePayer,
     LoudPayer,
     OwnedPayer,
+    RefusingAsset,
     WrongAsset
 } from "./support/Deployers.sol";
 import {DeploySuite} from "./support/DeploySuite.sol";
@@ -217,6 +218,18 @@ contract DeployHostileTest is DeploySuite {
         whole(a, false);
         usdc.unpause();
         same(deploy(order(c, a)), hex"00", "later");
+        whole(a, true);
+    }
+
+    function test_while_the_asset_refuses_to_answer_nothing_is_said_about_the_configuration() public {
+        TokenFactory.TokenConfig memory c = config();
+        Auth memory a = feeOf("alice", c);
+        bytes memory order_ = order(c, a);
+        bytes memory code = address(usdc).code;
+        vm.etch(address(usdc), type(RefusingAsset).runtimeCode);
+        same(deploy(order_), hex"07", "not done");
+        vm.etch(address(usdc), code);
+        same(deploy(order_), hex"00", "later");
         whole(a, true);
     }
 

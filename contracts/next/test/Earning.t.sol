@@ -53,6 +53,17 @@ contract EarningTest is Batches {
         same(usdc.balanceOf(CREATOR), 0, "once");
     }
 
+    function test_a_withdrawal_from_an_asset_without_code_does_not_count() public {
+        mint(keyOf(paid("alice", 1)));
+        bytes memory code = address(usdc).code;
+        vm.etch(address(usdc), "");
+        vm.expectRevert(abi.encodeWithSelector(Records.TransferFailed.selector, CREATOR, PRICE));
+        token.withdraw();
+        vm.etch(address(usdc), code);
+        token.withdraw();
+        same(usdc.balanceOf(CREATOR), PRICE, "once it is back");
+    }
+
     function test_only_the_creator_chooses_where_the_proceeds_go() public {
         mint(keyOf(paid("alice", 1)));
         address[5] memory others = [OWNER, GUARDIAN, OPERATOR, TREASURY, ALICE];

@@ -156,7 +156,8 @@ contract HubTest is Suite {
         same(usdc.balanceOf(ALICE), 99 * PRICE, "nothing is refunded");
     }
 
-    function test_a_deployment_payments_and_a_mint_fit_one_transaction() public {
+    /// The hub allows it. A service never settles a token in the transaction that creates it (README, `What stays outside`).
+    function test_a_segment_sees_what_the_earlier_ones_have_made() public {
         Auth memory d = auth("deployer", factory.predictToken(config()), FEE);
         Auth memory a = auth("alice", address(token), PRICE);
         Auth memory b = auth("bob", d.to, PRICE);

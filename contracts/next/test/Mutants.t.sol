@@ -71,7 +71,7 @@ contract MutantsTest is DeploySuite {
         same(usdc.balanceOf(CREATOR), 3 * uint256(most), "earned");
     }
 
-    /// @dev The prototype of these contracts took the selector from the item; `approve` then emptied the token.
+    /// @dev An earlier form of these contracts took the selector from the item; `approve` then emptied the token.
     function testFuzz_no_item_calls_another_function_of_the_asset(bytes32 r, bytes32 vs, bytes32 nonce, uint32 high, uint8 fields)
         public
     {

@@ -74,6 +74,13 @@ contract CallingPayer {
     }
 }
 
+/// @notice An asset that refuses every call for a reason of its own.
+contract RefusingAsset {
+    fallback() external {
+        revert("later");
+    }
+}
+
 /// @notice A wrong asset: it can take a payment without moving money, call somebody meanwhile, refuse or lie about
 /// transfers, and it keeps the gas that it was given.
 contract WrongAsset {
