@@ -12,4 +12,4 @@ done
     exit 1
 }
 cd "$here"
-exec "$forge" test --use "$here/solc" --remappings "solady/=$modules/solady/" --remappings "dev/=../src/dev/" "$@"
+exec "$forge" test --use "$here/../solc" --remappings "solady/=$modules/solady/" --remappings "dev/=../src/dev/" "$@"

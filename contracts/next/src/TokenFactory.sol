@@ -112,7 +112,7 @@ contract TokenFactory is Roles {
     /// @notice Tries many deployments, each alone, all or nothing. Anyone may call it.
     /// @dev One byte per item: 0 paid here and created; 1 the token was there, nothing was paid here; 2 created with money
     /// that lay there, nothing was paid here; 3 no money there and no payment given; 4 the payment failed; 5 not
-    /// attempted: gas ran short; 6 impossible configuration, for ever; 7 not done, and nothing is known about the
+    /// attempted: gas ran short; 6 impossible configuration, permanently; 7 not done, and nothing is known about the
     /// configuration: `gasPerItem` was too little, the item is malformed, or the asset did not answer as it should.
     /// @param gasPerItem Gas for one item.
     /// @param items Each is `abi.encode(TokenConfig, Payment)`.
