@@ -10,7 +10,7 @@ mod signer;
 mod table;
 
 pub use evidence::{
-    Deferral, FailureReason, Minted, PaidBy, ParkReason, Parked, PaymentFailure, PaymentProof, Reversal, Submission,
+    Actor, Deferral, FailureReason, Minted, ParkReason, Parked, PaymentFailure, PaymentProof, Reversal, Submission,
     WaitReason,
 };
 pub use ops::{DamageKind, OpsEvent, ParkedMessage, Resumed, Stopped, Stops};

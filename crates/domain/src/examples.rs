@@ -1,7 +1,7 @@
 //! Example data, one of each kind, for tests, documents, `schemas/` and demos.
 
 use crate::event::{
-    Claimed, DamageKind, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent, PaidBy,
+    Actor, Claimed, DamageKind, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent,
     ParkReason, Parked, ParkedMessage, PaymentFailure, PaymentProof, Purpose, Resumed, Reversal, Settled, SignerEvent,
     Stopped, Submission, TokenEvent, WaitReason,
 };
@@ -10,7 +10,7 @@ use crate::ids::{BlockRef, PaymentId, PaymentKey};
 use crate::lane::LaneId;
 use crate::money::{Quantity, Usdc};
 use crate::request::{Authorization, PaymentRequest, Purchase, RequestFields, SignatureBytes};
-use crate::token::TokenTerms;
+use crate::token::{ITEM_VERSION, TokenTerms};
 use alloy_primitives::{Address, B256, Bytes, address, b256};
 use chrono::DateTime;
 
@@ -72,7 +72,12 @@ pub fn deferral() -> Deferral {
 
 /// Charged by one of our lanes.
 pub fn proof() -> PaymentProof {
-    PaymentProof { tx_hash: B256::repeat_byte(0x11), block: block(41), log_index: 4, paid_by: PaidBy::Paymint }
+    PaymentProof {
+        tx_hash: B256::repeat_byte(0x11),
+        block: block(41),
+        recorded_at: 1_800_000_000,
+        paid_by: Actor::Paymint,
+    }
 }
 
 /// Expired.
@@ -86,14 +91,29 @@ pub fn failure() -> PaymentFailure {
     }
 }
 
-/// Over the cap.
+/// Charged around the token.
+pub fn parked_payment() -> Parked {
+    Parked {
+        reason: ParkReason::PaidAroundToken,
+        detail: "the authorization was submitted to the asset directly".to_owned(),
+        tx_hash: Some(B256::repeat_byte(0x44)),
+    }
+}
+
+/// The payer has taken the money back.
 pub fn parked() -> Parked {
-    Parked { reason: ParkReason::OverCap, detail: "the token's cap is reached".to_owned() }
+    Parked { reason: ParkReason::MoneyBack, detail: "the token's record says refunded".to_owned(), tx_hash: None }
 }
 
 /// Ten units.
 pub fn minted() -> Minted {
-    Minted { tx_hash: B256::repeat_byte(0x22), block: block(43), to: PAYER, quantity: QUANTITY }
+    Minted {
+        tx_hash: B256::repeat_byte(0x22),
+        block: block(43),
+        minted_by: Actor::Paymint,
+        to: PAYER,
+        quantity: QUANTITY,
+    }
 }
 
 /// A signed settlement.
@@ -161,14 +181,17 @@ pub fn terms() -> TokenTerms {
         token: TOKEN,
         chain_id: CHAIN_ID,
         asset: ASSET,
+        factory: address!("e7f1725e7734ce288f8367e1bb143e90bb3f0512"),
+        item_version: ITEM_VERSION,
         name: "Demo".to_owned(),
         symbol: "DEMO".to_owned(),
         unit: 1_000_000_000_000_000_000,
         max_units: 1_000_000,
         unit_price: Usdc(10_000),
         creator: SIGNER,
-        payment_key: PaymentKey(B256::ZERO),
-        config_hash: B256::repeat_byte(0x33),
+        fee: Usdc(0),
+        metadata_hash: B256::ZERO,
+        salt: B256::repeat_byte(0x33),
         block: block(7),
     }
 }
@@ -227,6 +250,7 @@ pub fn all() -> Vec<Event> {
         signer(SignerEvent::Resettled(1, settled(7))),
         order(OrderEvent::PaymentRestored(1, own_proof())),
         order(OrderEvent::PaymentFailed(failure())),
+        order(OrderEvent::PaymentParked(1, parked_payment())),
         order(OrderEvent::MintDeferred(1, deferral())),
         order(OrderEvent::MintSubmitted(1, submission(8))),
         order(OrderEvent::MintParked(1, parked())),

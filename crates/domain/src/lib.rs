@@ -25,4 +25,4 @@ pub use message::{Recorded, StoredMessage, Undecodable};
 pub use money::{Quantity, Usdc};
 pub use order::{Order, Stage};
 pub use request::{Authorization, PaymentRequest, Purchase, RequestFields, SignatureBytes};
-pub use token::TokenTerms;
+pub use token::{ITEM_VERSION, TokenTerms};

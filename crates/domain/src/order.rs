@@ -3,11 +3,9 @@
 //! [`leg`] says what may happen to one leg, [`progress`] what one leg means for the other. The table of every stage
 //! against every command is a test (`order/table.txt`) beside this file.
 
-mod group;
 mod leg;
 mod progress;
 
-pub use group::MintGroup;
 pub use leg::{Counts, InBlock, Leg, LegProgress, LegRefusal, LegState, LegStep, StepName, Wish};
 pub use progress::{Progress, Stage};
 
@@ -36,6 +34,8 @@ pub enum Command {
     Submit(Submission),
     /// From payment-sender or confirmer: the payment cannot be charged now.
     Defer(Deferral),
+    /// From confirmer: the payer was charged around the token.
+    Park(Parked),
     /// From confirmer: the payer was charged.
     Confirm(PaymentProof),
     /// From confirmer: the payment can never be charged, by proof.
@@ -100,6 +100,7 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
         Command::Request(request) => return order.request_again(&request).map(|()| None),
         Command::Submit(tx) => order.pays(Wish::Submit(tx)),
         Command::Defer(why) => order.pays(Wish::Defer(why)),
+        Command::Park(why) => order.pays(Wish::Park(why)),
         Command::Confirm(proof) => order.pays(Wish::Confirm(proof)),
         Command::Fail(failure) => order.pays(Wish::Fail(failure)),
         Command::Revert(reversal) => order.pays(Wish::Revert(reversal)),
@@ -117,8 +118,6 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
     let Some(event) = step.and_then(OrderEvent::of) else { return Ok(None) };
     match event.leg() {
         Some((leg, step)) if order.progress().allows(leg, step) => Ok(Some(event)),
-        // Nothing more is written about a lost order, whatever happens to its mint.
-        Some((_, StepName::Reverted)) => Ok(None),
         _ => Err(out_of_order),
     }
 }
@@ -207,6 +206,7 @@ impl Command {
             Self::Request(_) => "request",
             Self::Submit(_) => "submit",
             Self::Defer(_) => "defer",
+            Self::Park(_) => "park",
             Self::Confirm(_) => "confirm",
             Self::Fail(_) => "fail",
             Self::Revert(_) => "revert",

@@ -1,9 +1,12 @@
 //! Terms of a token for sale, as registered in the ledger and immutable on chain.
 
-use crate::ids::{BlockRef, PaymentKey};
+use crate::ids::BlockRef;
 use crate::money::{Usdc, decimal_string, decimal_string_u128};
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
+
+/// The layout of payments in `contracts/`: 134 bytes each.
+pub const ITEM_VERSION: u8 = 1;
 
 /// Terms of a token: the arguments baked into its bytecode, and where it was created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,10 @@ pub struct TokenTerms {
     pub chain_id: u64,
     /// The USDC contract it is sold for.
     pub asset: Address,
+    /// The factory that created it. The address of the token commits to the factory and to all terms below.
+    pub factory: Address,
+    /// Layout of the payments that it takes: [`ITEM_VERSION`] is the only one so far.
+    pub item_version: u8,
     /// ERC-20 name, 1 to 64 bytes.
     pub name: String,
     /// ERC-20 symbol, 1 to 16 bytes.
@@ -29,10 +36,12 @@ pub struct TokenTerms {
     pub unit_price: Usdc,
     /// The account that may withdraw the earnings.
     pub creator: Address,
-    /// Key of the payment that bought the deployment; the CREATE2 salt commits to it.
-    pub payment_key: PaymentKey,
-    /// Hash of the configuration; the CREATE2 salt commits to it.
-    pub config_hash: B256,
+    /// Price of the deployment, atomic USDC.
+    pub fee: Usdc,
+    /// Hash of a document about the token; zero if there is none.
+    pub metadata_hash: B256,
+    /// Tells tokens of equal terms apart.
+    pub salt: B256,
     /// Block in which the factory's event stands.
     pub block: BlockRef,
 }

@@ -41,6 +41,10 @@ impl EventData for Parked {
     fn detail(&self) -> Option<&str> {
         Some(&self.detail)
     }
+
+    fn tx_hash(&self) -> Option<B256> {
+        self.tx_hash
+    }
 }
 
 impl EventData for PaymentProof {
@@ -132,7 +136,11 @@ pub enum WaitReason {
     AssetPaused,
     /// The batch ran out of gas before this item, or reverted as a whole.
     NotAttempted,
-    /// According to the node, the token has not received enough USDC for the mint.
+    /// The token has too few units left. Units come back when payments are refunded.
+    SoldOut,
+    /// Owner or guardian of the token's factory have stopped new payments.
+    SettlementStopped,
+    /// According to the node, the token has no record of the payment.
     Unpaid,
     /// The chain refused it without a reason that we know.
     Unexplained,
@@ -150,31 +158,30 @@ pub struct Deferral {
     pub retry_at: DateTime<Utc>,
 }
 
-/// The sender of the transaction that charged the payer. An authorization that another sender submits first is paid as
-/// well.
+/// Who caused what a token has recorded. Anybody may settle a payment or have it minted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PaidBy {
+pub enum Actor {
     /// One of our lanes.
     Paymint,
-    /// Another sender submitted the same authorization.
+    /// Another sender did the same first.
     ThirdParty,
 }
 
-/// Proof of payment: `AuthorizationUsed(from, nonce)` at `log_index`, and `Transfer(from, to, value)` as the next log,
-/// both of the asset, in a block that is deep enough. The state of the nonce is no proof, because a cancellation sets
-/// it as well.
+/// Proof of payment: the token's record of it, read after a block that is N deep. The token writes the record in the call
+/// that moves the money. The state of the nonce is no proof, because a cancellation sets it as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PaymentProof {
-    /// The transaction that charged the payer.
+    /// Our transaction that recorded the payment, or that found it recorded. If there is none, the transaction that
+    /// charged the payer.
     pub tx_hash: B256,
-    /// Its block.
+    /// Its block. If that block falls out of the chain, the proof falls with it.
     pub block: BlockRef,
-    /// Index of the `AuthorizationUsed` log in the block.
-    pub log_index: u64,
-    /// The sender of the transaction.
-    pub paid_by: PaidBy,
+    /// Unix seconds of the block that recorded the payment.
+    pub recorded_at: u64,
+    /// Who caused the record.
+    pub paid_by: Actor,
 }
 
 /// The reason why a payment can never be charged.
@@ -185,6 +192,8 @@ pub enum FailureReason {
     Expired,
     /// Expired, and the payer had no funds at any try.
     UnfundedUntilExpired,
+    /// Expired while the token had too few units left.
+    SoldOut,
     /// The payer cancelled the authorization: `AuthorizationCanceled`.
     Cancelled,
     /// The nonce paid for another transfer.
@@ -208,20 +217,14 @@ pub struct PaymentFailure {
     pub tx_hash: Option<B256>,
 }
 
-/// The reason why a mint waits for an operator.
+/// The reason why a payment or mint waits for an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParkReason {
-    /// The token's cap is reached. The payment is to be refunded.
-    OverCap,
-    /// The token refuses the recipient. The payment is to be refunded.
-    BadRecipient,
-    /// The contract says that this payment was refunded.
-    AlreadyRefunded,
-    /// The contract says that it has minted the key, but no such transaction is found.
-    MintedElsewhere,
-    /// The payment's log pair is not on the chain.
-    PaymentNotFound,
+    /// Somebody submitted the authorization to the asset directly. The money is at the token, which has no record of it.
+    PaidAroundToken,
+    /// The payer has the money back.
+    MoneyBack,
     /// The event contradicts the token's terms.
     Inconsistent,
     /// Tried too often without a reason that we know.
@@ -236,16 +239,21 @@ pub struct Parked {
     pub reason: ParkReason,
     /// For people, at most 200 characters.
     pub detail: String,
+    /// The transaction that it is about, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tx_hash: Option<B256>,
 }
 
-/// Units minted, N blocks deep.
+/// Units minted: the token's record says so after a block that is N deep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Minted {
-    /// The mint transaction.
+    /// Our transaction that minted the units, or that found them minted.
     pub tx_hash: B256,
     /// Its block.
     pub block: BlockRef,
+    /// Who caused the mint.
+    pub minted_by: Actor,
     /// The recipient: the payer.
     pub to: Address,
     /// Units.

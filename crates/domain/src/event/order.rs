@@ -19,12 +19,14 @@ order_events! {
             PaymentSubmitted #n (Submission) = "payment.submitted" => Submitted,
             /// The payment would fail now and may succeed later. It waits, visibly, with its reason.
             PaymentDeferred #n (Deferral) = "payment.deferred" => Deferred,
-            /// The transfer is N blocks deep.
+            /// The payer was charged around the token, in a final block. An operator must record the payment or return it.
+            PaymentParked #n (Parked) = "payment.parked" => Parked,
+            /// The token's record of the payment is N blocks deep.
             PaymentConfirmed (PaymentProof) = "payment.confirmed" in "owed" => Confirmed,
-            /// The block of the transfer is no longer in the chain. The payment is open again, and nothing is minted
-            /// for it.
+            /// The block that showed the record is no longer in the chain. The payment is open again, and nothing is
+            /// minted for it.
             PaymentReverted #n (Reversal) = "payment.reverted" => Reverted,
-            /// The transfer is N blocks deep again, perhaps in another block. The number is that of the reversal.
+            /// The record is N blocks deep again, perhaps in another block. The number is that of the reversal.
             PaymentRestored #n (PaymentProof) = "payment.restored" in "owed" => Restored,
             /// The payment can never be charged. The proof is in a final block, so this is never taken back.
             PaymentFailed (PaymentFailure) = "payment.failed" => Failed,
@@ -32,7 +34,7 @@ order_events! {
         Mint(Minted) {
             /// The mint is in a signed mint transaction.
             MintSubmitted #n (Submission) = "mint.submitted" => Submitted,
-            /// The contract skipped the mint, or would skip it, for a reason that may pass.
+            /// The mint cannot be made now, for a reason that may pass.
             MintDeferred #n (Deferral) = "mint.deferred" in "owed" => Deferred,
             /// The mint waits for an operator.
             MintParked #n (Parked) = "mint.parked" => Parked,

@@ -48,9 +48,9 @@ impl EventData for Settled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
-    /// `Settlement.settleBatch`.
+    /// `settle` of a token, or of several through the hub.
     Settle,
-    /// `MintToken.batchMint`.
+    /// `batchMint` of a token.
     Mint,
 }
 

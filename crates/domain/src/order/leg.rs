@@ -259,11 +259,14 @@ impl<D: InBlock> Leg<D> {
     fn is_so(&self, wish: &Wish<D>) -> bool {
         match (&self.fact, wish) {
             (Fact::Submission(known), Wish::Submit(new)) => known == new,
-            // If the window closed while the payer had no funds, the earlier reason stays: it will be the reason of the
-            // failure.
+            // If the window closed while the payer had no funds or the token no units, the earlier reason stays: it will be
+            // the reason of the failure.
             (Fact::Deferral(known), Wish::Defer(new)) => {
                 known.reason == new.reason
-                    || (known.reason, new.reason) == (WaitReason::Unfunded, WaitReason::AuthorizationExpired)
+                    || matches!(
+                        (known.reason, new.reason),
+                        (WaitReason::Unfunded | WaitReason::SoldOut, WaitReason::AuthorizationExpired)
+                    )
             }
             (Fact::Parked(known), Wish::Park(new)) => known.reason == new.reason,
             (Fact::Done(_), Wish::Confirm(_)) | (Fact::Failure(_), Wish::Fail(_)) => true,

@@ -24,6 +24,8 @@ pub enum Stage {
     Requested,
     /// The payment waits until the chain would accept it.
     Deferred,
+    /// The payment waits for an operator: the payer was charged around the token.
+    PaymentParked,
     /// The payment is in a settlement transaction.
     Settling,
     /// The payment was charged, and its block is no longer in the chain. It is in an open transaction again, and
@@ -31,8 +33,6 @@ pub enum Stage {
     Reverted,
     /// The payment can never be charged.
     Failed,
-    /// The payment can never be charged, and the units are minted. This is the loss that the exposure cap bounds.
-    Lost,
     /// The payment is charged, and the mint is owed.
     Paid,
     /// The mint is in a mint transaction.
@@ -50,8 +50,9 @@ impl Progress {
     pub(super) fn allows(&self, leg: LegName, step: StepName) -> bool {
         let (payment, mint) = (self.payment.state, self.mint.state);
         match (leg, step) {
-            // While the mint is in a transaction it is not known if the order is failed or lost.
-            (LegName::Payment, StepName::Failed) => !mint.is_in_transaction(),
+            // Units are minted by the record of their payment. If the payment is gone, a mint that is done or under way
+            // goes, too, and that is recorded first.
+            (LegName::Payment, StepName::Failed) => matches!(mint, LegState::Owed),
             (LegName::Payment, _) => true,
             // A mint is due when its payment is done.
             (LegName::Mint, _) if payment == LegState::Done => true,
@@ -92,11 +93,10 @@ impl Progress {
     pub const fn stage(&self) -> Stage {
         match (self.payment.state, self.mint.state) {
             (LegState::Owed, _) => Stage::Requested,
-            // A payment is never parked: it waits or fails.
-            (LegState::Deferred | LegState::Parked, _) => Stage::Deferred,
+            (LegState::Deferred, _) => Stage::Deferred,
+            (LegState::Parked, _) => Stage::PaymentParked,
             (LegState::Submitted, _) => Stage::Settling,
             (LegState::Reverted, _) => Stage::Reverted,
-            (LegState::Failed, LegState::Done) => Stage::Lost,
             (LegState::Failed, _) => Stage::Failed,
             // A mint never fails.
             (LegState::Done, LegState::Owed | LegState::Failed) => Stage::Paid,
@@ -113,10 +113,10 @@ impl Stage {
     pub const ALL: [Self; 11] = [
         Self::Requested,
         Self::Deferred,
+        Self::PaymentParked,
         Self::Settling,
         Self::Reverted,
         Self::Failed,
-        Self::Lost,
         Self::Paid,
         Self::Minting,
         Self::MintDeferred,
@@ -129,10 +129,10 @@ impl Stage {
         match self {
             Self::Requested => "requested",
             Self::Deferred => "deferred",
+            Self::PaymentParked => "payment_parked",
             Self::Settling => "settling",
             Self::Reverted => "reverted",
             Self::Failed => "failed",
-            Self::Lost => "lost",
             Self::Paid => "paid",
             Self::Minting => "minting",
             Self::MintDeferred => "mint_deferred",

@@ -12,6 +12,7 @@ fn stages() -> Vec<Option<Order>> {
         vec![request(), Command::Defer(examples::deferral())],
         vec![request(), Command::Submit(examples::submission(1))],
         vec![request(), Command::Fail(examples::failure())],
+        vec![request(), Command::Park(examples::parked_payment())],
         vec![request(), paid()],
         vec![request(), paid(), Command::SubmitMint(examples::submission(2))],
         vec![request(), paid(), Command::DeferMint(examples::deferral())],
@@ -20,13 +21,6 @@ fn stages() -> Vec<Option<Order>> {
         vec![request(), paid(), revert()],
         vec![request(), paid(), Command::SubmitMint(examples::submission(8)), revert()],
         vec![request(), paid(), Command::ConfirmMint(examples::own_mint()), revert()],
-        vec![
-            request(),
-            paid(),
-            Command::ConfirmMint(examples::own_mint()),
-            revert(),
-            Command::Fail(examples::failure()),
-        ],
     ];
     paths.into_iter().map(|commands| commands.into_iter().fold(None, |order, command| step(order, command).0)).collect()
 }
@@ -72,6 +66,7 @@ fn commands() -> Vec<Command> {
         Command::Request(Box::new(PaymentRequest::new(other).unwrap())),
         Command::Submit(examples::submission(8)),
         Command::Defer(why.clone()),
+        Command::Park(examples::parked_payment()),
         Command::Confirm(examples::proof()),
         Command::Fail(examples::failure()),
         revert(),
@@ -95,9 +90,9 @@ fn step(order: Option<Order>, command: Command) -> (Option<Order>, Result<Option
 #[test]
 fn every_stage_answers_every_command_as_the_table_says() {
     let mut table = String::from(
-        "| stage | request | request, other order | submit | defer | confirm | fail | revert | submit mint | defer mint | park mint | confirm mint | revert mint |\n",
+        "| stage | request | request, other order | submit | defer | park | confirm | fail | revert | submit mint | defer mint | park mint | confirm mint | revert mint |\n",
     );
-    table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+    table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     for order in stages() {
         table += &format!("| {} |", row(order.as_ref()));
         for command in commands() {
@@ -138,7 +133,7 @@ fn what_is_said_twice_is_written_once() {
 #[test]
 fn an_order_is_never_both_paid_and_failed() {
     for order in stages().into_iter().flatten() {
-        let failed = matches!(order.stage(), Stage::Failed | Stage::Lost);
+        let failed = order.stage() == Stage::Failed;
         let confirm = step(Some(order.clone()), Command::Confirm(examples::proof())).1;
         let fail = step(Some(order.clone()), Command::Fail(examples::failure())).1;
         assert!(!(failed && matches!(confirm, Ok(Some(_)))));
@@ -179,9 +174,10 @@ fn an_unfunded_payment_whose_window_closes_stays_unfunded() {
 /// number was accepted.
 #[test]
 fn b63_a_number_out_of_turn_is_an_impossible_past() {
-    let events: [fn(u32) -> OrderEvent; 9] = [
+    let events: [fn(u32) -> OrderEvent; 10] = [
         |n| OrderEvent::PaymentSubmitted(n, examples::submission(1)),
         |n| OrderEvent::PaymentDeferred(n, examples::deferral()),
+        |n| OrderEvent::PaymentParked(n, examples::parked_payment()),
         |n| OrderEvent::MintSubmitted(n, examples::submission(2)),
         |n| OrderEvent::MintDeferred(n, examples::deferral()),
         |n| OrderEvent::MintParked(n, examples::parked()),
