@@ -2,286 +2,279 @@
 pragma solidity 0.8.37;
 
 import {ERC20} from "solady/src/tokens/ERC20.sol";
-import {LibClone} from "solady/src/utils/LibClone.sol";
-import {SafeTransferLib} from "solady/src/utils/SafeTransferLib.sol";
-import {TokenFactory} from "./TokenFactory.sol";
+import {IAsset} from "./IAsset.sol";
+import {Records} from "./Records.sol";
+import {Settling} from "./Settling.sol";
 
-/// @title MintToken: an ERC-20 whose units are minted for payments that the token itself holds.
-/// @notice Buyers pay `price` of the asset per unit to this contract. A minter mints for a payment at most once; an
-/// operator may refund a payment that was not minted; the creator gets `price` for every unit minted, and no more.
-/// @dev A clone with immutable arguments, created by `TokenFactory`. Its terms cannot change.
+/// @title MintToken: an ERC-20 that takes its own payments and delivers its own units.
+/// @notice Buyers sign a payment of the asset to this contract. `settle` submits the payment and records it in the same
+/// call frame, so a record exists if and only if the token was paid. A record ends once: as units for its payer
+/// (`batchMint`, anybody, any time), or as the exact money back to its payer (`refund`, the payer after 7 days).
+/// @dev A clone with immutable arguments, created by `TokenFactory`. Its terms cannot change. Only the asset and the
+/// factory are called, under a lock that covers every function that changes something.
 ///
-/// Promises, kept by this code whatever its callers do:
-/// - a payment key is minted at most once, refunded at most once, and never both;
-/// - `unitsMinted * price` never exceeds what was paid in and not refunded, so that a stolen minter key cannot mint
-///   more than was paid (it can choose the recipients of what was paid and not yet minted);
-/// - a refund takes only what is not earned, so that a stolen operator key cannot touch the creator's money;
-/// - one bad item of a batch is skipped and reported, and never stops the others.
+/// Promises, kept by this code whatever its callers and the holders of all roles do:
+/// - paid and recorded are one thing: a payment that fails leaves no record, and running out of gas undoes both;
+/// - units and money go to the recorded payer only, and only one of the two;
+/// - units of open records and minted units together never exceed `maxUnits`;
+/// - one bad item of a batch is reported and stops no other;
+/// - nobody but its payer can turn a record into anything but units, except an operator, into the payer's money.
 ///
-/// Books: `earned` = `unitsMinted * price`; the asset balance = received - `withdrawn` - `refunded`.
-/// Only the asset and the factory are called; money moves after the books, under a lock that also covers minting.
-contract MintToken is ERC20 {
-    /// @notice The caller may not mint.
-    error NotMinter(address caller);
-    /// @notice The caller may not refund.
+/// Books: asset balance = (unitsMinted + open) * price - withdrawn + feeOwed + surplus. Surplus is what reached the token
+/// around `settle`. Only surplus depends on the operator's honesty (`credit`, `giveBack`).
+contract MintToken is ERC20, Settling {
+    /// @notice The caller is no operator of the factory.
     error NotOperator(address caller);
-    /// @notice The three lists of a batch differ in length.
-    error LengthMismatch();
-    /// @notice Called on the implementation, which is not a token.
-    error NotAToken();
-    /// @notice Called during another call of this token.
-    error Reentered();
-    /// @notice The payment was already minted (1) or refunded (2).
-    error AlreadyDone(bytes32 paymentKey, uint8 outcome);
-    /// @notice A refund of zero is refused, because its outcome would claim that money was returned.
-    error ZeroAmount();
-    /// @notice More than what is held and not earned.
-    error NotRefundable(uint256 amount, uint256 available);
+    /// @notice The caller is not the creator.
+    error NotCreator(address caller);
+    /// @notice The caller is not the factory.
+    error NotFactory(address caller);
     /// @notice The zero address or this token.
     error BadRecipient(address recipient);
+    /// @notice The deployment fee is not here.
+    error FeeMissing(uint256 fee, uint256 held);
 
-    /// @notice The result of every item, in the given order. Emitted once per batch.
-    /// @param paymentKeys The payments, as given.
-    /// @param results One byte per item, see `batchMint`.
-    event MintBatch(bytes32[] paymentKeys, bytes results);
+    /// @notice The result of every key of a `batchMint`, in the given order.
+    event MintBatch(bytes32[] keys, bytes results);
+    /// @notice A record ended: its payer has the price of its units back.
+    event Refunded(bytes32 indexed key, address indexed payer, uint256 amount);
+    /// @notice The asset refused to pay a refund; the record stands.
+    event RefundRefused(bytes32 indexed key, address indexed payer, uint256 amount);
+    /// @notice A payment that reached the token around `settle` was recorded; `change` went back to its payer.
+    event Credited(bytes32 indexed key, address indexed payer, uint256 units, uint256 change);
+    /// @notice A payment that reached the token around `settle` went back to its payer.
+    event GivenBack(bytes32 indexed key, address indexed payer, uint256 amount);
+    /// @notice Proceeds of minted units were paid out.
+    event Withdrawn(address indexed creator, address indexed to, uint256 amount);
+    /// @notice The treasury could not be paid; the fee waits for `sweepFee`.
+    event FeeOwed(uint256 amount);
+    /// @notice The fee that was owed is paid.
+    event FeeSwept(address indexed treasury, uint256 amount);
 
-    /// @notice `amount` of the asset was returned to `payer`. This payment can never be minted.
-    event Refunded(bytes32 indexed paymentKey, address indexed payer, uint256 amount);
-
-    /// @notice `amount` of the asset went to the creator.
-    event Withdrawn(address indexed creator, uint256 amount);
-
-    // Results of an item.
-    bytes1 private constant MINTED = 0x00;
-    bytes1 private constant ALREADY_MINTED = 0x01;
-    bytes1 private constant ALREADY_REFUNDED = 0x02;
-    bytes1 private constant OVER_CAP = 0x03;
-    bytes1 private constant BAD_RECIPIENT = 0x04;
-    bytes1 private constant UNPAID = 0x05;
-    bytes1 private constant ZERO_QUANTITY = 0x06;
-
-    // Outcomes of a payment.
-    uint8 private constant OUTCOME_NONE = 0;
-    uint8 private constant OUTCOME_MINTED = 1;
-    uint8 private constant OUTCOME_REFUNDED = 2;
-
-    // Offsets of the immutable arguments, which `TokenFactory` packs.
-    uint256 private constant UNIT_AT = 0;
-    uint256 private constant MAX_UNITS_AT = 16;
-    uint256 private constant PRICE_AT = 24;
-    uint256 private constant ASSET_AT = 32;
-    uint256 private constant CREATOR_AT = 52;
-    uint256 private constant NAME_LENGTH_AT = 72;
-    uint256 private constant NAME_AT = 73;
-
-    /// @notice The factory that created this token and that decides who may mint and refund.
-    TokenFactory public immutable factory;
-    address private immutable _implementation;
-
-    // One slot: a batch reads it once and writes it once.
-    uint64 private _unitsMinted;
-    uint128 private _withdrawn; // <= unitsMinted * price < 2^128
-
-    uint256 private _refunded;
-    mapping(bytes32 paymentKey => uint256) private _outcomes; // one word each: a smaller type is read before every write
-    bool private transient _entered;
-
-    /// @dev The immutable arguments that a batch uses, and its running state.
-    struct MintState {
-        uint256 unit;
-        uint256 maxUnits;
-        uint256 paidUnits;
-        uint256 unitsMinted;
+    /// @notice A payment around `settle`, and the units to record for it.
+    /// @param payer The signer of the payment.
+    /// @param nonce The nonce of its authorization.
+    /// @param units The units to record, not zero.
+    /// @param change The part of the payment that buys no whole unit. It goes back to the payer at once.
+    struct Credit {
+        address payer;
+        bytes32 nonce;
+        uint32 units;
+        uint128 change;
     }
 
-    modifier guarded() {
-        if (_entered) revert Reentered();
-        if (address(this) == _implementation) revert NotAToken();
-        _entered = true;
-        _;
-        _entered = false;
+    /// @notice A payment around `settle` that buys nothing.
+    /// @param payer The signer of the payment.
+    /// @param nonce The nonce of its authorization.
+    /// @param amount The sum to return, in atomic units of the asset, not zero.
+    struct GiveBack {
+        address payer;
+        bytes32 nonce;
+        uint128 amount;
     }
 
-    /// @dev Deployed by the factory as the code that all tokens share.
-    constructor() {
-        factory = TokenFactory(msg.sender);
-        _implementation = address(this);
-    }
+    /// @notice Time after a payment from which on its payer may take it back.
+    uint256 public constant REFUND_AFTER = 7 days;
 
-    /// @notice Mints for every payment to which units are due, skips the others, and reports all in one `MintBatch`
-    /// event.
-    /// @dev Never reverts because of an item, so that a batch can always be sent again. The result is the first that
-    /// applies, in this order:
-    /// 1 already minted; 2 refunded; 6 quantity is zero; 4 bad recipient (zero address or this token); 3 over
-    /// `maxUnits`;
-    /// 5 unpaid: `unitsMinted * price` would exceed the asset's balance here plus `withdrawn`, read once per batch;
-    /// 0 minted `quantity * unit` to the recipient.
-    /// @param to The recipient of the units of each item.
-    /// @param quantities The number of units of each item.
-    /// @param paymentKeys The key of the payment for each item.
-    /// @return results One byte per item.
-    function batchMint(address[] calldata to, uint32[] calldata quantities, bytes32[] calldata paymentKeys)
-        external
-        guarded
-        returns (bytes memory results)
-    {
-        if (!factory.isMinter(msg.sender)) revert NotMinter(msg.sender);
-        if (to.length != paymentKeys.length || quantities.length != paymentKeys.length) revert LengthMismatch();
+    constructor(address asset_) Records(asset_) {}
 
-        MintState memory state = _mintState();
-        results = new bytes(paymentKeys.length);
-        for (uint256 i = 0; i < paymentKeys.length; ++i) {
-            results[i] = _mintOne(state, to[i], quantities[i], paymentKeys[i]);
-        }
-        _unitsMinted = uint64(state.unitsMinted); // <= maxUnits, which is a uint64
-        emit MintBatch(paymentKeys, results);
-    }
-
-    /// @notice Returns `amount` of the asset to `payer` and closes the payment: it can never be minted.
-    /// @dev Only by an operator, only for a payment without an outcome, and only from money that is held and not
-    /// earned.
-    /// @param payer The recipient of the money. The operator knows who paid; the token does not.
-    /// @param amount Atomic units of the asset, not zero.
-    /// @param paymentKey The payment to close.
-    function refund(address payer, uint256 amount, bytes32 paymentKey) external guarded {
+    modifier onlyOperator() {
         if (!factory.isOperator(msg.sender)) revert NotOperator(msg.sender);
-        if (payer == address(0) || payer == address(this)) revert BadRecipient(payer);
-        if (amount == 0) revert ZeroAmount();
-        uint8 done = outcome(paymentKey);
-        if (done != OUTCOME_NONE) revert AlreadyDone(paymentKey, done);
-        uint256 available = refundable();
-        if (amount > available) revert NotRefundable(amount, available);
-
-        _outcomes[paymentKey] = OUTCOME_REFUNDED;
-        _refunded += amount;
-        emit Refunded(paymentKey, payer, amount);
-        SafeTransferLib.safeTransfer(asset(), payer, amount);
+        _;
     }
 
-    /// @notice Pays the creator everything earned and not yet withdrawn. Anyone may call it. Without a sum due it does
-    /// nothing.
-    function withdraw() external guarded {
-        uint256 total = earned();
+    // Delivering
+
+    /// @notice Mints the recorded units to the recorded payers. Anyone may call it, at any time.
+    /// @dev Never reverts because of a key. One byte per key: 0 minted; 1 minted before; 2 the money went back; 5 no such
+    /// record.
+    /// @param keys The payments, see `keyOf`.
+    /// @return results One byte per key.
+    function batchMint(bytes32[] calldata keys) external guarded returns (bytes memory results) {
+        uint256 unit_ = unit();
+        uint256 sum;
+        results = new bytes(keys.length);
+        for (uint256 i = 0; i < keys.length; ++i) {
+            bytes32 key = keys[i];
+            uint256 record = _records[key];
+            uint256 state = uint8(record);
+            if (state != PAID) {
+                results[i] = _ended(state);
+                continue;
+            }
+            unchecked {
+                uint256 units = uint32(record >> UNITS_SHIFT);
+                sum += units; // <= open
+                _records[key] = record + (MINTED - PAID);
+                _mint(address(uint160(record >> PAYER_SHIFT)), units * unit_); // no hook; unit * maxUnits < 2^128
+            }
+        }
+        if (sum != 0) {
+            _unitsMinted += uint64(sum);
+            _unitsOpen -= uint64(sum);
+        }
+        emit MintBatch(keys, results);
+    }
+
+    /// @notice Returns the exact price of recorded units to the recorded payers: the payer's own records from
+    /// `REFUND_AFTER` after the payment on, an operator any time.
+    /// @dev Never reverts because of a key. One byte per key: 0 refunded; 1 minted before; 2 the money went back before;
+    /// 4 the asset refused, the record stands; 5 no such record; 7 not the caller's, or not yet.
+    /// @param keys The payments, see `keyOf`.
+    /// @return results One byte per key.
+    function refund(bytes32[] calldata keys) external guarded returns (bytes memory results) {
+        bool operator = factory.isOperator(msg.sender);
+        uint256 price_ = price();
+        results = new bytes(keys.length);
+        for (uint256 i = 0; i < keys.length; ++i) {
+            results[i] = _refundOne(keys[i], price_, operator);
+        }
+    }
+
+    // What went around `settle`
+
+    /// @notice Records payments that reached the token around `settle`, out of surplus only.
+    /// @dev Only by an operator. A spent nonce is no proof of a payment (a cancelled one is spent, too), so a mistaken
+    /// credit takes the surplus of others: look for the pair of logs at a final block. The deployment fee leaves one, too.
+    /// One byte per item: 0 recorded; 1 the key is known; 3 sold out; 4 the asset refused the change, nothing was
+    /// recorded; 5 the nonce is not spent; 6 no units or no payer; 7 beyond the surplus.
+    /// @return results One byte per item.
+    function credit(Credit[] calldata credits) external guarded onlyOperator returns (bytes memory results) {
+        uint256 price_ = price();
+        uint256 cap = maxUnits();
+        results = new bytes(credits.length);
+        for (uint256 i = 0; i < credits.length; ++i) {
+            results[i] = bytes1(uint8(_creditOne(credits[i], price_, cap)));
+        }
+    }
+
+    /// @notice Returns payments that reached the token around `settle` and buy nothing, out of surplus only.
+    /// @dev Only by an operator; the same warning as at `credit`. One byte per item: 0 returned; 1 the key is known;
+    /// 4 the asset refused, nothing was recorded; 5 the nonce is not spent; 6 no amount or no payer; 7 beyond the surplus.
+    /// @return results One byte per item.
+    function giveBack(GiveBack[] calldata returns_) external guarded onlyOperator returns (bytes memory results) {
+        results = new bytes(returns_.length);
+        for (uint256 i = 0; i < returns_.length; ++i) {
+            results[i] = bytes1(uint8(_giveBackOne(returns_[i])));
+        }
+    }
+
+    // Earning
+
+    /// @notice Pays the creator the proceeds of minted units. Anyone may call it. Without a sum due it does nothing.
+    function withdraw() external {
+        _withdraw(creator());
+    }
+
+    /// @notice Pays the proceeds somewhere else. Only the creator may call it.
+    function withdrawTo(address to) external {
+        if (msg.sender != creator()) revert NotCreator(msg.sender);
+        if (to == address(0) || to == address(this)) revert BadRecipient(to);
+        _withdraw(to);
+    }
+
+    /// @notice Hands the deployment fee on. Only the factory calls it, once, in the frame that creates the token.
+    /// @dev If the treasury cannot be paid, the fee stays here and is owed. If it is not here, nothing was paid, and the
+    /// revert undoes the creation.
+    function takeFee(address treasury, uint256 fee) external guarded {
+        if (msg.sender != address(factory)) revert NotFactory(msg.sender);
+        if (_tryTransfer(treasury, fee)) return;
+        uint256 held = _held();
+        if (held < fee) revert FeeMissing(fee, held);
+        _feeOwed = fee;
+        emit FeeOwed(fee);
+    }
+
+    /// @notice Pays a fee that could not be handed on, to the treasury of today. Anyone may call it.
+    function sweepFee() external guarded {
+        uint256 fee = _feeOwed;
+        if (fee == 0) return;
+        _feeOwed = 0;
+        address treasury = factory.treasury();
+        emit FeeSwept(treasury, fee);
+        if (!_tryTransfer(treasury, fee)) revert TransferFailed(treasury, fee);
+    }
+
+    // Inside the others
+
+    function _refundOne(bytes32 key, uint256 price_, bool operator) private returns (bytes1) {
+        uint256 record = _records[key];
+        uint256 state = uint8(record);
+        if (state != PAID) return _ended(state);
+        address payer = address(uint160(record >> PAYER_SHIFT));
+        bool due = block.timestamp >= uint40(record >> PAID_AT_SHIFT) + REFUND_AFTER;
+        if (!operator && (msg.sender != payer || !due)) return 0x07;
+
+        uint256 units = uint32(record >> UNITS_SHIFT);
+        uint256 amount = units * price_;
+        _records[key] = record + (REFUNDED - PAID);
+        if (!_tryTransfer(payer, amount)) {
+            _records[key] = record;
+            emit RefundRefused(key, payer, amount);
+            return bytes1(uint8(FAILED));
+        }
+        _unitsOpen -= uint64(units); // under the lock, so the order does not matter
+        emit Refunded(key, payer, amount);
+        return 0x00;
+    }
+
+    function _creditOne(Credit calldata c, uint256 price_, uint256 cap) private returns (uint256 code) {
+        if (c.units == 0) return IMPOSSIBLE;
+        bytes32 key;
+        (code, key) = _claim(c.payer, c.nonce, c.units * price_ + c.change);
+        if (code != DONE) return code;
+        if (uint256(_unitsMinted) + _unitsOpen + c.units > cap) return SOLD_OUT;
+        if (c.change != 0 && !_tryTransfer(c.payer, c.change)) return FAILED;
+        _records[key] = _record(c.payer, c.units, PAID);
+        _unitsOpen += c.units;
+        emit Credited(key, c.payer, c.units, c.change);
+    }
+
+    function _giveBackOne(GiveBack calldata g) private returns (uint256 code) {
+        if (g.amount == 0) return IMPOSSIBLE;
+        bytes32 key;
+        (code, key) = _claim(g.payer, g.nonce, g.amount);
+        if (code != DONE) return code;
+        if (!_tryTransfer(g.payer, g.amount)) return FAILED;
+        _records[key] = _record(g.payer, 0, GIVEN_BACK);
+        emit GivenBack(key, g.payer, g.amount);
+    }
+
+    /// @dev The checks that `credit` and `giveBack` share: once per key, never ahead of a `settle`, only out of surplus.
+    function _claim(address payer, bytes32 nonce, uint256 amount) private view returns (uint256 code, bytes32 key) {
+        if (payer == address(0) || payer == address(this)) return (IMPOSSIBLE, key);
+        key = keyOf(payer, nonce);
+        if (_records[key] != 0) return (KEY_KNOWN, key);
+        if (!IAsset(asset).authorizationState(payer, nonce)) return (5, key);
+        if (amount > surplus()) return (7, key);
+    }
+
+    function _withdraw(address to) private guarded {
+        uint256 total = uint256(_unitsMinted) * price();
         uint256 due = total - _withdrawn;
         if (due == 0) return;
-
         _withdrawn = uint128(total); // uint64 * uint64
-        address creator_ = creator();
-        emit Withdrawn(creator_, due);
-        SafeTransferLib.safeTransfer(asset(), creator_, due);
+        emit Withdrawn(creator(), to, due);
+        if (!_tryTransfer(to, due)) revert TransferFailed(to, due);
     }
 
-    /// @notice The outcome of a payment: 0 none yet, 1 minted, 2 refunded. Never changes once it is not 0.
-    function outcome(bytes32 paymentKey) public view returns (uint8) {
-        return uint8(_outcomes[paymentKey]);
-    }
-
-    /// @notice Returns true if the payment was minted.
-    function hasMinted(bytes32 paymentKey) external view returns (bool) {
-        return _outcomes[paymentKey] == OUTCOME_MINTED;
-    }
-
-    /// @notice Units minted so far; at most `maxUnits`.
-    function unitsMinted() external view returns (uint64) {
-        return _unitsMinted;
-    }
-
-    /// @notice The creator's share so far, withdrawn or not: `unitsMinted * price`, in atomic units of the asset.
-    function earned() public view returns (uint256) {
-        return uint256(_unitsMinted) * price();
-    }
-
-    /// @notice The sum paid to the creator so far, in atomic units of the asset.
-    function withdrawn() external view returns (uint256) {
-        return _withdrawn;
-    }
-
-    /// @notice The sum returned to payers so far, in atomic units of the asset.
-    function refunded() external view returns (uint256) {
-        return _refunded;
-    }
-
-    /// @notice The sum held and not earned: payments that wait for their mint or their refund, and gifts.
-    function refundable() public view returns (uint256) {
-        uint256 held = SafeTransferLib.balanceOf(asset(), address(this));
-        uint256 owed = earned() - _withdrawn;
-        return held > owed ? held - owed : 0;
-    }
-
-    /// @notice Token base units (10^-18) in one unit.
-    function unit() external view returns (uint128) {
-        return uint128(bytes16(_argument(UNIT_AT)));
-    }
-
-    /// @notice The largest number of units that can ever exist.
-    function maxUnits() external view returns (uint64) {
-        return uint64(bytes8(_argument(MAX_UNITS_AT)));
-    }
-
-    /// @notice Atomic units of the asset for one unit.
-    function price() public view returns (uint64) {
-        return uint64(bytes8(_argument(PRICE_AT)));
-    }
-
-    /// @notice The asset that pays (USDC).
-    function asset() public view returns (address) {
-        return address(bytes20(_argument(ASSET_AT)));
-    }
-
-    /// @notice The earner, and the only address that `withdraw` pays.
-    function creator() public view returns (address) {
-        return address(bytes20(_argument(CREATOR_AT)));
+    /// @dev The result for a record in which no units are due.
+    function _ended(uint256 state) private pure returns (bytes1) {
+        if (state == MINTED) return 0x01;
+        return state == NONE ? bytes1(0x05) : bytes1(0x02);
     }
 
     /// @notice The ERC-20 name.
     function name() public view override returns (string memory) {
-        return string(LibClone.argsOnClone(address(this), NAME_AT, NAME_AT + _nameLength()));
+        return _name();
     }
 
     /// @notice The ERC-20 symbol.
     function symbol() public view override returns (string memory) {
-        return string(LibClone.argsOnClone(address(this), NAME_AT + _nameLength()));
+        return _symbol();
     }
 
-    function _mintOne(MintState memory state, address to, uint256 quantity, bytes32 paymentKey)
-        private
-        returns (bytes1)
-    {
-        uint256 done = _outcomes[paymentKey];
-        if (done != OUTCOME_NONE) return done == OUTCOME_MINTED ? ALREADY_MINTED : ALREADY_REFUNDED;
-        if (quantity == 0) return ZERO_QUANTITY;
-        if (to == address(0) || to == address(this)) return BAD_RECIPIENT;
-        uint256 units = state.unitsMinted + quantity;
-        if (units > state.maxUnits) return OVER_CAP;
-        if (units > state.paidUnits) return UNPAID;
-
-        state.unitsMinted = units;
-        _outcomes[paymentKey] = OUTCOME_MINTED;
-        _mint(to, quantity * state.unit); // calls no hook of the recipient; the supply stays below 2^128
-        return MINTED;
-    }
-
-    function _mintState() private view returns (MintState memory state) {
-        bytes memory arguments = LibClone.argsOnClone(address(this), 0, NAME_LENGTH_AT);
-        state.unit = uint128(bytes16(LibClone.argLoad(arguments, UNIT_AT)));
-        state.maxUnits = uint64(bytes8(LibClone.argLoad(arguments, MAX_UNITS_AT)));
-        state.unitsMinted = _unitsMinted;
-        // Whole paid units: units * price <= paid means units <= paid / price.
-        uint256 paid = SafeTransferLib.balanceOf(address(bytes20(LibClone.argLoad(arguments, ASSET_AT))), address(this))
-            + _withdrawn;
-        state.paidUnits = paid / uint64(bytes8(LibClone.argLoad(arguments, PRICE_AT)));
-    }
-
-    /// @dev The word at `offset` of the immutable arguments.
-    function _argument(uint256 offset) private view returns (bytes32) {
-        return LibClone.argLoad(LibClone.argsOnClone(address(this), offset, offset + 32), 0);
-    }
-
-    function _nameLength() private view returns (uint256) {
-        return uint8(_argument(NAME_LENGTH_AT)[0]);
-    }
-
-    /// @dev Refuses mints and transfers to the zero address or to this token, where units would be lost.
+    /// @dev Refuses transfers to the zero address or to this token, where units would be lost.
     function _beforeTokenTransfer(address, address to, uint256) internal view override {
         if (to == address(0) || to == address(this)) revert BadRecipient(to);
     }

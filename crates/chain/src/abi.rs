@@ -3,16 +3,7 @@
 
 use alloy::sol;
 
-sol!(Settlement, "../../contracts/artifacts/Settlement.json");
+sol!(Hub, "../../contracts/artifacts/Hub.json");
 sol!(MintToken, "../../contracts/artifacts/MintToken.json");
 sol!(TokenFactory, "../../contracts/artifacts/TokenFactory.json");
 sol!(UsdcDouble, "../../contracts/artifacts/UsdcDouble.json");
-
-/// The contracts that take the payment themselves. They replace those above once the services speak to them.
-pub mod next {
-    use alloy::sol;
-
-    sol!(Hub, "../../contracts/next/artifacts/Hub.json");
-    sol!(MintToken, "../../contracts/next/artifacts/MintToken.json");
-    sol!(TokenFactory, "../../contracts/next/artifacts/TokenFactory.json");
-}

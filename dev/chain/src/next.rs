@@ -4,7 +4,7 @@ use crate::{DevChain, NewToken, null};
 use alloy::primitives::{Address, B256, Bytes};
 use alloy::sol_types::{SolCall, SolConstructor};
 use chain::ChainError;
-use chain::abi::next::{Hub, Roles, TokenFactory};
+use chain::abi::{Hub, Roles, TokenFactory};
 
 impl DevChain {
     /// Deploys the hub from `owner`, unless it stands already; returns its address.

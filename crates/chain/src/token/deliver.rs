@@ -1,6 +1,6 @@
 //! `MintToken.batchMint`: the recorded units to the recorded payers.
 
-use crate::abi::next::MintToken;
+use crate::abi::MintToken;
 use crate::rpc::Included;
 use crate::sign::Call;
 use alloy::primitives::Address;

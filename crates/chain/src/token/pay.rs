@@ -1,7 +1,7 @@
 //! `MintToken.settle`: packing, trial, and the result byte of each item; of one token directly, of several through the
 //! hub.
 
-use crate::abi::next::{Hub, MintToken};
+use crate::abi::{Hub, MintToken};
 use crate::authorization;
 use crate::connect::Chain;
 use crate::error::ChainError;

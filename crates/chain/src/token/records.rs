@@ -1,6 +1,6 @@
 //! The records of a token: what it says about payments.
 
-use crate::abi::next::MintToken;
+use crate::abi::MintToken;
 use crate::connect::{Chain, request};
 use crate::error::ChainError;
 use crate::rpc::Node;

@@ -213,7 +213,7 @@ async fn one_node_alone_neither_invents_nor_hides_a_record() {
     assert!(matches!(chain.records(token, &keys, at).await.unwrap()[..], [Record::Paid(_)]));
 
     let word = |word: U256| {
-        json!(alloy::primitives::Bytes::from(chain::abi::next::MintToken::recordsOfCall::abi_encode_returns(&vec![
+        json!(alloy::primitives::Bytes::from(chain::abi::MintToken::recordsOfCall::abi_encode_returns(&vec![
             word
         ])))
     };
