@@ -7,9 +7,11 @@ use crate::connect::Chain;
 use crate::error::ChainError;
 use crate::rpc::Included;
 use crate::sign::Call;
+use alloy::consensus::{Transaction, TxEnvelope};
+use alloy::eips::eip2718::Decodable2718;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::{SolCall, SolEvent};
-use domain::event::{Purpose, WaitReason};
+use domain::event::{OpenTx, Purpose, WaitReason};
 use domain::{PaymentId, PaymentRequest, Purchase};
 use futures_util::future::join_all;
 
@@ -20,7 +22,7 @@ pub const PAY_BATCH_MAX: usize = 100;
 /// Maximum number of tokens in one transaction. Each costs gas of its own.
 pub const SEGMENTS_MAX: usize = 20;
 
-/// Gas that one payment may use: the setting of `contracts/next`, which measured 64,000 for the first payment of a token.
+/// Gas that one payment may use: the setting of `contracts/`, which measured 64,000 for the first payment of a token.
 const GAS_PER_ITEM: u64 = 100_000;
 /// Expected gas of one payment. Measured: 67k for a good one in a batch of one hundred.
 const GAS_EXPECTED_PER_ITEM: u64 = 80_000;
@@ -118,6 +120,22 @@ pub fn pay_call(hub: Address, segments: &[Segment<'_>]) -> Call {
         several => (hub, hub_input(batch_id, several), several.iter().map(hub_gas_of).fold(0, u64::saturating_add)),
     };
     Call { purpose: Purpose::Settle, target, input, gas_limit: gas.saturating_add(GAS_BASE), items }
+}
+
+/// The token of each payment in a settlement transaction, in the order of its items, read from its signed bytes. `None` if
+/// they are no call that [`pay_call`] makes, or one of another number of payments.
+pub fn payees(tx: &OpenTx) -> Option<Vec<Address>> {
+    let envelope = TxEnvelope::decode_2718(&mut tx.raw_tx.as_ref()).ok()?;
+    let calls = match Hub::runCall::abi_decode(envelope.input()) {
+        Ok(run) => run.segments.into_iter().map(|segment| (segment.target, segment.data)).collect(),
+        Err(_) => vec![(tx.target, envelope.input().clone())],
+    };
+    let mut payees = Vec::with_capacity(tx.items.len());
+    for (token, input) in calls {
+        let call = MintToken::settleCall::abi_decode(&input).ok()?;
+        payees.extend(vec![token; call.items.len() / ITEM_BYTES]);
+    }
+    (payees.len() == tx.items.len()).then_some(payees)
 }
 
 impl Chain {
