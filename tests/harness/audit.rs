@@ -82,7 +82,7 @@ impl Stack {
             schema: "public".to_owned(),
             rebuilt_schema: rebuilt_schema.map(ToOwned::to_owned),
             asset: self.shop.asset,
-            settlement: self.shop.settlement,
+            hub: self.shop.hub,
             factory: self.shop.factory,
             relayers: relayers(),
             confirmations: self.confirmations,
@@ -166,7 +166,7 @@ fn otherwise(live: &Models, order: &Order) -> Option<String> {
     let (stage, reason) = match order.outcome {
         Outcome::Minted => ("minted", ""),
         Outcome::Failed(reason) => ("failed", reason),
-        Outcome::Lost(reason) => ("lost", reason),
+        Outcome::PaymentParked(reason) => ("payment_parked", reason),
         Outcome::Parked(reason) => ("mint_parked", reason),
         Outcome::Waiting(reason) => ("deferred", reason),
     };
@@ -174,9 +174,11 @@ fn otherwise(live: &Models, order: &Order) -> Option<String> {
     if is != (stage.to_owned(), reason.to_owned()) {
         return Some(format!("{id} ends as {is:?}, expected {:?}", order.outcome));
     }
-    let paid_by = text(row, "paid_by");
-    let should = if order.third_party { "third_party" } else { "paymint" };
-    (!paid_by.is_empty() && paid_by != should).then(|| format!("{id} was paid by {paid_by}, expected {should}"))
+    let others = [("paid_by", order.paid_by_third_party), ("minted_by", order.minted_by_third_party)];
+    others.into_iter().find_map(|(column, other)| {
+        let (is, should) = (text(row, column), if other { "third_party" } else { "paymint" });
+        (!is.is_empty() && is != should).then(|| format!("{id} has {column} {is}, expected {should}"))
+    })
 }
 
 /// The request that an order came from, if the story did not send it itself.

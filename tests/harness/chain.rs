@@ -84,10 +84,10 @@ impl LocalChain {
         self.rpc("anvil_setCode", json!([account, code])).await;
     }
 
-    /// Makes `token` revert whenever a list in a call names `recipient`, as a token by another author could. With
-    /// `mined_only` it reverts in transactions only, because a simulation offers no gas price. The arguments of this
-    /// token begin at byte 45 of its code and must stay there, so the new code stands behind them.
-    pub async fn poison(&self, token: Address, recipient: Address, mined_only: bool) {
+    /// Makes `token` refuse every `batchMint` with this key as a whole, as a token by another author could. With
+    /// `mined_only` it refuses transactions only, because a simulation offers no gas price. The arguments of this token
+    /// begin at byte 45 of its code and must stay there, so the new code stands behind them.
+    pub async fn poison(&self, token: Address, key: B256, mined_only: bool) {
         let code: Bytes = self.ask("eth_getCode", (token, "latest")).await;
         let implementation = code.iter().position(|byte| *byte == 0x73).unwrap() + 1;
         // A byte at the end of the arguments looks like a PUSH32, which swallows the 32 bytes that follow.
@@ -95,19 +95,21 @@ impl LocalChain {
         let label = |offset: u16| [&[0x61][..], &(entry + offset).to_be_bytes()].concat();
         let priced: [u8; 4] = if mined_only { [0x3a, 0x15, 0x15, 0x16] } else { [0x5b; 4] };
         let behind = [
-            &[0x5b, 0x60, 132][..],
-            // 3: for i = 132, the first element of a list; i < calldatasize; i += 32
-            &[&[0x5b, 0x36, 0x81, 0x10, 0x15][..], &label(55), &[0x57]].concat(),
-            // if calldata[i] == recipient (and gasprice != 0) revert
-            &[&[0x80, 0x35, 0x73][..], recipient.as_slice(), &[0x14], &priced, &label(51), &[0x57]].concat(),
-            &[&[0x60, 32, 0x01][..], &label(3), &[0x56]].concat(),
-            // 51
-            &[0x5b, 0x5f, 0x5f, 0xfd],
-            // 55: delegate to the implementation, and answer as it does
+            // if calldata[0..4] != batchMint, delegate
+            &[&[0x5b, 0x5f, 0x35, 0x60, 0xe0, 0x1c, 0x63][..], &MintToken::batchMintCall::SELECTOR].concat(),
+            &[&[0x14, 0x15][..], &label(83), &[0x57]].concat(),
+            // 19: for i = 68, the first key; i < calldatasize; i += 32
+            &[&[0x60, 68, 0x5b, 0x36, 0x81, 0x10, 0x15][..], &label(83), &[0x57]].concat(),
+            // if calldata[i] == key (and gasprice != 0) revert
+            &[&[0x80, 0x35, 0x7f][..], key.as_slice(), &[0x14], &priced, &label(79), &[0x57]].concat(),
+            &[&[0x60, 32, 0x01][..], &label(19), &[0x56]].concat(),
+            // 79
+            &[0x5b, 0x5f, 0x5f, 0xfd][..],
+            // 83: delegate to the implementation, and answer as it does
             &[0x5b, 0x36, 0x5f, 0x5f, 0x37, 0x5f, 0x5f, 0x36, 0x5f, 0x73],
             &code[implementation..implementation + 20],
-            &[&[0x5a, 0xf4, 0x3d, 0x5f, 0x5f, 0x3e][..], &label(98), &[0x57, 0x3d, 0x5f, 0xfd]].concat(),
-            // 98
+            &[&[0x5a, 0xf4, 0x3d, 0x5f, 0x5f, 0x3e][..], &label(126), &[0x57, 0x3d, 0x5f, 0xfd]].concat(),
+            // 126
             &[0x5b, 0x3d, 0x5f, 0xf3],
         ]
         .concat();

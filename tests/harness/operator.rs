@@ -2,6 +2,8 @@
 
 use crate::process::Process;
 use crate::stack::Stack;
+use dev_chain::DevChain;
+use standalone::accounts::OWNER;
 use std::path::PathBuf;
 
 impl Stack {
@@ -19,6 +21,21 @@ impl Stack {
         let mut process = Process::start("ops", arguments, env, &self.dir.path().join("ops.log"));
         let status = process.ended().await;
         if status.success() { Ok(process.said()) } else { Err(process.said()) }
+    }
+
+    /// Makes every token refuse new payments. On a halted chain the caller mines meanwhile.
+    pub async fn stop_settlement(&self) {
+        self.dev_chain().await.stop_settlement(OWNER, self.shop.factory).await.unwrap();
+    }
+
+    /// Makes every token take new payments again.
+    pub async fn resume_settlement(&self) {
+        self.dev_chain().await.resume_settlement(OWNER, self.shop.factory).await.unwrap();
+    }
+
+    /// The chain, as the owner of its contracts uses it.
+    pub(crate) async fn dev_chain(&self) -> DevChain {
+        DevChain::connect(&self.servers.anvil.rpc_url()).await.unwrap()
     }
 
     /// Moves the ledger's store away, and starts nats-server without one. Returns a data directory from which it can be

@@ -2,8 +2,10 @@
 
 use crate::payment::Payment;
 use crate::stream::Entry;
+use alloy::sol_types::SolCall;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use auditor::Sent;
+use chain::abi::MintToken;
 use domain::event::EventType;
 use domain::{OrderEvent, PaymentId, PaymentKey};
 use serde_json::Value;
@@ -18,8 +20,8 @@ pub enum Outcome {
     Failed(&'static str),
     /// Paid, and the mint waits for an operator, for this reason.
     Parked(&'static str),
-    /// Minted, and never to be charged, for this reason. Only a reorg deeper than N can cause this.
-    Lost(&'static str),
+    /// Charged around the token, for this reason. The payment waits for an operator.
+    PaymentParked(&'static str),
     /// Not charged yet, for this reason.
     Waiting(&'static str),
 }
@@ -37,8 +39,10 @@ pub struct Order {
     /// The signed payment.
     pub sent: Sent,
     pub outcome: Outcome,
-    /// True if another account submits the authorization.
-    pub third_party: bool,
+    /// True if another account settles the payment.
+    pub paid_by_third_party: bool,
+    /// True if another account has the units minted.
+    pub minted_by_third_party: bool,
 }
 
 impl Order {
@@ -64,7 +68,8 @@ impl Order {
                 identifier: None,
             },
             outcome: Outcome::Minted,
-            third_party: false,
+            paid_by_third_party: false,
+            minted_by_third_party: false,
         }
     }
 
@@ -92,7 +97,8 @@ impl Order {
                 identifier: None,
             },
             outcome: Outcome::Minted,
-            third_party: false,
+            paid_by_third_party: false,
+            minted_by_third_party: false,
         }
     }
 
@@ -108,7 +114,17 @@ impl Order {
 
     /// Expects that another account's transaction pays the order.
     pub fn paid_by_third_party(self) -> Self {
-        Self { third_party: true, ..self }
+        Self { paid_by_third_party: true, ..self }
+    }
+
+    /// Expects that another account's transaction mints the units.
+    pub fn minted_by_third_party(self) -> Self {
+        Self { minted_by_third_party: true, ..self }
+    }
+
+    /// The call of the token with which anybody may have the units minted, once the payment is recorded.
+    pub fn mint_call(&self) -> Bytes {
+        MintToken::batchMintCall { keys: vec![self.key.0] }.abi_encode().into()
     }
 
     /// Subject of the order's event `name`, such as `payment.requested` or `mint.parked.1`.
@@ -122,7 +138,8 @@ impl Order {
     pub fn last_event(&self) -> &'static str {
         match self.outcome {
             Outcome::Minted => "mint.confirmed",
-            Outcome::Failed(_) | Outcome::Lost(_) => "payment.failed",
+            Outcome::Failed(_) => "payment.failed",
+            Outcome::PaymentParked(_) => "payment.parked.1",
             Outcome::Parked(_) => "mint.parked.1",
             Outcome::Waiting(_) => "payment.deferred.1",
         }

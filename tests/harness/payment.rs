@@ -4,7 +4,7 @@ use alloy::sol_types::SolCall;
 use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use chain::abi::UsdcDouble;
+use chain::abi::{MintToken, UsdcDouble};
 use domain::Authorization;
 use domain::{PaymentId, PaymentKey, TokenTerms};
 use serde_json::{Value, json};
@@ -12,6 +12,9 @@ use std::time::SystemTime;
 
 /// Validity of signatures in seconds, unless a story sets another one.
 const WINDOW_S: u64 = 900;
+
+/// Gas that a token may use for one payment.
+const GAS_PER_ITEM: u64 = 100_000;
 
 /// An unsigned payment. Every field may be changed before signing.
 #[derive(Clone, Debug)]
@@ -25,7 +28,7 @@ pub struct Bill {
     pub nonce: B256,
 }
 
-/// A signed authorization, which anybody may submit to USDC.
+/// A signed authorization, which anybody may submit to USDC, around the token.
 #[derive(Clone, Debug)]
 pub struct SignedTransfer {
     pub authorization: Authorization,
@@ -61,7 +64,7 @@ impl Bill {
 }
 
 impl SignedTransfer {
-    /// The call with which anybody may submit the authorization.
+    /// The call of USDC with which anybody may submit the authorization. The token has no record of it then.
     pub fn call(&self) -> Bytes {
         let Authorization { from, to, value, valid_after, valid_before, nonce } = self.authorization;
         UsdcDouble::transferWithAuthorization_0Call {
@@ -102,6 +105,25 @@ impl Payment {
 
     pub fn id(&self) -> PaymentId {
         PaymentId::of(self.key())
+    }
+
+    /// The call of the token with which anybody may settle the payment.
+    pub fn settle_call(&self) -> Bytes {
+        let Authorization { from, value, valid_after, valid_before, nonce, .. } = self.transfer.authorization;
+        let (rs, v) = self.transfer.signature.split_at(64);
+        // EIP-2098: the parity is the top bit of s.
+        let mut compact = rs.to_vec();
+        compact[32] |= u8::from(v == [28]) << 7;
+        let times = [valid_after, valid_before].map(u64::to_be_bytes);
+        let item = [from.as_slice(), &value.0.to_be_bytes(), &times[0][3..], &times[1][3..], nonce.as_slice(), &compact];
+        MintToken::settleCall {
+            batchId: B256::ZERO,
+            gasPerItem: U256::from(GAS_PER_ITEM),
+            items: item.concat().into(),
+            signatures: Bytes::new(),
+        }
+        .abi_encode()
+        .into()
     }
 
     /// Name and value of the v2 header.

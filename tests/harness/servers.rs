@@ -30,7 +30,7 @@ pub async fn start_servers(dir: &TempDir, block_time: Duration) -> Servers {
     Servers { nats, postgres, anvil }
 }
 
-/// Makes blocks quickly while the shop is opened, which takes six blocks.
+/// Makes blocks quickly while the shop is opened, which takes several blocks.
 pub async fn mine_fast(chain: &LocalChain) {
     loop {
         chain.mine(1).await;

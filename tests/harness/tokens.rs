@@ -1,20 +1,23 @@
 //! Tokens beside the demo token.
 
 use crate::stack::Stack;
-use alloy_primitives::B256;
-use dev_chain::{DevChain, NewToken};
-use domain::{PaymentKey, TokenTerms};
+use dev_chain::NewToken;
+use domain::TokenTerms;
 use ledger::Ledger;
 use standalone::accounts::OWNER;
 use standalone::{Shop, shop};
 
 impl Stack {
-    /// A token with only ten units. A later buyer is charged, and the mint is parked.
+    /// A token with only ten units. A later buyer is refused and never charged.
     pub async fn rare_token(&self) -> TokenTerms {
-        let config = NewToken { max_units: 10, symbol: "RARE".to_owned(), ..shop::demo_token() };
-        let chain = DevChain::connect(&self.servers.anvil.rpc_url()).await.unwrap();
-        let key = PaymentKey(B256::repeat_byte(1));
-        let terms = chain.create_token(OWNER, self.shop.factory, self.shop.asset, key, config).await.unwrap();
+        self.another_token("RARE", 10).await
+    }
+
+    /// Creates and registers a token that differs from the demo token in its symbol and in the number of its units.
+    pub async fn another_token(&self, symbol: &str, max_units: u64) -> TokenTerms {
+        let config = NewToken { max_units, symbol: symbol.to_owned(), ..shop::demo_token() };
+        let chain = self.dev_chain().await;
+        let terms = chain.create_token(OWNER, self.shop.factory, self.shop.asset, config).await.unwrap();
         let ledger = Ledger::connect(&Shop::ledger(&self.servers), "/paymint/standalone").await.unwrap();
         shop::register(&ledger, &terms).await.unwrap();
         terms

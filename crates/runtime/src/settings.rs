@@ -60,11 +60,8 @@ settings! {
     payment_retry: millis Duration = "PAYMENT_RETRY_MS", Duration::from_secs(2), 1..=3_600_000;
     /// Longest time that a paid order waits for others before its mint transaction is sent.
     mint_wait_max: millis Duration = "MINT_MAX_WAIT_MS", Duration::from_secs(2), 0..=3_600_000;
-    /// First pause before a mint that the contract would skip is tried again. It doubles with each try.
+    /// First pause before a mint that cannot be made now is tried again. It doubles with each try.
     mint_retry: millis Duration = "MINT_RETRY_MS", Duration::from_secs(2), 1..=3_600_000;
-    /// Value that may be minted while its payments are not final, in whole USDC. It is what a reorganisation deeper
-    /// than CONFIRMATIONS can cost.
-    exposure_max_usdc: number u64 = "EXPOSURE_MAX_USDC", 1_000, 0..=MANY;
 }
 
 impl Settings {
@@ -127,7 +124,6 @@ mod tests {
             ("MIN_WINDOW_S", "900"),
             ("RATE_TOTAL", "many"),
             ("PAYMENT_RETRY_MS", "0"),
-            ("EXPOSURE_MAX_USDC", "-1"),
         ] {
             let said = Settings::from_env(&Env::of([(variable, value)])).map_err(|e| e.to_string());
             assert!(said.as_ref().is_err_and(|said| said.starts_with(variable)), "{variable}: {said:?}");

@@ -3,18 +3,19 @@
 //!
 //! Anvil's unlocked accounts send the transactions, so no key is involved. Every step may be repeated.
 
-mod next;
+mod contracts;
 mod rpc;
 
+pub use contracts::NewToken;
 pub use rpc::Rpc;
 
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, B256, Bytes, U64, U256};
-use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
-use alloy::sol_types::{SolCall, SolConstructor, SolEvent};
+use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
+use alloy::sol_types::SolCall;
 use chain::ChainError;
-use chain::abi::{MintToken, Settlement, TokenFactory, UsdcDouble};
-use domain::{BlockRef, PaymentKey, TokenTerms, Usdc};
+use chain::abi::{MintToken, UsdcDouble};
+use domain::Usdc;
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -33,23 +34,6 @@ const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct DevChain {
     rpc: Rpc,
     chain_id: u64,
-}
-
-/// The terms of a token.
-#[derive(Clone, Debug)]
-pub struct NewToken {
-    /// ERC-20 name.
-    pub name: String,
-    /// ERC-20 symbol.
-    pub symbol: String,
-    /// Token base units a unit.
-    pub unit: u128,
-    /// Units at most.
-    pub max_units: u64,
-    /// Atomic USDC a unit.
-    pub unit_price: Usdc,
-    /// The earner.
-    pub creator: Address,
 }
 
 impl DevChain {
@@ -101,89 +85,6 @@ impl DevChain {
     /// `Refused` when the node is no anvil.
     pub async fn raw(&self, method: &'static str, params: impl Serialize) -> Result<(), ChainError> {
         self.rpc.ask::<Value>(method, params).await.map(|_| ())
-    }
-
-    /// Deploys the settlement contract from `owner`, unless it stands already; returns its address.
-    ///
-    /// # Errors
-    /// `Refused` when the deployment reverts.
-    pub async fn settlement(&self, owner: Address, nonce: u64, asset: Address) -> Result<Address, ChainError> {
-        let arguments = Settlement::constructorCall { asset_: asset }.abi_encode();
-        self.deploy(owner, nonce, [Settlement::BYTECODE.as_ref(), &arguments].concat().into()).await
-    }
-
-    /// Deploys the token factory from `owner`, unless it stands already; returns its address.
-    ///
-    /// # Errors
-    /// `Refused` when the deployment reverts.
-    pub async fn factory(&self, owner: Address, nonce: u64, asset: Address) -> Result<Address, ChainError> {
-        let arguments = TokenFactory::constructorCall { asset_: asset, owner_: owner }.abi_encode();
-        self.deploy(owner, nonce, [TokenFactory::BYTECODE.as_ref(), &arguments].concat().into()).await
-    }
-
-    /// Lets `minter` mint every token of `factory`. Sends nothing if it may already.
-    ///
-    /// # Errors
-    /// `Refused` when `owner` is not the owner.
-    pub async fn set_minter(&self, owner: Address, factory: Address, minter: Address) -> Result<(), ChainError> {
-        let may = self.read(factory, TokenFactory::isMinterCall { account: minter }.abi_encode().into()).await?;
-        if TokenFactory::isMinterCall::abi_decode_returns(&may).map_err(|_| null("isMinter"))? {
-            return Ok(());
-        }
-        let input = TokenFactory::setMinterCall { account: minter, allowed: true }.abi_encode();
-        self.transact(owner, Some(factory), input.into()).await.map(|_| ())
-    }
-
-    /// Creates a token unless it exists, and returns its terms as the factory's event tells them.
-    ///
-    /// # Errors
-    /// `Refused` for an impossible configuration.
-    pub async fn create_token(
-        &self,
-        owner: Address,
-        factory: Address,
-        asset: Address,
-        payment_key: PaymentKey,
-        token: NewToken,
-    ) -> Result<TokenTerms, ChainError> {
-        let config = MintTokenConfig {
-            name: token.name.clone(),
-            symbol: token.symbol.clone(),
-            unit: token.unit,
-            maxUnits: token.max_units,
-            price: token.unit_price.0,
-            creator: token.creator,
-        };
-        let predict = TokenFactory::predictTokenCall { paymentKey: payment_key.0, config: config.clone() }.abi_encode();
-        let answer = self.read(factory, predict.into()).await?;
-        let address = TokenFactory::predictTokenCall::abi_decode_returns(&answer).map_err(|_| null("predictToken"))?;
-        if self.code(address).await?.is_empty() {
-            let input = TokenFactory::createTokenCall { paymentKey: payment_key.0, config }.abi_encode();
-            self.transact(owner, Some(factory), input.into()).await?;
-        }
-        let filter = Filter::new()
-            .address(factory)
-            .event_signature(TokenFactory::TokenCreated::SIGNATURE_HASH)
-            .topic1(address.into_word())
-            .from_block(0);
-        let logs: Vec<Log> = self.rpc.ask("eth_getLogs", (filter,)).await?;
-        let log = logs.first().ok_or_else(|| null("eth_getLogs"))?;
-        let created = TokenFactory::TokenCreated::decode_log_data(log.data()).map_err(|_| null("TokenCreated"))?;
-        let (Some(number), Some(hash)) = (log.block_number, log.block_hash) else { return Err(null("eth_getLogs")) };
-        Ok(TokenTerms {
-            token: created.token,
-            chain_id: self.chain_id,
-            asset,
-            name: token.name,
-            symbol: token.symbol,
-            unit: token.unit,
-            max_units: token.max_units,
-            unit_price: token.unit_price,
-            creator: token.creator,
-            payment_key,
-            config_hash: created.configHash,
-            block: BlockRef { number, hash },
-        })
     }
 
     /// Gives `to` some of the double's USDC.
@@ -246,19 +147,6 @@ impl DevChain {
         Ok(receipt)
     }
 
-    /// The contract that `owner` created with `nonce`; created now, unless it stands.
-    async fn deploy(&self, owner: Address, nonce: u64, code: Bytes) -> Result<Address, ChainError> {
-        let address = owner.create(nonce);
-        let present = self.code(address).await?;
-        if present.is_empty() {
-            let receipt = self.transact(owner, None, code).await?;
-            if receipt.contract_address != Some(address) {
-                return Err(ChainError::Misconfigured(format!("{owner} has sent other transactions on this chain")));
-            }
-        }
-        Ok(address)
-    }
-
     async fn read_balance(&self, contract: Address, input: Bytes) -> Result<U256, ChainError> {
         let answer = self.read(contract, input).await?;
         U256::try_from_be_slice(&answer).ok_or_else(|| null("balanceOf"))
@@ -279,5 +167,3 @@ impl DevChain {
 fn null(operation: &'static str) -> ChainError {
     ChainError::transient(operation, "null")
 }
-
-type MintTokenConfig = TokenFactory::TokenConfig;

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, address};
 
-/// Deploys the contracts, owns the factory, creates the demo token.
+/// Deploys the contracts, has every seat of the factory, creates the demo token and earns from it.
 pub const OWNER: Address = address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
 
 /// Lanes of payment-sender.
@@ -17,7 +17,7 @@ pub const MINTER_KEYS: [&str; 2] = [
     "0x47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a",
 ];
 
-/// Addresses of [`MINTER_KEYS`]: the factory must know them.
+/// Addresses of [`MINTER_KEYS`]. They need no role, because anybody may mint what is paid for.
 pub const MINTERS: [Address; 2] =
     [address!("90F79bf6EB2c4f870365E785982E1f101E93b906"), address!("15d34AAf54267DB7D7c367839AAf71A00a2C6A65")];
 

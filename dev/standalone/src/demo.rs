@@ -72,10 +72,10 @@ pub async fn purchase(installation: &Installation) -> Result<(), Fatal> {
     }
     let chain = DevChain::connect(&installation.servers.anvil.rpc_url()).await?;
     let balance = chain.token_balance(token.token, PAYER).await?;
-    let escrow = chain.usdc_balance(installation.shop.asset, token.token).await?;
+    let held = chain.usdc_balance(installation.shop.asset, token.token).await?;
     let units = balance / U256::from(token.unit);
     println!("\nThe chain says: {PAYER} holds {units} {} ({balance} base units);", token.symbol);
-    println!("the token {} holds {escrow} atomic USDC in escrow.", token.token);
+    println!("the token {} holds {held} atomic USDC for its creator.", token.token);
     if units == U256::from(QUANTITY) {
         Ok(())
     } else {
@@ -111,6 +111,7 @@ fn print(recorded: &Recorded, posted: DateTime<Utc>) -> Result<bool, Fatal> {
     let Ok(Event::Order(_, event)) = &recorded.event else { return Ok(false) };
     match event {
         OrderEvent::PaymentFailed(failure) => return Err(format!("the payment failed: {}", failure.detail).into()),
+        OrderEvent::PaymentParked(_, why) => return Err(format!("the payment is parked: {}", why.detail).into()),
         OrderEvent::MintParked(_, why) => return Err(format!("the mint is parked: {}", why.detail).into()),
         _ => {}
     }

@@ -33,7 +33,7 @@ pub fn environment(servers: &Servers, shop: &Shop, api: SocketAddr) -> BTreeMap<
         ("ASSET_NAME", "USDC".to_owned()),
         ("ASSET_VERSION", "2".to_owned()),
         ("CONFIRMATIONS", "1".to_owned()),
-        ("SETTLEMENT_ADDRESS", shop.settlement.to_string()),
+        ("HUB_ADDRESS", shop.hub.to_string()),
         ("SENDER_KEYS", SENDER_KEYS.join(",")),
         ("MINTER_KEYS", MINTER_KEYS.join(",")),
     ]);

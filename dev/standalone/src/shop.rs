@@ -1,12 +1,12 @@
 //! Opens the shop: migrations, the ledger's definitions, the contracts, and a demo token. Every step may be repeated.
 
-use crate::accounts::{MINTERS, OWNER, PAYER};
+use crate::accounts::{OWNER, PAYER};
 use crate::servers::Servers;
 use crate::users;
 use alloy_primitives::{Address, B256};
 use chain::ChainError;
 use dev_chain::{BASE_SEPOLIA_USDC, DevChain, NewToken};
-use domain::{Event, PaymentKey, TokenEvent, TokenTerms, Usdc};
+use domain::{Event, TokenEvent, TokenTerms, Usdc};
 use ledger::{AppendError, Expected, Ledger, LedgerConfig, NewEvent};
 use ops::Setup;
 use runtime::{ConfigError, Env, Fatal, Variable};
@@ -22,9 +22,9 @@ const PLAY_MONEY: Usdc = Usdc(1_000_000_000);
 pub struct Shop {
     /// The USDC double.
     pub asset: Address,
-    /// Settles payments.
-    pub settlement: Address,
-    /// Creates tokens.
+    /// Serves several tokens in one transaction.
+    pub hub: Address,
+    /// Creates tokens. All of its seats are [`OWNER`]'s.
     pub factory: Address,
     /// The demo token.
     pub token: TokenTerms,
@@ -41,13 +41,13 @@ pub struct Places {
     pub rpc_url: String,
     /// The EIP-155 id that the chain must have, if one is expected.
     pub chain_id: Option<u64>,
-    /// The address that the settlement contract must have, if one is expected.
-    pub settlement: Option<Address>,
+    /// The address that the hub must have, if one is expected.
+    pub hub: Option<Address>,
 }
 
 impl Places {
     /// Reads `NATS_URL`, `NATS_MONITOR_URL`, `DATABASE_URL`, `DATABASE_SCHEMA`, `RPC_URL`, and, if they are set,
-    /// `CHAIN_ID` and `SETTLEMENT_ADDRESS` to compare them with the chain.
+    /// `CHAIN_ID` and `HUB_ADDRESS` to compare them with the chain.
     ///
     /// # Errors
     /// Names the variable and its shape.
@@ -65,10 +65,10 @@ impl Places {
                 "JSON-RPC of the development chain.",
             ))?,
             chain_id: env.find(&Variable::optional("CHAIN_ID", "84532", "The EIP-155 id that the chain must have."))?,
-            settlement: env.find(&Variable::optional(
-                "SETTLEMENT_ADDRESS",
+            hub: env.find(&Variable::optional(
+                "HUB_ADDRESS",
                 "0x5FbDB2315678afecb367f032d93F642f64180aa3",
-                "The address that the settlement contract must have.",
+                "The address that the hub must have.",
             ))?,
         })
     }
@@ -80,7 +80,7 @@ impl Places {
             nats_monitor_url: servers.nats.monitor_url(),
             rpc_url: servers.anvil.rpc_url(),
             chain_id: None,
-            settlement: None,
+            hub: None,
         }
     }
 }
@@ -108,20 +108,19 @@ impl Shop {
         places.setup.apply(&mut progress).await?;
         progress("deploying the contracts");
         let asset = BASE_SEPOLIA_USDC;
-        let (settlement, factory) = named_chain(deploy(&chain, asset).await)?;
-        if let Some(wanted) = places.settlement.filter(|wanted| *wanted != settlement) {
-            return Err(format!("SETTLEMENT_ADDRESS is {wanted}, and the contract is at {settlement}").into());
+        let (hub, factory) = named_chain(deploy(&chain, asset).await)?;
+        if let Some(wanted) = places.hub.filter(|wanted| *wanted != hub) {
+            return Err(format!("HUB_ADDRESS is {wanted}, and the hub is at {hub}").into());
         }
         progress("creating the demo token, 0.01 USDC a unit");
-        let token = chain.create_token(OWNER, factory, asset, PaymentKey(B256::ZERO), demo_token()).await;
-        let token = named_chain(token)?;
+        let token = named_chain(chain.create_token(OWNER, factory, asset, demo_token()).await)?;
         let url = places.setup.nats_url.clone();
         let ledger = LedgerConfig { url, monitor_url: places.nats_monitor_url.clone() };
         register(&Ledger::connect(&ledger, SOURCE).await?, &token).await?;
         if named_chain(chain.usdc_balance(asset, PAYER).await)?.is_zero() {
             named_chain(chain.fund_usdc(OWNER, asset, PAYER, PLAY_MONEY).await)?;
         }
-        Ok(Self { asset, settlement, factory, token })
+        Ok(Self { asset, hub, factory, token })
     }
 
     /// Returns where the ledger is, for the user `ops`.
@@ -130,15 +129,11 @@ impl Shop {
     }
 }
 
-/// Deploys the contracts that are missing and appoints the minters. Returns settlement and factory.
+/// Deploys the contracts that are missing. Returns hub and factory.
 async fn deploy(chain: &DevChain, asset: Address) -> Result<(Address, Address), ChainError> {
     chain.etch_usdc(asset).await?;
-    let settlement = chain.settlement(OWNER, 0, asset).await?;
-    let factory = chain.factory(OWNER, 1, asset).await?;
-    for minter in MINTERS {
-        chain.set_minter(OWNER, factory, minter).await?;
-    }
-    Ok((settlement, factory))
+    let hub = chain.hub(OWNER, 0).await?;
+    Ok((hub, chain.factory(OWNER, 1, asset, hub).await?))
 }
 
 /// The error of the chain with `RPC_URL` in front, unless its text begins with it.
@@ -171,7 +166,7 @@ pub async fn register(ledger: &Ledger, token: &TokenTerms) -> Result<(), Fatal> 
     }
 }
 
-/// 0.01 USDC a unit, a million units.
+/// A token for 0.01 USDC a unit, of a million units, created without a fee.
 pub fn demo_token() -> NewToken {
     NewToken {
         name: "Demo".to_owned(),
@@ -180,5 +175,8 @@ pub fn demo_token() -> NewToken {
         max_units: 1_000_000,
         unit_price: Usdc(10_000),
         creator: OWNER,
+        fee: Usdc(0),
+        metadata_hash: B256::ZERO,
+        salt: B256::ZERO,
     }
 }

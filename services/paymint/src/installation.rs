@@ -106,7 +106,7 @@ pub async fn run(run: Run, stop: CancellationToken) -> Result<(), Fatal> {
 /// The variable that is missing or wrong, the server that refuses, or a chain that is no development chain.
 pub async fn setup(env: &Env) -> Result<(), Fatal> {
     let shop = Shop::open_at(&Places::from_env(env)?, say).await?;
-    say(&format!("settlement {}, factory {}", shop.settlement, shop.factory));
+    say(&format!("hub {}, factory {}", shop.hub, shop.factory));
     say(&format!("ready: {} is for sale at {}", shop.token.symbol, shop.token.token));
     Ok(())
 }

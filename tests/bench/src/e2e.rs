@@ -96,7 +96,7 @@ fn judge(outcome: &Outcome, history: &History, report: &mut Report) {
     }
 }
 
-/// The chain's own word: the money is in the token's escrow, the units are with the payers.
+/// The chain's own word: the money is at the token, the units are with the payers.
 ///
 /// # Errors
 /// The node does not answer. What does not add up is a violation in the report.
@@ -108,14 +108,14 @@ pub async fn compare_with_chain(
     report: &mut Report,
 ) -> Result<(), Fatal> {
     let token = &house.shop.token;
-    let escrow = house.chain.usdc_balance(token.asset, token.token).await?;
+    let held = house.chain.usdc_balance(token.asset, token.token).await?;
     let units = stream::iter(payers.addresses())
         .map(|payer| house.chain.token_balance(token.token, payer))
         .buffer_unordered(READS)
         .try_fold(U256::ZERO, |sum, balance| async move { Ok(sum + balance) })
         .await?;
-    if escrow != U256::from(minted) * U256::from(token.unit_price.0) {
-        report.violation(format!("{phase}: {minted} minted, but {escrow} atomic USDC in escrow"));
+    if held != U256::from(minted) * U256::from(token.unit_price.0) {
+        report.violation(format!("{phase}: {minted} minted, but {held} atomic USDC at the token"));
     }
     if units != U256::from(minted) * U256::from(token.unit) {
         report.violation(format!("{phase}: {minted} minted, but the payers hold {units} base units"));

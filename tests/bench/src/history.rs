@@ -64,7 +64,8 @@ pub struct Step {
 pub struct History {
     orders: HashMap<PaymentId, [Option<DateTime<Utc>>; STEPS.len()]>,
     signed: HashMap<(Address, u64), (Purpose, usize)>,
-    /// `payment.deferred`, `payment.failed`, `mint.deferred`, `mint.parked`, `ops.parked`, replaced and lost nonces: none, where all is well.
+    /// `payment.deferred`, `payment.failed`, `payment.parked`, `mint.deferred`, `mint.parked`, `ops.parked`, replaced and
+    /// lost nonces: none, where all is well.
     pub detours: usize,
     /// Settlements.
     pub settle: Batches,
@@ -102,6 +103,7 @@ impl History {
                     OrderEvent::MintConfirmed(_) => 4,
                     OrderEvent::PaymentDeferred(..)
                     | OrderEvent::PaymentFailed(_)
+                    | OrderEvent::PaymentParked(..)
                     | OrderEvent::MintDeferred(..)
                     | OrderEvent::MintParked(..)
                     | OrderEvent::PaymentReverted(..)

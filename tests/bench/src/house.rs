@@ -108,8 +108,6 @@ impl House {
     ) -> Result<Services, Fatal> {
         let mut environment = services::environment(&self.servers, &self.shop, api);
         environment.extend(limits.variables());
-        // The cap is about money, and would end the measurement: blocks of anvil are final after half a minute.
-        environment.insert("EXPOSURE_MAX_USDC", "1000000".to_owned());
         let logs = if api == self.api { self.logs.clone() } else { self.logs.join(api.port().to_string()) };
         fs::create_dir_all(&logs)?;
         Services::start(names, &environment, api, &logs, self.in_background).await

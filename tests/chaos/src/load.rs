@@ -195,7 +195,7 @@ impl Client {
                 let payment = buyer.sign(bill);
                 self.insists(&payment, None).await;
                 tokio::time::sleep(patience / 8).await;
-                // Who cancels what was minted and is out of the chain makes the loss that the exposure cap bounds (P1b, F41).
+                // The story `reorganised` cancels payments that are out of the chain (F41).
                 if house.is_reorganised() {
                     return;
                 }

@@ -294,7 +294,7 @@ fn every_user_of_the_ledger_is_known_to_nats_with_the_same_password() {
 fn the_example_describes_the_development_chain() {
     use standalone::accounts::{MINTER_KEYS, OWNER, SENDER_KEYS};
     let example = example();
-    assert_eq!(example["SETTLEMENT_ADDRESS"], OWNER.create(0).to_string());
+    assert_eq!(example["HUB_ADDRESS"], OWNER.create(0).to_string());
     assert_eq!(example["ASSET_ADDRESS"], dev_chain::BASE_SEPOLIA_USDC.to_string());
     assert_eq!(example["CHAIN_ID"], standalone::servers::CHAIN_ID.to_string());
     assert_eq!(example["SENDER_KEYS"], SENDER_KEYS.join(","));

@@ -132,7 +132,7 @@ async fn the_second_setup_changes_nothing_and_each_error_names_its_variable() {
         ("NATS_MONITOR_URL", format!("http://{NOTHING}")),
         ("DATABASE_URL", format!("postgres://paymint:secret@{NOTHING}/paymint")),
         ("RPC_URL", format!("http://{NOTHING}")),
-        ("SETTLEMENT_ADDRESS", PAYER.to_string()),
+        ("HUB_ADDRESS", PAYER.to_string()),
     ] {
         let error = refusal(&with(name, &elsewhere)).await;
         assert!(error.contains(name), "{name}: {error}");
