@@ -3,7 +3,7 @@
 use crate::asking::{Ask, Asking, Gathered};
 use crate::config::Config;
 use crate::gather::{Gathering, waits};
-use chain::token::{Delivered, deliver_call};
+use chain::token::{Delivered, Record, deliver_call};
 use chain::{Address, Chain, Key};
 use chrono::Utc;
 use domain::event::Purpose;
@@ -189,25 +189,47 @@ impl MintLane {
             }
             Err(other) => return Err(other.into()),
         };
-        let mut good = Vec::with_capacity(owed.len());
+        let (mut good, mut unrecorded) = (Vec::with_capacity(owed.len()), Vec::new());
         for (item, result) in owed.into_iter().zip(results) {
             match result {
                 Delivered::Minted | Delivered::MintedBefore | Delivered::MoneyBack => good.push(item),
-                Delivered::NoRecord => {
-                    let detail = "the token has no record of the payment".to_owned();
-                    self.defer(&item, WaitReason::Unpaid, detail).await?;
-                }
+                Delivered::NoRecord => unrecorded.push(item),
                 Delivered::Unknown(code) => {
                     self.defer(&item, WaitReason::Unexplained, format!("the token answers {code}")).await?;
                 }
             }
         }
+        self.wait_for_records(token, &unrecorded).await?;
         Ok(good)
+    }
+
+    /// Defers mints of whose payments a node shows no record: it may lag, or a reorganisation has taken the payment and
+    /// is about to be recorded. If two providers agree on that after the block of the proof is final, the proof is
+    /// false, and the mint is parked.
+    async fn wait_for_records(&self, token: Address, items: &[Item]) -> Result<(), Undone> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let chain = &self.shared.chain;
+        let finalized = chain.finalized().await?.number;
+        let confirmed = chain.confirmed(chain.head().await?).await?;
+        let records = chain.records(token, &keys(items), confirmed.block).await?;
+        for (item, record) in items.iter().zip(records) {
+            let is_final = item.order.payment.done().is_some_and(|proof| proof.block.number <= finalized);
+            let detail = "the token has no record of the payment".to_owned();
+            if is_final && record == Record::Absent {
+                failpoint(SKIPPED_MINT_NOT_RECORDED);
+                let why = Parked { reason: ParkReason::Inconsistent, detail, tx_hash: None };
+                item.record(&self.shared.ledger, Command::ParkMint(why)).await?;
+            } else {
+                self.defer(item, WaitReason::Unpaid, detail).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Defers a mint, with a visible reason.
     async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), Undone> {
-        failpoint(SKIPPED_MINT_NOT_RECORDED);
         let retry_at = Utc::now() + self.retry();
         item.record(&self.shared.ledger, Command::DeferMint(Deferral { reason, detail, retry_at })).await
     }
