@@ -199,33 +199,38 @@ impl MintLane {
                 }
             }
         }
-        self.wait_for_records(token, &unrecorded).await?;
+        good.extend(self.recorded(token, unrecorded).await?);
         Ok(good)
     }
 
-    /// Defers mints of whose payments a node shows no record: it may lag, or a reorganisation has taken the payment and
-    /// is about to be recorded. If two providers agree on that after the block of the proof is final, the proof is
-    /// false, and the mint is parked.
-    async fn wait_for_records(&self, token: Address, items: &[Item]) -> Result<(), Undone> {
+    /// The mints, among those of whose payments one node shows no record, of which two providers show one. The others
+    /// are deferred: a node lags, or a reorganisation has taken the payment and is about to be recorded. If there is no
+    /// record although the block of the proof is final, the proof is false, and the mint is parked.
+    async fn recorded(&self, token: Address, items: Vec<Item>) -> Result<Vec<Item>, Undone> {
         if items.is_empty() {
-            return Ok(());
+            return Ok(items);
         }
         let chain = &self.shared.chain;
         let finalized = chain.finalized().await?.number;
         let confirmed = chain.confirmed(chain.head().await?).await?;
-        let records = chain.records(token, &keys(items), confirmed.block).await?;
-        for (item, record) in items.iter().zip(records) {
+        let records = chain.records(token, &keys(&items), confirmed.block).await?;
+        let mut recorded = Vec::new();
+        for (item, record) in items.into_iter().zip(records) {
+            if record != Record::Absent {
+                recorded.push(item);
+                continue;
+            }
             let is_final = item.order.payment.done().is_some_and(|proof| proof.block.number <= finalized);
             let detail = "the token has no record of the payment".to_owned();
-            if is_final && record == Record::Absent {
+            if is_final {
                 failpoint(SKIPPED_MINT_NOT_RECORDED);
                 let why = Parked { reason: ParkReason::Inconsistent, detail, tx_hash: None };
                 item.record(&self.shared.ledger, Command::ParkMint(why)).await?;
             } else {
-                self.defer(item, WaitReason::Unpaid, detail).await?;
+                self.defer(&item, WaitReason::Unpaid, detail).await?;
             }
         }
-        Ok(())
+        Ok(recorded)
     }
 
     /// Defers a mint, with a visible reason.
