@@ -222,9 +222,7 @@ async fn one_node_alone_neither_invents_nor_hides_a_record() {
     assert!(matches!(chain.records(token, &keys, at).await.unwrap()[..], [Record::Paid(_)]));
 
     let word = |word: U256| {
-        json!(alloy::primitives::Bytes::from(chain::abi::MintToken::recordsOfCall::abi_encode_returns(&vec![
-            word
-        ])))
+        json!(alloy::primitives::Bytes::from(chain::abi::MintToken::recordsOfCall::abi_encode_returns(&vec![word])))
     };
     for lie in [U256::ZERO, U256::from(2)] {
         let lie = word(lie);
