@@ -1,7 +1,7 @@
 //! A token that takes its own payments: settling through it, its records, and delivering what they owe.
 //!
 //! The record of a payment, read after a block that is N deep, is the evidence that it was charged, minted or refunded,
-//! whoever caused it. The contracts are described in `contracts/next`.
+//! whoever caused it. The contracts are described in `contracts/`.
 
 mod deliver;
 mod pay;

@@ -11,7 +11,7 @@ use domain::{PaymentId, PaymentKey};
 /// Maximum number of keys in one transaction.
 pub const DELIVER_BATCH_MAX: usize = 100;
 
-/// Gas limit of one mint. Measured by `contracts/next/gas`: 31k each for new holders in a batch of one hundred.
+/// Gas limit of one mint. Measured by `contracts/gas`: 31k each for new holders in a batch of one hundred.
 const GAS_PER_KEY: u64 = 40_000;
 /// The rest: a lone first mint takes 70k.
 const GAS_BASE: u64 = 120_000;

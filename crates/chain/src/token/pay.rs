@@ -20,7 +20,7 @@ pub const PAY_BATCH_MAX: usize = 100;
 /// Maximum number of tokens in one transaction. Each costs gas of its own.
 pub const SEGMENTS_MAX: usize = 20;
 
-/// Gas that one payment may use: the setting of `contracts/next`, which measured 64,000 for the first payment of a token.
+/// Gas that one payment may use: the setting of `contracts/`, which measured 64,000 for the first payment of a token.
 const GAS_PER_ITEM: u64 = 100_000;
 /// Expected gas of one payment. Measured: 67k for a good one in a batch of one hundred.
 const GAS_EXPECTED_PER_ITEM: u64 = 80_000;
