@@ -1,6 +1,6 @@
-//! Evidence of the chain about one authorization. Proof of payment is two adjacent logs of the asset, never a state and
-//! never a receipt's status alone: anybody may submit an authorization, and its state is also "used" after a
-//! cancellation.
+//! Evidence of the asset's logs about one authorization: it can never be charged, or it was charged, perhaps around the
+//! token. A charge is two adjacent logs, never a state and never a receipt's status alone: anybody may submit an
+//! authorization, and its state is also "used" after a cancellation.
 
 use crate::abi::UsdcDouble;
 use crate::connect::{Chain, request};
@@ -20,8 +20,6 @@ pub enum Evidence {
         tx_hash: B256,
         /// Its block.
         block: BlockRef,
-        /// Index of the `AuthorizationUsed` log.
-        log_index: u64,
     },
     /// The payer cancelled it.
     Cancelled {
@@ -96,10 +94,12 @@ async fn look(
     }
     let cancelled = log.topic0() == Some(&UsdcDouble::AuthorizationCanceled::SIGNATURE_HASH);
     let block = included.block;
-    Ok(match included.payment_log(asset, auth) {
-        _ if cancelled => Evidence::Cancelled { tx_hash, block },
-        Some(log_index) => Evidence::Paid { tx_hash, block, log_index },
-        None => Evidence::UsedElsewhere { tx_hash, block },
+    Ok(if cancelled {
+        Evidence::Cancelled { tx_hash, block }
+    } else if included.paid_by_logs(asset, auth) {
+        Evidence::Paid { tx_hash, block }
+    } else {
+        Evidence::UsedElsewhere { tx_hash, block }
     })
 }
 
@@ -118,15 +118,17 @@ impl QuorumAnswer for Evidence {
 }
 
 impl Included {
-    /// Index of the log `AuthorizationUsed(from, nonce)` whose next log is `Transfer(from, to, value)`, both of
+    /// True if there is a log `AuthorizationUsed(from, nonce)` whose next log is `Transfer(from, to, value)`, both of
     /// `asset`.
-    pub fn payment_log(&self, asset: Address, auth: &Authorization) -> Option<u64> {
-        self.logs.windows(2).find_map(|pair| match pair {
+    fn paid_by_logs(&self, asset: Address, auth: &Authorization) -> bool {
+        self.logs.windows(2).any(|pair| match pair {
             [used, transfer] if is_used(used, asset, auth) && is_transfer(transfer, asset, auth) => {
-                let (first, second) = (used.log_index?, transfer.log_index?);
-                (first.checked_add(1) == Some(second)).then_some(first)
+                match (used.log_index, transfer.log_index) {
+                    (Some(first), Some(second)) => first.checked_add(1) == Some(second),
+                    _ => false,
+                }
             }
-            _ => None,
+            _ => false,
         })
     }
 }

@@ -1,12 +1,12 @@
 //! A token that takes its own payments: settling through it, its records, and delivering what they owe.
 //!
 //! The record of a payment, read after a block that is N deep, is the evidence that it was charged, minted or refunded,
-//! whoever caused it. The contracts are described in `contracts/`.
+//! whoever caused it. The contracts are described in `contracts`.
 
 mod deliver;
 mod pay;
 mod records;
 
 pub use deliver::{DELIVER_BATCH_MAX, Delivered, deliver_call};
-pub use pay::{PAY_BATCH_MAX, Paid, SEGMENTS_MAX, Segment, Trial, pay_call, segments};
+pub use pay::{PAY_BATCH_MAX, Paid, SEGMENTS_MAX, Segment, Trial, pay_call, payees, segments};
 pub use records::{PaymentRecord, RECORDS_MAX, Record};

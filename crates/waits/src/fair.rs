@@ -54,9 +54,21 @@ impl<O: Copy + Eq + Hash, I: Copy + Eq + Hash, T> FairQueue<O, I, T> {
         item
     }
 
-    /// Takes at most `max` items.
-    pub fn take(&mut self, max: usize) -> Vec<T> {
-        (0..max).map_while(|_| self.pop()).collect()
+    /// Takes at most `max` items of at most `outers` outer keys. Afterwards these stand behind the others.
+    pub fn take(&mut self, max: usize, outers: usize) -> Vec<T> {
+        let mut chosen: VecDeque<O> = self.turns.iter().take(outers).copied().collect();
+        let mut taken = Vec::new();
+        while let Some(outer) = chosen.front().copied().filter(|_| taken.len() < max) {
+            taken.extend(self.pop_of(outer));
+            if self.shelves.contains_key(&outer) {
+                chosen.rotate_left(1);
+            } else {
+                chosen.pop_front();
+            }
+        }
+        self.turns.retain(|outer| !chosen.contains(outer));
+        self.turns.extend(chosen);
+        taken
     }
 
     /// Takes at most `max` items of one outer key. Afterwards this key stands behind the other outer keys.
@@ -138,7 +150,7 @@ mod tests {
         for (name, pushed, expected) in table {
             let mut queue = queue(pushed);
             assert_eq!(queue.len(), pushed.split_whitespace().count(), "{name}");
-            assert_eq!(queue.take(100).join(" "), expected, "{name}");
+            assert_eq!(queue.take(100, 9).join(" "), expected, "{name}");
             assert!(queue.is_empty() && queue.turns().next().is_none(), "{name}");
         }
     }
@@ -150,7 +162,17 @@ mod tests {
         queue.pop();
         queue.push('A', '2', 7_000);
         queue.push('B', '1', 8_000);
-        assert_eq!(queue.take(4), [1, 8_000, 7_000, 2]);
+        assert_eq!(queue.take(4, 9), [1, 8_000, 7_000, 2]);
+    }
+
+    #[test]
+    fn a_batch_of_few_tokens_leaves_the_next_turn_to_the_others() {
+        let mut queue = queue("A1a A1b A1c B1a B1b C1a D1a");
+        assert_eq!(queue.take(3, 2).join(" "), "A1a B1a A1b");
+        assert_eq!(queue.turns().collect::<String>(), "CDBA");
+        assert_eq!(queue.take(9, 2).join(" "), "C1a D1a");
+        assert_eq!(queue.take(9, 2).join(" "), "B1b A1c");
+        assert!(queue.take(9, 2).is_empty());
     }
 
     #[test]

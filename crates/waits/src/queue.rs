@@ -63,14 +63,14 @@ impl<T> Queue<T> {
         self.0.changed.notify_waiters();
     }
 
-    /// Takes the next batch of at most `max` pieces. Waits up to `idle` for the first piece, and then up to `linger`
+    /// Takes the next batch of at most `max` pieces of at most `tokens` tokens. Waits up to `idle` for the first piece, and then up to `linger`
     /// until the batch is full.
-    pub async fn batch(&self, max: usize, idle: Duration, linger: Duration) -> Vec<T> {
+    pub async fn batch(&self, max: usize, tokens: usize, idle: Duration, linger: Duration) -> Vec<T> {
         if timeout(idle, self.until(1)).await.is_err() {
             return Vec::new();
         }
         let _ = timeout_at(Instant::now() + linger, self.until(max)).await;
-        self.with(|inner| inner.fair.take(max))
+        self.with(|inner| inner.fair.take(max, tokens))
     }
 
     async fn until(&self, count: usize) {
@@ -102,7 +102,7 @@ mod tests {
         let queue = Queue::default();
         queue.open();
         let second = Duration::from_secs(1);
-        assert!(queue.batch(2, second, second).await.is_empty());
+        assert!(queue.batch(2, 9, second, second).await.is_empty());
         let later = queue.clone();
         tokio::spawn(async move {
             tokio::time::sleep(second / 2).await;
@@ -112,9 +112,9 @@ mod tests {
             later.push(party(1), 3);
         });
         let began = Instant::now();
-        assert_eq!(queue.batch(2, second, 10 * second).await, [1, 2], "full before its time is over");
+        assert_eq!(queue.batch(2, 9, second, 10 * second).await, [1, 2], "full before its time is over");
         assert_eq!(began.elapsed(), second);
-        assert_eq!(queue.batch(2, second, second / 10).await, [3]);
+        assert_eq!(queue.batch(2, 9, second, second / 10).await, [3]);
     }
 
     #[tokio::test]
@@ -131,7 +131,7 @@ mod tests {
         queue.open();
         let (third, answer) = oneshot::channel();
         queue.push(party(1), third);
-        for taken in queue.batch(9, Duration::ZERO, Duration::ZERO).await {
+        for taken in queue.batch(9, 9, Duration::ZERO, Duration::ZERO).await {
             assert_eq!(taken.send(7), Ok(()));
         }
         assert_eq!(answer.await, Ok(7));

@@ -1,8 +1,8 @@
 //! Waiting payments: finds out if another transaction has paid one, or if it can provably never be paid. The
 //! payment-sender tries them again; this module decides them.
 
-use crate::desk::{Desk, alarm_if_lost};
-use crate::payments::judge;
+use crate::desk::Desk;
+use crate::judge::judge;
 use domain::order::{Stage, decide};
 use domain::{Event, Order, PaymentId, Purchase};
 use ledger::{Answer, Delivery, Expected, Inbox, NewEvent, Outcome};
@@ -102,7 +102,6 @@ async fn look(desk: &Desk, id: PaymentId, carried: impl FnOnce(&Order) -> bool) 
     };
     // If there is nothing to record, the order waits on.
     let Ok(Some(event)) = decide(Some(order), command) else { return Ok(waits) };
-    alarm_if_lost(id, Some(order), &event);
     let event = Event::Order(id, event);
     let new = NewEvent { event, expected: Expected::Version(loaded.version), trace: loaded.trace.clone() };
     desk.ledger.append(&[new]).await?;

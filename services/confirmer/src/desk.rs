@@ -4,7 +4,7 @@ use crate::heads::HeadReceiver;
 use chain::{B256, Chain, Included, Inclusion};
 use domain::event::OpenTx;
 use domain::order::Command;
-use domain::{LaneId, Order, OrderEvent, PaymentId};
+use domain::{LaneId, Order, PaymentId};
 use ledger::{Impossible, Ledger, LedgerError, Loaded, read_or_impossible};
 use runtime::{Health, SharedSettings, Undone};
 use std::collections::HashMap;
@@ -73,17 +73,6 @@ fn readable(tx: &OpenTx, mut loaded: HashMap<PaymentId, Result<Loaded<Order>, Le
         Some(order) => Ok((*id, order)),
     };
     tx.items.iter().map(order).collect()
-}
-
-/// Logs an alarm if a payment that can never be charged is minted. This is the loss that the exposure cap bounds.
-pub(crate) fn alarm_if_lost(id: PaymentId, order: Option<&Order>, event: &OrderEvent) {
-    if let OrderEvent::PaymentFailed(failure) = event
-        && let Some(order) = order
-        && let Some(minted) = order.mint.done()
-    {
-        let (value, mint) = (order.request.authorization.value, minted.tx_hash);
-        tracing::error!(payment = %id, %value, %mint, why = failure.detail, "LOST: minted, and can never be charged");
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! confirmer: decides the outcome of every signed transaction, item by item, once the transaction is N blocks deep.
 //!
-//! It reads the chain and records facts. A payment is confirmed by its log pair, whoever sent it, and failed only by
-//! proof at a final block. A payment with neither waits. If a block falls out of the chain before it is final, the
+//! It reads the chain and records facts. A payment is confirmed, and a mint, by the token's record of it, whoever caused
+//! the record. A payment is failed only by proof at a final block. A payment with neither waits. If a block falls out of the chain before it is final, the
 //! confirmer takes back the decisions that it made on this block, and decides again. Any number of instances may run,
 //! because all of them decide the same.
 
@@ -9,8 +9,10 @@ mod config;
 mod deferred;
 mod desk;
 mod heads;
+mod judge;
 mod mints;
 mod payments;
+mod records;
 mod signed;
 mod watch;
 

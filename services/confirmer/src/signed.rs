@@ -1,6 +1,6 @@
 //! Signed transactions. Each is held until it is N blocks deep; then all of its items are decided in one atomic append.
 
-use crate::desk::{Desk, ItemVerdict, Mined, alarm_if_lost};
+use crate::desk::{Desk, ItemVerdict, Mined};
 use crate::{mints, payments};
 use chain::{Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
@@ -130,7 +130,7 @@ impl Desk {
         let mined = Mined { lane, tx, included: &included };
         let verdicts = match tx.purpose {
             Purpose::Settle => payments::verdicts(self, &mined, confirmed).await?,
-            Purpose::Mint => mints::verdicts(self, &mined).await?,
+            Purpose::Mint => mints::verdicts(self, &mined, confirmed).await?,
         };
         let events = written(verdicts, message);
         let batch = Batch::of(events).sealed_by(settled(&mined, again));
@@ -167,7 +167,6 @@ fn written(verdicts: Vec<ItemVerdict>, message: Message<'_>) -> Vec<NewEvent> {
         };
         match (order, decided) {
             (Ok(loaded), Ok(Some(event))) => {
-                alarm_if_lost(id, loaded.state.as_ref(), &event);
                 let expected = Expected::Version(loaded.version);
                 events.push(NewEvent { event: Event::Order(id, event), expected, trace: loaded.trace });
             }

@@ -15,7 +15,7 @@ pub struct Config {
     pub database_url: String,
     /// The chain.
     pub chain: ChainConfig,
-    /// The signing keys. Each is one lane, and each must be a minter of the token factory.
+    /// The signing keys. Each is one lane. They need no role.
     pub keys: KeySource,
     /// Settings, shared by all lanes.
     pub settings: SharedSettings,

@@ -1,10 +1,11 @@
-//! Gathers owed mints by token and group, until a batch is full or its oldest mint has waited long enough. Tokens take
-//! turns over batches, and payers take turns within a batch.
+//! Gathers owed mints by token, until a batch is full or its oldest mint has waited long enough. Tokens take turns over
+//! batches, and payers take turns within a batch.
 
+use crate::asking::{Arrival, Ask, Asked, Gathered};
 use crate::config::Config;
-use chain::{Address, MINT_BATCH_MAX};
+use chain::Address;
+use chain::token::DELIVER_BATCH_MAX;
 use chrono::{DateTime, Utc};
-use domain::order::MintGroup;
 use domain::order::Stage;
 use domain::{Order, PaymentId, Purchase};
 use ledger::{ConnectError, Delivery, Inbox, Ledger, LedgerError, Loaded};
@@ -34,112 +35,11 @@ const TURN: Duration = Duration::from_millis(50);
 /// An order, or the reason why it cannot be read, which is taken by the first job of the order.
 type Found = Result<Loaded<Order>, Option<Undone>>;
 
-/// Key of the mints that may share a transaction: a token, and a group of its orders.
-type Together = (Address, MintGroup);
-
 /// An owed mint, with its order when it was gathered.
 #[derive(Debug)]
 struct Owed {
     job: Job,
     order: Loaded<Order>,
-}
-
-/// A batch of owed mints of one token.
-#[derive(Debug)]
-pub struct Gathered {
-    /// The token.
-    pub token: Address,
-    /// The jobs, in fair order over payers.
-    pub jobs: Vec<Job>,
-    /// Their orders when they were gathered. If an order has moved on since, the ledger refuses the worker's append,
-    /// and the worker loads it again.
-    pub orders: HashMap<PaymentId, Loaded<Order>>,
-    /// Channel for jobs that are to be gathered again.
-    pub again: mpsc::UnboundedSender<Arrival>,
-}
-
-/// A job on its way into a batch, and the time since when it waits for others.
-#[derive(Debug)]
-pub struct Arrival {
-    job: Job,
-    since: Instant,
-}
-
-impl Gathered {
-    /// Sends all jobs back to be gathered again, because an order or the lane has moved on.
-    pub fn gather_again(self) {
-        for job in self.jobs {
-            let _ = self.again.send(Arrival { job, since: Instant::now() });
-        }
-    }
-}
-
-/// The request of a free lane for the next batch.
-pub type Ask = oneshot::Sender<Gathered>;
-
-/// The requests of one lane, at most one at a time.
-#[derive(Debug)]
-pub struct Asking {
-    asks: mpsc::Sender<Ask>,
-    answer: Option<oneshot::Receiver<Gathered>>,
-}
-
-impl Asking {
-    /// A lane that has not asked yet. `asks` is shared by all lanes.
-    pub fn new(asks: mpsc::Sender<Ask>) -> Self {
-        Self { asks, answer: None }
-    }
-
-    /// Asks once for a batch and waits for it. If this future is dropped, the next call waits for the same batch.
-    /// Returns `None` if gathering has stopped.
-    pub async fn next(&mut self) -> Option<Gathered> {
-        if self.answer.is_none() {
-            let (ask, answer) = oneshot::channel();
-            self.asks.send(ask).await.ok()?;
-            self.answer = Some(answer);
-        }
-        let batch = self.answer.as_mut()?.await.ok();
-        self.answer = None;
-        batch
-    }
-
-    /// Withdraws the request of a lane that cannot send now. A batch that was handed over already is gathered again, for
-    /// another lane.
-    pub fn withdraw(&mut self) {
-        let Some(mut answer) = self.answer.take() else { return };
-        answer.close();
-        if let Ok(batch) = answer.try_recv() {
-            batch.gather_again();
-        }
-    }
-}
-
-/// The requests of all lanes, in the order in which they arrived.
-struct Asked {
-    arriving: mpsc::Receiver<Ask>,
-    waiting: VecDeque<Ask>,
-}
-
-impl Asked {
-    /// Waits for the next request, which then waits here.
-    async fn arrive(&mut self) {
-        match self.arriving.recv().await {
-            Some(ask) => {
-                self.waiting.retain(|ask| !ask.is_closed());
-                self.waiting.push_back(ask);
-            }
-            // No lane is left to ask.
-            None => std::future::pending().await,
-        }
-    }
-
-    /// The oldest request of a lane that still works.
-    fn next(&mut self) -> Option<Ask> {
-        while let Ok(ask) = self.arriving.try_recv() {
-            self.waiting.push_back(ask);
-        }
-        std::iter::from_fn(|| self.waiting.pop_front()).find(|ask| !ask.is_closed())
-    }
 }
 
 /// Owed mints on their way to the lanes.
@@ -209,23 +109,23 @@ impl Gathering {
         again: mpsc::UnboundedSender<Arrival>,
         off: CancellationToken,
     ) {
-        let mut groups = Groups { fair: FairQueue::default(), oldest: HashMap::new(), again };
+        let mut owing = Owing { fair: FairQueue::default(), oldest: HashMap::new(), again };
         let mut asked = self.asked.lock().await;
         let mut arrived = Vec::new();
         while !off.is_cancelled() {
             runtime::turn("mint-projector.gather");
             tokio::select! {
-                _ = arriving.recv_many(&mut arrived, IN_HAND_MAX) => self.sort(&mut arrived, &mut groups).await,
+                _ = arriving.recv_many(&mut arrived, IN_HAND_MAX) => self.sort(&mut arrived, &mut owing).await,
                 () = asked.arrive() => {}
                 () = tokio::time::sleep(TURN) => {}
                 () = off.cancelled() => {}
             }
-            groups.hand_over(&mut asked, self.settings.now().mint_wait_max);
+            owing.hand_over(&mut asked, self.settings.now().mint_wait_max);
         }
     }
 
-    /// Puts each arrived job with the others of its token and group.
-    async fn sort(&self, arrived: &mut Vec<Arrival>, groups: &mut Groups) {
+    /// Puts each arrived job with the others of its token.
+    async fn sort(&self, arrived: &mut Vec<Arrival>, owing: &mut Owing) {
         let mut loaded = match orders(&self.ledger, arrived).await {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -248,7 +148,7 @@ impl Gathering {
                     } else if let Some(wait) = remaining(state) {
                         job.later(&self.carrier, wait);
                     } else {
-                        groups.add((token, state.mint_group()), Owed { job, order: order.clone() }, since);
+                        owing.add(token, Owed { job, order: order.clone() }, since);
                     }
                 }
                 // A second job of the same order waits for the answer to the first.
@@ -282,37 +182,37 @@ async fn orders(ledger: &Ledger, arrived: &mut [Arrival]) -> Result<HashMap<Paym
 }
 
 /// Owed mints that no lane has taken.
-struct Groups {
-    fair: FairQueue<Together, Address, Owed>,
-    /// For each group, the time since when its oldest mint waits.
-    oldest: HashMap<Together, Instant>,
+struct Owing {
+    fair: FairQueue<Address, Address, Owed>,
+    /// For each token, the time since when its oldest mint waits.
+    oldest: HashMap<Address, Instant>,
     again: mpsc::UnboundedSender<Arrival>,
 }
 
-impl Groups {
-    fn add(&mut self, together: Together, owed: Owed, since: Instant) {
-        let oldest = self.oldest.entry(together).or_insert(since);
+impl Owing {
+    fn add(&mut self, token: Address, owed: Owed, since: Instant) {
+        let oldest = self.oldest.entry(token).or_insert(since);
         *oldest = since.min(*oldest);
-        self.fair.push(together, owed.job.party.payer, owed);
+        self.fair.push(token, owed.job.party.payer, owed);
     }
 
-    fn is_ripe(&self, together: Together, max_wait: Duration) -> bool {
-        let waited = self.oldest.get(&together).is_some_and(|oldest| oldest.elapsed() >= max_wait);
-        waited || self.fair.len_of(together) >= MINT_BATCH_MAX
+    fn is_ripe(&self, token: Address, max_wait: Duration) -> bool {
+        let waited = self.oldest.get(&token).is_some_and(|oldest| oldest.elapsed() >= max_wait);
+        waited || self.fair.len_of(token) >= DELIVER_BATCH_MAX
     }
 
-    /// Hands full batches, and those that have waited long enough, to the lanes that ask; groups take turns. While no
+    /// Hands full batches, and those that have waited long enough, to the lanes that ask; tokens take turns. While no
     /// lane asks, batches stay here and grow.
     fn hand_over(&mut self, asked: &mut Asked, max_wait: Duration) {
-        let ripe: Vec<Together> = self.fair.turns().filter(|together| self.is_ripe(*together, max_wait)).collect();
-        for together in ripe {
+        let ripe: Vec<Address> = self.fair.turns().filter(|token| self.is_ripe(*token, max_wait)).collect();
+        for token in ripe {
             let Some(ask) = asked.next() else { return };
-            let taken = self.fair.take_of(together, MINT_BATCH_MAX);
-            if self.fair.len_of(together) == 0 {
-                self.oldest.remove(&together);
+            let taken = self.fair.take_of(token, DELIVER_BATCH_MAX);
+            if self.fair.len_of(token) == 0 {
+                self.oldest.remove(&token);
             }
             let mut batch =
-                Gathered { token: together.0, jobs: Vec::new(), orders: HashMap::new(), again: self.again.clone() };
+                Gathered { token, jobs: Vec::new(), orders: HashMap::new(), again: self.again.clone() };
             for Owed { job, order } in taken {
                 batch.orders.insert(job.id, order);
                 batch.jobs.push(job);
@@ -358,13 +258,13 @@ mod tests {
         (asks, Asked { arriving, waiting: VecDeque::new() })
     }
 
-    fn groups() -> (Groups, UnboundedReceiver<Arrival>) {
+    fn owing() -> (Owing, UnboundedReceiver<Arrival>) {
         let (again, arriving) = unbounded_channel();
-        (Groups { fair: FairQueue::default(), oldest: HashMap::new(), again }, arriving)
+        (Owing { fair: FairQueue::default(), oldest: HashMap::new(), again }, arriving)
     }
 
     /// Adds an owed mint that has waited long enough. Returns the answer that its message will get.
-    fn add(groups: &mut Groups, n: u8) -> impl Future<Output = Outcome> + Unpin + use<> {
+    fn add(owing: &mut Owing, n: u8) -> impl Future<Output = Outcome> + Unpin + use<> {
         let id = PaymentId::of(PaymentKey(chain::B256::with_last_byte(n)));
         let party = Party { token: examples::TOKEN, payer: Address::repeat_byte(n) };
         let (queue, mut queued) = unbounded_channel();
@@ -372,9 +272,8 @@ mod tests {
         let mut answer = Box::pin(answer);
         assert!(poll_once(&mut answer).is_none());
         let order = Order::requested(examples::request());
-        let together = (party.token, order.mint_group());
         let owed = Owed { job: queued.try_recv().unwrap(), order: Loaded { state: Some(order), ..Loaded::default() } };
-        groups.add(together, owed, Instant::now());
+        owing.add(token, owed, Instant::now());
         answer
     }
 
@@ -431,9 +330,9 @@ mod tests {
             assert!(poll_once(&mut Box::pin(lane.next())).is_none(), "it has asked");
         }
         resting.withdraw();
-        let (mut groups, _arriving) = groups();
-        let _answer = add(&mut groups, 1);
-        groups.hand_over(&mut asked, Duration::ZERO);
+        let (mut owing, _arriving) = owing();
+        let _answer = add(&mut owing, 1);
+        owing.hand_over(&mut asked, Duration::ZERO);
         assert!(poll_once(&mut Box::pin(resting.next())).is_none(), "it asks anew, behind the other");
         assert_eq!(working.next().await.unwrap().jobs.len(), 1);
     }
@@ -442,11 +341,11 @@ mod tests {
     async fn a_batch_that_reached_a_lane_which_cannot_send_is_gathered_again_or_handed_back_when_gathering_is_over() {
         let (asks, mut asked) = asks();
         let mut lane = Asking::new(asks);
-        let (mut groups, mut arriving) = groups();
+        let (mut owing, mut arriving) = owing();
         let mut handed_over = |lane: &mut Asking| {
             assert!(poll_once(&mut Box::pin(lane.next())).is_none());
-            let answer = add(&mut groups, 1);
-            groups.hand_over(&mut asked, Duration::ZERO);
+            let answer = add(&mut owing, 1);
+            owing.hand_over(&mut asked, Duration::ZERO);
             answer
         };
         let mut answer = handed_over(&mut lane);

@@ -1,21 +1,18 @@
 //! mint-projector: turns confirmed payments into `batchMint` calls, one transaction per token and interval.
 //!
 //! Mints are gathered by token until a batch is full or its oldest payment has waited long enough; tokens and payers
-//! take turns. Before it mints, the service reads each payment's log pair from the chain itself, so a forged event
-//! alone can never mint. The contract mints a payment key once, whatever happens here. The value that is minted before
-//! its payments are final never exceeds the exposure cap.
+//! take turns. A call names payment keys only. The token mints what it has recorded for a key, to the recorded payer, once,
+//! so a forged event mints nothing, and whatever happens here nothing is minted twice.
 
+mod asking;
 mod config;
-mod exposure;
 mod gather;
-mod verify;
 mod worker;
 
 pub use config::Config;
 
 use chain::Chain;
 use domain::event::Purpose;
-use exposure::Exposure;
 use gather::Gathering;
 use ledger::Ledger;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
@@ -41,17 +38,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
     let keys = config.keys.open(&chain).await?;
     let gathering = Gathering::bind(&ledger, &config, asked, health.clone()).await?;
-    let exposure = Exposure::new(ledger.clone(), chain.clone(), config.settings.clone(), health.clone());
-    let warming = exposure.clone();
-    tokio::spawn(async move { warming.warm_up().await });
-    let shared = MintResources {
-        config: config.clone(),
-        ledger: ledger.clone(),
-        chain,
-        exposure,
-        ask,
-        gathering: gathering.clone(),
-    };
+    let shared =
+        MintResources { config: config.clone(), ledger: ledger.clone(), chain, ask, gathering: gathering.clone() };
     for key in keys {
         let signer = key.address();
         let lease = ledger.lease(Purpose::Mint, signer, &config.instance).await?;

@@ -15,8 +15,8 @@ pub struct Config {
     pub database_url: String,
     /// The chain.
     pub chain: ChainConfig,
-    /// The settlement contract.
-    pub settlement: Address,
+    /// The contract through which payments to several tokens are made in one transaction.
+    pub hub: Address,
     /// The signing keys. Each is one lane.
     pub keys: KeySource,
     /// Settings, shared by all lanes.
@@ -44,10 +44,10 @@ impl Config {
                 .secret(),
             )?,
             chain: ChainConfig::from_env(env)?,
-            settlement: env.get(&Variable::required(
-                "SETTLEMENT_ADDRESS",
+            hub: env.get(&Variable::required(
+                "HUB_ADDRESS",
                 "0x5FbDB2315678afecb367f032d93F642f64180aa3",
-                "Settlement contract.",
+                "Hub contract, through which payments to several tokens are made in one transaction.",
             ))?,
             keys: KeySource::from_env(env, "SENDER")?,
             settings: SharedSettings::new(Settings::from_env(env)?),

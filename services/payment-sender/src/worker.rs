@@ -4,7 +4,8 @@
 use crate::arrivals::{Arrivals, remaining};
 use crate::config::Config;
 use crate::recheck::recheck;
-use chain::{Call, Chain, Key, SETTLE_BATCH_MAX, Simulated};
+use chain::token::{PAY_BATCH_MAX, Paid, SEGMENTS_MAX, Trial, pay_call, segments};
+use chain::{Address, Chain, Key};
 use chrono::Utc;
 use domain::event::Purpose;
 use domain::event::{Deferral, WaitReason};
@@ -15,7 +16,7 @@ use domain::{Order, PaymentId, Purchase};
 use lanes::{Item, SignerLane, TermsCache, Work};
 use ledger::{Ledger, Loaded, Newest};
 use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, failpoint};
-use runtime::{Backoff, Undone};
+use runtime::{Backoff, Undone, causes};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use waits::{Job, OnDuty, Races};
@@ -67,7 +68,7 @@ impl Work for SettleLane {
             return Ok(());
         }
         runtime::turn("payment-sender.gather");
-        let batch = self.shared.arrivals.queue.batch(SETTLE_BATCH_MAX, IDLE, self.linger()).await;
+        let batch = self.shared.arrivals.queue.batch(PAY_BATCH_MAX, SEGMENTS_MAX, IDLE, self.linger()).await;
         if batch.is_empty() {
             return Ok(());
         }
@@ -188,7 +189,7 @@ impl SettleLane {
         if let Some(wait) = remaining(&item.order) {
             return Ok(Next::Later(wait.min(RETRY_MAX)));
         }
-        let Purchase::Mint { token, .. } = item.order.request.purchase;
+        let token = token_of(&item.order);
         let Some(terms) = self.terms.of(&self.shared.ledger, token).await? else {
             return Ok(Next::Park(format!("the token {token} is not registered")));
         };
@@ -230,30 +231,51 @@ impl SettleLane {
         Ok(())
     }
 
-    /// Simulates the batch, defers the payments that would fail, and sends the others in one transaction. Returns the
-    /// orders in the transaction.
+    /// Tries the payments, defers those that would fail, and sends the others in one transaction. Returns the orders in
+    /// the transaction. A payment about which nothing is known now is neither sent nor deferred.
     async fn send(&mut self, items: Vec<Item>) -> Result<HashSet<PaymentId>, Undone> {
-        let requests: Vec<_> = items.iter().map(|item| &item.order.request).collect();
-        let call = self.call(&items);
-        let simulated = self.shared.chain.simulate_settle(self.lane.address(), &call, &requests).await?;
-        let mut good = Vec::with_capacity(items.len());
-        for (item, outcome) in items.into_iter().zip(simulated) {
-            match outcome {
-                Simulated::Pays => good.push(item),
-                Simulated::Fails(reason, detail) => self.defer(&item, reason, detail).await?,
-            }
-        }
+        let items = by_token(items);
+        let good = self.payable(items).await?;
         if good.is_empty() {
             return Ok(HashSet::new());
         }
-        let call = self.call(&good);
+        let call = pay_call(self.shared.config.hub, &segments(good.iter().map(|item| &*item.order.request)));
         self.lane.send(call, &good, Command::Submit).await?;
         Ok(good.iter().map(|item| item.id).collect())
     }
 
-    fn call(&self, items: &[Item]) -> Call {
-        let requests: Vec<_> = items.iter().map(|item| &item.order.request).collect();
-        self.shared.chain.settle_call(self.shared.config.settlement, &requests)
+    /// The payments that would be made now, and those that the token knows already: a transaction of ours that finds a
+    /// record is how the confirmer learns of it. The others are deferred.
+    ///
+    /// # Errors
+    /// No token could be tried.
+    async fn payable(&self, items: Vec<Item>) -> Result<Vec<Item>, Undone> {
+        let parts = segments(items.iter().map(|item| &item.order.request));
+        let trials = self.shared.chain.try_pay(self.lane.address(), &parts).await;
+        let mut failure = None;
+        let mut results = Vec::with_capacity(items.len());
+        for (part, trial) in parts.iter().zip(trials) {
+            match trial {
+                Ok(trials) => results.extend(trials.into_iter().map(Some)),
+                Err(error) => {
+                    tracing::warn!(token = %part.token, error = %causes(&error), "payments to the token cannot be tried now");
+                    results.extend(part.requests.iter().map(|_| None));
+                    failure = Some(error);
+                }
+            }
+        }
+        if let Some(error) = failure.filter(|_| results.iter().all(Option::is_none)) {
+            return Err(error.into());
+        }
+        let mut good = Vec::with_capacity(items.len());
+        for (item, result) in items.into_iter().zip(results) {
+            match result.map(verdict) {
+                Some(Verdict::Send) => good.push(item),
+                Some(Verdict::Defer(reason, detail)) => self.defer(&item, reason, detail).await?,
+                Some(Verdict::Unknown) | None => {}
+            }
+        }
+        Ok(good)
     }
 
     /// Defers a payment, with a visible reason. A reason that is recorded already is not recorded again.
@@ -261,6 +283,52 @@ impl SettleLane {
         let retry_at = Utc::now() + self.backoff().pause(item.order.payment.counts().deferred);
         item.record(&self.shared.ledger, Command::Defer(Deferral { reason, detail, retry_at })).await
     }
+}
+
+/// The consequence of trying a payment.
+enum Verdict {
+    Send,
+    Defer(WaitReason, String),
+    /// Nothing is known about the payment.
+    Unknown,
+}
+
+fn verdict(trial: Trial) -> Verdict {
+    let defer = |reason, detail: &str| Verdict::Defer(reason, detail.to_owned());
+    match trial {
+        Trial::Result(Paid::Recorded | Paid::Known) => Verdict::Send,
+        Trial::Result(Paid::SoldOut) => defer(WaitReason::SoldOut, "the token has too few units left"),
+        Trial::Result(Paid::Stopped) => defer(WaitReason::SettlementStopped, "new payments are stopped"),
+        Trial::Result(Paid::Impossible) => {
+            defer(WaitReason::Unexplained, "the token says that the payment is impossible")
+        }
+        Trial::Result(Paid::Unknown(code)) => {
+            Verdict::Defer(WaitReason::Unexplained, format!("the token answers {code}"))
+        }
+        // The trial had too little gas. That says nothing about the payment.
+        Trial::Result(Paid::NotAttempted) => Verdict::Unknown,
+        // The reason is always asked for.
+        Trial::Result(Paid::Failed) => Verdict::Unknown,
+        Trial::Refused(reason, detail) => Verdict::Defer(reason, detail),
+    }
+}
+
+/// The items in the order of the call: those of one token stand together.
+fn by_token(items: Vec<Item>) -> Vec<Item> {
+    let mut tokens: Vec<(Address, Vec<Item>)> = Vec::new();
+    for item in items {
+        let token = token_of(&item.order);
+        match tokens.iter_mut().find(|(known, _)| *known == token) {
+            Some((_, items)) => items.push(item),
+            None => tokens.push((token, vec![item])),
+        }
+    }
+    tokens.into_iter().flat_map(|(_, items)| items).collect()
+}
+
+fn token_of(order: &Order) -> Address {
+    let Purchase::Mint { token, .. } = order.request.purchase;
+    token
 }
 
 /// True if a payment that came due still waits to be sent.

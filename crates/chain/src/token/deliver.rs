@@ -1,12 +1,15 @@
 //! `MintToken.batchMint`: the recorded units to the recorded payers.
 
 use crate::abi::MintToken;
+use crate::connect::Chain;
+use crate::error::ChainError;
 use crate::rpc::Included;
 use crate::sign::Call;
 use alloy::primitives::Address;
 use alloy::sol_types::{SolCall, SolEvent};
 use domain::event::Purpose;
 use domain::{PaymentId, PaymentKey};
+use std::collections::HashMap;
 
 /// Maximum number of keys in one transaction.
 pub const DELIVER_BATCH_MAX: usize = 100;
@@ -57,17 +60,38 @@ pub fn deliver_call(token: Address, keys: &[PaymentKey]) -> Call {
     }
 }
 
+impl Chain {
+    /// Tries to deliver `keys` on the latest block of one node, as `signer` would send it. Returns the result of each. A
+    /// node that lags may say [`Delivered::NoRecord`].
+    ///
+    /// # Errors
+    /// `Transient`, or `Refused` if the token reverts as a whole. Nothing is known.
+    pub async fn try_deliver(
+        &self,
+        signer: Address,
+        token: Address,
+        keys: &[PaymentKey],
+    ) -> Result<Vec<Delivered>, ChainError> {
+        let call = deliver_call(token, keys);
+        let answer = self.call(Some(signer), token, call.input, Some(call.gas_limit)).await?;
+        let results =
+            MintToken::batchMintCall::abi_decode_returns(&answer).map_err(|e| ChainError::transient("batchMint", e))?;
+        if results.len() != keys.len() {
+            return Err(ChainError::transient("batchMint", "the number of results differs from the number of keys"));
+        }
+        Ok(results.iter().map(|code| Delivered::of(*code)).collect())
+    }
+}
+
 impl Included {
-    /// The result of each of `keys`, from the token's `MintBatch` event in this receipt. `None` if there is no such
-    /// event, because the transaction reverted.
-    pub fn delivered(&self, token: Address, keys: &[PaymentKey]) -> Option<Vec<Delivered>> {
-        let batch = self
-            .logs
-            .iter()
-            .filter(|log| log.address() == token)
-            .find_map(|log| MintToken::MintBatch::decode_log_data(log.data()).ok())?;
-        let own = batch.keys.len() == keys.len() && batch.keys.iter().zip(keys).all(|(found, own)| *found == own.0);
-        (own && batch.results.len() == keys.len())
-            .then(|| batch.results.iter().map(|code| Delivered::of(*code)).collect())
+    /// The result of each key, from the token's `MintBatch` event in this receipt. Empty if there is no such event,
+    /// because the transaction reverted.
+    pub fn delivered(&self, token: Address) -> HashMap<PaymentKey, Delivered> {
+        let own = self.logs.iter().filter(|log| log.address() == token);
+        let batch = own.filter_map(|log| MintToken::MintBatch::decode_log_data(log.data()).ok()).next();
+        batch.map_or_else(HashMap::new, |batch| {
+            let results = batch.results.iter().map(|code| Delivered::of(*code));
+            batch.keys.iter().map(|key| PaymentKey(*key)).zip(results).collect()
+        })
     }
 }

@@ -7,9 +7,11 @@ use crate::connect::Chain;
 use crate::error::ChainError;
 use crate::rpc::Included;
 use crate::sign::Call;
+use alloy::consensus::{Transaction, TxEnvelope};
+use alloy::eips::eip2718::Decodable2718;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::{SolCall, SolEvent};
-use domain::event::{Purpose, WaitReason};
+use domain::event::{OpenTx, Purpose, WaitReason};
 use domain::{PaymentId, PaymentRequest, Purchase};
 use futures_util::future::join_all;
 
@@ -118,6 +120,22 @@ pub fn pay_call(hub: Address, segments: &[Segment<'_>]) -> Call {
         several => (hub, hub_input(batch_id, several), several.iter().map(hub_gas_of).fold(0, u64::saturating_add)),
     };
     Call { purpose: Purpose::Settle, target, input, gas_limit: gas.saturating_add(GAS_BASE), items }
+}
+
+/// The token of each payment in a settlement transaction, in the order of its items, read from its signed bytes. `None` if
+/// they are no call that [`pay_call`] makes, or one of another number of payments.
+pub fn payees(tx: &OpenTx) -> Option<Vec<Address>> {
+    let envelope = TxEnvelope::decode_2718(&mut tx.raw_tx.as_ref()).ok()?;
+    let calls = match Hub::runCall::abi_decode(envelope.input()) {
+        Ok(run) => run.segments.into_iter().map(|segment| (segment.target, segment.data)).collect(),
+        Err(_) => vec![(tx.target, envelope.input().clone())],
+    };
+    let mut payees = Vec::with_capacity(tx.items.len());
+    for (token, input) in calls {
+        let call = MintToken::settleCall::abi_decode(&input).ok()?;
+        payees.extend(vec![token; call.items.len() / ITEM_BYTES]);
+    }
+    (payees.len() == tx.items.len()).then_some(payees)
 }
 
 impl Chain {

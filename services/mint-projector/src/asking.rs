@@ -1,0 +1,107 @@
+//! Lanes ask for batches: a batch is handed to the lane that has waited longest for one.
+
+use chain::Address;
+use domain::{Order, PaymentId};
+use ledger::Loaded;
+use std::collections::{HashMap, VecDeque};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use waits::Job;
+
+/// A batch of owed mints of one token.
+#[derive(Debug)]
+pub struct Gathered {
+    /// The token.
+    pub token: Address,
+    /// The jobs, in fair order over payers.
+    pub jobs: Vec<Job>,
+    /// Their orders when they were gathered. If an order has moved on since, the ledger refuses the worker's append,
+    /// and the worker loads it again.
+    pub orders: HashMap<PaymentId, Loaded<Order>>,
+    /// Channel for jobs that are to be gathered again.
+    pub again: mpsc::UnboundedSender<Arrival>,
+}
+
+/// A job on its way into a batch, and the time since when it waits for others.
+#[derive(Debug)]
+pub struct Arrival {
+    job: Job,
+    since: Instant,
+}
+
+impl Gathered {
+    /// Sends all jobs back to be gathered again, because an order or the lane has moved on.
+    pub fn gather_again(self) {
+        for job in self.jobs {
+            let _ = self.again.send(Arrival { job, since: Instant::now() });
+        }
+    }
+}
+
+/// The request of a free lane for the next batch.
+pub type Ask = oneshot::Sender<Gathered>;
+
+/// The requests of one lane, at most one at a time.
+#[derive(Debug)]
+pub struct Asking {
+    asks: mpsc::Sender<Ask>,
+    answer: Option<oneshot::Receiver<Gathered>>,
+}
+
+impl Asking {
+    /// A lane that has not asked yet. `asks` is shared by all lanes.
+    pub fn new(asks: mpsc::Sender<Ask>) -> Self {
+        Self { asks, answer: None }
+    }
+
+    /// Asks once for a batch and waits for it. If this future is dropped, the next call waits for the same batch.
+    /// Returns `None` if gathering has stopped.
+    pub async fn next(&mut self) -> Option<Gathered> {
+        if self.answer.is_none() {
+            let (ask, answer) = oneshot::channel();
+            self.asks.send(ask).await.ok()?;
+            self.answer = Some(answer);
+        }
+        let batch = self.answer.as_mut()?.await.ok();
+        self.answer = None;
+        batch
+    }
+
+    /// Withdraws the request of a lane that cannot send now. A batch that was handed over already is gathered again, for
+    /// another lane.
+    pub fn withdraw(&mut self) {
+        let Some(mut answer) = self.answer.take() else { return };
+        answer.close();
+        if let Ok(batch) = answer.try_recv() {
+            batch.gather_again();
+        }
+    }
+}
+
+/// The requests of all lanes, in the order in which they arrived.
+struct Asked {
+    arriving: mpsc::Receiver<Ask>,
+    waiting: VecDeque<Ask>,
+}
+
+impl Asked {
+    /// Waits for the next request, which then waits here.
+    async fn arrive(&mut self) {
+        match self.arriving.recv().await {
+            Some(ask) => {
+                self.waiting.retain(|ask| !ask.is_closed());
+                self.waiting.push_back(ask);
+            }
+            // No lane is left to ask.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The oldest request of a lane that still works.
+    fn next(&mut self) -> Option<Ask> {
+        while let Ok(ask) = self.arriving.try_recv() {
+            self.waiting.push_back(ask);
+        }
+        std::iter::from_fn(|| self.waiting.pop_front()).find(|ask| !ask.is_closed())
+    }
+}
