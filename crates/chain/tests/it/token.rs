@@ -28,7 +28,7 @@ impl Shop {
         let local = Local::start().await;
         let deployed = async {
             let hub = local.dev.hub(ACCOUNT, 0).await.unwrap();
-            let factory = local.dev.token_factory(ACCOUNT, 1, BASE_SEPOLIA_USDC, hub).await.unwrap();
+            let factory = local.dev.factory(ACCOUNT, 1, BASE_SEPOLIA_USDC, hub).await.unwrap();
             let mut tokens = [Address::ZERO; 2];
             for (salt, token) in (1..).zip(&mut tokens) {
                 let terms = NewToken {
@@ -38,9 +38,12 @@ impl Shop {
                     max_units,
                     unit_price: PRICE,
                     creator: ACCOUNT,
+                    fee: Usdc(0),
+                    metadata_hash: B256::ZERO,
+                    salt: B256::with_last_byte(salt),
                 };
-                let salt = B256::with_last_byte(salt);
-                *token = local.dev.deploy_token(ACCOUNT, factory, salt, terms).await.unwrap();
+                let terms = local.dev.create_token(ACCOUNT, factory, BASE_SEPOLIA_USDC, terms).await.unwrap();
+                *token = terms.token;
             }
             (hub, tokens)
         };
