@@ -1,12 +1,12 @@
 //! Everything that settles money needs two providers: a null, or a node that lies, decides nothing alone.
 
 use crate::common::{ACCOUNT, Act, Local, connect, included, mined, signed, transient};
-use alloy::primitives::{Bytes, U256};
+use alloy::primitives::U256;
 use alloy::sol_types::SolCall;
-use chain::abi::{MintToken, UsdcDouble};
-use chain::{Address, B256, ChainError, Evidence, Inclusion, MintItem, MintResult, Presence};
-use dev_chain::{BASE_SEPOLIA_USDC, NewToken};
-use domain::{Authorization, PaymentId, PaymentKey, Quantity, Usdc};
+use chain::abi::UsdcDouble;
+use chain::{Address, B256, ChainError, Evidence, Inclusion, Presence};
+use dev_chain::BASE_SEPOLIA_USDC;
+use domain::{Authorization, Usdc};
 use serde_json::{Value, json};
 
 #[tokio::test]

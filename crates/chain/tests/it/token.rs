@@ -42,8 +42,8 @@ impl Shop {
                     metadata_hash: B256::ZERO,
                     salt: B256::with_last_byte(salt),
                 };
-                let terms = local.dev.create_token(ACCOUNT, factory, BASE_SEPOLIA_USDC, terms).await.unwrap();
-                *token = terms.token;
+                let created = local.dev.create_token(ACCOUNT, factory, BASE_SEPOLIA_USDC, terms).await;
+                *token = created.unwrap().token;
             }
             (hub, tokens)
         };
