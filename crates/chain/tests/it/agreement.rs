@@ -1,6 +1,6 @@
 //! Everything that settles money needs two providers: a null, or a node that lies, decides nothing alone.
 
-use crate::common::{ACCOUNT, Act, Local, connect, included, mined, signed, transient};
+use crate::common::{Act, Local, connect, included, mined, signed, transient};
 use alloy::primitives::U256;
 use alloy::sol_types::SolCall;
 use chain::abi::UsdcDouble;
