@@ -22,7 +22,6 @@ test: tools ## every test, on real nats-server, PostgreSQL and anvil
 	$(CARGO) build --workspace --exclude bench
 	$(CARGO) run --quiet -p runner --bin run-tests -- --workspace --exclude bench
 	contracts/test.sh
-	contracts/next/test.sh
 	tools/exit-test
 
 auditor-controls: tools ## the auditor on a good run, and on one with each wrong that it must find
@@ -61,22 +60,18 @@ lint: tools ## format, plain language, structure, clippy, licences and sources, 
 	tools/compose --env-file .env.example --profile chain --profile ops config --quiet
 	contracts/compile --check
 	contracts/gas --check
-	contracts/next/compile --check
-	contracts/next/gas --check
 
 fmt: ## format everything
 	$(CARGO) fmt --all
 
 check: lint test ## all that CI does, and breaks the contracts to see their tests turn red
-	contracts/next/mutate --short
+	contracts/mutate --short
 
 contracts: tools ## compile the contracts, run their tests, measure their gas
 	contracts/compile
+	contracts/powers
 	contracts/test.sh
 	contracts/gas
-	contracts/next/compile
-	contracts/next/test.sh
-	contracts/next/gas
 
 schemas: tools ## write the examples beside the schemas anew, after an intended change of an event
 	UPDATE_EXAMPLES=1 $(CARGO) test -p read-projector --test it -- schemas::

@@ -1,4 +1,4 @@
-// Mistakes that the tests have to notice, for contracts/next/mutate. `from` occurs exactly once in src/`file`; `tests` is a
+// Mistakes that the tests have to notice, for contracts/mutate. `from` occurs exactly once in src/`file`; `tests` is a
 // pattern of the test files that run first; `short` marks one of each kind.
 "use strict";
 

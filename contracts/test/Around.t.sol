@@ -11,7 +11,7 @@ contract AroundTest is Batches {
 
     // credit
 
-    function test_a_payment_around_settle_is_credited_once_and_minted() public {
+    function test_D10_a_payment_around_settle_is_credited_once_and_minted() public {
         Auth memory a = around("alice", 2 * PRICE);
         same(token.surplus(), 2 * PRICE, "surplus");
         same(settle(item(a)), hex"04", "the payment was made before");
@@ -172,7 +172,7 @@ contract AroundTest is Batches {
         same(credit(a, 1, 0), 1, "the key is known");
     }
 
-    function test_a_cancelled_nonce_takes_surplus_only() public {
+    function test_D9_a_cancelled_nonce_takes_surplus_only() public {
         bytes32 key = keyOf(paid("alice", 5));
         mint(keyOf(paid("bob", 2)));
         Auth memory thief = auth("thief", address(token), PRICE);
@@ -190,7 +190,7 @@ contract AroundTest is Batches {
         same(usdc.balanceOf(address(token)), 0, "solvent to the last unit");
     }
 
-    function testFuzz_a_stolen_operator_key_takes_surplus_only(uint32 units, uint128 change, uint128 amount) public {
+    function testFuzz_S26_a_stolen_operator_key_takes_surplus_only(uint32 units, uint128 change, uint128 amount) public {
         Auth memory a = paid("alice", 5);
         mint(keyOf(paid("bob", 2)));
         around("carol", 3 * PRICE + 7);

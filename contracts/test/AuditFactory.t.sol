@@ -13,7 +13,7 @@ contract AuditFactoryTest is DeploySuite {
         require(tries(caller, address(factory), data), "the call was refused");
     }
 
-    function test_a_stolen_guardian_key_delays_returns_by_four_days_at_most() public {
+    function test_S26_a_stolen_guardian_key_delays_returns_by_four_days_at_most() public {
         bytes memory appoint = abi.encodeCall(factory.appointOperator, (BOB));
         bytes memory remove = abi.encodeCall(factory.removeOperator, (BOB));
         Auth memory a = auth("alice", address(token), 2 * PRICE);
@@ -86,7 +86,7 @@ contract AuditFactoryTest is DeploySuite {
         same(settle(item(auth("bob", address(token), PRICE))), hex"00", "another factory");
     }
 
-    function test_a_stolen_owner_key_has_no_fee_and_no_other_owner_within_48_hours() public {
+    function test_S26_a_stolen_owner_key_has_no_fee_and_no_other_owner_within_48_hours() public {
         usdc.blacklist(TREASURY);
         deploy(order(config(), feeOf("alice", config())));
         token = token_(config());
@@ -109,7 +109,7 @@ contract AuditFactoryTest is DeploySuite {
         same(usdc.balanceOf(TREASURY), FEE, "the guardian answered in time");
     }
 
-    function test_a_stolen_owner_key_is_held_off_by_the_guardian_for_four_days_at_most() public {
+    function test_S26_a_stolen_owner_key_is_held_off_by_the_guardian_for_four_days_at_most() public {
         bytes memory appoint = abi.encodeCall(factory.appointOperator, (BOB));
         bytes memory remove = abi.encodeCall(factory.removeOperator, (BOB));
         as_(OWNER, abi.encodeCall(factory.setGuardian, (STRANGER)));

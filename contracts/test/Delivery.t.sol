@@ -64,7 +64,7 @@ contract DeliveryTest is Batches {
         same(token.refund(new bytes32[](0)), hex"", "refund");
     }
 
-    function test_minting_needs_nothing_of_the_asset_and_does_not_call_the_payer() public {
+    function test_F50_minting_needs_nothing_of_the_asset_and_does_not_call_the_payer() public {
         Auth memory a = paid("alice", 1);
         Auth memory b = paid("bob", 1);
         usdc.blacklist(ALICE);
@@ -146,7 +146,7 @@ contract DeliveryTest is Batches {
         same(token.refund(list(keyOf(b), keyOf(a))), hex"0700", "results");
     }
 
-    function test_a_blacklisted_payer_fails_alone_and_is_refunded_or_minted_later() public {
+    function test_F50_a_blacklisted_payer_fails_alone_and_is_refunded_or_minted_later() public {
         Auth memory a = paid("alice", 1);
         Auth memory b = paid("bob", 1);
         usdc.blacklist(ALICE);
@@ -168,7 +168,7 @@ contract DeliveryTest is Batches {
         balanced();
     }
 
-    function test_while_the_asset_is_paused_every_refund_is_refused_and_every_record_stands() public {
+    function test_F50_while_the_asset_is_paused_every_refund_is_refused_and_every_record_stands() public {
         Auth memory a = paid("alice", 1);
         Auth memory b = paid("bob", 1);
         usdc.pause();
@@ -241,7 +241,7 @@ contract DeliveryTest is Batches {
         same(usdc.balanceOf(ALICE), 97 * PRICE, "no money");
     }
 
-    function testFuzz_calls_of_strangers_move_nothing_but_units_to_their_payer(address anybody) public {
+    function testFuzz_S26_calls_of_strangers_move_nothing_but_units_to_their_payer(address anybody) public {
         vm.assume(anybody != ALICE && anybody != OPERATOR && anybody != CREATOR && anybody != address(factory));
         vm.assume(uint160(anybody) > 0xffff && anybody != address(vm));
         bytes32 key = keyOf(paid("alice", 1));

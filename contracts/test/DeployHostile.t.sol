@@ -37,7 +37,7 @@ contract DeployHostileTest is DeploySuite {
     }
 
     // Such a payer costs what its item may cost, and the item beside it is created.
-    function test_a_payer_that_burns_gas_or_floods_fails_alone_at_a_bounded_cost() public {
+    function test_F60_a_payer_that_burns_gas_or_floods_fails_alone_at_a_bounded_cost() public {
         TokenFactory.TokenConfig memory c = config();
         bytes memory good = order(salted("good"), feeOf("bob", salted("good")));
         Auth memory a = feeOf("alice", c);
@@ -59,7 +59,7 @@ contract DeployHostileTest is DeploySuite {
         }
     }
 
-    function test_a_payers_code_cannot_change_anything_while_it_is_asked() public {
+    function test_F60_a_payers_code_cannot_change_anything_while_it_is_asked() public {
         TokenFactory.TokenConfig memory c = config();
         CallingPayer payer = new CallingPayer();
         Auth memory a = feeOf("alice", c);
@@ -210,7 +210,7 @@ contract DeployHostileTest is DeploySuite {
         same(token_(c).feeOwed(), FEE, "owed");
     }
 
-    function test_while_the_asset_is_paused_nothing_is_paid_or_created() public {
+    function test_F50_while_the_asset_is_paused_nothing_is_paid_or_created() public {
         TokenFactory.TokenConfig memory c = config();
         Auth memory a = feeOf("alice", c);
         usdc.pause();
@@ -258,7 +258,7 @@ contract DeployHostileTest is DeploySuite {
         }
     }
 
-    function test_an_asset_that_calls_back_during_the_transfer_of_the_fee_gains_nothing() public {
+    function test_F60_an_asset_that_calls_back_during_the_transfer_of_the_fee_gains_nothing() public {
         WrongAsset wrong = wrongAsset();
         TokenFactory.TokenConfig memory c = config();
         address made = predict(c);

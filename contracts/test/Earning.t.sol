@@ -39,7 +39,7 @@ contract EarningTest is Batches {
         same(usdc.balanceOf(CREATOR), 5 * PRICE, "the creator");
     }
 
-    function test_a_withdrawal_to_a_blacklisted_creator_fails_whole_and_can_be_made_elsewhere() public {
+    function test_F50_a_withdrawal_to_a_blacklisted_creator_fails_whole_and_can_be_made_elsewhere() public {
         mint(keyOf(paid("alice", 1)));
         usdc.blacklist(CREATOR);
         vm.expectRevert(abi.encodeWithSelector(Records.TransferFailed.selector, CREATOR, PRICE));

@@ -30,7 +30,7 @@ contract GivenGas {
     }
 }
 
-/// @notice Cases that only a mutation of `contracts/next/mutate` asked for.
+/// @notice Cases that only a mutation of `contracts/mutate` asked for.
 contract MutantsTest is DeploySuite {
     function test_the_creator_is_paid_once_also_beyond_2_to_the_64() public {
         token = tokenOf(type(uint64).max, 1000);

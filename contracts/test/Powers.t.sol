@@ -4,9 +4,10 @@ pragma solidity 0.8.37;
 import {TokenFactory} from "../src/TokenFactory.sol";
 import {PowersSuite} from "./support/PowersSuite.sol";
 
-/// The powers of each actor, alone and together: each test is a row of POWERS.md, whose columns are at `PowersSuite.row`.
-/// `y`: the actor does it here, to the full sum. `n`: each account of the actor tries every call that could do it,
-/// directly and through the hub, and gains nothing.
+/// The powers of each actor, alone and together. `contracts/powers` writes POWERS.md from this file: a comment above a
+/// group of tests is a heading, the name of a test is the title of its row, and the letters are its cells. `y`: the actor
+/// does it here, to the full sum. `n`: each account of the actor tries every call that could do it, directly and through
+/// the hub, and gains nothing.
 contract PowersTest is PowersSuite {
     // Records of payers
 
@@ -266,7 +267,7 @@ contract PowersTest is PowersSuite {
         row("nnnn nnn nnn n", 0, stop, returnsStopped);
     }
 
-    function test_stop_a_mint_a_refund_by_its_payer_a_withdrawal_or_a_deployment() public {
+    function test_stop_a_mint_or_a_refund_by_its_payer_or_a_withdrawal_or_a_deployment() public {
         row("nnnn nnn nnn n", 0, 7 days, stopEverything, deliveriesStopped);
     }
 

@@ -11,7 +11,7 @@ import {Vm} from "./support/Vm.sol";
 contract SettleTest is Batches {
     // It pays and records
 
-    function test_every_payment_is_paid_recorded_and_reported_once() public {
+    function test_D9_every_payment_is_paid_recorded_and_reported_once() public {
         Auth[] memory a = many(3);
         bytes memory items = joined(a);
         vm.recordLogs();
@@ -214,7 +214,7 @@ contract SettleTest is Batches {
         same(usdc.balanceOf(ALICE), 99 * PRICE, "charged once");
     }
 
-    function test_a_stranger_who_settles_first_makes_ours_a_row_of_1() public {
+    function test_D10_a_stranger_who_settles_first_makes_ours_a_row_of_1() public {
         Auth[] memory a = many(3);
         bytes memory items = joined(a);
         vm.prank(STRANGER);
@@ -234,7 +234,7 @@ contract SettleTest is Batches {
         same(usdc.balanceOf(BOB), 99 * PRICE, "bob");
     }
 
-    function test_one_nonce_signed_for_two_tokens_pays_one() public {
+    function test_D9_one_nonce_signed_for_two_tokens_pays_one() public {
         MintToken first = token;
         token = free(CAP, "second");
         Auth memory a = auth("alice", address(token), PRICE);
@@ -314,6 +314,17 @@ contract SettleTest is Batches {
         Auth memory a = Auth(secret("x"), address(0), address(token), PRICE, 0, NOW + 1, "x");
         Auth memory b = Auth(secret("x"), address(token), address(token), PRICE, 0, NOW + 1, "x");
         same(settle(bytes.concat(item(a), item(b))), hex"0606", "results");
+    }
+
+    function test_F50_while_the_asset_is_paused_or_refuses_the_token_a_batch_fails_and_succeeds_afterwards() public {
+        bytes memory items = joined(many(3));
+        usdc.pause();
+        same(settle(items), hex"040404", "paused");
+        usdc.unpause();
+        usdc.blacklist(address(token));
+        same(settle(items), hex"040404", "the token is blacklisted");
+        usdc.unBlacklist(address(token));
+        same(settle(items), hex"000000", "the same batch");
     }
 
     // The emergency stop

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {UsdcDouble} from "dev/UsdcDouble.sol";
+import {UsdcDouble} from "../src/dev/UsdcDouble.sol";
 import {MintToken} from "../src/MintToken.sol";
 import {Records} from "../src/Records.sol";
 import {TokenFactory} from "../src/TokenFactory.sol";
@@ -59,7 +59,7 @@ abstract contract GasSweeps is Batches {
         }
     }
 
-    function test_two_hundred_burners_cost_what_their_gas_buys_and_are_reported() public {
+    function test_F60_two_hundred_burners_cost_what_their_gas_buys_and_are_reported() public {
         bytes memory burner = item(burning());
         bytes memory items;
         for (uint256 i = 0; i < 200; ++i) {
@@ -182,7 +182,7 @@ contract SettleGasBehindProxyTest is GasSweeps {
 
 /// @notice Assets that answer with too much, or that call back.
 contract HostileAssetTest is Batches {
-    function test_what_the_asset_returns_is_never_copied() public {
+    function test_F60_what_the_asset_returns_is_never_copied() public {
         bytes memory items = joined(many(60));
         vm.etch(address(usdc), type(LoudAsset).runtimeCode);
         // An item costs about 150,000 by itself. Copying its 256 kB would cost 24,000 more, and there is not as much.
@@ -207,7 +207,7 @@ contract HostileAssetTest is Batches {
         same(refundBy(OPERATOR, keyOf(a)), 0, "no answer, as of an asset that reverts instead");
     }
 
-    function test_an_asset_that_calls_back_finds_every_door_locked() public {
+    function test_F60_an_asset_that_calls_back_finds_every_door_locked() public {
         ReenteringAsset asset = new ReenteringAsset();
         Accomplice accomplice = new Accomplice();
         Auth memory a = onAsset(asset, accomplice);

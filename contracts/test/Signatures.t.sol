@@ -42,7 +42,7 @@ contract SignaturesTest is Batches {
         same(token.settle("b", ITEM_GAS, items, bytes.concat(first, second)), hex"0000", "their own");
     }
 
-    function test_an_ordinary_item_serves_a_wallet_with_65_bytes_and_a_delegated_account() public {
+    function test_D12_an_ordinary_item_serves_a_wallet_with_65_bytes_and_a_delegated_account() public {
         Auth memory w = ofWallet("w");
         Auth memory d = delegated("d", address(new OwnKeyDelegate()));
         same(settle(bytes.concat(item(w), item(d))), hex"0000", "both paid");
@@ -56,7 +56,7 @@ contract SignaturesTest is Batches {
         same(token.settle("b", ITEM_GAS, itemLong(d, LONG_GAS, 0, 65), signature(d, "Transfer")), hex"00", "paid");
     }
 
-    function test_a_delegated_account_without_ERC1271_fails_alone_though_its_key_signed() public {
+    function test_D12_a_delegated_account_without_ERC1271_fails_alone_though_its_key_signed() public {
         Auth memory d = delegated("d", address(new MuteWallet()));
         bytes memory items = bytes.concat(itemLong(d, LONG_GAS, 0, 65), item(d), item(auth("a", address(token), PRICE)));
         same(token.settle("b", ITEM_GAS, items, signature(d, "Transfer")), hex"040400", "results");
@@ -155,7 +155,7 @@ contract SignaturesTest is Batches {
 
     // Hostile wallets
 
-    function test_a_hostile_wallet_burns_its_cap_and_nothing_else_wherever_it_stands() public {
+    function test_F60_a_hostile_wallet_burns_its_cap_and_nothing_else_wherever_it_stands() public {
         address[2] memory hostile = [address(new BurningWallet()), address(new LoudWallet())];
         Auth[] memory good = many(5);
         for (uint256 i = 0; i < 24; ++i) {
@@ -184,7 +184,7 @@ contract SignaturesTest is Batches {
         same(wholeOrNothing(good), 5, "the others are paid");
     }
 
-    function test_a_wallet_that_writes_while_it_is_asked_fails_alone() public {
+    function test_F60_a_wallet_that_writes_while_it_is_asked_fails_alone() public {
         WritingWallet wallet = new WritingWallet();
         Auth memory w = auth("w", address(token), PRICE);
         w.from = address(wallet);

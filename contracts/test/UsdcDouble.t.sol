@@ -16,64 +16,64 @@ contract UsdcDoubleTest is Suite {
     string private constant PAUSED = "Pausable: paused";
 
     function test_a_used_authorization_says_so() public {
-        Auth memory auth = funded("alice");
-        submitDirectly(auth);
-        refused(auth, USED);
+        Auth memory a = auth("alice", address(token), PRICE);
+        submitAround(a);
+        refused(a, USED);
     }
 
     function test_a_cancelled_authorization_says_so() public {
-        Auth memory auth = funded("alice");
-        cancel(auth);
-        require(usdc.authorizationState(auth.from, auth.nonce), "state");
-        refused(auth, USED);
+        Auth memory a = auth("alice", address(token), PRICE);
+        cancel(a);
+        require(usdc.authorizationState(a.from, a.nonce), "state");
+        refused(a, USED);
     }
 
     function test_the_window_is_strict_on_both_sides() public {
-        Auth memory auth = funded("alice");
-        auth.validAfter = NOW;
-        refused(auth, NOT_YET);
+        Auth memory a = auth("alice", address(token), PRICE);
+        a.validAfter = NOW;
+        refused(a, NOT_YET);
         vm.warp(NOW + 1);
-        auth.validBefore = NOW + 1;
-        refused(auth, EXPIRED);
-        auth.validBefore = NOW + 2;
-        submitDirectly(auth);
+        a.validBefore = NOW + 1;
+        refused(a, EXPIRED);
+        a.validBefore = NOW + 2;
+        submitAround(a);
     }
 
     function test_a_signature_of_somebody_else_says_so() public {
-        Auth memory auth = funded("alice");
-        auth.key = keyOf("bob");
-        refused(auth, BAD_SIGNATURE);
+        Auth memory a = auth("alice", address(token), PRICE);
+        a.key = secret("bob");
+        refused(a, BAD_SIGNATURE);
     }
 
     function test_too_little_money_says_so_and_leaves_the_authorization_open() public {
-        Auth memory auth = funded("alice");
-        auth.value = 10 * PRICE + 1;
-        refused(auth, "ERC20: transfer amount exceeds balance");
-        require(!usdc.authorizationState(auth.from, auth.nonce), "state");
+        Auth memory a = auth("alice", address(token), PRICE);
+        a.value = 100 * PRICE + 1;
+        refused(a, "ERC20: transfer amount exceeds balance");
+        require(!usdc.authorizationState(a.from, a.nonce), "state");
         usdc.mint(ALICE, 1);
-        submitDirectly(auth);
+        submitAround(a);
     }
 
     function test_a_blacklisted_payer_or_payee_says_so_until_free_again() public {
-        Auth memory auth = funded("alice");
+        Auth memory a = auth("alice", address(token), PRICE);
         usdc.blacklist(ALICE);
-        refused(auth, BLACKLISTED);
-        same(usdc.balanceOf(ALICE), 10 * PRICE, "the balance shows");
+        refused(a, BLACKLISTED);
+        same(usdc.balanceOf(ALICE), 100 * PRICE, "the balance shows");
         usdc.unBlacklist(ALICE);
-        usdc.blacklist(auth.to);
-        refused(auth, BLACKLISTED);
-        usdc.unBlacklist(auth.to);
-        submitDirectly(auth);
-        same(usdc.balanceOf(ALICE), 9 * PRICE, "the balance is whole");
+        usdc.blacklist(a.to);
+        refused(a, BLACKLISTED);
+        usdc.unBlacklist(a.to);
+        submitAround(a);
+        same(usdc.balanceOf(ALICE), 99 * PRICE, "the balance is whole");
     }
 
     function test_while_paused_it_says_so_and_nothing_moves() public {
-        Auth memory auth = funded("alice");
+        Auth memory a = auth("alice", address(token), PRICE);
         usdc.pause();
-        refused(auth, PAUSED);
-        (uint8 v, bytes32 r, bytes32 s) = signedCancel(auth);
+        refused(a, PAUSED);
+        (uint8 v, bytes32 r, bytes32 s) = signedCancel(a);
         vm.expectRevert(bytes(PAUSED));
-        usdc.cancelAuthorization(auth.from, auth.nonce, v, r, s);
+        usdc.cancelAuthorization(a.from, a.nonce, v, r, s);
         vm.expectRevert(bytes(PAUSED));
         usdc.transfer(BOB, 0);
         vm.expectRevert(bytes(PAUSED));
@@ -81,79 +81,79 @@ contract UsdcDoubleTest is Suite {
         vm.expectRevert(bytes(PAUSED));
         usdc.mint(BOB, 1);
         usdc.unpause();
-        submitDirectly(auth);
+        submitAround(a);
     }
 
     function test_the_checks_come_in_the_order_of_FiatTokenV2_2() public {
-        Auth memory auth = funded("alice");
-        auth.validBefore = NOW;
-        auth.key = keyOf("bob");
-        auth.value = type(uint64).max;
-        cancel(funded("alice"));
+        Auth memory a = auth("alice", address(token), PRICE);
+        a.validBefore = NOW;
+        a.key = secret("bob");
+        a.value = type(uint64).max;
+        cancel(auth("alice", address(token), PRICE));
         usdc.blacklist(ALICE);
         usdc.pause();
-        refused(auth, PAUSED);
+        refused(a, PAUSED);
         usdc.unpause();
-        refused(auth, BLACKLISTED);
+        refused(a, BLACKLISTED);
         usdc.unBlacklist(ALICE);
-        refused(auth, EXPIRED);
-        auth.validBefore = NOW + 1;
-        refused(auth, USED);
-        auth.nonce = "fresh";
-        refused(auth, BAD_SIGNATURE);
-        auth.key = keyOf("alice");
-        refused(auth, "ERC20: transfer amount exceeds balance");
+        refused(a, EXPIRED);
+        a.validBefore = NOW + 1;
+        refused(a, USED);
+        a.nonce = "fresh";
+        refused(a, BAD_SIGNATURE);
+        a.key = secret("alice");
+        refused(a, "ERC20: transfer amount exceeds balance");
     }
 
     function test_a_high_s_is_refused_even_where_it_recovers_to_the_payer() public {
-        Auth memory auth = funded("alice");
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(auth.key, digestOf(auth));
+        Auth memory a = auth("alice", address(token), PRICE);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(a.key, digest(a, "Transfer"));
         uint256 order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
         bytes32 high = bytes32(order - uint256(s));
         v = v == 27 ? 28 : 27;
-        same(ecrecover(digestOf(auth), v, r, high), ALICE, "it does recover");
+        same(ecrecover(digest(a, "Transfer"), v, r, high), ALICE, "it does recover");
         vm.expectRevert("ECRecover: invalid signature 's' value");
-        transferAs(auth, v, r, high);
+        transferAs(a, v, r, high);
     }
 
     function testFuzz_a_v_other_than_27_and_28_is_refused(uint8 v) public {
         vm.assume(v != 27 && v != 28);
-        Auth memory auth = funded("alice");
-        (, bytes32 r, bytes32 s) = vm.sign(auth.key, digestOf(auth));
+        Auth memory a = auth("alice", address(token), PRICE);
+        (, bytes32 r, bytes32 s) = vm.sign(a.key, digest(a, "Transfer"));
         vm.expectRevert("ECRecover: invalid signature 'v' value");
-        transferAs(auth, v, r, s);
+        transferAs(a, v, r, s);
     }
 
     function test_a_signature_that_recovers_to_nobody_is_refused_also_for_the_zero_address() public {
-        Auth memory auth = funded("alice");
-        auth.from = address(0);
+        Auth memory a = auth("alice", address(token), PRICE);
+        a.from = address(0);
         vm.expectRevert("ECRecover: invalid signature");
-        transferAs(auth, 27, 0, bytes32(uint256(1)));
+        transferAs(a, 27, 0, bytes32(uint256(1)));
     }
 
     function test_a_signature_of_another_length_is_refused() public {
-        Auth memory auth = funded("alice");
+        Auth memory a = auth("alice", address(token), PRICE);
         for (uint256 length = 0; length < 130; ++length) {
             if (length == 65) continue;
             vm.expectRevert("ECRecover: invalid signature length");
-            transferAs(auth, new bytes(length));
+            transferAs(a, new bytes(length));
         }
     }
 
     function test_both_overloads_pay_alike() public {
-        Auth memory first = funded("alice");
-        Auth memory second = funded("bob");
-        submitDirectly(first);
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(second.key, digestOf(second));
+        Auth memory first = auth("alice", address(token), PRICE);
+        Auth memory second = auth("bob", address(token), PRICE);
+        submitAround(first);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(second.key, digest(second, "Transfer"));
         transferAs(second, abi.encodePacked(r, s, v));
         same(usdc.balanceOf(address(token)), 2 * PRICE, "token");
     }
 
     function test_D9_a_payment_logs_AuthorizationUsed_and_next_its_Transfer_and_nothing_else() public {
         vm.recordLogs();
-        Auth memory auth = funded("alice");
+        Auth memory a = auth("alice", address(token), PRICE);
         vm.getRecordedLogs();
-        submitDirectly(auth);
+        submitAround(a);
         Vm.Log[] memory logs = vm.getRecordedLogs();
         same(logs.length, 2, "logs");
         require(logs[0].topics[0] == keccak256("AuthorizationUsed(address,bytes32)"), "used");
@@ -161,60 +161,56 @@ contract UsdcDoubleTest is Suite {
     }
 
     function test_only_the_payee_receives_with_authorization() public {
-        Auth memory auth = funded("alice");
-        auth.to = BOB;
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(auth.key, receiveDigest(auth));
+        Auth memory a = auth("alice", address(token), PRICE);
+        a.to = BOB;
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(a.key, digest(a, "Receive"));
         vm.prank(STRANGER);
         vm.expectRevert("FiatTokenV2: caller must be the payee");
-        usdc.receiveWithAuthorization(
-            auth.from, BOB, auth.value, auth.validAfter, auth.validBefore, auth.nonce, v, r, s
-        );
+        usdc.receiveWithAuthorization(a.from, BOB, a.value, a.validAfter, a.validBefore, a.nonce, v, r, s);
         vm.prank(BOB);
-        usdc.receiveWithAuthorization(
-            auth.from, BOB, auth.value, auth.validAfter, auth.validBefore, auth.nonce, v, r, s
-        );
+        usdc.receiveWithAuthorization(a.from, BOB, a.value, a.validAfter, a.validBefore, a.nonce, v, r, s);
         same(usdc.balanceOf(BOB), PRICE, "bob");
-        auth.nonce = "second";
-        (v, r, s) = vm.sign(auth.key, receiveDigest(auth));
+        a.nonce = "second";
+        (v, r, s) = vm.sign(a.key, digest(a, "Receive"));
         vm.prank(BOB);
         usdc.receiveWithAuthorization(
-            auth.from, BOB, auth.value, auth.validAfter, auth.validBefore, auth.nonce, abi.encodePacked(r, s, v)
+            a.from, BOB, a.value, a.validAfter, a.validBefore, a.nonce, abi.encodePacked(r, s, v)
         );
         same(usdc.balanceOf(BOB), 2 * PRICE, "bob");
     }
 
     function test_only_the_payer_cancels_and_only_once() public {
-        Auth memory auth = funded("alice");
-        Auth memory forged = auth;
-        forged.key = keyOf("bob");
+        Auth memory a = auth("alice", address(token), PRICE);
+        Auth memory forged = a;
+        forged.key = secret("bob");
         (uint8 v, bytes32 r, bytes32 s) = signedCancel(forged);
         vm.expectRevert(bytes(BAD_SIGNATURE));
-        usdc.cancelAuthorization(auth.from, auth.nonce, v, r, s);
-        auth.key = keyOf("alice");
-        (v, r, s) = signedCancel(auth);
+        usdc.cancelAuthorization(a.from, a.nonce, v, r, s);
+        a.key = secret("alice");
+        (v, r, s) = signedCancel(a);
         vm.recordLogs();
-        usdc.cancelAuthorization(auth.from, auth.nonce, abi.encodePacked(r, s, v));
+        usdc.cancelAuthorization(a.from, a.nonce, abi.encodePacked(r, s, v));
         Vm.Log[] memory logs = vm.getRecordedLogs();
         same(logs.length, 1, "logs");
         require(logs[0].topics[0] == keccak256("AuthorizationCanceled(address,bytes32)"), "event");
         vm.expectRevert(bytes(USED));
-        usdc.cancelAuthorization(auth.from, auth.nonce, v, r, s);
+        usdc.cancelAuthorization(a.from, a.nonce, v, r, s);
     }
 
     // Accounts with code
 
     function test_D12_an_account_with_code_is_asked_itself_whatever_the_length_of_the_signature() public {
-        Auth memory auth = funded("alice");
-        auth.from = address(new TrustingWallet());
-        usdc.mint(auth.from, PRICE);
-        transferAs(auth, hex"01");
+        Auth memory a = auth("alice", address(token), PRICE);
+        a.from = address(new TrustingWallet());
+        usdc.mint(a.from, PRICE);
+        transferAs(a, hex"01");
         same(usdc.balanceOf(address(token)), PRICE, "token");
     }
 
     function test_D12_an_EIP7702_account_is_asked_itself_and_a_good_signature_does_not_help() public {
-        Auth memory auth = funded("alice");
+        Auth memory a = auth("alice", address(token), PRICE);
         vm.etch(ALICE, abi.encodePacked(hex"ef0100", address(new MuteWallet())));
-        refused(auth, BAD_SIGNATURE);
+        refused(a, BAD_SIGNATURE);
     }
 
     // Placed, not deployed
@@ -224,8 +220,8 @@ contract UsdcDoubleTest is Suite {
         vm.etch(base, address(usdc).code);
         usdc = UsdcDouble(base);
         vm.chainId(8453);
-        Auth memory auth = funded("alice");
-        submitDirectly(auth);
+        Auth memory a = auth("alice", address(token), PRICE);
+        submitAround(a);
         same(usdc.balanceOf(address(token)), PRICE, "token");
         same(usdc.name(), "USDC", "name");
         same(usdc.symbol(), "USDC", "symbol");
@@ -233,16 +229,16 @@ contract UsdcDoubleTest is Suite {
         same(usdc.decimals(), 6, "decimals");
         require(!usdc.paused(), "paused");
         vm.chainId(84532);
-        auth.nonce = "second";
-        submitDirectly(auth);
+        a.nonce = "second";
+        submitAround(a);
     }
 
     function test_the_domain_follows_the_chain() public {
-        Auth memory auth = funded("alice");
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(auth.key, digestOf(auth));
+        Auth memory a = auth("alice", address(token), PRICE);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(a.key, digest(a, "Transfer"));
         vm.chainId(8453);
         vm.expectRevert(bytes(BAD_SIGNATURE));
-        transferAs(auth, v, r, s);
+        transferAs(a, v, r, s);
     }
 
     // ERC-20
@@ -281,46 +277,19 @@ contract UsdcDoubleTest is Suite {
 
     // Helpers
 
-    function refused(Auth memory auth, string memory reason) private {
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(auth.key, digestOf(auth));
+    function refused(Auth memory a, string memory reason) private {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(a.key, digest(a, "Transfer"));
         vm.expectRevert(bytes(reason));
-        transferAs(auth, v, r, s);
+        transferAs(a, v, r, s);
         vm.expectRevert(bytes(reason));
-        transferAs(auth, abi.encodePacked(r, s, v));
+        transferAs(a, abi.encodePacked(r, s, v));
     }
 
-    function transferAs(Auth memory auth, uint8 v, bytes32 r, bytes32 s) private {
-        usdc.transferWithAuthorization(
-            auth.from, auth.to, auth.value, auth.validAfter, auth.validBefore, auth.nonce, v, r, s
-        );
+    function transferAs(Auth memory a, uint8 v, bytes32 r, bytes32 s) private {
+        usdc.transferWithAuthorization(a.from, a.to, a.value, a.validAfter, a.validBefore, a.nonce, v, r, s);
     }
 
-    function transferAs(Auth memory auth, bytes memory signature) private {
-        usdc.transferWithAuthorization(
-            auth.from, auth.to, auth.value, auth.validAfter, auth.validBefore, auth.nonce, signature
-        );
-    }
-
-    function cancel(Auth memory auth) private {
-        (uint8 v, bytes32 r, bytes32 s) = signedCancel(auth);
-        usdc.cancelAuthorization(auth.from, auth.nonce, v, r, s);
-    }
-
-    function receiveDigest(Auth memory auth) private view returns (bytes32) {
-        return typedDigest(
-            keccak256(
-                abi.encode(
-                    keccak256(
-                        "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
-                    ),
-                    auth.from,
-                    auth.to,
-                    uint256(auth.value),
-                    uint256(auth.validAfter),
-                    uint256(auth.validBefore),
-                    auth.nonce
-                )
-            )
-        );
+    function transferAs(Auth memory a, bytes memory signed) private {
+        usdc.transferWithAuthorization(a.from, a.to, a.value, a.validAfter, a.validBefore, a.nonce, signed);
     }
 }

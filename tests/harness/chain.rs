@@ -84,42 +84,6 @@ impl LocalChain {
         self.rpc("anvil_setCode", json!([account, code])).await;
     }
 
-    /// Makes `token` refuse every `batchMint` with this key as a whole, as a token by another author could. With
-    /// `mined_only` it refuses transactions only, because a simulation offers no gas price. The arguments of this token
-    /// begin at byte 45 of its code and must stay there, so the new code stands behind them.
-    pub async fn poison(&self, token: Address, key: B256, mined_only: bool) {
-        let code: Bytes = self.ask("eth_getCode", (token, "latest")).await;
-        let implementation = code.iter().position(|byte| *byte == 0x73).unwrap() + 1;
-        // A byte at the end of the arguments looks like a PUSH32, which swallows the 32 bytes that follow.
-        let entry = u16::try_from(code.len() + 32).unwrap();
-        let label = |offset: u16| [&[0x61][..], &(entry + offset).to_be_bytes()].concat();
-        let priced: [u8; 4] = if mined_only { [0x3a, 0x15, 0x15, 0x16] } else { [0x5b; 4] };
-        let behind = [
-            // if calldata[0..4] != batchMint, delegate
-            &[&[0x5b, 0x5f, 0x35, 0x60, 0xe0, 0x1c, 0x63][..], &MintToken::batchMintCall::SELECTOR].concat(),
-            &[&[0x14, 0x15][..], &label(83), &[0x57]].concat(),
-            // 19: for i = 68, the first key; i < calldatasize; i += 32
-            &[&[0x60, 68, 0x5b, 0x36, 0x81, 0x10, 0x15][..], &label(83), &[0x57]].concat(),
-            // if calldata[i] == key (and gasprice != 0) revert
-            &[&[0x80, 0x35, 0x7f][..], key.as_slice(), &[0x14], &priced, &label(79), &[0x57]].concat(),
-            &[&[0x60, 32, 0x01][..], &label(19), &[0x56]].concat(),
-            // 79
-            &[0x5b, 0x5f, 0x5f, 0xfd][..],
-            // 83: delegate to the implementation, and answer as it does
-            &[0x5b, 0x36, 0x5f, 0x5f, 0x37, 0x5f, 0x5f, 0x36, 0x5f, 0x73],
-            &code[implementation..implementation + 20],
-            &[&[0x5a, 0xf4, 0x3d, 0x5f, 0x5f, 0x3e][..], &label(126), &[0x57, 0x3d, 0x5f, 0xfd]].concat(),
-            // 126
-            &[0x5b, 0x3d, 0x5f, 0xf3],
-        ]
-        .concat();
-        let mut poisoned = [label(0), vec![0x56], vec![0; 41]].concat();
-        poisoned.extend_from_slice(&code[45..]);
-        poisoned.extend([0; 32]);
-        poisoned.extend(behind);
-        self.rpc("anvil_setCode", json!([token, Bytes::from(poisoned)])).await;
-    }
-
     /// True if the transaction is in the pool or in a block.
     pub async fn knows(&self, hash: B256) -> bool {
         !self.rpc("eth_getTransactionByHash", json!([hash])).await.is_null()
@@ -145,6 +109,13 @@ impl LocalChain {
         let receipt = eventually("a receipt", async || self.receipt(hash).await).await;
         assert!(receipt.status(), "the transaction {hash} reverted");
         receipt
+    }
+
+    /// A transaction of any account, which gets money for its gas. It has succeeded in a block.
+    pub async fn transact_as(&self, from: Address, to: Address, input: Bytes) -> TransactionReceipt {
+        self.rpc("anvil_setBalance", json!([from, "0xde0b6b3a7640000"])).await;
+        self.rpc("anvil_impersonateAccount", json!([from])).await;
+        self.transact(from, to, input).await
     }
 
     /// Number of the latest block.

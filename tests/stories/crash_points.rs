@@ -85,24 +85,6 @@ async fn c15_a_confirmer_killed_while_it_judges_a_waiting_payment_fails_nothing(
     stack.audit(&[order]).await;
 }
 
-/// A mint that can never succeed is parked once, and no other order waits behind it.
-#[tokio::test(flavor = "multi_thread")]
-async fn c22_a_mint_projector_killed_before_it_parks_a_mint_parks_it_once() {
-    let mut stack = Stack::start(StackOptions::default()).await;
-    let rare = stack.rare_token().await;
-    let buyers = stack.buyers(3, DOLLAR).await;
-    let last_ones = stack.accept(&buyers[0].pay(&rare, 6)).await;
-    stack.until_ended(std::slice::from_ref(&last_ones)).await;
-    stack.kill(Service::MintProjector);
-    stack.run_with(Service::MintProjector, &[("PAYMINT_KILL_AT", SKIPPED_MINT_NOT_RECORDED.name())]).await;
-    let too_many = stack.accept(&buyers[1].pay(&rare, 6)).await.ends(Outcome::Parked("over_cap"));
-    let few = stack.accept(&buyers[2].pay(&rare, 4)).await;
-    stack.until_killed(Service::MintProjector, SKIPPED_MINT_NOT_RECORDED.name()).await;
-    assert!(stack.stream.on(&too_many.subject("mint.parked.1")).await.is_none());
-    stack.run(Service::MintProjector).await;
-    stack.audit(&[last_ones, too_many, few]).await;
-}
-
 /// A loss of power is not simulated: the operating system keeps what a killed process wrote and did not sync.
 #[tokio::test(flavor = "multi_thread")]
 async fn c30_everything_but_the_chain_is_killed_at_once_and_nothing_that_was_accepted_is_lost() {

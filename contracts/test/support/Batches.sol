@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {UsdcDouble} from "dev/UsdcDouble.sol";
+import {UsdcDouble} from "../../src/dev/UsdcDouble.sol";
 import {TokenFactory} from "../../src/TokenFactory.sol";
 import {ProxyLike} from "./Assets.sol";
 import {Suite} from "./Suite.sol";

@@ -44,8 +44,7 @@ abstract contract PowersSuite is DeploySuite {
     }
 
     /// @notice Lets every actor try. With `y` the actor gains all of `full`, with `n` nothing.
-    /// @param answers The columns: operator, guardian, owner, creator | sender, payer, nobody | operator and owner,
-    /// operator and creator, guardian and owner | all roles.
+    /// @param answers One for each actor, in the order of `nameOf`. `contracts/powers` writes them into POWERS.md.
     /// @param attempt All calls of one account that could do the deed.
     /// @param gain The gain of the actor.
     function row(
@@ -120,10 +119,10 @@ abstract contract PowersSuite is DeploySuite {
             "creator",
             "sender",
             "payer",
-            "nobody",
-            "operator and owner",
-            "operator and creator",
-            "guardian and owner",
+            "anybody",
+            "operator, owner",
+            "operator, creator",
+            "guardian, owner",
             "all roles"
         ];
         return names[actor];

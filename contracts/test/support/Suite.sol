@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {UsdcDouble} from "dev/UsdcDouble.sol";
+import {UsdcDouble} from "../../src/dev/UsdcDouble.sol";
 import {Hub} from "../../src/Hub.sol";
 import {MintToken} from "../../src/MintToken.sol";
 import {Roles} from "../../src/Roles.sol";
@@ -171,10 +171,14 @@ abstract contract Suite {
     }
 
     function cancel(Auth memory a) internal {
+        (uint8 v, bytes32 r, bytes32 s) = signedCancel(a);
+        usdc.cancelAuthorization(a.from, a.nonce, v, r, s);
+    }
+
+    function signedCancel(Auth memory a) internal view returns (uint8 v, bytes32 r, bytes32 s) {
         bytes32 hash =
             keccak256(abi.encode(keccak256("CancelAuthorization(address authorizer,bytes32 nonce)"), a.from, a.nonce));
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(a.key, typedDigest(hash));
-        usdc.cancelAuthorization(a.from, a.nonce, v, r, s);
+        return vm.sign(a.key, typedDigest(hash));
     }
 
     function keyOf(Auth memory a) internal view returns (bytes32) {

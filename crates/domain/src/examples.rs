@@ -1,9 +1,9 @@
 //! Example data, one of each kind, for tests, documents, `schemas/` and demos.
 
 use crate::event::{
-    Actor, Claimed, DamageKind, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent,
-    ParkReason, Parked, ParkedMessage, PaymentFailure, PaymentProof, Purpose, Resumed, Reversal, Settled, SignerEvent,
-    Stopped, Submission, TokenEvent, WaitReason,
+    Actor, Claimed, DamageKind, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent, ParkReason,
+    Parked, ParkedMessage, PaymentFailure, PaymentProof, Purpose, Resumed, Reversal, Settled, SignerEvent, Stopped,
+    Submission, TokenEvent, WaitReason,
 };
 use crate::idempotency::{IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent};
 use crate::ids::{BlockRef, PaymentId, PaymentKey};

@@ -5,9 +5,9 @@ use crate::desk::Desk;
 use chain::token::Record;
 use chain::{B256, Evidence, Head};
 use chrono::Utc;
-use domain::{BlockRef, Order};
 use domain::event::{Actor, Deferral, FailureReason, ParkReason, Parked, PaymentFailure, PaymentProof, WaitReason};
 use domain::order::{Command, LegState};
+use domain::{BlockRef, Order};
 use runtime::Undone;
 
 /// Judges an unpaid order by the logs of the asset: charged, charged around the token, failed, or waiting with a reason.
@@ -52,9 +52,8 @@ async fn charged(
 ) -> Result<Option<Command>, Undone> {
     let is_ours = desk.is_ours(tx_hash).await?;
     let is_final = block.number <= desk.chain.finalized().await?.number;
-    let park = |reason, detail: &str| {
-        Command::Park(Parked { reason, detail: detail.to_owned(), tx_hash: Some(tx_hash) })
-    };
+    let park =
+        |reason, detail: &str| Command::Park(Parked { reason, detail: detail.to_owned(), tx_hash: Some(tx_hash) });
     let command = match desk.record(order, confirmed.block).await? {
         Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid) => {
             let paid_by = if is_ours { Actor::Paymint } else { Actor::ThirdParty };
@@ -64,9 +63,10 @@ async fn charged(
             }
             proof
         }
-        Record::Absent => {
-            park(ParkReason::PaidAroundToken, "the authorization was submitted to the asset directly: an operator must act")
-        }
+        Record::Absent => park(
+            ParkReason::PaidAroundToken,
+            "the authorization was submitted to the asset directly: an operator must act",
+        ),
         Record::GivenBack(_) => park(ParkReason::MoneyBack, "a payment around the token was returned to the payer"),
     };
     if is_final {

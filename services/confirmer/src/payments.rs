@@ -7,7 +7,7 @@ use chrono::Utc;
 use domain::Order;
 use domain::event::{Actor, Deferral, PaymentProof, WaitReason};
 use domain::order::Command;
-use ledger::{Impossible, Loaded};
+use ledger::Loaded;
 use runtime::Undone;
 
 /// One verdict for each item that this transaction decides.

@@ -25,8 +25,10 @@ pub struct Gathered {
 /// A job on its way into a batch, and the time since when it waits for others.
 #[derive(Debug)]
 pub struct Arrival {
-    job: Job,
-    since: Instant,
+    /// The job.
+    pub job: Job,
+    /// Since when it waits.
+    pub since: Instant,
 }
 
 impl Gathered {
@@ -79,14 +81,19 @@ impl Asking {
 }
 
 /// The requests of all lanes, in the order in which they arrived.
-struct Asked {
+pub struct Asked {
     arriving: mpsc::Receiver<Ask>,
     waiting: VecDeque<Ask>,
 }
 
 impl Asked {
+    /// Nobody has asked yet. The requests come from `arriving`.
+    pub fn new(arriving: mpsc::Receiver<Ask>) -> Self {
+        Self { arriving, waiting: VecDeque::new() }
+    }
+
     /// Waits for the next request, which then waits here.
-    async fn arrive(&mut self) {
+    pub async fn arrive(&mut self) {
         match self.arriving.recv().await {
             Some(ask) => {
                 self.waiting.retain(|ask| !ask.is_closed());
@@ -98,7 +105,7 @@ impl Asked {
     }
 
     /// The oldest request of a lane that still works.
-    fn next(&mut self) -> Option<Ask> {
+    pub fn next(&mut self) -> Option<Ask> {
         while let Ok(ask) = self.arriving.try_recv() {
             self.waiting.push_back(ask);
         }

@@ -10,11 +10,11 @@ use domain::order::Stage;
 use domain::{Order, PaymentId, Purchase};
 use ledger::{ConnectError, Delivery, Inbox, Ledger, LedgerError, Loaded};
 use runtime::{CancellationToken, Health, SharedSettings, Undone};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::join;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 use waits::{Carrier, Due, Duty, FairQueue, Job, Limits, Party, WaitStage};
 
@@ -66,7 +66,7 @@ impl Gathering {
         Ok(Self {
             ledger: ledger.clone(),
             inbox: ledger.inbox(DURABLE, health.clone()).await?,
-            asked: Arc::new(Mutex::new(Asked { arriving: asked, waiting: VecDeque::new() })),
+            asked: Arc::new(Mutex::new(Asked::new(asked))),
             settings: config.settings.clone(),
             carrier: Carrier::new(ledger.clone(), DURABLE, health),
             duty: Duty::default(),
@@ -211,8 +211,7 @@ impl Owing {
             if self.fair.len_of(token) == 0 {
                 self.oldest.remove(&token);
             }
-            let mut batch =
-                Gathered { token, jobs: Vec::new(), orders: HashMap::new(), again: self.again.clone() };
+            let mut batch = Gathered { token, jobs: Vec::new(), orders: HashMap::new(), again: self.again.clone() };
             for Owed { job, order } in taken {
                 batch.orders.insert(job.id, order);
                 batch.jobs.push(job);
@@ -248,6 +247,7 @@ fn remaining(order: &Order) -> Option<Duration> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::asking::Asking;
     use domain::{Event, OrderEvent, PaymentKey, examples};
     use ledger::{Answer, Expected, NewEvent, Outcome};
     use testkit::Broker;
@@ -255,7 +255,7 @@ mod tests {
 
     fn asks() -> (mpsc::Sender<Ask>, Asked) {
         let (asks, arriving) = mpsc::channel(2);
-        (asks, Asked { arriving, waiting: VecDeque::new() })
+        (asks, Asked::new(arriving))
     }
 
     fn owing() -> (Owing, UnboundedReceiver<Arrival>) {
@@ -273,7 +273,7 @@ mod tests {
         assert!(poll_once(&mut answer).is_none());
         let order = Order::requested(examples::request());
         let owed = Owed { job: queued.try_recv().unwrap(), order: Loaded { state: Some(order), ..Loaded::default() } };
-        owing.add(token, owed, Instant::now());
+        owing.add(party.token, owed, Instant::now());
         answer
     }
 

@@ -3,7 +3,7 @@
 use crate::asking::{Ask, Asking, Gathered};
 use crate::config::Config;
 use crate::gather::{Gathering, waits};
-use chain::token::{Delivered, deliver_call};
+use chain::token::{Delivered, Record, deliver_call};
 use chain::{Address, Chain, Key};
 use chrono::Utc;
 use domain::event::Purpose;
@@ -189,25 +189,52 @@ impl MintLane {
             }
             Err(other) => return Err(other.into()),
         };
-        let mut good = Vec::with_capacity(owed.len());
+        let (mut good, mut unrecorded) = (Vec::with_capacity(owed.len()), Vec::new());
         for (item, result) in owed.into_iter().zip(results) {
             match result {
                 Delivered::Minted | Delivered::MintedBefore | Delivered::MoneyBack => good.push(item),
-                Delivered::NoRecord => {
-                    let detail = "the token has no record of the payment".to_owned();
-                    self.defer(&item, WaitReason::Unpaid, detail).await?;
-                }
+                Delivered::NoRecord => unrecorded.push(item),
                 Delivered::Unknown(code) => {
                     self.defer(&item, WaitReason::Unexplained, format!("the token answers {code}")).await?;
                 }
             }
         }
+        good.extend(self.recorded(token, unrecorded).await?);
         Ok(good)
+    }
+
+    /// The mints, among those of whose payments one node shows no record, of which two providers show one. The others
+    /// are deferred: a node lags, or a reorganisation has taken the payment and is about to be recorded. If there is no
+    /// record although the block of the proof is final, the proof is false, and the mint is parked.
+    async fn recorded(&self, token: Address, items: Vec<Item>) -> Result<Vec<Item>, Undone> {
+        if items.is_empty() {
+            return Ok(items);
+        }
+        let chain = &self.shared.chain;
+        let finalized = chain.finalized().await?.number;
+        let confirmed = chain.confirmed(chain.head().await?).await?;
+        let records = chain.records(token, &keys(&items), confirmed.block).await?;
+        let mut recorded = Vec::new();
+        for (item, record) in items.into_iter().zip(records) {
+            if record != Record::Absent {
+                recorded.push(item);
+                continue;
+            }
+            let is_final = item.order.payment.done().is_some_and(|proof| proof.block.number <= finalized);
+            let detail = "the token has no record of the payment".to_owned();
+            if is_final {
+                failpoint(SKIPPED_MINT_NOT_RECORDED);
+                let why = Parked { reason: ParkReason::Inconsistent, detail, tx_hash: None };
+                item.record(&self.shared.ledger, Command::ParkMint(why)).await?;
+            } else {
+                self.defer(&item, WaitReason::Unpaid, detail).await?;
+            }
+        }
+        Ok(recorded)
     }
 
     /// Defers a mint, with a visible reason.
     async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), Undone> {
-        failpoint(SKIPPED_MINT_NOT_RECORDED);
         let retry_at = Utc::now() + self.retry();
         item.record(&self.shared.ledger, Command::DeferMint(Deferral { reason, detail, retry_at })).await
     }

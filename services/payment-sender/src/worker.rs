@@ -239,7 +239,7 @@ impl SettleLane {
         if good.is_empty() {
             return Ok(HashSet::new());
         }
-        let call = pay_call(self.shared.config.hub, &segments(good.iter().map(|item| &*item.order.request)));
+        let call = pay_call(self.shared.config.hub, &segments(good.iter().map(|item| &item.order.request)));
         self.lane.send(call, &good, Command::Submit).await?;
         Ok(good.iter().map(|item| item.id).collect())
     }

@@ -1,12 +1,12 @@
 //! Everything that settles money needs two providers: a null, or a node that lies, decides nothing alone.
 
-use crate::common::{ACCOUNT, Act, Local, connect, included, mined, signed, transient};
-use alloy::primitives::{Bytes, U256};
+use crate::common::{Act, Local, connect, included, mined, signed, transient};
+use alloy::primitives::U256;
 use alloy::sol_types::SolCall;
-use chain::abi::{MintToken, UsdcDouble};
-use chain::{Address, B256, ChainError, Evidence, Inclusion, MintItem, MintResult, Presence};
-use dev_chain::{BASE_SEPOLIA_USDC, NewToken};
-use domain::{Authorization, PaymentId, PaymentKey, Quantity, Usdc};
+use chain::abi::UsdcDouble;
+use chain::{Address, B256, ChainError, Evidence, Inclusion, Presence};
+use dev_chain::BASE_SEPOLIA_USDC;
+use domain::{Authorization, Usdc};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -141,64 +141,6 @@ async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invent
 fn forged(answer: &Value) -> Value {
     let [real, false_one] = [6, 8].map(|byte| B256::repeat_byte(byte).to_string());
     serde_json::from_str(&answer.to_string().replace(&real, &false_one)).unwrap()
-}
-
-#[tokio::test]
-async fn f36_one_node_alone_skips_no_mint() {
-    let local = Local::start().await;
-    let [liar, one] = local.proxies().await;
-    let terms = NewToken {
-        name: "Demo".to_owned(),
-        symbol: "DEMO".to_owned(),
-        unit: 1,
-        max_units: 9,
-        unit_price: Usdc(1),
-        creator: ACCOUNT,
-    };
-    let key = PaymentKey(B256::repeat_byte(1));
-    let deployed = async {
-        let factory = local.dev.factory(ACCOUNT, 0, BASE_SEPOLIA_USDC).await.unwrap();
-        local.dev.set_minter(ACCOUNT, factory, ACCOUNT).await.unwrap();
-        local.dev.create_token(ACCOUNT, factory, BASE_SEPOLIA_USDC, key, terms).await.unwrap().token
-    };
-    let mining = async {
-        loop {
-            local.mine(1).await;
-        }
-    };
-    let token = tokio::select! { token = deployed => token, () = mining => unreachable!() };
-    local
-        .transact(BASE_SEPOLIA_USDC, UsdcDouble::mintCall { to: token, amount: U256::from(1) }.abi_encode().into())
-        .await;
-
-    let chain = connect(&[&liar, &one]).await;
-    let (id, quantity) = (PaymentId::of(key), Quantity::new(1).unwrap());
-    let call = chain.mint_call(token, &[MintItem { id, payment_key: key, to: Address::repeat_byte(5), quantity }]);
-    assert_eq!(chain.simulate_mint(ACCOUNT, &call).await.unwrap(), [MintResult::Minted]);
-    let says = |code: u8| json!(Bytes::from(MintToken::batchMintCall::abi_encode_returns(&vec![code].into())));
-    let (over_cap, minted) = (says(3), says(0));
-    liar.change("eth_call", move |answer| answer["result"] = over_cap.clone());
-    transient(chain.simulate_mint(ACCOUNT, &call).await);
-
-    let reverts = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":3,"message":"execution reverted"}}"#;
-    let reverting = |method: &str, _: &Value| match method {
-        "eth_call" => Act::Answer(200, None, reverts.as_bytes().to_vec()),
-        _ => Act::Pass,
-    };
-    liar.rule(reverting);
-    transient(chain.simulate_mint(ACCOUNT, &call).await);
-    one.rule(reverting);
-    let both = chain.simulate_mint(ACCOUNT, &call).await;
-    assert!(matches!(&both, Err(error) if error.is_failed_call()), "{both:?}");
-    one.pass();
-
-    // A claim that a mint would succeed is not checked twice: at worst the transaction shows that it is false.
-    liar.change("eth_call", move |answer| answer["result"] = minted.clone());
-    let unpaid = MintItem { id, payment_key: key, to: Address::repeat_byte(5), quantity: Quantity::new(2).unwrap() };
-    let call = chain.mint_call(token, &[unpaid]);
-    assert_eq!(chain.simulate_mint(ACCOUNT, &call).await.unwrap(), [MintResult::Minted]);
-    liar.pass();
-    assert_eq!(chain.simulate_mint(ACCOUNT, &call).await.unwrap(), [MintResult::Unpaid]);
 }
 
 /// A failure is decided at the final head (R2): one provider alone cannot make a block final or change its time.

@@ -5,10 +5,10 @@ use crate::common::{ACCOUNT, Act, Local, connect, signed, transient};
 use alloy::primitives::U256;
 use alloy::sol_types::SolCall;
 use chain::abi::UsdcDouble;
-use chain::token::{Delivered, Paid, Record, Segment, Trial, deliver_call, pay_call, segments};
-use chain::{Address, B256, Chain, Inclusion};
+use chain::token::{Delivered, Paid, Record, Segment, Trial, deliver_call, pay_call, payees, segments};
+use chain::{Address, B256, Chain, Fees, Inclusion, Key};
 use dev_chain::{BASE_SEPOLIA_USDC, NewToken};
-use domain::event::WaitReason;
+use domain::event::{OpenTx, WaitReason};
 use domain::request::RequestFields;
 use domain::{PaymentKey, PaymentRequest, Purchase, Quantity, Usdc};
 use serde_json::json;
@@ -28,7 +28,7 @@ impl Shop {
         let local = Local::start().await;
         let deployed = async {
             let hub = local.dev.hub(ACCOUNT, 0).await.unwrap();
-            let factory = local.dev.token_factory(ACCOUNT, 1, BASE_SEPOLIA_USDC, hub).await.unwrap();
+            let factory = local.dev.factory(ACCOUNT, 1, BASE_SEPOLIA_USDC, hub).await.unwrap();
             let mut tokens = [Address::ZERO; 2];
             for (salt, token) in (1..).zip(&mut tokens) {
                 let terms = NewToken {
@@ -38,9 +38,12 @@ impl Shop {
                     max_units,
                     unit_price: PRICE,
                     creator: ACCOUNT,
+                    fee: Usdc(0),
+                    metadata_hash: B256::ZERO,
+                    salt: B256::with_last_byte(salt),
                 };
-                let salt = B256::with_last_byte(salt);
-                *token = local.dev.deploy_token(ACCOUNT, factory, salt, terms).await.unwrap();
+                let created = local.dev.create_token(ACCOUNT, factory, BASE_SEPOLIA_USDC, terms).await;
+                *token = created.unwrap().token;
             }
             (hub, tokens)
         };
@@ -123,6 +126,13 @@ async fn payments_to_two_tokens_are_made_in_one_transaction_recorded_and_deliver
     assert_eq!(order, [a.id(), c.id(), b.id()], "those of one token stand together");
     assert_eq!(pay_call(shop.hub, &all).items, order);
     assert_eq!(pay_call(shop.hub, &segments([&a])).target, one, "one token is called directly");
+    let key: Key = format!("{:064x}", 7).parse().unwrap();
+    let fees = Fees { max_fee_wei: 2, priority_fee_wei: 1 };
+    let bytes = |parts: &[Segment<'_>]| chain.sign(&key, 0, fees, pay_call(shop.hub, parts)).unwrap();
+    assert_eq!(payees(&bytes(&all)), Some(vec![one, one, two]), "as the signed bytes say");
+    assert_eq!(payees(&bytes(&segments([&a, &c]))), Some(vec![one, one]));
+    let other = OpenTx { items: vec![a.id()], ..bytes(&all) };
+    assert_eq!(payees(&other), None, "the event names another number of payments");
     let recorded = Trial::Result(Paid::Recorded);
     assert_eq!(tried(&chain, &all).await, vec![recorded; 3]);
 
@@ -219,9 +229,7 @@ async fn one_node_alone_neither_invents_nor_hides_a_record() {
     assert!(matches!(chain.records(token, &keys, at).await.unwrap()[..], [Record::Paid(_)]));
 
     let word = |word: U256| {
-        json!(alloy::primitives::Bytes::from(chain::abi::MintToken::recordsOfCall::abi_encode_returns(&vec![
-            word
-        ])))
+        json!(alloy::primitives::Bytes::from(chain::abi::MintToken::recordsOfCall::abi_encode_returns(&vec![word])))
     };
     for lie in [U256::ZERO, U256::from(2)] {
         let lie = word(lie);

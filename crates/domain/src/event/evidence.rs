@@ -158,7 +158,7 @@ pub struct Deferral {
     pub retry_at: DateTime<Utc>,
 }
 
-/// Who caused what a token has recorded. Anybody may settle a payment or have it minted.
+/// Cause of an entry in a token's record. Anybody may settle a payment or have it minted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
@@ -180,7 +180,7 @@ pub struct PaymentProof {
     pub block: BlockRef,
     /// Unix seconds of the block that recorded the payment.
     pub recorded_at: u64,
-    /// Who caused the record.
+    /// The cause of the record.
     pub paid_by: Actor,
 }
 
@@ -252,7 +252,7 @@ pub struct Minted {
     pub tx_hash: B256,
     /// Its block.
     pub block: BlockRef,
-    /// Who caused the mint.
+    /// The cause of the mint.
     pub minted_by: Actor,
     /// The recipient: the payer.
     pub to: Address,
