@@ -8,7 +8,7 @@ use alloy_primitives::U256;
 use harness::{Bill, Payment, Stack};
 use standalone::accounts::{MINTERS, OWNER};
 
-/// What is wrong, the check that must find it, and its words.
+/// Name of a wrong, the check that must find it, and its words.
 const WRONGS: [(&str, &str, &str); 23] = [
     ("a mint that nobody paid for", "A01", "no pair pays for it"),
     ("one transfer for two nonces", "A01", "without a transfer of its own"),
