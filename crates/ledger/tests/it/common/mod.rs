@@ -31,7 +31,6 @@ pub const WRITES: [(&str, &[&str]); 5] = [
         &[
             "payment.confirmed",
             "payment.failed",
-            "payment.parked",
             "payment.deferred",
             "payment.parked",
             "payment.reverted",
