@@ -358,7 +358,7 @@ mod tests {
             (&format!("{minted} mint.confirmed"), Err(7)),
             (&format!("{minted} mint.deferred"), Err(7)),
             (&format!("{minted} mint.reverted mint.confirmed"), Err(8)),
-            (&format!("{minted} mint.reverted mint.deferred payment.failed payment.restored"), Err(9)),
+            (&format!("{minted} mint.reverted mint.deferred payment.failed payment.restored"), Err(10)),
             (&format!("{paid} mint.submitted mint.confirmed mint.reverted mint.confirmed"), Err(7)),
             (&format!("{paid} mint.submitted mint.confirmed mint.restored"), Err(6)),
             (&format!("{paid} mint.submitted mint.restored"), Err(5)),

@@ -31,26 +31,59 @@ static WITHDRAWN: LazyLock<B256> = LazyLock::new(|| keccak256("Withdrawn(address
 static FEE_OWED_LOG: LazyLock<B256> = LazyLock::new(|| keccak256("FeeOwed(uint256)"));
 static FEE_SWEPT: LazyLock<B256> = LazyLock::new(|| keccak256("FeeSwept(address,uint256)"));
 static TREASURY: LazyLock<B256> = LazyLock::new(|| keccak256("TreasurySet(address,uint256)"));
-static CREATED: LazyLock<B256> =
-    LazyLock::new(|| keccak256("TokenCreated(address,address,uint256,bytes32,bytes32)"));
+static CREATED: LazyLock<B256> = LazyLock::new(|| keccak256("TokenCreated(address,address,uint256,bytes32,bytes32)"));
 
 /// The meaning of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    Transfer { from: Address, to: Address, value: U256 },
-    Used { from: Address, nonce: B256 },
-    Canceled { from: Address, nonce: B256 },
+    Transfer {
+        from: Address,
+        to: Address,
+        value: U256,
+    },
+    Used {
+        from: Address,
+        nonce: B256,
+    },
+    Canceled {
+        from: Address,
+        nonce: B256,
+    },
     /// The end of a settlement.
     Batch,
     MintBatch(Vec<(B256, u8)>),
-    Refunded { key: B256, payer: Address, amount: U256 },
-    Credited { key: B256, payer: Address, units: U256, change: U256 },
-    GivenBack { key: B256, payer: Address, amount: U256 },
-    Withdrawn { to: Address, amount: U256 },
-    FeeOwed { amount: U256 },
-    FeeSwept { treasury: Address, amount: U256 },
+    Refunded {
+        key: B256,
+        payer: Address,
+        amount: U256,
+    },
+    Credited {
+        key: B256,
+        payer: Address,
+        units: U256,
+        change: U256,
+    },
+    GivenBack {
+        key: B256,
+        payer: Address,
+        amount: U256,
+    },
+    Withdrawn {
+        to: Address,
+        amount: U256,
+    },
+    FeeOwed {
+        amount: U256,
+    },
+    FeeSwept {
+        treasury: Address,
+        amount: U256,
+    },
     Treasury(Address),
-    Created { token: Address, fee: U256 },
+    Created {
+        token: Address,
+        fee: U256,
+    },
 }
 
 /// The meaning of `log`, if it is one of ours and well-formed.

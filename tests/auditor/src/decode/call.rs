@@ -1,7 +1,7 @@
 //! Call data of what settles and mints: of a token directly, or of several through the hub.
 
 use super::abi::{bytes, hashes, offset, word};
-use alloy_primitives::{Address, B256, FixedBytesSliceExt as _, hex};
+use alloy_primitives::{Address, B256, hex};
 
 /// `settle(bytes32,uint256,bytes,bytes)`, `batchMint(bytes32[])`, `run(bytes32,(address,uint64,bytes)[])`; a test
 /// derives them.
@@ -17,8 +17,14 @@ const ITEM: usize = 134;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Payer and nonce of every item.
-    Settle { token: Address, items: Vec<(Address, B256)> },
-    Mint { token: Address, keys: Vec<B256> },
+    Settle {
+        token: Address,
+        items: Vec<(Address, B256)>,
+    },
+    Mint {
+        token: Address,
+        keys: Vec<B256>,
+    },
 }
 
 /// The calls of tokens that a transaction to `to` makes, in their order; empty if it makes none that can be read.

@@ -114,8 +114,9 @@ async fn records(
         if answer.is_empty() {
             continue;
         }
-        let words = abi::words(&answer, page.len())
-            .ok_or_else(|| CannotAudit(format!("recordsOf {token}: {} bytes that are no list of words", answer.len())))?;
+        let words = abi::words(&answer, page.len()).ok_or_else(|| {
+            CannotAudit(format!("recordsOf {token}: {} bytes that are no list of words", answer.len()))
+        })?;
         records.extend(page.iter().zip(words).filter_map(|(key, word)| Some((*key, Record::of(word)?))));
     }
     Ok(records)

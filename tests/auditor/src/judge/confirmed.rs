@@ -65,14 +65,7 @@ struct Proof<'a> {
 impl Proof<'_> {
     /// Why the named transaction proves nothing. `did` is the place where it was done, `moved` the transaction that moved
     /// the money or the units; `contains` recognises the call that does it, or would find it done.
-    fn fault(
-        &self,
-        by: &str,
-        done: &str,
-        did: Place,
-        moved: B256,
-        contains: impl Fn(&Call) -> bool,
-    ) -> Option<String> {
+    fn fault(&self, by: &str, done: &str, did: Place, moved: B256, contains: impl Fn(&Call) -> bool) -> Option<String> {
         let hash = self.event.data.get::<B256>("txHash").unwrap_or_default();
         let Some(tx) = self.named(hash) else {
             return Some(format!("{done} in {hash}, says the ledger, and that is not in the block that it names"));
@@ -92,7 +85,7 @@ impl Proof<'_> {
             Some("third_party") => {
                 let to = tx.to.unwrap_or_default();
                 let looked = calls(to, &tx.input, self.evidence.run.hub).iter().any(contains);
-                let found = is_ours && tx.succeeded && looked && tx.block >= did.block;
+                let found = is_ours && looked && tx.block >= did.block;
                 (!found).then(|| format!("{done} by a third party, says the ledger, and {hash} did not find it so"))
             }
             other => Some(format!("{done} by {other:?}, says the ledger")),

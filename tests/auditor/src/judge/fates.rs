@@ -15,9 +15,7 @@ pub fn each(evidence: &Evidence, books: &Books, check: &mut Check) {
             check.that(fault.is_none(), || format!("{key} at {token}: {}", fault.unwrap_or_default()));
         }
     }
-    for (what, list) in
-        [("refunded", &books.refunds), ("credited", &books.credits), ("given back", &books.returns)]
-    {
+    for (what, list) in [("refunded", &books.refunds), ("credited", &books.credits), ("given back", &books.returns)] {
         for ((token, key), entries) in list {
             check.that(entries.len() == 1, || format!("{key} was {what} {} times by {token}", entries.len()));
             check.that(record(evidence, *token, *key).is_some(), || {
@@ -70,12 +68,18 @@ impl Subject<'_> {
             Fate::Settled(_) => {
                 let settlements = self.books.settlements.get(&(self.token, pair.at.tx));
                 if !settlements.into_iter().flatten().any(|end| *end > pair.at) {
-                    return Some(format!("recorded, and no settlement of the token made the payment in {}", pair.at.tx));
+                    return Some(format!(
+                        "recorded, and no settlement of the token made the payment in {}",
+                        pair.at.tx
+                    ));
                 }
                 (pair.at, U256::ZERO)
             }
             Fate::Credited(_, entry) | Fate::GivenBack(entry) => {
-                if entry.at < pair.at || entry.payer != pair.from || (matches!(fate, Fate::Credited(..)) && entry.units != units) {
+                if entry.at < pair.at
+                    || entry.payer != pair.from
+                    || (matches!(fate, Fate::Credited(..)) && entry.units != units)
+                {
                     return Some(format!("{} in {}, otherwise than {} paid it", self.said(), entry.at.tx, pair.from));
                 }
                 (entry.at, entry.amount)
@@ -100,8 +104,19 @@ impl Subject<'_> {
         let first = |entries: Option<&Vec<Entry>>| entries.and_then(|entries| entries.first()).cloned();
         if let Some(refund) = first(self.books.refunds.get(&of)) {
             let right = refund.payer == pair.from && refund.amount == self.worth() && refund.at > pair.at;
-            let says = (state != RecordState::Refunded).then(|| format!("refunded in {}, and the record says {state:?}", refund.at.tx));
-            return says.or_else(|| (!right).then(|| format!("{} was refunded to {}, {} is due to {}", refund.amount, refund.payer, self.worth(), pair.from)));
+            let says = (state != RecordState::Refunded)
+                .then(|| format!("refunded in {}, and the record says {state:?}", refund.at.tx));
+            return says.or_else(|| {
+                (!right).then(|| {
+                    format!(
+                        "{} was refunded to {}, {} is due to {}",
+                        refund.amount,
+                        refund.payer,
+                        self.worth(),
+                        pair.from
+                    )
+                })
+            });
         }
         let minted = self.books.minted.contains_key(&of);
         let returned = self.books.returns.contains_key(&of);

@@ -36,7 +36,8 @@ fn fault(evidence: &Evidence, books: &Books, mint: &Mint) -> Option<String> {
     let Some(amount) = mint.amount else { return Some("no transfer tells whom it went to".to_owned()) };
     let units = amount.checked_div(token.unit).unwrap_or_default();
     let fate = books.fate(evidence, mint.key, pair);
-    let change = books.credits.get(&(mint.token, mint.key)).and_then(|entries| entries.first()).map(|entry| entry.amount);
+    let change =
+        books.credits.get(&(mint.token, mint.key)).and_then(|entries| entries.first()).map(|entry| entry.amount);
     let price = units.saturating_mul(token.price);
     if pair.value.checked_sub(change.unwrap_or_default()) != Some(price) {
         Some(format!("{} was paid for {units} units, which cost {price}", pair.value))

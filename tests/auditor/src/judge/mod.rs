@@ -15,6 +15,8 @@ mod owed;
 mod proof;
 mod reach;
 mod sse;
+#[cfg(test)]
+mod tests;
 mod traces;
 
 use crate::books::Books;

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A02: one pair at most for each authorization, and for each idempotency key; what the ledger says of a charge is so;
 /// payers lost what their pairs say.
 pub fn charged_twice(evidence: &Evidence, books: &Books) -> Verdict {
-    let mut check = Check::new("A02", "every order is charged once at most, as the ledger says, and payers lost no more");
+    let mut check =
+        Check::new("A02", "every order is charged once at most, as the ledger says, and payers lost no more");
     for (key, pairs) in &books.pairs {
         check.that(pairs.len() == 1, || format!("{key} was charged {} times", pairs.len()));
     }

@@ -57,7 +57,7 @@ pub fn lost(evidence: &Evidence, books: &Books) -> Verdict {
         }
     }
     for (id, order) in &books.orders {
-        let fault = money_back(evidence, books, order);
+        let fault = money_back(evidence, order);
         check.that(fault.is_none(), || format!("{id}: {}", fault.unwrap_or_default()));
     }
     if waiting > 0 {
@@ -81,11 +81,11 @@ fn is_parked(listed: &BTreeMap<&str, &str>, id: &str, order: &Order, stage: &str
 }
 
 /// Why an order that is parked because its money went back is so without reason.
-fn money_back(evidence: &Evidence, books: &Books, order: &Order) -> Option<String> {
+fn money_back(evidence: &Evidence, order: &Order) -> Option<String> {
     let (event, ordered) = (order.event("mint.parked")?, order.ordered.as_ref()?);
     let is_so = order.path.state.stage() == "mint_parked" && event.data.text("reason").as_deref() == Some("money_back");
     let record = record(evidence, ordered.token, ordered.key).map(|record| record.state);
-    let went = books.refunds.contains_key(&(ordered.token, ordered.key)) && record == Some(RecordState::Refunded);
+    let went = matches!(record, Some(RecordState::Refunded | RecordState::GivenBack));
     (is_so && !went).then(|| format!("parked because the money went back, and the record says {record:?}"))
 }
 

@@ -9,7 +9,8 @@ use alloy_primitives::{B256, U256};
 /// A08: every failure holds its proof (R2) at a block that the chain calls final, for `failed` is never taken back; and no
 /// money ever moved for it. A payment is parked only if its money lies at the token, at a final block, without a record.
 pub fn failed_falsely(evidence: &Evidence, books: &Books) -> Verdict {
-    let mut check = Check::new("A08", "every failed payment is proven dead and uncharged, every parked one to be around");
+    let mut check =
+        Check::new("A08", "every failed payment is proven dead and uncharged, every parked one to be around");
     for (id, order) in books.orders.iter().filter(|(_, order)| order.event("payment.failed").is_some()) {
         let fault = fault(evidence, books, order);
         check.that(fault.is_none(), || format!("{id}: {}", fault.unwrap_or_default()));
@@ -63,23 +64,25 @@ fn fault(evidence: &Evidence, books: &Books, order: &Order) -> Option<String> {
     }
 }
 
-/// Why a payment was parked without reason. A record that an operator made of it later is none.
+/// Why a payment was parked without reason. That an operator made a record of it later takes nothing back.
 fn parked(evidence: &Evidence, books: &Books, ordered: &Ordered, event: &Event) -> Option<String> {
-    let reason = event.data.text("reason");
-    if reason.as_deref() != Some("paid_around_token") {
-        return Some(format!("parked for {reason:?}, for which no proof is known"));
-    }
+    let reason = event.data.text("reason").unwrap_or_default();
     let pair = match books.pair_to(ordered.token, ordered.key) {
         Ok(pair) => pair,
-        Err(why) => return Some(format!("parked as paid around its token, and {why}")),
+        Err(why) => return Some(format!("parked for {reason}, and {why}")),
     };
     let named = event.data.get::<B256>("txHash");
-    if matches!(books.fate(evidence, ordered.key, pair), Fate::Settled(_)) {
-        Some(format!("parked as paid around its token, which recorded the payment in {}", pair.at.tx))
+    let holds = match books.fate(evidence, ordered.key, pair) {
+        Fate::GivenBack(_) => ["paid_around_token", "money_back"].contains(&reason.as_str()),
+        Fate::Surplus | Fate::Credited(..) => reason == "paid_around_token",
+        Fate::Settled(_) | Fate::Fee => false,
+    };
+    if !holds {
+        Some(format!("parked for {reason}, which is not what became of {}", pair.at.tx))
     } else if pair.at.block > evidence.chain.finalized {
-        Some(format!("parked as paid around its token in block {}, which is not final", pair.at.block))
+        Some(format!("parked for what {} did in block {}, which is not final", pair.at.tx, pair.at.block))
     } else if named.is_some_and(|named| named != pair.at.tx) {
-        Some(format!("parked as paid around its token by {named:?}, and {} did it", pair.at.tx))
+        Some(format!("parked for what {named:?} did, and it was {}", pair.at.tx))
     } else {
         None
     }
