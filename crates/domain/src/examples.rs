@@ -100,9 +100,13 @@ pub fn parked_payment() -> Parked {
     }
 }
 
-/// The payer has taken the money back.
+/// A proof that no record confirms.
 pub fn parked() -> Parked {
-    Parked { reason: ParkReason::MoneyBack, detail: "the token's record says refunded".to_owned(), tx_hash: None }
+    Parked {
+        reason: ParkReason::Inconsistent,
+        detail: "the token has no record of the payment".to_owned(),
+        tx_hash: None,
+    }
 }
 
 /// Ten units.

@@ -239,8 +239,6 @@ pub struct PaymentFailure {
 pub enum ParkReason {
     /// Somebody submitted the authorization to the asset directly. The money is at the token, which has no record of it.
     PaidAroundToken,
-    /// The payer has the money back.
-    MoneyBack,
     /// The event contradicts the token's terms.
     Inconsistent,
     /// Tried too often without a reason that we know.
