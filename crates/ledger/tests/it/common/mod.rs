@@ -31,6 +31,7 @@ pub const WRITES: [(&str, &[&str]); 5] = [
         &[
             "payment.confirmed",
             "payment.failed",
+            "payment.parked",
             "payment.deferred",
             "payment.reverted",
             "payment.restored",
