@@ -1,7 +1,7 @@
 //! Money outside the ordinary way, by an operator of the factory: payments that went around the token are recorded or
 //! returned, and recorded payments are refunded.
 
-use crate::abi::{MintToken, UsdcDouble};
+use crate::abi::{MintToken, TokenFactory, UsdcDouble};
 use crate::authorization::reason_of;
 use crate::connect::Chain;
 use crate::error::ChainError;
@@ -77,6 +77,16 @@ pub fn operate_call(token: Address, deed: Deed, requests: &[&PaymentRequest]) ->
 }
 
 impl Chain {
+    /// Asks one node whether `account` is an operator of `factory` after the latest block.
+    ///
+    /// # Errors
+    /// `Transient`, or `Refused` if no factory of ours is at the address. Nothing is known.
+    pub async fn is_operator(&self, factory: Address, account: Address) -> Result<bool, ChainError> {
+        let input = TokenFactory::isOperatorCall { account }.abi_encode();
+        let answer = self.call(None, factory, input.into(), None).await?;
+        TokenFactory::isOperatorCall::abi_decode_returns(&answer).map_err(|e| ChainError::transient("isOperator", e))
+    }
+
     /// Tries a deed on the latest block of one node, as `signer` would send it. Returns the result of each payment.
     ///
     /// # Errors

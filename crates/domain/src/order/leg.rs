@@ -158,9 +158,7 @@ pub enum LegRefusal {
     OutOfOrder,
 }
 
-impl Counts {
-    const NONE: Self = Self { submitted: 0, deferred: 0, parked: 0, reverted: 0 };
-}
+const NO_COUNTS: Counts = Counts { submitted: 0, deferred: 0, parked: 0, reverted: 0 };
 
 impl LegState {
     /// Returns whether the leg is in a transaction that may still be mined.
@@ -203,10 +201,10 @@ impl StepName {
 
 impl LegProgress {
     /// A leg to which nothing has happened.
-    pub const OWED: Self = Self { state: LegState::Owed, counts: Counts::NONE };
+    pub const OWED: Self = Self { state: LegState::Owed, counts: NO_COUNTS };
 
     /// A leg that nobody has asked for.
-    pub const UNASKED: Self = Self { state: LegState::Unasked, counts: Counts::NONE };
+    pub const UNASKED: Self = Self { state: LegState::Unasked, counts: NO_COUNTS };
 
     /// The number that the step would carry; `None` if the step carries none or cannot come now.
     const fn number(self, step: StepName) -> Option<u32> {
@@ -248,13 +246,6 @@ impl LegProgress {
 impl<D> Default for Leg<D> {
     fn default() -> Self {
         Self { progress: LegProgress::default(), fact: Fact::None }
-    }
-}
-
-impl<D> Leg<D> {
-    /// A leg that nobody has asked for.
-    pub fn unasked() -> Self {
-        Self { progress: LegProgress::UNASKED, fact: Fact::None }
     }
 }
 
@@ -312,6 +303,11 @@ impl<D: InBlock> Leg<D> {
 }
 
 impl<D> Leg<D> {
+    /// A leg that nobody has asked for.
+    pub const fn unasked() -> Self {
+        Self { progress: LegProgress::UNASKED, fact: Fact::None }
+    }
+
     /// The part that decides which step may follow.
     pub const fn progress(&self) -> LegProgress {
         self.progress
@@ -337,6 +333,11 @@ impl<D> Leg<D> {
         if let Fact::Deferral(why) = &self.fact { Some(why) } else { None }
     }
 
+    /// The reason why an operator must look; `None` if none must.
+    pub const fn parked(&self) -> Option<&Parked> {
+        if let Fact::Parked(why) = &self.fact { Some(why) } else { None }
+    }
+
     /// The proof that the leg is done; `None` if it is not.
     pub const fn done(&self) -> Option<&D> {
         if let Fact::Done(done) = &self.fact { Some(done) } else { None }
@@ -350,8 +351,7 @@ impl<D> Leg<D> {
     /// Moves on to `progress`, by `step` if it was a step of this leg. A leg that is owed again keeps no evidence.
     pub(super) fn follow(&mut self, progress: LegProgress, step: Option<LegStep<D>>) {
         self.progress = progress;
-        let asked = matches!(step, Some(LegStep::Requested(_)));
-        if progress.state == LegState::Owed && !asked {
+        if progress.state == LegState::Owed && !matches!(step, Some(LegStep::Requested(_))) {
             self.fact = Fact::None;
         } else if let Some(step) = step {
             self.fact = step.into_fact();
