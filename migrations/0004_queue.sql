@@ -8,8 +8,8 @@ CREATE INDEX payments_open ON payments (requested_seq) WHERE is_open;
 
 -- Number and value of the orders in each stage. Counters, because counting payments reads all of them.
 CREATE TABLE stage_totals (
-    stage text PRIMARY KEY CHECK (stage IN ('requested', 'deferred', 'settling', 'reverted', 'failed', 'lost', 'paid',
-                                            'minting', 'mint_deferred', 'mint_parked', 'minted')),
+    stage text PRIMARY KEY CHECK (stage IN ('requested', 'deferred', 'payment_parked', 'settling', 'reverted', 'failed',
+                                            'paid', 'minting', 'mint_deferred', 'mint_parked', 'minted')),
     orders bigint NOT NULL CHECK (orders >= 0),
     -- Units bought, and atomic USDC of the authorizations.
     units u128 NOT NULL,
@@ -18,7 +18,7 @@ CREATE TABLE stage_totals (
 -- Every stage has its row from the beginning: the fold only adds and takes away.
 INSERT INTO stage_totals (stage, orders, units, value)
 SELECT stage, count(id), coalesce(sum(quantity), 0), coalesce(sum(value), 0)
-FROM UNNEST(ARRAY['requested', 'deferred', 'settling', 'reverted', 'failed', 'lost', 'paid', 'minting',
+FROM UNNEST(ARRAY['requested', 'deferred', 'payment_parked', 'settling', 'reverted', 'failed', 'paid', 'minting',
                   'mint_deferred', 'mint_parked', 'minted']) AS every(stage) LEFT JOIN payments USING (stage)
 GROUP BY stage;
 

@@ -1,15 +1,15 @@
 //! Admission: decides if another order may be accepted, before anything is written.
 //!
 //! An accepted order is a promise. It would be broken by an order that cannot be settled while its authorization is
-//! valid, and by a ledger that is full or damaged. An order that was accepted earlier is never refused here: the caller
-//! looks up a repeated authorization first.
+//! valid, by a ledger that is full or damaged, and by a token that is sold out. An order that was accepted earlier is
+//! never refused here: the caller looks up a repeated authorization first.
 
-use crate::backlog::{Forecast, TooMany};
+use crate::backlog::{Excess, Forecast, OrderLimits};
+use crate::bought::Bought;
 use crate::circuit::Trouble;
 use crate::follower::Follower;
-use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::PaymentId;
+use domain::{PaymentId, Quantity, TokenTerms};
 use ledger::Ledger;
 use runtime::{CancellationToken, REFUSALS, Settings, SharedSettings};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,7 +45,7 @@ pub enum Closed {
     LedgerBroken,
     /// Its storage is nearly full.
     LedgerFull,
-    /// USDC is paused, or settlements fail one after the other.
+    /// USDC is paused, new payments are stopped, or settlements fail one after the other.
     SettlementPaused,
     /// Too many orders wait.
     QueueFull,
@@ -53,16 +53,22 @@ pub enum Closed {
     SettlementSlow,
     /// This payer has too many unpaid orders.
     PayerBusy,
+    /// The token has too few units left.
+    SoldOut,
 }
 
 impl Closed {
     /// All variants. A new variant does not compile before it is listed.
-    pub fn all() -> [Self; 7] {
-        use Closed::{LedgerAway, LedgerBroken, LedgerFull, PayerBusy, QueueFull, SettlementPaused, SettlementSlow};
-        let all = [LedgerAway, LedgerBroken, LedgerFull, SettlementPaused, QueueFull, SettlementSlow, PayerBusy];
+    pub fn all() -> [Self; 8] {
+        use Closed::{
+            LedgerAway, LedgerBroken, LedgerFull, PayerBusy, QueueFull, SettlementPaused, SettlementSlow, SoldOut,
+        };
+        let all =
+            [LedgerAway, LedgerBroken, LedgerFull, SettlementPaused, QueueFull, SettlementSlow, PayerBusy, SoldOut];
         for why in all {
             match why {
-                LedgerAway | LedgerBroken | LedgerFull | SettlementPaused | QueueFull | SettlementSlow | PayerBusy => {}
+                LedgerAway | LedgerBroken | LedgerFull | SettlementPaused => {}
+                QueueFull | SettlementSlow | PayerBusy | SoldOut => {}
             }
         }
         all
@@ -78,6 +84,7 @@ impl Closed {
             Self::QueueFull => "queue_full",
             Self::SettlementSlow => "settlement_slow",
             Self::PayerBusy => "payer_busy",
+            Self::SoldOut => "sold_out",
         }
     }
 }
@@ -87,14 +94,19 @@ impl Closed {
 pub struct NotAdmitted {
     /// Why.
     pub why: Closed,
-    /// Seconds to wait.
-    pub retry_after_s: u64,
+    /// Seconds to wait. `None`: another try makes no sense soon.
+    pub retry_after_s: Option<u64>,
 }
 
 impl NotAdmitted {
     /// The refusal of a damaged ledger. Only an operator can repair it, so the wait is the longest one.
     pub const fn broken() -> Self {
-        Self { why: Closed::LedgerBroken, retry_after_s: RETRY_AFTER_S.1 }
+        Self { why: Closed::LedgerBroken, retry_after_s: Some(RETRY_AFTER_S.1) }
+    }
+
+    /// The refusal of units that are not left. Units come back when payments fail or are refunded, at no known time.
+    const fn sold_out() -> Self {
+        Self { why: Closed::SoldOut, retry_after_s: None }
     }
 }
 
@@ -124,7 +136,7 @@ impl Admission {
         }
     }
 
-    /// Checks that orders are accepted at all. Asked before a client signs anything.
+    /// Checks that orders are accepted at all.
     ///
     /// # Errors
     /// [`NotAdmitted`].
@@ -134,31 +146,46 @@ impl Admission {
         self.judge(&settings, Duration::from_secs(settings.payment_validity_s), trouble)
     }
 
-    /// Admits an order whose authorization is valid for another `left`, and counts it as under way.
+    /// Checks that an order of `quantity` units would be accepted. Asked before a client signs anything.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`].
+    pub fn open_for(&self, terms: &TokenTerms, quantity: Quantity) -> Result<(), NotAdmitted> {
+        self.open()?;
+        let left = self.follower.units_left(terms.token, terms.max_units);
+        let is_sold_out = left.is_some_and(|left| left < u64::from(quantity.get()));
+        if is_sold_out { Err(NotAdmitted::sold_out()) } else { Ok(()) }
+    }
+
+    /// Admits an order whose authorization is valid for another `left`, and counts it as under way. Its token can have
+    /// `max_units`.
     ///
     /// # Errors
     /// [`NotAdmitted`]; then it is not counted.
-    pub fn admit(&self, id: PaymentId, parties: (Address, Address), left: Duration) -> Result<(), NotAdmitted> {
-        let admitted = self.try_admit(id, parties, left);
+    pub fn admit(&self, id: PaymentId, order: Bought, max_units: u64, left: Duration) -> Result<(), NotAdmitted> {
+        let admitted = self.try_admit(id, order, max_units, left);
         if let Err(refusal) = &admitted {
             REFUSALS.add(&[refusal.why.code()]);
         }
         admitted
     }
 
-    fn try_admit(&self, id: PaymentId, parties: (Address, Address), left: Duration) -> Result<(), NotAdmitted> {
+    fn try_admit(&self, id: PaymentId, order: Bought, max_units: u64, left: Duration) -> Result<(), NotAdmitted> {
         let (now, settings) = (Utc::now(), self.settings.now());
         // The circuit breaker comes last. It lets one order pass in ten seconds, and that one must not be refused here.
         self.judge(&settings, left, None)?;
-        let reserved =
-            self.follower.backlog(|backlog| backlog.reserve(id, parties, settings.unpaid_orders_per_payer_max, now));
-        if let Err(TooMany) = reserved {
-            let wait = self.forecast(now).settle;
-            return Err(NotAdmitted { why: Closed::PayerBusy, retry_after_s: retry_after(wait) });
-        }
+        let units = self.follower.is_caught_up().then_some(max_units);
+        let limits = OrderLimits { unpaid: settings.unpaid_orders_per_payer_max, units };
+        self.follower.backlog(|backlog| backlog.reserve(id, order, limits, now)).map_err(|excess| match excess {
+            Excess::Units => NotAdmitted::sold_out(),
+            Excess::Unpaid => {
+                let wait = retry_after(self.forecast(now).settle);
+                NotAdmitted { why: Closed::PayerBusy, retry_after_s: Some(wait) }
+            }
+        })?;
         self.follower.circuit(|circuit| circuit.check(now)).map_err(|_: Trouble| {
             self.release(id);
-            NotAdmitted { why: Closed::SettlementPaused, retry_after_s: RETRY_AFTER_S.1 }
+            NotAdmitted { why: Closed::SettlementPaused, retry_after_s: Some(RETRY_AFTER_S.1) }
         })
     }
 
@@ -182,7 +209,7 @@ impl Admission {
         let forecast = self.forecast(Utc::now());
         let (connected, vitals) = (self.ledger.is_connected(), self.vitals());
         judge(connected, &vitals, settings, trouble, forecast.settle, left)
-            .map_err(|why| NotAdmitted { why, retry_after_s: with_jitter(retry_after(forecast.settle)) })
+            .map_err(|why| NotAdmitted { why, retry_after_s: Some(with_jitter(retry_after(forecast.settle))) })
     }
 
     fn vitals(&self) -> Vitals {

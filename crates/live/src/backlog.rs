@@ -1,20 +1,24 @@
-//! The orders under way, in memory: the step of each, the pace of each step, and so a prediction of the wait.
+//! The orders under way, in memory: the step of each, the pace of each step, and so a prediction of the wait; and the
+//! units that are taken.
 //!
 //! Folded from the events of the ledger. It serves predictions and limits only; money never depends on it. An order that
 //! is unknown here has no position in a queue, and nothing else follows from that.
 
+use crate::bought::Bought;
 use crate::line::{Line, whole_seconds};
 use crate::typical::Typical;
+use crate::units::Units;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
+use domain::event::ParkReason;
 use domain::{OrderEvent, PaymentId};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 /// Assumed time from a transaction to the mint, before one has been observed.
 const GUESS: Duration = Duration::from_secs(10);
 
-/// Number of finished orders whose parties are kept, 100 bytes each: those of a minute at full load.
+/// Number of finished orders whose facts are kept, 100 bytes each: those of a minute at full load.
 const DONE_KEPT: usize = 65_536;
 
 /// The step of an order that is not finished.
@@ -32,15 +36,16 @@ pub(crate) enum OrderStep {
     Paid,
     /// In a mint transaction.
     Minting,
-    /// Its mint was deferred or parked.
+    /// Its payment was parked, or its mint deferred or parked.
     Held,
+    /// Its mint was parked, because its payer has the money back.
+    Refunded,
 }
 
 /// An order that is not finished.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnderWay {
-    pub(crate) payer: Address,
-    pub(crate) token: Address,
+    pub(crate) bought: Bought,
     pub(crate) step: OrderStep,
     /// Sequence of the event that led to this step. It orders the line.
     pub(crate) seq: u64,
@@ -66,20 +71,36 @@ pub struct Forecast {
     pub mint: Duration,
 }
 
-/// The payer has too many unpaid orders.
+/// Limits of another order, beside those that are counted already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany;
+pub(crate) struct OrderLimits {
+    /// Most unpaid orders of its payer.
+    pub(crate) unpaid: usize,
+    /// Most units of its token. `None` if nothing is to be refused because of them.
+    pub(crate) units: Option<u64>,
+}
+
+/// The limit that an order exceeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Excess {
+    /// Its payer has too many unpaid orders.
+    Unpaid,
+    /// Its token has too few units left.
+    Units,
+}
 
 /// The orders under way.
 pub(crate) struct Backlog {
     /// Last sequence that was folded.
     position: u64,
     orders: HashMap<PaymentId, UnderWay>,
-    /// The latest finished orders, oldest first, with payer and token. After a reorganisation many of them change again.
+    /// The latest finished orders, oldest first, with their facts. After a reorganisation many of them change again.
     done: VecDeque<PaymentId>,
-    done_parties: HashMap<PaymentId, (Address, Address)>,
+    done_facts: HashMap<PaymentId, Bought>,
     /// Unpaid orders by payer.
     payers: HashMap<Address, usize>,
+    /// `None` until the read models have told how many were taken.
+    units: Option<Units>,
     settle: Line,
     mint: Line,
     settling_to_paid: Typical,
@@ -93,8 +114,9 @@ impl Backlog {
             position: 0,
             orders: HashMap::new(),
             done: VecDeque::new(),
-            done_parties: HashMap::new(),
+            done_facts: HashMap::new(),
             payers: HashMap::new(),
+            units: None,
             settle: Line::new(settle_rate),
             mint: Line::new(settle_rate),
             settling_to_paid: Typical::new(GUESS),
@@ -102,61 +124,83 @@ impl Backlog {
         }
     }
 
-    /// Starts again from the orders under way at sequence `position`. Keeps the measured pace.
-    pub fn reset(&mut self, position: u64, open: impl IntoIterator<Item = (PaymentId, UnderWay)>) {
+    /// Starts again from nothing but the reservations, behind sequence `position`. Keeps the measured pace.
+    pub fn clear(&mut self, position: u64) {
+        self.units = None;
         self.orders.retain(|_, order| order.step == OrderStep::Reserved);
         self.payers.clear();
         for order in self.orders.values() {
-            *self.payers.entry(order.payer).or_default() += 1;
+            *self.payers.entry(order.bought.payer).or_default() += 1;
         }
         self.settle.clear();
         self.mint.clear();
         self.position = position;
+    }
+
+    /// Starts again from the orders under way, and the units that were taken, at sequence `position`.
+    pub fn reset(
+        &mut self,
+        position: u64,
+        open: impl IntoIterator<Item = (PaymentId, UnderWay)>,
+        units_taken: BTreeMap<Address, u64>,
+    ) {
+        self.clear(position);
         let mut open: Vec<_> = open.into_iter().collect();
         open.sort_by_key(|(_, order)| order.seq);
         for (id, order) in open {
-            self.forget(id, order.since);
+            self.remove(id, order.since);
             self.put(id, order);
         }
+        let mut units = Units::new(units_taken);
+        for order in self.orders.values().filter(|order| order.step == OrderStep::Reserved) {
+            units.count(order.bought, false, true);
+        }
+        self.units = Some(units);
     }
 
-    /// Payer and token of the order; `None` if it is unknown here.
-    pub fn known(&self, id: PaymentId) -> Option<(Address, Address)> {
+    /// The facts of the order; `None` if it is unknown here.
+    pub fn known(&self, id: PaymentId) -> Option<Bought> {
         let open = self.orders.get(&id).filter(|order| order.step != OrderStep::Reserved);
-        open.map(|order| (order.payer, order.token)).or_else(|| self.done_parties.get(&id).copied())
+        open.map(|order| order.bought).or_else(|| self.done_facts.get(&id).copied())
     }
 
-    /// Folds one event of an order of `payer`.
-    pub fn apply(
-        &mut self,
-        (seq, at): (u64, DateTime<Utc>),
-        (id, event): (PaymentId, &OrderEvent),
-        (payer, token): (Address, Address),
-    ) {
+    /// The units of `token` that are left of `max`; `None` if it is not known yet.
+    pub fn units_left(&self, token: Address, max: u64) -> Option<u64> {
+        self.units.as_ref().map(|units| units.left(token, max))
+    }
+
+    /// Folds one event of an order.
+    pub fn apply(&mut self, (seq, at): (u64, DateTime<Utc>), (id, event): (PaymentId, &OrderEvent), bought: Bought) {
         if seq <= self.position {
-            // The read models contain it. The parties are kept, so that later events of the order need no lookup.
+            // The read models contain it. The facts are kept, so that later events of the order need no lookup.
             if !self.orders.contains_key(&id) {
-                self.finish(id, (payer, token));
+                self.finish(id, bought);
             }
             return;
         }
         self.position = seq;
-        let before = self.forget(id, at);
+        let before = self.remove(id, at);
+        if let Some(units) = &mut self.units {
+            units.follow(bought, before.map(|order| order.step.takes_units()), event);
+        }
         let step = match event {
             OrderEvent::PaymentRequested(_) => OrderStep::Requested,
             OrderEvent::PaymentDeferred(..) => OrderStep::Deferred,
             OrderEvent::PaymentSubmitted(..) => OrderStep::Settling,
             // It was finished before: its mint stands, so to its payer it stays finished.
             OrderEvent::PaymentReverted(..) | OrderEvent::PaymentRestored(..) if before.is_none() => {
-                return self.finish(id, (payer, token));
+                return self.finish(id, bought);
             }
             OrderEvent::PaymentReverted(..) => OrderStep::Settling,
             OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => OrderStep::Paid,
             OrderEvent::MintSubmitted(..) | OrderEvent::MintReverted(..) => OrderStep::Minting,
-            OrderEvent::MintDeferred(..) | OrderEvent::MintParked(..) => OrderStep::Held,
-            OrderEvent::PaymentFailed(_) => return self.finish(id, (payer, token)),
+            OrderEvent::MintParked(_, why) if why.reason == ParkReason::MoneyBack => OrderStep::Refunded,
+            OrderEvent::PaymentParked(..) | OrderEvent::MintDeferred(..) | OrderEvent::MintParked(..) => {
+                OrderStep::Held
+            }
+            OrderEvent::PaymentFailed(_) => return self.finish(id, bought),
             OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => {
-                self.finish(id, (payer, token));
+                self.finish(id, bought);
                 if let Some(before) = before.filter(|before| before.step == OrderStep::Minting) {
                     self.paid_to_minted.saw(minted.tx_hash, at - before.since);
                 }
@@ -174,34 +218,44 @@ impl Backlog {
         {
             self.settling_to_paid.saw(proof.tx_hash, at - before.since);
         }
-        self.put(id, UnderWay { payer, token, step, seq, since });
+        self.put(id, UnderWay { bought, step, seq, since });
     }
 
     /// Counts a payment that is about to be appended. An order that is known stays as it is.
     ///
     /// # Errors
-    /// [`TooMany`] if the payer already has `max` unpaid orders.
+    /// The limit that it exceeds.
     pub fn reserve(
         &mut self,
         id: PaymentId,
-        (payer, token): (Address, Address),
-        max: usize,
+        bought: Bought,
+        limits: OrderLimits,
         now: DateTime<Utc>,
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), Excess> {
         if self.orders.contains_key(&id) {
             return Ok(());
         }
-        if self.payers.get(&payer).copied().unwrap_or_default() >= max {
-            return Err(TooMany);
+        let left = limits.units.and_then(|max| self.units_left(bought.token, max));
+        if left.is_some_and(|left| left < u64::from(bought.quantity.get())) {
+            return Err(Excess::Units);
         }
-        self.put(id, UnderWay { payer, token, step: OrderStep::Reserved, seq: 0, since: now });
+        if self.payers.get(&bought.payer).copied().unwrap_or_default() >= limits.unpaid {
+            return Err(Excess::Unpaid);
+        }
+        self.put(id, UnderWay { bought, step: OrderStep::Reserved, seq: 0, since: now });
+        if let Some(units) = &mut self.units {
+            units.count(bought, false, true);
+        }
         Ok(())
     }
 
     /// Removes a reservation whose payment was not appended.
     pub fn release(&mut self, id: PaymentId) {
         if self.orders.get(&id).is_some_and(|order| order.step == OrderStep::Reserved) {
-            self.forget(id, DateTime::UNIX_EPOCH);
+            let order = self.remove(id, DateTime::UNIX_EPOCH);
+            if let (Some(units), Some(order)) = (&mut self.units, order) {
+                units.count(order.bought, true, false);
+            }
         }
     }
 
@@ -231,7 +285,7 @@ impl Backlog {
                 (position, self.mint.wait(position, now).max(mint.saturating_sub(elapsed)))
             }
             OrderStep::Minting => (0, mint.saturating_sub(elapsed)),
-            OrderStep::Reserved | OrderStep::Deferred | OrderStep::Held => return None,
+            OrderStep::Reserved | OrderStep::Deferred | OrderStep::Held | OrderStep::Refunded => return None,
         };
         Some(QueuePosition {
             position: u32::try_from(position).unwrap_or(u32::MAX),
@@ -248,18 +302,17 @@ impl Backlog {
 
     /// Returns true if the order is known to be in the ledger. False says nothing: it may have been finished long ago.
     pub fn has_seen(&self, id: PaymentId) -> bool {
-        self.orders.get(&id).is_some_and(|order| order.step != OrderStep::Reserved)
-            || self.done_parties.contains_key(&id)
+        self.orders.get(&id).is_some_and(|order| order.step != OrderStep::Reserved) || self.done_facts.contains_key(&id)
     }
 
-    fn finish(&mut self, id: PaymentId, parties: (Address, Address)) {
-        if self.done_parties.insert(id, parties).is_some() {
+    fn finish(&mut self, id: PaymentId, bought: Bought) {
+        if self.done_facts.insert(id, bought).is_some() {
             return;
         }
         if self.done.len() == DONE_KEPT
             && let Some(oldest) = self.done.pop_front()
         {
-            self.done_parties.remove(&oldest);
+            self.done_facts.remove(&oldest);
         }
         self.done.push_back(id);
     }
@@ -271,12 +324,13 @@ impl Backlog {
             _ => {}
         }
         if order.step.is_unpaid() {
-            *self.payers.entry(order.payer).or_default() += 1;
+            *self.payers.entry(order.bought.payer).or_default() += 1;
         }
         self.orders.insert(id, order);
     }
 
-    fn forget(&mut self, id: PaymentId, at: DateTime<Utc>) -> Option<UnderWay> {
+    /// Takes the order out of everything but the units.
+    fn remove(&mut self, id: PaymentId, at: DateTime<Utc>) -> Option<UnderWay> {
         let order = self.orders.remove(&id)?;
         match order.step {
             OrderStep::Requested => self.settle.leave(order.seq, at),
@@ -284,11 +338,11 @@ impl Backlog {
             _ => {}
         }
         if order.step.is_unpaid()
-            && let Some(count) = self.payers.get_mut(&order.payer)
+            && let Some(count) = self.payers.get_mut(&order.bought.payer)
         {
             *count -= 1;
             if *count == 0 {
-                self.payers.remove(&order.payer);
+                self.payers.remove(&order.bought.payer);
             }
         }
         Some(order)
@@ -296,6 +350,11 @@ impl Backlog {
 }
 
 impl OrderStep {
+    /// Returns whether the order takes units of its token.
+    const fn takes_units(self) -> bool {
+        !matches!(self, Self::Refunded)
+    }
+
     const fn is_unpaid(self) -> bool {
         matches!(self, Self::Reserved | Self::Requested | Self::Deferred | Self::Settling)
     }

@@ -1,6 +1,6 @@
 //! The circuit breaker: while the chain refuses all settlements, no further payment is accepted.
 //!
-//! It opens when USDC is paused, or when many settlements in a row fail for reasons that are not their payers'. It closes
+//! It opens when USDC is paused, when new payments are stopped, or when many settlements in a row fail for reasons that are not their payers'. It closes
 //! as soon as one payment is settled. While it is open, one payment is let through now and then, because only a payment
 //! can show that settlement works again.
 
@@ -31,6 +31,8 @@ struct Tripped {
 pub(crate) enum Trouble {
     /// USDC is paused.
     AssetPaused,
+    /// Owner or guardian of the tokens' factory have stopped new payments.
+    SettlementStopped,
     /// [`RUN`] settlements in a row were refused.
     RunOfFailures,
 }
@@ -38,7 +40,7 @@ pub(crate) enum Trouble {
 /// The meaning of an event for the payments of all payers.
 enum Sign {
     Good,
-    Paused,
+    Stopped(Trouble),
     Bad,
     /// The event concerns its payer alone.
     None,
@@ -49,7 +51,7 @@ impl Circuit {
     pub fn apply(&mut self, event: &OrderEvent, at: DateTime<Utc>) {
         match sign(event) {
             Sign::Good => *self = Self::default(),
-            Sign::Paused => self.trip(Trouble::AssetPaused, at),
+            Sign::Stopped(why) => self.trip(why, at),
             Sign::Bad => {
                 self.failures += 1;
                 if self.failures >= RUN {
@@ -93,10 +95,13 @@ fn sign(event: &OrderEvent) -> Sign {
             Sign::Good
         }
         OrderEvent::PaymentDeferred(_, why) => match why.reason {
-            WaitReason::AssetPaused => Sign::Paused,
+            WaitReason::AssetPaused => Sign::Stopped(Trouble::AssetPaused),
+            WaitReason::SettlementStopped => Sign::Stopped(Trouble::SettlementStopped),
             // A blacklisted payee stops all payers; a blacklisted payer never makes a run.
             WaitReason::Blacklisted | WaitReason::NotAttempted | WaitReason::Unexplained => Sign::Bad,
-            WaitReason::Unfunded
+            // Other tokens have units.
+            WaitReason::SoldOut
+            | WaitReason::Unfunded
             | WaitReason::AuthorizationUsedOrCancelled
             | WaitReason::AuthorizationExpired
             | WaitReason::AuthorizationNotYetValid
@@ -104,6 +109,7 @@ fn sign(event: &OrderEvent) -> Sign {
             | WaitReason::Unpaid => Sign::None,
         },
         OrderEvent::PaymentRequested(_)
+        | OrderEvent::PaymentParked(..)
         | OrderEvent::PaymentReverted(..)
         | OrderEvent::PaymentFailed(_)
         | OrderEvent::MintReverted(..)
@@ -143,9 +149,19 @@ mod tests {
     }
 
     #[test]
+    fn payments_that_were_stopped_open_it_and_one_settlement_closes_it() {
+        let mut circuit = Circuit::default();
+        circuit.apply(&refused(WaitReason::SettlementStopped), at(0));
+        assert_eq!(circuit.check(at(1)), Err(Trouble::SettlementStopped));
+        circuit.apply(&OrderEvent::PaymentConfirmed(examples::proof()), at(2));
+        assert_eq!(circuit.check(at(2)), Ok(()));
+    }
+
+    #[test]
     fn only_a_run_of_failures_that_are_nobodys_own_opens_it() {
         for (reason, opens) in [
             (WaitReason::Unfunded, false),
+            (WaitReason::SoldOut, false),
             (WaitReason::SignatureRefused, false),
             (WaitReason::AuthorizationExpired, false),
             (WaitReason::Unexplained, true),

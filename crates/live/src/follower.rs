@@ -1,21 +1,22 @@
 //! The one reader of the ledger in this process. It tells the hub, and maintains catalogue, backlog and circuit breaker.
 
 use crate::backlog::{Backlog, OrderStep, QueuePosition, UnderWay};
+use crate::bought::Bought;
 use crate::catalogue::Catalogue;
 use crate::circuit::Circuit;
 use crate::hub::Hub;
 use crate::news::News;
-use crate::records::{Records, parties_of};
+use crate::records::Records;
 use alloy_primitives::Address;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Event, OrderEvent, PaymentId, Purchase, Recorded, Stage};
+use domain::{Event, OrderEvent, PaymentId, Recorded, Stage};
 use futures_util::StreamExt;
 use ledger::{Ledger, LedgerError};
 use runtime::CancellationToken;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use store::OpenOrder;
+use store::{OpenOrder, Position, Standing};
 
 /// All subjects; most events are of orders. A narrower filter would cost the server a walk over all matching subjects at
 /// every look, half of a core at a hundred thousand events.
@@ -46,6 +47,8 @@ pub struct Follower {
     backlog: Mutex<Backlog>,
     /// True once the backlog was taken from the read models.
     seeded: AtomicBool,
+    /// True while everything that the ledger had when reading began has been read.
+    caught_up: AtomicBool,
     circuit: Mutex<Circuit>,
 }
 
@@ -60,6 +63,7 @@ impl Follower {
             hub: Arc::default(),
             backlog,
             seeded: AtomicBool::new(false),
+            caught_up: AtomicBool::new(false),
             circuit: Mutex::default(),
         }
     }
@@ -67,6 +71,21 @@ impl Follower {
     /// Position of an order in its queue.
     pub fn position(&self, id: PaymentId) -> Option<QueuePosition> {
         self.backlog(|backlog| backlog.place(id, Utc::now()))
+    }
+
+    /// Units of `token` that are left of `max`. `None` while this picture is not complete or behind the ledger.
+    pub fn units_left(&self, token: Address, max: u64) -> Option<u64> {
+        self.is_caught_up().then(|| self.backlog(|backlog| backlog.units_left(token, max))).flatten()
+    }
+
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Relaxed)
+    }
+
+    /// Records that the end of the ledger was reached.
+    fn catch_up(&self) {
+        self.caught_up.store(true, Ordering::Relaxed);
+        self.hub.live();
     }
 
     pub(crate) fn backlog<T>(&self, act: impl FnOnce(&mut Backlog) -> T) -> T {
@@ -93,6 +112,7 @@ impl Follower {
     /// Reads from the event where reading broke off, or else from [`READ_AT_START`] events before the end of the ledger;
     /// to the end, and on.
     async fn read(&self, records: &Records) -> Result<(), LedgerError> {
+        self.caught_up.store(false, Ordering::Relaxed);
         let (created, end) = self.ledger.state().await?;
         // The same ledger, and no shorter: the picture stays valid, and open streams stay open.
         let goes_on = self.hub.is_live() && created == self.ledger.incarnation() && self.hub.last() <= end;
@@ -101,7 +121,7 @@ impl Follower {
             self.hub.restart(after);
             // Later registrations are among the events that are read below.
             self.catalogue.load().await?;
-            self.backlog(|backlog| backlog.reset(after, []));
+            self.backlog(|backlog| backlog.clear(after));
             self.seeded.store(false, Ordering::Relaxed);
         }
         let mut seed_at = (!self.seeded.load(Ordering::Relaxed)).then(Instant::now);
@@ -109,7 +129,7 @@ impl Follower {
         // A client that reconnects before the end is reached would be told that it missed nothing.
         let (mut last, mut quiets) = (after, 0);
         if after == end {
-            self.hub.live();
+            self.catch_up();
         }
         loop {
             runtime::turn("live.follower");
@@ -118,7 +138,7 @@ impl Follower {
                     (last, quiets) = (recorded.seq, 0);
                     self.tell(&recorded).await?;
                     if last >= end {
-                        self.hub.live();
+                        self.catch_up();
                     }
                 }
                 Ok(Some(Err(e))) => return Err(e),
@@ -130,7 +150,7 @@ impl Follower {
                     }
                     quiets += 1;
                     if last >= now || quiets >= QUIETS_MAX {
-                        self.hub.live();
+                        self.catch_up();
                     }
                     self.backlog(|backlog| backlog.expire(Utc::now() - RESERVED_MAX));
                 }
@@ -148,32 +168,32 @@ impl Follower {
             self.catalogue.registered(recorded);
         }
         let Ok(Event::Order(id, event)) = &recorded.event else { return Ok(()) };
-        if let Some((payer, token)) = self.parties(*id, event).await? {
+        if let Some(bought) = self.bought(*id, event).await? {
             self.circuit(|circuit| circuit.apply(event, recorded.recorded_at));
             self.backlog(|backlog| {
-                backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), (payer, token));
+                backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), bought);
             });
-            self.hub.tell(News::of(recorded, *id, event, payer, token));
+            self.hub.tell(News::of(recorded, *id, event, bought.payer, bought.token));
         }
         Ok(())
     }
 
-    /// Payer and token, from the order's first event. Returns `None` if the order cannot be read.
-    async fn parties(&self, id: PaymentId, event: &OrderEvent) -> Result<Option<(Address, Address)>, LedgerError> {
+    /// The facts of an order, from its first event. Returns `None` if the order cannot be read.
+    async fn bought(&self, id: PaymentId, event: &OrderEvent) -> Result<Option<Bought>, LedgerError> {
         if let OrderEvent::PaymentRequested(request) = event {
-            let Purchase::Mint { token, .. } = request.purchase;
-            return Ok(Some((request.payer(), token)));
+            return Ok(Some(Bought::by(request)));
         }
         if let Some(known) = self.backlog(|backlog| backlog.known(id)) {
             return Ok(Some(known));
         }
-        Ok(parties_of(&self.ledger.order_history(id).await?))
+        Ok(Bought::in_history(&self.ledger.order_history(id).await?))
     }
 
-    /// Takes the open orders from the read models, because old orders are not among the news. Returns false if that
-    /// failed.
+    /// Takes the open orders and the taken units from the read models, because old orders are not among the news.
+    /// Returns false if that failed.
     async fn seed(&self, records: &Records) -> Result<bool, LedgerError> {
-        let Some((position, open)) = records.open_orders(self.ledger.incarnation()).await else { return Ok(false) };
+        let Some(standing) = records.standing(self.ledger.incarnation()).await else { return Ok(false) };
+        let Standing { position: Position { seq: position, .. }, open, units_taken } = standing;
         let read = self.hub.last();
         if read.saturating_sub(position) > SEED_LAG_MAX {
             return Ok(false);
@@ -186,18 +206,18 @@ impl Follower {
             && let Some(recorded) = between.next().await
         {
             let recorded = recorded?;
-            let parties = match &recorded.event {
-                Ok(Event::Order(id, event)) => self.parties(*id, event).await?,
+            let bought = match &recorded.event {
+                Ok(Event::Order(id, event)) => self.bought(*id, event).await?,
                 _ => None,
             };
-            since.push((recorded, parties));
+            since.push((recorded, bought));
         }
         // Under one lock, so that no reader sees half of it.
         self.backlog(|backlog| {
-            backlog.reset(position, open.iter().filter_map(|row| open_of(row, Utc::now())));
-            for (recorded, parties) in &since {
-                if let (Ok(Event::Order(id, event)), Some(parties)) = (&recorded.event, parties) {
-                    backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), *parties);
+            backlog.reset(position, open.iter().filter_map(|row| open_of(row, Utc::now())), units_taken);
+            for (recorded, bought) in &since {
+                if let (Ok(Event::Order(id, event)), Some(bought)) = (&recorded.event, bought) {
+                    backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), *bought);
                 }
             }
         });
@@ -211,11 +231,14 @@ fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, UnderWay)>
     let (step, seq) = match row.stage {
         Stage::Requested => (OrderStep::Requested, row.requested_seq),
         Stage::Deferred => (OrderStep::Deferred, row.requested_seq),
+        Stage::PaymentParked => (OrderStep::Held, row.requested_seq),
         Stage::Settling | Stage::Reverted => (OrderStep::Settling, row.requested_seq),
         Stage::Paid => (OrderStep::Paid, row.paid_seq?),
         Stage::Minting => (OrderStep::Minting, row.paid_seq?),
+        Stage::MintParked if !row.takes_units => (OrderStep::Refunded, row.paid_seq?),
         Stage::MintDeferred | Stage::MintParked => (OrderStep::Held, row.paid_seq?),
-        Stage::Failed | Stage::Lost | Stage::Minted => return None,
+        Stage::Failed | Stage::Minted => return None,
     };
-    Some((row.id, UnderWay { payer: row.payer, token: row.token, step, seq, since: now }))
+    let bought = Bought { payer: row.payer, token: row.token, quantity: row.quantity };
+    Some((row.id, UnderWay { bought, step, seq, since: now }))
 }

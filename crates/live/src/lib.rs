@@ -5,6 +5,7 @@
 
 mod admission;
 mod backlog;
+mod bought;
 mod catalogue;
 mod circuit;
 mod feed;
@@ -15,10 +16,12 @@ mod news;
 mod records;
 mod story;
 mod typical;
+mod units;
 mod words;
 
 pub use admission::{Admission, Closed, NotAdmitted};
 pub use backlog::{Forecast, QueuePosition};
+pub use bought::Bought;
 pub use catalogue::{Catalogue, CatalogueError, Sold};
 pub use feed::{Feed, position_frame, reset_frame};
 pub use follower::Follower;

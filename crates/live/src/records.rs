@@ -2,15 +2,14 @@
 //!
 //! Both ways go through [`store::project`], so every status has one meaning.
 
-use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{Event, OrderEvent, PaymentId, Purchase, Recorded, Stage};
+use domain::{Event, PaymentId, Recorded, Stage};
 use ledger::Ledger;
 use runtime::CancellationToken;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use store::{OpenOrder, PaymentView, Stamp, Store, StoreError, project};
+use store::{PaymentView, Stamp, Standing, Store, StoreError, project};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Connections to the read models. Reads are by key and take less than a millisecond.
@@ -83,11 +82,11 @@ impl Records {
         if view.is_none() && !history.is_empty() { Err(RecordsError::OrderUnreadable(id)) } else { Ok(view) }
     }
 
-    /// All open orders, and the sequence that they reflect. Returns `None` if the read models do not answer, or follow
+    /// The orders under way and the units that are taken. Returns `None` if the read models do not answer, or follow
     /// another ledger than the one that was created at `incarnation`.
-    pub(crate) async fn open_orders(&self, incarnation: DateTime<Utc>) -> Option<(u64, Vec<OpenOrder>)> {
-        let (position, open) = self.within(SNAPSHOT_TIMEOUT, async |store| store.open_orders().await).await?;
-        position.is_of(incarnation).then_some((position.seq, open))
+    pub(crate) async fn standing(&self, incarnation: DateTime<Utc>) -> Option<Standing> {
+        let standing = self.within(SNAPSHOT_TIMEOUT, async |store| store.standing().await).await?;
+        standing.position.is_of(incarnation).then_some(standing)
     }
 
     /// Returns true if the rows say that the order has ended, and that its last event is at sequence `after` or before.
@@ -205,17 +204,6 @@ async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, RecordsError> 
 /// read-projector does.
 fn fold(id: PaymentId, history: &[Recorded]) -> Option<PaymentView> {
     history.iter().fold(None, |view, recorded| next(view, id, recorded))
-}
-
-/// Payer and token of an order, from its first event.
-pub(crate) fn parties_of(history: &[Recorded]) -> Option<(Address, Address)> {
-    history.iter().find_map(|recorded| match &recorded.event {
-        Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) => {
-            let Purchase::Mint { token, .. } = request.purchase;
-            Some((request.payer(), token))
-        }
-        _ => None,
-    })
 }
 
 /// The row after one more event.

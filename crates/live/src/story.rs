@@ -1,9 +1,10 @@
 //! Everything that happened to one order, and what happens next, without a gap between the two.
 
+use crate::bought::Bought;
 use crate::follower::Follower;
 use crate::hub::{Ear, Missed, Topic};
 use crate::news::News;
-use crate::records::{Records, RecordsError, parties_of};
+use crate::records::{Records, RecordsError};
 use domain::{Event, PaymentId, Recorded};
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ fn news_of(id: PaymentId, history: &[Recorded]) -> Result<Vec<Arc<News>>, Record
     if history.is_empty() {
         return Ok(Vec::new());
     }
-    let (payer, token) = parties_of(history).ok_or(RecordsError::OrderUnreadable(id))?;
+    let Bought { payer, token, .. } = Bought::in_history(history).ok_or(RecordsError::OrderUnreadable(id))?;
     let news = history.iter().filter_map(|recorded| match &recorded.event {
         Ok(Event::Order(_, event)) => Some(Arc::new(News::of(recorded, id, event, payer, token))),
         _ => None,

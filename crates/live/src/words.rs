@@ -7,7 +7,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentStatus {
-    /// Nothing is sent.
+    /// Nothing is sent, or an operator must look.
     Pending,
     /// In a transaction, not yet deep enough.
     Sent,
@@ -35,9 +35,9 @@ impl PaymentStatus {
     /// The status of the payment of an order that is at `stage`.
     pub const fn at(stage: Stage) -> Self {
         match stage {
-            Stage::Requested | Stage::Deferred | Stage::Reverted => Self::Pending,
+            Stage::Requested | Stage::Deferred | Stage::PaymentParked | Stage::Reverted => Self::Pending,
             Stage::Settling => Self::Sent,
-            Stage::Failed | Stage::Lost => Self::Failed,
+            Stage::Failed => Self::Failed,
             Stage::Paid | Stage::Minting | Stage::MintDeferred | Stage::MintParked | Stage::Minted => Self::Completed,
         }
     }
@@ -47,9 +47,12 @@ impl MintStatus {
     /// The status of the mint of an order that is at `stage`; `None` while nothing is owed.
     pub const fn at(stage: Stage) -> Option<Self> {
         match stage {
-            Stage::Requested | Stage::Deferred | Stage::Settling | Stage::Reverted | Stage::Failed | Stage::Lost => {
-                None
-            }
+            Stage::Requested
+            | Stage::Deferred
+            | Stage::PaymentParked
+            | Stage::Settling
+            | Stage::Reverted
+            | Stage::Failed => None,
             Stage::Paid | Stage::MintDeferred => Some(Self::Pending),
             Stage::Minting => Some(Self::Processing),
             Stage::Minted => Some(Self::Completed),
@@ -61,7 +64,7 @@ impl MintStatus {
     /// that failed owes none and never will.
     pub const fn of_order(stage: Stage) -> Self {
         match (stage, Self::at(stage)) {
-            (Stage::Failed | Stage::Lost, _) => Self::Failed,
+            (Stage::Failed, _) => Self::Failed,
             (_, Some(status)) => status,
             (_, None) => Self::Pending,
         }

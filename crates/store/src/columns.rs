@@ -5,7 +5,7 @@
 
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
-use domain::event::PaidBy;
+use domain::event::Actor;
 use domain::order::LegState;
 use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
 use serde::de::IntoDeserializer;
@@ -181,6 +181,7 @@ column!(B256, Vec<u8> = "bytea", |value: &Self| value.to_vec(), |bytes: Vec<u8>|
 column!(PaymentKey, Vec<u8> = "bytea", |key: &Self| key.0.to_vec(), |bytes| B256::from_wire(bytes).map(Self));
 column!(String, String = "text", Self::clone, Ok);
 column!(DateTime<Utc>, DateTime<Utc> = "timestamptz", Self::clone, Ok);
+column!(u8, i16 = "smallint", |value: &Self| i16::from(*value), |value| Ok(Self::try_from(value)?));
 column!(u32, i64 = "bigint", |value: &Self| i64::from(*value), |value| Ok(Self::try_from(value)?));
 column!(Quantity, i64 = "bigint", |units: &Self| i64::from(units.get()), |units: i64| {
     Self::new(u32::try_from(units)?).ok_or_else(|| "no units".into())
@@ -199,7 +200,7 @@ column!(Vec<u64>, String = "text"("::bigint[]", "::text"), |numbers: &Self| brac
 // Names as in the views.
 column!(Stage, String = "text", name, named);
 column!(LegState, String = "text", name, named);
-column!(PaidBy, String = "text", name, named);
+column!(Actor, String = "text", name, named);
 
 fn braced(numbers: &[u64]) -> String {
     format!("{{{}}}", numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(","))

@@ -100,24 +100,15 @@ impl Rows {
 
     fn order(&mut self, id: PaymentId, event: &OrderEvent, at: Stamp) -> Result<(), String> {
         let row = project(self.payments.get(&id), id, event, at).map_err(|e| format!("order {id}: {e}"))?;
+        let before = self.payments.get(&id);
         // A token that is not in the catalogue counts nothing: the API sells none of those.
         if let Some(token) = self.tokens.get_mut(&row.token) {
-            let counted = match event {
-                OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => Some(token.paid(row.quantity, at)),
-                OrderEvent::PaymentReverted(..) => Some(token.unpaid(row.quantity, at)),
-                OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..) => Some(token.minted(row.quantity, at)),
-                OrderEvent::MintReverted(..) => Some(token.unminted(row.quantity, at)),
-                _ => None,
-            };
-            match counted {
-                Some(None) => return Err(format!("order {id}: more or fewer units than a token can have")),
-                Some(Some(())) => {
-                    self.changed_tokens.insert(row.token);
-                }
-                None => {}
+            let counted = token.count(before, &row);
+            if counted.ok_or_else(|| format!("order {id}: more or fewer units than a token can have"))? {
+                self.changed_tokens.insert(row.token);
             }
         }
-        self.tally.count(self.payments.get(&id), &row);
+        self.tally.count(before, &row);
         self.payments.insert(id, row);
         self.changed_payments.insert(id);
         Ok(())

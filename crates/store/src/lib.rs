@@ -31,7 +31,7 @@ pub use connect::{CONNECTIONS, Store};
 pub use error::StoreError;
 pub use fold::{SetAside, SetAsideKind};
 pub use ledger::{CHAIN_START, LedgerRow, chain_hash};
-pub use open::OpenOrder;
+pub use open::{OpenOrder, Standing};
 pub use payment::PaymentView;
 pub use position::{Position, READ_MODELS};
 pub use project::{Stamp, project, project_history};

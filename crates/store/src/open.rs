@@ -4,16 +4,29 @@ use crate::columns::value;
 use crate::connect::Store;
 use crate::error::StoreError;
 use crate::ledger::seq_from;
+use crate::payment::takes_units;
 use crate::position::{Position, READ_MODELS, position};
 use alloy_primitives::Address;
-use domain::{PaymentId, Stage};
+use domain::{PaymentId, Quantity, Stage};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use std::collections::BTreeMap;
 
 /// A transaction whose statements all see one moment, and that cannot write.
 pub(crate) const ONE_MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// An order that is neither minted nor failed. A parked mint is open: its units are owed.
+/// The orders under way, and the units that are taken, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The last event that all of this reflects.
+    pub position: Position,
+    /// Every open order, by the sequence of its request.
+    pub open: Vec<OpenOrder>,
+    /// Units of each token that all its orders take, open or not.
+    pub units_taken: BTreeMap<Address, u64>,
+}
+
+/// An order that is neither minted nor failed. A parked payment or mint is open: an operator owes an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenOrder {
     /// The order.
@@ -22,6 +35,10 @@ pub struct OpenOrder {
     pub payer: Address,
     /// The token.
     pub token: Address,
+    /// The units that it buys.
+    pub quantity: Quantity,
+    /// False if its payer has the money back.
+    pub takes_units: bool,
     /// How far it is.
     pub stage: Stage,
     /// Sequence of the request: its place among the payments.
@@ -31,32 +48,39 @@ pub struct OpenOrder {
 }
 
 impl Store {
-    /// Every open order by the sequence of its request, and the position that they reflect, at one moment: whoever
-    /// folds the ledger from `position.seq + 1` on misses nothing and sees nothing twice. All in memory, about 100
-    /// bytes an order.
+    /// The orders under way and the units that are taken, at one moment. A reader that goes on at `position.seq + 1`
+    /// misses nothing and sees nothing twice. All in memory, about 100 bytes an order.
     ///
     /// # Errors
     /// [`StoreError::NotBegun`] before the first read-projector; else what the database says.
-    pub async fn open_orders(&self) -> Result<(Position, Vec<OpenOrder>), StoreError> {
+    pub async fn standing(&self) -> Result<Standing, StoreError> {
         const OPERATION: &str = "reading the open orders";
         let mut moment = self.pool.begin_with(ONE_MOMENT).await.map_err(StoreError::of(OPERATION))?;
-        let at = position(&mut *moment, READ_MODELS).await?.ok_or(StoreError::NotBegun)?;
-        let orders = sqlx::query(include_str!("open_orders.sql"))
+        let position = position(&mut *moment, READ_MODELS).await?.ok_or(StoreError::NotBegun)?;
+        let open = sqlx::query(include_str!("open_orders.sql"))
             .fetch_all(&mut *moment)
             .await
             .and_then(|rows| rows.iter().map(open_order).collect())
             .map_err(StoreError::of(OPERATION))?;
+        let units_taken = sqlx::query("SELECT token, units_taken::text AS units_taken FROM tokens")
+            .fetch_all(&mut *moment)
+            .await
+            .and_then(|rows| rows.iter().map(|row| Ok((value(row, "token")?, value(row, "units_taken")?))).collect())
+            .map_err(StoreError::of(OPERATION))?;
         moment.commit().await.map_err(StoreError::of(OPERATION))?;
-        Ok((at, orders))
+        Ok(Standing { position, open, units_taken })
     }
 }
 
 fn open_order(row: &PgRow) -> Result<OpenOrder, sqlx::Error> {
+    let stage = value(row, "stage")?;
     Ok(OpenOrder {
         id: value(row, "id")?,
         payer: value(row, "payer")?,
         token: value(row, "token")?,
-        stage: value(row, "stage")?,
+        quantity: value(row, "quantity")?,
+        takes_units: takes_units(stage, row.try_get("reason")?),
+        stage,
         requested_seq: seq_from(row.try_get("requested_seq")?)?,
         paid_seq: row.try_get::<Option<i64>, _>("paid_seq")?.map(seq_from).transpose()?,
     })

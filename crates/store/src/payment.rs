@@ -3,11 +3,14 @@
 use crate::columns::table;
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
-use domain::event::PaidBy;
+use domain::event::Actor;
 use domain::money::decimal_string;
 use domain::order::{Counts, LegProgress, LegState, Progress};
 use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
 use serde::Deserialize;
+
+/// `ParkReason::MoneyBack`, as the rows spell it.
+const MONEY_BACK: &str = "money_back";
 
 table! {
     /// One order. Field by field as in migrations/0002_payments.sql, where each has its reason.
@@ -36,6 +39,7 @@ table! {
         pub payment_state: LegState,
         pub payment_attempts: u32,
         pub payment_deferrals: u32,
+        pub payment_parkings: u32,
         pub payment_reversions: u32,
         pub mint_state: LegState,
         pub mint_attempts: u32,
@@ -44,14 +48,15 @@ table! {
         pub mint_reversions: u32,
         pub reason: Option<String>,
         pub detail: Option<String>,
+        pub parked_tx_hash: Option<B256>,
         pub retry_at: Option<DateTime<Utc>>,
         pub settle_signer: Option<Address>,
         pub settle_nonce: Option<u64>,
         pub settle_tx_hash: Option<B256>,
         pub settle_block_number: Option<u64>,
         pub settle_block_hash: Option<B256>,
-        pub settle_log_index: Option<u64>,
-        pub paid_by: Option<PaidBy>,
+        pub settle_recorded_at: Option<u64>,
+        pub paid_by: Option<Actor>,
         pub failed_block_number: Option<u64>,
         pub failed_block_hash: Option<B256>,
         pub failed_tx_hash: Option<B256>,
@@ -60,6 +65,7 @@ table! {
         pub mint_tx_hash: Option<B256>,
         pub mint_block_number: Option<u64>,
         pub mint_block_hash: Option<B256>,
+        pub minted_by: Option<Actor>,
         pub requested_at: DateTime<Utc>,
         pub paid_at: Option<DateTime<Utc>>,
         pub minted_at: Option<DateTime<Utc>>,
@@ -77,8 +83,7 @@ impl PaymentView {
         let payment = Counts {
             submitted: self.payment_attempts,
             deferred: self.payment_deferrals,
-            // A payment is never parked.
-            parked: 0,
+            parked: self.payment_parkings,
             reverted: self.payment_reversions,
         };
         let mint = Counts {
@@ -100,11 +105,25 @@ impl PaymentView {
         self.payment_state = payment.state;
         self.payment_attempts = payment.counts.submitted;
         self.payment_deferrals = payment.counts.deferred;
+        self.payment_parkings = payment.counts.parked;
         self.payment_reversions = payment.counts.reverted;
         self.mint_state = mint.state;
         self.mint_attempts = mint.counts.submitted;
         self.mint_deferrals = mint.counts.deferred;
         self.mint_parkings = mint.counts.parked;
         self.mint_reversions = mint.counts.reverted;
+    }
+    /// Returns whether the order takes units of its token.
+    pub(crate) fn takes_units(&self) -> bool {
+        takes_units(self.stage, self.reason.as_deref())
+    }
+}
+
+/// Returns whether an order takes units of its token: until its payment fails, or its payer has the money back.
+pub(crate) fn takes_units(stage: Stage, reason: Option<&str>) -> bool {
+    match stage {
+        Stage::Failed => false,
+        Stage::MintParked => reason != Some(MONEY_BACK),
+        _ => true,
     }
 }

@@ -1,6 +1,7 @@
 //! From an event to the row of its order. Pure, so that a rebuild gives the same rows.
 
 use crate::payment::PaymentView;
+use alloy_primitives::B256;
 use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, Utc};
 use domain::event::{LegName, Minted, OrderEvent, PaymentFailure, PaymentProof, Reversal, Submission};
 use domain::order::{ImpossiblePast, LegState};
@@ -40,6 +41,7 @@ pub fn project(
     if !(is_of_mint(event) && progress.is_unpaid()) {
         row.reason = event.reason();
         row.detail = event.detail().map(text);
+        row.parked_tx_hash = parked_tx_hash(event);
         row.retry_at = event.retry_at().map(time);
     }
     match event {
@@ -52,6 +54,7 @@ pub fn project(
         OrderEvent::MintReverted(_, reversal) => row.unminted(reversal),
         OrderEvent::PaymentRequested(_)
         | OrderEvent::PaymentDeferred(..)
+        | OrderEvent::PaymentParked(..)
         | OrderEvent::MintDeferred(..)
         | OrderEvent::MintParked(..) => {}
     }
@@ -91,6 +94,7 @@ impl PaymentView {
             payment_state: LegState::Owed,
             payment_attempts: 0,
             payment_deferrals: 0,
+            payment_parkings: 0,
             payment_reversions: 0,
             mint_state: LegState::Owed,
             mint_attempts: 0,
@@ -99,13 +103,14 @@ impl PaymentView {
             mint_reversions: 0,
             reason: None,
             detail: None,
+            parked_tx_hash: None,
             retry_at: None,
             settle_signer: None,
             settle_nonce: None,
             settle_tx_hash: None,
             settle_block_number: None,
             settle_block_hash: None,
-            settle_log_index: None,
+            settle_recorded_at: None,
             paid_by: None,
             failed_block_number: None,
             failed_block_hash: None,
@@ -115,6 +120,7 @@ impl PaymentView {
             mint_tx_hash: None,
             mint_block_number: None,
             mint_block_hash: None,
+            minted_by: None,
             requested_at: at.recorded_at,
             paid_at: None,
             minted_at: None,
@@ -141,7 +147,7 @@ impl PaymentView {
         self.settle_tx_hash = Some(proof.tx_hash);
         self.settle_block_number = Some(proof.block.number);
         self.settle_block_hash = Some(proof.block.hash);
-        self.settle_log_index = Some(proof.log_index);
+        self.settle_recorded_at = Some(proof.recorded_at);
         self.paid_by = Some(proof.paid_by);
         self.paid_at = Some(at.recorded_at);
         self.paid_seq = Some(at.seq);
@@ -152,7 +158,7 @@ impl PaymentView {
         self.settling(&reversal.submission());
         self.settle_block_number = None;
         self.settle_block_hash = None;
-        self.settle_log_index = None;
+        self.settle_recorded_at = None;
         self.paid_by = None;
         self.paid_at = None;
         self.paid_seq = None;
@@ -178,6 +184,7 @@ impl PaymentView {
         self.mint_tx_hash = Some(minted.tx_hash);
         self.mint_block_number = Some(minted.block.number);
         self.mint_block_hash = Some(minted.block.hash);
+        self.minted_by = Some(minted.minted_by);
         self.minted_at = Some(at.recorded_at);
     }
 
@@ -185,6 +192,7 @@ impl PaymentView {
         self.minting(&reversal.submission());
         self.mint_block_number = None;
         self.mint_block_hash = None;
+        self.minted_by = None;
         self.minted_at = None;
     }
 
@@ -203,6 +211,14 @@ impl PaymentView {
 /// Returns whether the event is a step of the mint.
 fn is_of_mint(event: &OrderEvent) -> bool {
     matches!(event.leg(), Some((LegName::Mint, _)))
+}
+
+/// The transaction because of which the event parks a leg.
+const fn parked_tx_hash(event: &OrderEvent) -> Option<B256> {
+    match event {
+        OrderEvent::PaymentParked(_, parked) | OrderEvent::MintParked(_, parked) => parked.tx_hash,
+        _ => None,
+    }
 }
 
 /// Makes a text that PostgreSQL can hold: it refuses NUL, and one event must not stop the projection permanently.

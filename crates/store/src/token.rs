@@ -1,11 +1,13 @@
 //! The row of a token, and its fold.
 
 use crate::columns::table;
+use crate::payment::PaymentView;
 use crate::project::{Stamp, text, time};
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
 use domain::money::{decimal_string, decimal_string_u128};
-use domain::{PaymentKey, Quantity, TokenTerms, Usdc};
+use domain::order::LegState;
+use domain::{TokenTerms, Usdc};
 use serde::Deserialize;
 
 table! {
@@ -14,12 +16,14 @@ table! {
     #[serde(deny_unknown_fields)]
     #[allow(missing_docs)]
     pub struct TokenView of "tokens", fixed: [
-        token, chain_id, asset, name, symbol, unit, max_units, unit_price, creator, payment_key, config_hash, block_number,
-        block_hash, registered_at, registered_seq,
+        token, chain_id, asset, factory, item_version, name, symbol, unit, max_units, unit_price, creator, fee, metadata_hash,
+        salt, block_number, block_hash, registered_at, registered_seq,
     ] {
         pub token: Address,
         pub chain_id: u64,
         pub asset: Address,
+        pub factory: Address,
+        pub item_version: u8,
         pub name: String,
         pub symbol: String,
         #[serde(with = "decimal_string_u128")]
@@ -28,10 +32,13 @@ table! {
         pub max_units: u64,
         pub unit_price: Usdc,
         pub creator: Address,
-        pub payment_key: PaymentKey,
-        pub config_hash: B256,
+        pub fee: Usdc,
+        pub metadata_hash: B256,
+        pub salt: B256,
         pub block_number: u64,
         pub block_hash: B256,
+        #[serde(with = "decimal_string")]
+        pub units_taken: u64,
         #[serde(with = "decimal_string")]
         pub units_paid: u64,
         #[serde(with = "decimal_string")]
@@ -49,16 +56,20 @@ impl TokenView {
             token: terms.token,
             chain_id: terms.chain_id,
             asset: terms.asset,
+            factory: terms.factory,
+            item_version: terms.item_version,
             name: text(&terms.name),
             symbol: text(&terms.symbol),
             unit: terms.unit,
             max_units: terms.max_units,
             unit_price: terms.unit_price,
             creator: terms.creator,
-            payment_key: terms.payment_key,
-            config_hash: terms.config_hash,
+            fee: terms.fee,
+            metadata_hash: terms.metadata_hash,
+            salt: terms.salt,
             block_number: terms.block.number,
             block_hash: terms.block.hash,
+            units_taken: 0,
             units_paid: 0,
             units_minted: 0,
             registered_at: time(at.recorded_at),
@@ -67,33 +78,28 @@ impl TokenView {
         }
     }
 
-    /// `quantity` units of it are paid for. `None` past 2^64 units, which no token has.
-    pub(crate) fn paid(&mut self, quantity: Quantity, at: Stamp) -> Option<()> {
-        self.units_paid = self.units_paid.checked_add(u64::from(quantity.get()))?;
-        self.last_seq = at.seq;
-        Some(())
-    }
-
-    /// `quantity` units of it are minted. `None` past 2^64 units.
-    pub(crate) fn minted(&mut self, quantity: Quantity, at: Stamp) -> Option<()> {
-        self.units_minted = self.units_minted.checked_add(u64::from(quantity.get()))?;
-        self.last_seq = at.seq;
-        Some(())
-    }
-
-    /// Takes back `quantity` paid units, because the block in which they were paid is gone. Returns `None` if fewer
-    /// were paid.
-    pub(crate) fn unpaid(&mut self, quantity: Quantity, at: Stamp) -> Option<()> {
-        self.units_paid = self.units_paid.checked_sub(u64::from(quantity.get()))?;
-        self.last_seq = at.seq;
-        Some(())
-    }
-
-    /// Takes back `quantity` minted units, because the block in which they were minted is gone. Returns `None` if fewer
-    /// were minted.
-    pub(crate) fn unminted(&mut self, quantity: Quantity, at: Stamp) -> Option<()> {
-        self.units_minted = self.units_minted.checked_sub(u64::from(quantity.get()))?;
-        self.last_seq = at.seq;
-        Some(())
+    /// Counts the units of one of its orders, whose row was `before` and is `after`. An order from before the registration
+    /// counts nothing. Returns whether a counter has changed, and `None` if one would leave its range.
+    pub(crate) fn count(&mut self, before: Option<&PaymentView>, after: &PaymentView) -> Option<bool> {
+        if after.requested_seq < self.registered_seq {
+            return Some(false);
+        }
+        let quantity = u64::from(after.quantity.get());
+        let moved = |units: u64, counts: fn(&PaymentView) -> bool| match (before.is_some_and(counts), counts(after)) {
+            (false, true) => units.checked_add(quantity),
+            (true, false) => units.checked_sub(quantity),
+            _ => Some(units),
+        };
+        let units = (
+            moved(self.units_taken, PaymentView::takes_units)?,
+            moved(self.units_paid, |row| row.payment_state == LegState::Done)?,
+            moved(self.units_minted, |row| row.mint_state == LegState::Done)?,
+        );
+        let has_changed = units != (self.units_taken, self.units_paid, self.units_minted);
+        if has_changed {
+            (self.units_taken, self.units_paid, self.units_minted) = units;
+            self.last_seq = after.last_seq;
+        }
+        Some(has_changed)
     }
 }

@@ -79,9 +79,11 @@ async fn mint(chain: &Chain, house: &House, key: &Key, payments: &[PaymentReques
     let token = house.shop.token.token;
     let keys: Vec<PaymentKey> = payments.iter().map(|payment| payment.payment_key).collect();
     let included = send(chain, key, deliver_call(token, &keys)).await?;
-    match included.delivered(token, &keys) {
-        Some(results) if results.iter().all(|result| *result == Delivered::Minted) => Ok(included.gas_used),
-        other => Err(format!("a mint did not mint everything: {other:?}").into()),
+    let results = included.delivered(token);
+    if keys.iter().all(|key| results.get(key) == Some(&Delivered::Minted)) {
+        Ok(included.gas_used)
+    } else {
+        Err(format!("a mint did not mint everything: {results:?}").into())
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use chrono::TimeDelta;
-use domain::{PaymentKey, examples};
+use domain::event::Parked;
+use domain::{PaymentKey, Quantity, examples};
 
 const TOKEN: Address = examples::TOKEN;
 
@@ -12,8 +13,13 @@ fn at(ms: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::milliseconds(ms)
 }
 
-fn payer(n: u8) -> (Address, Address) {
-    (Address::repeat_byte(n), TOKEN)
+/// Ten units for the `n`th payer.
+fn payer(n: u8) -> Bought {
+    Bought { payer: Address::repeat_byte(n), token: TOKEN, quantity: Quantity::new(10).unwrap() }
+}
+
+const fn unpaid(unpaid: usize) -> OrderLimits {
+    OrderLimits { unpaid, units: None }
 }
 
 /// Events by name, of order `n`, in the ledger's order.
@@ -98,7 +104,12 @@ fn f40_what_falls_out_of_the_chain_waits_again_and_what_is_done_stays_done() {
 #[test]
 fn what_waits_for_something_else_than_its_turn_has_no_place() {
     let mut story = Story::new(10);
-    for event in [OrderEvent::PaymentDeferred(1, examples::deferral()), OrderEvent::MintParked(1, examples::parked())] {
+    let held = [
+        OrderEvent::PaymentDeferred(1, examples::deferral()),
+        OrderEvent::PaymentParked(1, examples::parked_payment()),
+        OrderEvent::MintParked(1, examples::parked()),
+    ];
+    for event in held {
         story.tell(0, 1, &requested());
         story.tell(0, 1, &event);
         assert_eq!(story.place(0, 1), None);
@@ -156,16 +167,16 @@ fn f46_a_line_that_stands_still_is_a_longer_wait_every_second() {
 #[test]
 fn b42_a_payer_has_so_many_unpaid_orders_and_no_more() {
     let mut story = Story::new(10);
-    let reserve = |story: &mut Story, n: u64, who: u8| story.backlog.reserve(id(n), payer(who), 2, at(0));
+    let reserve = |story: &mut Story, n: u64, who: u8| story.backlog.reserve(id(n), payer(who), unpaid(2), at(0));
     assert_eq!((reserve(&mut story, 1, 1), reserve(&mut story, 2, 1)), (Ok(()), Ok(())));
-    assert_eq!(reserve(&mut story, 3, 1), Err(TooMany));
+    assert_eq!(reserve(&mut story, 3, 1), Err(Excess::Unpaid));
     assert_eq!((reserve(&mut story, 1, 1), reserve(&mut story, 4, 2)), (Ok(()), Ok(())), "the same; another payer");
     story.tell(0, 1, &requested());
-    assert_eq!(reserve(&mut story, 3, 1), Err(TooMany), "a reservation that became an order counts once");
+    assert_eq!(reserve(&mut story, 3, 1), Err(Excess::Unpaid), "a reservation that became an order counts once");
     story.backlog.release(id(2));
     assert_eq!(reserve(&mut story, 3, 1), Ok(()), "one that was not written counts no more");
     story.tell(0, 1, &submitted());
-    assert_eq!(reserve(&mut story, 5, 1), Err(TooMany), "in a transaction is unpaid");
+    assert_eq!(reserve(&mut story, 5, 1), Err(Excess::Unpaid), "in a transaction is unpaid");
     story.tell(0, 1, &confirmed());
     assert_eq!(reserve(&mut story, 5, 1), Ok(()), "paid");
     story.backlog.release(id(1));
@@ -178,32 +189,40 @@ fn b42_a_payer_has_so_many_unpaid_orders_and_no_more() {
 fn it_starts_anew_from_the_rows_and_what_came_after_them() {
     let mut story = Story::new(10);
     story.tell(0, 9, &requested());
-    assert!(story.backlog.reserve(id(8), payer(3), 5, at(0)).is_ok());
-    let open = |step, seq| UnderWay { payer: Address::repeat_byte(2), token: TOKEN, step, seq, since: at(0) };
+    assert!(story.backlog.reserve(id(8), payer(3), unpaid(5), at(0)).is_ok());
+    let open = |step, seq| UnderWay { bought: payer(2), step, seq, since: at(0) };
     let rows = [
         (id(2), open(OrderStep::Requested, 4)),
         (id(1), open(OrderStep::Requested, 3)),
         (id(3), open(OrderStep::Deferred, 5)),
         (id(4), open(OrderStep::Paid, 6)),
     ];
-    story.backlog.reset(100, rows);
+    story.backlog.reset(100, rows, BTreeMap::new());
     assert_eq!(story.backlog.known(id(9)), None);
-    assert_eq!(story.backlog.known(id(4)), Some((Address::repeat_byte(2), TOKEN)));
+    assert_eq!(story.backlog.known(id(4)), Some(payer(2)));
     assert_eq!((story.place(0, 1).unwrap().0, story.place(0, 2).unwrap().0), (1, 2));
     story.tell(0, 1, &submitted());
     assert_eq!(story.place(0, 1).unwrap().0, 1, "sequence 2 is in the rows already");
     story.seq = 100;
     story.tell(0, 1, &submitted());
     assert_eq!((story.place(0, 1).unwrap().0, story.place(0, 2).unwrap().0), (0, 1));
-    assert_eq!(story.backlog.reserve(id(5), payer(2), 2, at(0)), Err(TooMany), "one requested and one deferred");
-    assert_eq!(story.backlog.reserve(id(6), payer(3), 1, at(0)), Err(TooMany), "a reservation outlives it");
+    assert_eq!(
+        story.backlog.reserve(id(5), payer(2), unpaid(2), at(0)),
+        Err(Excess::Unpaid),
+        "one requested and one deferred"
+    );
+    assert_eq!(
+        story.backlog.reserve(id(6), payer(3), unpaid(1), at(0)),
+        Err(Excess::Unpaid),
+        "a reservation outlives it"
+    );
 }
 
 /// Events that are read again after the rows have them are not looked up order by order.
 #[test]
 fn whose_an_order_is_that_the_rows_call_done_is_known_from_its_request() {
     let mut story = Story::new(10);
-    story.backlog.reset(10, []);
+    story.backlog.reset(10, [], BTreeMap::new());
     story.tell(0, 1, &requested());
     assert_eq!(story.backlog.known(id(1)), Some(payer(1)));
     assert_eq!((story.backlog.known(id(2)), story.place(0, 1)), (None, None));
@@ -212,4 +231,90 @@ fn whose_an_order_is_that_the_rows_call_done_is_known_from_its_request() {
         Story::new(10).backlog.forecast(None, at(0)),
         "it waits for nothing"
     );
+}
+
+#[test]
+fn a_parked_payment_is_no_unpaid_order_of_its_payer() {
+    let mut story = Story::new(10);
+    story.tell(0, 1, &requested());
+    assert_eq!(story.backlog.reserve(id(2), payer(1), unpaid(1), at(0)), Err(Excess::Unpaid));
+    story.tell(0, 1, &OrderEvent::PaymentParked(1, examples::parked_payment()));
+    assert_eq!(story.backlog.reserve(id(2), payer(1), unpaid(1), at(0)), Ok(()));
+    story.tell(0, 1, &confirmed());
+    assert_eq!(story.place(0, 1).map(|(position, _)| position), Some(1), "an operator credited it: its mint waits");
+}
+
+/// Ten units for each order, and 30 in all.
+struct Shop(Story);
+
+impl Shop {
+    fn open(taken: u64, rows: impl IntoIterator<Item = (PaymentId, UnderWay)>) -> Self {
+        let mut story = Story::new(10);
+        story.backlog.reset(0, rows, BTreeMap::from([(TOKEN, taken)]));
+        Self(story)
+    }
+
+    fn reserve(&mut self, n: u64) -> Result<(), Excess> {
+        self.0.backlog.reserve(id(n), payer(1), OrderLimits { unpaid: 100, units: Some(30) }, at(0))
+    }
+
+    fn left(&self) -> Option<u64> {
+        self.0.backlog.units_left(TOKEN, 30)
+    }
+
+    /// The units that are left after each of `events` of order `n`.
+    fn tell(&mut self, n: u64, events: &[OrderEvent]) -> Vec<u64> {
+        let mut told = |event| {
+            self.0.tell(0, n, event);
+            self.left().unwrap()
+        };
+        events.iter().map(|event| told(event)).collect()
+    }
+}
+
+#[test]
+fn the_last_units_are_reserved_once_and_what_was_not_written_gives_them_back() {
+    let mut shop = Shop::open(10, []);
+    assert_eq!((shop.reserve(1), shop.reserve(2), shop.reserve(3)), (Ok(()), Ok(()), Err(Excess::Units)));
+    assert_eq!(shop.reserve(1), Ok(()), "the same order takes nothing more");
+    shop.0.backlog.release(id(2));
+    assert_eq!((shop.left(), shop.reserve(3), shop.left()), (Some(10), Ok(()), Some(0)));
+    assert_eq!(shop.tell(1, &[requested()]), [0], "it became an order, and counts once");
+    shop.0.backlog.release(id(1));
+    assert_eq!(shop.left(), Some(0), "an order is not released");
+    shop.0.backlog.expire(at(1));
+    assert_eq!(shop.left(), Some(10), "of the third nobody will know");
+    assert_eq!(shop.tell(3, &[requested()]), [0], "but if it comes, it counts");
+}
+
+#[test]
+fn units_are_taken_from_the_request_until_the_payment_fails_or_the_money_is_back() {
+    let other = OrderEvent::MintParked(1, Parked { reason: ParkReason::Unexplained, ..examples::parked() });
+    let money_back = |n| OrderEvent::MintParked(n, examples::parked());
+    let reverted = |n| OrderEvent::PaymentReverted(n, examples::reversal(7));
+    let restored = |n| OrderEvent::PaymentRestored(n, examples::own_proof());
+    let mut shop = Shop::open(0, []);
+    let deferred = OrderEvent::PaymentDeferred(1, examples::deferral());
+    let failed = OrderEvent::PaymentFailed(examples::failure());
+    assert_eq!(shop.tell(1, &[requested(), deferred, submitted(), failed]), [20, 20, 20, 30]);
+    assert_eq!(shop.tell(2, &[requested(), confirmed(), money_back(1), reverted(1)]), [20, 20, 30, 20]);
+    assert_eq!(shop.tell(2, &[restored(1), money_back(2), minted()]), [20, 30, 20], "minted after all");
+    let gone = OrderEvent::MintReverted(1, examples::reversal(8));
+    assert_eq!(shop.tell(2, &[gone, reverted(2), restored(2), minted()]), [20; 4], "a minted order keeps its units");
+    assert_eq!(shop.tell(3, &[requested(), confirmed(), other]), [10; 3], "an operator may still have it minted");
+}
+
+#[test]
+fn a_restart_goes_on_from_the_units_in_the_rows() {
+    let refunded = UnderWay { bought: payer(1), step: OrderStep::Refunded, seq: 1, since: at(0) };
+    let mut shop = Shop::open(20, [(id(1), refunded)]);
+    assert_eq!((shop.left(), shop.reserve(2), shop.reserve(3)), (Some(10), Ok(()), Err(Excess::Units)));
+    assert_eq!(shop.tell(1, &[minted()]), [0], "its units were not taken, and are now");
+    shop.0.backlog.reset(100, [], BTreeMap::from([(TOKEN, 10)]));
+    assert_eq!(shop.left(), Some(10), "a reservation outlives it");
+    shop.0.backlog.clear(200);
+    assert_eq!((shop.left(), shop.reserve(3)), (None, Ok(())), "nobody is refused before the rows are read");
+    shop.0.backlog.reset(200, [], BTreeMap::new());
+    assert_eq!(shop.left(), Some(10), "both reservations count");
+    assert_eq!(shop.0.backlog.units_left(examples::SIGNER, 7), Some(7), "a token without orders");
 }

@@ -7,7 +7,9 @@ use domain::event::{OpenTx, OrderEvent, Purpose, Reversal, Settled, SignerEvent}
 use domain::{Event, PaymentId, PaymentKey, PaymentRequest, Recorded, Stage, examples};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
-use store::{BatchStatus, CONNECTIONS, PaymentView, READ_MODELS, StageTotal, Stamp, Store, StoreError, project};
+use store::{
+    BatchStatus, CONNECTIONS, PaymentView, READ_MODELS, StageTotal, Stamp, Standing, Store, StoreError, project,
+};
 use testkit::Database;
 
 /// 60 orders, each stopped at another step, interleaved.
@@ -33,7 +35,7 @@ fn half_done() -> Vec<Recorded> {
 #[tokio::test]
 async fn open_orders_are_those_of_the_position_beside_them() {
     let database = Database::start().await;
-    assert!(matches!(database.store.open_orders().await, Err(StoreError::NotBegun)));
+    assert!(matches!(database.store.standing().await, Err(StoreError::NotBegun)));
     let start = begin(&database.store).await;
     let story = half_done();
     let writer = Store::connect(&database.server.url(), CONNECTIONS).await.unwrap();
@@ -48,16 +50,20 @@ async fn open_orders_are_those_of_the_position_beside_them() {
     });
     let mut looks = 0;
     while !projector.is_finished() || looks == 0 {
-        let (position, open) = database.store.open_orders().await.unwrap();
+        let Standing { position, open, units_taken } = database.store.standing().await.unwrap();
         let read = &story[..usize::try_from(position.seq).unwrap()];
         let expected = folded(read);
         let found: Vec<_> = open.iter().map(|o| (o.requested_seq, o.id, o.stage, o.paid_seq)).collect();
         assert_eq!(found, expected, "at sequence {}", position.seq);
         assert!(open.iter().all(|o| (o.payer, o.token) == (examples::PAYER, examples::TOKEN)));
+        assert!(open.iter().all(|o| o.quantity.get() == 10 && o.takes_units));
+        let taking = rows(read).into_values().filter(|row| row.stage != Stage::Failed).count();
+        let taken = if read.is_empty() { None } else { Some(10 * u64::try_from(taking).unwrap()) };
+        assert_eq!(units_taken.get(&examples::TOKEN).copied(), taken, "at sequence {}", position.seq);
         looks += 1;
     }
     projector.await.unwrap();
-    let (position, open) = database.store.open_orders().await.unwrap();
+    let Standing { position, open, .. } = database.store.standing().await.unwrap();
     assert_eq!(database.store.position(READ_MODELS).await.unwrap(), Some(position));
     assert_eq!((position.seq, open.len()), (u64::try_from(story.len()).unwrap(), 44));
 }

@@ -1,9 +1,10 @@
 //! From events to rows: what the API shows, and that a rebuild shows the same.
 
 use crate::common::{at, begin, history, minted_order, order, recorded, registered, request};
-use domain::event::{Deferral, FailureReason, OrderEvent, PaidBy, PaymentFailure, PaymentProof};
+use domain::event::{Actor, Deferral, FailureReason, OrderEvent, PaymentFailure, PaymentProof};
 use domain::order::LegState as L;
 use domain::{Event, PaymentId, Recorded, Stage, examples};
+use sqlx::{Connection, PgConnection};
 use store::{CONNECTIONS, PaymentView, READ_MODELS, Stamp, Store, project_history};
 use testkit::Database;
 
@@ -29,16 +30,16 @@ fn busy_ledger() -> Vec<Recorded> {
 fn endings() -> Vec<Vec<OrderEvent>> {
     use OrderEvent::{
         MintConfirmed, MintDeferred, MintParked, MintRestored, MintReverted, MintSubmitted, PaymentConfirmed,
-        PaymentDeferred, PaymentFailed, PaymentRestored, PaymentReverted, PaymentSubmitted,
+        PaymentDeferred, PaymentFailed, PaymentParked, PaymentRestored, PaymentReverted, PaymentSubmitted,
     };
     let (tx, why, proof) = (examples::submission, examples::deferral, examples::proof);
-    let (gone, mint) = (examples::reversal, examples::minted);
+    let (gone, mint, around) = (examples::reversal, examples::minted, examples::parked_payment);
     vec![
         vec![],
         vec![PaymentDeferred(1, why())],
         vec![PaymentDeferred(1, why()), PaymentSubmitted(1, tx(1))],
         vec![PaymentDeferred(1, why()), PaymentSubmitted(1, tx(1)), PaymentFailed(examples::failure())],
-        vec![PaymentConfirmed(PaymentProof { paid_by: PaidBy::ThirdParty, ..proof() })],
+        vec![PaymentConfirmed(PaymentProof { paid_by: Actor::ThirdParty, ..proof() })],
         vec![PaymentConfirmed(proof()), MintDeferred(1, why())],
         vec![
             PaymentConfirmed(proof()),
@@ -64,6 +65,7 @@ fn endings() -> Vec<Vec<OrderEvent>> {
             PaymentSubmitted(1, tx(9)),
             PaymentRestored(1, proof()),
         ],
+        // Impossible: failed while its units stand.
         vec![
             PaymentConfirmed(proof()),
             MintConfirmed(mint()),
@@ -76,6 +78,15 @@ fn endings() -> Vec<Vec<OrderEvent>> {
             MintSubmitted(1, tx(8)),
             PaymentReverted(1, gone(7)),
             PaymentDeferred(1, why()),
+            MintConfirmed(mint()),
+        ],
+        vec![PaymentDeferred(1, why()), PaymentParked(1, around())],
+        vec![PaymentParked(1, around()), PaymentConfirmed(proof())],
+        vec![
+            PaymentConfirmed(proof()),
+            MintSubmitted(1, tx(8)),
+            PaymentReverted(1, gone(7)),
+            PaymentParked(1, around()),
             MintConfirmed(mint()),
         ],
     ]
@@ -94,7 +105,7 @@ async fn every_stage_has_its_row_and_the_states_of_its_legs() {
         (S::Failed, L::Failed, L::Owed, Some("expired")),
         (S::Paid, L::Done, L::Owed, None),
         (S::MintDeferred, L::Done, L::Deferred, Some("unfunded")),
-        (S::MintParked, L::Done, L::Parked, Some("over_cap")),
+        (S::MintParked, L::Done, L::Parked, Some("money_back")),
         (S::Minted, L::Done, L::Done, None),
         (S::Failed, L::Failed, L::Owed, Some("expired")),
         (S::Reverted, L::Reverted, L::Owed, None),
@@ -102,8 +113,11 @@ async fn every_stage_has_its_row_and_the_states_of_its_legs() {
         (S::Reverted, L::Reverted, L::Owed, None),
         (S::Minting, L::Done, L::Reverted, None),
         (S::Minted, L::Done, L::Done, None),
-        (S::Lost, L::Failed, L::Done, Some("expired")),
+        (S::Reverted, L::Reverted, L::Done, None),
         (S::Deferred, L::Deferred, L::Done, Some("unfunded")),
+        (S::PaymentParked, L::Parked, L::Owed, Some("paid_around_token")),
+        (S::Paid, L::Done, L::Owed, None),
+        (S::PaymentParked, L::Parked, L::Done, Some("paid_around_token")),
     ];
     for (n, (stage, paid, minted, reason)) in expected.into_iter().enumerate() {
         let id = request(u8::try_from(100 + n).unwrap()).id();
@@ -112,6 +126,8 @@ async fn every_stage_has_its_row_and_the_states_of_its_legs() {
         assert_eq!((payment.payment_state, payment.mint_state), (paid, minted), "{n}");
         let waits = matches!(stage, S::Deferred | S::MintDeferred);
         assert_eq!(payment.retry_at, waits.then(|| examples::deferral().retry_at), "{n}");
+        let around = (stage == S::PaymentParked).then(|| examples::parked_payment().tx_hash.unwrap());
+        assert_eq!(payment.parked_tx_hash, around, "{n}");
     }
     assert_eq!(database.store.payment(PaymentId(uuid::Uuid::nil())).await.unwrap(), None);
 }
@@ -128,7 +144,8 @@ async fn a_purchase_shows_both_transactions_and_counts_for_its_token() {
     let payment = database.store.payment(id).await.unwrap().unwrap();
     assert_eq!(payment.settle_tx_hash, Some(examples::proof().tx_hash));
     assert_eq!(payment.settle_signer, None, "the transaction that charged is not the one that was signed last");
-    assert_eq!(payment.mint_tx_hash, Some(examples::minted().tx_hash));
+    assert_eq!((payment.settle_recorded_at, payment.paid_by), (Some(1_800_000_000), Some(Actor::Paymint)));
+    assert_eq!((payment.mint_tx_hash, payment.minted_by), (Some(examples::minted().tx_hash), Some(Actor::Paymint)));
     assert_eq!((payment.requested_seq, payment.paid_seq, payment.last_seq), (2, Some(4), 6));
     assert_eq!((payment.requested_at, payment.minted_at), (micros(2), Some(micros(6))));
 
@@ -140,7 +157,10 @@ async fn a_purchase_shows_both_transactions_and_counts_for_its_token() {
     assert_eq!(project_history(id, history), Some(payment));
 
     let token = database.store.token(examples::TOKEN).await.unwrap().unwrap();
-    assert_eq!((token.units_paid, token.units_minted, token.last_seq), (10, 10, 6));
+    assert_eq!((token.units_taken, token.units_paid, token.units_minted, token.last_seq), (10, 10, 10, 6));
+    let terms = examples::terms();
+    assert_eq!((token.factory, token.item_version, token.fee), (terms.factory, 1, terms.fee));
+    assert_eq!((token.metadata_hash, token.salt), (terms.metadata_hash, terms.salt));
     assert_eq!(database.store.tokens().await.unwrap(), [token]);
     assert_eq!(database.store.token(examples::PAYER).await.unwrap(), None);
 }
@@ -170,7 +190,65 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
     let rows = database.store.dump_read_models().await.unwrap();
     assert_eq!(beside.dump_read_models().await.unwrap(), rows);
     let count = |table: &str| rows.iter().filter(|row| row.table == table).count();
-    assert_eq!((count("payments"), count("tokens"), count("set_aside")), (56, 1, 1));
+    assert_eq!((count("payments"), count("tokens"), count("set_aside")), (59, 1, 2));
+}
+
+/// A process that starts sells the rest: the rows must have counted every step.
+#[tokio::test]
+async fn units_are_taken_from_the_request_until_the_payment_fails_or_the_money_is_back() {
+    let database = Database::start().await;
+    let start = begin(&database.store).await;
+    let mut position = database.store.apply(&history(1, [registered()]), &start).await.unwrap().position;
+    let mut step = async |n, event| {
+        let story = history(position.seq + 1, [order(request(n).id(), event)]);
+        position = database.store.apply(&story, &position).await.unwrap().position;
+        let token = database.store.token(examples::TOKEN).await.unwrap().unwrap();
+        (token.units_taken, token.units_paid, token.units_minted)
+    };
+    let requested = |n| OrderEvent::PaymentRequested(Box::new(request(n)));
+    let paid = || OrderEvent::PaymentConfirmed(examples::proof());
+    assert_eq!(step(1, requested(1)).await, (10, 0, 0));
+    assert_eq!(step(2, requested(2)).await, (20, 0, 0));
+    assert_eq!(step(1, OrderEvent::PaymentFailed(examples::failure())).await, (10, 0, 0));
+    assert_eq!(step(2, paid()).await, (10, 10, 0));
+    assert_eq!(step(2, OrderEvent::MintParked(1, examples::parked())).await, (0, 10, 0), "the money is back");
+    assert_eq!(step(2, OrderEvent::PaymentReverted(1, examples::reversal(7))).await, (10, 0, 0), "and no longer");
+    assert_eq!(step(2, OrderEvent::PaymentRestored(1, examples::proof())).await, (10, 10, 0));
+    assert_eq!(step(2, OrderEvent::MintParked(2, examples::parked())).await, (0, 10, 0));
+    assert_eq!(step(2, OrderEvent::MintConfirmed(examples::minted())).await, (10, 10, 10));
+    assert_eq!(step(3, requested(3)).await, (20, 10, 10));
+    let around = OrderEvent::PaymentParked(1, examples::parked_payment());
+    assert_eq!(step(3, around).await, (20, 10, 10), "an operator may still record it");
+}
+
+/// The tables refuse what no fold of ours writes.
+#[tokio::test]
+async fn a_row_without_the_evidence_of_its_state_is_refused() {
+    let database = Database::start().await;
+    let start = begin(&database.store).await;
+    let story = history(1, [registered()].into_iter().chain(minted_order(1).1));
+    database.store.apply(&story, &start).await.unwrap();
+    let mut connection = PgConnection::connect(&database.server.url()).await.unwrap();
+    let statements = [
+        "UPDATE payments SET settle_recorded_at = NULL",
+        "UPDATE payments SET paid_by = NULL",
+        "UPDATE payments SET minted_by = NULL",
+        "UPDATE payments SET minted_by = 'somebody'",
+        "UPDATE payments SET parked_tx_hash = settle_tx_hash",
+        "UPDATE payments SET stage = 'lost'",
+        "UPDATE payments SET stage = 'payment_parked', payment_state = 'parked'",
+        "UPDATE payments SET payment_parkings = -1",
+        "UPDATE payments SET stage = 'failed', payment_state = 'failed', reason = 'expired', detail = '', paid_seq = NULL, \
+         paid_at = NULL, failed_block_number = 1, failed_block_hash = settle_block_hash",
+        "UPDATE tokens SET item_version = 256",
+        "UPDATE tokens SET salt = '\\x00'",
+        "UPDATE tokens SET units_minted = 11",
+    ];
+    for statement in statements {
+        let refused = sqlx::raw_sql(statement).execute(&mut connection).await.unwrap_err();
+        let code = refused.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
+        assert_eq!(code, "23514", "{statement}: {refused}");
+    }
 }
 
 /// One event must not stop the projection permanently, whatever its texts and numbers.
