@@ -115,7 +115,8 @@ impl Payment {
         let mut compact = rs.to_vec();
         compact[32] |= u8::from(v == [28]) << 7;
         let times = [valid_after, valid_before].map(u64::to_be_bytes);
-        let item = [from.as_slice(), &value.0.to_be_bytes(), &times[0][3..], &times[1][3..], nonce.as_slice(), &compact];
+        let item =
+            [from.as_slice(), &value.0.to_be_bytes(), &times[0][3..], &times[1][3..], nonce.as_slice(), &compact];
         MintToken::settleCall {
             batchId: B256::ZERO,
             gasPerItem: U256::from(GAS_PER_ITEM),

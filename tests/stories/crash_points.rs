@@ -3,7 +3,7 @@
 //! A row is one death. That it was one is asserted: the process ended by SIGKILL, which nothing else here sends.
 
 use futures_util::future::join_all;
-use harness::{Buyer, DOLLAR, Order, Outcome, Service, Stack, StackOptions};
+use harness::{Buyer, DOLLAR, Order, Service, Stack, StackOptions};
 use nix::sys::signal::Signal;
 use runtime::failpoint::*;
 

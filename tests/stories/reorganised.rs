@@ -253,14 +253,15 @@ async fn dead(stack: &Stack) -> Dead {
 
 /// The payments wait, each with its reason; looked at several times they are neither failed nor tried with gas.
 async fn wait_unfailed(stack: &Stack, orders: &[Order; 2]) {
-    for (order, reason) in orders.iter().zip(["authorization_expired", "authorization_used_or_cancelled"]) {
-        assert_eq!(stack.until(order, "payment.deferred.1").await.text("reason"), reason);
-    }
+    let [expired, cancelled] = orders;
+    let reason = async |order, event| stack.until(order, event).await.text("reason").to_owned();
+    assert_eq!(reason(expired, "payment.deferred.1").await, "unexplained", "the token says only that it failed");
+    assert_eq!(reason(expired, "payment.deferred.2").await, "authorization_expired");
+    assert_eq!(reason(cancelled, "payment.deferred.1").await, "authorization_used_or_cancelled");
     let looks = async || stack.stream.consumer("confirmer-deferred").await["delivered"]["consumer_seq"].as_u64();
     let before = looks().await.unwrap();
     eventually("both are looked at again", async || (looks().await >= Some(before + 4)).then_some(())).await;
-    let [expired, cancelled] = orders;
-    assert_eq!(names(stack, expired).await.len(), 3, "requested, submitted once, deferred once");
+    assert_eq!(names(stack, expired).await.len(), 4, "requested, submitted once, deferred for two reasons");
     assert_eq!(names(stack, cancelled).await.len(), 2, "requested, deferred once");
 }
 

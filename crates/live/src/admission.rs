@@ -4,7 +4,7 @@
 //! valid, by a ledger that is full or damaged, and by a token that is sold out. An order that was accepted earlier is
 //! never refused here: the caller looks up a repeated authorization first.
 
-use crate::backlog::{Excess, Forecast, Limits};
+use crate::backlog::{Excess, Forecast, OrderLimits};
 use crate::bought::Bought;
 use crate::circuit::Trouble;
 use crate::follower::Follower;
@@ -175,7 +175,7 @@ impl Admission {
         // The circuit breaker comes last. It lets one order pass in ten seconds, and that one must not be refused here.
         self.judge(&settings, left, None)?;
         let units = self.follower.is_caught_up().then_some(max_units);
-        let limits = Limits { unpaid: settings.unpaid_orders_per_payer_max, units };
+        let limits = OrderLimits { unpaid: settings.unpaid_orders_per_payer_max, units };
         self.follower.backlog(|backlog| backlog.reserve(id, order, limits, now)).map_err(|excess| match excess {
             Excess::Units => NotAdmitted::sold_out(),
             Excess::Unpaid => {

@@ -71,9 +71,9 @@ pub struct Forecast {
     pub mint: Duration,
 }
 
-/// What the orders before leave to another one.
+/// Limits of another order, beside those that are counted already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct OrderLimits {
     /// Most unpaid orders of its payer.
     pub(crate) unpaid: usize,
     /// Most units of its token. `None` if nothing is to be refused because of them.
@@ -181,7 +181,7 @@ impl Backlog {
         self.position = seq;
         let before = self.remove(id, at);
         if let Some(units) = &mut self.units {
-            units.follow(bought, before.map(|order| order.step), event);
+            units.follow(bought, before.map(|order| order.step.takes_units()), event);
         }
         let step = match event {
             OrderEvent::PaymentRequested(_) => OrderStep::Requested,
@@ -225,7 +225,13 @@ impl Backlog {
     ///
     /// # Errors
     /// The limit that it exceeds.
-    pub fn reserve(&mut self, id: PaymentId, bought: Bought, limits: Limits, now: DateTime<Utc>) -> Result<(), Excess> {
+    pub fn reserve(
+        &mut self,
+        id: PaymentId,
+        bought: Bought,
+        limits: OrderLimits,
+        now: DateTime<Utc>,
+    ) -> Result<(), Excess> {
         if self.orders.contains_key(&id) {
             return Ok(());
         }
@@ -344,6 +350,11 @@ impl Backlog {
 }
 
 impl OrderStep {
+    /// Returns whether the order takes units of its token.
+    const fn takes_units(self) -> bool {
+        !matches!(self, Self::Refunded)
+    }
+
     const fn is_unpaid(self) -> bool {
         matches!(self, Self::Reserved | Self::Requested | Self::Deferred | Self::Settling)
     }

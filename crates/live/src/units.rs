@@ -4,7 +4,6 @@
 //! this ledger: another instance may accept an order at the same moment, and anybody may pay the token around this
 //! service. The contract decides; this count only spares most payers a payment that would wait and fail.
 
-use crate::backlog::OrderStep;
 use crate::bought::Bought;
 use alloy_primitives::Address;
 use domain::OrderEvent;
@@ -26,13 +25,10 @@ impl Units {
         max.saturating_sub(self.0.get(&token).copied().unwrap_or_default())
     }
 
-    /// Counts an order by the step before `event` and the event itself. An order that was not under way is new or
+    /// Counts an event of an order that `took` units before. `None`: the order was not under way, so it is new or
     /// finished.
-    pub fn follow(&mut self, order: Bought, before: Option<OrderStep>, event: &OrderEvent) {
-        let took = match before {
-            Some(step) => step != OrderStep::Refunded,
-            None => !matches!(event, OrderEvent::PaymentRequested(_)),
-        };
+    pub fn follow(&mut self, order: Bought, took: Option<bool>, event: &OrderEvent) {
+        let took = took.unwrap_or(!matches!(event, OrderEvent::PaymentRequested(_)));
         let takes = match event {
             OrderEvent::PaymentFailed(_) => false,
             OrderEvent::MintParked(_, why) => why.reason != ParkReason::MoneyBack,

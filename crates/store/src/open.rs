@@ -48,8 +48,8 @@ pub struct OpenOrder {
 }
 
 impl Store {
-    /// What is under way, at one moment: whoever folds the ledger from `position.seq + 1` on misses nothing and sees
-    /// nothing twice. All in memory, about 100 bytes an order.
+    /// The orders under way and the units that are taken, at one moment. A reader that goes on at `position.seq + 1`
+    /// misses nothing and sees nothing twice. All in memory, about 100 bytes an order.
     ///
     /// # Errors
     /// [`StoreError::NotBegun`] before the first read-projector; else what the database says.

@@ -89,11 +89,12 @@ fn fold_order(state: &mut Option<(PaymentId, Order)>, id: PaymentId, event: &Ord
     *state = Some((id, order));
 }
 
-fn commands(order: &Order) -> [Command; 9] {
+fn commands(order: &Order) -> [Command; 10] {
     [
         Command::Request(Box::new(order.request.clone())),
         Command::Submit(examples::submission(7)),
         Command::Defer(examples::deferral()),
+        Command::Park(examples::parked_payment()),
         Command::Confirm(examples::proof()),
         Command::Fail(examples::failure()),
         Command::SubmitMint(examples::submission(8)),

@@ -132,7 +132,8 @@ impl Problem {
         }
         let (offer, order) = (examples::offer(), domain::examples::request().id());
         let retry_after_s = RETRY_AFTER_S;
-        let refused = |why| Self::NotAdmitted(NotAdmitted { why, retry_after_s });
+        let wait = |why| (why != Closed::SoldOut).then_some(RETRY_AFTER_S);
+        let refused = |why| Self::NotAdmitted(NotAdmitted { why, retry_after_s: wait(why) });
         let mut all = each![
             RouteUnknown,
             RequestMalformed,
@@ -202,6 +203,7 @@ impl Problem {
                 let unavailable = StatusCode::SERVICE_UNAVAILABLE;
                 let (status, title) = match refusal.why {
                     Closed::PayerBusy => (StatusCode::TOO_MANY_REQUESTS, "Too many unpaid orders"),
+                    Closed::SoldOut => (StatusCode::UNPROCESSABLE_ENTITY, "Sold out"),
                     Closed::LedgerAway => (unavailable, "Temporarily unavailable"),
                     Closed::LedgerBroken | Closed::LedgerFull => (unavailable, "Orders are stopped"),
                     Closed::SettlementPaused => (unavailable, "Settlement is paused"),
@@ -250,6 +252,7 @@ impl Problem {
             Self::KeyNamesAnother(_) => "this key already names another order, which paymentQueueId names",
             Self::NotAdmitted(refusal) => match refusal.why {
                 Closed::PayerBusy => "this payer has reached the limit of unpaid orders; try again when one is settled",
+                Closed::SoldOut => "the token has fewer units left than this; nothing was written",
                 Closed::LedgerAway => "orders cannot be written now; nothing was written, try again later",
                 Closed::LedgerBroken => {
                     "orders are stopped until an operator has repaired the ledger; nothing was written"
@@ -280,7 +283,7 @@ impl Problem {
     /// Seconds to wait, if another try can help.
     fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::NotAdmitted(refusal) => Some(refusal.retry_after_s),
+            Self::NotAdmitted(refusal) => refusal.retry_after_s,
             Self::RateLimited { retry_after_s } | Self::Overloaded { retry_after_s } => Some(*retry_after_s),
             _ => {
                 let passes = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&self.row().0);

@@ -1,12 +1,10 @@
 //! From a checked request to an order in the ledger. It makes one append, and one lookup only on a conflict. It uses no
 //! RPC and no SQL.
 
-use domain::{
-    Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, Purchase, RequestFields,
-};
+use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, RequestFields};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Batch, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
-use live::{Admission, NotAdmitted, Records};
+use live::{Admission, Bought, Closed, NotAdmitted, Records};
 use runtime::failpoint::{ORDER_APPENDED_NOT_ACCEPTED, ORDER_CHECKED_NOT_APPENDED, failpoint};
 use runtime::{REFUSALS, causes};
 use std::num::NonZeroU32;
@@ -102,7 +100,7 @@ impl Intake {
     }
 
     /// Writes the order and returns its id. The same order again, with the same authorization or under the same key,
-    /// gets the same id. `now_s` is in unix seconds.
+    /// gets the same id. The token can have `max_units`. `now_s` is in unix seconds.
     ///
     /// # Errors
     /// [`IntakeError`].
@@ -110,14 +108,18 @@ impl Intake {
         &self,
         request: &PaymentRequest,
         names: &Names,
+        max_units: u64,
         now_s: u64,
     ) -> Result<PaymentId, IntakeError> {
         let id = request.id();
-        let Purchase::Mint { token, .. } = request.purchase;
         let left = Duration::from_secs(request.authorization.valid_before.saturating_sub(now_s));
-        if let Err(refusal) = self.admission.admit(id, (request.payer(), token), left) {
+        if let Err(refusal) = self.admission.admit(id, Bought::by(request), max_units, left) {
             return match self.accepted_before(request, names).await {
                 Ok(Some(known)) => Ok(known),
+                // `SoldOut` is a last word, so it is not said to a payer whose order may be known: the answer is to ask again.
+                Err(unknown @ (IntakeError::LedgerAway | IntakeError::Busy)) if refusal.why == Closed::SoldOut => {
+                    Err(unknown)
+                }
                 // The order is new, or it is unknown if it is. In both cases it is not accepted.
                 Ok(None) | Err(IntakeError::LedgerAway | IntakeError::Busy) => Err(IntakeError::NotAdmitted(refusal)),
                 Err(other) => Err(other),

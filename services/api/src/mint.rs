@@ -130,7 +130,8 @@ pub(crate) async fn mint(
     let decline = |rejection| match rejection {
         // A payer must not be asked to sign a payment that would not be accepted.
         PaymentRejection::PaymentRequired => {
-            api.admission.open().map_or_else(Problem::NotAdmitted, |()| Problem::of_payment(rejection, &offer))
+            let open = api.admission.open_for(&wanted.sold.terms, wanted.quantity);
+            open.map_or_else(Problem::NotAdmitted, |()| Problem::of_payment(rejection, &offer))
         }
         _ => Problem::of_payment(rejection, &offer),
     };
@@ -153,7 +154,7 @@ pub(crate) async fn mint(
                     Problem::Internal
                 }
             })?;
-            api.intake.accept(&request, &names, now_s).await?
+            api.intake.accept(&request, &names, wanted.sold.terms.max_units, now_s).await?
         }
         Err(rejection) if may_be_known(rejection) => match api.signed_order(&wanted, &payment) {
             Some(request) => {

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::event::PaidBy;
+use domain::event::Actor;
 use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
 use live::{MintStatus, PaymentStatus, QueuePosition};
 use serde::Serialize;
@@ -52,17 +52,22 @@ struct PaymentAnswer {
     asset: Address,
     #[schema(value_type = schemas::Hash)]
     payment_key: PaymentKey,
-    /// The settlement transaction. For a failed payment, the transaction that used its nonce.
+    /// Once paid: our transaction that recorded the payment or found it recorded, or else the stranger's that charged the
+    /// payer. Before: our latest settlement transaction. If the payment failed or was made around the token: the
+    /// transaction that used its nonce.
     #[schema(value_type = Option<schemas::Hash>)]
     tx_hash: Option<B256>,
+    /// Block of `txHash`; or the block that proved the failure.
     block_number: Option<u64>,
-    #[schema(value_type = Option<schemas::PaidBy>)]
-    paid_by: Option<PaidBy>,
+    #[schema(value_type = Option<schemas::Actor>)]
+    paid_by: Option<Actor>,
     result: Option<PaymentResult>,
     #[schema(value_type = Option<schemas::MintStatus>)]
     mint_status: Option<MintStatus>,
     #[schema(value_type = Option<schemas::Hash>)]
     mint_tx_hash: Option<B256>,
+    #[schema(value_type = Option<schemas::Actor>)]
+    minted_by: Option<Actor>,
     created_at: DateTime<Utc>,
     paid_at: Option<DateTime<Utc>>,
     minted_at: Option<DateTime<Utc>>,
@@ -109,9 +114,12 @@ struct QueueAnswer {
     #[schema(value_type = schemas::Quantity)]
     quantity: Quantity,
     attempts: u32,
+    /// Once minted: our transaction that minted the units or found them minted. Before: our latest mint transaction.
     #[schema(value_type = Option<schemas::Hash>)]
     tx_hash: Option<B256>,
     block_number: Option<u64>,
+    #[schema(value_type = Option<schemas::Actor>)]
+    minted_by: Option<Actor>,
     queued_at: Option<DateTime<Utc>>,
     minted_at: Option<DateTime<Utc>>,
     updated_at: DateTime<Utc>,
@@ -121,7 +129,11 @@ struct QueueAnswer {
 impl PaymentAnswer {
     fn of(view: PaymentView, place: Option<QueuePosition>) -> Self {
         let status = PaymentStatus::at(view.stage);
-        let failed = status == PaymentStatus::Failed;
+        let (tx_hash, block_number) = match view.stage {
+            Stage::Failed => (view.failed_tx_hash, view.failed_block_number),
+            Stage::PaymentParked => (view.parked_tx_hash, None),
+            _ => (view.settle_tx_hash, view.settle_block_number),
+        };
         let result = (status == PaymentStatus::Completed).then_some(PaymentResult {
             queue_ids: [view.id],
             token_address: view.token,
@@ -144,12 +156,13 @@ impl PaymentAnswer {
             chain_id: view.chain_id,
             asset: view.asset,
             payment_key: view.payment_key,
-            tx_hash: if failed { view.failed_tx_hash } else { view.settle_tx_hash },
-            block_number: if failed { view.failed_block_number } else { view.settle_block_number },
+            tx_hash,
+            block_number,
             paid_by: view.paid_by,
             result,
             mint_status: MintStatus::at(view.stage),
             mint_tx_hash: view.mint_tx_hash,
+            minted_by: view.minted_by,
             created_at: view.requested_at,
             paid_at: view.paid_at,
             minted_at: view.minted_at,
@@ -177,6 +190,7 @@ impl QueueAnswer {
             attempts: view.mint_attempts,
             tx_hash: view.mint_tx_hash,
             block_number: view.mint_block_number,
+            minted_by: view.minted_by,
             queued_at: view.paid_at,
             minted_at: view.minted_at,
             updated_at: view.updated_at,

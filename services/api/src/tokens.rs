@@ -32,6 +32,9 @@ struct TokenAnswer<'a> {
     /// Units that can ever be minted.
     #[schema(value_type = schemas::Decimal)]
     max_units: String,
+    /// Units that no order has taken yet; `null` while that is not known. A payment that fails gives its units back.
+    #[schema(value_type = Option<schemas::Decimal>)]
+    units_left: Option<String>,
     chain_id: u64,
     #[schema(value_type = schemas::Address)]
     asset: Address,
@@ -58,6 +61,7 @@ impl<'a> TokenAnswer<'a> {
             unit_price: terms.unit_price,
             unit: terms.unit.to_string(),
             max_units: terms.max_units.to_string(),
+            units_left: api.follower.units_left(terms.token, terms.max_units).map(|left| left.to_string()),
             chain_id: terms.chain_id,
             asset: terms.asset,
             creator: terms.creator,

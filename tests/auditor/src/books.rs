@@ -1,10 +1,15 @@
 //! Facts that follow from the evidence by arithmetic and that several judges use: orders, pairs, mints, tokens.
 
-use crate::decode::abi::{Said, said};
+mod chain;
+mod fate;
+
+pub use chain::{Created, Entry, Mint, Pair, Place};
+pub use fate::{Fate, record};
+
 use crate::decode::event::{Aggregate, Event, read};
 use crate::decode::x402::payment_key;
 use crate::evidence::Evidence;
-use crate::evidence::chain::Log;
+use crate::evidence::chain::{Log, Tx};
 use crate::evidence::journal::Journal;
 use crate::evidence::stream::StreamEvidence;
 use crate::legal::{Path, State};
@@ -14,16 +19,19 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Accounts whose balances are read.
+/// Names from ledger and journal that the chain is asked about.
 #[derive(Clone, Debug, Default)]
-pub struct Accounts {
+pub struct Known {
+    /// Accounts whose balances are read.
     pub payers: BTreeSet<Address>,
     pub tokens: BTreeSet<Address>,
+    /// Payments whose records are read.
+    pub keys: BTreeSet<B256>,
 }
 
-/// Everybody who signed anything, and every token that is sold.
-pub fn accounts(run: &Run, stream: &StreamEvidence, journal: &Journal) -> Accounts {
-    let mut found = Accounts::default();
+/// Everybody who signed anything, every token that is sold, and every payment that was ordered.
+pub fn known(run: &Run, stream: &StreamEvidence, journal: &Journal) -> Known {
+    let mut found = Known::default();
     found.payers.extend(run.genesis.asset.keys());
     found.payers.extend(journal.requests.iter().filter_map(|request| request.sent.as_ref()).map(|sent| sent.from));
     for event in stream.found.iter().filter_map(|message| read(message).ok()) {
@@ -32,7 +40,8 @@ pub fn accounts(run: &Run, stream: &StreamEvidence, journal: &Journal) -> Accoun
                 found.tokens.insert(*token);
             }
             (Aggregate::Order(_), "payment.requested") => {
-                found.payers.extend(event.data.get::<Address>("authorization.from"))
+                found.payers.extend(event.data.get::<Address>("authorization.from"));
+                found.keys.extend(event.data.get::<B256>("paymentKey"));
             }
             _ => {}
         }
@@ -40,33 +49,6 @@ pub fn accounts(run: &Run, stream: &StreamEvidence, journal: &Journal) -> Accoun
     let tokens = found.tokens.clone();
     found.payers.retain(|payer| !tokens.contains(payer));
     found
-}
-
-/// Proof of payment (D9): `AuthorizationUsed`, and as the very next log of the receipt `Transfer` from the same account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pair {
-    pub from: Address,
-    pub nonce: B256,
-    pub to: Address,
-    pub value: U256,
-    pub block: u64,
-    pub tx: B256,
-    /// Index of `AuthorizationUsed`.
-    pub index: u64,
-}
-
-/// A key that a token has minted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mint {
-    pub token: Address,
-    pub key: B256,
-    pub to: Address,
-    /// Base units. `None` if the token logged no transfer.
-    pub amount: Option<U256>,
-    pub block: u64,
-    pub tx: B256,
-    /// Index of `MintBatch`.
-    pub index: u64,
 }
 
 /// The ordered purchase, as the ledger has it.
@@ -123,6 +105,7 @@ impl Order {
 #[derive(Clone, Debug)]
 pub struct Terms {
     pub unit: U256,
+    pub max_units: U256,
     pub unit_price: U256,
 }
 
@@ -147,7 +130,21 @@ pub struct Books {
     pub cancelled: BTreeMap<B256, Log>,
     /// Authorizations that were used without a transfer of their own, by payment key.
     pub used_alone: BTreeMap<B256, Log>,
+    /// Settlements of a token, by transaction.
+    pub settlements: BTreeMap<(Address, B256), Vec<Place>>,
     pub mints: Vec<Mint>,
+    /// The first mint of each key, as an index.
+    pub minted: BTreeMap<(Address, B256), usize>,
+    /// Refunds, credits and returns of a token, by payment key.
+    pub refunds: BTreeMap<(Address, B256), Vec<Entry>>,
+    pub credits: BTreeMap<(Address, B256), Vec<Entry>>,
+    pub returns: BTreeMap<(Address, B256), Vec<Entry>>,
+    /// Tokens by the factory's own word.
+    pub created: BTreeMap<Address, Created>,
+    /// Every treasury that the factory has named.
+    pub treasuries: BTreeSet<Address>,
+    /// Transactions of the chain, as indices, by hash.
+    pub txs: BTreeMap<B256, usize>,
     /// Purchases of the journal, as indices, by payment key.
     pub asked: BTreeMap<B256, Vec<usize>>,
     /// When the first 202 was answered, by the id that it named.
@@ -164,8 +161,7 @@ impl Books {
                 Err(why) => books.unreadable.push((message.seq, message.subject.clone(), why)),
             }
         }
-        books.enter_asset(evidence);
-        books.enter_mints(evidence);
+        books.enter_chain(evidence);
         books
     }
 
@@ -202,71 +198,12 @@ impl Books {
                 order.events.push(event);
             }
             Aggregate::Token(token) => {
-                let terms = (event.data.decimal("unit"), event.data.decimal("unitPrice"));
-                if let (Some(unit), Some(unit_price)) = terms {
-                    self.tokens.insert(*token, Terms { unit, unit_price });
+                let terms = ["unit", "maxUnits", "unitPrice"].map(|name| event.data.decimal(name));
+                if let [Some(unit), Some(max_units), Some(unit_price)] = terms {
+                    self.tokens.insert(*token, Terms { unit, max_units, unit_price });
                 }
             }
             Aggregate::Signer(_) | Aggregate::Key(..) | Aggregate::Ops(_) => {}
-        }
-    }
-
-    fn enter_asset(&mut self, evidence: &Evidence) {
-        let (chain, asset) = (&evidence.chain, evidence.run.asset);
-        for (at, log) in chain.logs.iter().enumerate().filter(|(_, log)| log.address == asset) {
-            match said(log) {
-                Some(Said::Canceled { from, nonce }) => {
-                    self.cancelled.insert(payment_key(chain.id, asset, from, nonce), log.clone());
-                }
-                Some(Said::Used { from, nonce }) => {
-                    let key = payment_key(chain.id, asset, from, nonce);
-                    let next = chain.logs.get(at + 1).filter(|next| {
-                        (next.address, next.tx, next.index) == (asset, log.tx, log.index.saturating_add(1))
-                    });
-                    match next.and_then(said) {
-                        Some(Said::Transfer { from: payer, to, value }) if payer == from => {
-                            let (block, tx, index) = (log.block, log.tx, log.index);
-                            let pair = Pair { from, nonce, to, value, block, tx, index };
-                            if from == to {
-                                self.to_self.insert(key, pair);
-                            } else {
-                                self.pairs.entry(key).or_default().push(pair);
-                            }
-                        }
-                        _ => {
-                            self.used_alone.insert(key, log.clone());
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Enters the mints of every token, registered or not. A batch logs its keys after its transfers.
-    fn enter_mints(&mut self, evidence: &Evidence) {
-        let mut made: Vec<(Address, B256, Address, U256)> = Vec::new();
-        for log in evidence.chain.logs.iter().filter(|log| evidence.chain.tokens.contains_key(&log.address)) {
-            match said(log) {
-                Some(Said::Transfer { from: Address::ZERO, to, value }) => made.push((log.address, log.tx, to, value)),
-                Some(Said::MintBatch(items)) => {
-                    let mut transfers = made.extract_if(.., |(token, tx, ..)| (*token, *tx) == (log.address, log.tx));
-                    for (key, _) in items.into_iter().filter(|(_, result)| *result == 0) {
-                        let transfer = transfers.next();
-                        self.mints.push(Mint {
-                            token: log.address,
-                            key,
-                            to: transfer.map_or(Address::ZERO, |(_, _, to, _)| to),
-                            amount: transfer.map(|(_, _, _, value)| value),
-                            block: log.block,
-                            tx: log.tx,
-                            index: log.index,
-                        });
-                    }
-                    drop(transfers.collect::<Vec<_>>());
-                }
-                _ => {}
-            }
         }
     }
 
@@ -274,6 +211,23 @@ impl Books {
     pub fn paid_to_tokens<'a>(&'a self, evidence: &'a Evidence) -> impl Iterator<Item = (&'a B256, &'a Pair)> {
         let of_tokens = |pair: &&Pair| evidence.chain.tokens.contains_key(&pair.to);
         self.pairs.iter().flat_map(move |(key, pairs)| pairs.iter().filter(of_tokens).map(move |pair| (key, pair)))
+    }
+
+    /// The transaction of this hash, if it is on the chain.
+    pub fn tx<'a>(&self, evidence: &'a Evidence, hash: B256) -> Option<&'a Tx> {
+        evidence.chain.txs.get(*self.txs.get(&hash)?)
+    }
+
+    /// Returns `true` if the transaction is one of ours.
+    pub fn is_ours(&self, evidence: &Evidence, hash: B256) -> bool {
+        self.tx(evidence, hash).is_some_and(|tx| evidence.run.relayers.contains(&tx.from))
+    }
+
+    /// The order that a payment to this token is for.
+    pub fn order_of(&self, token: Address, key: B256) -> Option<(Uuid, &Order)> {
+        let id = self.by_key.get(&key)?;
+        let order = self.orders.get(id)?;
+        order.ordered.as_ref().is_some_and(|ordered| ordered.token == token).then_some((*id, order))
     }
 
     /// Pairs that are proof of payment of this order: its authorization, to the letter.

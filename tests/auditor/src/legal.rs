@@ -32,14 +32,15 @@ pub struct Kind {
     pub numbered: Numbered,
 }
 
-/// Aggregate, name, type, number. `payment.reverted`: the settlement fell out of the chain; `payment.restored`: it is
-/// back; `mint.…` the same of a mint. `replaced`: a further transaction for the same nonce with the same call data;
+/// Aggregate, name, type, number. `payment.parked`: it was made around the token, and an operator must look;
+/// `payment.reverted`: the settlement fell out of the chain; `payment.restored`: it is back; `mint.…` the same of a mint. `replaced`: a further transaction for the same nonce with the same call data;
 /// `lost`: somebody else's transaction used the nonce; `reverted` and `resettled`: its block is gone, and it is in another.
 #[rustfmt::skip]
 pub static KINDS: &[Kind] = &[
     order("payment.requested", Numbered::Once),
     order("payment.submitted", Numbered::Counted),
     order("payment.deferred",  Numbered::Counted),
+    order("payment.parked",    Numbered::Counted),
     order("payment.confirmed", Numbered::Once).in_queue("owed"),
     order("payment.failed",    Numbered::Once),
     order("payment.reverted",  Numbered::Counted),
@@ -86,6 +87,8 @@ pub enum Payment {
     New,
     Requested,
     Deferred,
+    /// Made around the token.
+    Parked,
     Settling,
     Reverted,
     Paid,
@@ -114,11 +117,15 @@ pub struct State {
 }
 
 /// Stages in which an order may rest for good; in any other somebody still owes it something.
-const ENDS: [&str; 4] = ["failed", "lost", "minted", "mint_parked"];
+const ENDS: [&str; 4] = ["failed", "payment_parked", "minted", "mint_parked"];
 
-/// Neither proven nor dead.
+/// Neither proven nor dead, and nobody has looked at it yet.
 const OPEN: &[Payment] = &[Payment::Requested, Payment::Deferred, Payment::Settling, Payment::Reverted];
-const ALIVE: &[Payment] = &[Payment::Requested, Payment::Deferred, Payment::Settling, Payment::Reverted, Payment::Paid];
+/// Neither proven nor dead.
+const UNPAID: &[Payment] =
+    &[Payment::Requested, Payment::Deferred, Payment::Settling, Payment::Reverted, Payment::Parked];
+const ALIVE: &[Payment] =
+    &[Payment::Requested, Payment::Deferred, Payment::Settling, Payment::Reverted, Payment::Parked, Payment::Paid];
 const ANY: &[Mint] = &[Mint::NotYet, Mint::Owed, Mint::Minting, Mint::Deferred, Mint::Parked, Mint::Minted];
 const UNMINTED: &[Mint] = &[Mint::Owed, Mint::Minting, Mint::Deferred, Mint::Parked];
 
@@ -126,7 +133,8 @@ const UNMINTED: &[Mint] = &[Mint::Owed, Mint::Minting, Mint::Deferred, Mint::Par
 type Step = (&'static str, &'static [Payment], &'static [Mint], Option<Payment>, Option<Mint>);
 
 /// Which step an order may take: the first row that fits. A payment that falls out keeps a mint that is in a transaction
-/// or there; one that waited is simply owed again. A mint without its payment is settled by its transaction alone.
+/// or there; one that waited is simply owed again. A mint without its payment is settled by its transaction alone. A
+/// payment fails only while its mint is merely owed, because units are minted by the record of their payment.
 #[rustfmt::skip]
 static STEPS: &[Step] = {
     use Mint::{Minted, Minting, NotYet, Owed, Parked};
@@ -135,16 +143,17 @@ static STEPS: &[Step] = {
         ("payment.requested", &[New],                 &[NotYet],                            Some(Requested), None),
         ("payment.submitted", &[Requested, Deferred], ANY,                                  Some(Settling),  None),
         ("payment.deferred",  OPEN,                   ANY,                                  Some(Deferred),  None),
-        ("payment.confirmed", OPEN,                   &[NotYet],                            Some(Paid),      Some(Owed)),
-        ("payment.failed",    OPEN,                   &[NotYet, Owed, Minted],              Some(Failed),    None),
+        ("payment.parked",    OPEN,                   ANY,                                  Some(Payment::Parked), None),
+        ("payment.confirmed", UNPAID,                 &[NotYet],                            Some(Paid),      Some(Owed)),
+        ("payment.failed",    OPEN,                   &[NotYet, Owed],                      Some(Failed),    None),
         ("payment.reverted",  &[Paid],                &[Minting, Minted],                   Some(Reverted),  None),
         ("payment.reverted",  &[Paid],                UNMINTED,                             Some(Reverted),  Some(Owed)),
-        ("payment.restored",  OPEN,                   &[Owed, Minting, Minted],             Some(Paid),      None),
+        ("payment.restored",  UNPAID,                 &[Owed, Minting, Minted],             Some(Paid),      None),
         ("mint.submitted",    &[Paid],                &[Owed, Mint::Deferred],              None,            Some(Minting)),
         ("mint.deferred",     &[Paid],                &[Owed, Mint::Deferred, Minting],     None,            Some(Mint::Deferred)),
-        ("mint.deferred",     OPEN,                   &[Minting],                           None,            Some(Owed)),
+        ("mint.deferred",     UNPAID,                 &[Minting],                           None,            Some(Owed)),
         ("mint.parked",       &[Paid],                &[Owed, Mint::Deferred, Minting],     None,            Some(Parked)),
-        ("mint.parked",       OPEN,                   &[Minting],                           None,            Some(Owed)),
+        ("mint.parked",       UNPAID,                 &[Minting],                           None,            Some(Owed)),
         ("mint.confirmed",    ALIVE,                  UNMINTED,                             None,            Some(Minted)),
         ("mint.reverted",     ALIVE,                  &[Minted],                            None,            Some(Minting)),
         ("mint.restored",     ALIVE,                  UNMINTED,                             None,            Some(Minted)),
@@ -158,9 +167,9 @@ impl State {
             (Payment::New, _) => "nothing",
             (Payment::Requested, _) => "requested",
             (Payment::Deferred, _) => "deferred",
+            (Payment::Parked, _) => "payment_parked",
             (Payment::Settling, _) => "settling",
             (Payment::Reverted, _) => "reverted",
-            (Payment::Failed, Mint::Minted) => "lost",
             (Payment::Failed, _) => "failed",
             (Payment::Paid, Mint::NotYet | Mint::Owed) => "paid",
             (Payment::Paid, Mint::Minting) => "minting",
@@ -173,7 +182,7 @@ impl State {
     /// The state of the mint while the payment is open.
     pub fn ahead(self) -> Option<&'static str> {
         match self.mint {
-            _ if !OPEN.contains(&self.payment) => None,
+            _ if !UNPAID.contains(&self.payment) => None,
             Mint::Minting => Some("minting"),
             Mint::Minted => Some("minted"),
             Mint::NotYet | Mint::Owed | Mint::Deferred | Mint::Parked => None,
@@ -266,6 +275,8 @@ mod tests {
             ("payment.requested", Ok("requested")),
             ("payment.requested payment.failed", Ok("failed")),
             ("payment.requested payment.deferred payment.submitted payment.deferred payment.confirmed", Ok("paid")),
+            ("payment.requested payment.submitted payment.deferred payment.parked", Ok("payment_parked")),
+            ("payment.requested payment.parked payment.confirmed mint.submitted mint.confirmed", Ok("minted")),
             (&format!("{paid} mint.submitted mint.confirmed"), Ok("minted")),
             (&format!("{paid} mint.submitted mint.deferred mint.submitted mint.parked mint.confirmed"), Ok("minted")),
             (&format!("{paid} mint.submitted payment.reverted"), Ok("reverted, minting")),
@@ -276,6 +287,11 @@ mod tests {
             ("payment.requested payment.submitted payment.submitted", Err(3)),
             ("payment.requested mint.submitted", Err(2)),
             ("payment.requested payment.failed payment.confirmed", Err(3)),
+            ("payment.requested payment.parked payment.parked", Err(3)),
+            ("payment.requested payment.parked payment.submitted", Err(3)),
+            ("payment.requested payment.parked payment.deferred", Err(3)),
+            ("payment.requested payment.parked payment.failed", Err(3)),
+            (&format!("{paid} payment.parked"), Err(4)),
             (&format!("{paid} payment.failed"), Err(4)),
             (&format!("{paid} mint.submitted mint.submitted"), Err(5)),
             (&format!("{paid} mint.submitted mint.confirmed mint.confirmed"), Err(6)),
@@ -309,7 +325,10 @@ mod tests {
             (&format!("{minting} mint.parked payment.restored mint.parked"), Ok("mint_parked")),
             (&format!("{minting} payment.deferred"), Ok("deferred, minting")),
             (&format!("{minting} payment.deferred payment.submitted mint.confirmed"), Ok("settling, minted")),
-            (&format!("{minted} payment.failed"), Ok("lost")),
+            (&format!("{minted} payment.parked"), Ok("payment_parked, minted")),
+            (&format!("{minted} payment.parked mint.reverted mint.deferred"), Ok("payment_parked")),
+            (&format!("{minted} payment.parked payment.restored"), Ok("minted")),
+            (&format!("{minted} mint.reverted mint.deferred payment.failed"), Ok("failed")),
             (&format!("{minted} mint.reverted"), Ok("reverted, minting")),
             (&format!("{minted} mint.reverted mint.restored payment.restored"), Ok("minted")),
             (&format!("{paid} mint.submitted mint.confirmed mint.reverted"), Ok("minting")),
@@ -332,14 +351,14 @@ mod tests {
             (&format!("{open} mint.reverted"), Err(5)),
             (&format!("{open} payment.failed payment.restored"), Err(6)),
             (&format!("{open} payment.failed mint.confirmed"), Err(6)),
-            // Failed or lost: not decided before the mint's transaction is.
+            // Units go with the record of their payment, and that is recorded first.
             (&format!("{minting} payment.failed"), Err(6)),
+            (&format!("{minted} payment.failed"), Err(7)),
             (&format!("{minting} mint.submitted"), Err(6)),
             (&format!("{minted} mint.confirmed"), Err(7)),
             (&format!("{minted} mint.deferred"), Err(7)),
             (&format!("{minted} mint.reverted mint.confirmed"), Err(8)),
-            (&format!("{minted} payment.failed mint.reverted"), Err(8)),
-            (&format!("{minted} payment.failed payment.restored"), Err(8)),
+            (&format!("{minted} mint.reverted mint.deferred payment.failed payment.restored"), Err(10)),
             (&format!("{paid} mint.submitted mint.confirmed mint.reverted mint.confirmed"), Err(7)),
             (&format!("{paid} mint.submitted mint.confirmed mint.restored"), Err(6)),
             (&format!("{paid} mint.submitted mint.restored"), Err(5)),

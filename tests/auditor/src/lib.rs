@@ -12,6 +12,8 @@ mod judge;
 mod legal;
 pub mod run;
 pub mod verdict;
+#[cfg(test)]
+mod world;
 
 use std::fmt;
 

@@ -31,8 +31,8 @@ pub struct Run {
     pub rebuilt_schema: Option<String>,
     /// USDC.
     pub asset: Address,
-    /// The settlement contract.
-    pub settlement: Address,
+    /// The contract that calls several tokens in one transaction.
+    pub hub: Address,
     /// The token factory.
     pub factory: Address,
     /// Every key that sends for Paymint.
@@ -92,11 +92,31 @@ pub struct Bounds {
     pub reverted_max_percent: u64,
     /// Memory, files and tasks that a process may have more after the load than before it, percent.
     pub grown_max_percent: u64,
+    /// Whether records that nobody ordered may stay open.
+    pub open_records: OpenRecords,
+}
+
+/// The verdict on a record that is N blocks deep, that no order knows of, and for which nothing was minted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OpenRecords {
+    /// It is noted.
+    #[default]
+    Note,
+    /// It is wrong: its units should have been minted.
+    Wrong,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { quiet_ms: 10_000, wait_s: 300, terminal_within_s: 60, reverted_max_percent: 1, grown_max_percent: 10 }
+        Self {
+            quiet_ms: 10_000,
+            wait_s: 300,
+            terminal_within_s: 60,
+            reverted_max_percent: 1,
+            grown_max_percent: 10,
+            open_records: OpenRecords::default(),
+        }
     }
 }
 

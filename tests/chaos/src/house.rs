@@ -1,7 +1,7 @@
 //! One Paymint with two of every service, proxies before all its neighbours, and somebody who starts again what dies.
 
 use crate::journal::Journal;
-use alloy_primitives::Bytes;
+use alloy_primitives::{Address, Bytes};
 use domain::TokenTerms;
 use faults::{RpcProxy, TcpProxy};
 use harness::{Instance, LocalChain, Service, Stack, StackOptions};
@@ -185,7 +185,12 @@ impl House {
 
     /// A call to USDC that anybody may make; whether it is ever mined is nobody's concern.
     pub async fn submit(&self, input: Bytes) {
-        let call = json!([{ "from": OWNER, "to": self.token.asset, "input": input, "gas": "0xf4240" }]);
+        self.call(self.token.asset, input).await;
+    }
+
+    /// Like [`Self::submit`], for a call to any contract.
+    pub async fn call(&self, to: Address, input: Bytes) {
+        let call = json!([{ "from": OWNER, "to": to, "input": input, "gas": "0xf4240" }]);
         let _ = self.ask("eth_sendTransaction", call).await;
     }
 

@@ -3,7 +3,7 @@
 use crate::house::House;
 use alloy::sol_types::SolCall;
 use harness::journal::{now, request_line};
-use harness::{Answer, Bill, Buyer, DOLLAR, Payment};
+use harness::{Answer, Bill, Buyer, DOLLAR, Order, Payment};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -34,13 +34,14 @@ const WARM: usize = 40;
 const TRICKLE: Duration = Duration::from_millis(300);
 
 /// Kinds of purchases, with their percentage. The others are plain.
-const MANNERS: [(Manner, u8); 10] = [
+const MANNERS: [(Manner, u8); 11] = [
     (Manner::SentTwice, 6),
     (Manner::AnewUnderKey, 6),
     (Manner::Penniless, 3),
     (Manner::FundedLate, 4),
     (Manner::Cancelled, 3),
     (Manner::ThirdParty, 3),
+    (Manner::AroundToken, 3),
     (Manner::Rare, 4),
     (Manner::Garbled, 2),
     (Manner::WrongPrice, 2),
@@ -63,8 +64,10 @@ enum Manner {
     FundedLate,
     /// Cancelled by its payer as soon as it is sent.
     Cancelled,
-    /// Somebody else submits the authorization.
+    /// Somebody else settles the payment through its token, and has it minted.
     ThirdParty,
+    /// Somebody else submits the authorization to USDC directly.
+    AroundToken,
     /// A purchase of a token that is soon sold out.
     Rare,
     /// A header that nobody can read.
@@ -202,6 +205,13 @@ impl Client {
                 house.submit(buyer.cancellation(&house.token, payment.transfer.authorization.nonce)).await;
             }
             Manner::ThirdParty => {
+                let payment = buyer.sign(bill);
+                self.insists(&payment, None).await;
+                house.call(house.token.token, payment.settle_call()).await;
+                tokio::time::sleep(patience / 4).await;
+                house.call(house.token.token, Order::of(&payment).mint_call()).await;
+            }
+            Manner::AroundToken => {
                 let payment = buyer.sign(bill);
                 self.insists(&payment, None).await;
                 house.submit(payment.transfer.call()).await;

@@ -74,13 +74,14 @@ async fn a_token_is_created_once_for_its_fee_and_has_the_terms_that_are_returned
 
     let treasury = dev.usdc_balance(BASE_SEPOLIA_USDC, ACCOUNT).await.unwrap();
     assert_eq!(treasury, U256::from(2 * terms.fee.0), "each token's fee, once");
+    let account = |address: Address| U256::from_be_slice(address.as_slice());
     let of_token = async |input: Vec<u8>| word(&dev, terms.token, input).await;
     assert_eq!(of_token(MintToken::unitCall {}.abi_encode()).await, U256::from(terms.unit));
     assert_eq!(of_token(MintToken::maxUnitsCall {}.abi_encode()).await, U256::from(terms.max_units));
     assert_eq!(of_token(MintToken::priceCall {}.abi_encode()).await, U256::from(terms.unit_price.0));
-    assert_eq!(of_token(MintToken::creatorCall {}.abi_encode()).await, terms.creator.into_word().into());
-    assert_eq!(of_token(MintToken::factoryCall {}.abi_encode()).await, terms.factory.into_word().into());
-    assert_eq!(of_token(MintToken::assetCall {}.abi_encode()).await, terms.asset.into_word().into());
+    assert_eq!(of_token(MintToken::creatorCall {}.abi_encode()).await, account(terms.creator));
+    assert_eq!(of_token(MintToken::factoryCall {}.abi_encode()).await, account(terms.factory));
+    assert_eq!(of_token(MintToken::assetCall {}.abi_encode()).await, account(terms.asset));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,8 +18,8 @@ fn payer(n: u8) -> Bought {
     Bought { payer: Address::repeat_byte(n), token: TOKEN, quantity: Quantity::new(10).unwrap() }
 }
 
-const fn unpaid(unpaid: usize) -> Limits {
-    Limits { unpaid, units: None }
+const fn unpaid(unpaid: usize) -> OrderLimits {
+    OrderLimits { unpaid, units: None }
 }
 
 /// Events by name, of order `n`, in the ledger's order.
@@ -255,14 +255,14 @@ impl Shop {
     }
 
     fn reserve(&mut self, n: u64) -> Result<(), Excess> {
-        self.0.backlog.reserve(id(n), payer(1), Limits { unpaid: 100, units: Some(30) }, at(0))
+        self.0.backlog.reserve(id(n), payer(1), OrderLimits { unpaid: 100, units: Some(30) }, at(0))
     }
 
     fn left(&self) -> Option<u64> {
         self.0.backlog.units_left(TOKEN, 30)
     }
 
-    /// What is left after each of `events` of order `n`.
+    /// The units that are left after each of `events` of order `n`.
     fn tell(&mut self, n: u64, events: &[OrderEvent]) -> Vec<u64> {
         let mut told = |event| {
             self.0.tell(0, n, event);

@@ -193,7 +193,7 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
     assert_eq!((count("payments"), count("tokens"), count("set_aside")), (59, 1, 2));
 }
 
-/// What is left after each event is what a door sells: it must be so after a restart as well.
+/// A process that starts sells the rest: the rows must have counted every step.
 #[tokio::test]
 async fn units_are_taken_from_the_request_until_the_payment_fails_or_the_money_is_back() {
     let database = Database::start().await;

@@ -89,8 +89,8 @@ schema! {
         .examples([10])
 }
 schema! {
-    /// The coarse state of a payment. `pending`: nothing is sent; `sent`: in a transaction; `completed`: charged, N
-    /// blocks deep; `failed`: can never be charged.
+    /// The coarse state of a payment. `pending`: nothing is sent, or an operator must look; `sent`: in a transaction;
+    /// `completed`: charged, N blocks deep; `failed`: can never be charged.
     PaymentStatus = one_of(names!(live::PaymentStatus: Pending, Sent, Completed, Failed))
 }
 schema! {
@@ -105,12 +105,15 @@ schema! {
 schema! {
     /// The fine state of an order, from the request to the mint.
     State = one_of(names!(
-        domain::Stage: Requested, Deferred, Settling, Reverted, Failed, Lost, Paid, Minting, MintDeferred,
+        domain::Stage: Requested, Deferred, PaymentParked, Settling, Reverted, Failed, Paid, Minting, MintDeferred,
         MintParked, Minted
     ))
 }
 schema! {
-    /// The reason why an order waits, failed or is parked.
+    /// The reason why an order waits, failed or is parked. `sold_out`: the token has too few units left, and units come
+    /// back when payments are refunded. `settlement_stopped`: owner or guardian of the token's factory have stopped new
+    /// payments. `paid_around_token`: the authorization was submitted to USDC directly, so the money is at the token
+    /// without a record, and an operator records the payment or returns it. `money_back`: the payer has the money back.
     Reason = one_of([waits(), failures(), parks()].concat())
 }
 schema! {
@@ -118,8 +121,8 @@ schema! {
     EventType = one_of(event_types())
 }
 schema! {
-    /// Submitter of the authorization that paid: one of our lanes, or another account.
-    PaidBy = one_of(names!(domain::event::PaidBy: Paymint, ThirdParty))
+    /// The account that caused the payment or the mint: one of our lanes, or somebody else.
+    Actor = one_of(names!(domain::event::Actor: Paymint, ThirdParty))
 }
 
 fn event_types() -> Vec<String> {
@@ -133,18 +136,16 @@ fn event_types() -> Vec<String> {
 fn waits() -> Vec<String> {
     names!(
         WaitReason: Unfunded, AuthorizationUsedOrCancelled, AuthorizationExpired, AuthorizationNotYetValid,
-        SignatureRefused, Blacklisted, AssetPaused, NotAttempted, Unpaid, Unexplained
+        SignatureRefused, Blacklisted, AssetPaused, NotAttempted, SoldOut, SettlementStopped, Unpaid, Unexplained
     )
 }
 
 fn failures() -> Vec<String> {
-    names!(FailureReason: Expired, UnfundedUntilExpired, Cancelled, UsedElsewhere)
+    names!(FailureReason: Expired, UnfundedUntilExpired, SoldOut, Cancelled, UsedElsewhere)
 }
 
 fn parks() -> Vec<String> {
-    names!(
-        ParkReason: OverCap, BadRecipient, AlreadyRefunded, MintedElsewhere, PaymentNotFound, Inconsistent, Unexplained
-    )
+    names!(ParkReason: PaidAroundToken, MoneyBack, Inconsistent, Unexplained)
 }
 
 /// One frame of an event stream. In `data` is one line of JSON: a `News`, or with `reset` a `Reset`.

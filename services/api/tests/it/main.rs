@@ -19,3 +19,4 @@ mod process;
 mod queue;
 mod status;
 mod streams;
+mod units;

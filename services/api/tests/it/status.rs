@@ -3,6 +3,7 @@
 use crate::common::{Instance, Site, project};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use domain::event::{Actor, Minted, PaymentProof};
 use domain::{OrderEvent, PaymentId, examples};
 use serde_json::{Value, json};
 use testkit::{Database, until};
@@ -48,7 +49,7 @@ async fn f40_a_purchase_that_falls_out_of_the_chain_is_shown_as_what_it_is() {
         (OrderEvent::MintReverted(1, examples::reversal(8)), "completed", "minting", "processing"),
         (OrderEvent::MintRestored(1, examples::own_mint()), "completed", "minted", "completed"),
         (OrderEvent::PaymentReverted(2, examples::reversal(7)), "pending", "reverted", "pending"),
-        (OrderEvent::PaymentFailed(examples::failure()), "failed", "lost", "failed"),
+        (OrderEvent::PaymentRestored(2, examples::own_proof()), "completed", "minted", "completed"),
     ];
     for (event, status, state, mint) in steps {
         let sequence = site.happens(id, event).await;
@@ -98,6 +99,33 @@ async fn a_purchase_is_followed_to_its_end() {
         });
         assert_eq!(settled, expected);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_around_the_token_waits_for_an_operator_and_says_why() {
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
+    let id = api.buy(10, 7).await.id();
+    site.happens(id, OrderEvent::PaymentParked(1, examples::parked_payment())).await;
+    let parked = api.get(&format!("/api/payment/{id}")).await;
+    let payment = parked.json();
+    assert_eq!((&payment["status"], &payment["state"]), (&json!("pending"), &json!("payment_parked")));
+    assert_eq!((&payment["reason"], &payment["mintStatus"]), (&json!("paid_around_token"), &Value::Null));
+    assert_eq!(payment["txHash"], json!(examples::parked_payment().tx_hash), "the transaction to look at");
+    assert!(payment["queuePosition"].is_null() && payment["result"].is_null() && payment["retryAt"].is_null());
+    assert!(!parked.headers.contains_key("payment-response"), "nothing is settled");
+    assert_eq!(queue(&api, id).await["status"], "pending");
+
+    // An operator credits it, and somebody has it minted.
+    site.happens(id, OrderEvent::PaymentConfirmed(PaymentProof { paid_by: Actor::ThirdParty, ..examples::proof() }))
+        .await;
+    let paid = self::payment(&api, id).await;
+    assert_eq!((&paid["state"], &paid["paidBy"]), (&json!("paid"), &json!("third_party")));
+    assert_eq!((&paid["txHash"], &paid["mintedBy"]), (&json!(examples::proof().tx_hash), &Value::Null));
+    site.happens(id, OrderEvent::MintConfirmed(Minted { minted_by: Actor::ThirdParty, ..examples::minted() })).await;
+    let (minted, queue) = (self::payment(&api, id).await, queue(&api, id).await);
+    assert_eq!((&minted["state"], &minted["mintedBy"]), (&json!("minted"), &json!("third_party")));
+    assert_eq!((&queue["status"], &queue["mintedBy"]), (&json!("completed"), &json!("third_party")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,15 +1,17 @@
 //! The chain: every block, transaction and log up to the head, and what accounts have there.
 
 use super::rpc::Rpc;
+use super::tokens::{self, TokenState, balances, word};
 use crate::CannotAudit;
-use crate::books::Accounts;
-use crate::decode::abi;
+use crate::books::Known;
+use crate::decode::abi::{self, Said, said};
+use crate::decode::x402::payment_key;
 use crate::run::Run;
-use alloy_primitives::{Address, B256, Bytes, U64, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Deserialize;
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Requests under way.
 const IN_FLIGHT: usize = 16;
@@ -26,6 +28,7 @@ pub struct Block {
 #[derive(Clone, Debug)]
 pub struct Tx {
     pub hash: B256,
+    pub block: u64,
     pub from: Address,
     pub to: Option<Address>,
     pub nonce: u64,
@@ -46,17 +49,6 @@ pub struct Log {
     pub tx: B256,
     /// In its block.
     pub index: u64,
-}
-
-/// A token's own state at the head.
-#[derive(Clone, Debug, Default)]
-pub struct TokenState {
-    pub unit: U256,
-    pub price: U256,
-    pub asset: U256,
-    pub supply: U256,
-    /// Balances of all recipients and payers.
-    pub balances: BTreeMap<Address, U256>,
 }
 
 /// The chain as it was read.
@@ -136,11 +128,12 @@ struct RpcLog {
     log_index: U64,
 }
 
-/// Reads it all. Balances are asked for right after the last block was read, because a node may keep few old states.
+/// Reads it all. What accounts and tokens have is asked for right after the last block was read, because a node may keep
+/// few old states.
 ///
 /// # Errors
 /// A call fails; the blocks are no chain, or not the same any more at the end: a reorganisation, read again.
-pub async fn read(run: &Run, rpc: &Rpc, whom: Accounts) -> Result<ChainEvidence, CannotAudit> {
+pub async fn read(run: &Run, rpc: &Rpc, known: Known) -> Result<ChainEvidence, CannotAudit> {
     let mut chain = ChainEvidence {
         id: rpc.call::<U64>("eth_chainId", json!([])).await?.to(),
         head: 0,
@@ -166,11 +159,12 @@ pub async fn read(run: &Run, rpc: &Rpc, whom: Accounts) -> Result<ChainEvidence,
     }
     let finalized: Option<RpcHeader> = rpc.call("eth_getBlockByNumber", json!(["finalized", false])).await?;
     chain.finalized = finalized.map_or(0, |block| block.number.to());
-    let mut tokens = whom.tokens;
-    tokens.extend(abi::created(&chain.logs, run.factory));
-    let mut holders = whom.payers;
-    holders.extend(chain.logs.iter().filter(|log| tokens.contains(&log.address)).filter_map(abi::minted_to));
-    accounts(run, rpc, &mut chain, &tokens, &holders).await?;
+    let mut known = known;
+    known.tokens.extend(abi::created(&chain.logs, run.factory));
+    let of_tokens = chain.logs.iter().filter(|log| known.tokens.contains(&log.address));
+    known.payers.extend(of_tokens.filter_map(abi::minted_to));
+    known.keys.extend(chain.logs.iter().flat_map(|log| keys(&chain, run, log)));
+    accounts(run, rpc, &mut chain, &known).await?;
     let last = chain.blocks.last().map(|block| block.hash);
     let (again, _) = page(rpc, chain.head).await?;
     if last != Some(again.hash) {
@@ -179,44 +173,32 @@ pub async fn read(run: &Run, rpc: &Rpc, whom: Accounts) -> Result<ChainEvidence,
     Ok(chain)
 }
 
-/// Reads all balances at the head.
-async fn accounts(
-    run: &Run,
-    rpc: &Rpc,
-    chain: &mut ChainEvidence,
-    tokens: &BTreeSet<Address>,
-    holders: &BTreeSet<Address>,
-) -> Result<(), CannotAudit> {
+/// Payment keys in a log.
+fn keys(chain: &ChainEvidence, run: &Run, log: &Log) -> Vec<B256> {
+    match said(log) {
+        Some(Said::Used { from, nonce } | Said::Canceled { from, nonce }) if log.address == run.asset => {
+            vec![payment_key(chain.id, run.asset, from, nonce)]
+        }
+        Some(Said::MintBatch(items)) => items.into_iter().map(|(key, _)| key).collect(),
+        Some(Said::Refunded { key, .. } | Said::Credited { key, .. } | Said::GivenBack { key, .. }) => vec![key],
+        _ => Vec::new(),
+    }
+}
+
+/// Reads what accounts and tokens have at the head.
+async fn accounts(run: &Run, rpc: &Rpc, chain: &mut ChainEvidence, known: &Known) -> Result<(), CannotAudit> {
     let at = format!("{:#x}", chain.head);
     chain.asset_decimals = word(rpc, run.asset, abi::DECIMALS.to_vec(), &at).await?;
-    chain.asset = balances(rpc, run.asset, holders.union(tokens).copied(), &at).await?;
+    chain.asset = balances(rpc, run.asset, known.payers.union(&known.tokens).copied(), &at).await?;
     for relayer in &run.relayers {
         chain.wei.insert(*relayer, rpc.call("eth_getBalance", json!([relayer, at])).await?);
         let nonce = rpc.call::<U64>("eth_getTransactionCount", json!([relayer, at])).await?;
         chain.nonces.insert(*relayer, nonce.to());
     }
-    for token in tokens {
-        let state = TokenState {
-            unit: word(rpc, *token, abi::UNIT.to_vec(), &at).await?,
-            price: word(rpc, *token, abi::PRICE.to_vec(), &at).await?,
-            asset: word(rpc, *token, abi::ASSET.to_vec(), &at).await?,
-            supply: word(rpc, *token, abi::TOTAL_SUPPLY.to_vec(), &at).await?,
-            balances: balances(rpc, *token, holders.iter().copied(), &at).await?,
-        };
-        chain.tokens.insert(*token, state);
+    for token in &known.tokens {
+        chain.tokens.insert(*token, tokens::read(rpc, *token, &known.payers, &known.keys, &at).await?);
     }
     Ok(())
-}
-
-async fn balances(
-    rpc: &Rpc,
-    of: Address,
-    accounts: impl Iterator<Item = Address>,
-    at: &str,
-) -> Result<BTreeMap<Address, U256>, CannotAudit> {
-    let each = futures_util::stream::iter(accounts)
-        .map(|account| async move { Ok((account, word(rpc, of, abi::balance_of(account), at).await?)) });
-    each.buffered(IN_FLIGHT).try_collect().await
 }
 
 async fn page(rpc: &Rpc, number: u64) -> Result<(RpcBlock, Vec<RpcReceipt>), CannotAudit> {
@@ -244,6 +226,7 @@ fn take(chain: &mut ChainEvidence, block: RpcBlock, receipts: Vec<RpcReceipt>) -
         }
         chain.txs.push(Tx {
             hash: tx.hash,
+            block: number,
             from: tx.from,
             to: tx.to,
             nonce: tx.nonce.to(),
@@ -262,12 +245,4 @@ fn take(chain: &mut ChainEvidence, block: RpcBlock, receipts: Vec<RpcReceipt>) -
         }));
     }
     Ok(())
-}
-
-/// The first word that a call answers with; zero where nothing answers.
-async fn word(rpc: &Rpc, to: Address, input: Vec<u8>, at: &str) -> Result<U256, CannotAudit> {
-    let call = json!([{ "to": to, "input": hex::encode_prefixed(input) }, at]);
-    let answer: Value = rpc.call("eth_call", call).await?;
-    let bytes: Bytes = serde_json::from_value(answer).map_err(|e| CannotAudit(e.to_string()))?;
-    Ok(bytes.get(..32).map(U256::from_be_slice).unwrap_or_default())
 }

@@ -7,6 +7,7 @@ pub mod quiet;
 mod rpc;
 pub mod stream;
 pub mod tables;
+pub mod tokens;
 
 use crate::CannotAudit;
 use crate::books;
@@ -25,7 +26,7 @@ pub struct Evidence {
     pub run: Run,
     /// The journal of the load generator.
     pub journal: Journal,
-    /// Blocks, transactions and logs, and balances at the head.
+    /// Blocks, transactions and logs, and what accounts and tokens have at the head.
     pub chain: ChainEvidence,
     /// Every stored message.
     pub stream: StreamEvidence,
@@ -72,7 +73,7 @@ async fn rest(
 ) -> Result<Evidence, CannotAudit> {
     let stream = ledger.read_all().await?;
     let tables = database.read(&run).await?;
-    let whom = books::accounts(&run, &stream, &journal);
-    let chain = chain::read(&run, &rpc, whom).await?;
+    let known = books::known(&run, &stream, &journal);
+    let chain = chain::read(&run, &rpc, known).await?;
     Ok(Evidence { run, journal, chain, stream, tables, logs })
 }

@@ -1,7 +1,7 @@
 //! Requests compared with the ledger: nothing acknowledged is missing (A06), and nothing is there that was not asked
-//! for (A07).
+//! for, and we charged nobody who did not order (A07).
 
-use crate::books::{Books, Ordered};
+use crate::books::{Books, Fate, Ordered};
 use crate::decode::event::Aggregate;
 use crate::decode::x402::{key_digest, payment_id, payment_key};
 use crate::evidence::Evidence;
@@ -55,7 +55,8 @@ fn asks_for(request: &Request, ordered: &Ordered) -> bool {
         && request.quantity.map(U256::from) == Some(ordered.quantity)
 }
 
-/// A07: every order, and every key that names one, was sent by the load generator and not refused.
+/// A07: every order, and every key that names one, was sent by the load generator and not refused; and what our own
+/// transactions charged was ordered. A stranger may settle what nobody ordered.
 pub fn phantoms(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A07", "every order in the ledger was asked for, and every key that names one");
     for (id, order) in &books.orders {
@@ -87,6 +88,12 @@ pub fn phantoms(evidence: &Evidence, books: &Books) -> Verdict {
             let named = keys.contains(&(*payer, *digest));
             check.that(named, || format!("{} is in the ledger, and nobody sent that key", event.subject));
         }
+    }
+    for (key, pair) in books.paid_to_tokens(evidence).filter(|(_, pair)| books.is_ours(evidence, pair.at.tx)) {
+        let settled = matches!(books.fate(evidence, *key, pair), Fate::Settled(_));
+        check.that(settled && books.order_of(pair.to, *key).is_some(), || {
+            format!("{} was charged by our own {}, and no order knows of it", pair.from, pair.at.tx)
+        });
     }
     check.verdict("there is no order")
 }

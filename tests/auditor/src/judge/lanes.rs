@@ -1,13 +1,16 @@
 //! The relayers' books (A12).
 
 use crate::books::Books;
+use crate::decode::call::{Call, calls};
 use crate::decode::event::{Aggregate, Event};
 use crate::decode::tx::{self, Raw};
+use crate::decode::x402::{payment_id, payment_key};
 use crate::evidence::Evidence;
 use crate::evidence::chain::Tx;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::{Address, B256, U256};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// A12: what a key sent is what the ledger says that it signed, byte for byte, and its money went for gas.
 pub fn relayers(evidence: &Evidence, books: &Books) -> Verdict {
@@ -103,10 +106,14 @@ fn signed(evidence: &Evidence, books: &Books, events: &[&Event], check: &mut Che
         check.that(event.data.get::<B256>("txHash") == Some(raw.hash), || {
             format!("{}: txHash is of other bytes", event.subject)
         });
-        let ours = raw.to == evidence.run.settlement || books.tokens.contains_key(&raw.to);
+        let ours = raw.to == evidence.run.hub || books.tokens.contains_key(&raw.to);
         let fits = raw.nonce == U256::from(nonce) && raw.chain_id == U256::from(evidence.chain.id);
         check.that(ours && fits && raw.value.is_zero(), || {
             format!("{}: signs nonce {} for {} with {} wei", event.subject, raw.nonce, raw.to, raw.value)
+        });
+        let items = event.data.get::<Vec<Uuid>>("items").unwrap_or_default();
+        check.that(inside(evidence, &raw) == items, || {
+            format!("{}: the orders in its call data are not its items", event.subject)
         });
         if let Some(first) = signed.get(&nonce).and_then(|raws| raws.first()) {
             check.that((first.to, &first.input) == (raw.to, &raw.input), || {
@@ -116,6 +123,17 @@ fn signed(evidence: &Evidence, books: &Books, events: &[&Event], check: &mut Che
         signed.entry(nonce).or_default().push(raw);
     }
     signed
+}
+
+/// The orders in a transaction's call data, in their order.
+fn inside(evidence: &Evidence, raw: &Raw) -> Vec<Uuid> {
+    let settled = |(payer, nonce)| payment_key(evidence.chain.id, evidence.run.asset, payer, nonce);
+    let calls = calls(raw.to, &raw.input, evidence.run.hub).into_iter();
+    let keys = calls.flat_map(|call| match call {
+        Call::Settle { items, .. } => items.into_iter().map(settled).collect(),
+        Call::Mint { keys, .. } => keys,
+    });
+    keys.map(payment_id).collect()
 }
 
 /// Nonces that somebody else used, as the ledger says: one that was signed for, or all from the next one to the

@@ -1,6 +1,9 @@
 //! The judges: one pure function for each A-id. What they say of nothing is "not applicable", never "green".
 
+mod confirmed;
+mod conserved;
 mod copy;
+mod fates;
 mod fold;
 mod intake;
 mod lanes;
@@ -8,9 +11,12 @@ mod legality;
 mod mints;
 mod models;
 mod money;
+mod owed;
 mod proof;
 mod reach;
 mod sse;
+#[cfg(test)]
+mod tests;
 mod traces;
 
 use crate::books::Books;
@@ -23,9 +29,9 @@ pub fn judge(evidence: &Evidence) -> Vec<Verdict> {
     vec![
         mints::unpaid(evidence, &books),
         money::charged_twice(evidence, &books),
-        money::conserved(evidence, &books),
+        conserved::conserved(evidence, &books),
         mints::minted_twice(evidence, &books),
-        mints::lost(evidence, &books),
+        owed::lost(evidence, &books),
         intake::acknowledged(evidence, &books),
         intake::phantoms(evidence, &books),
         proof::failed_falsely(evidence, &books),

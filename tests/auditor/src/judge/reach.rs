@@ -37,7 +37,8 @@ pub fn in_time(evidence: &Evidence, books: &Books) -> Verdict {
 fn since(evidence: &Evidence, books: &Books, id: Uuid, order: &Order) -> DateTime<Utc> {
     let requested = order.events.first().map(|event| event.time);
     let expired = order.event("payment.failed").and_then(|failed| {
-        let window = matches!(failed.data.text("reason").as_deref(), Some("expired" | "unfunded_until_expired"));
+        let window =
+            matches!(failed.data.text("reason").as_deref(), Some("expired" | "unfunded_until_expired" | "sold_out"));
         let ends: i64 = order.ordered.as_ref().filter(|_| window)?.valid_before.try_into().ok()?;
         DateTime::from_timestamp(ends, 0)
     });

@@ -31,8 +31,8 @@ pub const WRITES: [(&str, &[&str]); 6] = [
         &[
             "payment.confirmed",
             "payment.failed",
-            "payment.parked",
             "payment.deferred",
+            "payment.parked",
             "payment.reverted",
             "payment.restored",
             "mint.confirmed",
@@ -58,8 +58,6 @@ pub const WRITES: [(&str, &[&str]); 6] = [
             "mint.submitted",
             "mint.deferred",
             "mint.parked",
-            "mint.confirmed",
-            "mint.restored",
             "signer.claimed",
             "signer.signed",
             "signer.replaced",

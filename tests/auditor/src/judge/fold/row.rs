@@ -1,0 +1,156 @@
+//! One row of `payment_rows`, step by step.
+
+use super::{COUNTERS, set, time};
+use crate::decode::event::Event;
+use crate::evidence::tables::Row;
+use crate::legal::{Mint, Payment};
+use chrono::{DateTime, SubsecRound, Utc};
+
+/// Columns of a payment that are empty until an event fills them.
+const LATER: [&str; 22] = [
+    "reason",
+    "detail",
+    "parked_tx_hash",
+    "retry_at",
+    "settle_signer",
+    "settle_nonce",
+    "settle_tx_hash",
+    "settle_block_number",
+    "settle_block_hash",
+    "settle_recorded_at",
+    "paid_by",
+    "failed_block_number",
+    "failed_block_hash",
+    "failed_tx_hash",
+    "mint_signer",
+    "mint_nonce",
+    "mint_tx_hash",
+    "mint_block_number",
+    "mint_block_hash",
+    "minted_by",
+    "paid_at",
+    "minted_at",
+];
+
+/// Columns that a proof of payment fills, and its reversal empties.
+pub const PAID: [&str; 6] =
+    ["settle_block_number", "settle_block_hash", "settle_recorded_at", "paid_by", "paid_at", "paid_seq"];
+
+/// Columns that are set when a mint is confirmed.
+pub const MINTED: [&str; 4] = ["mint_block_number", "mint_block_hash", "minted_by", "minted_at"];
+
+pub fn requested(id: &str, event: &Event, at: DateTime<Utc>) -> Row {
+    let data = &event.data;
+    let mut row: Row = LATER.iter().map(|column| ((*column).to_owned(), None)).collect();
+    for (column, field) in [
+        ("payment_key", "paymentKey"),
+        ("chain_id", "chainId"),
+        ("asset", "asset"),
+        ("payer", "authorization.from"),
+        ("token", "purchase.token"),
+        ("quantity", "purchase.quantity"),
+        ("unit_price", "purchase.unitPrice"),
+        ("value", "authorization.value"),
+        ("nonce", "authorization.nonce"),
+        ("valid_after", "authorization.validAfter"),
+        ("valid_before", "authorization.validBefore"),
+    ] {
+        set(&mut row, column, data.text(field));
+    }
+    for (_, counter) in COUNTERS {
+        set(&mut row, counter, Some("0".to_owned()));
+    }
+    set(&mut row, "id", Some(id.to_owned()));
+    set(&mut row, "stage", Some("requested".to_owned()));
+    for column in ["payment_state", "mint_state"] {
+        set(&mut row, column, Some("owed".to_owned()));
+    }
+    set(&mut row, "paid_seq", None);
+    for column in ["requested_at", "updated_at"] {
+        set(&mut row, column, Some(time(at)));
+    }
+    for column in ["requested_seq", "last_seq"] {
+        set(&mut row, column, Some(event.seq.to_string()));
+    }
+    set(&mut row, "event_seqs", Some(format!("[{}]", event.seq)));
+    row
+}
+
+/// The transaction that it is in.
+pub fn submitted(row: &mut Row, prefix: &str, event: &Event) {
+    for (column, field) in [("signer", "signer"), ("nonce", "nonce"), ("tx_hash", "txHash")] {
+        set(row, &format!("{prefix}_{column}"), event.data.text(field));
+    }
+}
+
+/// The transaction that did it, and its block; signer and nonce stay only if it is the one that was submitted last.
+fn done(row: &mut Row, prefix: &str, event: &Event) {
+    let (hash, tx) = (event.data.text("txHash"), format!("{prefix}_tx_hash"));
+    if row.get(&tx).cloned().flatten() != hash {
+        set(row, &format!("{prefix}_signer"), None);
+        set(row, &format!("{prefix}_nonce"), None);
+    }
+    set(row, &tx, hash);
+    block(row, prefix, event);
+}
+
+pub fn block(row: &mut Row, prefix: &str, event: &Event) {
+    set(row, &format!("{prefix}_block_number"), event.data.text("block.number"));
+    set(row, &format!("{prefix}_block_hash"), event.data.text("block.hash"));
+}
+
+pub fn paid(row: &mut Row, event: &Event, at: DateTime<Utc>) {
+    done(row, "settle", event);
+    set(row, "settle_recorded_at", event.data.text("recordedAt"));
+    set(row, "paid_by", event.data.text("paidBy"));
+    set(row, "paid_at", Some(time(at)));
+    set(row, "paid_seq", Some(event.seq.to_string()));
+}
+
+pub fn minted(row: &mut Row, event: &Event, at: DateTime<Utc>) {
+    done(row, "mint", event);
+    set(row, "minted_by", event.data.text("mintedBy"));
+    set(row, "minted_at", Some(time(at)));
+}
+
+/// The block is gone: its transaction is open again, and what it proved is not so.
+pub fn taken_back(row: &mut Row, prefix: &str, proved: &[&str], event: &Event) {
+    submitted(row, prefix, event);
+    for column in proved {
+        set(row, column, None);
+    }
+}
+
+/// Why it waits, has failed or is parked; of any other event nothing.
+pub fn waits(row: &mut Row, event: &Event) {
+    set(row, "reason", event.data.text("reason"));
+    set(row, "detail", event.data.get("detail"));
+    let parked = event.kind.name.ends_with(".parked");
+    set(row, "parked_tx_hash", event.data.text("txHash").filter(|_| parked));
+    set(row, "retry_at", event.data.get::<DateTime<Utc>>("retryAt").map(|at| time(at.trunc_subsecs(6))));
+}
+
+/// The state of the payment as the tables spell it.
+pub fn payment_state(payment: Payment) -> &'static str {
+    match payment {
+        Payment::New | Payment::Requested => "owed",
+        Payment::Deferred => "deferred",
+        Payment::Parked => "parked",
+        Payment::Settling => "submitted",
+        Payment::Reverted => "reverted",
+        Payment::Paid => "done",
+        Payment::Failed => "failed",
+    }
+}
+
+/// The state of the mint as the tables spell it. A mint that fell out of the chain is in a transaction again.
+pub fn mint_state(mint: Mint, is_reverted: bool) -> &'static str {
+    match mint {
+        Mint::NotYet | Mint::Owed => "owed",
+        Mint::Minting if is_reverted => "reverted",
+        Mint::Minting => "submitted",
+        Mint::Deferred => "deferred",
+        Mint::Parked => "parked",
+        Mint::Minted => "done",
+    }
+}
