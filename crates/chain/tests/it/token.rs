@@ -28,7 +28,7 @@ impl Shop {
         let local = Local::start().await;
         let deployed = async {
             let hub = local.dev.hub(ACCOUNT, 0).await.unwrap();
-            let factory = local.dev.factory(ACCOUNT, 1, BASE_SEPOLIA_USDC, hub).await.unwrap();
+            let factory = local.dev.factory(ACCOUNT, 1, BASE_SEPOLIA_USDC, hub, ACCOUNT).await.unwrap();
             let mut tokens = [Address::ZERO; 2];
             for (salt, token) in (1..).zip(&mut tokens) {
                 let terms = NewToken {

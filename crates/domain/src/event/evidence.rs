@@ -290,7 +290,7 @@ pub enum RefundReason {
 pub struct RefundRequest {
     /// The reason.
     pub reason: RefundReason,
-    /// Who decided, at most 100 characters: a person, or the name of a service.
+    /// The author of the decision, at most 100 characters: a person, or the name of a service.
     pub by: String,
     /// For people, at most 200 characters.
     pub detail: String,
@@ -304,7 +304,7 @@ pub struct Refunded {
     pub tx_hash: B256,
     /// Its block.
     pub block: BlockRef,
-    /// Who caused the refund. A payer may take the money back seven days after the payment.
+    /// The cause of the refund. A payer may take the money back seven days after the payment.
     pub refunded_by: Actor,
     /// The recipient: the payer.
     pub to: Address,
