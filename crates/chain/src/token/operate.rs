@@ -131,7 +131,9 @@ impl Chain {
 
 fn input(deed: Deed, requests: &[&PaymentRequest]) -> Bytes {
     match deed {
-        Deed::Credit => MintToken::creditCall { credits: requests.iter().map(|request| credit(request)).collect() }.abi_encode(),
+        Deed::Credit => {
+            MintToken::creditCall { credits: requests.iter().map(|request| credit(request)).collect() }.abi_encode()
+        }
         Deed::GiveBack => {
             let back = |request: &&PaymentRequest| MintToken::GiveBack {
                 payer: request.payer(),
