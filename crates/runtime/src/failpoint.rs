@@ -56,6 +56,10 @@ crash_points! {
     MINTS_DECIDED_NOT_APPENDED,
     /// The outcomes of a mint transaction are in the ledger, and the confirmer has not acknowledged its message.
     MINTS_APPENDED_NOT_ACKED,
+    /// The confirmer has decided an operator's transaction that is confirmed, and has not yet appended the outcomes.
+    REFUNDS_DECIDED_NOT_APPENDED,
+    /// The outcomes of an operator's transaction are in the ledger, and the confirmer has not acknowledged its message.
+    REFUNDS_APPENDED_NOT_ACKED,
     /// The confirmer looks at a waiting payment: it knows the confirmed block, and has not yet asked what happened there.
     WAITING_PAYMENT_HALF_JUDGED,
     /// The simulation has skipped a mint, and the mint-projector has not yet recorded why.

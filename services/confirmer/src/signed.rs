@@ -1,7 +1,7 @@
 //! Signed transactions. Each is held until it is N blocks deep; then all of its items are decided in one atomic append.
 
 use crate::desk::{Desk, ItemVerdict, Mined};
-use crate::{mints, payments};
+use crate::{mints, operated, payments};
 use chain::{Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
@@ -131,6 +131,7 @@ impl Desk {
         let verdicts = match tx.purpose {
             Purpose::Settle => payments::verdicts(self, &mined, confirmed).await?,
             Purpose::Mint => mints::verdicts(self, &mined, confirmed).await?,
+            Purpose::Operate => operated::verdicts(self, &mined, confirmed).await?,
         };
         let events = written(verdicts, message);
         let batch = Batch::of(events).sealed_by(settled(&mined, again));
@@ -214,6 +215,7 @@ fn not_appended(purpose: Purpose) -> CrashPoint {
     match purpose {
         Purpose::Settle => failpoint::PAYMENTS_DECIDED_NOT_APPENDED,
         Purpose::Mint => failpoint::MINTS_DECIDED_NOT_APPENDED,
+        Purpose::Operate => failpoint::REFUNDS_DECIDED_NOT_APPENDED,
     }
 }
 
@@ -222,5 +224,6 @@ fn not_acked(purpose: Purpose) -> CrashPoint {
     match purpose {
         Purpose::Settle => failpoint::PAYMENTS_APPENDED_NOT_ACKED,
         Purpose::Mint => failpoint::MINTS_APPENDED_NOT_ACKED,
+        Purpose::Operate => failpoint::REFUNDS_APPENDED_NOT_ACKED,
     }
 }

@@ -106,7 +106,7 @@ fn aggregate<'a>(tokens: &'a [&'a str]) -> Option<(Aggregate, &'a [&'a str])> {
             (Aggregate::Order(known), rest)
         }
         ["signers", signer, bucket, purpose, rest @ ..] => {
-            (bucket.parse::<u64>().ok()?.to_string() == *bucket && ["settle", "mint"].contains(purpose))
+            (bucket.parse::<u64>().ok()?.to_string() == *bucket && ["settle", "mint", "operate"].contains(purpose))
                 .then_some(())?;
             (Aggregate::Signer(address(signer)?), rest)
         }
