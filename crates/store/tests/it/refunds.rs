@@ -98,14 +98,15 @@ async fn every_way_of_a_refund_has_its_row() {
         position = database.store.apply(&history(position.seq + 1, events), &position).await.unwrap().position;
         let row = database.store.payment(id).await.unwrap().unwrap();
         assert_eq!((row.stage, row.refund_state, row.reason.as_deref()), (ending.stage, ending.refund, ending.reason), "{n}");
-        let shown = ending.reason.filter(|_| ending.stage != S::Refunded);
-        assert_eq!(row.shown_reason(), shown, "{n}");
         let waits = [row.payment_state, row.mint_state, row.refund_state].contains(&L::Deferred);
         assert_eq!(row.retry_at, waits.then(|| examples::deferral().retry_at), "{n}");
         assert_eq!(row.parked_tx_hash, (ending.refund == L::Parked).then(|| parked().tx_hash).flatten(), "{n}");
         let evidence = (row.refunded_by, row.refund_amount, row.refund_block_number, row.refunded_at.is_some());
         let back = (Some(Actor::Paymint), Some(Usdc(100_000)), Some(41), true);
         assert_eq!(evidence, if ending.refund == L::Done { back } else { (None, None, None, false) }, "{n}");
+        let shown = row.clone().shown();
+        let told = if ending.stage == S::Refunded { (None, None, None) } else { (row.reason, row.detail, row.retry_at) };
+        assert_eq!((shown.reason, shown.detail, shown.retry_at), told, "{n}");
     }
     assert_eq!(database.store.set_aside(10).await.unwrap(), []);
 }
