@@ -101,7 +101,10 @@ impl QueueItem {
             processed_at: ended.then_some(view.updated_at),
             mint_tx_hash: view.mint_tx_hash,
             error_message,
-            retry_count: [view.payment_deferrals, view.mint_deferrals, view.refund_deferrals].map(u64::from).iter().sum(),
+            retry_count: [view.payment_deferrals, view.mint_deferrals, view.refund_deferrals]
+                .map(u64::from)
+                .iter()
+                .sum(),
             payment_type: "x402",
             payment_queue_id: view.id,
             state: view.stage,
