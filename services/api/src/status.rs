@@ -95,7 +95,7 @@ struct PaymentResult {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Refund {
-    /// The reason of the decision. `null` with `by` and `detail` if nobody decided: the payer took the money back.
+    /// The reason of the decision. `null` with `by` and `detail` if nobody here decided.
     #[schema(value_type = Option<schemas::RefundReason>)]
     reason: Option<RefundReason>,
     /// The author of the decision: a person, or the name of a service.
@@ -106,7 +106,7 @@ struct Refund {
     tx_hash: Option<B256>,
     /// Block of `txHash`, once `refunded`.
     block_number: Option<u64>,
-    /// The cause of the refund. `third_party`: the payer took the money back.
+    /// The cause of the refund. `third_party`: the payer took the money back, or another operator returned it.
     #[schema(value_type = Option<schemas::Actor>)]
     refunded_by: Option<Actor>,
     /// Returned to the payer, once `refunded`.
