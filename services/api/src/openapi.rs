@@ -17,7 +17,7 @@ use utoipa::openapi::{self, RefOr};
 use utoipa::{Modify, OpenApi};
 
 /// Answers in which all fields are present, with `null` for a field without a value.
-const WHOLE: [&str; 8] = [
+const WHOLE: [&str; 9] = [
     "MintBatch",
     "PayerOrders",
     "PaymentAnswer",
@@ -26,6 +26,7 @@ const WHOLE: [&str; 8] = [
     "QueueCounts",
     "QueueItem",
     "QueueStatus",
+    "Refund",
 ];
 
 /// The introduction before the first path.
