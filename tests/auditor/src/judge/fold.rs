@@ -2,6 +2,8 @@
 
 mod counts;
 mod row;
+#[cfg(test)]
+mod tests;
 
 use crate::books::Books;
 use crate::decode::event::{Aggregate, Event};

@@ -64,7 +64,8 @@ pub fn minted_twice(evidence: &Evidence, books: &Books) -> Verdict {
     let mut made: BTreeMap<(Address, Address), U256> = BTreeMap::new();
     for mint in &books.mints {
         check.that(seen.insert(mint.key), || format!("{} was minted twice, again in {}", mint.key, mint.at.tx));
-        let refund = books.refunds.get(&(mint.token, mint.key)).and_then(|entries| entries.first());
+        let of = (mint.token, mint.key);
+        let refund = books.refunds.get(&of).or_else(|| books.returns.get(&of)).and_then(|entries| entries.first());
         check.that(refund.is_none(), || {
             let refunded = refund.map(|entry| entry.at.tx).unwrap_or_default();
             format!("{} was minted in {} and refunded in {refunded}", mint.key, mint.at.tx)
