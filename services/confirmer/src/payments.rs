@@ -26,7 +26,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
             (Ok(Loaded { state: Some(order), .. }), Some(record)) => command(desk, mined, order, *record, result)?,
             _ => Some(unreadable(desk, mined)),
         };
-        verdicts.extend(command.map(|command| ItemVerdict { id, order: loaded, command }));
+        verdicts.extend(command.map(|command| ItemVerdict { id, order: loaded, commands: vec![command] }));
     }
     Ok(verdicts)
 }
