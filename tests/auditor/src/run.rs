@@ -92,7 +92,7 @@ pub struct Bounds {
     pub reverted_max_percent: u64,
     /// Memory, files and tasks that a process may have more after the load than before it, percent.
     pub grown_max_percent: u64,
-    /// Whether records that nobody ordered may stay open.
+    /// The verdict on records that nobody ordered and that stay open.
     pub open_records: OpenRecords,
 }
 
@@ -100,10 +100,10 @@ pub struct Bounds {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OpenRecords {
-    /// It is noted.
+    /// Noted.
     #[default]
     Note,
-    /// It is wrong: its units should have been minted.
+    /// Wrong: its units should have been minted.
     Wrong,
 }
 

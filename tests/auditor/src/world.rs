@@ -205,7 +205,7 @@ impl World {
         self.tx(from, TOKEN, settle_input(pays), logs)
     }
 
-    /// The same through the hub, beside a call of something else.
+    /// Settles through the hub, beside a call of something else.
     pub fn settle_through_hub(&mut self, from: Address, pays: &[Pay]) -> B256 {
         let logs = self.settled(pays);
         let segment = |target, data: Vec<u8>| Hub::Segment { target, gas: 1, data: data.into() };

@@ -1,4 +1,4 @@
-//! What became of each payment to a token.
+//! The one fate of each payment to a token.
 
 use super::{Books, Created, Entry, Pair, Place};
 use crate::evidence::Evidence;
@@ -10,13 +10,13 @@ use alloy_primitives::{Address, B256};
 pub enum Fate<'a> {
     /// The token made the payment itself, and recorded it.
     Settled(&'a Record),
-    /// It was made around `settle`; an operator had it recorded.
+    /// Made around `settle`; an operator had it recorded.
     Credited(&'a Record, &'a Entry),
-    /// It was made around `settle`; an operator had it returned.
+    /// Made around `settle`; an operator had it returned.
     GivenBack(&'a Entry),
-    /// It paid for the deployment of the token.
+    /// The price of the token's deployment.
     Fee,
-    /// It was made around `settle`, and belongs to nobody since.
+    /// Made around `settle`; it belongs to nobody since.
     Surplus,
 }
 
@@ -79,7 +79,7 @@ impl Books {
     }
 }
 
-/// What a token says of a key at the head.
+/// A token's own record of a key, at the head.
 pub fn record(evidence: &Evidence, token: Address, key: B256) -> Option<&Record> {
     evidence.chain.tokens.get(&token)?.records.get(&key)
 }

@@ -30,7 +30,7 @@ pub struct TokenState {
     pub fee_owed: U256,
     /// Balances of all recipients and payers.
     pub balances: BTreeMap<Address, U256>,
-    /// What it says of each key that is known from anywhere; nothing of one that it does not know.
+    /// Records of the keys that are known from anywhere; a key without a record is not there.
     pub records: BTreeMap<B256, Record>,
 }
 
@@ -44,7 +44,7 @@ pub struct Record {
     pub state: RecordState,
 }
 
-/// What became of a payment.
+/// The state of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordState {
     /// Paid, and nothing else yet.
@@ -122,7 +122,7 @@ async fn records(
     Ok(records)
 }
 
-/// What a contract says that each of `accounts` has.
+/// Balances of `accounts`, as a contract tells them.
 pub async fn balances(
     rpc: &Rpc,
     of: Address,

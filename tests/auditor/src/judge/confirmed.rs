@@ -1,4 +1,4 @@
-//! What the ledger confirms, against what the chain shows. Parts of A02 and A04.
+//! Confirmations in the ledger, against what the chain shows. Parts of A02 and A04.
 
 use crate::books::{Books, Order, Place, record};
 use crate::decode::call::{Call, calls};

@@ -55,7 +55,7 @@ pub fn conserved(evidence: &Evidence, books: &Books) -> Verdict {
     check.verdict("there is no token")
 }
 
-/// What left the token is what it says that it paid out, transfer by transfer.
+/// Compares what left the token with what it says that it paid out, transfer by transfer.
 fn left(books: &Books, token: Address, dues: &[Due], transfers: &[Transfer], check: &mut Check) {
     let mut gone: Vec<&Transfer> = transfers.iter().filter(|transfer| transfer.from == token).collect();
     for Due { what, to, amount, tx } in dues {
@@ -92,7 +92,7 @@ fn owes(evidence: &Evidence, token: Address, state: &TokenState, told: &Told, ch
     check.equal(|| format!("balance of {token}"), held, owed.saturating_add(state.surplus));
 }
 
-/// What came to the token came by payments, and is minted, open, refunded, given back, its fee, or its surplus.
+/// Checks that all money came by payments, and is minted, open, refunded, given back, the fee, or surplus.
 fn came(
     evidence: &Evidence,
     books: &Books,

@@ -1,4 +1,4 @@
-//! What is owed to those who paid (A05).
+//! Debts to those who paid (A05).
 
 use crate::books::{Books, Fate, Order, record};
 use crate::evidence::Evidence;
@@ -72,7 +72,7 @@ pub fn lost(evidence: &Evidence, books: &Books) -> Verdict {
     check.verdict("nobody has paid")
 }
 
-/// What is missing for an order to wait for an operator: that it is `parked` as this stage, or that it is `listed` so.
+/// Returns what an order lacks to wait for an operator in this stage: to be `parked` so, or to be `listed` so.
 fn is_parked(listed: &BTreeMap<&str, &str>, id: &str, order: &Order, stage: &str) -> Option<&'static str> {
     if order.path.state.stage() != stage {
         return Some("parked");

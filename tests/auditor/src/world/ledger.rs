@@ -1,4 +1,4 @@
-//! What the ledger says of the run, and what clients and read models know of it.
+//! The run as the ledger tells it, and as clients and read models know it.
 
 use super::{ASSET, CHAIN_ID, PRICE, Pay, TOKEN, World};
 use crate::evidence::journal::Request;

@@ -11,7 +11,7 @@ fn run() -> Value {
     let nobody = "0x0000000000000000000000000000000000000001";
     json!({
         "journal": "journal.jsonl", "rpcUrl": "http://127.0.0.1:1", "natsUrl": "nats://127.0.0.1:1",
-        "databaseUrl": "postgres://127.0.0.1:1/paymint", "asset": nobody, "settlement": nobody, "factory": nobody,
+        "databaseUrl": "postgres://127.0.0.1:1/paymint", "asset": nobody, "hub": nobody, "factory": nobody,
         "relayers": [], "confirmations": 1, "genesis": { "block": 0 },
     })
 }
@@ -47,6 +47,15 @@ fn what_cannot_be_audited_is_neither_green_nor_red() {
                 run
             },
             "decimal",
+        ),
+        (
+            "",
+            {
+                let mut run = run();
+                run["bounds"] = json!({ "openRecords": "perhaps" });
+                run
+            },
+            "unknown variant",
         ),
         ("{\"kind\":\"request\"}\n", run(), "line 1"),
         ("\n{\"kind\":\"fired\",\"name\":\"F40\",\"count\":1}\n{\"kind\":\"rumour\"}\n", run(), "line 3"),

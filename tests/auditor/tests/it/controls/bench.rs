@@ -63,7 +63,7 @@ impl Bench {
             "databaseUrl": stack.servers.postgres.url(),
             "rebuiltSchema": "rebuilt",
             "asset": stack.shop.asset,
-            "settlement": stack.shop.settlement,
+            "hub": stack.shop.hub,
             "factory": stack.shop.factory,
             "relayers": journal::relayers(),
             "confirmations": CONFIRMATIONS,

@@ -1,7 +1,7 @@
 //! A small load with everything that can happen to a purchase, and its journal.
 
 use crate::controls::bench::mining;
-use crate::controls::trouble;
+use crate::controls::{strangers, trouble};
 use alloy_primitives::hex;
 use harness::journal::{fired_line, now, request_line};
 use harness::{Answer, Buyer, Frames, Instance, Order, Outcome, Payment, Service, Stack};
@@ -65,6 +65,10 @@ pub struct Load {
     pub journal: Journal,
     /// An order that was accepted, cancelled by its payer, and failed by proof.
     pub cancelled: Payment,
+    /// An order that was paid around the token, and is parked.
+    pub around: Payment,
+    /// The first order, paid and minted by us.
+    pub first: Order,
     /// A payer with money and without an open order.
     pub idle: Buyer,
 }
@@ -78,7 +82,7 @@ impl Load {
 
 /// Makes purchases of all kinds: both generations of headers, keys, repetitions, lost answers, refused payments and
 /// cancelled ones. In the middle payment-sender is killed. Then one nonce is replaced, one order is taken back by a
-/// reorg, and one nonce is lost.
+/// reorg, and one nonce is lost. Strangers settle, mint and pay around the token, with our orders and without.
 pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     let mut journal = Journal::default();
     let token = stack.shop.token.clone();
@@ -137,6 +141,8 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     trouble::replaced(stack, &mut journal, &buyers[1], &mut orders).await;
     trouble::taken_back(stack, &mut journal, &buyers[3], &mut orders).await;
     trouble::lost(stack, &mut journal, &buyers[2], &mut orders).await;
+    let around = strangers::with_orders(stack, &mut journal, buyers, &mut orders).await;
+    strangers::without_orders(stack, &buyers[6]).await;
     let chain = stack.chain.clone();
     mining(&chain, stack.rebuilt_read_models_equal_the_live_ones(&orders)).await;
     let first = orders[0].id;
@@ -145,7 +151,7 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     for listener in listeners {
         journal.0.push(listener.heard().await);
     }
-    Load { journal, cancelled, idle: buyers[5].clone() }
+    Load { journal, cancelled, around, first: orders.swap_remove(0), idle: buyers[5].clone() }
 }
 
 /// A client of an event stream that reads all the time.
