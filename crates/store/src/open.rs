@@ -38,7 +38,7 @@ pub struct OpenOrder {
     pub token: Address,
     /// The units that it buys.
     pub quantity: Quantity,
-    /// Whether its money is to go back.
+    /// True if its money is to go back.
     pub goes_back: bool,
     /// How far it is.
     pub stage: Stage,

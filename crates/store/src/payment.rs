@@ -149,9 +149,12 @@ impl PaymentView {
         self.payment_state == LegState::Done && self.refund_state != LegState::Done
     }
 
-    /// The reason of the wait or of the failure that the stage shows. A refunded order waits for nothing, although its
-    /// payment may still be deferred.
-    pub fn shown_reason(&self) -> Option<&str> {
-        self.reason.as_deref().filter(|_| self.stage != Stage::Refunded)
+    /// The row as people are told it. A refunded order waits for nothing, although its payment may still be deferred.
+    #[must_use]
+    pub fn shown(self) -> Self {
+        if self.stage != Stage::Refunded {
+            return self;
+        }
+        Self { reason: None, detail: None, parked_tx_hash: None, retry_at: None, ..self }
     }
 }

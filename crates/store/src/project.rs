@@ -278,7 +278,9 @@ const fn waiting_leg(progress: Progress) -> Option<LegName> {
     match (progress.payment.state, progress.mint.state, progress.refund.state) {
         (_, _, LegState::Deferred | LegState::Parked) => Some(LegName::Refund),
         (_, LegState::Deferred | LegState::Parked, _) => Some(LegName::Mint),
-        (LegState::Deferred | LegState::Failed, ..) | (LegState::Parked, _, LegState::Unasked) => Some(LegName::Payment),
+        (LegState::Deferred | LegState::Failed, ..) | (LegState::Parked, _, LegState::Unasked) => {
+            Some(LegName::Payment)
+        }
         _ => None,
     }
 }

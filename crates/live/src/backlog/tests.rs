@@ -315,7 +315,11 @@ fn units_are_taken_from_the_request_until_the_payment_fails_or_the_money_is_back
         (OrderEvent::RefundSubmitted(1, examples::submission(9)), OrderEvent::RefundRestored(1, examples::refunded()));
     assert_eq!(shop.tell(2, &[requested(), confirmed(), refund_asked(), sent, refunded()]), [20, 20, 20, 20, 30]);
     assert_eq!(shop.tell(2, &[reverted(1), restored(1)]), [30, 30], "the money is back all the same");
-    assert_eq!(shop.tell(2, &[refund_gone(1), back_again, refund_gone(2), minted()]), [20, 30, 20, 20], "minted after all");
+    assert_eq!(
+        shop.tell(2, &[refund_gone(1), back_again, refund_gone(2), minted()]),
+        [20, 30, 20, 20],
+        "minted after all"
+    );
     let gone = OrderEvent::MintReverted(1, examples::reversal(8));
     assert_eq!(shop.tell(2, &[gone, reverted(2), restored(2), minted()]), [20; 4], "a minted order keeps its units");
     assert_eq!(shop.tell(3, &[requested(), confirmed(), parked]), [10; 3], "an operator may still have it minted");

@@ -83,7 +83,8 @@ fn rows(story: &[Recorded]) -> BTreeMap<PaymentId, PaymentView> {
 
 /// Open orders after these events, by the sequence of the request.
 fn folded(story: &[Recorded]) -> Vec<(u64, PaymentId, Stage, Option<u64>)> {
-    let open = rows(story).into_values().filter(|row| !matches!(row.stage, Stage::Failed | Stage::Minted | Stage::Refunded));
+    let open =
+        rows(story).into_values().filter(|row| !matches!(row.stage, Stage::Failed | Stage::Minted | Stage::Refunded));
     let mut open: Vec<_> = open.map(|row| (row.requested_seq, row.id, row.stage, row.paid_seq)).collect();
     open.sort_unstable_by_key(|row| row.0);
     open

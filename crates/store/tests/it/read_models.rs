@@ -218,7 +218,11 @@ async fn units_are_taken_from_the_request_until_the_payment_fails() {
     assert_eq!(step(2, requested(2)).await, (20, 0, 0));
     assert_eq!(step(1, OrderEvent::PaymentFailed(examples::failure())).await, (10, 0, 0));
     assert_eq!(step(2, paid()).await, (10, 10, 0));
-    assert_eq!(step(2, OrderEvent::MintParked(1, examples::parked())).await, (10, 10, 0), "an operator may have it minted");
+    assert_eq!(
+        step(2, OrderEvent::MintParked(1, examples::parked())).await,
+        (10, 10, 0),
+        "an operator may have it minted"
+    );
     assert_eq!(step(2, OrderEvent::PaymentReverted(1, examples::reversal(7))).await, (10, 0, 0));
     assert_eq!(step(2, OrderEvent::PaymentRestored(1, examples::proof())).await, (10, 10, 0));
     assert_eq!(step(2, OrderEvent::MintConfirmed(examples::minted())).await, (10, 10, 10));
