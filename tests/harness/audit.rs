@@ -167,6 +167,7 @@ fn otherwise(live: &Models, order: &Order) -> Option<String> {
         Outcome::Minted => ("minted", ""),
         Outcome::Failed(reason) => ("failed", reason),
         Outcome::PaymentParked(reason) => ("payment_parked", reason),
+        Outcome::Refunded => ("refunded", ""),
         Outcome::Parked(reason) => ("mint_parked", reason),
         Outcome::Waiting(reason) => ("deferred", reason),
     };

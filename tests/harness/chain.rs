@@ -111,9 +111,14 @@ impl LocalChain {
         receipt
     }
 
+    /// Gives `account` one ether for its gas.
+    pub async fn give_ether(&self, account: Address) {
+        self.rpc("anvil_setBalance", json!([account, "0xde0b6b3a7640000"])).await;
+    }
+
     /// A transaction of any account, which gets money for its gas. It has succeeded in a block.
     pub async fn transact_as(&self, from: Address, to: Address, input: Bytes) -> TransactionReceipt {
-        self.rpc("anvil_setBalance", json!([from, "0xde0b6b3a7640000"])).await;
+        self.give_ether(from).await;
         self.rpc("anvil_impersonateAccount", json!([from])).await;
         self.transact(from, to, input).await
     }

@@ -1,7 +1,7 @@
 //! Everything that a decision needs: the ledger, the chain, and the news of its head.
 
 use crate::heads::HeadReceiver;
-use chain::{B256, Chain, Included, Inclusion};
+use chain::{B256, Chain, Evidence, Head, Included, Inclusion};
 use domain::event::OpenTx;
 use domain::order::Command;
 use domain::{BlockRef, LaneId, Order, PaymentId};
@@ -59,6 +59,19 @@ impl Desk {
     /// build, so nothing of the transaction is decided before this process is upgraded.
     pub(crate) async fn orders(&self, tx: &OpenTx) -> Result<Orders, Undone> {
         readable(tx, self.ledger.load_orders(&tx.items).await?)
+    }
+
+    /// The transaction of ours that charged the payer, with its block, by the logs of the asset. `None` if it is not ours.
+    pub(crate) async fn charged_by_us(
+        &self,
+        order: &Order,
+        confirmed: Head,
+    ) -> Result<Option<(B256, BlockRef)>, Undone> {
+        match self.chain.evidence(&order.request.authorization, confirmed).await? {
+            Evidence::Paid { tx_hash, block } => Ok(self.is_ours(tx_hash).await?.then_some((tx_hash, block))),
+            Evidence::NotDeepYet => Err(Undone::NotYet),
+            Evidence::Cancelled { .. } | Evidence::UsedElsewhere { .. } | Evidence::Unused => Ok(None),
+        }
     }
 
     /// True if one of our lanes sent the transaction.

@@ -23,7 +23,9 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
     for (index, (id, loaded)) in orders.into_iter().enumerate() {
         let result = results.get(index).copied().flatten();
         let command = match (&loaded, records.get(&id)) {
-            (Ok(Loaded { state: Some(order), .. }), Some(record)) => command(desk, mined, order, *record, result)?,
+            (Ok(Loaded { state: Some(order), .. }), Some(record)) => {
+                command(desk, mined, order, *record, result, confirmed).await?
+            }
             _ => Some(unreadable(desk, mined)),
         };
         verdicts.extend(command.map(|command| ItemVerdict { id, order: loaded, commands: vec![command] }));
@@ -31,12 +33,13 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
     Ok(verdicts)
 }
 
-fn command(
+async fn command(
     desk: &Desk,
     mined: &Mined<'_>,
     order: &Order,
     record: Record,
     result: Option<Paid>,
+    confirmed: Head,
 ) -> Result<Option<Command>, Undone> {
     let recorded_at = match record {
         Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid) => paid.paid_at,
@@ -54,8 +57,16 @@ fn command(
             };
         }
     };
-    let paid_by = if result == Some(Paid::Recorded) { Actor::Paymint } else { Actor::ThirdParty };
-    let (tx_hash, block) = (mined.tx.tx_hash, mined.included.block);
+    let here = (mined.tx.tx_hash, mined.included.block);
+    let ((tx_hash, block), paid_by) = match result {
+        Some(Paid::Recorded) => (here, Actor::Paymint),
+        // An earlier transaction of ours may have recorded it: after a reorganisation both are in blocks.
+        _ if order.payment.counts().submitted > 1 => match desk.charged_by_us(order, confirmed).await? {
+            Some(there) => (there, Actor::Paymint),
+            None => (here, Actor::ThirdParty),
+        },
+        _ => (here, Actor::ThirdParty),
+    };
     Ok(Some(Command::Confirm(PaymentProof { tx_hash, block, recorded_at, paid_by })))
 }
 

@@ -87,7 +87,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Nobody has asked yet. The requests come from `arriving`.
+    /// An empty line of requests, which come from `arriving`.
     pub fn new(arriving: mpsc::Receiver<Ask>) -> Self {
         Self { arriving, waiting: VecDeque::new() }
     }
