@@ -102,6 +102,7 @@ async fn a_blacklisted_payer_s_refund_waits_and_holds_nobody_else_s() {
     eventually("its payer is told", shown).await;
     let allow = UsdcDouble::unBlacklistCall { account: buyers[0].address }.abi_encode();
     stack.chain.transact(OWNER, stack.shop.asset, allow.into()).await;
+    stack.run(Service::MintProjector).await;
     stack.audit(&[listed, free]).await;
 }
 
@@ -151,6 +152,7 @@ async fn c08_c10_a_killed_operator_returns_each_payment_once() {
         stack.until(&order, "refund.confirmed").await;
         orders.push(order);
     }
+    stack.run(Service::MintProjector).await;
     stack.audit(&orders).await;
     for (order, buyer) in orders.iter().zip(&buyers) {
         assert_eq!(usdc(&stack, buyer).await, U256::from(DOLLAR));
