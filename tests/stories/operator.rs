@@ -178,5 +178,6 @@ async fn c31_a_killed_confirmer_says_once_that_the_money_is_back() {
         stack.until(&order, "refund.confirmed").await;
         orders.push(order);
     }
+    stack.run(Service::MintProjector).await;
     stack.audit(&orders).await;
 }

@@ -20,6 +20,9 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
     let payment = buyers[1].pay(&terms, 3);
     stack.chain.transact(OWNER, terms.asset, payment.transfer.call()).await;
     let around = stack.accept(&payment).await.paid_by_third_party();
+    stack.until(&around, "payment.deferred.1").await;
+    // Final, so that the operator's lane acts.
+    stack.chain.mine(17).await;
 
     let payment = buyers[2].pay(&terms, 3);
     let cancellation = buyers[2].cancellation(&terms, payment.transfer.authorization.nonce);
