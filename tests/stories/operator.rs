@@ -9,7 +9,10 @@ use domain::order::{Command, decide};
 use domain::{Event, TokenTerms};
 use harness::{Buyer, DOLLAR, Order, Outcome, Payment, Service, Stack, StackOptions, eventually};
 use ledger::{Expected, NewEvent};
-use runtime::failpoint::{AFTER_BROADCAST, BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, SIGNED_NOT_BROADCAST};
+use runtime::failpoint::{
+    AFTER_BROADCAST, BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, REFUNDS_APPENDED_NOT_ACKED,
+    REFUNDS_DECIDED_NOT_APPENDED, SIGNED_NOT_BROADCAST,
+};
 use standalone::accounts::OWNER;
 
 /// Blocks on a block that make it final.
@@ -99,6 +102,7 @@ async fn a_blacklisted_payer_s_refund_waits_and_holds_nobody_else_s() {
     eventually("its payer is told", shown).await;
     let allow = UsdcDouble::unBlacklistCall { account: buyers[0].address }.abi_encode();
     stack.chain.transact(OWNER, stack.shop.asset, allow.into()).await;
+    stack.run(Service::MintProjector).await;
     stack.audit(&[listed, free]).await;
 }
 
@@ -148,9 +152,32 @@ async fn c08_c10_a_killed_operator_returns_each_payment_once() {
         stack.until(&order, "refund.confirmed").await;
         orders.push(order);
     }
+    stack.run(Service::MintProjector).await;
     stack.audit(&orders).await;
     for (order, buyer) in orders.iter().zip(&buyers) {
         assert_eq!(usdc(&stack, buyer).await, U256::from(DOLLAR));
         assert!(stack.stream.on(&order.subject("refund.submitted.2")).await.is_none(), "sent once");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c31_a_killed_confirmer_says_once_that_the_money_is_back() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let points = [REFUNDS_DECIDED_NOT_APPENDED, REFUNDS_APPENDED_NOT_ACKED];
+    let buyers = stack.buyers(points.len(), DOLLAR).await;
+    let mut orders = Vec::new();
+    for (point, buyer) in points.iter().zip(&buyers) {
+        let order = paid(&mut stack, buyer, 3).await.ends(Outcome::Refunded);
+        stack.kill(Service::Confirmer);
+        stack.run_with(Service::Confirmer, &[("PAYMINT_KILL_AT", point.name())]).await;
+        ask_back(&stack, &order).await;
+        stack.until_killed(Service::Confirmer, point.name()).await;
+        let is_said = stack.stream.on(&order.subject("refund.confirmed")).await.is_some();
+        assert_eq!(is_said, *point == REFUNDS_APPENDED_NOT_ACKED, "{point}");
+        stack.run(Service::Confirmer).await;
+        stack.until(&order, "refund.confirmed").await;
+        orders.push(order);
+    }
+    stack.run(Service::MintProjector).await;
+    stack.audit(&orders).await;
 }

@@ -238,8 +238,9 @@ fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, UnderWay)>
         Stage::Paid => (OrderStep::Paid, row.paid_seq?),
         Stage::Minting => (OrderStep::Minting, row.paid_seq?),
         Stage::MintDeferred | Stage::MintParked => (OrderStep::Held, row.paid_seq?),
-        // Rows of these stages go back.
-        Stage::RefundRequested | Stage::Refunding | Stage::RefundDeferred | Stage::RefundParked => return None,
+        Stage::RefundRequested | Stage::Refunding | Stage::RefundDeferred | Stage::RefundParked => {
+            (OrderStep::GoingBack, row.requested_seq)
+        }
     };
     let bought = Bought { payer: row.payer, token: row.token, quantity: row.quantity };
     Some((row.id, UnderWay { bought, step, seq, since: now }))

@@ -58,7 +58,7 @@ is no HTTP/1.1 and 431 for headers of more than 64 KiB. Amounts are decimal stri
     ),
     components(schemas(schemas::ProblemSchema, schemas::PaymentRequiredSchema)),
     security(()),
-    modifiers(&Whole, &Operator),
+    modifiers(&Operator),
 )]
 pub(crate) struct Description;
 
@@ -76,10 +76,10 @@ impl Modify for Operator {
     }
 }
 
-struct Whole;
+/// Marks every field of the answers in [`WHOLE`] as required, also those that may be `null`.
+pub(crate) struct Whole;
 
 impl Modify for Whole {
-    /// Marks every field of these answers as required, also those that may be `null`.
     fn modify(&self, document: &mut openapi::OpenApi) {
         let Some(components) = &mut document.components else { return };
         for name in WHOLE {

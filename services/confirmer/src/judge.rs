@@ -5,7 +5,9 @@ use crate::desk::Desk;
 use chain::token::Record;
 use chain::{B256, Evidence, Head};
 use chrono::Utc;
-use domain::event::{Actor, Deferral, FailureReason, ParkReason, Parked, PaymentFailure, PaymentProof, Refunded, WaitReason};
+use domain::event::{
+    Actor, Deferral, FailureReason, ParkReason, Parked, PaymentFailure, PaymentProof, Refunded, WaitReason,
+};
 use domain::order::{Command, LegState};
 use domain::{BlockRef, Order};
 use runtime::Undone;

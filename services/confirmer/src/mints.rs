@@ -31,7 +31,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
                 Some(park(ParkReason::Inconsistent, format!("in {}", mined.tx.tx_hash)))
             }
         };
-        verdicts.extend(command.map(|command| ItemVerdict { id, order: loaded, command }));
+        verdicts.extend(command.map(|command| ItemVerdict { id, order: loaded, commands: vec![command] }));
     }
     Ok(verdicts)
 }
@@ -48,7 +48,7 @@ fn command(
     let is_here = order.mint.submission().is_some_and(|to| to.is_for(mined.lane.signer, mined.tx.nonce));
     Ok(Some(match (record, result) {
         (Record::Minted(recorded), result) => minted(mined, recorded, result),
-        (Record::Refunded(_) | Record::GivenBack(_), _) => refunded(mined, order, Actor::ThirdParty),
+        (Record::Refunded(_) | Record::GivenBack(_), _) => refunded(mined.place(), order, Actor::ThirdParty),
         _ if !is_here => return Ok(None),
         // A record only moves on, so the node contradicts itself.
         (Record::Paid(_), Some(Delivered::Minted | Delivered::MintedBefore | Delivered::MoneyBack)) => {

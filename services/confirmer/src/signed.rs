@@ -161,20 +161,22 @@ impl Desk {
 fn written(verdicts: Vec<ItemVerdict>, message: Message<'_>) -> Vec<NewEvent> {
     let mut events = Vec::with_capacity(verdicts.len());
     let mut contradictions = Vec::new();
-    for ItemVerdict { id, order, command } in verdicts {
-        let decided = match &order {
-            Ok(loaded) => decide(loaded.state.as_ref(), command).map_err(|rejection| rejection.to_string()),
-            Err(impossible) => Err(causes(impossible).to_string()),
-        };
-        match (order, decided) {
-            (Ok(loaded), Ok(Some(event))) => {
-                let expected = Expected::Version(loaded.version);
-                events.push(NewEvent { event: Event::Order(id, event), expected, trace: loaded.trace });
-            }
-            (_, Ok(_)) => {}
-            (_, Err(why)) => {
-                tracing::error!(payment = %id, why, "the chain and the ledger disagree");
-                contradictions.push(format!("{id}: {why}"));
+    for ItemVerdict { id, order, commands } in verdicts {
+        for command in commands {
+            let decided = match &order {
+                Ok(loaded) => decide(loaded.state.as_ref(), command).map_err(|rejection| rejection.to_string()),
+                Err(impossible) => Err(causes(impossible).to_string()),
+            };
+            match (&order, decided) {
+                (Ok(loaded), Ok(Some(event))) => {
+                    let (event, expected) = (Event::Order(id, event), Expected::Version(loaded.version));
+                    events.push(NewEvent { event, expected, trace: loaded.trace.clone() });
+                }
+                (_, Ok(_)) => {}
+                (_, Err(why)) => {
+                    tracing::error!(payment = %id, why, "the chain and the ledger disagree");
+                    contradictions.push(format!("{id}: {why}"));
+                }
             }
         }
     }
