@@ -3,6 +3,8 @@
 mod counts;
 mod row;
 #[cfg(test)]
+mod cross;
+#[cfg(test)]
 mod tests;
 
 use crate::books::Books;

@@ -92,7 +92,7 @@ const ALL: &[Refund] = &[
 #[derive(Clone, Copy)]
 enum To {
     Pay(Payment),
-    Mint(Mint),
+    Units(Mint),
     Back(Refund),
 }
 
@@ -106,7 +106,7 @@ type Step = (&'static str, &'static [Payment], &'static [Mint], &'static [Refund
 #[rustfmt::skip]
 static STEPS: &[Step] = {
     use {Mint as M, Payment as P, Refund as R};
-    use To::{Back, Mint, Pay};
+    use To::{Back, Pay, Units};
     &[
         ("payment.requested", &[P::New],                              &[M::NotYet],            UNASKED, Pay(P::Requested)),
         ("payment.submitted", &[P::Requested, P::Deferred, P::Parked], ANY,                    UNASKED, Pay(P::Settling)),
@@ -116,14 +116,14 @@ static STEPS: &[Step] = {
         ("payment.failed",    OPEN,                                   &[M::NotYet, M::Owed],   UNASKED, Pay(P::Failed)),
         ("payment.reverted",  &[P::Paid],                             ANY,                     ALL,     Pay(P::Reverted)),
         ("payment.restored",  UNPAID,                                 ANY,                     ALL,     Pay(P::Paid)),
-        ("mint.submitted",    &[P::Paid],                             &[M::Owed, M::Deferred], UNASKED, Mint(M::Minting)),
-        ("mint.deferred",     &[P::Paid],                             &[M::Owed, M::Deferred], UNASKED, Mint(M::Deferred)),
-        ("mint.deferred",     ALIVE,                                  SENT,                    ALL,     Mint(M::Deferred)),
-        ("mint.parked",       &[P::Paid],                             &[M::Owed, M::Deferred], UNASKED, Mint(M::Parked)),
-        ("mint.parked",       ALIVE,                                  SENT,                    ALL,     Mint(M::Parked)),
-        ("mint.confirmed",    ALIVE,                                  OWED,                    NOT_BACK, Mint(M::Minted)),
-        ("mint.reverted",     ALIVE,                                  &[M::Minted],            ALL,     Mint(M::Reverted)),
-        ("mint.restored",     ALIVE,                                  OWED,                    NOT_BACK, Mint(M::Minted)),
+        ("mint.submitted",    &[P::Paid],                             &[M::Owed, M::Deferred], UNASKED, Units(M::Minting)),
+        ("mint.deferred",     &[P::Paid],                             &[M::Owed, M::Deferred], UNASKED, Units(M::Deferred)),
+        ("mint.deferred",     ALIVE,                                  SENT,                    ALL,     Units(M::Deferred)),
+        ("mint.parked",       &[P::Paid],                             &[M::Owed, M::Deferred], UNASKED, Units(M::Parked)),
+        ("mint.parked",       ALIVE,                                  SENT,                    ALL,     Units(M::Parked)),
+        ("mint.confirmed",    ALIVE,                                  OWED,                    NOT_BACK, Units(M::Minted)),
+        ("mint.reverted",     ALIVE,                                  &[M::Minted],            ALL,     Units(M::Reverted)),
+        ("mint.restored",     ALIVE,                                  OWED,                    NOT_BACK, Units(M::Minted)),
         ("refund.requested",  &[P::Paid],             &[M::Owed, M::Deferred, M::Parked],      UNASKED, Back(R::Owed)),
         ("refund.requested",  &[P::Parked],                           ANY,                     UNASKED, Back(R::Owed)),
         ("refund.submitted",  &[P::Paid, P::Parked],                  &[M::NotYet, M::Owed],
@@ -203,7 +203,7 @@ impl State {
     fn after(self, to: To) -> Self {
         let mut next = match to {
             To::Pay(payment) => Self { payment, ..self },
-            To::Mint(mint) => Self { mint, ..self },
+            To::Units(mint) => Self { mint, ..self },
             To::Back(refund) => Self { refund, ..self },
         };
         let is_paid = next.payment == Payment::Paid;
