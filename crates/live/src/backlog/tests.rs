@@ -279,11 +279,11 @@ impl Shop {
 
     /// The units that are left after each of `events` of order `n`.
     fn tell(&mut self, n: u64, events: &[OrderEvent]) -> Vec<u64> {
-        let mut told = |event| {
+        let told = |event| {
             self.0.tell(0, n, event);
             self.left().unwrap()
         };
-        events.iter().map(|event| told(event)).collect()
+        events.iter().map(told).collect()
     }
 }
 
