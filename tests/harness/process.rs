@@ -24,14 +24,8 @@ pub enum Service {
 }
 
 impl Service {
-    pub const ALL: [Self; 6] = [
-        Self::Api,
-        Self::PaymentSender,
-        Self::Confirmer,
-        Self::MintProjector,
-        Self::Operator,
-        Self::ReadProjector,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Api, Self::PaymentSender, Self::Confirmer, Self::MintProjector, Self::Operator, Self::ReadProjector];
 
     pub const fn name(self) -> &'static str {
         match self {

@@ -5,8 +5,7 @@ use neighbours::{Nats, NatsOptions, Tools};
 use serde_json::json;
 
 /// Services that talk to a node.
-const ON_CHAIN: [Service; 4] =
-    [Service::PaymentSender, Service::Confirmer, Service::MintProjector, Service::Operator];
+const ON_CHAIN: [Service; 4] = [Service::PaymentSender, Service::Confirmer, Service::MintProjector, Service::Operator];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_sync_always_or_with_a_drifted_stream_nobody_starts() {

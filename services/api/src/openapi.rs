@@ -77,9 +77,9 @@ impl Modify for Operator {
 }
 
 /// Marks every field of the answers in [`WHOLE`] as required, also those that may be `null`.
-pub(crate) struct Whole;
+pub(crate) struct WholePage;
 
-impl Modify for Whole {
+impl Modify for WholePage {
     fn modify(&self, document: &mut openapi::OpenApi) {
         let Some(components) = &mut document.components else { return };
         for name in WHOLE {

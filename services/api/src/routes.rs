@@ -1,7 +1,7 @@
 //! The paths, and the rules for all of them: rates, body limit, CORS, `Cache-Control: no-store`, `Vary`.
 
 use crate::error::Problem;
-use crate::openapi::{Description, HealthProblems, Whole};
+use crate::openapi::{Description, HealthProblems, WholePage};
 use crate::queue::{items, stats};
 use crate::state::Api;
 use crate::{docs, events, layers, mint, status, tokens};
@@ -97,7 +97,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 pub(crate) fn paths() -> OpenApiRouter<Arc<Api>> {
     let mut paths = OpenApiRouter::with_openapi(Description::openapi()).merge(costly()).merge(open()).merge(health());
     // The shapes of the answers are there only now.
-    Whole.modify(paths.get_openapi_mut());
+    WholePage.modify(paths.get_openapi_mut());
     paths
 }
 

@@ -9,7 +9,7 @@ mod setup;
 
 pub use ready::ready;
 pub use refill::{NotRefilled, Refilled, refill};
-pub use refund::{Asked, NotAsked, refund};
+pub use refund::{NotAsked, RefundAsked, refund};
 pub use setup::Setup;
 
 use domain::event::Resumed;

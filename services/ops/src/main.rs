@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use domain::PaymentId;
 use ledger::{Ledger, LedgerConfig};
-use ops::{Asked, Refilled, Setup, ready, refill, refund, resume};
+use ops::{Refilled, RefundAsked, Setup, ready, refill, refund, resume};
 use runtime::{Env, Fatal};
 
 #[derive(Parser)]
@@ -81,8 +81,10 @@ async fn main() -> Result<(), Fatal> {
             None => say("the ledger has no stop; a service that is still stopped has found damage itself: restart it"),
         },
         Verb::Refund { id, by, why } => match refund(&LedgerConfig::from_env(&env)?, id, &by, &why).await? {
-            Asked::Now => say(&format!("refund.requested is written for {id}: nothing is minted for it from now on")),
-            Asked::Before(stage) => {
+            RefundAsked::Now => {
+                say(&format!("refund.requested is written for {id}: nothing is minted for it from now on"))
+            }
+            RefundAsked::Before(stage) => {
                 say(&format!("nothing to do for {id}: it was asked for before, and is {}", stage.name()))
             }
         },

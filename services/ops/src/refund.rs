@@ -14,7 +14,7 @@ const TRIES: usize = 10;
 
 /// The result of asking for a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RefundAsked {
     /// The refund is asked for now.
     Now,
     /// The refund was asked for before, or the payer has the money back. Holds the stage of the order.
@@ -40,7 +40,7 @@ pub enum NotAsked {
     Stage {
         /// The stage of the order.
         stage: &'static str,
-        /// What that means for a refund.
+        /// The consequence for a refund.
         why: &'static str,
     },
     /// NATS: see [`ConnectError`].
@@ -58,7 +58,7 @@ pub enum NotAsked {
 ///
 /// # Errors
 /// [`NotAsked`].
-pub async fn refund(config: &LedgerConfig, id: PaymentId, by: &str, why: &str) -> Result<Asked, NotAsked> {
+pub async fn refund(config: &LedgerConfig, id: PaymentId, by: &str, why: &str) -> Result<RefundAsked, NotAsked> {
     for (name, text, most) in [("by", by, BY_CHARS), ("why", why, WHY_CHARS)] {
         if !(1..=most).contains(&text.trim().chars().count()) {
             return Err(NotAsked::Text { name, most });
@@ -70,10 +70,10 @@ pub async fn refund(config: &LedgerConfig, id: PaymentId, by: &str, why: &str) -
     for _ in 0..TRIES {
         let loaded = ledger.load_order(id).await?;
         let order = loaded.state.as_ref().ok_or(NotAsked::Unknown(id))?;
-        let Some(event) = asked(order, request.clone())? else { return Ok(Asked::Before(order.stage())) };
+        let Some(event) = asked(order, request.clone())? else { return Ok(RefundAsked::Before(order.stage())) };
         let (event, expected) = (Event::Order(id, event), Expected::Version(loaded.version));
         match ledger.append(&[NewEvent { event, expected, trace: loaded.trace }]).await {
-            Ok(_) => return Ok(Asked::Now),
+            Ok(_) => return Ok(RefundAsked::Now),
             // The order has moved on, perhaps to its end.
             Err(AppendError::WrongVersion) => {}
             Err(error) => return Err(error.into()),

@@ -3,7 +3,7 @@
 use domain::order::{Command, Stage, decide, evolve};
 use domain::{Event, Order, OrderEvent, PaymentId, PaymentKey, PaymentRequest, examples};
 use ledger::{Expected, Ledger, NewEvent};
-use ops::{Asked, NotAsked, refund};
+use ops::{RefundAsked, NotAsked, refund};
 use testkit::Broker;
 
 const WHY: &str = "the buyer wrote to us";
@@ -56,9 +56,9 @@ async fn a_refund_is_asked_for_once_at_the_stages_at_which_money_may_go_back() {
         // Two people at the same time, and one of them again.
         let (one, other) = tokio::join!(refund(&config, id, "alice", WHY), refund(&config, id, "bob", WHY));
         let mut both = [one.unwrap(), other.unwrap()];
-        both.sort_by_key(|asked| *asked != Asked::Now);
-        assert_eq!(both, [Asked::Now, Asked::Before(Stage::RefundRequested)], "{nth}");
-        assert_eq!(refund(&config, id, "bob", WHY).await.unwrap(), Asked::Before(Stage::RefundRequested));
+        both.sort_by_key(|asked| *asked != RefundAsked::Now);
+        assert_eq!(both, [RefundAsked::Now, RefundAsked::Before(Stage::RefundRequested)], "{nth}");
+        assert_eq!(refund(&config, id, "bob", WHY).await.unwrap(), RefundAsked::Before(Stage::RefundRequested));
         let written = refund_requests(&ledger, id).await;
         assert_eq!(written.len(), 1, "{nth}");
         assert!(["alice", "bob"].contains(&written[0].by.as_str()) && written[0].detail == WHY);
@@ -66,7 +66,7 @@ async fn a_refund_is_asked_for_once_at_the_stages_at_which_money_may_go_back() {
     let refunded = vec![paid(), Command::ConfirmRefund(examples::refunded())];
     let taken = write(&ledger, 9, refunded).await;
     let asked = refund(&config, taken, "alice", WHY).await.unwrap();
-    assert_eq!(asked, Asked::Before(Stage::Refunded), "its payer took the money back");
+    assert_eq!(asked, RefundAsked::Before(Stage::Refunded), "its payer took the money back");
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ pub fn refund(evidence: &Evidence, books: &Books, order: &Order) -> Option<Strin
     Proof { evidence, books, event, ordered }.fault(&done)
 }
 
-/// Whether the transaction of the entry holds a transfer of its sum from the token to the payer.
+/// True if the transaction of the entry holds a transfer of its sum from the token to the payer.
 fn has_moved(evidence: &Evidence, ordered: &Ordered, entry: &Entry) -> bool {
     let logs = evidence.chain.logs.iter().filter(|log| log.address == evidence.run.asset && log.tx == entry.at.tx);
     let should = Said::Transfer { from: ordered.token, to: ordered.from, value: entry.amount };
@@ -139,7 +139,7 @@ impl Proof<'_> {
         }
     }
 
-    /// Whether a call of the transaction finds it done: one of these of the order's token, with its payment.
+    /// True if a call of the transaction finds it done: one of these of the order's token, with its payment.
     fn looks(&self, tx: &Tx, deeds: &[Deed]) -> bool {
         let (run, ordered) = (&self.evidence.run, self.ordered);
         calls(tx.to.unwrap_or_default(), &tx.input, run.hub).iter().any(|call| {

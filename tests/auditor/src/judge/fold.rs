@@ -1,9 +1,9 @@
 //! The read models as the events make them, column by column as in migrations/: our own fold.
 
 mod counts;
-mod row;
 #[cfg(test)]
 mod cross;
+mod row;
 #[cfg(test)]
 mod tests;
 

@@ -47,7 +47,8 @@ pub async fn with_orders(
     orders: &mut Vec<Order>,
 ) -> Touched {
     let token = stack.shop.token.token;
-    let [settled, credited, minted, refunded, returned] = [0, 1, 2, 3, 4].map(|n: usize| buyers[n].pay(&stack.shop.token, 1));
+    let [settled, credited, minted, refunded, returned] =
+        [0, 1, 2, 3, 4].map(|n: usize| buyers[n].pay(&stack.shop.token, 1));
 
     stack.process(Service::PaymentSender).signal(Signal::SIGSTOP);
     buy(stack, journal, &settled).await;
