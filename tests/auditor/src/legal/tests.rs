@@ -86,10 +86,7 @@ fn a11_a_payment_and_its_mint_are_taken_back_and_come_back_each_on_its_own() {
         (&format!("{minted} mint.reverted"), Ok("reverted, minting")),
         (&format!("{minted} mint.reverted mint.restored payment.restored"), Ok("minted")),
         (&format!("{paid} mint.submitted mint.confirmed mint.reverted"), Ok("minting")),
-        (
-            &format!("{paid} mint.submitted mint.confirmed mint.reverted mint.deferred mint.submitted"),
-            Ok("minting"),
-        ),
+        (&format!("{paid} mint.submitted mint.confirmed mint.reverted mint.deferred mint.submitted"), Ok("minting")),
         (&format!("{paid} mint.submitted mint.confirmed mint.reverted mint.restored mint.reverted"), Ok("minting")),
         // What waited for a person is owed again once the payment is back, and may be parked again.
         (&format!("{paid} mint.parked payment.reverted payment.restored"), Ok("paid")),
@@ -188,7 +185,8 @@ fn a11_money_goes_back_or_units_are_minted_and_never_both() {
     }
 }
 
-/// The domain's own table, which a test of the domain keeps: an event is legal here if and only if the domain writes it.
+/// The domain's own table, which a test of the domain keeps: an event is legal here if and only if the domain writes
+/// it.
 #[test]
 fn a11_every_stage_allows_exactly_what_the_table_of_the_domain_says() {
     let table: Vec<Vec<&str>> = include_str!("../../../../crates/domain/src/order/table.txt")
@@ -275,9 +273,8 @@ fn held(path: &str, end: Result<&str, u64>) {
 fn every_type_of_schemas_has_a_row() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas");
     let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let types: Vec<String> = names
-        .filter_map(|name| Some(name.strip_prefix("io.paymint.")?.strip_suffix(".v1.json")?.to_owned()))
-        .collect();
+    let types: Vec<String> =
+        names.filter_map(|name| Some(name.strip_prefix("io.paymint.")?.strip_suffix(".v1.json")?.to_owned())).collect();
     assert!(types.len() >= 15, "{types:?}");
     for event_type in types {
         assert!(KINDS.iter().any(|kind| kind.event_type == event_type), "{event_type} has no row in KINDS");

@@ -46,8 +46,7 @@ impl World {
     pub fn sign(&mut self, purpose: &str, input: &[u8], items: &[Uuid]) {
         let lane = format!("{LANE:x}").replace("0x", "");
         let raw = raw_tx(input);
-        let told =
-            json!({ "nonce": 0, "purpose": purpose, "txHash": keccak256(&raw), "rawTx": Bytes::from(raw), "items": items });
+        let told = json!({ "nonce": 0, "purpose": purpose, "txHash": keccak256(&raw), "rawTx": Bytes::from(raw), "items": items });
         self.append(format!("signers.{lane}.0.{purpose}.signed.0"), lane, "signer.signed", &told);
     }
 

@@ -21,8 +21,8 @@ use harness::{DOLLAR, Entry, Order, Service, Stack, StackOptions, journal};
 use load::Load;
 use serde_json::{Value, json};
 use standalone::accounts::{MINTER_KEYS, OWNER};
-use strangers::Touched;
 use std::time::Instant;
+use strangers::Touched;
 
 /// Checks that have evidence in this run: all but deployments.
 const REQUIRED: &str = "A01,A02,A03,A04,A05,A06,A07,A08,A09,A10,A11,A12,A14,A15,A16,A17";
@@ -69,7 +69,8 @@ fn an_open_record(good: &Evidence) {
     assert_eq!(found.iter().map(|verdict| verdict.id).collect::<Vec<_>>(), ["A05"]);
 }
 
-/// An order that was paid around its token has ended where no operator is at work. Where one is, it is wrong that it waits.
+/// An order that was paid around its token has ended where no operator is at work. Where one is, it is wrong that it
+/// waits.
 fn an_idle_operator(good: &Evidence) {
     let mut evidence = good.clone();
     evidence.run.bounds.operator = true;
@@ -231,7 +232,11 @@ fn in_the_stream(load: &Load, good: &Evidence) {
         ("a mint that is said to be somebody else's", "A04", "were minted, the ledger has".to_owned()),
         ("a payment that is parked, and was cancelled", "A08", "was cancelled in".to_owned()),
         ("a credit of ours that is said to be a charge of ours", "A02", "charged by our own".to_owned()),
-        ("a refund that only the ledger knows", "A05", "refunded, says the ledger, and the record says None".to_owned()),
+        (
+            "a refund that only the ledger knows",
+            "A05",
+            "refunded, says the ledger, and the record says None".to_owned(),
+        ),
         ("a refund of ours that is said to be somebody else's", "A05", "is our own".to_owned()),
         ("a refund that is said to be of another sum", "A05", "the ledger has".to_owned()),
         ("a return that is said to be for somebody else", "A05", "the ledger has".to_owned()),
