@@ -1,5 +1,5 @@
-//! Which events there are, and which may follow which: two tables, so that a new event is a new row in each. The second is
-//! `STEPS` of [`path`].
+//! Which events there are, and which may follow which: two tables, so that a new event is a new row in each. The second
+//! is `STEPS` of [`path`].
 
 mod path;
 #[cfg(test)]
@@ -39,10 +39,10 @@ pub struct Kind {
 }
 
 /// Aggregate, name, type, number. `payment.parked`: it was made around the token, and an operator must look;
-/// `payment.reverted`: the settlement fell out of the chain; `payment.restored`: it is back; `mint.…` and `refund.…` the
-/// same of a mint and of money that goes back. `replaced`: a further transaction for the same nonce with the same call
-/// data; `lost`: somebody else's transaction used the nonce; `reverted` and `resettled`: its block is gone, and it is in
-/// another.
+/// `payment.reverted`: the settlement fell out of the chain; `payment.restored`: it is back; `mint.…` and `refund.…`
+/// the same of a mint and of money that goes back. `replaced`: a further transaction for the same nonce with the same
+/// call data; `lost`: somebody else's transaction used the nonce; `reverted` and `resettled`: its block is gone, and it
+/// is in another.
 #[rustfmt::skip]
 pub static KINDS: &[Kind] = &[
     order("payment.requested", Numbered::Once),

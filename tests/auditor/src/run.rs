@@ -94,7 +94,8 @@ pub struct Bounds {
     pub grown_max_percent: u64,
     /// The verdict on records that nobody ordered and that stay open.
     pub open_records: OpenRecords,
-    /// True if an operator's lane is at work. Then a payment that went around its token has not ended while it is parked.
+    /// Whether an operator's lane is at work. Then a payment that went around its token has not ended while it is
+    /// parked.
     pub operator: bool,
 }
 

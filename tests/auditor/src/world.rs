@@ -1,5 +1,5 @@
-//! A run in memory, for tests: one token that does what contracts/src says, and a ledger that tells of it. Logs and calls
-//! are encoded by the contracts' own ABI. Fields are open, so that a test can do a wrong.
+//! A run in memory, for tests: one token that does what contracts/src says, and a ledger that tells of it. Logs and
+//! calls are encoded by the contracts' own ABI. Fields are open, so that a test can do a wrong.
 
 mod ledger;
 mod operator;

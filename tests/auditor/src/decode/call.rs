@@ -5,8 +5,8 @@ use super::x402::payment_key;
 use alloy_primitives::{Address, B256, hex};
 
 /// `settle(bytes32,uint256,bytes,bytes)`, `batchMint(bytes32[])`, `credit((address,bytes32,uint32,uint128)[])`,
-/// `giveBack((address,bytes32,uint128)[])`, `refund(bytes32[])`, `run(bytes32,(address,uint64,bytes)[])`; a test derives
-/// them.
+/// `giveBack((address,bytes32,uint128)[])`, `refund(bytes32[])`, `run(bytes32,(address,uint64,bytes)[])`; a test
+/// derives them.
 const SETTLE: [u8; 4] = hex!("4f40813d");
 const BATCH_MINT: [u8; 4] = hex!("9090580b");
 const CREDIT: [u8; 4] = hex!("6e1dcbcc");

@@ -56,8 +56,8 @@ fn asks_for(request: &Request, ordered: &Ordered) -> bool {
 }
 
 /// A07: every order, and every key that names one, was sent by the load generator and not refused; what our own
-/// transactions charged was ordered; and what they credited or returned belongs to an order that asked for it. A stranger
-/// may settle what nobody ordered, and another operator may return what nobody asked for.
+/// transactions charged was ordered; and what they credited or returned belongs to an order that asked for it. A
+/// stranger may settle what nobody ordered, and another operator may return what nobody asked for.
 pub fn phantoms(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A07", "every order in the ledger was asked for, and every key that names one");
     for (id, order) in &books.orders {

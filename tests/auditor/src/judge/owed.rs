@@ -14,8 +14,9 @@ const LISTED: [&str; 3] = ["payment_parked", "mint_parked", "refund_parked"];
 /// Stages in which the money is on its way back.
 const GOING_BACK: [&str; 3] = ["refund_requested", "refunding", "refund_deferred"];
 
-/// A05: who has a record that is N blocks deep has the units, or the money back, or waits for it, or waits for a person who
-/// is told. So does, at a final block, who ordered and paid around the token. A refund that the ledger tells of was paid.
+/// A05: who has a record that is N blocks deep has the units, or the money back, or waits for it, or waits for a person
+/// who is told. So does, at a final block, who ordered and paid around the token. A refund that the ledger tells of was
+/// paid.
 pub fn lost(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A05", "whoever paid has the units, or the money back, or is parked and listed");
     let listed = parked(evidence);
@@ -102,8 +103,8 @@ fn said(evidence: &Evidence, books: &Books, check: &mut Check) {
     }
 }
 
-/// Returns what an order lacks to wait for a person, in this stage or for its refund: to be `parked` so, or to be `listed`
-/// so.
+/// Returns what an order lacks to wait for a person, in this stage or for its refund: to be `parked` so, or to be
+/// `listed` so.
 fn is_parked(listed: &BTreeMap<&str, &str>, id: &str, order: &Order, stage: &str) -> Option<&'static str> {
     let is = order.path.state.stage();
     if ![stage, "refund_parked"].contains(&is) {

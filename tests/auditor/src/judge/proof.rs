@@ -6,8 +6,9 @@ use crate::evidence::Evidence;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::{B256, U256};
 
-/// A08: every failure holds its proof (R2) at a block that the chain calls final, for `failed` is never taken back; and no
-/// money ever moved for it. A payment is parked only if its money lies at the token, at a final block, without a record.
+/// A08: every failure holds its proof (R2) at a block that the chain calls final, for `failed` is never taken back; and
+/// no money ever moved for it. A payment is parked only if its money lies at the token, at a final block, without a
+/// record.
 pub fn failed_falsely(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check =
         Check::new("A08", "every failed payment is proven dead and uncharged, every parked one to be around");

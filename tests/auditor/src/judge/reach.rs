@@ -7,8 +7,8 @@ use crate::verdict::{Check, Verdict};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-/// A15: every order has ended, within the bound from its 202, the last healing, what the chain took back last, a person's
-/// request for a refund, or, where it expired, its window's end.
+/// A15: every order has ended, within the bound from its 202, the last healing, what the chain took back last, a
+/// person's request for a refund, or, where it expired, its window's end.
 pub fn in_time(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A15", "every order has come to its end, in time");
     let bound = TimeDelta::seconds(evidence.run.bounds.terminal_within_s);

@@ -15,11 +15,12 @@ use serde_json::json;
 /// Checks that a run in memory has evidence for.
 const JUDGED: [&str; 8] = ["A01", "A02", "A03", "A04", "A05", "A07", "A08", "A11"];
 
-/// A run with every fate of a payment. The orders, by the number of their payers: 1 is ours throughout; 2 was minted by a
-/// stranger, and 3 settled by one, before us; 4 was settled by a stranger without us, and refunded; 5 to 7 were paid
-/// around the token, then credited (6) and given back (7) by our operator; 8 has expired. Nobody ordered 9 to 12: settled,
-/// paid around, settled and minted, credited with change and minted. The money of 13 to 15 is wanted back: 13 has it, and
-/// 14 and 15 wait, 15 for a person. 16 and 17 were paid around the token, and given back by a stranger before us.
+/// A run with every fate of a payment. The orders, by the number of their payers: 1 is ours throughout; 2 was minted by
+/// a stranger, and 3 settled by one, before us; 4 was settled by a stranger without us, and refunded; 5 to 7 were paid
+/// around the token, then credited (6) and given back (7) by our operator; 8 has expired. Nobody ordered 9 to 12:
+/// settled, paid around, settled and minted, credited with change and minted. The money of 13 to 15 is wanted back: 13
+/// has it, and 14 and 15 wait, 15 for a person. 16 and 17 were paid around the token, and given back by a stranger
+/// before us.
 fn good() -> World {
     let mut world = World::new();
     let pay = |n: u8| Pay::new(n, 1 + u64::from(n) % 3);

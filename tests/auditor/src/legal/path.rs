@@ -66,15 +66,20 @@ const OPEN: &[Payment] = &[Payment::Requested, Payment::Deferred, Payment::Settl
 /// Payments that are neither proven nor dead.
 const UNPAID: &[Payment] =
     &[Payment::Requested, Payment::Deferred, Payment::Settling, Payment::Reverted, Payment::Parked];
+/// Payments that a lane may take.
+const DUE: &[Payment] = &[Payment::Requested, Payment::Deferred, Payment::Parked];
 const ALIVE: &[Payment] =
     &[Payment::Requested, Payment::Deferred, Payment::Settling, Payment::Reverted, Payment::Parked, Payment::Paid];
 const ANY: &[Mint] =
     &[Mint::NotYet, Mint::Owed, Mint::Minting, Mint::Reverted, Mint::Deferred, Mint::Parked, Mint::Minted];
 const UNMINTED: &[Mint] = &[Mint::NotYet, Mint::Owed, Mint::Minting, Mint::Reverted, Mint::Deferred, Mint::Parked];
 const OWED: &[Mint] = &[Mint::Owed, Mint::Minting, Mint::Reverted, Mint::Deferred, Mint::Parked];
+/// Mints that are in no transaction.
+const IDLE: &[Mint] = &[Mint::Owed, Mint::Deferred, Mint::Parked];
 /// Mints that are in a transaction.
 const SENT: &[Mint] = &[Mint::Minting, Mint::Reverted];
 const UNASKED: &[Refund] = &[Refund::Unasked];
+const WAITING: &[Refund] = &[Refund::Owed, Refund::Deferred, Refund::Parked];
 const ASKED: &[Refund] = &[Refund::Owed, Refund::Refunding, Refund::Reverted, Refund::Deferred];
 const NOT_BACK: &[Refund] =
     &[Refund::Unasked, Refund::Owed, Refund::Refunding, Refund::Reverted, Refund::Deferred, Refund::Parked];
@@ -99,40 +104,39 @@ enum To {
 /// An event, the legs that it may follow, and where it leads.
 type Step = (&'static str, &'static [Payment], &'static [Mint], &'static [Refund], To);
 
-/// The steps that an order may take. The first row that fits counts. A mint without its payment is settled by its transaction alone.
-/// A payment fails only while its mint is merely owed and nobody wants the money back: both go by the record of their
-/// payment, which has one end. For what is to go back nothing is charged, and nothing is minted but what may be in a block
-/// already. A payer may take the money back, whether anybody has asked for it or not.
+/// The steps that an order may take. The first row that fits counts. A mint without its payment is settled by its
+/// transaction alone. A payment fails only while its mint is merely owed and nobody wants the money back: both go by
+/// the record of their payment, which has one end. For what is to go back nothing is charged, and nothing is minted but
+/// what may be in a block already. A payer may take the money back, whether anybody has asked for it or not.
 #[rustfmt::skip]
 static STEPS: &[Step] = {
     use {Mint as M, Payment as P, Refund as R};
     use To::{Back, Pay, Units};
     &[
-        ("payment.requested", &[P::New],                              &[M::NotYet],            UNASKED, Pay(P::Requested)),
-        ("payment.submitted", &[P::Requested, P::Deferred, P::Parked], ANY,                    UNASKED, Pay(P::Settling)),
-        ("payment.deferred",  OPEN,                                   ANY,                     ALL,     Pay(P::Deferred)),
-        ("payment.parked",    OPEN,                                   ANY,                     ALL,     Pay(P::Parked)),
-        ("payment.confirmed", UNPAID,                                 &[M::NotYet],            ALL,     Pay(P::Paid)),
-        ("payment.failed",    OPEN,                                   &[M::NotYet, M::Owed],   UNASKED, Pay(P::Failed)),
-        ("payment.reverted",  &[P::Paid],                             ANY,                     ALL,     Pay(P::Reverted)),
-        ("payment.restored",  UNPAID,                                 ANY,                     ALL,     Pay(P::Paid)),
-        ("mint.submitted",    &[P::Paid],                             &[M::Owed, M::Deferred], UNASKED, Units(M::Minting)),
-        ("mint.deferred",     &[P::Paid],                             &[M::Owed, M::Deferred], UNASKED, Units(M::Deferred)),
-        ("mint.deferred",     ALIVE,                                  SENT,                    ALL,     Units(M::Deferred)),
-        ("mint.parked",       &[P::Paid],                             &[M::Owed, M::Deferred], UNASKED, Units(M::Parked)),
-        ("mint.parked",       ALIVE,                                  SENT,                    ALL,     Units(M::Parked)),
-        ("mint.confirmed",    ALIVE,                                  OWED,                    NOT_BACK, Units(M::Minted)),
-        ("mint.reverted",     ALIVE,                                  &[M::Minted],            ALL,     Units(M::Reverted)),
-        ("mint.restored",     ALIVE,                                  OWED,                    NOT_BACK, Units(M::Minted)),
-        ("refund.requested",  &[P::Paid],             &[M::Owed, M::Deferred, M::Parked],      UNASKED, Back(R::Owed)),
-        ("refund.requested",  &[P::Parked],                           ANY,                     UNASKED, Back(R::Owed)),
-        ("refund.submitted",  &[P::Paid, P::Parked],                  &[M::NotYet, M::Owed],
-                                                          &[R::Owed, R::Deferred, R::Parked], Back(R::Refunding)),
-        ("refund.deferred",   ALIVE,                                  ANY,                     ASKED,   Back(R::Deferred)),
-        ("refund.parked",     ALIVE,                                  ANY,                     ASKED,   Back(R::Parked)),
-        ("refund.confirmed",  ALIVE,                                  UNMINTED,                NOT_BACK, Back(R::Back)),
-        ("refund.reverted",   ALIVE,                                  UNMINTED,                &[R::Back], Back(R::Reverted)),
-        ("refund.restored",   ALIVE,                                  UNMINTED,                NOT_BACK, Back(R::Back)),
+        ("payment.requested", &[P::New],             &[M::NotYet],            UNASKED,    Pay(P::Requested)),
+        ("payment.submitted", DUE,                   ANY,                     UNASKED,    Pay(P::Settling)),
+        ("payment.deferred",  OPEN,                  ANY,                     ALL,        Pay(P::Deferred)),
+        ("payment.parked",    OPEN,                  ANY,                     ALL,        Pay(P::Parked)),
+        ("payment.confirmed", UNPAID,                &[M::NotYet],            ALL,        Pay(P::Paid)),
+        ("payment.failed",    OPEN,                  &[M::NotYet, M::Owed],   UNASKED,    Pay(P::Failed)),
+        ("payment.reverted",  &[P::Paid],            ANY,                     ALL,        Pay(P::Reverted)),
+        ("payment.restored",  UNPAID,                ANY,                     ALL,        Pay(P::Paid)),
+        ("mint.submitted",    &[P::Paid],            &[M::Owed, M::Deferred], UNASKED,    Mint(M::Minting)),
+        ("mint.deferred",     &[P::Paid],            &[M::Owed, M::Deferred], UNASKED,    Mint(M::Deferred)),
+        ("mint.deferred",     ALIVE,                 SENT,                    ALL,        Mint(M::Deferred)),
+        ("mint.parked",       &[P::Paid],            &[M::Owed, M::Deferred], UNASKED,    Mint(M::Parked)),
+        ("mint.parked",       ALIVE,                 SENT,                    ALL,        Mint(M::Parked)),
+        ("mint.confirmed",    ALIVE,                 OWED,                    NOT_BACK,   Mint(M::Minted)),
+        ("mint.reverted",     ALIVE,                 &[M::Minted],            ALL,        Mint(M::Reverted)),
+        ("mint.restored",     ALIVE,                 OWED,                    NOT_BACK,   Mint(M::Minted)),
+        ("refund.requested",  &[P::Paid],            IDLE,                    UNASKED,    Back(R::Owed)),
+        ("refund.requested",  &[P::Parked],          ANY,                     UNASKED,    Back(R::Owed)),
+        ("refund.submitted",  &[P::Paid, P::Parked], &[M::NotYet, M::Owed],   WAITING,    Back(R::Refunding)),
+        ("refund.deferred",   ALIVE,                 ANY,                     ASKED,      Back(R::Deferred)),
+        ("refund.parked",     ALIVE,                 ANY,                     ASKED,      Back(R::Parked)),
+        ("refund.confirmed",  ALIVE,                 UNMINTED,                NOT_BACK,   Back(R::Back)),
+        ("refund.reverted",   ALIVE,                 UNMINTED,                &[R::Back], Back(R::Reverted)),
+        ("refund.restored",   ALIVE,                 UNMINTED,                NOT_BACK,   Back(R::Back)),
     ]
 };
 

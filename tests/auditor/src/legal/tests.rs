@@ -185,7 +185,8 @@ fn a11_money_goes_back_or_units_are_minted_and_never_both() {
     }
 }
 
-/// The domain's own table, which a test of the domain keeps: an event is legal here if and only if the domain writes it.
+/// The domain's own table, which a test of the domain keeps: an event is legal here if and only if the domain writes
+/// it.
 #[test]
 fn a11_every_stage_allows_exactly_what_the_table_of_the_domain_says() {
     let table: Vec<Vec<&str>> = include_str!("../../../../crates/domain/src/order/table.txt")

@@ -1,5 +1,5 @@
-//! Money outside the ordinary way: refunds, and payments around the token that are credited or given back. Our own lane may
-//! do it, or another operator.
+//! Money outside the ordinary way: refunds, and payments around the token that are credited or given back. Our own lane
+//! may do it, or another operator.
 
 use super::{MintToken, PRICE, Pay, TOKEN, World, log};
 use crate::evidence::chain::Log;

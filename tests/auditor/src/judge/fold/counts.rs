@@ -26,8 +26,8 @@ const STAGES: [&str; 16] = [
     "refunded",
 ];
 
-/// Units of a token that are ordered, paid, and minted. A payment that failed or went back counts as neither of the first
-/// two.
+/// Units of a token that are ordered, paid, and minted. A payment that failed or went back counts as neither of the
+/// first two.
 const UNITS: [&str; 3] = ["units_taken", "units_paid", "units_minted"];
 
 impl Fold {

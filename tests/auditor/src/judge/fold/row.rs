@@ -140,8 +140,8 @@ pub fn taken_back(row: &mut Row, prefix: &str, proved: &[&str], event: &Event) {
     }
 }
 
-/// The reason why a leg waits, has failed or is parked. The leg that holds these columns after the event writes them when it
-/// moves, and keeps them while another leg moves. They are empty if there is no such leg.
+/// The reason why a leg waits, has failed or is parked. The leg that holds these columns after the event writes them
+/// when it moves, and keeps them while another leg moves. They are empty if there is no such leg.
 pub fn waits(row: &mut Row, state: State, event: &Event) {
     let holder = holder(state);
     if holder.is_some_and(|leg| !event.kind.name.starts_with(leg)) {

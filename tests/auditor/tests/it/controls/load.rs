@@ -77,8 +77,8 @@ pub struct Load {
 
 /// Makes purchases of all kinds: both generations of headers, keys, repetitions, lost answers, refused payments and
 /// cancelled ones. In the middle payment-sender is killed. Then one nonce is replaced, one order is taken back by a
-/// reorg, and one nonce is lost. Strangers settle, mint and pay around the token, with our orders and without. Our operator
-/// credits and returns, and is away at the end.
+/// reorg, and one nonce is lost. Strangers settle, mint and pay around the token, with our orders and without. Our
+/// operator credits and returns, and is away at the end.
 pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     let mut journal = Journal::default();
     let token = stack.shop.token.clone();

@@ -69,7 +69,8 @@ fn an_open_record(good: &Evidence) {
     assert_eq!(found.iter().map(|verdict| verdict.id).collect::<Vec<_>>(), ["A05"]);
 }
 
-/// An order that was paid around its token has ended where no operator is at work. Where one is, it is wrong that it waits.
+/// An order that was paid around its token has ended where no operator is at work. Where one is, it is wrong that it
+/// waits.
 fn an_idle_operator(good: &Evidence) {
     let mut evidence = good.clone();
     evidence.run.bounds.operator = true;

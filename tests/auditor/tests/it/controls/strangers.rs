@@ -1,5 +1,5 @@
-//! People beside us: they settle and mint through the token, and pay around it. Our operator puts that right, or another
-//! operator does, whose seat [`appoint`] makes.
+//! People beside us: they settle and mint through the token, and pay around it. Our operator puts that right, or
+//! another operator does, whose seat [`appoint`] makes.
 
 use crate::controls::bench::mining;
 use crate::controls::load::Journal;
@@ -81,7 +81,8 @@ pub async fn with_orders(
     Touched { credited, returned, given_back }
 }
 
-/// A payment around a token of ten units, of which a stranger has six. Our operator cannot record it, and gives it back.
+/// A payment around a token of ten units, of which a stranger has six. Our operator cannot record it, and gives it
+/// back.
 async fn sold_out(stack: &mut Stack, journal: &mut Journal, buyers: &[Buyer], orders: &mut Vec<Order>) -> Order {
     let rare = mining(&stack.chain, stack.rare_token()).await;
     let [first, late] = [0, 1].map(|n: usize| buyers[n].pay(&rare, 6));
