@@ -139,11 +139,10 @@ impl Strike {
     }
 }
 
-/// Nonces on chain of the accounts of all lanes.
+/// Nonces on chain of the accounts that settle and mint.
 async fn nonces(stack: &Stack) -> Vec<u64> {
     let mut nonces = Vec::new();
-    let keys = accounts::SENDER_KEYS.into_iter().chain(accounts::MINTER_KEYS).chain(accounts::OPERATOR_KEYS);
-    for key in keys {
+    for key in accounts::SENDER_KEYS.into_iter().chain(accounts::MINTER_KEYS) {
         nonces.push(stack.chain.nonce(Buyer::with_key(key).address).await);
     }
     nonces

@@ -14,7 +14,6 @@ mod integrity;
 mod lanes;
 mod neighbours_away;
 mod only_lock;
-mod operator;
 mod providers;
 mod rebuilt;
 mod redelivered;

@@ -117,14 +117,7 @@ fn sign(event: &OrderEvent) -> Sign {
         | OrderEvent::MintSubmitted(..)
         | OrderEvent::MintDeferred(..)
         | OrderEvent::MintParked(..)
-        | OrderEvent::MintConfirmed(_)
-        | OrderEvent::RefundRequested(_)
-        | OrderEvent::RefundSubmitted(..)
-        | OrderEvent::RefundDeferred(..)
-        | OrderEvent::RefundParked(..)
-        | OrderEvent::RefundConfirmed(_)
-        | OrderEvent::RefundReverted(..)
-        | OrderEvent::RefundRestored(..) => Sign::None,
+        | OrderEvent::MintConfirmed(_) => Sign::None,
     }
 }
 

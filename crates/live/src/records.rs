@@ -93,9 +93,7 @@ impl Records {
     /// Costs the ledger nothing.
     pub async fn has_ended_by(&self, id: PaymentId, after: u64) -> bool {
         let row = self.stored(id).await;
-        row.is_some_and(|row| {
-            row.last_seq <= after && matches!(row.stage, Stage::Failed | Stage::Minted | Stage::Refunded)
-        })
+        row.is_some_and(|row| row.last_seq <= after && matches!(row.stage, Stage::Failed | Stage::Minted))
     }
 
     /// Every event of the order in the second copy, and the sequence up to which that follows the ledger. `None` if the

@@ -17,7 +17,7 @@ use utoipa::openapi::{self, RefOr};
 use utoipa::{Modify, OpenApi};
 
 /// Answers in which all fields are present, with `null` for a field without a value.
-const WHOLE: [&str; 9] = [
+const WHOLE: [&str; 8] = [
     "MintBatch",
     "PayerOrders",
     "PaymentAnswer",
@@ -26,7 +26,6 @@ const WHOLE: [&str; 9] = [
     "QueueCounts",
     "QueueItem",
     "QueueStatus",
-    "Refund",
 ];
 
 /// The introduction before the first path.
@@ -58,7 +57,7 @@ is no HTTP/1.1 and 431 for headers of more than 64 KiB. Amounts are decimal stri
     ),
     components(schemas(schemas::ProblemSchema, schemas::PaymentRequiredSchema)),
     security(()),
-    modifiers(&Operator),
+    modifiers(&Whole, &Operator),
 )]
 pub(crate) struct Description;
 
@@ -76,10 +75,10 @@ impl Modify for Operator {
     }
 }
 
-/// Marks every field of the answers in [`WHOLE`] as required, also those that may be `null`.
-pub(crate) struct WholePage;
+struct Whole;
 
-impl Modify for WholePage {
+impl Modify for Whole {
+    /// Marks every field of these answers as required, also those that may be `null`.
     fn modify(&self, document: &mut openapi::OpenApi) {
         let Some(components) = &mut document.components else { return };
         for name in WHOLE {

@@ -5,9 +5,7 @@ use crate::desk::Desk;
 use chain::token::Record;
 use chain::{B256, Evidence, Head};
 use chrono::Utc;
-use domain::event::{
-    Actor, Deferral, FailureReason, ParkReason, Parked, PaymentFailure, PaymentProof, Refunded, WaitReason,
-};
+use domain::event::{Actor, Deferral, FailureReason, ParkReason, Parked, PaymentFailure, PaymentProof, WaitReason};
 use domain::order::{Command, LegState};
 use domain::{BlockRef, Order};
 use runtime::Undone;
@@ -69,13 +67,7 @@ async fn charged(
             ParkReason::PaidAroundToken,
             "the authorization was submitted to the asset directly: an operator must act",
         ),
-        Record::GivenBack(_) => Command::ConfirmRefund(Refunded {
-            tx_hash,
-            block,
-            refunded_by: Actor::ThirdParty,
-            to: order.request.payer(),
-            amount: order.request.authorization.value,
-        }),
+        Record::GivenBack(_) => park(ParkReason::MoneyBack, "a payment around the token was returned to the payer"),
     };
     if is_final {
         return Ok(Some(command));

@@ -11,7 +11,6 @@ mod desk;
 mod heads;
 mod judge;
 mod mints;
-mod operated;
 mod payments;
 mod records;
 mod signed;

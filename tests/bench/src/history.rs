@@ -109,14 +109,7 @@ impl History {
                     | OrderEvent::PaymentReverted(..)
                     | OrderEvent::PaymentRestored(..)
                     | OrderEvent::MintReverted(..)
-                    | OrderEvent::MintRestored(..)
-                    | OrderEvent::RefundRequested(_)
-                    | OrderEvent::RefundSubmitted(..)
-                    | OrderEvent::RefundDeferred(..)
-                    | OrderEvent::RefundParked(..)
-                    | OrderEvent::RefundConfirmed(_)
-                    | OrderEvent::RefundReverted(..)
-                    | OrderEvent::RefundRestored(..) => {
+                    | OrderEvent::MintRestored(..) => {
                         self.detours += 1;
                         return Ok(());
                     }
@@ -132,8 +125,6 @@ impl History {
                 let batches = match purpose {
                     Purpose::Settle => &mut self.settle,
                     Purpose::Mint => &mut self.mint,
-                    // Its orders are counted as detours.
-                    Purpose::Operate => return Ok(()),
                 };
                 batches.transactions += 1;
                 batches.items += items;

@@ -5,7 +5,6 @@ mod agreement;
 mod common;
 mod dev;
 mod keystores;
-mod operate;
 mod providers;
 mod secrets;
 mod tls;

@@ -3,7 +3,5 @@
 
 mod common;
 mod exactly_once;
-mod possible;
 mod queue;
 mod read_models;
-mod refunds;

@@ -17,7 +17,6 @@ mod offer;
 mod pace;
 mod process;
 mod queue;
-mod refunds;
 mod status;
 mod streams;
 mod units;

@@ -2,4 +2,3 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod refill;
-mod refund;

@@ -107,7 +107,7 @@ pub async fn terminate(house: &House, step: &Step) -> u64 {
             house.found(format!("C29: {instance} took {} ms to leave", begun.elapsed().as_millis()));
         }
     }
-    u64::try_from(Service::ALL.len()).unwrap()
+    5
 }
 
 /// Everything but the chain is killed.
