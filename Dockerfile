@@ -5,10 +5,10 @@ WORKDIR /paymint
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/paymint/target \
     cargo build --locked --release \
-        -p api -p payment-sender -p confirmer -p mint-projector -p read-projector -p ops \
+        -p api -p payment-sender -p confirmer -p mint-projector -p operator -p read-projector -p ops \
     && mkdir -p /programs/services \
     && cd target/release \
-    && cp api payment-sender confirmer mint-projector read-projector ops /programs/services/
+    && cp api payment-sender confirmer mint-projector operator read-projector ops /programs/services/
 
 FROM build AS build-development
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/paymint/target \

@@ -27,9 +27,10 @@ CREATE TABLE tokens (
     block_hash hash32 NOT NULL,
     -- Units of orders of this ledger since the registration, kept by the fold: counting payments would read all of them.
     -- The chain may know more. Taken: ordered, until the payment fails or the payer has the money back; there may be
-    -- more of these than can be minted, because several doors accept orders. Then paid for, and minted.
+    -- more of these than can be minted, because several doors accept orders. Then paid for, as long as the money is not
+    -- back, and minted.
     units_taken u64 NOT NULL,
-    units_paid u64 NOT NULL,
+    units_paid u64 NOT NULL CHECK (units_paid <= units_taken),
     units_minted u64 NOT NULL CHECK (units_minted <= units_taken),
     -- The ledger's time and sequence of the registration, and the last event that this row reflects.
     registered_at timestamptz NOT NULL,

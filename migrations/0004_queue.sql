@@ -9,7 +9,9 @@ CREATE INDEX payments_open ON payments (requested_seq) WHERE is_open;
 -- Number and value of the orders in each stage. Counters, because counting payments reads all of them.
 CREATE TABLE stage_totals (
     stage text PRIMARY KEY CHECK (stage IN ('requested', 'deferred', 'payment_parked', 'settling', 'reverted', 'failed',
-                                            'paid', 'minting', 'mint_deferred', 'mint_parked', 'minted')),
+                                            'paid', 'minting', 'mint_deferred', 'mint_parked', 'minted',
+                                            'refund_requested', 'refunding', 'refund_deferred', 'refund_parked',
+                                            'refunded')),
     orders bigint NOT NULL CHECK (orders >= 0),
     -- Units bought, and atomic USDC of the authorizations.
     units u128 NOT NULL,
@@ -19,7 +21,8 @@ CREATE TABLE stage_totals (
 INSERT INTO stage_totals (stage, orders, units, value)
 SELECT stage, count(id), coalesce(sum(quantity), 0), coalesce(sum(value), 0)
 FROM UNNEST(ARRAY['requested', 'deferred', 'payment_parked', 'settling', 'reverted', 'failed', 'paid', 'minting',
-                  'mint_deferred', 'mint_parked', 'minted']) AS every(stage) LEFT JOIN payments USING (stage)
+                  'mint_deferred', 'mint_parked', 'minted', 'refund_requested', 'refunding', 'refund_deferred',
+                  'refund_parked', 'refunded']) AS every(stage) LEFT JOIN payments USING (stage)
 GROUP BY stage;
 
 -- Events of ten seconds, by the ledger's clock: the rates of the last minutes are sums of a few rows, and a

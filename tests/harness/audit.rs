@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use testkit::eventually;
 
 /// Consumers that must have acknowledged every message before the audit.
-const CONSUMERS: [&str; 3] = ["payment-sender", "confirmer", "mint-projector"];
+const CONSUMERS: [&str; 4] = ["payment-sender", "confirmer", "mint-projector", "operator"];
 
 impl Stack {
     /// Waits until every order has ended and everything is quiet, then audits.
@@ -167,6 +167,7 @@ fn otherwise(live: &Models, order: &Order) -> Option<String> {
         Outcome::Minted => ("minted", ""),
         Outcome::Failed(reason) => ("failed", reason),
         Outcome::PaymentParked(reason) => ("payment_parked", reason),
+        Outcome::Refunded => ("refunded", ""),
         Outcome::Parked(reason) => ("mint_parked", reason),
         Outcome::Waiting(reason) => ("deferred", reason),
     };
@@ -204,7 +205,7 @@ fn open_transactions(entries: &[Entry]) -> BTreeSet<(String, String)> {
         let parts: Vec<&str> = entry.subject.split('.').collect();
         let (signer, name, nonce) = match parts.as_slice() {
             ["signers", signer, _, _, "mined", name, nonce, ..] => (signer, name, nonce),
-            ["signers", signer, _, "settle" | "mint", name, nonce, ..] => (signer, name, nonce),
+            ["signers", signer, _, "settle" | "mint" | "operate", name, nonce, ..] => (signer, name, nonce),
             ["signers", ..] => panic!("{} is no subject of a lane", entry.subject),
             _ => continue,
         };

@@ -6,11 +6,11 @@ use crate::stack::{Instance, Stack};
 use alloy_primitives::{Address, U256};
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Map, Value, json};
-use standalone::accounts::{MINTER_KEYS, SENDER_KEYS};
+use standalone::accounts::{MINTER_KEYS, OPERATOR_KEYS, SENDER_KEYS};
 
 /// Every key that sends for Paymint.
 pub fn relayers() -> Vec<Address> {
-    SENDER_KEYS.iter().chain(&MINTER_KEYS).map(|key| Buyer::with_key(key).address).collect()
+    SENDER_KEYS.iter().chain(&MINTER_KEYS).chain(&OPERATOR_KEYS).map(|key| Buyer::with_key(key).address).collect()
 }
 
 /// Balances of `accounts` and the relayers before the first request.

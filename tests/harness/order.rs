@@ -22,6 +22,8 @@ pub enum Outcome {
     Parked(&'static str),
     /// Charged around the token, for this reason. The payment waits for an operator.
     PaymentParked(&'static str),
+    /// The payer has the money back, and no units.
+    Refunded,
     /// Not charged yet, for this reason.
     Waiting(&'static str),
 }
@@ -140,6 +142,7 @@ impl Order {
             Outcome::Minted => "mint.confirmed",
             Outcome::Failed(_) => "payment.failed",
             Outcome::PaymentParked(_) => "payment.parked.1",
+            Outcome::Refunded => "refund.confirmed",
             Outcome::Parked(_) => "mint.parked.1",
             Outcome::Waiting(_) => "payment.deferred.1",
         }

@@ -19,12 +19,13 @@ pub enum Service {
     PaymentSender,
     Confirmer,
     MintProjector,
+    Operator,
     ReadProjector,
 }
 
 impl Service {
-    pub const ALL: [Self; 5] =
-        [Self::Api, Self::PaymentSender, Self::Confirmer, Self::MintProjector, Self::ReadProjector];
+    pub const ALL: [Self; 6] =
+        [Self::Api, Self::PaymentSender, Self::Confirmer, Self::MintProjector, Self::Operator, Self::ReadProjector];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,6 +33,7 @@ impl Service {
             Self::PaymentSender => "payment-sender",
             Self::Confirmer => "confirmer",
             Self::MintProjector => "mint-projector",
+            Self::Operator => "operator",
             Self::ReadProjector => "read-projector",
         }
     }

@@ -139,10 +139,11 @@ impl Strike {
     }
 }
 
-/// Nonces on chain of the accounts that settle and mint.
+/// Nonces on chain of the accounts of all lanes.
 async fn nonces(stack: &Stack) -> Vec<u64> {
     let mut nonces = Vec::new();
-    for key in accounts::SENDER_KEYS.into_iter().chain(accounts::MINTER_KEYS) {
+    let keys = accounts::SENDER_KEYS.into_iter().chain(accounts::MINTER_KEYS).chain(accounts::OPERATOR_KEYS);
+    for key in keys {
         nonces.push(stack.chain.nonce(Buyer::with_key(key).address).await);
     }
     nonces

@@ -14,6 +14,7 @@ mod integrity;
 mod lanes;
 mod neighbours_away;
 mod only_lock;
+mod operator;
 mod providers;
 mod rebuilt;
 mod redelivered;

@@ -78,7 +78,7 @@ fn transfer_input(auth: &Authorization, signature: &SignatureBytes) -> Bytes {
 }
 
 /// Translates USDC's revert strings. Source: FiatTokenV2_2's public revert strings, which the project's double repeats.
-fn reason_of(text: &str) -> WaitReason {
+pub(crate) fn reason_of(text: &str) -> WaitReason {
     let cases = [
         ("transfer amount exceeds balance", WaitReason::Unfunded),
         ("authorization is used or canceled", WaitReason::AuthorizationUsedOrCancelled),

@@ -4,9 +4,11 @@
 //! whoever caused it. The contracts are described in `contracts`.
 
 mod deliver;
+mod operate;
 mod pay;
 mod records;
 
 pub use deliver::{DELIVER_BATCH_MAX, Delivered, deliver_call};
+pub use operate::{Deed, OPERATE_BATCH_MAX, Operated, operate_call};
 pub use pay::{PAY_BATCH_MAX, Paid, SEGMENTS_MAX, Segment, Trial, pay_call, payees, segments};
 pub use records::{PaymentRecord, RECORDS_MAX, Record};

@@ -10,8 +10,8 @@ mod signer;
 mod table;
 
 pub use evidence::{
-    Actor, Deferral, FailureReason, Minted, ParkReason, Parked, PaymentFailure, PaymentProof, Reversal, Submission,
-    WaitReason,
+    Actor, Deferral, FailureReason, Minted, ParkReason, Parked, PaymentFailure, PaymentProof, RefundReason,
+    RefundRequest, Refunded, Reversal, Submission, WaitReason,
 };
 pub use ops::{DamageKind, OpsEvent, ParkedMessage, Resumed, Stopped, Stops};
 pub use order::{AnyLegStep, LegName, OrderEvent};

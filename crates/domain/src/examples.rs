@@ -2,8 +2,8 @@
 
 use crate::event::{
     Actor, Claimed, DamageKind, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent, ParkReason,
-    Parked, ParkedMessage, PaymentFailure, PaymentProof, Purpose, Resumed, Reversal, Settled, SignerEvent, Stopped,
-    Submission, TokenEvent, WaitReason,
+    Parked, ParkedMessage, PaymentFailure, PaymentProof, Purpose, RefundReason, RefundRequest, Refunded, Resumed,
+    Reversal, Settled, SignerEvent, Stopped, Submission, TokenEvent, WaitReason,
 };
 use crate::idempotency::{IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent};
 use crate::ids::{BlockRef, PaymentId, PaymentKey};
@@ -100,9 +100,13 @@ pub fn parked_payment() -> Parked {
     }
 }
 
-/// The payer has taken the money back.
+/// A proof that no record confirms.
 pub fn parked() -> Parked {
-    Parked { reason: ParkReason::MoneyBack, detail: "the token's record says refunded".to_owned(), tx_hash: None }
+    Parked {
+        reason: ParkReason::Inconsistent,
+        detail: "the token has no record of the payment".to_owned(),
+        tx_hash: None,
+    }
 }
 
 /// Ten units.
@@ -113,6 +117,26 @@ pub fn minted() -> Minted {
         minted_by: Actor::Paymint,
         to: PAYER,
         quantity: QUANTITY,
+    }
+}
+
+/// A person's decision.
+pub fn refund_request() -> RefundRequest {
+    RefundRequest {
+        reason: RefundReason::Operator,
+        by: "alice".to_owned(),
+        detail: "the buyer asked for it before the mint".to_owned(),
+    }
+}
+
+/// A refund, with nonce 9.
+pub fn refunded() -> Refunded {
+    Refunded {
+        tx_hash: submission(9).tx_hash,
+        block: block(41),
+        refunded_by: Actor::Paymint,
+        to: PAYER,
+        amount: Usdc(100_000),
     }
 }
 
@@ -257,6 +281,13 @@ pub fn all() -> Vec<Event> {
         order(OrderEvent::MintConfirmed(minted())),
         order(OrderEvent::MintReverted(1, reversal(8))),
         order(OrderEvent::MintRestored(1, own_mint())),
+        order(OrderEvent::RefundRequested(refund_request())),
+        order(OrderEvent::RefundDeferred(1, Deferral { reason: WaitReason::Blacklisted, ..deferral() })),
+        order(OrderEvent::RefundSubmitted(1, submission(9))),
+        order(OrderEvent::RefundParked(1, Parked { reason: ParkReason::Unexplained, ..parked() })),
+        order(OrderEvent::RefundConfirmed(refunded())),
+        order(OrderEvent::RefundReverted(1, reversal(9))),
+        order(OrderEvent::RefundRestored(1, refunded())),
         Event::Ops(OpsEvent::Stopped(1, stopped())),
         Event::Ops(OpsEvent::Resumed(1, resumed())),
         Event::Ops(OpsEvent::Parked(ParkedMessage {

@@ -1,4 +1,4 @@
-//! The order: a payment leg, and the leg of the debt that it pays for, which today is a mint.
+//! The order: a payment leg, the leg of the debt that it pays for, which today is a mint, and the leg of a refund.
 //!
 //! [`leg`] says what may happen to one leg, [`progress`] what one leg means for the other. The table of every stage
 //! against every command is a test (`order/table.txt`) beside this file.
@@ -10,7 +10,8 @@ pub use leg::{Counts, InBlock, Leg, LegProgress, LegRefusal, LegState, LegStep, 
 pub use progress::{Progress, Stage};
 
 use crate::event::{
-    AnyLegStep, Deferral, LegName, Minted, OrderEvent, Parked, PaymentFailure, PaymentProof, Reversal, Submission,
+    AnyLegStep, Deferral, LegName, Minted, OrderEvent, Parked, PaymentFailure, PaymentProof, RefundRequest, Refunded,
+    Reversal, Submission,
 };
 use crate::request::{PaymentRequest, RequestFields};
 
@@ -23,6 +24,8 @@ pub struct Order {
     pub payment: Leg<PaymentProof>,
     /// The debt.
     pub mint: Leg<Minted>,
+    /// The way back of the money, if somebody asks for it.
+    pub refund: Leg<Refunded>,
 }
 
 /// A fact about an order that a service wants to have recorded.
@@ -52,6 +55,18 @@ pub enum Command {
     ConfirmMint(Minted),
     /// From confirmer: this transaction, and the mint in it, is no longer in the chain.
     RevertMint(Reversal),
+    /// From a person, or from the operator's lane: the money is to go back.
+    RequestRefund(RefundRequest),
+    /// From the operator's lane: the refund is in this signed transaction.
+    SubmitRefund(Submission),
+    /// From the operator's lane or confirmer: the money cannot go back now.
+    DeferRefund(Deferral),
+    /// From the operator's lane or confirmer: a person must look at the refund.
+    ParkRefund(Parked),
+    /// From confirmer: the payer has the money back.
+    ConfirmRefund(Refunded),
+    /// From confirmer: this transaction, and the refund in it, is no longer in the chain.
+    RevertRefund(Reversal),
 }
 
 /// A refusal of a command. Nothing is written.
@@ -109,6 +124,12 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
         Command::ParkMint(why) => order.mints(Wish::Park(why)),
         Command::ConfirmMint(minted) => order.mints(Wish::Confirm(minted)),
         Command::RevertMint(reversal) => order.mints(Wish::Revert(reversal)),
+        Command::RequestRefund(request) => order.refunds(Wish::Request(request)),
+        Command::SubmitRefund(tx) => order.refunds(Wish::Submit(tx)),
+        Command::DeferRefund(why) => order.refunds(Wish::Defer(why)),
+        Command::ParkRefund(why) => order.refunds(Wish::Park(why)),
+        Command::ConfirmRefund(refunded) => order.refunds(Wish::Confirm(refunded)),
+        Command::RevertRefund(reversal) => order.refunds(Wish::Revert(reversal)),
     };
     let out_of_order = CommandRejection::OutOfOrder { command: name, stage: order.stage().name() };
     let step = step.map_err(|refusal| match refusal {
@@ -134,21 +155,23 @@ pub fn evolve(order: Option<Order>, event: &OrderEvent) -> Result<Option<Order>,
         };
     };
     let impossible = ImpossiblePast { event: event.name(), stage: order.stage().name() };
-    let Progress { payment, mint } = order.progress().after(event).ok_or(impossible)?;
-    let (paid, minted) = match event.step() {
-        Some(AnyLegStep::Payment(step)) => (Some(step), None),
-        Some(AnyLegStep::Mint(step)) => (None, Some(step)),
-        None => (None, None),
+    let Progress { payment, mint, refund } = order.progress().after(event).ok_or(impossible)?;
+    let (paid, minted, refunded) = match event.step() {
+        Some(AnyLegStep::Payment(step)) => (Some(step), None, None),
+        Some(AnyLegStep::Mint(step)) => (None, Some(step), None),
+        Some(AnyLegStep::Refund(step)) => (None, None, Some(step)),
+        None => (None, None, None),
     };
     order.payment.follow(payment, paid);
     order.mint.follow(mint, minted);
+    order.refund.follow(refund, refunded);
     Ok(Some(order))
 }
 
 impl Order {
     /// An order that was accepted, and nothing else.
     pub fn requested(request: PaymentRequest) -> Self {
-        Self { request, payment: Leg::default(), mint: Leg::default() }
+        Self { request, payment: Leg::default(), mint: Leg::default(), refund: Leg::unasked() }
     }
 
     /// Decides a request for this order's payment that comes again. `Ok`: it is the same order.
@@ -159,9 +182,9 @@ impl Order {
         if request.same_order_as(&self.request) { Ok(()) } else { Err(CommandRejection::KeyReusedWithAnotherOrder) }
     }
 
-    /// The progress of the two legs.
+    /// The progress of the legs.
     pub const fn progress(&self) -> Progress {
-        Progress { payment: self.payment.progress(), mint: self.mint.progress() }
+        Progress { payment: self.payment.progress(), mint: self.mint.progress(), refund: self.refund.progress() }
     }
 
     /// The stage of the order.
@@ -177,8 +200,11 @@ impl Order {
     /// Returns whether the message of `event` is the one that carries this order on. Each resting stage has exactly one;
     /// every other message of the order has had its effect and may be acknowledged.
     pub fn is_carried_by(&self, event: &OrderEvent) -> bool {
-        let (paid, minted) = (self.payment.counts(), self.mint.counts());
+        let (paid, minted, back) = (self.payment.counts(), self.mint.counts(), self.refund.counts());
         let number = match (self.stage(), event.leg()) {
+            (Stage::PaymentParked, Some((LegName::Payment, StepName::Parked))) => Some(paid.parked),
+            (Stage::RefundRequested, Some((LegName::Refund, StepName::Requested))) => None,
+            (Stage::RefundDeferred, Some((LegName::Refund, StepName::Deferred))) => Some(back.deferred),
             (Stage::Requested, None) => None,
             (Stage::Paid, Some((LegName::Payment, StepName::Confirmed | StepName::Restored))) => {
                 (paid.reverted > 0).then_some(paid.reverted)
@@ -192,6 +218,10 @@ impl Order {
 
     fn pays(&self, wish: Wish<PaymentProof>) -> Result<Option<AnyLegStep>, LegRefusal> {
         self.payment.decide(wish).map(|step| step.map(AnyLegStep::Payment))
+    }
+
+    fn refunds(&self, wish: Wish<Refunded>) -> Result<Option<AnyLegStep>, LegRefusal> {
+        self.refund.decide(wish).map(|step| step.map(AnyLegStep::Refund))
     }
 
     fn mints(&self, wish: Wish<Minted>) -> Result<Option<AnyLegStep>, LegRefusal> {
@@ -215,6 +245,12 @@ impl Command {
             Self::ParkMint(_) => "park_mint",
             Self::ConfirmMint(_) => "confirm_mint",
             Self::RevertMint(_) => "revert_mint",
+            Self::RequestRefund(_) => "request_refund",
+            Self::SubmitRefund(_) => "submit_refund",
+            Self::DeferRefund(_) => "defer_refund",
+            Self::ParkRefund(_) => "park_refund",
+            Self::ConfirmRefund(_) => "confirm_refund",
+            Self::RevertRefund(_) => "revert_refund",
         }
     }
 }

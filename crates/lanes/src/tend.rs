@@ -8,7 +8,7 @@ use crate::item::Item;
 use crate::lane::{SignerLane, behind};
 use chain::{Address, Head, Presence};
 use chrono::Utc;
-use domain::event::{Deferral, Lost, OpenTx, Purpose, WaitReason};
+use domain::event::{Deferral, Lost, OpenTx, ParkReason, Parked, Purpose, Submission, WaitReason};
 use domain::lane::{CALL_GAS, Fees, Look, NonceStatus, Open, Rest, Step, tend};
 use domain::order::Command;
 use domain::{BlockRef, Order, PaymentId, SignerEvent};
@@ -166,7 +166,7 @@ impl SignerLane {
         let (opening, lost) = self.event(SignerEvent::Lost(Lost { nonce, account_nonce, block }));
         let mut events: Vec<NewEvent> = opening.into_iter().collect();
         for item in waiting_for(&tx, self.address(), self.ledger.load_orders(&tx.items).await?)? {
-            events.extend(item.event(self.freed(&tx)));
+            events.extend(item.event(freed(&tx, self.address(), &item.order)));
         }
         self.write(Batch::of(events).sealed_by(lost)).await?;
         self.refresh().await
@@ -185,15 +185,27 @@ impl SignerLane {
         self.write(Batch::led_by(opening).then([lost])).await?;
         self.refresh().await
     }
+}
 
-    fn freed(&self, tx: &OpenTx) -> Command {
-        let detail = format!("nonce {} of {} was used by another transaction", tx.nonce, self.address());
-        let why = Deferral { reason: WaitReason::NotAttempted, detail, retry_at: Utc::now() };
-        match tx.purpose {
-            Purpose::Settle => Command::Defer(why),
-            Purpose::Mint => Command::DeferMint(why),
+/// The command that frees an order of `tx`, whose nonce another transaction has used.
+fn freed(tx: &OpenTx, signer: Address, order: &Order) -> Command {
+    let detail = format!("nonce {} of {signer} was used by another transaction", tx.nonce);
+    let is_payment = waits_in(order.payment.submission(), tx, signer);
+    let defer = |detail| Deferral { reason: WaitReason::NotAttempted, detail, retry_at: Utc::now() };
+    match tx.purpose {
+        Purpose::Settle => Command::Defer(defer(detail)),
+        Purpose::Mint => Command::DeferMint(defer(detail)),
+        // The money is at the token as before, and the token has no record of it.
+        Purpose::Operate if is_payment => {
+            Command::Park(Parked { reason: ParkReason::PaidAroundToken, detail, tx_hash: None })
         }
+        Purpose::Operate => Command::DeferRefund(defer(detail)),
     }
+}
+
+/// Returns whether a leg that is in the transaction `leg` waits for the nonce of `tx`.
+fn waits_in(leg: Option<&Submission>, tx: &OpenTx, signer: Address) -> bool {
+    leg.is_some_and(|to| to.is_for(signer, tx.nonce))
 }
 
 /// The loaded orders of `tx` that wait for its nonce.
@@ -217,11 +229,15 @@ fn waiting_for(
             // A transaction of ours names the order, so it has events. This read did not find them.
             return Err(Undone::transient(format!("order {id} of {} was not found", tx.tx_hash)));
         };
-        let waits_for = match tx.purpose {
-            Purpose::Settle => item.order.payment.submission(),
-            Purpose::Mint => item.order.mint.submission(),
+        let Order { payment, mint, refund, .. } = &item.order;
+        let waits = match tx.purpose {
+            Purpose::Settle => waits_in(payment.submission(), tx, signer),
+            Purpose::Mint => waits_in(mint.submission(), tx, signer),
+            Purpose::Operate => {
+                [payment.submission(), refund.submission()].iter().any(|leg| waits_in(*leg, tx, signer))
+            }
         };
-        if waits_for.is_some_and(|to| to.is_for(signer, tx.nonce)) {
+        if waits {
             waiting.push(item);
         }
     }
@@ -232,8 +248,7 @@ fn waiting_for(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use domain::event::Submission;
-    use domain::order::evolve;
+    use domain::order::{decide, evolve};
     use domain::{OrderEvent, examples};
 
     fn order(signer: Address, nonce: u64) -> Result<Loaded<Order>, LedgerError> {
@@ -258,6 +273,43 @@ mod tests {
         assert!(matches!(freed(Ok(Loaded::default())), Err(Undone::Transient(_))));
         for other in [Err(LedgerError::Corrupt { what: what(), source: "twice".into() }), order(signer, 8)] {
             assert_eq!(freed(other).unwrap(), [id(1)]);
+        }
+    }
+
+    /// The order after `commands`, all of which the decider accepts.
+    fn after(commands: impl IntoIterator<Item = Command>) -> Order {
+        let requested = Order::requested(examples::request());
+        commands.into_iter().fold(requested, |order, command| {
+            let event = decide(Some(&order), command).unwrap().unwrap();
+            evolve(Some(order), &event).unwrap().unwrap()
+        })
+    }
+
+    #[test]
+    fn an_order_whose_nonce_was_used_elsewhere_waits_again_where_it_waited_before() {
+        let paid = || Command::Confirm(examples::proof());
+        let ask_back = || Command::RequestRefund(examples::refund_request());
+        let in_seven = || examples::submission(7);
+        let cases = [
+            (Purpose::Settle, vec![Command::Submit(in_seven())], "payment.deferred"),
+            (Purpose::Mint, vec![paid(), Command::SubmitMint(in_seven())], "mint.deferred"),
+            (
+                Purpose::Operate,
+                vec![Command::Park(examples::parked_payment()), Command::Submit(in_seven())],
+                "payment.parked",
+            ),
+            (Purpose::Operate, vec![paid(), ask_back(), Command::SubmitRefund(in_seven())], "refund.deferred"),
+        ];
+        for (purpose, commands, event) in cases {
+            let (tx, order) = (OpenTx { purpose, ..examples::open_tx(7) }, after(commands));
+            let id = order.request.id();
+            let loaded = |order| [(id, Ok(Loaded { state: Some(order), version: 7, ..Loaded::default() }))].into();
+            let items = waiting_for(&tx, examples::SIGNER, loaded(order)).unwrap();
+            let freed = freed(&tx, examples::SIGNER, &items[0].order);
+            let written = decide(Some(&items[0].order), freed).unwrap().unwrap();
+            assert_eq!(written.name(), event, "{purpose:?}");
+            let elsewhere = OpenTx { nonce: 8, ..tx };
+            assert!(waiting_for(&elsewhere, examples::SIGNER, loaded(items[0].order.clone())).unwrap().is_empty());
         }
     }
 }

@@ -27,13 +27,14 @@ pub(crate) const LEDGER: Text = Text { name: "LEDGER", json: include_str!("../..
 /// The stream of leases: which instance works which lane.
 pub(crate) const LEASES: Text = Text { name: "LEASES", json: include_str!("../../../nats/streams/LEASES.json") };
 
-pub(crate) const CONSUMERS: [(&str, &str); 6] = [
+pub(crate) const CONSUMERS: [(&str, &str); 7] = [
     ("payment-sender", include_str!("../../../nats/consumers/payment-sender.json")),
     ("payment-sender-deferred", include_str!("../../../nats/consumers/payment-sender-deferred.json")),
     ("confirmer", include_str!("../../../nats/consumers/confirmer.json")),
     ("confirmer-deferred", include_str!("../../../nats/consumers/confirmer-deferred.json")),
     ("confirmer-watch", include_str!("../../../nats/consumers/confirmer-watch.json")),
     ("mint-projector", include_str!("../../../nats/consumers/mint-projector.json")),
+    ("operator", include_str!("../../../nats/consumers/operator.json")),
 ];
 
 /// The one setting in which an installation may have more than its definition.

@@ -12,8 +12,7 @@ use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, T
 pub const STREAM: &str = "LEDGER";
 
 /// The kind of all orders today: units of a token that exists. It stands between the id of an order and its events, so
-/// that one filter covers an id whatever its kind. The kind `deployment` is reserved for orders of new tokens, and the
-/// leg `refund` for money that goes back.
+/// that one filter covers an id whatever its kind. The kind `deployment` is reserved for orders of new tokens.
 pub(crate) const KIND: &str = "mint";
 
 /// The subject of an event. It is also the CloudEvents `id`, because it is written once.

@@ -10,7 +10,6 @@ use crate::typical::Typical;
 use crate::units::Units;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::event::ParkReason;
 use domain::{OrderEvent, PaymentId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -38,8 +37,8 @@ pub(crate) enum OrderStep {
     Minting,
     /// Its payment was parked, or its mint deferred or parked.
     Held,
-    /// Its mint was parked, because its payer has the money back.
-    Refunded,
+    /// Its money is to go back. Nothing is minted for it any more.
+    GoingBack,
 }
 
 /// An order that is not finished.
@@ -153,7 +152,7 @@ impl Backlog {
         }
         let mut units = Units::new(units_taken);
         for order in self.orders.values().filter(|order| order.step == OrderStep::Reserved) {
-            units.count(order.bought, false, true);
+            units.take(order.bought);
         }
         self.units = Some(units);
     }
@@ -181,24 +180,29 @@ impl Backlog {
         self.position = seq;
         let before = self.remove(id, at);
         if let Some(units) = &mut self.units {
-            units.follow(bought, before.map(|order| order.step.takes_units()), event);
+            units.follow(bought, before.is_some(), event);
         }
+        let is_going_back = before.is_some_and(|order| order.step == OrderStep::GoingBack);
         let step = match event {
+            // The mint stands, or the payer has the money: to the payer the order stays finished.
+            _ if before.is_none() && self.was_finished(id, event) => return self.finish(id, bought),
             OrderEvent::PaymentRequested(_) => OrderStep::Requested,
             OrderEvent::PaymentDeferred(..) => OrderStep::Deferred,
             OrderEvent::PaymentSubmitted(..) => OrderStep::Settling,
-            // It was finished before: its mint stands, so to its payer it stays finished.
-            OrderEvent::PaymentReverted(..) | OrderEvent::PaymentRestored(..) if before.is_none() => {
-                return self.finish(id, bought);
-            }
             OrderEvent::PaymentReverted(..) => OrderStep::Settling,
             OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => OrderStep::Paid,
             OrderEvent::MintSubmitted(..) | OrderEvent::MintReverted(..) => OrderStep::Minting,
-            OrderEvent::MintParked(_, why) if why.reason == ParkReason::MoneyBack => OrderStep::Refunded,
             OrderEvent::PaymentParked(..) | OrderEvent::MintDeferred(..) | OrderEvent::MintParked(..) => {
                 OrderStep::Held
             }
-            OrderEvent::PaymentFailed(_) => return self.finish(id, bought),
+            OrderEvent::RefundRequested(_)
+            | OrderEvent::RefundSubmitted(..)
+            | OrderEvent::RefundDeferred(..)
+            | OrderEvent::RefundParked(..)
+            | OrderEvent::RefundReverted(..) => OrderStep::GoingBack,
+            OrderEvent::PaymentFailed(_) | OrderEvent::RefundConfirmed(_) | OrderEvent::RefundRestored(..) => {
+                return self.finish(id, bought);
+            }
             OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => {
                 self.finish(id, bought);
                 if let Some(before) = before.filter(|before| before.step == OrderStep::Minting) {
@@ -207,6 +211,7 @@ impl Backlog {
                 return;
             }
         };
+        let step = if is_going_back { OrderStep::GoingBack } else { step };
         // The time of minting begins with the payment, so that it includes the wait for a transaction.
         let since = match (step, before) {
             (OrderStep::Minting, Some(before)) => before.since,
@@ -244,7 +249,7 @@ impl Backlog {
         }
         self.put(id, UnderWay { bought, step: OrderStep::Reserved, seq: 0, since: now });
         if let Some(units) = &mut self.units {
-            units.count(bought, false, true);
+            units.take(bought);
         }
         Ok(())
     }
@@ -254,7 +259,7 @@ impl Backlog {
         if self.orders.get(&id).is_some_and(|order| order.step == OrderStep::Reserved) {
             let order = self.remove(id, DateTime::UNIX_EPOCH);
             if let (Some(units), Some(order)) = (&mut self.units, order) {
-                units.count(order.bought, true, false);
+                units.give_back(order.bought);
             }
         }
     }
@@ -285,7 +290,7 @@ impl Backlog {
                 (position, self.mint.wait(position, now).max(mint.saturating_sub(elapsed)))
             }
             OrderStep::Minting => (0, mint.saturating_sub(elapsed)),
-            OrderStep::Reserved | OrderStep::Deferred | OrderStep::Held | OrderStep::Refunded => return None,
+            OrderStep::Reserved | OrderStep::Deferred | OrderStep::Held | OrderStep::GoingBack => return None,
         };
         Some(QueuePosition {
             position: u32::try_from(position).unwrap_or(u32::MAX),
@@ -303,6 +308,16 @@ impl Backlog {
     /// Returns true if the order is known to be in the ledger. False says nothing: it may have been finished long ago.
     pub fn has_seen(&self, id: PaymentId) -> bool {
         self.orders.get(&id).is_some_and(|order| order.step != OrderStep::Reserved) || self.done_facts.contains_key(&id)
+    }
+
+    /// Returns whether an order that is not under way stays finished after `event`. An unknown order whose payment is
+    /// reverted or restored was paid once, so it is taken for a finished one that is too old to be remembered.
+    fn was_finished(&self, id: PaymentId, event: &OrderEvent) -> bool {
+        match event {
+            OrderEvent::PaymentReverted(..) | OrderEvent::PaymentRestored(..) => true,
+            OrderEvent::MintReverted(..) | OrderEvent::RefundReverted(..) => false,
+            _ => self.done_facts.contains_key(&id),
+        }
     }
 
     fn finish(&mut self, id: PaymentId, bought: Bought) {
@@ -350,11 +365,6 @@ impl Backlog {
 }
 
 impl OrderStep {
-    /// Returns whether the order takes units of its token.
-    const fn takes_units(self) -> bool {
-        !matches!(self, Self::Refunded)
-    }
-
     const fn is_unpaid(self) -> bool {
         matches!(self, Self::Reserved | Self::Requested | Self::Deferred | Self::Settling)
     }

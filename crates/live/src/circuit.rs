@@ -117,7 +117,14 @@ fn sign(event: &OrderEvent) -> Sign {
         | OrderEvent::MintSubmitted(..)
         | OrderEvent::MintDeferred(..)
         | OrderEvent::MintParked(..)
-        | OrderEvent::MintConfirmed(_) => Sign::None,
+        | OrderEvent::MintConfirmed(_)
+        | OrderEvent::RefundRequested(_)
+        | OrderEvent::RefundSubmitted(..)
+        | OrderEvent::RefundDeferred(..)
+        | OrderEvent::RefundParked(..)
+        | OrderEvent::RefundConfirmed(_)
+        | OrderEvent::RefundReverted(..)
+        | OrderEvent::RefundRestored(..) => Sign::None,
     }
 }
 

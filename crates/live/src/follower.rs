@@ -229,15 +229,18 @@ impl Follower {
 /// An order of the backlog from a row of the read models. The row does not tell since when, so `now` is assumed.
 fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, UnderWay)> {
     let (step, seq) = match row.stage {
+        Stage::Failed | Stage::Minted | Stage::Refunded => return None,
+        _ if row.goes_back => (OrderStep::GoingBack, row.requested_seq),
         Stage::Requested => (OrderStep::Requested, row.requested_seq),
         Stage::Deferred => (OrderStep::Deferred, row.requested_seq),
         Stage::PaymentParked => (OrderStep::Held, row.requested_seq),
         Stage::Settling | Stage::Reverted => (OrderStep::Settling, row.requested_seq),
         Stage::Paid => (OrderStep::Paid, row.paid_seq?),
         Stage::Minting => (OrderStep::Minting, row.paid_seq?),
-        Stage::MintParked if !row.takes_units => (OrderStep::Refunded, row.paid_seq?),
         Stage::MintDeferred | Stage::MintParked => (OrderStep::Held, row.paid_seq?),
-        Stage::Failed | Stage::Minted => return None,
+        Stage::RefundRequested | Stage::Refunding | Stage::RefundDeferred | Stage::RefundParked => {
+            (OrderStep::GoingBack, row.requested_seq)
+        }
     };
     let bought = Bought { payer: row.payer, token: row.token, quantity: row.quantity };
     Some((row.id, UnderWay { bought, step, seq, since: now }))

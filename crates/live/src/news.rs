@@ -85,5 +85,12 @@ impl News {
 
 /// Returns true if no event of the order can follow this one, unless the chain is reorganised deeper than N.
 fn is_last(event: &OrderEvent) -> bool {
-    matches!(event, OrderEvent::PaymentFailed(_) | OrderEvent::MintConfirmed(_) | OrderEvent::MintRestored(..))
+    matches!(
+        event,
+        OrderEvent::PaymentFailed(_)
+            | OrderEvent::MintConfirmed(_)
+            | OrderEvent::MintRestored(..)
+            | OrderEvent::RefundConfirmed(_)
+            | OrderEvent::RefundRestored(..)
+    )
 }

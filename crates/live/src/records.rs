@@ -93,7 +93,9 @@ impl Records {
     /// Costs the ledger nothing.
     pub async fn has_ended_by(&self, id: PaymentId, after: u64) -> bool {
         let row = self.stored(id).await;
-        row.is_some_and(|row| row.last_seq <= after && matches!(row.stage, Stage::Failed | Stage::Minted))
+        row.is_some_and(|row| {
+            row.last_seq <= after && matches!(row.stage, Stage::Failed | Stage::Minted | Stage::Refunded)
+        })
     }
 
     /// Every event of the order in the second copy, and the sequence up to which that follows the ledger. `None` if the

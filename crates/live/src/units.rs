@@ -7,7 +7,6 @@
 use crate::bought::Bought;
 use alloy_primitives::Address;
 use domain::OrderEvent;
-use domain::event::ParkReason;
 use std::collections::{BTreeMap, HashMap};
 
 /// Taken units by token.
@@ -25,25 +24,28 @@ impl Units {
         max.saturating_sub(self.0.get(&token).copied().unwrap_or_default())
     }
 
-    /// Counts an event of an order that `took` units before. `None`: the order was not under way, so it is new or
-    /// finished.
-    pub fn follow(&mut self, order: Bought, took: Option<bool>, event: &OrderEvent) {
-        let took = took.unwrap_or(!matches!(event, OrderEvent::PaymentRequested(_)));
-        let takes = match event {
-            OrderEvent::PaymentFailed(_) => false,
-            OrderEvent::MintParked(_, why) => why.reason != ParkReason::MoneyBack,
-            _ => true,
-        };
-        self.count(order, took, takes);
-    }
-
-    /// Counts an order that `took` units, and `takes` them or does not from now on.
-    pub fn count(&mut self, order: Bought, took: bool, takes: bool) {
-        let (taken, quantity) = (self.0.entry(order.token).or_default(), u64::from(order.quantity.get()));
-        match (took, takes) {
-            (false, true) => *taken = taken.saturating_add(quantity),
-            (true, false) => *taken = taken.saturating_sub(quantity),
+    /// Counts an event of an order. The units of an order that `is_counted` already are not taken again at its request.
+    /// Every other event that changes the count can only follow one that counted the other way.
+    pub fn follow(&mut self, order: Bought, is_counted: bool, event: &OrderEvent) {
+        match event {
+            OrderEvent::PaymentRequested(_) if is_counted => {}
+            OrderEvent::PaymentRequested(_) | OrderEvent::RefundReverted(..) => self.take(order),
+            OrderEvent::PaymentFailed(_) | OrderEvent::RefundConfirmed(_) | OrderEvent::RefundRestored(..) => {
+                self.give_back(order);
+            }
             _ => {}
         }
+    }
+
+    /// Takes the units of `order`.
+    pub fn take(&mut self, order: Bought) {
+        let taken = self.0.entry(order.token).or_default();
+        *taken = taken.saturating_add(u64::from(order.quantity.get()));
+    }
+
+    /// Gives the units of `order` back.
+    pub fn give_back(&mut self, order: Bought) {
+        let taken = self.0.entry(order.token).or_default();
+        *taken = taken.saturating_sub(u64::from(order.quantity.get()));
     }
 }

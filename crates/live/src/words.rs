@@ -13,7 +13,7 @@ pub enum PaymentStatus {
     Sent,
     /// Charged, N blocks deep. The mint has a status of its own.
     Completed,
-    /// Can never be charged.
+    /// Can never be charged, or the payer has the money back.
     Failed,
 }
 
@@ -27,18 +27,31 @@ pub enum MintStatus {
     Processing,
     /// Minted, N blocks deep.
     Completed,
-    /// Waits for a person: parked. Of an order: its payment failed.
+    /// Waits for a person: parked. Or nothing is minted for the payment: its money goes back. Of an order: its payment failed.
     Failed,
 }
 
 impl PaymentStatus {
     /// The status of the payment of an order that is at `stage`.
+    ///
+    /// A frontend of the earlier system waits until the payment is completed or failed, and then for the mint. So an order
+    /// whose money goes back shows a payment that is completed, because it was charged, and a mint that failed. The payment
+    /// is failed only when the money is back: whoever is told that a payment failed may sign another one, and until then
+    /// somebody else could still have the first one minted.
     pub const fn at(stage: Stage) -> Self {
         match stage {
             Stage::Requested | Stage::Deferred | Stage::PaymentParked | Stage::Reverted => Self::Pending,
             Stage::Settling => Self::Sent,
-            Stage::Failed => Self::Failed,
-            Stage::Paid | Stage::Minting | Stage::MintDeferred | Stage::MintParked | Stage::Minted => Self::Completed,
+            Stage::Failed | Stage::Refunded => Self::Failed,
+            Stage::Paid
+            | Stage::Minting
+            | Stage::MintDeferred
+            | Stage::MintParked
+            | Stage::Minted
+            | Stage::RefundRequested
+            | Stage::Refunding
+            | Stage::RefundDeferred
+            | Stage::RefundParked => Self::Completed,
         }
     }
 }
@@ -56,7 +69,12 @@ impl MintStatus {
             Stage::Paid | Stage::MintDeferred => Some(Self::Pending),
             Stage::Minting => Some(Self::Processing),
             Stage::Minted => Some(Self::Completed),
-            Stage::MintParked => Some(Self::Failed),
+            Stage::MintParked
+            | Stage::RefundRequested
+            | Stage::Refunding
+            | Stage::RefundDeferred
+            | Stage::RefundParked
+            | Stage::Refunded => Some(Self::Failed),
         }
     }
 

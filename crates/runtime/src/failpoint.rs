@@ -36,13 +36,13 @@ crash_points! {
     ORDER_APPEND_NOT_ANSWERED,
     /// The ledger has appended an order, and the api has not yet answered its client with 202.
     ORDER_APPENDED_NOT_ACCEPTED,
-    /// A payment-sender or mint-projector has taken a batch of orders, and has signed nothing for it.
+    /// A payment-sender, mint-projector or operator has taken a batch of orders, and has signed nothing for it.
     BATCH_TAKEN_NOT_SIGNED,
     /// A transaction is signed and in the ledger, and no node has received it.
     SIGNED_NOT_BROADCAST,
     /// A node has been asked to take a transaction; the orders in it are not yet acknowledged.
     AFTER_BROADCAST,
-    /// A payment-sender or mint-projector has sent a batch, and has acknowledged none of its messages.
+    /// A payment-sender, mint-projector or operator has sent a batch, and has acknowledged none of its messages.
     BATCH_SENT_NOT_ACKED,
     /// A replacement transaction is signed and in the ledger, and no node has received it.
     REPLACEMENT_NOT_BROADCAST,
@@ -56,6 +56,10 @@ crash_points! {
     MINTS_DECIDED_NOT_APPENDED,
     /// The outcomes of a mint transaction are in the ledger, and the confirmer has not acknowledged its message.
     MINTS_APPENDED_NOT_ACKED,
+    /// The confirmer has decided an operator's transaction that is confirmed, and has not yet appended the outcomes.
+    REFUNDS_DECIDED_NOT_APPENDED,
+    /// The outcomes of an operator's transaction are in the ledger, and the confirmer has not acknowledged its message.
+    REFUNDS_APPENDED_NOT_ACKED,
     /// The confirmer looks at a waiting payment: it knows the confirmed block, and has not yet asked what happened there.
     WAITING_PAYMENT_HALF_JUDGED,
     /// The simulation has skipped a mint, and the mint-projector has not yet recorded why.

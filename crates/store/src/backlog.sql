@@ -4,7 +4,8 @@ SELECT count(*) FILTER (WHERE unpaid_since IS NOT NULL) AS unpaid_payers, min(un
        (SELECT coalesce(max(nth), 0) FROM payers) AS payers,
        now() AS read_at
 FROM (SELECT min(requested_at) FILTER (WHERE stage IN ('requested', 'deferred', 'settling', 'reverted')) AS unpaid_since,
-             min(requested_at) FILTER (WHERE stage NOT IN ('payment_parked', 'minting', 'mint_parked')) AS unminted_since
+             min(requested_at) FILTER (WHERE stage IN ('requested', 'deferred', 'settling', 'reverted', 'paid', 'mint_deferred'))
+             AS unminted_since
       FROM payments
       WHERE is_open
       GROUP BY payer) AS by_payer

@@ -4,9 +4,9 @@ use crate::columns::value;
 use crate::connect::Store;
 use crate::error::StoreError;
 use crate::ledger::seq_from;
-use crate::payment::takes_units;
 use crate::position::{Position, READ_MODELS, position};
 use alloy_primitives::Address;
+use domain::order::LegState;
 use domain::{PaymentId, Quantity, Stage};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -26,7 +26,8 @@ pub struct Standing {
     pub units_taken: BTreeMap<Address, u64>,
 }
 
-/// An order that is neither minted nor failed. A parked payment or mint is open: an operator owes an answer.
+/// An order that is neither minted nor failed nor refunded, so it takes units. What is parked is open: an operator owes an
+/// answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenOrder {
     /// The order.
@@ -37,8 +38,8 @@ pub struct OpenOrder {
     pub token: Address,
     /// The units that it buys.
     pub quantity: Quantity,
-    /// False if its payer has the money back.
-    pub takes_units: bool,
+    /// True if its money is to go back.
+    pub goes_back: bool,
     /// How far it is.
     pub stage: Stage,
     /// Sequence of the request: its place among the payments.
@@ -73,14 +74,14 @@ impl Store {
 }
 
 fn open_order(row: &PgRow) -> Result<OpenOrder, sqlx::Error> {
-    let stage = value(row, "stage")?;
+    let refund: LegState = value(row, "refund_state")?;
     Ok(OpenOrder {
         id: value(row, "id")?,
         payer: value(row, "payer")?,
         token: value(row, "token")?,
         quantity: value(row, "quantity")?,
-        takes_units: takes_units(stage, row.try_get("reason")?),
-        stage,
+        goes_back: refund != LegState::Unasked,
+        stage: value(row, "stage")?,
         requested_seq: seq_from(row.try_get("requested_seq")?)?,
         paid_seq: row.try_get::<Option<i64>, _>("paid_seq")?.map(seq_from).transpose()?,
     })

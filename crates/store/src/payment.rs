@@ -3,14 +3,11 @@
 use crate::columns::table;
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
-use domain::event::Actor;
+use domain::event::{Actor, RefundReason};
 use domain::money::decimal_string;
 use domain::order::{Counts, LegProgress, LegState, Progress};
 use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
 use serde::Deserialize;
-
-/// `ParkReason::MoneyBack`, as the rows spell it.
-const MONEY_BACK: &str = "money_back";
 
 table! {
     /// One order. Field by field as in migrations/0002_payments.sql, where each has its reason.
@@ -46,6 +43,11 @@ table! {
         pub mint_deferrals: u32,
         pub mint_parkings: u32,
         pub mint_reversions: u32,
+        pub refund_state: LegState,
+        pub refund_attempts: u32,
+        pub refund_deferrals: u32,
+        pub refund_parkings: u32,
+        pub refund_reversions: u32,
         pub reason: Option<String>,
         pub detail: Option<String>,
         pub parked_tx_hash: Option<B256>,
@@ -66,9 +68,20 @@ table! {
         pub mint_block_number: Option<u64>,
         pub mint_block_hash: Option<B256>,
         pub minted_by: Option<Actor>,
+        pub refund_reason: Option<RefundReason>,
+        pub refund_by: Option<String>,
+        pub refund_detail: Option<String>,
+        pub refund_signer: Option<Address>,
+        pub refund_nonce: Option<u64>,
+        pub refund_tx_hash: Option<B256>,
+        pub refund_block_number: Option<u64>,
+        pub refund_block_hash: Option<B256>,
+        pub refunded_by: Option<Actor>,
+        pub refund_amount: Option<Usdc>,
         pub requested_at: DateTime<Utc>,
         pub paid_at: Option<DateTime<Utc>>,
         pub minted_at: Option<DateTime<Utc>>,
+        pub refunded_at: Option<DateTime<Utc>>,
         pub updated_at: DateTime<Utc>,
         pub requested_seq: u64,
         pub paid_seq: Option<u64>,
@@ -92,16 +105,23 @@ impl PaymentView {
             parked: self.mint_parkings,
             reverted: self.mint_reversions,
         };
+        let refund = Counts {
+            submitted: self.refund_attempts,
+            deferred: self.refund_deferrals,
+            parked: self.refund_parkings,
+            reverted: self.refund_reversions,
+        };
         Progress {
             payment: LegProgress { state: self.payment_state, counts: payment },
             mint: LegProgress { state: self.mint_state, counts: mint },
+            refund: LegProgress { state: self.refund_state, counts: refund },
         }
     }
 
     /// Moves the row on to `progress`.
     pub(crate) const fn set_progress(&mut self, progress: Progress) {
         self.stage = progress.stage();
-        let Progress { payment, mint } = progress;
+        let Progress { payment, mint, refund } = progress;
         self.payment_state = payment.state;
         self.payment_attempts = payment.counts.submitted;
         self.payment_deferrals = payment.counts.deferred;
@@ -112,18 +132,29 @@ impl PaymentView {
         self.mint_deferrals = mint.counts.deferred;
         self.mint_parkings = mint.counts.parked;
         self.mint_reversions = mint.counts.reverted;
+        self.refund_state = refund.state;
+        self.refund_attempts = refund.counts.submitted;
+        self.refund_deferrals = refund.counts.deferred;
+        self.refund_parkings = refund.counts.parked;
+        self.refund_reversions = refund.counts.reverted;
     }
-    /// Returns whether the order takes units of its token.
-    pub(crate) fn takes_units(&self) -> bool {
-        takes_units(self.stage, self.reason.as_deref())
-    }
-}
 
-/// Returns whether an order takes units of its token: until its payment fails, or its payer has the money back.
-pub(crate) fn takes_units(stage: Stage, reason: Option<&str>) -> bool {
-    match stage {
-        Stage::Failed => false,
-        Stage::MintParked => reason != Some(MONEY_BACK),
-        _ => true,
+    /// Returns whether the order takes units of its token: until its payment fails, or its payer has the money back.
+    pub(crate) fn takes_units(&self) -> bool {
+        self.payment_state != LegState::Failed && self.refund_state != LegState::Done
+    }
+
+    /// Returns whether the units are paid for, and the payer does not have the money back.
+    pub(crate) fn is_paid_for(&self) -> bool {
+        self.payment_state == LegState::Done && self.refund_state != LegState::Done
+    }
+
+    /// The row as people are told it. A refunded order waits for nothing, although its payment may still be deferred.
+    #[must_use]
+    pub fn shown(self) -> Self {
+        if self.stage != Stage::Refunded {
+            return self;
+        }
+        Self { reason: None, detail: None, parked_tx_hash: None, retry_at: None, ..self }
     }
 }

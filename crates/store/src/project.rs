@@ -3,8 +3,10 @@
 use crate::payment::PaymentView;
 use alloy_primitives::B256;
 use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, Utc};
-use domain::event::{LegName, Minted, OrderEvent, PaymentFailure, PaymentProof, Reversal, Submission};
-use domain::order::{ImpossiblePast, LegState};
+use domain::event::{
+    LegName, Minted, OrderEvent, PaymentFailure, PaymentProof, RefundRequest, Refunded, Reversal, Submission,
+};
+use domain::order::{ImpossiblePast, LegState, Progress};
 use domain::{PaymentId, Purchase, RequestFields, Stage};
 
 /// When and where in the ledger an event stands.
@@ -37,13 +39,7 @@ pub fn project(
     let impossible = ImpossiblePast { event: event.name(), stage: row.stage.name() };
     let progress = row.progress().after(event).ok_or(impossible)?;
     row.set_progress(progress);
-    // A mint that went ahead of its payment leaves the payment, and why it waits, as it was.
-    if !(is_of_mint(event) && progress.is_unpaid()) {
-        row.reason = event.reason();
-        row.detail = event.detail().map(text);
-        row.parked_tx_hash = parked_tx_hash(event);
-        row.retry_at = event.retry_at().map(time);
-    }
+    row.wait(waiting_leg(progress), event);
     match event {
         OrderEvent::PaymentSubmitted(_, tx) => row.settling(tx),
         OrderEvent::PaymentConfirmed(proof) | OrderEvent::PaymentRestored(_, proof) => row.paid(proof, at),
@@ -52,11 +48,17 @@ pub fn project(
         OrderEvent::MintSubmitted(_, tx) => row.minting(tx),
         OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => row.minted(minted, at),
         OrderEvent::MintReverted(_, reversal) => row.unminted(reversal),
+        OrderEvent::RefundRequested(request) => row.refund_asked(request),
+        OrderEvent::RefundSubmitted(_, tx) => row.refunding(tx),
+        OrderEvent::RefundConfirmed(refunded) | OrderEvent::RefundRestored(_, refunded) => row.refunded(refunded, at),
+        OrderEvent::RefundReverted(_, reversal) => row.unrefunded(reversal),
         OrderEvent::PaymentRequested(_)
         | OrderEvent::PaymentDeferred(..)
         | OrderEvent::PaymentParked(..)
         | OrderEvent::MintDeferred(..)
-        | OrderEvent::MintParked(..) => {}
+        | OrderEvent::MintParked(..)
+        | OrderEvent::RefundDeferred(..)
+        | OrderEvent::RefundParked(..) => {}
     }
     row.updated_at = at.recorded_at;
     row.last_seq = at.seq;
@@ -101,6 +103,11 @@ impl PaymentView {
             mint_deferrals: 0,
             mint_parkings: 0,
             mint_reversions: 0,
+            refund_state: LegState::Unasked,
+            refund_attempts: 0,
+            refund_deferrals: 0,
+            refund_parkings: 0,
+            refund_reversions: 0,
             reason: None,
             detail: None,
             parked_tx_hash: None,
@@ -121,15 +128,38 @@ impl PaymentView {
             mint_block_number: None,
             mint_block_hash: None,
             minted_by: None,
+            refund_reason: None,
+            refund_by: None,
+            refund_detail: None,
+            refund_signer: None,
+            refund_nonce: None,
+            refund_tx_hash: None,
+            refund_block_number: None,
+            refund_block_hash: None,
+            refunded_by: None,
+            refund_amount: None,
             requested_at: at.recorded_at,
             paid_at: None,
             minted_at: None,
+            refunded_at: None,
             updated_at: at.recorded_at,
             requested_seq: at.seq,
             paid_seq: None,
             last_seq: at.seq,
             event_seqs: vec![at.seq],
         }
+    }
+
+    /// Notes why `leg` waits after `event`. A leg that waits on while another one moves keeps its reason.
+    fn wait(&mut self, leg: Option<LegName>, event: &OrderEvent) {
+        if leg.is_some() && leg != event.leg().map(|(leg, _)| leg) {
+            return;
+        }
+        let event = leg.map(|_| event);
+        self.reason = event.and_then(OrderEvent::reason);
+        self.detail = event.and_then(OrderEvent::detail).map(text);
+        self.parked_tx_hash = event.and_then(parked_tx_hash);
+        self.retry_at = event.and_then(OrderEvent::retry_at).map(time);
     }
 
     fn settling(&mut self, tx: &Submission) {
@@ -196,6 +226,40 @@ impl PaymentView {
         self.minted_at = None;
     }
 
+    fn refund_asked(&mut self, request: &RefundRequest) {
+        self.refund_reason = Some(request.reason);
+        self.refund_by = Some(text(&request.by));
+        self.refund_detail = Some(text(&request.detail));
+    }
+
+    fn refunding(&mut self, tx: &Submission) {
+        self.refund_signer = Some(tx.signer);
+        self.refund_nonce = Some(tx.nonce);
+        self.refund_tx_hash = Some(tx.tx_hash);
+    }
+
+    fn refunded(&mut self, refunded: &Refunded, at: Stamp) {
+        if self.refund_tx_hash != Some(refunded.tx_hash) {
+            self.refund_signer = None;
+            self.refund_nonce = None;
+        }
+        self.refund_tx_hash = Some(refunded.tx_hash);
+        self.refund_block_number = Some(refunded.block.number);
+        self.refund_block_hash = Some(refunded.block.hash);
+        self.refunded_by = Some(refunded.refunded_by);
+        self.refund_amount = Some(refunded.amount);
+        self.refunded_at = Some(at.recorded_at);
+    }
+
+    fn unrefunded(&mut self, reversal: &Reversal) {
+        self.refunding(&reversal.submission());
+        self.refund_block_number = None;
+        self.refund_block_hash = None;
+        self.refunded_by = None;
+        self.refund_amount = None;
+        self.refunded_at = None;
+    }
+
     /// Returns whether this is the row of `request`: the same authorization for the same purchase.
     pub fn is_of(&self, request: &RequestFields) -> bool {
         let same = Self::requested(self.id, request, Stamp { seq: self.requested_seq, recorded_at: self.requested_at });
@@ -208,15 +272,25 @@ impl PaymentView {
     }
 }
 
-/// Returns whether the event is a step of the mint.
-fn is_of_mint(event: &OrderEvent) -> bool {
-    matches!(event.leg(), Some((LegName::Mint, _)))
+/// The leg that waits or has failed. There is one at most: a mint and a refund wait only while the payment does not, and
+/// a payment that is parked is the refund's affair once a refund is asked for.
+const fn waiting_leg(progress: Progress) -> Option<LegName> {
+    match (progress.payment.state, progress.mint.state, progress.refund.state) {
+        (_, _, LegState::Deferred | LegState::Parked) => Some(LegName::Refund),
+        (_, LegState::Deferred | LegState::Parked, _) => Some(LegName::Mint),
+        (LegState::Deferred | LegState::Failed, ..) | (LegState::Parked, _, LegState::Unasked) => {
+            Some(LegName::Payment)
+        }
+        _ => None,
+    }
 }
 
 /// The transaction because of which the event parks a leg.
 const fn parked_tx_hash(event: &OrderEvent) -> Option<B256> {
     match event {
-        OrderEvent::PaymentParked(_, parked) | OrderEvent::MintParked(_, parked) => parked.tx_hash,
+        OrderEvent::PaymentParked(_, parked)
+        | OrderEvent::MintParked(_, parked)
+        | OrderEvent::RefundParked(_, parked) => parked.tx_hash,
         _ => None,
     }
 }

@@ -92,7 +92,7 @@ impl TokenView {
         };
         let units = (
             moved(self.units_taken, PaymentView::takes_units)?,
-            moved(self.units_paid, |row| row.payment_state == LegState::Done)?,
+            moved(self.units_paid, PaymentView::is_paid_for)?,
             moved(self.units_minted, |row| row.mint_state == LegState::Done)?,
         );
         let has_changed = units != (self.units_taken, self.units_paid, self.units_minted);

@@ -17,6 +17,8 @@ pub enum WaitStage {
     Payment,
     /// Mints that are owed and not submitted.
     Mint,
+    /// Money for an operator's lane: payments around the token, and refunds that are asked for and not submitted.
+    Refund,
 }
 
 impl WaitStage {
@@ -24,6 +26,7 @@ impl WaitStage {
         match self {
             Self::Payment => &["deferred"],
             Self::Mint => &["mint_deferred", "paid"],
+            Self::Refund => &["payment_parked", "refund_requested", "refund_deferred"],
         }
     }
 }
@@ -47,8 +50,8 @@ pub struct WaitingOrder {
 
 impl Store {
     /// One page of the orders that wait in `stage`, by the sequence of their requests: those after `after`, `limit` at
-    /// most. With `due_for`, only those that have been due for at least this long. A mint that is owed and has no time of
-    /// its own is due one minute after its payment was confirmed.
+    /// most. With `due_for`, only those that have been due for at least this long. An order that has no time of its own is
+    /// due one minute after its last event.
     ///
     /// # Errors
     /// What the database says.

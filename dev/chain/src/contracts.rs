@@ -40,7 +40,8 @@ impl DevChain {
         self.deploy(owner, nonce, Hub::BYTECODE.clone()).await
     }
 
-    /// Deploys the factory from `owner`, who gets all of its seats, unless it exists. Returns its address.
+    /// Deploys the factory from `owner`, who gets all of its seats but that of `operator`, unless it exists. Returns its
+    /// address.
     ///
     /// # Errors
     /// `Refused` if the deployment reverts.
@@ -50,8 +51,9 @@ impl DevChain {
         nonce: u64,
         asset: Address,
         hub: Address,
+        operator: Address,
     ) -> Result<Address, ChainError> {
-        let seats = Roles::Seats { owner, guardian: owner, treasury: owner, operator: owner };
+        let seats = Roles::Seats { owner, guardian: owner, treasury: owner, operator };
         let arguments = TokenFactory::constructorCall { asset_: asset, hub_: hub, seats }.abi_encode();
         self.deploy(owner, nonce, [TokenFactory::BYTECODE.as_ref(), &arguments].concat().into()).await
     }

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, address};
 
-/// Deploys the contracts, has every seat of the factory, creates the demo token and earns from it.
+/// Deploys the contracts, has every seat of the factory but the operator's, creates the demo token and earns from it.
 pub const OWNER: Address = address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
 
 /// Lanes of payment-sender.
@@ -20,6 +20,12 @@ pub const MINTER_KEYS: [&str; 2] = [
 /// Addresses of [`MINTER_KEYS`]. They need no role, because anybody may mint what is paid for.
 pub const MINTERS: [Address; 2] =
     [address!("90F79bf6EB2c4f870365E785982E1f101E93b906"), address!("15d34AAf54267DB7D7c367839AAf71A00a2C6A65")];
+
+/// The lane of operator.
+pub const OPERATOR_KEYS: [&str; 1] = ["0x92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e"];
+
+/// Addresses of [`OPERATOR_KEYS`]. The factory of the development chain is deployed with the first as its operator.
+pub const OPERATORS: [Address; 1] = [address!("976EA74026E726554dB657fA54763abd0C3a0aa9")];
 
 /// The demo's payer.
 pub const PAYER_KEY: &str = "0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba";

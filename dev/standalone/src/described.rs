@@ -12,11 +12,12 @@ const HEAD: &str =
 
 type Service = (&'static str, fn(&Env) -> Result<(), ConfigError>);
 
-const SERVICES: [Service; 5] = [
+const SERVICES: [Service; 6] = [
     ("api", |env| api::Config::from_env(env).map(drop)),
     ("payment-sender", |env| payment_sender::Config::from_env(env).map(drop)),
     ("confirmer", |env| confirmer::Config::from_env(env).map(drop)),
     ("mint-projector", |env| mint_projector::Config::from_env(env).map(drop)),
+    ("operator", |env| operator::Config::from_env(env).map(drop)),
     ("read-projector", |env| read_projector::Config::from_env(env).map(drop)),
 ];
 

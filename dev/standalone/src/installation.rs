@@ -87,7 +87,7 @@ impl Installation {
             shop = Shop::open(servers, &mut progress) => shop?,
             () = stop.cancelled() => return Err(STOPPED.into()),
         };
-        progress("starting api, payment-sender, confirmer, mint-projector and read-projector");
+        progress("starting api, payment-sender, confirmer, mint-projector, operator and read-projector");
         let mut environment = services::environment(servers, &shop, api);
         environment.insert("MINT_MAX_WAIT_MS", options.mint_max_wait.as_millis().to_string());
         environment.extend(LIMITS.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))));

@@ -1,6 +1,6 @@
 //! The environment of every service, and all of them in this process.
 
-use crate::accounts::{MINTER_KEYS, SENDER_KEYS};
+use crate::accounts::{MINTER_KEYS, OPERATOR_KEYS, SENDER_KEYS};
 use crate::servers::{CHAIN_ID, Servers};
 use crate::shop::Shop;
 use crate::users;
@@ -11,11 +11,12 @@ use std::net::SocketAddr;
 use tokio::task::JoinSet;
 
 /// `NATS_URL` of each service, as [`environment`] holds it for [`of`].
-const LEDGER_URLS: [(&str, &str); 5] = [
+const LEDGER_URLS: [(&str, &str); 6] = [
     ("api", "NATS_URL_API"),
     ("payment-sender", "NATS_URL_PAYMENT_SENDER"),
     ("confirmer", "NATS_URL_CONFIRMER"),
     ("mint-projector", "NATS_URL_MINT_PROJECTOR"),
+    ("operator", "NATS_URL_OPERATOR"),
     ("read-projector", "NATS_URL_READ_PROJECTOR"),
 ];
 
@@ -36,6 +37,7 @@ pub fn environment(servers: &Servers, shop: &Shop, api: SocketAddr) -> BTreeMap<
         ("HUB_ADDRESS", shop.hub.to_string()),
         ("SENDER_KEYS", SENDER_KEYS.join(",")),
         ("MINTER_KEYS", MINTER_KEYS.join(",")),
+        ("OPERATOR_KEYS", OPERATOR_KEYS.join(",")),
     ]);
     environment.extend(LEDGER_URLS.map(|(service, variable)| (variable, users::url(&servers.nats, service))));
     environment
@@ -70,6 +72,7 @@ pub async fn run(environment: &BTreeMap<&'static str, String>, stop: Cancellatio
         "mint-projector",
         mint_projector::run(mint_projector::Config::from_env(&env("mint-projector"))?, stop.clone()),
     ));
+    tasks.spawn(named("operator", operator::run(operator::Config::from_env(&env("operator"))?, stop.clone())));
     tasks.spawn(named(
         "read-projector",
         read_projector::run(read_projector::Config::from_env(&env("read-projector"))?, stop.clone()),

@@ -1,6 +1,6 @@
 //! Opens the shop: migrations, the ledger's definitions, the contracts, and a demo token. Every step may be repeated.
 
-use crate::accounts::{OWNER, PAYER};
+use crate::accounts::{OPERATORS, OWNER, PAYER};
 use crate::servers::Servers;
 use crate::users;
 use alloy_primitives::{Address, B256};
@@ -24,7 +24,7 @@ pub struct Shop {
     pub asset: Address,
     /// Serves several tokens in one transaction.
     pub hub: Address,
-    /// Creates tokens. All of its seats are [`OWNER`]'s.
+    /// Creates tokens. Its operator is the operator's lane, and all other seats are [`OWNER`]'s.
     pub factory: Address,
     /// The demo token.
     pub token: TokenTerms,
@@ -133,7 +133,7 @@ impl Shop {
 async fn deploy(chain: &DevChain, asset: Address) -> Result<(Address, Address), ChainError> {
     chain.etch_usdc(asset).await?;
     let hub = chain.hub(OWNER, 0).await?;
-    Ok((hub, chain.factory(OWNER, 1, asset, hub).await?))
+    Ok((hub, chain.factory(OWNER, 1, asset, hub, OPERATORS[0]).await?))
 }
 
 /// The error of the chain with `RPC_URL` in front, unless its text begins with it.

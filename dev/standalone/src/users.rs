@@ -14,13 +14,14 @@ const CONFIG: &str = include_str!("../../../nats/server.conf");
 pub const OPS: &str = "ops";
 
 /// Users, and the variables of `nats/server.conf` that hold their passwords.
-const USERS: [(&str, &str); 7] = [
+const USERS: [(&str, &str); 8] = [
     ("sys", "NATS_SYS_PASSWORD"),
     (OPS, "NATS_OPS_PASSWORD"),
     ("api", "NATS_API_PASSWORD"),
     ("payment-sender", "NATS_PAYMENT_SENDER_PASSWORD"),
     ("confirmer", "NATS_CONFIRMER_PASSWORD"),
     ("mint-projector", "NATS_MINT_PROJECTOR_PASSWORD"),
+    ("operator", "NATS_OPERATOR_PASSWORD"),
     ("read-projector", "NATS_READ_PROJECTOR_PASSWORD"),
 ];
 

@@ -1,10 +1,10 @@
 //! `GET /api/events`: events of the ledger as server-sent events. The `id:` of each is its ledger sequence.
 //!
 //! The stream of one payment has every event of it from the first on, whenever it is opened. It ends after
-//! `payment.failed` or `mint.confirmed`, because nothing can follow. A client that comes back with that sequence gets
-//! 204, which makes an `EventSource` stop. The stream of a payer, of a token, or of everything has the new events, and
-//! the events that a resuming client has missed. A client that has missed too much gets `reset`, and the path from
-//! which to load the state again.
+//! `payment.failed`, `mint.confirmed` or `refund.confirmed`, because nothing can follow. A client that comes back with
+//! that sequence gets 204, which makes an `EventSource` stop. The stream of a payer, of a token, or of everything has the
+//! new events, and the events that a resuming client has missed. A client that has missed too much gets `reset`, and the
+//! path from which to load the state again.
 //!
 //! A client sees no gap and no duplicate, across restarts of this process and across instances, because the sequences
 //! are the ledger's.
@@ -69,7 +69,7 @@ enum Resume {
     description = "Server-sent events of one payment, of a payer, or of a token: one of the three filters. Without one \
         it is everything, for operators. A client that comes back with the last id goes on where it stopped, at any \
         instance; one that missed too much, or says an id that is none, is sent `reset`. A stream of one payment holds \
-        its events from the first on, and ends after `payment.failed` or `mint.confirmed`.",
+        its events from the first on, and ends after `payment.failed`, `mint.confirmed` or `refund.confirmed`.",
     params(
         Filter,
         ("Last-Event-ID" = Option<String>, Header, nullable = false,

@@ -17,7 +17,7 @@ use utoipa::openapi::{self, RefOr};
 use utoipa::{Modify, OpenApi};
 
 /// Answers in which all fields are present, with `null` for a field without a value.
-const WHOLE: [&str; 8] = [
+const WHOLE: [&str; 9] = [
     "MintBatch",
     "PayerOrders",
     "PaymentAnswer",
@@ -26,6 +26,7 @@ const WHOLE: [&str; 8] = [
     "QueueCounts",
     "QueueItem",
     "QueueStatus",
+    "Refund",
 ];
 
 /// The introduction before the first path.
@@ -57,7 +58,7 @@ is no HTTP/1.1 and 431 for headers of more than 64 KiB. Amounts are decimal stri
     ),
     components(schemas(schemas::ProblemSchema, schemas::PaymentRequiredSchema)),
     security(()),
-    modifiers(&Whole, &Operator),
+    modifiers(&Operator),
 )]
 pub(crate) struct Description;
 
@@ -75,10 +76,10 @@ impl Modify for Operator {
     }
 }
 
-struct Whole;
+/// Marks every field of the answers in [`WHOLE`] as required, also those that may be `null`.
+pub(crate) struct WholePage;
 
-impl Modify for Whole {
-    /// Marks every field of these answers as required, also those that may be `null`.
+impl Modify for WholePage {
     fn modify(&self, document: &mut openapi::OpenApi) {
         let Some(components) = &mut document.components else { return };
         for name in WHOLE {

@@ -1,7 +1,7 @@
 //! The paths, and the rules for all of them: rates, body limit, CORS, `Cache-Control: no-store`, `Vary`.
 
 use crate::error::Problem;
-use crate::openapi::{Description, HealthProblems};
+use crate::openapi::{Description, HealthProblems, WholePage};
 use crate::queue::{items, stats};
 use crate::state::Api;
 use crate::{docs, events, layers, mint, status, tokens};
@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use utoipa::{OpenApi, ToSchema};
+use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -95,7 +95,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 
 /// Every path with its handler. The annotations of the handlers become the description.
 pub(crate) fn paths() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::with_openapi(Description::openapi()).merge(costly()).merge(open()).merge(health())
+    let mut paths = OpenApiRouter::with_openapi(Description::openapi()).merge(costly()).merge(open()).merge(health());
+    // The shapes of the answers are there only now.
+    WholePage.modify(paths.get_openapi_mut());
+    paths
 }
 
 /// Paths that cost the ledger time, or hold a connection for long.

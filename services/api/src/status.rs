@@ -9,7 +9,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::event::Actor;
+use domain::event::{Actor, RefundReason};
+use domain::order::LegState;
 use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
 use live::{MintStatus, PaymentStatus, QueuePosition};
 use serde::Serialize;
@@ -26,7 +27,7 @@ struct PaymentAnswer {
     payment_queue_id: PaymentId,
     #[schema(value_type = schemas::PaymentStatus)]
     status: PaymentStatus,
-    /// The fine state of the order, up to `minted`.
+    /// The fine state of the order, up to `minted`, `failed` or `refunded`.
     #[schema(value_type = schemas::State)]
     state: Stage,
     #[schema(value_type = Option<schemas::Reason>)]
@@ -68,6 +69,8 @@ struct PaymentAnswer {
     mint_tx_hash: Option<B256>,
     #[schema(value_type = Option<schemas::Actor>)]
     minted_by: Option<Actor>,
+    /// The way back of the money; `null` unless it was asked for or the payer has the money back.
+    refund: Option<Refund>,
     created_at: DateTime<Utc>,
     paid_at: Option<DateTime<Utc>>,
     minted_at: Option<DateTime<Utc>>,
@@ -86,6 +89,30 @@ struct PaymentResult {
     token_address: Address,
     #[schema(value_type = Option<schemas::Hash>)]
     mint_tx_hash: Option<B256>,
+}
+
+/// The way back of the money.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Refund {
+    /// The reason of the decision. `null` with `by` and `detail` if nobody here decided.
+    #[schema(value_type = Option<schemas::RefundReason>)]
+    reason: Option<RefundReason>,
+    /// The author of the decision: a person, or the name of a service.
+    by: Option<String>,
+    detail: Option<String>,
+    /// Once `refunded`: our transaction that returned the money, or that found it returned. Before: our latest one.
+    #[schema(value_type = Option<schemas::Hash>)]
+    tx_hash: Option<B256>,
+    /// Block of `txHash`, once `refunded`.
+    block_number: Option<u64>,
+    /// The cause of the refund. `third_party`: the payer took the money back, or another operator returned it.
+    #[schema(value_type = Option<schemas::Actor>)]
+    refunded_by: Option<Actor>,
+    /// Returned to the payer, once `refunded`.
+    #[schema(value_type = Option<schemas::Usdc>)]
+    amount: Option<Usdc>,
+    refunded_at: Option<DateTime<Utc>>,
 }
 
 /// The mint that a payment owes.
@@ -120,10 +147,27 @@ struct QueueAnswer {
     block_number: Option<u64>,
     #[schema(value_type = Option<schemas::Actor>)]
     minted_by: Option<Actor>,
+    /// The way back of the money. Once it is asked for, nothing is sent to mint the units.
+    refund: Option<Refund>,
     queued_at: Option<DateTime<Utc>>,
     minted_at: Option<DateTime<Utc>>,
     updated_at: DateTime<Utc>,
     sequence: u64,
+}
+
+impl Refund {
+    fn of(view: &PaymentView) -> Option<Self> {
+        (view.refund_state != LegState::Unasked).then(|| Self {
+            reason: view.refund_reason,
+            by: view.refund_by.clone(),
+            detail: view.refund_detail.clone(),
+            tx_hash: view.refund_tx_hash,
+            block_number: view.refund_block_number,
+            refunded_by: view.refunded_by,
+            amount: view.refund_amount,
+            refunded_at: view.refunded_at,
+        })
+    }
 }
 
 impl PaymentAnswer {
@@ -139,6 +183,8 @@ impl PaymentAnswer {
             token_address: view.token,
             mint_tx_hash: view.mint_tx_hash,
         });
+        let refund = Refund::of(&view);
+        let view = view.shown();
         Self {
             payment_queue_id: view.id,
             status,
@@ -163,6 +209,7 @@ impl PaymentAnswer {
             mint_status: MintStatus::at(view.stage),
             mint_tx_hash: view.mint_tx_hash,
             minted_by: view.minted_by,
+            refund,
             created_at: view.requested_at,
             paid_at: view.paid_at,
             minted_at: view.minted_at,
@@ -174,6 +221,8 @@ impl PaymentAnswer {
 
 impl QueueAnswer {
     fn of(view: PaymentView, place: Option<QueuePosition>) -> Self {
+        let refund = Refund::of(&view);
+        let view = view.shown();
         Self {
             id: view.id,
             payment_queue_id: view.id,
@@ -191,6 +240,7 @@ impl QueueAnswer {
             tx_hash: view.mint_tx_hash,
             block_number: view.mint_block_number,
             minted_by: view.minted_by,
+            refund,
             queued_at: view.paid_at,
             minted_at: view.minted_at,
             updated_at: view.updated_at,
@@ -199,7 +249,9 @@ impl QueueAnswer {
     }
 }
 
-/// The payment. Once it is completed, the settlement headers of both generations tell x402 clients the same.
+/// The payment. Once it is completed, the settlement headers of both generations tell x402 clients the same. A payment
+/// whose payer has the money back has none, and neither has one that was charged around the token: the transaction that the
+/// row names has not settled it.
 #[utoipa::path(
     get,
     path = "/api/payment/{id}",
@@ -209,8 +261,10 @@ impl QueueAnswer {
     params(("id" = schemas::PaymentId, Path, description = "`paymentQueueId` of the 202.")),
     responses(
         (status = 200, description = "The payment. Never a 404 after its 202.", body = PaymentAnswer, headers(
-            ("PAYMENT-RESPONSE" = String, description = "Once `completed`: the settlement, x402 v2, JSON in base64."),
-            ("X-PAYMENT-RESPONSE" = String, description = "Once `completed`: the settlement, x402 v1, JSON in base64."),
+            ("PAYMENT-RESPONSE" = String, description = "Once `completed` and recorded by the token: the settlement, x402 v2, JSON in \
+                base64."),
+            ("X-PAYMENT-RESPONSE" = String, description = "Once `completed` and recorded by the token: the settlement, x402 v1, JSON in \
+                base64."),
         )),
         OrderProblems,
     ),
@@ -221,7 +275,8 @@ pub(crate) async fn payment(
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
     let place = api.follower.position(view.id);
-    let settled = view.settle_tx_hash.filter(|_| PaymentStatus::at(view.stage) == PaymentStatus::Completed);
+    let is_settled = PaymentStatus::at(view.stage) == PaymentStatus::Completed && view.payment_state == LegState::Done;
+    let settled = view.settle_tx_hash.filter(|_| is_settled);
     let payer = view.payer;
     let mut response = json_response(StatusCode::OK, &PaymentAnswer::of(view, place), "application/json");
     if let Some(transaction) = settled {

@@ -25,7 +25,8 @@ pub(crate) struct ItemVerdict {
     pub id: PaymentId,
     /// The order, folded. An impossible history is reported and affects no other order.
     pub order: Result<Loaded<Order>, Impossible>,
-    pub command: Command,
+    /// One command, or one for each of two legs.
+    pub commands: Vec<Command>,
 }
 
 /// The orders of a transaction, in the order of its items.
@@ -36,6 +37,13 @@ pub(crate) struct Mined<'a> {
     pub lane: LaneId,
     pub tx: &'a OpenTx,
     pub included: &'a Included,
+}
+
+impl Mined<'_> {
+    /// The transaction and its block, as the evidence of a leg names them.
+    pub(crate) fn place(&self) -> (B256, BlockRef) {
+        (self.tx.tx_hash, self.included.block)
+    }
 }
 
 impl Desk {

@@ -5,7 +5,9 @@ use crate::desk::Desk;
 use chain::token::Record;
 use chain::{B256, Evidence, Head};
 use chrono::Utc;
-use domain::event::{Actor, Deferral, FailureReason, ParkReason, Parked, PaymentFailure, PaymentProof, WaitReason};
+use domain::event::{
+    Actor, Deferral, FailureReason, ParkReason, Parked, PaymentFailure, PaymentProof, Refunded, WaitReason,
+};
 use domain::order::{Command, LegState};
 use domain::{BlockRef, Order};
 use runtime::Undone;
@@ -67,7 +69,13 @@ async fn charged(
             ParkReason::PaidAroundToken,
             "the authorization was submitted to the asset directly: an operator must act",
         ),
-        Record::GivenBack(_) => park(ParkReason::MoneyBack, "a payment around the token was returned to the payer"),
+        Record::GivenBack(_) => Command::ConfirmRefund(Refunded {
+            tx_hash,
+            block,
+            refunded_by: Actor::ThirdParty,
+            to: order.request.payer(),
+            amount: order.request.authorization.value,
+        }),
     };
     if is_final {
         return Ok(Some(command));

@@ -11,6 +11,7 @@ mod desk;
 mod heads;
 mod judge;
 mod mints;
+mod operated;
 mod payments;
 mod records;
 mod signed;

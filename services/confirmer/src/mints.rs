@@ -1,6 +1,7 @@
 //! Outcomes of the mints in a mint transaction, by the records of their token.
 
 use crate::desk::{Desk, ItemVerdict, Mined};
+use crate::operated::refunded;
 use chain::Head;
 use chain::token::{Delivered, PaymentRecord, Record};
 use chrono::Utc;
@@ -30,7 +31,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
                 Some(park(ParkReason::Inconsistent, format!("in {}", mined.tx.tx_hash)))
             }
         };
-        verdicts.extend(command.map(|command| ItemVerdict { id, order: loaded, command }));
+        verdicts.extend(command.map(|command| ItemVerdict { id, order: loaded, commands: vec![command] }));
     }
     Ok(verdicts)
 }
@@ -42,15 +43,13 @@ fn command(
     record: Record,
     result: Option<Delivered>,
 ) -> Result<Option<Command>, Undone> {
-    // But for a mint that is made, the record says why it was not made here. That matters only while the order waits for
-    // this very nonce.
+    // A record that has ended says how. Otherwise it says why the mint was not made here, and that matters only while the
+    // order waits for this very nonce.
     let is_here = order.mint.submission().is_some_and(|to| to.is_for(mined.lane.signer, mined.tx.nonce));
     Ok(Some(match (record, result) {
         (Record::Minted(recorded), result) => minted(mined, recorded, result),
+        (Record::Refunded(_) | Record::GivenBack(_), _) => refunded(mined.place(), order, Actor::ThirdParty),
         _ if !is_here => return Ok(None),
-        (Record::Refunded(_) | Record::GivenBack(_), _) => {
-            park(ParkReason::MoneyBack, "the token's record says that the payer has the money back".to_owned())
-        }
         // A record only moves on, so the node contradicts itself.
         (Record::Paid(_), Some(Delivered::Minted | Delivered::MintedBefore | Delivered::MoneyBack)) => {
             return Err(Undone::NotYet);

@@ -28,7 +28,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
             }
             _ => Some(unreadable(desk, mined)),
         };
-        verdicts.extend(command.map(|command| ItemVerdict { id, order: loaded, command }));
+        verdicts.extend(command.map(|command| ItemVerdict { id, order: loaded, commands: vec![command] }));
     }
     Ok(verdicts)
 }

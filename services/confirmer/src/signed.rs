@@ -1,7 +1,7 @@
 //! Signed transactions. Each is held until it is N blocks deep; then all of its items are decided in one atomic append.
 
 use crate::desk::{Desk, ItemVerdict, Mined};
-use crate::{mints, payments};
+use crate::{mints, operated, payments};
 use chain::{Included, Inclusion};
 use domain::event::{OpenTx, Purpose};
 use domain::event::{ParkedMessage, Settled};
@@ -131,6 +131,7 @@ impl Desk {
         let verdicts = match tx.purpose {
             Purpose::Settle => payments::verdicts(self, &mined, confirmed).await?,
             Purpose::Mint => mints::verdicts(self, &mined, confirmed).await?,
+            Purpose::Operate => operated::verdicts(self, &mined, confirmed).await?,
         };
         let events = written(verdicts, message);
         let batch = Batch::of(events).sealed_by(settled(&mined, again));
@@ -160,20 +161,22 @@ impl Desk {
 fn written(verdicts: Vec<ItemVerdict>, message: Message<'_>) -> Vec<NewEvent> {
     let mut events = Vec::with_capacity(verdicts.len());
     let mut contradictions = Vec::new();
-    for ItemVerdict { id, order, command } in verdicts {
-        let decided = match &order {
-            Ok(loaded) => decide(loaded.state.as_ref(), command).map_err(|rejection| rejection.to_string()),
-            Err(impossible) => Err(causes(impossible).to_string()),
-        };
-        match (order, decided) {
-            (Ok(loaded), Ok(Some(event))) => {
-                let expected = Expected::Version(loaded.version);
-                events.push(NewEvent { event: Event::Order(id, event), expected, trace: loaded.trace });
-            }
-            (_, Ok(_)) => {}
-            (_, Err(why)) => {
-                tracing::error!(payment = %id, why, "the chain and the ledger disagree");
-                contradictions.push(format!("{id}: {why}"));
+    for ItemVerdict { id, order, commands } in verdicts {
+        for command in commands {
+            let decided = match &order {
+                Ok(loaded) => decide(loaded.state.as_ref(), command).map_err(|rejection| rejection.to_string()),
+                Err(impossible) => Err(causes(impossible).to_string()),
+            };
+            match (&order, decided) {
+                (Ok(loaded), Ok(Some(event))) => {
+                    let (event, expected) = (Event::Order(id, event), Expected::Version(loaded.version));
+                    events.push(NewEvent { event, expected, trace: loaded.trace.clone() });
+                }
+                (_, Ok(_)) => {}
+                (_, Err(why)) => {
+                    tracing::error!(payment = %id, why, "the chain and the ledger disagree");
+                    contradictions.push(format!("{id}: {why}"));
+                }
             }
         }
     }
@@ -214,6 +217,7 @@ fn not_appended(purpose: Purpose) -> CrashPoint {
     match purpose {
         Purpose::Settle => failpoint::PAYMENTS_DECIDED_NOT_APPENDED,
         Purpose::Mint => failpoint::MINTS_DECIDED_NOT_APPENDED,
+        Purpose::Operate => failpoint::REFUNDS_DECIDED_NOT_APPENDED,
     }
 }
 
@@ -222,5 +226,6 @@ fn not_acked(purpose: Purpose) -> CrashPoint {
     match purpose {
         Purpose::Settle => failpoint::PAYMENTS_APPENDED_NOT_ACKED,
         Purpose::Mint => failpoint::MINTS_APPENDED_NOT_ACKED,
+        Purpose::Operate => failpoint::REFUNDS_APPENDED_NOT_ACKED,
     }
 }

@@ -240,11 +240,14 @@ impl Watch {
                     continue;
                 }
             };
-            let command = match tx.purpose {
-                Purpose::Settle => Command::Revert(reversal.clone()),
-                Purpose::Mint => Command::RevertMint(reversal.clone()),
+            // The decider takes the leg that counts on this transaction.
+            let commands = match tx.purpose {
+                Purpose::Settle => vec![Command::Revert(reversal.clone())],
+                Purpose::Mint => vec![Command::RevertMint(reversal.clone()), Command::RevertRefund(reversal.clone())],
+                Purpose::Operate => vec![Command::Revert(reversal.clone()), Command::RevertRefund(reversal.clone())],
             };
-            if let Ok(Some(event)) = decide(loaded.state.as_ref(), command) {
+            let taken_back = commands.into_iter().find_map(|command| decide(loaded.state.as_ref(), command).ok()?);
+            if let Some(event) = taken_back {
                 let expected = Expected::Version(loaded.version);
                 events.push(NewEvent { event: Event::Order(id, event), expected, trace: loaded.trace });
             }

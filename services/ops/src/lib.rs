@@ -4,10 +4,12 @@
 
 mod ready;
 mod refill;
+mod refund;
 mod setup;
 
 pub use ready::ready;
 pub use refill::{NotRefilled, Refilled, refill};
+pub use refund::{NotAsked, RefundAsked, refund};
 pub use setup::Setup;
 
 use domain::event::Resumed;

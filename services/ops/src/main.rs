@@ -1,8 +1,9 @@
 //! ops: an operator's commands. It runs when it is called, and nothing waits for it.
 
 use clap::{Args, Parser, Subcommand};
+use domain::PaymentId;
 use ledger::{Ledger, LedgerConfig};
-use ops::{Refilled, Setup, ready, refill, resume};
+use ops::{Refilled, RefundAsked, Setup, ready, refill, refund, resume};
 use runtime::{Env, Fatal};
 
 #[derive(Parser)]
@@ -31,6 +32,17 @@ enum Verb {
         /// The reason why it is safe, at most 200 characters.
         #[arg(long)]
         detail: String,
+    },
+    /// Asks for the refund of an order that is charged and not minted. The service `operator` returns the money.
+    Refund {
+        /// The order: its paymentQueueId.
+        id: PaymentId,
+        /// The operator's name.
+        #[arg(long)]
+        by: String,
+        /// The reason, at most 200 characters.
+        #[arg(long)]
+        why: String,
     },
 }
 
@@ -67,6 +79,14 @@ async fn main() -> Result<(), Fatal> {
         Verb::Resume { by, detail } => match resume(&LedgerConfig::from_env(&env)?, &by, &detail).await? {
             Some(n) => say(&format!("ops.stopped.{n} is ended: payouts go on within two seconds")),
             None => say("the ledger has no stop; a service that is still stopped has found damage itself: restart it"),
+        },
+        Verb::Refund { id, by, why } => match refund(&LedgerConfig::from_env(&env)?, id, &by, &why).await? {
+            RefundAsked::Now => {
+                say(&format!("refund.requested is written for {id}: nothing is minted for it from now on"))
+            }
+            RefundAsked::Before(stage) => {
+                say(&format!("nothing to do for {id}: it was asked for before, and is {}", stage.name()))
+            }
         },
     }
     Ok(())

@@ -14,6 +14,8 @@ pub enum Service {
     Confirmer,
     /// Turns confirmed payments into mints.
     MintProjector,
+    /// Records payments that went around their token, and returns money.
+    Operator,
     /// Copies the ledger into PostgreSQL.
     ReadProjector,
 }
@@ -29,6 +31,7 @@ impl Service {
             Self::PaymentSender => payment_sender::run(payment_sender::Config::from_env(env)?, stop).await,
             Self::Confirmer => confirmer::run(confirmer::Config::from_env(env)?, stop).await,
             Self::MintProjector => mint_projector::run(mint_projector::Config::from_env(env)?, stop).await,
+            Self::Operator => operator::run(operator::Config::from_env(env)?, stop).await,
             Self::ReadProjector => read_projector::run(read_projector::Config::from_env(env)?, stop).await,
         }
     }

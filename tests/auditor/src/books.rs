@@ -95,6 +95,11 @@ impl Order {
         self.standing(["mint.confirmed", "mint.restored"], "mint.reverted")
     }
 
+    /// The proof that the payer has the money back: the last, unless that was taken back.
+    pub fn refunded(&self) -> Option<&Event> {
+        self.standing(["refund.confirmed", "refund.restored"], "refund.reverted")
+    }
+
     fn standing(&self, proves: [&str; 2], takes_back: &str) -> Option<&Event> {
         let speaks = |event: &&Event| event.kind.name == takes_back || proves.contains(&event.kind.name);
         self.events.iter().rev().find(speaks).filter(|event| event.kind.name != takes_back)

@@ -94,6 +94,9 @@ pub struct Bounds {
     pub grown_max_percent: u64,
     /// The verdict on records that nobody ordered and that stay open.
     pub open_records: OpenRecords,
+    /// Whether an operator's lane is at work. Then a payment that went around its token has not ended while it is
+    /// parked.
+    pub operator: bool,
 }
 
 /// The verdict on a record that is N blocks deep, that no order knows of, and for which nothing was minted.
@@ -116,6 +119,7 @@ impl Default for Bounds {
             reverted_max_percent: 1,
             grown_max_percent: 10,
             open_records: OpenRecords::default(),
+            operator: false,
         }
     }
 }

@@ -1,7 +1,8 @@
-//! A run in memory, for tests: one token that does what contracts/src says, and a ledger that tells of it. Logs and calls
-//! are encoded by the contracts' own ABI. Fields are open, so that a test can do a wrong.
+//! A run in memory, for tests: one token that does what contracts/src says, and a ledger that tells of it. Logs and
+//! calls are encoded by the contracts' own ABI. Fields are open, so that a test can do a wrong.
 
 mod ledger;
+mod operator;
 
 use crate::Sent;
 use crate::decode::x402::{payment_id, payment_key};
@@ -18,6 +19,8 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use chrono::DateTime;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+pub use operator::{credit_input, give_back_input, refund_input};
 
 sol!(Hub, "../../contracts/artifacts/Hub.json");
 sol!(MintToken, "../../contracts/artifacts/MintToken.json");
@@ -260,47 +263,6 @@ impl World {
         let keys: Vec<B256> = pays.iter().map(Pay::key).collect();
         logs.push(log(TOKEN, &MintToken::MintBatch { keys: keys.clone(), results: results.into() }));
         self.tx(from, TOKEN, MintToken::batchMintCall { keys }.abi_encode(), logs)
-    }
-
-    /// Refunds what is open. With `to` nobody, no money moves.
-    pub fn refund(&mut self, pay: &Pay, to: Option<Address>) -> B256 {
-        self.record(pay).state = RecordState::Refunded;
-        let units = pay.units();
-        self.token().open = self.token().open.saturating_sub(units);
-        let refunded = MintToken::Refunded { key: pay.key(), payer: pay.payer, amount: units * U256::from(PRICE) };
-        let mut logs: Vec<Log> = to.map(|to| self.transfer(TOKEN, to, pay.value)).into_iter().collect();
-        logs.push(log(TOKEN, &refunded));
-        self.tx(STRANGER, TOKEN, Vec::new(), logs)
-    }
-
-    /// Records what went around, as so many units; the rest goes back.
-    pub fn credit(&mut self, pay: &Pay, units: u64) -> B256 {
-        let change = pay.value - units * PRICE;
-        self.write(pay, U256::from(units), RecordState::Open);
-        self.take_surplus(pay.value);
-        let (key, payer) = (pay.key(), pay.payer);
-        let credited = MintToken::Credited { key, payer, units: U256::from(units), change: U256::from(change) };
-        let mut logs = Vec::new();
-        if change != 0 {
-            logs.push(self.transfer(TOKEN, payer, change));
-        }
-        logs.push(log(TOKEN, &credited));
-        self.tx(STRANGER, TOKEN, Vec::new(), logs)
-    }
-
-    /// Returns what went around. With `to` nobody, no money moves.
-    pub fn give_back(&mut self, pay: &Pay, to: Option<Address>) -> B256 {
-        self.write(pay, U256::ZERO, RecordState::GivenBack);
-        self.take_surplus(pay.value);
-        let given = MintToken::GivenBack { key: pay.key(), payer: pay.payer, amount: U256::from(pay.value) };
-        let mut logs: Vec<Log> = to.map(|to| self.transfer(TOKEN, to, pay.value)).into_iter().collect();
-        logs.push(log(TOKEN, &given));
-        self.tx(STRANGER, TOKEN, Vec::new(), logs)
-    }
-
-    fn take_surplus(&mut self, value: u64) {
-        let token = self.token();
-        token.surplus = token.surplus.saturating_sub(U256::from(value));
     }
 
     /// Pays the creator for so many units.

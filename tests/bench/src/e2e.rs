@@ -28,7 +28,7 @@ const CONNECTIONS: usize = 64;
 const PROJECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Balances asked for at once.
 const READS: usize = 32;
-/// All of them.
+/// Every service on the straight way. The operator's lane has no work there.
 pub const SERVICES: [&str; 5] = ["api", "payment-sender", "confirmer", "mint-projector", "read-projector"];
 
 /// Measures, compares ledger and chain, weighs the services.

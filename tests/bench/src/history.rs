@@ -109,7 +109,14 @@ impl History {
                     | OrderEvent::PaymentReverted(..)
                     | OrderEvent::PaymentRestored(..)
                     | OrderEvent::MintReverted(..)
-                    | OrderEvent::MintRestored(..) => {
+                    | OrderEvent::MintRestored(..)
+                    | OrderEvent::RefundRequested(_)
+                    | OrderEvent::RefundSubmitted(..)
+                    | OrderEvent::RefundDeferred(..)
+                    | OrderEvent::RefundParked(..)
+                    | OrderEvent::RefundConfirmed(_)
+                    | OrderEvent::RefundReverted(..)
+                    | OrderEvent::RefundRestored(..) => {
                         self.detours += 1;
                         return Ok(());
                     }
@@ -125,6 +132,8 @@ impl History {
                 let batches = match purpose {
                     Purpose::Settle => &mut self.settle,
                     Purpose::Mint => &mut self.mint,
+                    // Its orders are counted as detours.
+                    Purpose::Operate => return Ok(()),
                 };
                 batches.transactions += 1;
                 batches.items += items;

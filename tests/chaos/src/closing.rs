@@ -44,8 +44,7 @@ pub async fn until_ended(house: &House) -> bool {
     while begun.elapsed() < ENDS_WITHIN {
         tokio::time::sleep(Duration::from_millis(250)).await;
         let stack = house.stack.lock().await;
-        let open =
-            "SELECT count(*) FROM payments WHERE stage NOT IN ('minted', 'failed', 'payment_parked', 'mint_parked')";
+        let open = "SELECT count(*) FROM payments WHERE stage NOT IN ('minted', 'failed', 'refunded', 'mint_parked', 'refund_parked')";
         let open = sqlx::query_scalar::<_, i64>(AssertSqlSafe(open.to_owned())).fetch_one(&stack.tables).await;
         if open.is_ok_and(|open| open == 0) && stack.projected("public").await == stack.stream.last_seq().await {
             return true;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Users of `nats/server.conf`. The password of each is its name behind `p-`.
-const USERS: [&str; 7] = ["sys", "ops", "api", "payment-sender", "confirmer", "mint-projector", "read-projector"];
+const USERS: [&str; 8] =
+    ["sys", "ops", "api", "payment-sender", "confirmer", "mint-projector", "operator", "read-projector"];
 
 /// A nats-server with the streams of a new ledger. It ends, and its files are deleted, when it is dropped.
 pub struct Broker {

@@ -53,7 +53,7 @@ async fn a_read_while_a_block_is_mined_is_answered() {
 async fn a_token_is_created_once_for_its_fee_and_has_the_terms_that_are_returned() {
     let (_dir, _anvil, dev) = start(Mining::Interval(Duration::from_millis(50))).await;
     let hub = dev.hub(ACCOUNT, 0).await.unwrap();
-    let factory = dev.factory(ACCOUNT, 1, BASE_SEPOLIA_USDC, hub).await.unwrap();
+    let factory = dev.factory(ACCOUNT, 1, BASE_SEPOLIA_USDC, hub, ACCOUNT).await.unwrap();
     let new = NewToken {
         name: "Demo".to_owned(),
         symbol: "DEMO".to_owned(),
@@ -88,7 +88,7 @@ async fn a_token_is_created_once_for_its_fee_and_has_the_terms_that_are_returned
 async fn new_payments_are_stopped_and_taken_again_as_the_owner_says() {
     let (_dir, _anvil, dev) = start(Mining::Interval(Duration::from_millis(50))).await;
     let hub = dev.hub(ACCOUNT, 0).await.unwrap();
-    let factory = dev.factory(ACCOUNT, 1, BASE_SEPOLIA_USDC, hub).await.unwrap();
+    let factory = dev.factory(ACCOUNT, 1, BASE_SEPOLIA_USDC, hub, ACCOUNT).await.unwrap();
     let is_stopped = async || word(&dev, factory, TokenFactory::settleStoppedCall {}.abi_encode()).await == U256::ONE;
     assert!(!is_stopped().await);
     dev.stop_settlement(ACCOUNT, factory).await.unwrap();

@@ -5,6 +5,7 @@ mod agreement;
 mod common;
 mod dev;
 mod keystores;
+mod operate;
 mod providers;
 mod secrets;
 mod tls;

@@ -1,113 +1,17 @@
 //! A token that takes its own payments, on a real chain: what is sent is what the contracts read, and what they record
 //! is what is read back.
 
-use crate::common::{ACCOUNT, Act, Local, connect, signed, transient};
+use crate::common::shop::{PRICE, Shop};
+use crate::common::{ACCOUNT, Act, connect, transient};
 use alloy::primitives::U256;
 use alloy::sol_types::SolCall;
 use chain::abi::UsdcDouble;
-use chain::token::{Delivered, Paid, Record, Segment, Trial, deliver_call, pay_call, payees, segments};
-use chain::{Address, B256, Chain, Fees, Inclusion, Key};
-use dev_chain::{BASE_SEPOLIA_USDC, NewToken};
+use chain::token::{Delivered, Paid, Record, Segment, Trial, pay_call, payees, segments};
+use chain::{Address, B256, Chain, Fees, Key};
+use dev_chain::BASE_SEPOLIA_USDC;
 use domain::event::{OpenTx, WaitReason};
-use domain::request::RequestFields;
-use domain::{PaymentKey, PaymentRequest, Purchase, Quantity, Usdc};
+use domain::{PaymentKey, Purchase};
 use serde_json::json;
-
-const PRICE: Usdc = Usdc(3);
-
-/// The contracts, and two tokens.
-struct Shop {
-    local: Local,
-    hub: Address,
-    tokens: [Address; 2],
-}
-
-impl Shop {
-    /// Tokens of `max_units` each.
-    async fn open(max_units: u64) -> Self {
-        let local = Local::start().await;
-        let deployed = async {
-            let hub = local.dev.hub(ACCOUNT, 0).await.unwrap();
-            let factory = local.dev.factory(ACCOUNT, 1, BASE_SEPOLIA_USDC, hub).await.unwrap();
-            let mut tokens = [Address::ZERO; 2];
-            for (salt, token) in (1..).zip(&mut tokens) {
-                let terms = NewToken {
-                    name: "Demo".to_owned(),
-                    symbol: "DEMO".to_owned(),
-                    unit: 10,
-                    max_units,
-                    unit_price: PRICE,
-                    creator: ACCOUNT,
-                    fee: Usdc(0),
-                    metadata_hash: B256::ZERO,
-                    salt: B256::with_last_byte(salt),
-                };
-                let created = local.dev.create_token(ACCOUNT, factory, BASE_SEPOLIA_USDC, terms).await;
-                *token = created.unwrap().token;
-            }
-            (hub, tokens)
-        };
-        let mining = async {
-            loop {
-                local.mine(1).await;
-            }
-        };
-        let (hub, tokens) = tokio::select! { deployed = deployed => deployed, () = mining => unreachable!() };
-        Self { local, hub, tokens }
-    }
-
-    /// A payment for `units` of `token` by payer number `who`, who gets money for as many units.
-    async fn payment(&self, token: Address, who: u8, units: u32) -> PaymentRequest {
-        let quantity = Quantity::new(units).unwrap();
-        let (authorization, signature) = signed(who, token, PRICE.times(quantity).unwrap());
-        self.local.give_usdc(authorization.from, authorization.value).await;
-        PaymentRequest::new(RequestFields {
-            payment_key: PaymentKey::new(84_532, BASE_SEPOLIA_USDC, authorization.from, authorization.nonce),
-            chain_id: 84_532,
-            asset: BASE_SEPOLIA_USDC,
-            authorization,
-            signature,
-            purchase: Purchase::Mint { token, quantity, unit_price: PRICE },
-        })
-        .unwrap()
-    }
-
-    /// Sends the payments as one of our lanes would, and returns the result of each.
-    async fn pay(&self, chain: &Chain, segments: &[Segment<'_>]) -> Vec<Option<Paid>> {
-        let call = pay_call(self.hub, segments);
-        let tokens: Vec<Address> = segments.iter().flat_map(|part| part.requests.iter().map(|_| part.token)).collect();
-        let hash = self.send(&call).await;
-        match chain.inclusion(hash).await.unwrap() {
-            Inclusion::Included(included) => included.paid(&tokens),
-            Inclusion::Missing => panic!("not in a block"),
-        }
-    }
-
-    async fn deliver(&self, chain: &Chain, token: Address, keys: &[PaymentKey]) -> Vec<Delivered> {
-        let hash = self.send(&deliver_call(token, keys)).await;
-        match chain.inclusion(hash).await.unwrap() {
-            Inclusion::Included(included) => {
-                let results = included.delivered(token);
-                assert_eq!(results.len(), keys.len());
-                keys.iter().map(|key| results[key]).collect()
-            }
-            Inclusion::Missing => panic!("not in a block"),
-        }
-    }
-
-    async fn send(&self, call: &chain::Call) -> B256 {
-        let gas = format!("{:#x}", call.gas_limit);
-        let sent = json!([{ "from": ACCOUNT, "to": call.target, "input": call.input, "gas": gas }]);
-        let hash = self.local.rpc("eth_sendTransaction", sent).await.as_str().unwrap().parse().unwrap();
-        self.local.mine(3).await;
-        hash
-    }
-
-    async fn records(&self, chain: &Chain, token: Address, keys: &[PaymentKey]) -> Vec<Record> {
-        let at = chain.confirmed(chain.head().await.unwrap()).await.unwrap();
-        chain.records(token, keys, at.block).await.unwrap()
-    }
-}
 
 /// The results of trying all payments, each of which could be tried.
 async fn tried(chain: &Chain, segments: &[Segment<'_>]) -> Vec<Trial> {

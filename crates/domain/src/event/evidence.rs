@@ -2,7 +2,7 @@
 
 use super::table::{EventData, code};
 use crate::ids::BlockRef;
-use crate::money::Quantity;
+use crate::money::{Quantity, Usdc};
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,22 @@ impl EventData for PaymentFailure {
 
     fn tx_hash(&self) -> Option<B256> {
         self.tx_hash
+    }
+}
+
+impl EventData for RefundRequest {
+    fn reason(&self) -> Option<String> {
+        code(&self.reason)
+    }
+
+    fn detail(&self) -> Option<&str> {
+        Some(&self.detail)
+    }
+}
+
+impl EventData for Refunded {
+    fn tx_hash(&self) -> Option<B256> {
+        Some(self.tx_hash)
     }
 }
 
@@ -223,8 +239,6 @@ pub struct PaymentFailure {
 pub enum ParkReason {
     /// Somebody submitted the authorization to the asset directly. The money is at the token, which has no record of it.
     PaidAroundToken,
-    /// The payer has the money back.
-    MoneyBack,
     /// The event contradicts the token's terms.
     Inconsistent,
     /// Tried too often without a reason that we know.
@@ -258,4 +272,42 @@ pub struct Minted {
     pub to: Address,
     /// Units.
     pub quantity: Quantity,
+}
+
+/// The reason why money goes back to its payer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundReason {
+    /// A person decided so.
+    Operator,
+    /// The payer was charged around the token, and the payment cannot be recorded: too few units are left.
+    SoldOut,
+}
+
+/// The decision that the money goes back to its payer, and nothing is minted for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RefundRequest {
+    /// The reason.
+    pub reason: RefundReason,
+    /// The author of the decision, at most 100 characters: a person, or the name of a service.
+    pub by: String,
+    /// For people, at most 200 characters.
+    pub detail: String,
+}
+
+/// Money returned: the token's record says so after a block that is N deep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Refunded {
+    /// Our transaction that returned the money, or that found it returned.
+    pub tx_hash: B256,
+    /// Its block.
+    pub block: BlockRef,
+    /// The cause of the refund. A payer may take the money back seven days after the payment.
+    pub refunded_by: Actor,
+    /// The recipient: the payer.
+    pub to: Address,
+    /// Atomic USDC.
+    pub amount: Usdc,
 }

@@ -1,6 +1,8 @@
 //! The events of an order: the payment, and the debt that it pays for.
 
-use super::evidence::{Deferral, Minted, Parked, PaymentFailure, PaymentProof, Reversal, Submission};
+use super::evidence::{
+    Deferral, Minted, Parked, PaymentFailure, PaymentProof, RefundRequest, Refunded, Reversal, Submission,
+};
 use super::legs::order_events;
 use super::table::EventData;
 use crate::request::PaymentRequest;
@@ -8,7 +10,8 @@ use crate::request::PaymentRequest;
 order_events! {
     /// An event of an order: the request, then the steps of its legs. A new leg adds its rows here.
     ///
-    /// The events after which a mint is owed are in the queue `owed`.
+    /// The events after which a mint is owed are in the queue `owed`, and those after which an operator's lane has work in
+    /// the queue `operator`.
     pub enum OrderEvent {
         request {
             /// The order was accepted. The client gets 202.
@@ -20,7 +23,7 @@ order_events! {
             /// The payment would fail now and may succeed later. It waits, visibly, with its reason.
             PaymentDeferred #n (Deferral) = "payment.deferred" => Deferred,
             /// The payer was charged around the token, in a final block. An operator must record the payment or return it.
-            PaymentParked #n (Parked) = "payment.parked" => Parked,
+            PaymentParked #n (Parked) = "payment.parked" in "operator" => Parked,
             /// The token's record of the payment is N blocks deep.
             PaymentConfirmed (PaymentProof) = "payment.confirmed" in "owed" => Confirmed,
             /// The block that showed the record is no longer in the chain. The payment is open again, and nothing is
@@ -44,6 +47,22 @@ order_events! {
             MintReverted #n (Reversal) = "mint.reverted" => Reverted,
             /// The units are N blocks deep again. The number is that of the reversal.
             MintRestored #n (Minted) = "mint.restored" => Restored,
+        }
+        Refund(Refunded) {
+            /// The money is to go back to its payer. From now on no lane mints for it.
+            RefundRequested (RefundRequest) = "refund.requested" in "operator" => Requested,
+            /// The refund is in a signed transaction of an operator's lane.
+            RefundSubmitted #n (Submission) = "refund.submitted" => Submitted,
+            /// The money cannot go back now, for a reason that may pass.
+            RefundDeferred #n (Deferral) = "refund.deferred" in "operator" => Deferred,
+            /// The refund waits for a person.
+            RefundParked #n (Parked) = "refund.parked" => Parked,
+            /// The refund is N blocks deep.
+            RefundConfirmed (Refunded) = "refund.confirmed" => Confirmed,
+            /// The block that showed the refund is no longer in the chain.
+            RefundReverted #n (Reversal) = "refund.reverted" => Reverted,
+            /// The refund is N blocks deep again. The number is that of the reversal.
+            RefundRestored #n (Refunded) = "refund.restored" => Restored,
         }
     }
 }

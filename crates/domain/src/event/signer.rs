@@ -52,17 +52,20 @@ pub enum Purpose {
     Settle,
     /// `batchMint` of a token.
     Mint,
+    /// `credit`, `giveBack` or `refund` of a token, by an operator of its factory.
+    Operate,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 2] = [Self::Settle, Self::Mint];
+    pub const ALL: [Self; 3] = [Self::Settle, Self::Mint, Self::Operate];
 
     /// Name of the purpose in subjects and leases.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Settle => "settle",
             Self::Mint => "mint",
+            Self::Operate => "operate",
         }
     }
 }

@@ -4,7 +4,9 @@
 //! rules between the legs of an order stand in [`progress`](super::progress).
 
 use crate::BlockRef;
-use crate::event::{Deferral, Minted, Parked, PaymentFailure, PaymentProof, Reversal, Submission, WaitReason};
+use crate::event::{
+    Deferral, Minted, Parked, PaymentFailure, PaymentProof, RefundRequest, Refunded, Reversal, Submission, WaitReason,
+};
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LegState {
+    /// The leg was not asked for. Only a refund begins here.
+    Unasked,
     /// The leg is in no transaction.
     #[default]
     Owed,
@@ -33,6 +37,7 @@ pub enum LegState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum StepName {
+    Requested,
     Submitted,
     Deferred,
     Parked,
@@ -45,6 +50,8 @@ pub enum StepName {
 /// A step of a leg whose evidence is `D`. A step that repeats carries its number, from 1.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LegStep<D> {
+    /// The leg is asked for. Only a refund is.
+    Requested(RefundRequest),
     /// The leg is in this signed transaction.
     Submitted(u32, Submission),
     /// The leg waits, and is tried again.
@@ -65,6 +72,7 @@ pub enum LegStep<D> {
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Wish<D> {
+    Request(RefundRequest),
     Submit(Submission),
     Defer(Deferral),
     Park(Parked),
@@ -96,6 +104,8 @@ pub struct LegProgress {
 pub enum Fact<D> {
     /// No evidence: the leg is owed.
     None,
+    /// The decision that the leg is owed.
+    Request(RefundRequest),
     /// The transaction that the leg is in.
     Submission(Submission),
     /// The reason why the leg waits.
@@ -127,6 +137,12 @@ impl InBlock for PaymentProof {
     }
 }
 
+impl InBlock for Refunded {
+    fn place(&self) -> (B256, BlockRef) {
+        (self.tx_hash, self.block)
+    }
+}
+
 impl InBlock for Minted {
     fn place(&self) -> (B256, BlockRef) {
         (self.tx_hash, self.block)
@@ -142,6 +158,8 @@ pub enum LegRefusal {
     OutOfOrder,
 }
 
+const NO_COUNTS: Counts = Counts { submitted: 0, deferred: 0, parked: 0, reverted: 0 };
+
 impl LegState {
     /// Returns whether the leg is in a transaction that may still be mined.
     pub const fn is_in_transaction(self) -> bool {
@@ -150,14 +168,16 @@ impl LegState {
 
     /// Returns whether the leg may take this step.
     const fn allows(self, step: StepName) -> bool {
-        use LegState::{Deferred, Done, Owed, Parked, Reverted, Submitted};
+        use LegState::{Deferred, Done, Owed, Parked, Reverted, Submitted, Unasked};
         match step {
-            StepName::Submitted => matches!(self, Owed | Deferred),
+            StepName::Requested => matches!(self, Unasked),
+            // What is parked is tried again by an operator's lane.
+            StepName::Submitted => matches!(self, Owed | Deferred | Parked),
             StepName::Deferred | StepName::Parked | StepName::Failed => {
                 matches!(self, Owed | Deferred | Submitted | Reverted)
             }
             StepName::Confirmed | StepName::Restored => {
-                matches!(self, Owed | Deferred | Parked | Submitted | Reverted)
+                matches!(self, Unasked | Owed | Deferred | Parked | Submitted | Reverted)
             }
             StepName::Reverted => matches!(self, Done),
         }
@@ -168,6 +188,7 @@ impl StepName {
     /// The state of a leg after the step.
     pub const fn leads_to(self) -> LegState {
         match self {
+            Self::Requested => LegState::Owed,
             Self::Submitted => LegState::Submitted,
             Self::Deferred => LegState::Deferred,
             Self::Parked => LegState::Parked,
@@ -180,8 +201,10 @@ impl StepName {
 
 impl LegProgress {
     /// A leg to which nothing has happened.
-    pub const OWED: Self =
-        Self { state: LegState::Owed, counts: Counts { submitted: 0, deferred: 0, parked: 0, reverted: 0 } };
+    pub const OWED: Self = Self { state: LegState::Owed, counts: NO_COUNTS };
+
+    /// A leg that nobody has asked for.
+    pub const UNASKED: Self = Self { state: LegState::Unasked, counts: NO_COUNTS };
 
     /// The number that the step would carry; `None` if the step carries none or cannot come now.
     const fn number(self, step: StepName) -> Option<u32> {
@@ -192,7 +215,7 @@ impl LegProgress {
             StepName::Parked => parked.checked_add(1),
             StepName::Reverted => reverted.checked_add(1),
             StepName::Restored if reverted > 0 => Some(reverted),
-            StepName::Restored | StepName::Confirmed | StepName::Failed => None,
+            StepName::Requested | StepName::Restored | StepName::Confirmed | StepName::Failed => None,
         }
     }
 
@@ -200,7 +223,7 @@ impl LegProgress {
     /// fit the state, or the number is not the next one.
     pub fn after(self, step: StepName, number: Option<u32>) -> Option<Self> {
         let is_first = !matches!(step, StepName::Confirmed) || self.counts.reverted == 0;
-        let carries_none = matches!(step, StepName::Confirmed | StepName::Failed);
+        let carries_none = matches!(step, StepName::Requested | StepName::Confirmed | StepName::Failed);
         let fits = number == self.number(step) && number.is_none() == carries_none;
         if !(self.state.allows(step) && is_first && fits) {
             return None;
@@ -211,7 +234,7 @@ impl LegProgress {
             StepName::Deferred => Some(&mut counts.deferred),
             StepName::Parked => Some(&mut counts.parked),
             StepName::Reverted => Some(&mut counts.reverted),
-            StepName::Restored | StepName::Confirmed | StepName::Failed => None,
+            StepName::Requested | StepName::Restored | StepName::Confirmed | StepName::Failed => None,
         };
         if let (Some(count), Some(number)) = (count, number) {
             *count = number;
@@ -241,6 +264,7 @@ impl<D: InBlock> Leg<D> {
         }
         let number = |step| self.progress.number(step).ok_or(LegRefusal::OutOfOrder);
         let step = match wish {
+            Wish::Request(request) => LegStep::Requested(request),
             Wish::Submit(tx) => LegStep::Submitted(number(StepName::Submitted)?, tx),
             Wish::Defer(why) => LegStep::Deferred(number(StepName::Deferred)?, why),
             Wish::Park(why) => LegStep::Parked(number(StepName::Parked)?, why),
@@ -258,6 +282,7 @@ impl<D: InBlock> Leg<D> {
     /// on.
     fn is_so(&self, wish: &Wish<D>) -> bool {
         match (&self.fact, wish) {
+            (_, Wish::Request(_)) => self.progress.state != LegState::Unasked,
             (Fact::Submission(known), Wish::Submit(new)) => known == new,
             // If the window closed while the payer had no funds or the token no units, the earlier reason stays: it will be
             // the reason of the failure.
@@ -278,6 +303,11 @@ impl<D: InBlock> Leg<D> {
 }
 
 impl<D> Leg<D> {
+    /// A leg that nobody has asked for.
+    pub const fn unasked() -> Self {
+        Self { progress: LegProgress::UNASKED, fact: Fact::None }
+    }
+
     /// The part that decides which step may follow.
     pub const fn progress(&self) -> LegProgress {
         self.progress
@@ -303,6 +333,11 @@ impl<D> Leg<D> {
         if let Fact::Deferral(why) = &self.fact { Some(why) } else { None }
     }
 
+    /// The reason why an operator must look; `None` if none must.
+    pub const fn parked(&self) -> Option<&Parked> {
+        if let Fact::Parked(why) = &self.fact { Some(why) } else { None }
+    }
+
     /// The proof that the leg is done; `None` if it is not.
     pub const fn done(&self) -> Option<&D> {
         if let Fact::Done(done) = &self.fact { Some(done) } else { None }
@@ -316,7 +351,7 @@ impl<D> Leg<D> {
     /// Moves on to `progress`, by `step` if it was a step of this leg. A leg that is owed again keeps no evidence.
     pub(super) fn follow(&mut self, progress: LegProgress, step: Option<LegStep<D>>) {
         self.progress = progress;
-        if progress.state == LegState::Owed {
+        if progress.state == LegState::Owed && !matches!(step, Some(LegStep::Requested(_))) {
             self.fact = Fact::None;
         } else if let Some(step) = step {
             self.fact = step.into_fact();
@@ -328,6 +363,7 @@ impl<D> LegStep<D> {
     /// The step's name.
     pub const fn name(&self) -> StepName {
         match self {
+            Self::Requested(_) => StepName::Requested,
             Self::Submitted(..) => StepName::Submitted,
             Self::Deferred(..) => StepName::Deferred,
             Self::Parked(..) => StepName::Parked,
@@ -346,12 +382,13 @@ impl<D> LegStep<D> {
             | Self::Parked(n, _)
             | Self::Reverted(n, _)
             | Self::Restored(n, _) => Some(*n),
-            Self::Confirmed(_) | Self::Failed(_) => None,
+            Self::Requested(_) | Self::Confirmed(_) | Self::Failed(_) => None,
         }
     }
 
     fn into_fact(self) -> Fact<D> {
         match self {
+            Self::Requested(request) => Fact::Request(request),
             Self::Submitted(_, tx) => Fact::Submission(tx),
             Self::Deferred(_, why) => Fact::Deferral(why),
             Self::Parked(_, why) => Fact::Parked(why),

@@ -8,12 +8,20 @@ use crate::event::{LegName, OrderEvent};
 use serde::{Deserialize, Serialize};
 
 /// The progress of the legs of an order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The payment.
     pub payment: LegProgress,
     /// The debt that the payment pays for.
     pub mint: LegProgress,
+    /// The way back of the money.
+    pub refund: LegProgress,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { payment: LegProgress::OWED, mint: LegProgress::OWED, refund: LegProgress::UNASKED }
+    }
 }
 
 /// The stage of an order, which the API shows as its fine state. It follows from the states of the two legs.
@@ -43,25 +51,81 @@ pub enum Stage {
     MintParked,
     /// The units are minted, N blocks deep.
     Minted,
+    /// The money is to go back, and nothing is sent yet.
+    RefundRequested,
+    /// The refund is in a transaction.
+    Refunding,
+    /// The refund waits, and is tried again.
+    RefundDeferred,
+    /// The refund waits for a person.
+    RefundParked,
+    /// The payer has the money back, N blocks deep.
+    Refunded,
 }
 
 impl Progress {
     /// The rules between the legs. Returns whether a leg may take a step that its own rules allow.
     pub(super) fn allows(&self, leg: LegName, step: StepName) -> bool {
+        match leg {
+            LegName::Payment => self.allows_payment(step),
+            LegName::Mint => self.allows_mint(step),
+            LegName::Refund => self.allows_refund(step),
+        }
+    }
+
+    fn allows_payment(&self, step: StepName) -> bool {
+        let is_unasked = self.refund.state == LegState::Unasked;
+        match step {
+            // Units are minted, and money goes back, by the record of the payment. If the payment is gone, these are gone,
+            // too, and that is recorded first.
+            StepName::Failed => self.mint.state == LegState::Owed && is_unasked,
+            // Nobody charges for what is to go back.
+            StepName::Submitted => is_unasked,
+            _ => true,
+        }
+    }
+
+    fn allows_mint(&self, step: StepName) -> bool {
         let (payment, mint) = (self.payment.state, self.mint.state);
-        match (leg, step) {
-            // Units are minted by the record of their payment. If the payment is gone, a mint that is done or under way
-            // goes, too, and that is recorded first.
-            (LegName::Payment, StepName::Failed) => matches!(mint, LegState::Owed),
-            (LegName::Payment, _) => true,
+        let is_unasked = self.refund.state == LegState::Unasked;
+        // Money that is on its way back buys no units. A record knows one end only.
+        match step {
+            // A person looks at a parked mint, and no lane.
+            StepName::Submitted if !is_unasked || mint == LegState::Parked => return false,
+            StepName::Deferred | StepName::Parked if !is_unasked && !mint.is_in_transaction() => return false,
+            StepName::Confirmed | StepName::Restored if self.refund.state == LegState::Done => return false,
+            _ => {}
+        }
+        match step {
             // A mint is due when its payment is done.
-            (LegName::Mint, _) if payment == LegState::Done => true,
-            (LegName::Mint, _) if payment == LegState::Failed || self.payment.counts.reverted == 0 => false,
+            _ if payment == LegState::Done => true,
+            _ if payment == LegState::Failed || self.payment.counts.reverted == 0 => false,
             // The payment fell out of the chain. A mint that was already in a transaction is still decided by that
             // transaction.
-            (LegName::Mint, StepName::Confirmed | StepName::Restored | StepName::Reverted) => true,
-            (LegName::Mint, StepName::Deferred | StepName::Parked) => mint.is_in_transaction(),
-            (LegName::Mint, StepName::Submitted | StepName::Failed) => false,
+            StepName::Confirmed | StepName::Restored | StepName::Reverted => true,
+            StepName::Deferred | StepName::Parked => mint.is_in_transaction(),
+            StepName::Requested | StepName::Submitted | StepName::Failed => false,
+        }
+    }
+
+    fn allows_refund(&self, step: StepName) -> bool {
+        let (payment, mint) = (self.payment.state, self.mint.state);
+        match step {
+            StepName::Requested => match payment {
+                LegState::Done => matches!(mint, LegState::Owed | LegState::Deferred | LegState::Parked),
+                // Charged around the token.
+                LegState::Parked => true,
+                _ => false,
+            },
+            StepName::Submitted => {
+                matches!(payment, LegState::Done | LegState::Parked)
+                    && mint != LegState::Done
+                    && !mint.is_in_transaction()
+            }
+            // A payer may take the money back, and that may be known before our own steps are.
+            StepName::Confirmed | StepName::Restored => mint != LegState::Done && payment != LegState::Failed,
+            StepName::Deferred | StepName::Parked | StepName::Reverted => true,
+            StepName::Failed => false,
         }
     }
 
@@ -75,13 +139,24 @@ impl Progress {
         match leg {
             LegName::Payment => next.payment = self.payment.after(step, event.number())?,
             LegName::Mint => next.mint = self.mint.after(step, event.number())?,
+            LegName::Refund => next.refund = self.refund.after(step, event.number())?,
         }
-        // Without its payment a mint does not wait. It is owed again once the payment is back. A mint that is in a
-        // transaction or done stays as it is.
-        if next.payment.state != LegState::Done && matches!(next.mint.state, LegState::Deferred | LegState::Parked) {
-            next.mint.state = LegState::Owed;
-        }
+        next.settle_down();
         Some(next)
+    }
+
+    /// A leg does not wait if its time has not come: without its payment, or if the money goes back. It is owed again once
+    /// the payment is back. A leg that is in a transaction or done stays as it is.
+    fn settle_down(&mut self) {
+        let waits = |leg: &LegProgress| matches!(leg.state, LegState::Deferred | LegState::Parked);
+        let is_paid = self.payment.state == LegState::Done;
+        if waits(&self.mint) && !(is_paid && self.refund.state == LegState::Unasked) {
+            self.mint.state = LegState::Owed;
+        }
+        let can_go_back = is_paid || self.payment.state == LegState::Parked;
+        if waits(&self.refund) && !(can_go_back && self.mint.state != LegState::Done) {
+            self.refund.state = LegState::Owed;
+        }
     }
 
     /// Returns whether the payment is neither proven nor dead.
@@ -91,26 +166,31 @@ impl Progress {
 
     /// The stage of the order.
     pub const fn stage(&self) -> Stage {
-        match (self.payment.state, self.mint.state) {
-            (LegState::Owed, _) => Stage::Requested,
-            (LegState::Deferred, _) => Stage::Deferred,
-            (LegState::Parked, _) => Stage::PaymentParked,
-            (LegState::Submitted, _) => Stage::Settling,
-            (LegState::Reverted, _) => Stage::Reverted,
-            (LegState::Failed, _) => Stage::Failed,
+        match (self.payment.state, self.mint.state, self.refund.state) {
+            (_, _, LegState::Done) => Stage::Refunded,
+            (LegState::Owed | LegState::Unasked, _, _) => Stage::Requested,
+            (LegState::Deferred, _, _) => Stage::Deferred,
+            (LegState::Submitted, _, _) => Stage::Settling,
+            (LegState::Reverted, _, _) => Stage::Reverted,
+            (LegState::Failed, _, _) => Stage::Failed,
+            (LegState::Done, LegState::Done, _) => Stage::Minted,
+            (LegState::Done | LegState::Parked, _, LegState::Owed | LegState::Failed) => Stage::RefundRequested,
+            (LegState::Done | LegState::Parked, _, LegState::Submitted | LegState::Reverted) => Stage::Refunding,
+            (LegState::Done | LegState::Parked, _, LegState::Deferred) => Stage::RefundDeferred,
+            (LegState::Done | LegState::Parked, _, LegState::Parked) => Stage::RefundParked,
+            (LegState::Parked, _, LegState::Unasked) => Stage::PaymentParked,
             // A mint never fails.
-            (LegState::Done, LegState::Owed | LegState::Failed) => Stage::Paid,
-            (LegState::Done, LegState::Submitted | LegState::Reverted) => Stage::Minting,
-            (LegState::Done, LegState::Deferred) => Stage::MintDeferred,
-            (LegState::Done, LegState::Parked) => Stage::MintParked,
-            (LegState::Done, LegState::Done) => Stage::Minted,
+            (LegState::Done, LegState::Owed | LegState::Unasked | LegState::Failed, _) => Stage::Paid,
+            (LegState::Done, LegState::Submitted | LegState::Reverted, _) => Stage::Minting,
+            (LegState::Done, LegState::Deferred, _) => Stage::MintDeferred,
+            (LegState::Done, LegState::Parked, _) => Stage::MintParked,
         }
     }
 }
 
 impl Stage {
     /// Every stage, in the order of an order's life.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Requested,
         Self::Deferred,
         Self::PaymentParked,
@@ -122,6 +202,11 @@ impl Stage {
         Self::MintDeferred,
         Self::MintParked,
         Self::Minted,
+        Self::RefundRequested,
+        Self::Refunding,
+        Self::RefundDeferred,
+        Self::RefundParked,
+        Self::Refunded,
     ];
 
     /// The stage's name, as the API and the tables spell it.
@@ -138,19 +223,29 @@ impl Stage {
             Self::MintDeferred => "mint_deferred",
             Self::MintParked => "mint_parked",
             Self::Minted => "minted",
+            Self::RefundRequested => "refund_requested",
+            Self::Refunding => "refunding",
+            Self::RefundDeferred => "refund_deferred",
+            Self::RefundParked => "refund_parked",
+            Self::Refunded => "refunded",
         }
     }
 
     /// The stage that `event` leads to. If the payment is open again and the mint continues on its own, this is the
     /// stage of the leg that the event is about.
     pub const fn after(event: &OrderEvent) -> Self {
-        let mut progress = Progress { payment: LegProgress::OWED, mint: LegProgress::OWED };
+        let mut progress =
+            Progress { payment: LegProgress::OWED, mint: LegProgress::OWED, refund: LegProgress::UNASKED };
         match event.leg() {
             None => {}
             Some((LegName::Payment, step)) => progress.payment.state = step.leads_to(),
             Some((LegName::Mint, step)) => {
                 progress.payment.state = LegState::Done;
                 progress.mint.state = step.leads_to();
+            }
+            Some((LegName::Refund, step)) => {
+                progress.payment.state = LegState::Done;
+                progress.refund.state = step.leads_to();
             }
         }
         progress.stage()

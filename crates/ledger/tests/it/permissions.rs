@@ -1,8 +1,9 @@
 //! S19: every user of `nats/server.conf` can do its work and nothing else. [`crate::common::WRITES`] lists the events
 //! that each user writes; everything else is tried with a stolen password.
 
-use crate::common::{Served, WRITES, hostile, moved, name, new, of_mint_lane, thief, written_by};
+use crate::common::{Served, WRITES, hostile, moved, name, new, of_purpose, purpose_of, thief, written_by};
 use async_nats::{Client, HeaderMap};
+use domain::event::Purpose;
 use domain::{Event, OpsEvent, StoredMessage, examples};
 use futures_util::StreamExt;
 use ledger::{
@@ -16,7 +17,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 /// Services with a durable consumer of their name, and further consumers with their owners.
-const CONSUMERS: [&str; 3] = ["payment-sender", "confirmer", "mint-projector"];
+const CONSUMERS: [&str; 4] = ["payment-sender", "confirmer", "mint-projector", "operator"];
 const FURTHER: [(&str, &str); 3] = [
     ("payment-sender", "payment-sender-deferred"),
     ("confirmer", "confirmer-deferred"),
@@ -59,7 +60,8 @@ async fn s19_every_service_can_consume_acknowledge_and_park() {
     let (thief, _) = thief(&broker, "ops").await;
     let ops = broker.ledger("ops").await;
     let id = examples::request().id();
-    for (user, kind) in CONSUMERS.into_iter().zip(["payment.requested", "signer.signed", "payment.confirmed"]) {
+    let kinds = ["payment.requested", "signer.signed", "payment.confirmed", "payment.parked"];
+    for (user, kind) in CONSUMERS.into_iter().zip(kinds) {
         let example = examples::all().into_iter().find(|event| name(event) == kind).unwrap();
         ops.append(&[new(example.clone())]).await.unwrap();
         let ledger = broker.ledger(user).await;
@@ -181,11 +183,12 @@ async fn s19_f12_nobody_does_anothers_work_or_administers() {
         let mut subjects = not_for(user);
         let others = examples::all().into_iter().filter(|event| !writes.contains(&name(event).as_str()));
         subjects.extend(others.map(|event| subject(&moved(event, 0xaa))));
-        // A user that works lanes may work those of one purpose only. Only the confirmer writes for both.
-        let of_the_other = |event: Event| if user == "payment-sender" { of_mint_lane(event) } else { event };
-        let lanes = examples::all().into_iter().filter(|event| matches!(event, Event::Signer(..)));
-        let foreign = lanes.filter(|event| writes.contains(&name(event).as_str()) && user != "confirmer");
-        subjects.extend(foreign.map(|event| subject(&moved(of_the_other(event), 0xab))));
+        // A user that works lanes may work those of one purpose only. Only the confirmer writes for all.
+        for purpose in Purpose::ALL.into_iter().filter(|purpose| user != "confirmer" && *purpose != purpose_of(user)) {
+            let lanes = examples::all().into_iter().filter(|event| matches!(event, Event::Signer(..)));
+            let foreign = lanes.filter(|event| writes.contains(&name(event).as_str()));
+            subjects.extend(foreign.map(|event| subject(&moved(of_purpose(event, purpose), 0xab))));
+        }
         assert_eq!(not_refused(&thief, &mut refusals, &subjects).await, BTreeSet::new(), "{user} may publish");
 
         let listen = [">", "orders.>", "_INBOX.>", "_INBOX_ops.>", "$JS.EVENT.>", "$JS.API.>", "LEDGER.API.>", "_R_.>"];

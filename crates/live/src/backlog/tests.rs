@@ -1,6 +1,5 @@
 use super::*;
 use chrono::TimeDelta;
-use domain::event::Parked;
 use domain::{PaymentKey, Quantity, examples};
 
 const TOKEN: Address = examples::TOKEN;
@@ -63,6 +62,18 @@ fn minted() -> OrderEvent {
     OrderEvent::MintConfirmed(examples::minted())
 }
 
+fn refund_asked() -> OrderEvent {
+    OrderEvent::RefundRequested(examples::refund_request())
+}
+
+fn refunded() -> OrderEvent {
+    OrderEvent::RefundConfirmed(examples::refunded())
+}
+
+fn refund_gone(n: u32) -> OrderEvent {
+    OrderEvent::RefundReverted(n, examples::reversal(9))
+}
+
 #[test]
 fn an_order_moves_up_and_the_wait_is_what_it_took_others() {
     let mut story = Story::new(10);
@@ -108,6 +119,10 @@ fn what_waits_for_something_else_than_its_turn_has_no_place() {
         OrderEvent::PaymentDeferred(1, examples::deferral()),
         OrderEvent::PaymentParked(1, examples::parked_payment()),
         OrderEvent::MintParked(1, examples::parked()),
+        refund_asked(),
+        OrderEvent::RefundSubmitted(1, examples::submission(9)),
+        OrderEvent::RefundDeferred(1, examples::deferral()),
+        OrderEvent::RefundParked(1, examples::parked()),
     ];
     for event in held {
         story.tell(0, 1, &requested());
@@ -289,27 +304,58 @@ fn the_last_units_are_reserved_once_and_what_was_not_written_gives_them_back() {
 
 #[test]
 fn units_are_taken_from_the_request_until_the_payment_fails_or_the_money_is_back() {
-    let other = OrderEvent::MintParked(1, Parked { reason: ParkReason::Unexplained, ..examples::parked() });
-    let money_back = |n| OrderEvent::MintParked(n, examples::parked());
+    let parked = OrderEvent::MintParked(1, examples::parked());
     let reverted = |n| OrderEvent::PaymentReverted(n, examples::reversal(7));
     let restored = |n| OrderEvent::PaymentRestored(n, examples::own_proof());
     let mut shop = Shop::open(0, []);
     let deferred = OrderEvent::PaymentDeferred(1, examples::deferral());
     let failed = OrderEvent::PaymentFailed(examples::failure());
     assert_eq!(shop.tell(1, &[requested(), deferred, submitted(), failed]), [20, 20, 20, 30]);
-    assert_eq!(shop.tell(2, &[requested(), confirmed(), money_back(1), reverted(1)]), [20, 20, 30, 20]);
-    assert_eq!(shop.tell(2, &[restored(1), money_back(2), minted()]), [20, 30, 20], "minted after all");
+    let (sent, back_again) =
+        (OrderEvent::RefundSubmitted(1, examples::submission(9)), OrderEvent::RefundRestored(1, examples::refunded()));
+    assert_eq!(shop.tell(2, &[requested(), confirmed(), refund_asked(), sent, refunded()]), [20, 20, 20, 20, 30]);
+    assert_eq!(shop.tell(2, &[reverted(1), restored(1)]), [30, 30], "the money is back all the same");
+    assert_eq!(
+        shop.tell(2, &[refund_gone(1), back_again, refund_gone(2), minted()]),
+        [20, 30, 20, 20],
+        "minted after all"
+    );
     let gone = OrderEvent::MintReverted(1, examples::reversal(8));
     assert_eq!(shop.tell(2, &[gone, reverted(2), restored(2), minted()]), [20; 4], "a minted order keeps its units");
-    assert_eq!(shop.tell(3, &[requested(), confirmed(), other]), [10; 3], "an operator may still have it minted");
+    assert_eq!(shop.tell(3, &[requested(), confirmed(), parked]), [10; 3], "an operator may still have it minted");
+    assert_eq!(shop.tell(3, &[refunded()]), [20], "its payer took the money back");
+}
+
+#[test]
+fn money_that_goes_back_waits_for_no_mint_even_if_its_payment_falls_out_of_the_chain_and_returns() {
+    let reverted = OrderEvent::PaymentReverted(1, examples::reversal(7));
+    let restored = OrderEvent::PaymentRestored(1, examples::own_proof());
+    let mut story = Story::new(10);
+    for event in [requested(), confirmed(), refund_asked(), reverted, restored] {
+        story.tell(0, 1, &event);
+    }
+    // The payer of the second has the money back before its own payment is known to be recorded.
+    for event in [requested(), submitted(), refunded(), confirmed()] {
+        story.tell(0, 2, &event);
+    }
+    for event in [requested(), confirmed()] {
+        story.tell(0, 3, &event);
+    }
+    assert_eq!((story.place(0, 1), story.place(0, 2)), (None, None));
+    assert_eq!(story.place(0, 3).map(|(position, _)| position), Some(1), "nothing is before it");
+    for event in [refund_gone(1), minted()] {
+        story.tell(0, 2, &event);
+        assert_eq!(story.place(0, 2), None);
+    }
 }
 
 #[test]
 fn a_restart_goes_on_from_the_units_in_the_rows() {
-    let refunded = UnderWay { bought: payer(1), step: OrderStep::Refunded, seq: 1, since: at(0) };
-    let mut shop = Shop::open(20, [(id(1), refunded)]);
+    let going_back = UnderWay { bought: payer(1), step: OrderStep::GoingBack, seq: 1, since: at(0) };
+    let mut shop = Shop::open(20, [(id(1), going_back)]);
     assert_eq!((shop.left(), shop.reserve(2), shop.reserve(3)), (Some(10), Ok(()), Err(Excess::Units)));
-    assert_eq!(shop.tell(1, &[minted()]), [0], "its units were not taken, and are now");
+    assert_eq!(shop.tell(1, &[refunded()]), [10], "its units were taken, and no longer");
+    assert_eq!(shop.tell(9, &[refund_gone(1)]), [0], "an order that the rows call finished takes its units again");
     shop.0.backlog.reset(100, [], BTreeMap::from([(TOKEN, 10)]));
     assert_eq!(shop.left(), Some(10), "a reservation outlives it");
     shop.0.backlog.clear(200);

@@ -3,5 +3,7 @@
 
 mod common;
 mod exactly_once;
+mod possible;
 mod queue;
 mod read_models;
+mod refunds;

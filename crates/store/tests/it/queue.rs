@@ -56,7 +56,7 @@ async fn open_orders_are_those_of_the_position_beside_them() {
         let found: Vec<_> = open.iter().map(|o| (o.requested_seq, o.id, o.stage, o.paid_seq)).collect();
         assert_eq!(found, expected, "at sequence {}", position.seq);
         assert!(open.iter().all(|o| (o.payer, o.token) == (examples::PAYER, examples::TOKEN)));
-        assert!(open.iter().all(|o| o.quantity.get() == 10 && o.takes_units));
+        assert!(open.iter().all(|o| o.quantity.get() == 10 && !o.goes_back));
         let taking = rows(read).into_values().filter(|row| row.stage != Stage::Failed).count();
         let taken = if read.is_empty() { None } else { Some(10 * u64::try_from(taking).unwrap()) };
         assert_eq!(units_taken.get(&examples::TOKEN).copied(), taken, "at sequence {}", position.seq);
@@ -83,7 +83,8 @@ fn rows(story: &[Recorded]) -> BTreeMap<PaymentId, PaymentView> {
 
 /// Open orders after these events, by the sequence of the request.
 fn folded(story: &[Recorded]) -> Vec<(u64, PaymentId, Stage, Option<u64>)> {
-    let open = rows(story).into_values().filter(|row| !matches!(row.stage, Stage::Failed | Stage::Minted));
+    let open =
+        rows(story).into_values().filter(|row| !matches!(row.stage, Stage::Failed | Stage::Minted | Stage::Refunded));
     let mut open: Vec<_> = open.map(|row| (row.requested_seq, row.id, row.stage, row.paid_seq)).collect();
     open.sort_unstable_by_key(|row| row.0);
     open

@@ -90,12 +90,12 @@ schema! {
 }
 schema! {
     /// The coarse state of a payment. `pending`: nothing is sent, or an operator must look; `sent`: in a transaction;
-    /// `completed`: charged, N blocks deep; `failed`: can never be charged.
+    /// `completed`: charged, N blocks deep; `failed`: can never be charged, or the payer has the money back.
     PaymentStatus = one_of(names!(live::PaymentStatus: Pending, Sent, Completed, Failed))
 }
 schema! {
     /// The coarse state of a mint. `pending`: waits; `processing`: in a transaction; `completed`: minted, N blocks
-    /// deep; `failed`: parked for an operator, or its payment failed and no mint is owed.
+    /// deep; `failed`: parked for an operator, or nothing is minted, because the payment failed or its money goes back.
     MintStatus = one_of(names!(live::MintStatus: Pending, Processing, Completed, Failed))
 }
 schema! {
@@ -103,25 +103,30 @@ schema! {
     BatchStatus = one_of(names!(store::BatchStatus: Processing, Completed, Failed))
 }
 schema! {
-    /// The fine state of an order, from the request to the mint.
+    /// The fine state of an order, from the request to the mint or the refund.
     State = one_of(names!(
         domain::Stage: Requested, Deferred, PaymentParked, Settling, Reverted, Failed, Paid, Minting, MintDeferred,
-        MintParked, Minted
+        MintParked, Minted, RefundRequested, Refunding, RefundDeferred, RefundParked, Refunded
     ))
 }
 schema! {
-    /// The reason why an order waits, failed or is parked. `sold_out`: the token has too few units left, and units come
+    /// The reason why an order waits, failed or is parked, and in the event `refund.requested` the reason of a refund. `sold_out`: the token has too few units left, and units come
     /// back when payments are refunded. `settlement_stopped`: owner or guardian of the token's factory have stopped new
     /// payments. `paid_around_token`: the authorization was submitted to USDC directly, so the money is at the token
-    /// without a record, and an operator records the payment or returns it. `money_back`: the payer has the money back.
-    Reason = one_of([waits(), failures(), parks()].concat())
+    /// without a record, and an operator records the payment or returns it. `operator`: a person decided that the money goes back.
+    Reason = one_of([waits(), failures(), parks(), refunds()].concat())
+}
+schema! {
+    /// The reason of a refund. `operator`: a person decided so. `sold_out`: the payer was charged around the token, and too
+    /// few units are left to record the payment.
+    RefundReason = one_of(refunds())
 }
 schema! {
     /// Type of an event of an order.
     EventType = one_of(event_types())
 }
 schema! {
-    /// The account that caused the payment or the mint: one of our lanes, or somebody else.
+    /// The account that caused the payment, the mint or the refund: one of our lanes, or somebody else.
     Actor = one_of(names!(domain::event::Actor: Paymint, ThirdParty))
 }
 
@@ -145,7 +150,11 @@ fn failures() -> Vec<String> {
 }
 
 fn parks() -> Vec<String> {
-    names!(ParkReason: PaidAroundToken, MoneyBack, Inconsistent, Unexplained)
+    names!(ParkReason: PaidAroundToken, Inconsistent, Unexplained)
+}
+
+fn refunds() -> Vec<String> {
+    names!(domain::event::RefundReason: Operator, SoldOut)
 }
 
 /// One frame of an event stream. In `data` is one line of JSON: a `News`, or with `reset` a `Reset`.

@@ -28,6 +28,18 @@ fn the_committed_description_is_the_one_that_is_served() {
     );
 }
 
+/// A client may read a field without asking if it is there.
+#[test]
+fn an_answer_in_which_all_fields_are_present_says_so() {
+    let document = served();
+    for name in super::WHOLE {
+        let answer = &document["components"]["schemas"][name];
+        let fields: BTreeSet<_> = answer["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let required = answer["required"].as_array().unwrap().iter().map(|field| field.as_str().unwrap());
+        assert_eq!(required.collect::<BTreeSet<_>>(), fields, "{name}");
+    }
+}
+
 /// A problem that no operation answers with is named in the introduction.
 #[test]
 fn every_code_is_described() {

@@ -36,11 +36,11 @@ struct QueueItem {
     queue_position: Option<u32>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
-    /// When it was minted, parked or failed.
+    /// The time at which it was minted, parked, failed or refunded.
     processed_at: Option<DateTime<Utc>>,
     #[schema(value_type = Option<schemas::Hash>)]
     mint_tx_hash: Option<B256>,
-    /// The reason why it waits, is parked or has failed.
+    /// The reason why it waits, is parked or has failed, or why its money goes back.
     error_message: Option<String>,
     /// Number of times it was put off.
     retry_count: u64,
@@ -87,6 +87,8 @@ pub(crate) struct Page {
 impl QueueItem {
     fn of(api: &Api, view: PaymentView) -> Self {
         let place = api.follower.position(view.id);
+        let view = view.shown();
+        let error_message = message(&view);
         let status = MintStatus::of_order(view.stage);
         let ended = matches!(status, MintStatus::Completed | MintStatus::Failed);
         Self {
@@ -98,11 +100,11 @@ impl QueueItem {
             updated_at: view.updated_at,
             processed_at: ended.then_some(view.updated_at),
             mint_tx_hash: view.mint_tx_hash,
-            error_message: view.reason.map(|reason| match view.detail.as_deref() {
-                None | Some("") => reason,
-                Some(detail) => format!("{reason}: {detail}"),
-            }),
-            retry_count: u64::from(view.payment_deferrals) + u64::from(view.mint_deferrals),
+            error_message,
+            retry_count: [view.payment_deferrals, view.mint_deferrals, view.refund_deferrals]
+                .map(u64::from)
+                .iter()
+                .sum(),
             payment_type: "x402",
             payment_queue_id: view.id,
             state: view.stage,
@@ -113,6 +115,20 @@ impl QueueItem {
             sequence: view.last_seq,
         }
     }
+}
+
+/// The reason why the order waits, is parked or has failed; else why its money goes back.
+fn message(view: &PaymentView) -> Option<String> {
+    let goes_back = matches!(view.stage, Stage::RefundRequested | Stage::Refunding | Stage::Refunded);
+    let (reason, detail) = match &view.reason {
+        Some(reason) => (reason.as_str(), view.detail.as_deref()),
+        None if goes_back => (view.stage.name(), view.refund_detail.as_deref()),
+        None => return None,
+    };
+    Some(match detail {
+        None | Some("") => reason.to_owned(),
+        Some(detail) => format!("{reason}: {detail}"),
+    })
 }
 
 /// One order. It is read from the ledger if the read models lag or do not answer.

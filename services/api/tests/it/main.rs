@@ -17,6 +17,7 @@ mod offer;
 mod pace;
 mod process;
 mod queue;
+mod refunds;
 mod status;
 mod streams;
 mod units;

@@ -138,7 +138,8 @@ async fn the_statistics_count_payments_and_mints_by_word_and_by_state() {
         (rows.api.get("/api/queue/stats").await.json(), rows.api.get("/api/payment/stats").await.json());
     let states = json!({
         "requested": 1, "deferred": 1, "payment_parked": 0, "settling": 1, "reverted": 0, "failed": 1, "paid": 1,
-        "minting": 1, "mint_deferred": 0, "mint_parked": 1, "minted": 1,
+        "minting": 1, "mint_deferred": 0, "mint_parked": 1, "minted": 1, "refund_requested": 0, "refunding": 0,
+        "refund_deferred": 0, "refund_parked": 0, "refunded": 0,
     });
     let waits_since =
         async |n: usize| json!(rows.database.store.payment(story.ids[n]).await.unwrap().unwrap().requested_at);
@@ -223,7 +224,7 @@ async fn an_order_has_the_earlier_systems_shape_in_the_list_and_alone() {
             "mint_parked",
             Value::Null,
             Value::Null,
-            json!("money_back: the token's record says refunded"),
+            json!("inconsistent: the token has no record of the payment"),
             0,
             Value::Null,
         ),

@@ -107,6 +107,11 @@ async fn a_payment_around_the_token_waits_for_an_operator_and_says_why() {
     let api = site.instance(&[]).await;
     let id = api.buy(10, 7).await.id();
     site.happens(id, OrderEvent::PaymentParked(1, examples::parked_payment())).await;
+    // The process reads the ledger beside us.
+    until("it waits for no turn", async || {
+        api.get(&format!("/api/payment/{id}")).await.json()["queuePosition"].is_null()
+    })
+    .await;
     let parked = api.get(&format!("/api/payment/{id}")).await;
     let payment = parked.json();
     assert_eq!((&payment["status"], &payment["state"]), (&json!("pending"), &json!("payment_parked")));

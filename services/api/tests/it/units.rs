@@ -108,7 +108,16 @@ async fn a_payment_that_fails_or_is_refunded_gives_its_units_back() {
     until_left(api, ALL - 10).await;
     assert_eq!(api.mint(ALL - 9, &[]).await.problem(), sold_out());
     shop.site.happens(refunded, OrderEvent::PaymentConfirmed(examples::proof())).await;
-    shop.site.happens(refunded, OrderEvent::MintParked(1, examples::parked())).await;
+    shop.site.happens(refunded, OrderEvent::RefundRequested(examples::refund_request())).await;
+    let seen = shop.site.happens(refunded, OrderEvent::RefundSubmitted(1, examples::submission(9))).await;
+    until("it is read", async || api.get(&format!("/api/payment/{refunded}")).await.json()["sequence"] == seen).await;
+    assert_eq!(left(api).await, json!((ALL - 10).to_string()), "the money is not back yet");
+    shop.site.happens(refunded, OrderEvent::RefundConfirmed(examples::refunded())).await;
+    until_left(api, ALL).await;
+    shop.site.happens(refunded, OrderEvent::RefundReverted(1, examples::reversal(9))).await;
+    until_left(api, ALL - 10).await;
+    assert_eq!(api.mint(ALL, &[]).await.problem(), sold_out(), "the refund fell out of the chain");
+    shop.site.happens(refunded, OrderEvent::RefundRestored(1, examples::refunded())).await;
     until_left(api, ALL).await;
     assert_eq!(api.buy(ALL, 3).await.status, 202);
 }
@@ -120,12 +129,15 @@ async fn a_process_that_starts_knows_what_was_sold_before() {
     let minted = shop.api.buy(ALL - 30, 1).await.id();
     shop.site.happens(minted, OrderEvent::PaymentConfirmed(examples::proof())).await;
     shop.site.happens(minted, OrderEvent::MintConfirmed(examples::minted())).await;
-    let failed = shop.api.buy(5, 2).await.id();
+    let (failed, refunded) = (shop.api.buy(5, 2).await.id(), shop.api.buy(5, 6).await.id());
     shop.api.buy(10, 3).await;
+    shop.site.happens(refunded, OrderEvent::PaymentConfirmed(examples::proof())).await;
+    shop.site.happens(refunded, OrderEvent::RefundRequested(examples::refund_request())).await;
     shop.project().await;
     // The rows do not know of these yet.
     shop.api.buy(10, 4).await;
     shop.site.happens(failed, OrderEvent::PaymentFailed(examples::failure())).await;
+    shop.site.happens(refunded, OrderEvent::RefundConfirmed(examples::refunded())).await;
     let again = shop.site.instance(&[("DATABASE_URL", &url)]).await;
     until_left(&again, 10).await;
     assert_eq!(again.mint(11, &[]).await.problem(), sold_out());

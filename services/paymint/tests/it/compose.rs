@@ -105,6 +105,7 @@ fn parse(service: &str, env: &Env) -> bool {
         "payment-sender" => payment_sender::Config::from_env(env).map(drop).unwrap(),
         "confirmer" => confirmer::Config::from_env(env).map(drop).unwrap(),
         "mint-projector" => mint_projector::Config::from_env(env).map(drop).unwrap(),
+        "operator" => operator::Config::from_env(env).map(drop).unwrap(),
         "read-projector" => read_projector::Config::from_env(env).map(drop).unwrap(),
         "setup" => ops::Setup::from_env(env).map(drop).unwrap(),
         "ops" => {
@@ -135,7 +136,8 @@ fn each_service_reads_exactly_the_variables_that_the_file_gives_it() {
             parsed.insert(name);
         }
     }
-    for name in ["api", "payment-sender", "confirmer", "mint-projector", "read-projector", "setup", "ops"] {
+    let all = ["api", "payment-sender", "confirmer", "mint-projector", "operator", "read-projector", "setup", "ops"];
+    for name in all {
         assert!(parsed.contains(name), "{name} is not in compose.yaml");
     }
 }
@@ -286,17 +288,18 @@ fn every_user_of_the_ledger_is_known_to_nats_with_the_same_password() {
         assert_eq!(user == name, own, "{name} connects as {user}");
         users += 1;
     }
-    assert_eq!(users, 8);
+    assert_eq!(users, 9);
 }
 
 #[cfg(feature = "dev")]
 #[test]
 fn the_example_describes_the_development_chain() {
-    use standalone::accounts::{MINTER_KEYS, OWNER, SENDER_KEYS};
+    use standalone::accounts::{MINTER_KEYS, OPERATOR_KEYS, OWNER, SENDER_KEYS};
     let example = example();
     assert_eq!(example["HUB_ADDRESS"], OWNER.create(0).to_string());
     assert_eq!(example["ASSET_ADDRESS"], dev_chain::BASE_SEPOLIA_USDC.to_string());
     assert_eq!(example["CHAIN_ID"], standalone::servers::CHAIN_ID.to_string());
     assert_eq!(example["SENDER_KEYS"], SENDER_KEYS.join(","));
     assert_eq!(example["MINTER_KEYS"], MINTER_KEYS.join(","));
+    assert_eq!(example["OPERATOR_KEYS"], OPERATOR_KEYS.join(","));
 }

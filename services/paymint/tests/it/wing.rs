@@ -3,8 +3,8 @@
 use std::process::Command;
 
 /// The programs of an installation, with the features that a release build gives them.
-const PROGRAMS: [&str; 7] =
-    ["api", "payment-sender", "confirmer", "mint-projector", "read-projector", "ops", "paymint"];
+const PROGRAMS: [&str; 8] =
+    ["api", "payment-sender", "confirmer", "mint-projector", "operator", "read-projector", "ops", "paymint"];
 
 /// The crates of `dev/` that `package` links.
 fn dev_crates(package: &str, features: &[&str]) -> Vec<String> {

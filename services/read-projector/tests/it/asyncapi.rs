@@ -140,6 +140,7 @@ fn of_its_purpose(service: &str, wildcard: &str) -> String {
     let purpose = match service {
         "payment-sender" => "settle",
         "mint-projector" => "mint",
+        "operator" => "operate",
         _ => "*",
     };
     wildcard.replace("signers.*.*.*.", &format!("signers.*.*.{purpose}."))
@@ -164,7 +165,7 @@ fn s19_services_send_what_the_server_lets_them() {
         }
     }
     let of_any_purpose = |subject: &str| {
-        ["settle", "mint"].iter().fold(subject.to_owned(), |subject, purpose| {
+        ["settle", "mint", "operate"].iter().fold(subject.to_owned(), |subject, purpose| {
             subject.replace(&format!("signers.*.*.{purpose}."), "signers.*.*.*.")
         })
     };

@@ -1,7 +1,7 @@
 //! `schemas/` against the code that writes the events: examples cannot drift, and yesterday's decode today.
 
 use chrono::{DateTime, Utc};
-use domain::event::{Actor, DamageKind, FailureReason, ParkReason, WaitReason};
+use domain::event::{Actor, DamageKind, FailureReason, ParkReason, RefundReason, WaitReason};
 use domain::{Event, examples};
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -32,6 +32,8 @@ fn source(event_type: &str) -> &'static str {
         "key" => "/paymint/api",
         "payment" if event_type.contains("submitted") => "/paymint/payment-sender",
         "mint" if event_type.contains("submitted") => "/paymint/mint-projector",
+        "refund" if event_type.contains("requested") => "/paymint/ops",
+        "refund" if event_type.contains("submitted") || event_type.contains("deferred") => "/paymint/operator",
         "token" => "/paymint/standalone",
         "ops" if event_type.contains("stopped") => "/paymint/read-projector",
         "ops" if event_type.contains("resumed") => "/paymint/ops",
@@ -149,15 +151,17 @@ fn every_reason_is_in_its_schema() {
     let waits = spelled!(WaitReason: Unfunded, AuthorizationUsedOrCancelled, AuthorizationExpired,
         AuthorizationNotYetValid, SignatureRefused, Blacklisted, AssetPaused, NotAttempted, SoldOut, SettlementStopped,
         Unpaid, Unexplained);
-    for event in ["io.paymint.payment.deferred.v1", "io.paymint.mint.deferred.v1"] {
+    for event in ["io.paymint.payment.deferred.v1", "io.paymint.mint.deferred.v1", "io.paymint.refund.deferred.v1"] {
         assert_eq!(codes(event, "/$defs/waitReason/enum"), waits);
     }
     let failures = spelled!(FailureReason: Expired, UnfundedUntilExpired, SoldOut, Cancelled, UsedElsewhere);
     assert_eq!(codes("io.paymint.payment.failed.v1", "/properties/data/properties/reason/enum"), failures);
-    let parks = spelled!(ParkReason: PaidAroundToken, MoneyBack, Inconsistent, Unexplained);
-    for event in ["io.paymint.payment.parked.v1", "io.paymint.mint.parked.v1"] {
+    let parks = spelled!(ParkReason: PaidAroundToken, Inconsistent, Unexplained);
+    for event in ["io.paymint.payment.parked.v1", "io.paymint.mint.parked.v1", "io.paymint.refund.parked.v1"] {
         assert_eq!(codes(event, "/properties/data/properties/reason/enum"), parks);
     }
+    let refunds = spelled!(RefundReason: Operator, SoldOut);
+    assert_eq!(codes("io.paymint.refund.requested.v1", "/properties/data/properties/reason/enum"), refunds);
     let damages = spelled!(DamageKind: Recreated, Truncated, Hole, Altered, ClockBackwards);
     assert_eq!(codes("io.paymint.ops.stopped.v1", "/properties/data/properties/damage/enum"), damages);
     let actors = spelled!(Actor: Paymint, ThirdParty);
@@ -166,6 +170,8 @@ fn every_reason_is_in_its_schema() {
         ("payment.restored", "paidBy"),
         ("mint.confirmed", "mintedBy"),
         ("mint.restored", "mintedBy"),
+        ("refund.confirmed", "refundedBy"),
+        ("refund.restored", "refundedBy"),
     ];
     for (event, field) in by {
         let pointer = format!("/properties/data/properties/{field}/enum");

@@ -61,6 +61,11 @@ impl Data {
         }
     }
 
+    /// A text for people as PostgreSQL holds it, which refuses NUL.
+    pub fn prose(&self, path: &str) -> Option<String> {
+        Some(self.at(path).as_str()?.replace('\0', "\u{fffd}"))
+    }
+
     /// `a.b` is field b of field a.
     fn at(&self, path: &str) -> &Value {
         path.split('.').fold(&self.0, |value, name| &value[name])
@@ -106,7 +111,7 @@ fn aggregate<'a>(tokens: &'a [&'a str]) -> Option<(Aggregate, &'a [&'a str])> {
             (Aggregate::Order(known), rest)
         }
         ["signers", signer, bucket, purpose, rest @ ..] => {
-            (bucket.parse::<u64>().ok()?.to_string() == *bucket && ["settle", "mint"].contains(purpose))
+            (bucket.parse::<u64>().ok()?.to_string() == *bucket && ["settle", "mint", "operate"].contains(purpose))
                 .then_some(())?;
             (Aggregate::Signer(address(signer)?), rest)
         }

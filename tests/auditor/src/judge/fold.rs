@@ -1,21 +1,25 @@
 //! The read models as the events make them, column by column as in migrations/: our own fold.
 
 mod counts;
+#[cfg(test)]
+mod cross;
 mod row;
+#[cfg(test)]
+mod tests;
 
 use crate::books::Books;
 use crate::decode::event::{Aggregate, Event};
 use crate::evidence::tables::{MODELS, Models, Row};
-use crate::legal::{Payment, State};
+use crate::legal::State;
 use chrono::{DateTime, SubsecRound, Utc};
 use counts::{pace, totals};
-use row::{MINTED, PAID, block, mint_state, minted, paid, payment_state, requested, submitted, taken_back, waits};
+use row::{MINTED, PAID, REFUNDED, block, minted, paid, refunded, requested, stands, submitted, taken_back, waits};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Width of a row of `pace`, seconds.
 const PACE_S: i64 = 10;
 
-const COUNTERS: [(&str, &str); 8] = [
+const COUNTERS: [(&str, &str); 12] = [
     ("payment.reverted", "payment_reversions"),
     ("mint.reverted", "mint_reversions"),
     ("payment.submitted", "payment_attempts"),
@@ -24,6 +28,10 @@ const COUNTERS: [(&str, &str); 8] = [
     ("mint.submitted", "mint_attempts"),
     ("mint.deferred", "mint_deferrals"),
     ("mint.parked", "mint_parkings"),
+    ("refund.submitted", "refund_attempts"),
+    ("refund.deferred", "refund_deferrals"),
+    ("refund.parked", "refund_parkings"),
+    ("refund.reverted", "refund_reversions"),
 ];
 
 /// Rows under way.
@@ -91,12 +99,7 @@ impl Fold {
         if let Some((_, counter)) = COUNTERS.iter().find(|(name, _)| *name == event.kind.name) {
             set(row, counter, event.numbers.first().map(ToString::to_string));
         }
-        let stage = state.stage();
-        // A waiting payment keeps its reason, whatever happens to a mint that went ahead of it.
-        let is_of_mint = event.kind.name.starts_with("mint.");
-        if !(is_of_mint && state.payment != Payment::Paid) {
-            waits(row, event);
-        }
+        waits(row, state, event);
         match event.kind.name {
             "payment.submitted" => submitted(row, "settle", event),
             "mint.submitted" => submitted(row, "mint", event),
@@ -108,14 +111,19 @@ impl Fold {
                 block(row, "failed", event);
                 set(row, "failed_tx_hash", event.data.text("txHash"));
             }
-            "payment.deferred" | "payment.parked" | "mint.deferred" | "mint.parked" => {}
+            "refund.requested" => {
+                set(row, "refund_reason", event.data.text("reason"));
+                set(row, "refund_by", event.data.prose("by"));
+                set(row, "refund_detail", event.data.prose("detail"));
+            }
+            "refund.submitted" => submitted(row, "refund", event),
+            "refund.confirmed" | "refund.restored" => refunded(row, event, at),
+            "refund.reverted" => taken_back(row, "refund", &REFUNDED, event),
+            "payment.deferred" | "payment.parked" | "mint.deferred" | "mint.parked" | "refund.deferred"
+            | "refund.parked" => {}
             _ => return self.strange.push(event.subject.clone()),
         }
-        set(row, "stage", Some(stage.to_owned()));
-        set(row, "payment_state", Some(payment_state(state.payment).to_owned()));
-        let was_reverted = row.get("mint_state").and_then(Option::as_deref) == Some("reverted");
-        let is_reverted = event.kind.name == "mint.reverted" || (was_reverted && !is_of_mint);
-        set(row, "mint_state", Some(mint_state(state.mint, is_reverted).to_owned()));
+        stands(row, state);
         set(row, "updated_at", Some(time(at)));
         set(row, "last_seq", Some(event.seq.to_string()));
         let seqs = row.get("event_seqs").cloned().flatten().unwrap_or_default();

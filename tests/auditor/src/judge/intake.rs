@@ -1,5 +1,5 @@
 //! Requests compared with the ledger: nothing acknowledged is missing (A06), and nothing is there that was not asked
-//! for, and we charged nobody who did not order (A07).
+//! for, and we charged nobody who did not order, and returned nothing that nobody wanted back (A07).
 
 use crate::books::{Books, Fate, Ordered};
 use crate::decode::event::Aggregate;
@@ -55,8 +55,9 @@ fn asks_for(request: &Request, ordered: &Ordered) -> bool {
         && request.quantity.map(U256::from) == Some(ordered.quantity)
 }
 
-/// A07: every order, and every key that names one, was sent by the load generator and not refused; and what our own
-/// transactions charged was ordered. A stranger may settle what nobody ordered.
+/// A07: every order, and every key that names one, was sent by the load generator and not refused; what our own
+/// transactions charged was ordered; and what they credited or returned belongs to an order that asked for it. A
+/// stranger may settle what nobody ordered, and another operator may return what nobody asked for.
 pub fn phantoms(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A07", "every order in the ledger was asked for, and every key that names one");
     for (id, order) in &books.orders {
@@ -95,5 +96,24 @@ pub fn phantoms(evidence: &Evidence, books: &Books) -> Verdict {
             format!("{} was charged by our own {}, and no order knows of it", pair.from, pair.at.tx)
         });
     }
+    operated(evidence, books, &mut check);
     check.verdict("there is no order")
+}
+
+/// Checks that our own operator did what an order asked for.
+fn operated(evidence: &Evidence, books: &Books, check: &mut Check) {
+    for (what, list, asked) in [
+        ("credited", &books.credits, "payment.parked"),
+        ("refunded", &books.refunds, "refund.requested"),
+        ("given back", &books.returns, "refund.requested"),
+    ] {
+        for ((token, key), entries) in list {
+            for entry in entries.iter().filter(|entry| books.is_ours(evidence, entry.at.tx)) {
+                let order = books.order_of(*token, *key).map(|(_, order)| order);
+                check.that(order.is_some_and(|order| order.event(asked).is_some()), || {
+                    format!("{} was {what} by our own {}, and no order asked for that", entry.payer, entry.at.tx)
+                });
+            }
+        }
+    }
 }

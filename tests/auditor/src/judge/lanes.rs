@@ -1,10 +1,10 @@
 //! The relayers' books (A12).
 
 use crate::books::Books;
-use crate::decode::call::{Call, calls};
+use crate::decode::call::calls;
 use crate::decode::event::{Aggregate, Event};
 use crate::decode::tx::{self, Raw};
-use crate::decode::x402::{payment_id, payment_key};
+use crate::decode::x402::payment_id;
 use crate::evidence::Evidence;
 use crate::evidence::chain::Tx;
 use crate::verdict::{Check, Verdict};
@@ -111,8 +111,12 @@ fn signed(evidence: &Evidence, books: &Books, events: &[&Event], check: &mut Che
         check.that(ours && fits && raw.value.is_zero(), || {
             format!("{}: signs nonce {} for {} with {} wei", event.subject, raw.nonce, raw.to, raw.value)
         });
+        let (purpose, calls) = (purpose(event), calls(raw.to, &raw.input, evidence.run.hub));
+        let other = calls.iter().map(|call| call.deed).find(|deed| deed.purpose() != purpose);
+        check.that(other.is_none(), || format!("{}: a lane to {purpose} signs {other:?}", event.subject));
         let items = event.data.get::<Vec<Uuid>>("items").unwrap_or_default();
-        check.that(inside(evidence, &raw) == items, || {
+        let inside = calls.iter().flat_map(|call| call.keys(evidence.chain.id, evidence.run.asset)).map(payment_id);
+        check.that(inside.collect::<Vec<_>>() == items, || {
             format!("{}: the orders in its call data are not its items", event.subject)
         });
         if let Some(first) = signed.get(&nonce).and_then(|raws| raws.first()) {
@@ -125,15 +129,9 @@ fn signed(evidence: &Evidence, books: &Books, events: &[&Event], check: &mut Che
     signed
 }
 
-/// The orders in a transaction's call data, in their order.
-fn inside(evidence: &Evidence, raw: &Raw) -> Vec<Uuid> {
-    let settled = |(payer, nonce)| payment_key(evidence.chain.id, evidence.run.asset, payer, nonce);
-    let calls = calls(raw.to, &raw.input, evidence.run.hub).into_iter();
-    let keys = calls.flat_map(|call| match call {
-        Call::Settle { items, .. } => items.into_iter().map(settled).collect(),
-        Call::Mint { keys, .. } => keys,
-    });
-    keys.map(payment_id).collect()
+/// The purpose of the lane that an event is of.
+fn purpose(event: &Event) -> &str {
+    event.subject.split('.').nth(3).unwrap_or_default()
 }
 
 /// Nonces that somebody else used, as the ledger says: one that was signed for, or all from the next one to the

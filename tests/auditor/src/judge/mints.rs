@@ -8,7 +8,8 @@ use crate::verdict::{Check, Verdict};
 use alloy_primitives::{Address, U256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A01: every minted key has a record of its payer and its units, which exactly one pair paid for, no later than the mint.
+/// A01: every minted key has a record of its payer and its units, which exactly one pair paid for, no later than the
+/// mint.
 pub fn unpaid(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A01", "every mint is of a record that one canonical pair paid for, in time");
     if !books.mints.is_empty() {
@@ -56,15 +57,16 @@ fn fault(evidence: &Evidence, books: &Books, mint: &Mint) -> Option<String> {
     }
 }
 
-/// A04: keys once, and not refunded as well; never more than the token may sell; supply and balances are the sum of what
-/// was minted; the ledger and the chain agree on it.
+/// A04: keys once, and not refunded as well; never more than the token may sell; supply and balances are the sum of
+/// what was minted; the ledger and the chain agree on it.
 pub fn minted_twice(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A04", "every key is minted once, and supply and balances are what was owed");
     let mut seen = BTreeSet::new();
     let mut made: BTreeMap<(Address, Address), U256> = BTreeMap::new();
     for mint in &books.mints {
         check.that(seen.insert(mint.key), || format!("{} was minted twice, again in {}", mint.key, mint.at.tx));
-        let refund = books.refunds.get(&(mint.token, mint.key)).and_then(|entries| entries.first());
+        let of = (mint.token, mint.key);
+        let refund = books.refunds.get(&of).or_else(|| books.returns.get(&of)).and_then(|entries| entries.first());
         check.that(refund.is_none(), || {
             let refunded = refund.map(|entry| entry.at.tx).unwrap_or_default();
             format!("{} was minted in {} and refunded in {refunded}", mint.key, mint.at.tx)

@@ -6,8 +6,9 @@ use crate::evidence::Evidence;
 use crate::verdict::{Check, Verdict};
 use alloy_primitives::{B256, U256};
 
-/// A08: every failure holds its proof (R2) at a block that the chain calls final, for `failed` is never taken back; and no
-/// money ever moved for it. A payment is parked only if its money lies at the token, at a final block, without a record.
+/// A08: every failure holds its proof (R2) at a block that the chain calls final, for `failed` is never taken back; and
+/// no money ever moved for it. A payment is parked only if its money lies at the token, at a final block, without a
+/// record.
 pub fn failed_falsely(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check =
         Check::new("A08", "every failed payment is proven dead and uncharged, every parked one to be around");
@@ -64,7 +65,8 @@ fn fault(evidence: &Evidence, books: &Books, order: &Order) -> Option<String> {
     }
 }
 
-/// Why a payment was parked without reason. That an operator made a record of it later takes nothing back.
+/// Why a payment was parked without reason. That an operator made a record of it later, or returned it, takes
+/// nothing back.
 fn parked(evidence: &Evidence, books: &Books, ordered: &Ordered, event: &Event) -> Option<String> {
     let reason = event.data.text("reason").unwrap_or_default();
     let pair = match books.pair_to(ordered.token, ordered.key) {
@@ -72,12 +74,11 @@ fn parked(evidence: &Evidence, books: &Books, ordered: &Ordered, event: &Event) 
         Err(why) => return Some(format!("parked for {reason}, and {why}")),
     };
     let named = event.data.get::<B256>("txHash");
-    let holds = match books.fate(evidence, ordered.key, pair) {
-        Fate::GivenBack(_) => ["paid_around_token", "money_back"].contains(&reason.as_str()),
-        Fate::Surplus | Fate::Credited(..) => reason == "paid_around_token",
+    let is_around = match books.fate(evidence, ordered.key, pair) {
+        Fate::Surplus | Fate::Credited(..) | Fate::GivenBack(_) => true,
         Fate::Settled(_) | Fate::Fee => false,
     };
-    if !holds {
+    if !is_around || reason != "paid_around_token" {
         Some(format!("parked for {reason}, which is not what became of {}", pair.at.tx))
     } else if pair.at.block > evidence.chain.finalized {
         Some(format!("parked for what {} did in block {}, which is not final", pair.at.tx, pair.at.block))

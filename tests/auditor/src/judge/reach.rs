@@ -7,15 +7,16 @@ use crate::verdict::{Check, Verdict};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-/// A15: every order has ended, within the bound from its 202, the last healing, what the chain took back last, or, where
-/// it expired, its window's end.
+/// A15: every order has ended, within the bound from its 202, the last healing, what the chain took back last, a
+/// person's request for a refund, or, where it expired, its window's end.
 pub fn in_time(evidence: &Evidence, books: &Books) -> Verdict {
     let mut check = Check::new("A15", "every order has come to its end, in time");
     let bound = TimeDelta::seconds(evidence.run.bounds.terminal_within_s);
     let mut slowest = TimeDelta::zero();
     for (id, order) in &books.orders {
         // From here on it has rested: what was taken back in between had not ended.
-        let is_end = |event: &&Event| books.states.get(&event.seq).is_some_and(|state| state.is_end());
+        let operator = evidence.run.bounds.operator;
+        let is_end = |event: &&Event| books.states.get(&event.seq).is_some_and(|state| state.is_end(operator));
         let Some(ended) = order.events.iter().rev().take_while(is_end).last() else {
             let last = order.events.last().map_or("nothing", |event| event.kind.name);
             check.that(false, || format!("{id} has not ended: its last event is {last}"));
@@ -45,7 +46,10 @@ fn since(evidence: &Evidence, books: &Books, id: Uuid, order: &Order) -> DateTim
     let begun = books.accepted_at.get(&id).copied().or(requested).unwrap_or_default();
     let reversals = order.events.iter().filter(|event| event.kind.name.ends_with(".reverted"));
     let taken_back = reversals.map(|event| event.time).max();
-    [Some(begun), evidence.run.healed_at, taken_back, expired].into_iter().flatten().max().unwrap_or_default()
+    let by_a_person = |event: &&Event| event.data.text("reason").as_deref() == Some("operator");
+    let asked_back = order.event("refund.requested").filter(by_a_person).map(|event| event.time);
+    let begins = [Some(begun), evidence.run.healed_at, taken_back, asked_back, expired];
+    begins.into_iter().flatten().max().unwrap_or_default()
 }
 
 /// A17: every failpoint and fault of the plan has fired as often as planned.

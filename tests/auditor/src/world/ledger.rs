@@ -1,13 +1,14 @@
 //! The run as the ledger tells it, and as clients and read models know it.
 
-use super::{ASSET, CHAIN_ID, PRICE, Pay, TOKEN, World};
+use super::{ASSET, CHAIN_ID, LANE, PRICE, Pay, TOKEN, World};
 use crate::evidence::journal::Request;
 use crate::evidence::stream::Message;
 use crate::evidence::tables::Row;
 use crate::legal::KINDS;
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B256, Bytes, keccak256};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 impl World {
     /// Registers the token.
@@ -38,8 +39,32 @@ impl World {
     /// Appends an event of the order of this payment, such as `payment.parked.1`.
     pub fn say(&mut self, pay: &Pay, name: &str, data: &Value) {
         let kind = KINDS.iter().find(|kind| name.starts_with(kind.name)).unwrap();
-        let (id, queue) = (pay.id().to_string(), kind.queue.map(|queue| format!("{queue}.")).unwrap_or_default());
-        self.append(format!("orders.{}.{id}.mint.{queue}{name}", &id[..1]), id, kind.event_type, data);
+        self.append(subject(pay, name), pay.id().to_string(), kind.event_type, data);
+    }
+
+    /// Says that the lane has signed a call of the token, with its first nonce, for these orders.
+    pub fn sign(&mut self, purpose: &str, input: &[u8], items: &[Uuid]) {
+        let lane = format!("{LANE:x}").replace("0x", "");
+        let raw = raw_tx(input);
+        let told = json!({ "nonce": 0, "purpose": purpose, "txHash": keccak256(&raw), "rawTx": Bytes::from(raw), "items": items });
+        self.append(format!("signers.{lane}.0.{purpose}.signed.0"), lane, "signer.signed", &told);
+    }
+
+    /// Replaces a field in the data of an event of this order.
+    pub fn retell(&mut self, pay: &Pay, name: &str, field: &str, value: Value) {
+        let subject = subject(pay, name);
+        let message = self.evidence.stream.found.iter_mut().find(|message| message.subject == subject).unwrap();
+        let mut body: Value = serde_json::from_slice(&message.payload).unwrap();
+        body["data"][field] = value;
+        message.payload = body.to_string().into_bytes();
+    }
+
+    /// Lets an event of this order name another transaction as its proof.
+    pub fn point(&mut self, pay: &Pay, name: &str, tx: B256) {
+        let proof = self.proof(tx, &json!({}));
+        for field in ["txHash", "block"] {
+            self.retell(pay, name, field, proof[field].clone());
+        }
     }
 
     /// Orders with this payment: a request that is answered with 202, and its event.
@@ -85,6 +110,18 @@ impl World {
         self.say(pay, "mint.confirmed", &data);
     }
 
+    /// Asks for the money back, for this reason.
+    pub fn ask_back(&mut self, pay: &Pay, reason: &str) {
+        self.say(pay, "refund.requested", &json!({ "reason": reason, "by": "alice", "detail": "no more wanted" }));
+    }
+
+    /// Says that the money is back by this transaction.
+    pub fn confirm_refund(&mut self, pay: &Pay, tx: B256, refunded_by: &str) {
+        let told = json!({ "refundedBy": refunded_by, "to": pay.payer, "amount": pay.value.to_string() });
+        let data = self.proof(tx, &told);
+        self.say(pay, "refund.confirmed", &data);
+    }
+
     /// Lets the payment's window close, and says that it has failed for this reason, at a final block.
     pub fn expire(&mut self, pay: &Pay, reason: &str) {
         self.block();
@@ -113,6 +150,29 @@ impl World {
         let row: Row = row.into_iter().map(|(name, value)| (name.to_owned(), Some(value))).collect();
         self.evidence.tables.live.entry("payment_rows".to_owned()).or_default().push(row);
     }
+}
+
+/// Subject of an event of the order of this payment.
+pub fn subject(pay: &Pay, name: &str) -> String {
+    let kind = KINDS.iter().find(|kind| name.starts_with(kind.name)).unwrap();
+    let (id, queue) = (pay.id().to_string(), kind.queue.map(|queue| format!("{queue}.")).unwrap_or_default());
+    format!("orders.{}.{id}.mint.{queue}{name}", &id[..1])
+}
+
+/// A signed EIP-1559 transaction that calls the token with nonce 0, in which the fees and the signature are nothing.
+fn raw_tx(input: &[u8]) -> Vec<u8> {
+    let chain_id = [0x82, 0x7a, 0x69];
+    let numbers = [0x80; 4];
+    let to = [&[0x94][..], TOKEN.as_slice()].concat();
+    let input = [header(0x80, input.len()), input.to_vec()].concat();
+    let body = [&chain_id[..], &numbers, &to, &[0x80], &input, &[0xc0, 0x80, 0x80, 0x80]].concat();
+    [vec![2], header(0xc0, body.len()), body].concat()
+}
+
+/// The header of a string (0x80) or list (0xc0) of RLP that is longer than 55 bytes.
+fn header(kind: u8, length: usize) -> Vec<u8> {
+    let bytes = u16::try_from(length).unwrap().to_be_bytes();
+    [&[kind + 55 + 2][..], &bytes].concat()
 }
 
 fn at(seconds: u64) -> DateTime<Utc> {

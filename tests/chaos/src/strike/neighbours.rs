@@ -77,8 +77,9 @@ async fn full(house: &House, step: &Step) -> u64 {
 
 /// A durable consumer is deleted, and made again as `nats/` has it.
 async fn consumer_gone(house: &House, step: &Step) -> u64 {
-    let names = ["payment-sender", "payment-sender-deferred", "confirmer", "confirmer-watch", "mint-projector"];
-    let name = names[usize::try_from(step.roll(5)).unwrap()];
+    let names =
+        ["payment-sender", "payment-sender-deferred", "confirmer", "confirmer-watch", "mint-projector", "operator"];
+    let name = names[usize::try_from(step.roll(6)).unwrap()];
     let stream = house.stack.lock().await.stream.clone();
     let Ok(info) = stream.try_ask(&format!("CONSUMER.INFO.LEDGER.{name}"), Value::Null).await else { return 0 };
     let gone = stream.try_ask(&format!("CONSUMER.DELETE.LEDGER.{name}"), Value::Null).await;

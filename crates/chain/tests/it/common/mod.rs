@@ -1,5 +1,7 @@
 //! An anvil with the USDC double, and proxies before it that misbehave as they are told.
 
+pub mod shop;
+
 use alloy::primitives::U256;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;

@@ -11,7 +11,7 @@ use testkit::Broker;
 use tokio::sync::mpsc;
 
 /// Users of services, and the events that each of them writes. A user writes no other event.
-pub const WRITES: [(&str, &[&str]); 5] = [
+pub const WRITES: [(&str, &[&str]); 6] = [
     ("api", &["payment.requested", "key.bound"]),
     (
         "payment-sender",
@@ -40,6 +40,11 @@ pub const WRITES: [(&str, &[&str]); 5] = [
             "mint.parked",
             "mint.reverted",
             "mint.restored",
+            "refund.deferred",
+            "refund.parked",
+            "refund.confirmed",
+            "refund.reverted",
+            "refund.restored",
             "signer.settled",
             "signer.reverted",
             "signer.resettled",
@@ -53,6 +58,23 @@ pub const WRITES: [(&str, &[&str]); 5] = [
             "mint.submitted",
             "mint.deferred",
             "mint.parked",
+            "signer.claimed",
+            "signer.signed",
+            "signer.replaced",
+            "signer.lost",
+            "ops.parked",
+            "ops.stopped",
+        ],
+    ),
+    (
+        "operator",
+        &[
+            "payment.submitted",
+            "payment.parked",
+            "refund.requested",
+            "refund.submitted",
+            "refund.deferred",
+            "refund.parked",
             "signer.claimed",
             "signer.signed",
             "signer.replaced",
@@ -114,13 +136,20 @@ pub fn written_by(user: &str) -> Vec<Event> {
     // A stop would stop the other appends, so it has a test of its own.
     let all = examples::all().into_iter().filter(|event| names.contains(&name(event).as_str()));
     let all = all.filter(|event| name(event) != "ops.stopped");
-    let all = all.map(|event| if user == "mint-projector" { of_mint_lane(event) } else { event });
-    all.map(|event| moved(event, position)).collect()
+    all.map(|event| moved(of_purpose(event, purpose_of(user)), position)).collect()
 }
 
-/// Turns an event of a settlement lane into that of a mint lane.
-pub fn of_mint_lane(event: Event) -> Event {
-    let purpose = Purpose::Mint;
+/// The purpose of the lanes that `user` works. The confirmer writes about lanes of every purpose.
+pub fn purpose_of(user: &str) -> Purpose {
+    match user {
+        "mint-projector" => Purpose::Mint,
+        "operator" => Purpose::Operate,
+        _ => Purpose::Settle,
+    }
+}
+
+/// Turns an event of a lane into that of a lane with this purpose.
+pub fn of_purpose(event: Event, purpose: Purpose) -> Event {
     let tx = |tx| OpenTx { purpose, ..tx };
     match event {
         Event::Signer(lane, event) => {

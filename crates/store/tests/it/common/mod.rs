@@ -46,8 +46,13 @@ pub fn registered() -> Event {
 
 /// The `n`th request: the example with another nonce.
 pub fn request(n: u8) -> PaymentRequest {
+    request_with(B256::repeat_byte(n))
+}
+
+/// The example with this nonce.
+pub fn request_with(nonce: B256) -> PaymentRequest {
     let mut request = examples::request().into_fields();
-    request.authorization.nonce = B256::repeat_byte(n);
+    request.authorization.nonce = nonce;
     let authorization = &request.authorization;
     request.payment_key = PaymentKey::new(request.chain_id, request.asset, authorization.from, authorization.nonce);
     PaymentRequest::new(request).unwrap()

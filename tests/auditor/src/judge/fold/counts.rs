@@ -3,11 +3,11 @@
 use super::{Fold, number, set, time};
 use crate::decode::event::Event;
 use crate::evidence::tables::Row;
-use crate::legal::{Mint, Payment, State};
+use crate::legal::{Mint, Payment, Refund, State};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
-const STAGES: [&str; 11] = [
+const STAGES: [&str; 16] = [
     "requested",
     "deferred",
     "payment_parked",
@@ -19,9 +19,15 @@ const STAGES: [&str; 11] = [
     "mint_deferred",
     "mint_parked",
     "minted",
+    "refund_requested",
+    "refunding",
+    "refund_deferred",
+    "refund_parked",
+    "refunded",
 ];
 
-/// Units of a token that are ordered and neither failed nor paid back, paid, and minted.
+/// Units of a token that are ordered, paid, and minted. A payment that failed or went back counts as neither of the
+/// first two.
 const UNITS: [&str; 3] = ["units_taken", "units_paid", "units_minted"];
 
 impl Fold {
@@ -34,8 +40,6 @@ impl Fold {
             ("asset", "asset"),
             ("factory", "factory"),
             ("item_version", "itemVersion"),
-            ("name", "name"),
-            ("symbol", "symbol"),
             ("unit", "unit"),
             ("max_units", "maxUnits"),
             ("unit_price", "unitPrice"),
@@ -47,6 +51,9 @@ impl Fold {
             ("block_hash", "block.hash"),
         ] {
             set(&mut row, column, data.text(field));
+        }
+        for column in ["name", "symbol"] {
+            set(&mut row, column, data.prose(column));
         }
         for column in UNITS {
             set(&mut row, column, Some("0".to_owned()));
@@ -63,12 +70,9 @@ impl Fold {
         let Some(order) = self.payments.get(id) else { return };
         let text = |column: &str| order.get(column).cloned().flatten().unwrap_or_default();
         let (quantity, requested) = (number(order, "quantity"), number(order, "requested_seq"));
-        let gone = match state.stage() {
-            "failed" => true,
-            "mint_parked" => text("reason") == "money_back",
-            _ => false,
-        };
-        let after = [!gone, state.payment == Payment::Paid, state.mint == Mint::Minted];
+        let is_back = state.refund == Refund::Back;
+        let taken = state.payment != Payment::Failed && !is_back;
+        let after = [taken, state.payment == Payment::Paid && !is_back, state.mint == Mint::Minted];
         let Some(token) = self.tokens.get_mut(&text("token")) else { return };
         if requested < number(token, "registered_seq") {
             return;

@@ -3,11 +3,11 @@
 use super::{COUNTERS, set, time};
 use crate::decode::event::Event;
 use crate::evidence::tables::Row;
-use crate::legal::{Mint, Payment};
+use crate::legal::{Mint, Payment, Refund, State};
 use chrono::{DateTime, SubsecRound, Utc};
 
 /// Columns of a payment that are empty until an event fills them.
-const LATER: [&str; 22] = [
+const LATER: [&str; 33] = [
     "reason",
     "detail",
     "parked_tx_hash",
@@ -28,8 +28,19 @@ const LATER: [&str; 22] = [
     "mint_block_number",
     "mint_block_hash",
     "minted_by",
+    "refund_reason",
+    "refund_by",
+    "refund_detail",
+    "refund_signer",
+    "refund_nonce",
+    "refund_tx_hash",
+    "refund_block_number",
+    "refund_block_hash",
+    "refunded_by",
+    "refund_amount",
     "paid_at",
     "minted_at",
+    "refunded_at",
 ];
 
 /// Columns that a proof of payment fills, and its reversal empties.
@@ -38,6 +49,10 @@ pub const PAID: [&str; 6] =
 
 /// Columns that are set when a mint is confirmed.
 pub const MINTED: [&str; 4] = ["mint_block_number", "mint_block_hash", "minted_by", "minted_at"];
+
+/// Columns that are set when the money is back.
+pub const REFUNDED: [&str; 5] =
+    ["refund_block_number", "refund_block_hash", "refunded_by", "refund_amount", "refunded_at"];
 
 pub fn requested(id: &str, event: &Event, at: DateTime<Utc>) -> Row {
     let data = &event.data;
@@ -61,10 +76,7 @@ pub fn requested(id: &str, event: &Event, at: DateTime<Utc>) -> Row {
         set(&mut row, counter, Some("0".to_owned()));
     }
     set(&mut row, "id", Some(id.to_owned()));
-    set(&mut row, "stage", Some("requested".to_owned()));
-    for column in ["payment_state", "mint_state"] {
-        set(&mut row, column, Some("owed".to_owned()));
-    }
+    stands(&mut row, State { payment: Payment::Requested, ..State::default() });
     set(&mut row, "paid_seq", None);
     for column in ["requested_at", "updated_at"] {
         set(&mut row, column, Some(time(at)));
@@ -113,6 +125,13 @@ pub fn minted(row: &mut Row, event: &Event, at: DateTime<Utc>) {
     set(row, "minted_at", Some(time(at)));
 }
 
+pub fn refunded(row: &mut Row, event: &Event, at: DateTime<Utc>) {
+    done(row, "refund", event);
+    set(row, "refunded_by", event.data.text("refundedBy"));
+    set(row, "refund_amount", event.data.text("amount"));
+    set(row, "refunded_at", Some(time(at)));
+}
+
 /// The block is gone: its transaction is open again, and what it proved is not so.
 pub fn taken_back(row: &mut Row, prefix: &str, proved: &[&str], event: &Event) {
     submitted(row, prefix, event);
@@ -121,18 +140,41 @@ pub fn taken_back(row: &mut Row, prefix: &str, proved: &[&str], event: &Event) {
     }
 }
 
-/// Why it waits, has failed or is parked; of any other event nothing.
-pub fn waits(row: &mut Row, event: &Event) {
-    set(row, "reason", event.data.text("reason"));
-    set(row, "detail", event.data.get("detail"));
+/// The reason why a leg waits, has failed or is parked. The leg that holds these columns after the event writes them
+/// when it moves, and keeps them while another leg moves. They are empty if there is no such leg.
+pub fn waits(row: &mut Row, state: State, event: &Event) {
+    let holder = holder(state);
+    if holder.is_some_and(|leg| !event.kind.name.starts_with(leg)) {
+        return;
+    }
+    let data = holder.map(|_| &event.data);
     let parked = event.kind.name.ends_with(".parked");
-    set(row, "parked_tx_hash", event.data.text("txHash").filter(|_| parked));
-    set(row, "retry_at", event.data.get::<DateTime<Utc>>("retryAt").map(|at| time(at.trunc_subsecs(6))));
+    set(row, "reason", data.and_then(|data| data.text("reason")));
+    set(row, "detail", data.and_then(|data| data.prose("detail")));
+    set(row, "parked_tx_hash", data.and_then(|data| data.text("txHash")).filter(|_| parked));
+    let retry_at = data.and_then(|data| data.get::<DateTime<Utc>>("retryAt"));
+    set(row, "retry_at", retry_at.map(|at| time(at.trunc_subsecs(6))));
 }
 
-/// The state of the payment as the tables spell it.
-pub fn payment_state(payment: Payment) -> &'static str {
-    match payment {
+/// The leg that waits, has failed or is parked. A parked payment is the refund's affair once a refund is asked for.
+fn holder(state: State) -> Option<&'static str> {
+    let State { payment, mint, refund } = state;
+    if matches!(refund, Refund::Deferred | Refund::Parked) {
+        Some("refund.")
+    } else if matches!(mint, Mint::Deferred | Mint::Parked) {
+        Some("mint.")
+    } else if matches!(payment, Payment::Deferred | Payment::Failed)
+        || (payment, refund) == (Payment::Parked, Refund::Unasked)
+    {
+        Some("payment.")
+    } else {
+        None
+    }
+}
+
+/// The stage, and the legs as the tables spell them.
+pub fn stands(row: &mut Row, state: State) {
+    let payment = match state.payment {
         Payment::New | Payment::Requested => "owed",
         Payment::Deferred => "deferred",
         Payment::Parked => "parked",
@@ -140,17 +182,27 @@ pub fn payment_state(payment: Payment) -> &'static str {
         Payment::Reverted => "reverted",
         Payment::Paid => "done",
         Payment::Failed => "failed",
-    }
-}
-
-/// The state of the mint as the tables spell it. A mint that fell out of the chain is in a transaction again.
-pub fn mint_state(mint: Mint, is_reverted: bool) -> &'static str {
-    match mint {
+    };
+    let mint = match state.mint {
         Mint::NotYet | Mint::Owed => "owed",
-        Mint::Minting if is_reverted => "reverted",
         Mint::Minting => "submitted",
+        Mint::Reverted => "reverted",
         Mint::Deferred => "deferred",
         Mint::Parked => "parked",
         Mint::Minted => "done",
+    };
+    let refund = match state.refund {
+        Refund::Unasked => "unasked",
+        Refund::Owed => "owed",
+        Refund::Refunding => "submitted",
+        Refund::Reverted => "reverted",
+        Refund::Deferred => "deferred",
+        Refund::Parked => "parked",
+        Refund::Back => "done",
+    };
+    let columns =
+        [("stage", state.stage()), ("payment_state", payment), ("mint_state", mint), ("refund_state", refund)];
+    for (column, value) in columns {
+        set(row, column, Some(value.to_owned()));
     }
 }

@@ -4,6 +4,7 @@ mod charges;
 mod ends;
 mod mints;
 mod money;
+mod refunds;
 
 use super::{good, verdict};
 use crate::evidence::tokens::{Record, RecordState};
@@ -41,14 +42,4 @@ fn forge(world: &mut World) {
     let record = Record { payer, units: U256::ONE, paid_at: at, state: RecordState::Open };
     world.token().records.insert(new().key(), record);
     world.mint(STRANGER, &[new()]);
-}
-
-/// Replaces a field in the data of an event of this order.
-fn retell(world: &mut World, pay: &Pay, name: &str, field: &str, value: serde_json::Value) {
-    let end = format!("{}.mint.{name}", pay.id());
-    let end = end.replace(".mint.payment.confirmed", ".mint.owed.payment.confirmed");
-    let message = world.evidence.stream.found.iter_mut().find(|message| message.subject.ends_with(&end)).unwrap();
-    let mut body: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
-    body["data"][field] = value;
-    message.payload = body.to_string().into_bytes();
 }

@@ -4,7 +4,7 @@ use crate::controls::bench::mining;
 use crate::controls::{strangers, trouble};
 use alloy_primitives::hex;
 use harness::journal::{fired_line, now, request_line};
-use harness::{Answer, Buyer, Frames, Instance, Order, Outcome, Payment, Service, Stack};
+use harness::{Answer, Buyer, Frames, Instance, Order, Outcome, Payment, Service, Stack, eventually};
 use serde_json::{Value, json};
 use standalone::accounts::OWNER;
 use std::path::Path;
@@ -67,22 +67,18 @@ pub struct Load {
     pub cancelled: Payment,
     /// An order that was paid around the token, and is parked.
     pub around: Payment,
+    /// Orders that others had a hand in, or whose money went back.
+    pub touched: strangers::Touched,
     /// The first order, paid and minted by us.
     pub first: Order,
     /// A payer with money and without an open order.
     pub idle: Buyer,
 }
 
-impl Load {
-    /// Subject of an event of the order that was cancelled.
-    pub fn cancelled_subject(&self, name: &str) -> String {
-        Order::of(&self.cancelled).subject(name)
-    }
-}
-
 /// Makes purchases of all kinds: both generations of headers, keys, repetitions, lost answers, refused payments and
 /// cancelled ones. In the middle payment-sender is killed. Then one nonce is replaced, one order is taken back by a
-/// reorg, and one nonce is lost. Strangers settle, mint and pay around the token, with our orders and without.
+/// reorg, and one nonce is lost. Strangers settle, mint and pay around the token, with our orders and without. Our
+/// operator credits and returns, and is away at the end.
 pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     let mut journal = Journal::default();
     let token = stack.shop.token.clone();
@@ -141,17 +137,29 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     trouble::replaced(stack, &mut journal, &buyers[1], &mut orders).await;
     trouble::taken_back(stack, &mut journal, &buyers[3], &mut orders).await;
     trouble::lost(stack, &mut journal, &buyers[2], &mut orders).await;
-    let around = strangers::with_orders(stack, &mut journal, buyers, &mut orders).await;
+    strangers::appoint(stack).await;
+    let touched = strangers::with_orders(stack, &mut journal, buyers, &mut orders).await;
     strangers::without_orders(stack, &buyers[6]).await;
-    let chain = stack.chain.clone();
-    mining(&chain, stack.rebuilt_read_models_equal_the_live_ones(&orders)).await;
+    let around = strangers::left_alone(stack, &mut journal, &buyers[4]).await;
+    rebuild(stack).await;
     let first = orders[0].id;
     let filter = json!({ "payment": first });
     listeners.push(Listener::open(stack, "of-a-payment", filter, format!("?payment={first}")).await);
     for listener in listeners {
         journal.0.push(listener.heard().await);
     }
-    Load { journal, cancelled, around, first: orders.swap_remove(0), idle: buyers[5].clone() }
+    Load { journal, cancelled, around, touched, first: orders.swap_remove(0), idle: buyers[5].clone() }
+}
+
+/// Builds the read models from sequence 1 beside the live ones. Nothing is quiet now: an order waits for an operator.
+async fn rebuild(stack: &mut Stack) {
+    let rebuild = Instance(Service::ReadProjector, 1);
+    stack.run_with(rebuild, &[("DATABASE_SCHEMA", "rebuilt")]).await;
+    for schema in ["public", "rebuilt"] {
+        let done = async || (stack.projected(schema).await == stack.stream.last_seq().await).then_some(());
+        eventually("every event is projected", done).await;
+    }
+    stack.kill(rebuild);
 }
 
 /// A client of an event stream that reads all the time.

@@ -17,11 +17,12 @@ use auditor::evidence::tables::{Row, Tables};
 use auditor::run::{Fault, OpenRecords};
 use bench::{Bench, green, red};
 use doctored::Doctored;
-use harness::{DOLLAR, Entry, Service, Stack, StackOptions, journal};
+use harness::{DOLLAR, Entry, Order, Service, Stack, StackOptions, journal};
 use load::Load;
 use serde_json::{Value, json};
 use standalone::accounts::{MINTER_KEYS, OWNER};
 use std::time::Instant;
+use strangers::Touched;
 
 /// Checks that have evidence in this run: all but deployments.
 const REQUIRED: &str = "A01,A02,A03,A04,A05,A06,A07,A08,A09,A10,A11,A12,A14,A15,A16,A17";
@@ -36,7 +37,7 @@ async fn the_auditor_is_green_on_a_good_run_and_red_on_every_control() {
         journal::genesis(&stack.chain, stack.shop.asset, &buyers.iter().map(|buyer| buyer.address).collect::<Vec<_>>())
             .await;
     let load = load::run(&mut stack, &buyers).await;
-    for service in Service::ALL {
+    for service in Service::ALL.into_iter().filter(|service| *service != Service::Operator) {
         stack.terminate(service).await;
     }
     let mut bench = Bench::new(&stack, genesis, &load.journal);
@@ -52,6 +53,7 @@ async fn the_auditor_is_green_on_a_good_run_and_red_on_every_control() {
     in_the_journal(&load, &good);
     in_the_stream(&load, &good);
     an_open_record(&good);
+    an_idle_operator(&good);
     in_a_stream_of_its_own(&stack, &mut bench).await;
     on_chain::controls(&stack, &load, &mut bench).await;
     green(&bench.collect().await);
@@ -67,10 +69,19 @@ fn an_open_record(good: &Evidence) {
     assert_eq!(found.iter().map(|verdict| verdict.id).collect::<Vec<_>>(), ["A05"]);
 }
 
+/// An order that was paid around its token has ended where no operator is at work. Where one is, it is wrong that it
+/// waits.
+fn an_idle_operator(good: &Evidence) {
+    let mut evidence = good.clone();
+    evidence.run.bounds.operator = true;
+    let found = red("a payment around the token that an operator leaves alone", &evidence, "A15", "has not ended");
+    assert_eq!((found.len(), found[0].findings.len()), (1, 1), "{found:?}");
+}
+
 /// Changes of the tables: rows that no event made.
 fn in_the_tables(good: &Evidence) {
     type Hand = fn(&mut Tables);
-    let controls: [(&str, Hand, &str, &str); 6] = [
+    let controls: [(&str, Hand, &str, &str); 8] = [
         (
             "a rebuild that differs",
             |tables| add(1, "units_paid", tables.rebuilt.as_mut().unwrap().get_mut("token_rows").unwrap()),
@@ -88,6 +99,18 @@ fn in_the_tables(good: &Evidence) {
             |tables| add(-1, "payment_reversions", having(tables, "payment_rows", "mint_reversions", "1")),
             "A10",
             "payment_reversions is",
+        ),
+        (
+            "a refund that was tried more often",
+            |tables| add(1, "refund_attempts", having(tables, "payment_rows", "stage", "refunded")),
+            "A10",
+            "refund_attempts is",
+        ),
+        (
+            "units that did not come back with the money",
+            |tables| add(6, "units_taken", having(tables, "token_rows", "symbol", "RARE")),
+            "A10",
+            "units_taken is",
         ),
         (
             "a mint transaction that came back to another block",
@@ -195,6 +218,8 @@ fn in_the_journal(load: &Load, good: &Evidence) {
 fn in_the_stream(load: &Load, good: &Evidence) {
     let last = good.stream.last_seq;
     let swapped_at = neighbours(&good.stream.found);
+    let cancelled = Order::of(&load.cancelled);
+    let Touched { credited, returned, given_back } = &load.touched;
     for (control, id, word) in [
         ("a deleted event", "A09", "sequence 25 is missing in the stream".to_owned()),
         ("two swapped events", "A09", format!("sequence {swapped_at} (")),
@@ -206,7 +231,19 @@ fn in_the_stream(load: &Load, good: &Evidence) {
         ("a charge that is said to be of another time", "A02", "the ledger has another time".to_owned()),
         ("a mint that is said to be somebody else's", "A04", "were minted, the ledger has".to_owned()),
         ("a payment that is parked, and was cancelled", "A08", "was cancelled in".to_owned()),
+        ("a credit of ours that is said to be a charge of ours", "A02", "charged by our own".to_owned()),
+        (
+            "a refund that only the ledger knows",
+            "A05",
+            "refunded, says the ledger, and the record says None".to_owned(),
+        ),
+        ("a refund of ours that is said to be somebody else's", "A05", "is our own".to_owned()),
+        ("a refund that is said to be of another sum", "A05", "the ledger has".to_owned()),
+        ("a return that is said to be for somebody else", "A05", "the ledger has".to_owned()),
+        ("a refund of what is minted", "A11", "refund.confirmed at sequence".to_owned()),
+        ("a mint of what is refunded", "A11", "mint.confirmed at sequence".to_owned()),
         ("a transaction that is said to have other orders in it", "A12", "are not its items".to_owned()),
+        ("an operator's transaction that is said to have other orders in it", "A12", "are not its items".to_owned()),
     ] {
         let mut evidence = good.clone();
         match control {
@@ -222,10 +259,10 @@ fn in_the_stream(load: &Load, good: &Evidence) {
                 }
             }
             "an event that is not in the copy" | "an event of a type that nobody knows" => {
-                add_event(&mut evidence, load, "payment.blessed");
+                add_event(&mut evidence, &cancelled, "payment.blessed");
             }
             "an event after the end" | "a charge that only the ledger knows" => {
-                add_event(&mut evidence, load, "payment.confirmed");
+                add_event(&mut evidence, &cancelled, "payment.confirmed");
             }
             "a charge of ours that is said to be somebody else's" => {
                 retell(&mut evidence, &load.first.subject("payment.confirmed"), "paidBy", json!("third_party"));
@@ -237,12 +274,28 @@ fn in_the_stream(load: &Load, good: &Evidence) {
                 retell(&mut evidence, &load.first.subject("mint.confirmed"), "to", json!(OWNER));
             }
             "a payment that is parked, and was cancelled" => {
-                add_event(&mut evidence, load, "payment.parked.1");
+                add_event(&mut evidence, &cancelled, "payment.parked.1");
             }
+            "a credit of ours that is said to be a charge of ours" => {
+                retell(&mut evidence, &credited.subject("payment.confirmed"), "paidBy", json!("paymint"));
+            }
+            "a refund that only the ledger knows" => add_event(&mut evidence, &cancelled, "refund.confirmed"),
+            "a refund of ours that is said to be somebody else's" => {
+                retell(&mut evidence, &returned.subject("refund.confirmed"), "refundedBy", json!("third_party"));
+            }
+            "a refund that is said to be of another sum" => {
+                retell(&mut evidence, &returned.subject("refund.confirmed"), "amount", json!("1"));
+            }
+            "a return that is said to be for somebody else" => {
+                retell(&mut evidence, &given_back.subject("refund.confirmed"), "to", json!(OWNER));
+            }
+            "a refund of what is minted" => add_event(&mut evidence, &load.first, "refund.confirmed"),
+            "a mint of what is refunded" => add_event(&mut evidence, returned, "mint.confirmed"),
             "a transaction that is said to have other orders in it" => {
-                let signed = |message: &&Message| message.subject.contains(".signed.");
-                let subject = good.stream.found.iter().find(signed).unwrap().subject.clone();
-                retell(&mut evidence, &subject, "items", json!([load.cancelled.id()]));
+                other_items(&mut evidence, ".signed.", &cancelled);
+            }
+            "an operator's transaction that is said to have other orders in it" => {
+                other_items(&mut evidence, ".operate.signed.", &cancelled);
             }
             other => unreachable!("{other}"),
         }
@@ -264,10 +317,16 @@ fn retell(evidence: &mut Evidence, subject: &str, field: &str, value: Value) {
     message.payload = body.to_string().into_bytes();
 }
 
-/// Adds an event to the order that was cancelled.
-fn add_event(evidence: &mut Evidence, load: &Load, name: &str) {
-    let id = load.cancelled.id();
-    let subject = load.cancelled_subject(name);
+/// Says that the first transaction whose subject contains `of` has this order in it.
+fn other_items(evidence: &mut Evidence, of: &str, order: &Order) {
+    let signed = |message: &&Message| message.subject.contains(of);
+    let subject = evidence.stream.found.iter().find(signed).unwrap().subject.clone();
+    retell(evidence, &subject, "items", json!([order.id]));
+}
+
+/// Adds an event to an order.
+fn add_event(evidence: &mut Evidence, order: &Order, name: &str) {
+    let (id, subject) = (order.id, order.subject(name));
     let body = json!({
         "specversion": "1.0", "id": subject, "type": format!("io.paymint.{}.v1", name.trim_end_matches(".1")),
         "source": "/nobody",

@@ -6,10 +6,10 @@ use crate::controls::strangers;
 use crate::controls::tamper::Tamper;
 use alloy_primitives::U256;
 use harness::{Bill, Payment, Stack};
-use standalone::accounts::{MINTERS, OWNER};
+use standalone::accounts::{MINTERS, OPERATORS, OWNER};
 
 /// Name of a wrong, the check that must find it, and its words.
-const WRONGS: [(&str, &str, &str); 23] = [
+const WRONGS: [(&str, &str, &str); 26] = [
     ("a mint that nobody paid for", "A01", "no pair pays for it"),
     ("one transfer for two nonces", "A01", "without a transfer of its own"),
     ("an authorization cancelled, then minted", "A01", "was cancelled in"),
@@ -22,6 +22,7 @@ const WRONGS: [(&str, &str, &str); 23] = [
     ("money that no payment brought", "A03", "beside what the pairs brought"),
     ("money that left a token", "A03", "what has left"),
     ("a refund without money", "A03", "as a refund, and no transfer did it"),
+    ("a refund of another amount", "A03", "was paid for 2 units, which cost"),
     ("a return without money", "A03", "as a payment that is given back, and no transfer did it"),
     ("a credit without a payment", "A03", "credited to"),
     ("surplus that was paid out to somebody else", "A03", "given back to"),
@@ -30,7 +31,9 @@ const WRONGS: [(&str, &str, &str); 23] = [
     ("a token that has sold more than it may", "A04", "has sold"),
     ("a token with other decimals", "A04", "base units of a unit"),
     ("an order that is parked, and credited", "A05", "and has no units"),
+    ("a refunded order whose record is open", "A05", "refunded, says the ledger, and the record says"),
     ("a charge of our own that nobody ordered", "A07", "was charged by our own"),
+    ("a refund by our own operator that nobody asked for", "A07", "was refunded by our own"),
     ("failed, then charged late", "A08", "charged all the same"),
     ("a relayer's transaction that is not ours", "A12", "sent by somebody else"),
 ];
@@ -91,6 +94,12 @@ async fn wrong(control: &str, load: &Load, hand: &Tamper<'_>) {
             hand.settle(&unsent).await;
             hand.without_money(strangers::refund(stack, &unsent)).await;
         }
+        "a refund of another amount" => {
+            hand.settle(&unsent).await;
+            hand.rewrite(key(&unsent), |word| word + (U256::ONE << 64_usize)).await;
+            hand.open_one_more().await;
+            strangers::refund(stack, &unsent).await;
+        }
         "a return without money" => {
             hand.submit(&unsent).await;
             hand.without_money(strangers::give_back(stack, &unsent)).await;
@@ -115,7 +124,14 @@ async fn wrong(control: &str, load: &Load, hand: &Tamper<'_>) {
         "a token that has sold more than it may" => hand.other_limit().await,
         "a token with other decimals" => hand.other_decimals().await,
         "an order that is parked, and credited" => strangers::credit(stack, &load.around).await,
+        "a refunded order whose record is open" => {
+            hand.rewrite(load.touched.returned.key.0, |word| word - U256::from(2)).await;
+        }
         "a charge of our own that nobody ordered" => hand.settle_as(MINTERS[1], &unsent).await,
+        "a refund by our own operator that nobody asked for" => {
+            hand.settle(&unsent).await;
+            hand.transact(OPERATORS[0], token.token, strangers::refund_call(&unsent).to_vec()).await;
+        }
         "failed, then charged late" => {
             hand.forget(load.cancelled.transfer.authorization.from, nonce(&load.cancelled)).await;
             hand.submit(&load.cancelled).await;

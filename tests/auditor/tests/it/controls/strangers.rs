@@ -1,9 +1,10 @@
-//! People beside us: they settle and mint through the token, pay around it, and an operator puts that right.
+//! People beside us: they settle and mint through the token, and pay around it. Our operator puts that right, or
+//! another operator does, whose seat [`appoint`] makes.
 
 use crate::controls::bench::mining;
 use crate::controls::load::Journal;
 use alloy::sol_types::SolCall;
-use alloy_primitives::{Address, B256, Bytes, U256, Uint};
+use alloy_primitives::{Address, B256, Bytes, U256, Uint, keccak256};
 use chain::abi::{MintToken, TokenFactory};
 use harness::{Bill, Buyer, Order, Outcome, Payment, Service, Stack};
 use nix::sys::signal::Signal;
@@ -16,40 +17,93 @@ const FINAL: u64 = 70;
 /// Price of a deployment, atomic units.
 const FEE: u64 = 5_000;
 
-/// Orders that somebody else had a hand in, while one of our services was frozen. Returns the one that was paid around the
-/// token.
+/// Slot of `_operatorSince` in TokenFactory: after settleStopped, and two slots each for owner, guardian and treasury.
+const OPERATORS_SLOT: u64 = 7;
+
+/// Orders that somebody else had a hand in, and orders whose money our operator returned.
+pub struct Touched {
+    /// Paid around the token, recorded by our operator, and minted.
+    pub credited: Order,
+    /// Refunded by our operator, because a person wanted it.
+    pub returned: Order,
+    /// Paid around a token that is sold out, and given back by our operator.
+    pub given_back: Order,
+}
+
+/// Makes the owner of the factory an operator as well, without the delay that the contract wants.
+pub async fn appoint(stack: &Stack) {
+    let slot = keccak256([OWNER.into_word(), B256::from(U256::from(OPERATORS_SLOT))].concat());
+    stack.chain.rpc("anvil_setStorageAt", json!([stack.shop.factory, slot, B256::from(U256::ONE)])).await;
+    let asked: Bytes = TokenFactory::isOperatorCall { account: OWNER }.abi_encode().into();
+    let answer = stack.chain.rpc("eth_call", json!([{ "to": stack.shop.factory, "input": asked }, "latest"])).await;
+    assert_eq!(answer, json!(B256::from(U256::ONE)), "the owner is an operator");
+}
+
+/// Orders that somebody else had a hand in while one of our services was frozen, and orders whose money goes back.
 pub async fn with_orders(
     stack: &mut Stack,
     journal: &mut Journal,
     buyers: &[Buyer],
     orders: &mut Vec<Order>,
-) -> Payment {
+) -> Touched {
     let token = stack.shop.token.token;
-    let [settled, around, minted, refunded] = [0, 1, 2, 3].map(|n: usize| buyers[n].pay(&stack.shop.token, 1));
+    let [settled, credited, minted, refunded, returned] =
+        [0, 1, 2, 3, 4].map(|n: usize| buyers[n].pay(&stack.shop.token, 1));
 
     stack.process(Service::PaymentSender).signal(Signal::SIGSTOP);
     buy(stack, journal, &settled).await;
     transact(stack, token, settled.settle_call()).await;
-    buy(stack, journal, &around).await;
-    transact(stack, stack.shop.asset, around.transfer.call()).await;
+    buy(stack, journal, &credited).await;
+    transact(stack, stack.shop.asset, credited.transfer.call()).await;
     stack.chain.mine(FINAL).await;
     stack.process(Service::PaymentSender).signal(Signal::SIGCONT);
-    orders.push(Order::of(&settled).paid_by_third_party());
-    orders.push(Order::of(&around).ends(Outcome::PaymentParked("paid_around_token")));
+    let credited = Order::of(&credited).paid_by_third_party();
+    orders.extend([Order::of(&settled).paid_by_third_party(), credited.clone()]);
     mining(&stack.chain, stack.until_quiet(orders)).await;
 
     stack.process(Service::MintProjector).signal(Signal::SIGSTOP);
-    for payment in [&minted, &refunded] {
+    for payment in [&minted, &refunded, &returned] {
         buy(stack, journal, payment).await;
         mining(&stack.chain, stack.until(&Order::of(payment), "payment.confirmed")).await;
     }
     let minted = Order::of(&minted).minted_by_third_party();
     transact(stack, token, minted.mint_call()).await;
     refund(stack, &refunded).await;
+    let returned = Order::of(&returned).ends(Outcome::Refunded);
+    let id = returned.id.to_string();
+    stack.ops(&["refund", &id, "--by", "alice", "--why", "the buyer changed their mind"]).await.unwrap();
+    mining(&stack.chain, stack.until(&returned, "refund.confirmed")).await;
     stack.process(Service::MintProjector).signal(Signal::SIGCONT);
-    orders.push(minted);
-    orders.push(Order::of(&refunded).ends(Outcome::Parked("money_back")));
+    orders.extend([minted, Order::of(&refunded).ends(Outcome::Refunded), returned.clone()]);
     mining(&stack.chain, stack.until_quiet(orders)).await;
+
+    let given_back = sold_out(stack, journal, buyers, orders).await;
+    Touched { credited, returned, given_back }
+}
+
+/// A payment around a token of ten units, of which a stranger has six. Our operator cannot record it, and gives it
+/// back.
+async fn sold_out(stack: &mut Stack, journal: &mut Journal, buyers: &[Buyer], orders: &mut Vec<Order>) -> Order {
+    let rare = mining(&stack.chain, stack.rare_token()).await;
+    let [first, late] = [0, 1].map(|n: usize| buyers[n].pay(&rare, 6));
+    transact(stack, rare.token, first.settle_call()).await;
+    transact(stack, rare.asset, late.transfer.call()).await;
+    buy(stack, journal, &late).await;
+    stack.chain.mine(FINAL).await;
+    let late = Order::of(&late).ends(Outcome::Refunded);
+    orders.push(late.clone());
+    mining(&stack.chain, stack.until_quiet(orders)).await;
+    late
+}
+
+/// An order that was paid around the token while no operator of ours was at work: it waits for one.
+pub async fn left_alone(stack: &mut Stack, journal: &mut Journal, buyer: &Buyer) -> Payment {
+    stack.terminate(Service::Operator).await;
+    let around = buyer.pay(&stack.shop.token, 1);
+    transact(stack, stack.shop.asset, around.transfer.call()).await;
+    buy(stack, journal, &around).await;
+    stack.chain.mine(FINAL).await;
+    mining(&stack.chain, stack.until(&Order::of(&around), "payment.parked.1")).await;
     around
 }
 
@@ -75,7 +129,7 @@ async fn buy(stack: &Stack, journal: &mut Journal, payment: &Payment) {
     assert_eq!(answer.status, 202, "{answer:?}");
 }
 
-/// A transaction of the owner, who has every seat of the factory, mined.
+/// A transaction of the owner, who has every seat of the factory, and is an operator beside ours, mined.
 async fn transact(stack: &Stack, to: Address, input: Bytes) {
     mining(&stack.chain, stack.chain.transact(OWNER, to, input)).await;
 }
@@ -85,10 +139,14 @@ pub fn mint_call(keys: &[B256]) -> Bytes {
     MintToken::batchMintCall { keys: keys.to_vec() }.abi_encode().into()
 }
 
+/// The call with which an operator returns the money of a record.
+pub fn refund_call(payment: &Payment) -> Bytes {
+    MintToken::refundCall { keys: vec![payment.key().0] }.abi_encode().into()
+}
+
 /// An operator returns the money of a record.
 pub async fn refund(stack: &Stack, payment: &Payment) {
-    let call = MintToken::refundCall { keys: vec![payment.key().0] }.abi_encode();
-    transact(stack, payment.terms.token, call.into()).await;
+    transact(stack, payment.terms.token, refund_call(payment)).await;
 }
 
 /// An operator has a payment recorded that went around the token.

@@ -1,8 +1,8 @@
 //! Charges that are not as the ledger says (A02).
 
-use super::{forge, found, new, old, retell};
+use super::{forge, found, new, old};
 use crate::judge::tests::{good, verdict};
-use crate::world::{LANE, Pay, STRANGER, World};
+use crate::world::{LANE, Pay, STRANGER, World, credit_input, give_back_input};
 use alloy_primitives::{B256, Bytes, U256};
 use serde_json::json;
 use std::slice::from_ref;
@@ -32,25 +32,25 @@ fn a02_a_charge_that_is_not_as_the_ledger_says_is_found() {
         ("another quantity", |world| world.record(&old(1)).units = U256::from(7), "A02", "and recorded as 7 units"),
         (
             "another time",
-            |world| retell(world, &old(1), "payment.confirmed", "recordedAt", json!(1)),
+            |world| world.retell(&old(1), "payment.confirmed", "recordedAt", json!(1)),
             "A02",
             "the ledger has another time",
         ),
         (
             "another block",
-            |world| retell(world, &old(1), "payment.confirmed", "block", json!({ "number": 1, "hash": B256::ZERO })),
+            |world| world.retell(&old(1), "payment.confirmed", "block", json!({ "number": 1, "hash": B256::ZERO })),
             "A02",
             "not in the block that it names",
         ),
         (
             "a stranger's, as our own",
-            |world| retell(world, &old(3), "payment.confirmed", "paidBy", json!("paymint")),
+            |world| world.retell(&old(3), "payment.confirmed", "paidBy", json!("paymint")),
             "A02",
             "charged by our own",
         ),
         (
             "our own, as a stranger's",
-            |world| retell(world, &old(1), "payment.confirmed", "paidBy", json!("third_party")),
+            |world| world.retell(&old(1), "payment.confirmed", "paidBy", json!("third_party")),
             "A02",
             "is our own",
         ),
@@ -58,9 +58,7 @@ fn a02_a_charge_that_is_not_as_the_ledger_says_is_found() {
             "found by a transaction that has other payments",
             |world| {
                 let other = world.settle(LANE, &[old(1)]);
-                let proof = world.proof(other, &json!({}));
-                retell(world, &old(3), "payment.confirmed", "txHash", proof["txHash"].clone());
-                retell(world, &old(3), "payment.confirmed", "block", proof["block"].clone());
+                world.point(&old(3), "payment.confirmed", other);
             },
             "A02",
             "did not find it so",
@@ -80,11 +78,37 @@ fn a02_a_charge_that_is_not_as_the_ledger_says_is_found() {
         (
             "given back",
             |world| {
-                let given = world.evidence.chain.txs.iter().rev().nth(7).unwrap().hash;
+                let given = world.find(LANE, give_back_input(&old(7)));
                 world.confirm(&old(7), given, "third_party");
             },
             "A02",
             "and given back in",
+        ),
+        (
+            "a stranger's charge that we credited, as our own",
+            |world| world.retell(&old(6), "payment.confirmed", "paidBy", json!("paymint")),
+            "A02",
+            "charged by our own",
+        ),
+        (
+            "credited by a transaction that has other payments",
+            |world| {
+                let other = world.find(LANE, credit_input(&old(5), 1));
+                world.point(&old(6), "payment.confirmed", other);
+            },
+            "A02",
+            "did not find it so",
+        ),
+        (
+            "a credit that only the ledger knows",
+            |world| {
+                world.order(&new());
+                let ours = world.find(LANE, credit_input(&new(), 1));
+                let data = world.proof(ours, &json!({ "recordedAt": 1, "paidBy": "third_party" }));
+                world.say(&new(), "payment.confirmed", &data);
+            },
+            "A02",
+            "has no record of it",
         ),
     ]);
     let mut world = good();

@@ -1,6 +1,6 @@
 //! Payers who got nothing, charges that nobody ordered, and false ends (A05, A07, A08).
 
-use super::{found, new, old, retell};
+use super::{found, new, old};
 use crate::judge::tests::{good, verdict};
 use crate::world::{LANE, STRANGER};
 use alloy_primitives::B256;
@@ -22,7 +22,7 @@ fn a05_a_payer_who_waits_for_nobody_is_found() {
         (
             "credited, and parked all the same",
             |world| {
-                world.credit(&old(5), 3);
+                world.credit(STRANGER, &old(5), 3);
             },
             "A05",
             "and has no units",
@@ -38,16 +38,13 @@ fn a05_a_payer_who_waits_for_nobody_is_found() {
         ),
         ("parked, and not listed", |world| world.evidence.tables.live.clear(), "A05", "is not listed"),
         (
-            "money back that did not move",
+            "a refund that is parked, and not listed",
             |world| {
-                world.order(&new());
-                let tx = world.settle(LANE, &[new()]);
-                world.confirm(&new(), tx, "paymint");
-                world.say(&new(), "mint.parked.1", &json!({ "reason": "money_back" }));
-                world.list(&new(), "mint_parked");
+                let rows = world.evidence.tables.live.get_mut("payment_rows").unwrap();
+                rows.retain(|row| row["stage"].as_deref() != Some("refund_parked"));
             },
             "A05",
-            "parked because the money went back",
+            "is not listed",
         ),
     ]);
 }
@@ -62,6 +59,33 @@ fn a07_a08_charges_that_nobody_ordered_and_false_ends_are_found() {
             },
             "A07",
             "was charged by our own",
+        ),
+        (
+            "credited by us, and not parked before",
+            |world| {
+                world.order(&new());
+                world.around(&new());
+                world.credit(LANE, &new(), 1);
+            },
+            "A07",
+            "was credited by our own",
+        ),
+        (
+            "refunded by us, and ordered by nobody",
+            |world| {
+                world.settle(STRANGER, &[new()]);
+                world.refund(LANE, &new(), Some(new().payer));
+            },
+            "A07",
+            "was refunded by our own",
+        ),
+        (
+            "given back by us, and nobody asked for it",
+            |world| {
+                world.give_back(LANE, &old(5), Some(old(5).payer));
+            },
+            "A07",
+            "was given back by our own",
         ),
         (
             "failed, and charged late",
@@ -106,14 +130,14 @@ fn a07_a08_charges_that_nobody_ordered_and_false_ends_are_found() {
             "no pair pays for it",
         ),
         (
-            "parked for money that did not go back",
-            |world| retell(world, &old(5), "payment.parked.1", "reason", json!("money_back")),
+            "parked for another reason",
+            |world| world.retell(&old(5), "payment.parked.1", "reason", json!("inconsistent")),
             "A08",
             "which is not what became of",
         ),
         (
             "parked for another transaction",
-            |world| retell(world, &old(5), "payment.parked.1", "txHash", json!(B256::ZERO)),
+            |world| world.retell(&old(5), "payment.parked.1", "txHash", json!(B256::ZERO)),
             "A08",
             "and it was",
         ),

@@ -34,7 +34,7 @@ fn a03_money_that_came_or_went_without_a_reason_is_found() {
             "a refund without money",
             |world| {
                 world.settle(STRANGER, &[new()]);
-                world.refund(&new(), None);
+                world.refund(STRANGER, &new(), None);
             },
             "A03",
             "as a refund, and no transfer did it",
@@ -43,7 +43,7 @@ fn a03_money_that_came_or_went_without_a_reason_is_found() {
             "a refund to somebody else",
             |world| {
                 world.settle(STRANGER, &[new()]);
-                world.refund(&new(), Some(STRANGER));
+                world.refund(STRANGER, &new(), Some(STRANGER));
             },
             "A03",
             "as a refund, and no transfer did it",
@@ -52,7 +52,7 @@ fn a03_money_that_came_or_went_without_a_reason_is_found() {
             "a return without money",
             |world| {
                 world.around(&new());
-                world.give_back(&new(), None);
+                world.give_back(STRANGER, &new(), None);
             },
             "A03",
             "as a payment that is given back, and no transfer did it",
@@ -96,7 +96,7 @@ fn a03_a_record_that_is_not_of_its_payment_is_found() {
             "a credit without a payment",
             |world| {
                 world.cancel(&new());
-                world.credit(&new(), 1);
+                world.credit(STRANGER, &new(), 1);
             },
             "A03",
             "credited to",
@@ -106,7 +106,7 @@ fn a03_a_record_that_is_not_of_its_payment_is_found() {
             |world| {
                 let thief = Pay { value: old(10).value, ..Pay::new(21, 1) };
                 world.cancel(&thief);
-                world.give_back(&thief, Some(thief.payer));
+                world.give_back(STRANGER, &thief, Some(thief.payer));
             },
             "A03",
             "given back to",
@@ -116,7 +116,7 @@ fn a03_a_record_that_is_not_of_its_payment_is_found() {
             |world| {
                 world.around(&new());
                 let part = Pay { value: PRICE / 2, ..new() };
-                world.give_back(&part, Some(part.payer));
+                world.give_back(STRANGER, &part, Some(part.payer));
             },
             "A03",
             "which cost",
@@ -124,7 +124,7 @@ fn a03_a_record_that_is_not_of_its_payment_is_found() {
         (
             "credited before it was paid",
             |world| {
-                world.credit(&new(), 1);
+                world.credit(STRANGER, &new(), 1);
                 world.around(&new());
             },
             "A03",
@@ -134,8 +134,8 @@ fn a03_a_record_that_is_not_of_its_payment_is_found() {
             "credited twice",
             |world| {
                 world.around(&new());
-                world.credit(&new(), 1);
-                world.credit(&new(), 1);
+                world.credit(STRANGER, &new(), 1);
+                world.credit(STRANGER, &new(), 1);
             },
             "A03",
             "was credited 2 times",
@@ -144,7 +144,7 @@ fn a03_a_record_that_is_not_of_its_payment_is_found() {
             "a refund of what was never recorded",
             |world| {
                 world.settle(STRANGER, &[new()]);
-                world.refund(&new(), Some(new().payer));
+                world.refund(STRANGER, &new(), Some(new().payer));
                 world.token().records.remove(&new().key());
             },
             "A03",

@@ -1,0 +1,198 @@
+//! The worker of one operator's lane: takes a batch of one token, checks and tries what each order asks for, records one
+//! transaction for each kind of deed and broadcasts it.
+
+use crate::deed::{Consequence, consequence, waits};
+use crate::sort::{Group, OperateResources, Sorter};
+use chain::token::{Deed, OPERATE_BATCH_MAX, operate_call};
+use chain::{Address, Key};
+use chrono::Utc;
+use domain::event::{Deferral, Purpose, RefundReason, RefundRequest, WaitReason};
+use domain::lane::Rest;
+use domain::order::Command;
+use domain::{PaymentId, PaymentRequest};
+use lanes::{Item, SignerLane, Work};
+use ledger::Loaded;
+use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, failpoint};
+use runtime::{Undone, causes};
+use std::collections::HashSet;
+use std::time::Duration;
+use waits::{Job, OnDuty, Races};
+
+/// Longest wait for a first order. Then the worker looks after the lane.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// Time that the first order of a batch waits for others. Nobody waits for a refund by the second.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// An operator's lane at work.
+pub struct OperateLane {
+    lane: SignerLane,
+    shared: OperateResources,
+    sorter: Sorter,
+    races: Races,
+    on_duty: OnDuty,
+    /// A factory of which the account was no operator when it was asked last.
+    barred: Option<Address>,
+}
+
+impl Work for OperateLane {
+    fn rests(&self) -> Option<Rest> {
+        self.lane.rests()
+    }
+
+    async fn turn(&mut self) -> Result<(), Undone> {
+        let able = match (self.lane.tend().await, self.barred) {
+            (Ok(()), Some(factory)) => self.admitted(factory).await,
+            (tended, _) => tended,
+        };
+        self.on_duty.follow(able.is_ok() && self.lane.rests().is_none());
+        able?;
+        if !self.lane.has_room() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            return Ok(());
+        }
+        runtime::turn("operator.gather");
+        let batch = self.shared.inflow.queue.batch(OPERATE_BATCH_MAX, 1, IDLE, LINGER).await;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        failpoint(BATCH_TAKEN_NOT_SIGNED);
+        self.handle(batch).await
+    }
+}
+
+impl OperateLane {
+    /// Claims the lane of `key`.
+    pub async fn claim(shared: OperateResources, key: Key) -> Result<Self, Undone> {
+        let OperateResources { config, ledger, chain, inflow } = &shared;
+        let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Operate, &config.instance).await?;
+        let on_duty = inflow.duty.begin();
+        let sorter = Sorter::new(shared.clone());
+        Ok(Self { lane, shared, sorter, races: Races::default(), on_duty, barred: None })
+    }
+
+    /// Checks that the account is an operator of `factory`. Until it is, the lane takes no order in hand.
+    async fn admitted(&mut self, factory: Address) -> Result<(), Undone> {
+        let account = self.lane.address();
+        self.barred = Some(factory);
+        if !self.shared.chain.is_operator(factory, account).await? {
+            return Err(Undone::transient(format!(
+                "{account} is no operator of the factory {factory}: its owner appoints"
+            )));
+        }
+        self.barred = None;
+        Ok(())
+    }
+
+    /// Handles a batch. However often it is called for one order, it sends one transaction for it, because an order that is
+    /// in a transaction is left alone. A group that fails holds up no other.
+    async fn handle(&mut self, batch: Vec<Job>) -> Result<(), Undone> {
+        let mut result = Ok(());
+        for Group { token, factory, deed, items, jobs } in self.sorter.sort(batch).await? {
+            let sent = match self.admitted(factory).await {
+                Ok(()) if self.lane.has_room() => self.operate(token, deed, items).await,
+                admitted => admitted.map(|()| HashSet::new()),
+            };
+            let answered = match sent {
+                Ok(sent) => {
+                    self.races.over();
+                    failpoint(BATCH_SENT_NOT_ACKED);
+                    self.answer(jobs, &sent).await
+                }
+                // An order or the lane has moved on. All jobs are loaded and judged again.
+                Err(Undone::Stale) if self.races.lost() => {
+                    jobs.into_iter().for_each(|job| self.shared.inflow.queue.push(job.party, job));
+                    Ok(())
+                }
+                Err(error) => {
+                    jobs.into_iter().for_each(|job| job.hand_back(&error));
+                    Err(error)
+                }
+            };
+            result = result.and(answered);
+        }
+        result
+    }
+
+    /// Tries `deed` for these payments, and sends it for those for which it would be done. Returns the orders in the
+    /// transaction.
+    async fn operate(&mut self, token: Address, deed: Deed, items: Vec<Item>) -> Result<HashSet<PaymentId>, Undone> {
+        let good = self.doable(token, deed, items).await?;
+        if good.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let call = operate_call(token, deed, &requests(&good));
+        match deed {
+            Deed::Credit => self.lane.send(call, &good, Command::Submit).await?,
+            Deed::GiveBack | Deed::Refund => self.lane.send(call, &good, Command::SubmitRefund).await?,
+        }
+        Ok(good.iter().map(|item| item.id).collect())
+    }
+
+    /// The payments for which the deed would be done now, or was done before. For the others the reason is recorded.
+    async fn doable(&self, token: Address, deed: Deed, items: Vec<Item>) -> Result<Vec<Item>, Undone> {
+        let OperateResources { ledger, chain, .. } = &self.shared;
+        let results = chain.try_operate(self.lane.address(), token, deed, &requests(&items)).await?;
+        let mut good = Vec::with_capacity(items.len());
+        for (item, result) in items.into_iter().zip(results) {
+            match consequence(deed, result) {
+                Consequence::Send => good.push(item),
+                Consequence::GoBack => item.record(ledger, Command::RequestRefund(sold_out())).await?,
+                Consequence::AskWhy => match chain.why_not_back(&item.order.request).await {
+                    Ok((reason, detail)) => self.defer(&item, reason, detail).await?,
+                    Err(error) => {
+                        tracing::warn!(payment = %item.id, error = %causes(&error), "not returned, and the asset does not say why");
+                    }
+                },
+                Consequence::Defer(detail) => self.defer(&item, WaitReason::Unexplained, detail).await?,
+                Consequence::Wait(why) => tracing::warn!(payment = %item.id, why, "the payment is not recorded now"),
+            }
+        }
+        Ok(good)
+    }
+
+    /// Defers a refund, with a visible reason. A reason that is recorded already is not recorded again.
+    async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), Undone> {
+        let retry_at = Utc::now() + self.shared.backoff().pause(item.order.refund.counts().deferred);
+        item.record(&self.shared.ledger, Command::DeferRefund(Deferral { reason, detail, retry_at })).await
+    }
+
+    /// Answers the jobs of a group that was handled. Orders that are not in the transaction are read again.
+    async fn answer(&self, jobs: Vec<Job>, sent: &HashSet<PaymentId>) -> Result<(), Undone> {
+        let (done, left): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| sent.contains(&job.id));
+        done.into_iter().for_each(Job::done);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<PaymentId> = left.iter().map(|job| job.id).collect();
+        let mut loaded = match self.shared.ledger.load_orders(&ids).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let error = error.into();
+                left.into_iter().for_each(|job| job.hand_back(&error));
+                return Err(error);
+            }
+        };
+        for job in left {
+            match loaded.remove(&job.id) {
+                Some(Ok(Loaded { state: Some(order), .. })) if !job.carries(&order, waits) => job.done(),
+                Some(Err(error)) => job.fail(error),
+                Some(Ok(_)) | None => {
+                    let wait = self.shared.backoff().pause(job.tries);
+                    job.later(&self.shared.inflow.carrier, wait);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The decision that a payment around the token goes back, because it cannot be recorded.
+fn sold_out() -> RefundRequest {
+    let detail = "too few units are left to record the payment".to_owned();
+    RefundRequest { reason: RefundReason::SoldOut, by: "operator".to_owned(), detail }
+}
+
+fn requests(items: &[Item]) -> Vec<&PaymentRequest> {
+    items.iter().map(|item| &item.order.request).collect()
+}
