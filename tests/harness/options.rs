@@ -39,7 +39,8 @@ impl StackOptions {
     pub fn one_lane_later() -> Self {
         let services = vec![Service::Api, Service::Confirmer, Service::MintProjector, Service::ReadProjector];
         let options = Self { services, ..Self::default() };
-        options.with("SENDER_KEYS", SENDER_KEYS[0]).with("MIN_WINDOW_S", 1)
+        // On a busy machine the messages of one batch come some tenths of a second apart.
+        options.with("SENDER_KEYS", SENDER_KEYS[0]).with("MIN_WINDOW_S", 1).with("SENDER_LINGER_MS", 500)
     }
 
     /// With one more variable for every service.

@@ -5,13 +5,11 @@ use runtime::failpoint::ROWS_COMMITTED;
 use standalone::accounts::OWNER;
 use std::collections::BTreeSet;
 
-/// Every kind of end is among them: minted, by us and by somebody else; failed; charged around the token and recorded afterwards; still waiting;
-/// undecodable.
+/// Every kind of end is among them: minted, by us and by somebody else; failed; charged around the token and recorded
+/// afterwards; still waiting; undecodable.
 #[tokio::test(flavor = "multi_thread")]
 async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row() {
     let mut stack = Stack::start(StackOptions::default()).await;
-    // The payment that goes around the token is to stay as it is.
-    stack.kill(Service::Operator);
     let terms = stack.shop.token.clone();
     let buyers = stack.buyers(4, DOLLAR).await;
     let penniless = Buyer::new();
