@@ -121,7 +121,7 @@ fn a11_a_payment_and_its_mint_are_taken_back_and_come_back_each_on_its_own() {
 #[test]
 fn a11_money_goes_back_or_units_are_minted_and_never_both() {
     let paid = "payment.requested payment.submitted payment.confirmed";
-    let asked = &format!("{paid} refund.requested");
+    let asked: &str = &format!("{paid} refund.requested");
     let around = "payment.requested payment.parked refund.requested";
     let back = &format!("{asked} refund.submitted refund.confirmed");
     for (path, end) in [
