@@ -228,11 +228,14 @@ impl Books {
         self.tx(evidence, hash).is_some_and(|tx| evidence.run.relayers.contains(&tx.from))
     }
 
-    /// The order that a payment to this token is for.
+    /// The order that a payment to this token is for. It is none if the payment is of another value: a payer can sign
+    /// several payments with one nonce, and these have one key.
     pub fn order_of(&self, token: Address, key: B256) -> Option<(Uuid, &Order)> {
         let id = self.by_key.get(&key)?;
         let order = self.orders.get(id)?;
-        order.ordered.as_ref().is_some_and(|ordered| ordered.token == token).then_some((*id, order))
+        let ordered = order.ordered.as_ref().filter(|ordered| ordered.token == token)?;
+        let is_its_own = self.pair_to(token, key).map_or(true, |pair| pair.value == ordered.value);
+        is_its_own.then_some((*id, order))
     }
 
     /// Pairs that are proof of payment of this order: its authorization, to the letter.
