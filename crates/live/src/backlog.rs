@@ -10,7 +10,7 @@ use crate::typical::Typical;
 use crate::units::Units;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{OrderEvent, PaymentId};
+use domain::{OrderEvent, PaymentId, Stage};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -274,8 +274,12 @@ impl Backlog {
     }
 
     /// Position of the order in its queue. Returns `None` if it is unknown, finished, or waits for something other than
-    /// its turn.
-    pub fn place(&self, id: PaymentId, now: DateTime<Utc>) -> Option<QueuePosition> {
+    /// its turn. That is also so if only `stage`, at which it is shown, says so: an order is read beside this picture, and
+    /// one of them may be behind the other.
+    pub fn place(&self, id: PaymentId, stage: Stage, now: DateTime<Utc>) -> Option<QueuePosition> {
+        if !matches!(stage, Stage::Requested | Stage::Settling | Stage::Reverted | Stage::Paid | Stage::Minting) {
+            return None;
+        }
         let order = self.orders.get(&id)?;
         let (settle, mint) = (self.settling_to_paid.get(), self.paid_to_minted.get());
         let elapsed = (now - order.since).to_std().unwrap_or_default();

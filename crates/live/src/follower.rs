@@ -68,9 +68,9 @@ impl Follower {
         }
     }
 
-    /// Position of an order in its queue.
-    pub fn position(&self, id: PaymentId) -> Option<QueuePosition> {
-        self.backlog(|backlog| backlog.place(id, Utc::now()))
+    /// Position of an order, which is shown at `stage`, in its queue.
+    pub fn position(&self, id: PaymentId, stage: Stage) -> Option<QueuePosition> {
+        self.backlog(|backlog| backlog.place(id, stage, Utc::now()))
     }
 
     /// Units of `token` that are left of `max`. `None` while this picture is not complete or behind the ledger.

@@ -274,7 +274,7 @@ pub(crate) async fn payment(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = api.follower.position(view.id);
+    let place = api.follower.position(view.id, view.stage);
     let is_settled = PaymentStatus::at(view.stage) == PaymentStatus::Completed && view.payment_state == LegState::Done;
     let settled = view.settle_tx_hash.filter(|_| is_settled);
     let payer = view.payer;
@@ -306,7 +306,7 @@ pub(crate) async fn mint(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let view = find(&api, id).await?;
-    let place = api.follower.position(view.id);
+    let place = api.follower.position(view.id, view.stage);
     Ok(json_response(StatusCode::OK, &QueueAnswer::of(view, place), "application/json"))
 }
 

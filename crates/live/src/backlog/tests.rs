@@ -38,7 +38,7 @@ impl Story {
     }
 
     fn place(&self, ms: i64, n: u64) -> Option<(u32, u32)> {
-        self.backlog.place(id(n), at(ms)).map(|place| (place.position, place.wait_s))
+        self.backlog.place(id(n), Stage::Requested, at(ms)).map(|place| (place.position, place.wait_s))
     }
 }
 
@@ -130,6 +130,9 @@ fn what_waits_for_something_else_than_its_turn_has_no_place() {
         assert_eq!(story.place(0, 1), None);
     }
     assert_eq!(story.place(0, 99), None, "unknown");
+    story.tell(0, 2, &requested());
+    let shown = |stage| story.backlog.place(id(2), stage, at(0)).is_some();
+    assert!(shown(Stage::Requested) && !shown(Stage::PaymentParked), "the picture is behind the order");
 }
 
 #[test]

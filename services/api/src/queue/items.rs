@@ -86,7 +86,7 @@ pub(crate) struct Page {
 
 impl QueueItem {
     fn of(api: &Api, view: PaymentView) -> Self {
-        let place = api.follower.position(view.id);
+        let place = api.follower.position(view.id, view.stage);
         let view = view.shown();
         let error_message = message(&view);
         let status = MintStatus::of_order(view.stage);
