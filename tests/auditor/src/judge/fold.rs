@@ -1,8 +1,6 @@
 //! The read models as the events make them, column by column as in migrations/: our own fold.
 
 mod counts;
-#[cfg(test)]
-mod cross;
 mod row;
 #[cfg(test)]
 mod tests;
