@@ -90,7 +90,12 @@ impl Stack {
             healed_at: None,
             faults: Vec::new(),
             // Stories do not test how fast orders end. None of our transactions may revert.
-            bounds: Bounds { terminal_within_s: 3_600, reverted_max_percent: 0, ..Bounds::default() },
+            bounds: Bounds {
+                terminal_within_s: 3_600,
+                reverted_max_percent: 0,
+                open_records: self.open_records,
+                ..Bounds::default()
+            },
         };
         let lines: String = self.sent.lock().unwrap().iter().map(|line| format!("{line}\n")).collect();
         let mut journal = Journal::parse(&lines).unwrap();

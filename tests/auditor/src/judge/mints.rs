@@ -108,6 +108,10 @@ fn owed(evidence: &Evidence, books: &Books, mint: &Mint, check: &mut Check) {
         return check.that(false, || format!("{} was minted by {}, which is not registered", mint.key, mint.token));
     };
     let should = (ordered.token, ordered.from, Some(ordered.quantity.saturating_mul(terms.unit)));
+    // The payer signed two payments with one nonce, and the order is not of the one that was recorded.
+    if (mint.token, mint.to, mint.amount) != should && order.charged().is_none() && order.minted().is_none() {
+        return;
+    }
     check.that((mint.token, mint.to, mint.amount) == should, || {
         format!("{} was minted as {:?} to {}, ordered were {:?}", mint.key, mint.amount, mint.to, should)
     });
