@@ -89,7 +89,7 @@ fn fold_order(state: &mut Option<(PaymentId, Order)>, id: PaymentId, event: &Ord
     *state = Some((id, order));
 }
 
-fn commands(order: &Order) -> [Command; 10] {
+fn commands(order: &Order) -> [Command; 15] {
     [
         Command::Request(Box::new(order.request.clone())),
         Command::Submit(examples::submission(7)),
@@ -101,6 +101,11 @@ fn commands(order: &Order) -> [Command; 10] {
         Command::DeferMint(examples::deferral()),
         Command::ParkMint(examples::parked()),
         Command::ConfirmMint(examples::minted()),
+        Command::RequestRefund(examples::refund_request()),
+        Command::SubmitRefund(examples::submission(9)),
+        Command::DeferRefund(examples::deferral()),
+        Command::ParkRefund(examples::parked()),
+        Command::ConfirmRefund(examples::refunded()),
     ]
 }
 

@@ -56,7 +56,7 @@ async fn charged(
     let is_final = block.number <= desk.chain.finalized().await?.number;
     let park =
         |reason, detail: &str| Command::Park(Parked { reason, detail: detail.to_owned(), tx_hash: Some(tx_hash) });
-    let command = match desk.record(order, confirmed.block).await? {
+    let command = match desk.record(order, confirmed.block).await?.own() {
         Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid) => {
             let paid_by = if is_ours { Actor::Paymint } else { Actor::ThirdParty };
             let proof = Command::Confirm(PaymentProof { tx_hash, block, recorded_at: paid.paid_at, paid_by });

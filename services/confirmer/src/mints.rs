@@ -22,9 +22,9 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
     let mut verdicts = Vec::with_capacity(orders.len());
     for (id, loaded) in orders {
         let command = match (&loaded, records.get(&id)) {
-            (Ok(Loaded { state: Some(order), .. }), Some(record)) => {
+            (Ok(Loaded { state: Some(order), .. }), Some(finding)) => {
                 let result = results.get(&order.request.payment_key).copied();
-                command(desk, mined, order, *record, result)?
+                command(desk, mined, order, finding.own(), result)?
             }
             // The decider refuses this command, and the refusal shows the operator what is wrong.
             (Ok(_) | Err(Impossible { .. }), _) => {

@@ -19,7 +19,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
     let mut verdicts = Vec::with_capacity(orders.len());
     for (id, loaded) in orders {
         let commands = match (&loaded, records.get(&id)) {
-            (Ok(Loaded { state: Some(order), .. }), Some(record)) => {
+            (Ok(Loaded { state: Some(order), .. }), Some(finding)) => {
                 let is_here =
                     |leg: Option<&Submission>| leg.is_some_and(|to| to.is_for(mined.lane.signer, mined.tx.nonce));
                 let legs = Here {
@@ -27,7 +27,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
                     charges: is_here(order.payment.submission()),
                     returns: is_here(order.refund.submission()),
                 };
-                commands(legs, order, *record, desk.retry())
+                commands(legs, order, finding.own(), desk.retry())
             }
             // The decider refuses this command, and the refusal shows the operator what is wrong.
             _ => vec![Command::ParkRefund(parked(mined.place()))],

@@ -1,6 +1,7 @@
 //! Outcomes of the payments in a settlement transaction, by the records of their tokens.
 
 use crate::desk::{Desk, ItemVerdict, Mined};
+use crate::records::Finding;
 use chain::Head;
 use chain::token::{Paid, Record, payees};
 use chrono::Utc;
@@ -23,8 +24,8 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
     for (index, (id, loaded)) in orders.into_iter().enumerate() {
         let result = results.get(index).copied().flatten();
         let command = match (&loaded, records.get(&id)) {
-            (Ok(Loaded { state: Some(order), .. }), Some(record)) => {
-                command(desk, mined, order, *record, result, confirmed).await?
+            (Ok(Loaded { state: Some(order), .. }), Some(finding)) => {
+                command(desk, mined, order, *finding, result, confirmed).await?
             }
             _ => Some(unreadable(desk, mined)),
         };
@@ -37,14 +38,17 @@ async fn command(
     desk: &Desk,
     mined: &Mined<'_>,
     order: &Order,
-    record: Record,
+    finding: Finding,
     result: Option<Paid>,
     confirmed: Head,
 ) -> Result<Option<Command>, Undone> {
-    let recorded_at = match record {
-        Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid) => paid.paid_at,
-        Record::GivenBack(_) => return Ok(retry(desk, mined, order, WaitReason::AuthorizationUsedOrCancelled)),
-        Record::Absent => {
+    let recorded_at = match finding {
+        Finding::Own(Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid)) => paid.paid_at,
+        // The nonce is spent. The logs of a final block say what for.
+        Finding::Own(Record::GivenBack(_)) | Finding::Another => {
+            return Ok(retry(desk, mined, order, WaitReason::AuthorizationUsedOrCancelled));
+        }
+        Finding::Own(Record::Absent) => {
             return match result {
                 // A record that was there in this transaction does not go away, so the node contradicts itself.
                 Some(Paid::Recorded | Paid::Known) => Err(Undone::NotYet),

@@ -271,6 +271,8 @@ impl SettleLane {
         for (item, result) in items.into_iter().zip(results) {
             match result.map(verdict) {
                 Some(Verdict::Send) => good.push(item),
+                Some(Verdict::Known) if is_of_another(&item.order) => {}
+                Some(Verdict::Known) => good.push(item),
                 Some(Verdict::Defer(reason, detail)) => self.defer(&item, reason, detail).await?,
                 Some(Verdict::Unknown) | None => {}
             }
@@ -288,6 +290,8 @@ impl SettleLane {
 /// The consequence of trying a payment.
 enum Verdict {
     Send,
+    /// The token has a record with its key.
+    Known,
     Defer(WaitReason, String),
     /// Nothing is known about the payment.
     Unknown,
@@ -296,7 +300,8 @@ enum Verdict {
 fn verdict(trial: Trial) -> Verdict {
     let defer = |reason, detail: &str| Verdict::Defer(reason, detail.to_owned());
     match trial {
-        Trial::Result(Paid::Recorded | Paid::Known) => Verdict::Send,
+        Trial::Result(Paid::Recorded) => Verdict::Send,
+        Trial::Result(Paid::Known) => Verdict::Known,
         Trial::Result(Paid::SoldOut) => defer(WaitReason::SoldOut, "the token has too few units left"),
         Trial::Result(Paid::Stopped) => defer(WaitReason::SettlementStopped, "new payments are stopped"),
         Trial::Result(Paid::Impossible) => {
@@ -311,6 +316,13 @@ fn verdict(trial: Trial) -> Verdict {
         Trial::Result(Paid::Failed) => Verdict::Unknown,
         Trial::Refused(reason, detail) => Verdict::Defer(reason, detail),
     }
+}
+
+/// True if a transaction has found that the record is of another payment with the same nonce. The order fails once that is
+/// final, and no other transaction is paid for until then.
+fn is_of_another(order: &Order) -> bool {
+    let waits_for = order.payment.deferral().map(|why| why.reason);
+    order.payment.counts().submitted > 0 && waits_for == Some(WaitReason::AuthorizationUsedOrCancelled)
 }
 
 /// The items in the order of the call: those of one token stand together.

@@ -231,19 +231,14 @@ impl Books {
         self.tx(evidence, hash).is_some_and(|tx| evidence.run.relayers.contains(&tx.from))
     }
 
-    /// The order that a payment to this token is for.
+    /// The order that a payment to this token is for. It is none if the payment is of another value: a payer can sign
+    /// several payments with one nonce, and these have one key.
     pub fn order_of(&self, token: Address, key: B256) -> Option<(Uuid, &Order)> {
         let id = self.by_key.get(&key)?;
         let order = self.orders.get(id)?;
-        order.ordered.as_ref().is_some_and(|ordered| ordered.token == token).then_some((*id, order))
-    }
-
-    /// The order that stands for what this token has recorded for this key. A payer may sign two payments with one nonce: then
-    /// the order of the key may be for other units than the record.
-    pub fn order_of_record(&self, evidence: &Evidence, token: Address, key: B256) -> Option<(Uuid, &Order)> {
-        let units = record(evidence, token, key).map(|record| record.units).filter(|units| !units.is_zero());
-        let same = |ordered: &Ordered| units.is_none_or(|units| units == ordered.quantity);
-        self.order_of(token, key).filter(|(_, order)| order.ordered.as_ref().is_some_and(same))
+        let ordered = order.ordered.as_ref().filter(|ordered| ordered.token == token)?;
+        let is_its_own = self.pair_to(token, key).map_or(true, |pair| pair.value == ordered.value);
+        is_its_own.then_some((*id, order))
     }
 
     /// Returns whether the ledger says before sequence `seq` that this payment has a record without an order.

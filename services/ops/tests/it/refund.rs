@@ -3,7 +3,7 @@
 use domain::order::{Command, Stage, decide, evolve};
 use domain::{Event, Order, OrderEvent, PaymentId, PaymentKey, PaymentRequest, examples};
 use ledger::{Expected, Ledger, NewEvent};
-use ops::{RefundAsked, NotAsked, refund};
+use ops::{NotAsked, RefundAsked, refund};
 use testkit::Broker;
 
 const WHY: &str = "the buyer wrote to us";

@@ -25,7 +25,7 @@ pub fn lost(evidence: &Evidence, books: &Books) -> Verdict {
     for (key, pair) in books.paid_to_tokens(evidence) {
         let of = (pair.to, *key);
         let fate = books.fate(evidence, *key, pair);
-        let order = books.order_of_record(evidence, pair.to, *key).map(|(id, order)| (id.to_string(), order));
+        let order = books.order_of(pair.to, *key).map(|(id, order)| (id.to_string(), order));
         let is_deep = match fate.recorded(pair) {
             Some(recorded) => evidence.run.is_deep(recorded.block, evidence.chain.head),
             None => pair.at.block <= evidence.chain.finalized,

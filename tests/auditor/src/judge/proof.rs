@@ -32,7 +32,8 @@ fn fault(evidence: &Evidence, books: &Books, order: &Order) -> Option<String> {
     if books.paid(ordered) > 0 {
         return Some("failed, and charged all the same".to_owned());
     }
-    if record(evidence, ordered.token, ordered.key).is_some_and(|record| record.units == ordered.quantity) {
+    let is_of_another = books.pair_to(ordered.token, ordered.key).is_ok_and(|pair| pair.value != ordered.value);
+    if record(evidence, ordered.token, ordered.key).is_some() && !is_of_another {
         return Some("failed, and its token has a record of it".to_owned());
     }
     let (chain, data) = (&evidence.chain, &event.data);

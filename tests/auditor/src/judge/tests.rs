@@ -130,6 +130,17 @@ fn a05_an_open_record_that_nobody_ordered_is_noted_or_wrong_as_the_run_says() {
 }
 
 #[test]
+fn a05_a_record_of_another_amount_is_not_of_the_order_with_its_nonce() {
+    let mut world = good();
+    world.order(&Pay::new(22, 5));
+    world.settle(STRANGER, &[Pay::new(22, 3)]);
+    world.rest();
+    let found = verdict(&world, "A05");
+    assert_eq!(found.outcome, Outcome::Green, "{:?}", found.findings);
+    assert!(found.notes.concat().contains("2 payments that nobody ordered: 4 open units"), "{:?}", found.notes);
+}
+
+#[test]
 fn a05_what_is_not_deep_yet_is_owed_nothing() {
     let mut world = good();
     for n in [20, 21] {
