@@ -90,7 +90,12 @@ impl Stack {
             healed_at: None,
             faults: Vec::new(),
             // Stories do not test how fast orders end. None of our transactions may revert.
-            bounds: Bounds { terminal_within_s: 3_600, reverted_max_percent: 0, ..Bounds::default() },
+            bounds: Bounds {
+                terminal_within_s: 3_600,
+                reverted_max_percent: 0,
+                open_records: self.open_records,
+                ..Bounds::default()
+            },
         };
         let lines: String = self.sent.lock().unwrap().iter().map(|line| format!("{line}\n")).collect();
         let mut journal = Journal::parse(&lines).unwrap();
@@ -118,6 +123,8 @@ impl Stack {
             }
             let settled = async || open_transactions(&self.stream.all().await).is_empty().then_some(());
             eventually("every signed transaction is settled", settled).await;
+            let ended = async || waiting_records(&self.stream.all().await).is_empty().then_some(());
+            eventually("every record that was found has ended", ended).await;
             let projected = async || (self.projected("public").await == self.stream.last_seq().await).then_some(());
             eventually("every event is projected", projected).await;
         }
@@ -196,6 +203,19 @@ fn request(order: &Order) -> Request {
         status: Some(202),
         answered_id: Some(order.uuid()),
     }
+}
+
+/// Records without an order that were found and have not ended.
+fn waiting_records(entries: &[Entry]) -> BTreeSet<String> {
+    let mut waiting = BTreeSet::new();
+    for entry in entries {
+        match entry.subject.split('.').collect::<Vec<_>>().as_slice() {
+            ["records", _, id, "found"] => _ = waiting.insert((*id).to_owned()),
+            ["records", _, id, _] => _ = waiting.remove(*id),
+            _ => {}
+        }
+    }
+    waiting
 }
 
 /// Nonces that were signed for and whose last event does not say that they are used, by us or by others.

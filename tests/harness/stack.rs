@@ -7,7 +7,7 @@ use crate::ports::free_ports;
 use crate::process::{Process, Service, was_killed};
 use crate::servers::{environment, mine_fast, start_servers};
 use crate::stream::Stream;
-use auditor::run::Genesis;
+use auditor::run::{Genesis, OpenRecords};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -62,6 +62,8 @@ pub struct Stack {
     pub(crate) confirmations: u64,
     /// Balances of the accounts before the first request.
     pub(crate) genesis: Genesis,
+    /// The verdict on records that nobody ordered and that are open at the end.
+    pub(crate) open_records: OpenRecords,
     /// Requests of this story, as lines of a journal.
     pub(crate) sent: Mutex<Vec<Value>>,
     _ports: Vec<UdpSocket>,
@@ -105,6 +107,7 @@ impl Stack {
             dir,
             confirmations: options.confirmations,
             genesis: serde_json::from_value(genesis).unwrap(),
+            open_records: OpenRecords::default(),
             sent: Mutex::default(),
             _ports: claims,
             _place: place,
@@ -148,6 +151,11 @@ impl Stack {
         let env: BTreeMap<&str, &str> = base.chain(own).chain(health).chain(more.iter().copied()).collect();
         let process = Process::start(service.name(), &[], env.into_iter(), &log);
         self.processes.insert(instance, process);
+    }
+
+    /// From now on an audit finds it wrong that a record which nobody ordered is open.
+    pub const fn no_open_records(&mut self) {
+        self.open_records = OpenRecords::Wrong;
     }
 
     /// Changes a variable for every process that is started from now on.

@@ -17,6 +17,7 @@ mod only_lock;
 mod operator;
 mod providers;
 mod rebuilt;
+mod records;
 mod redelivered;
 mod refilled;
 mod reorganised;

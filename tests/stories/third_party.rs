@@ -68,6 +68,8 @@ async fn of_two_payments_with_one_nonce_the_second_fails_and_buys_nothing() {
     let deferred = stack.until(&order, "payment.deferred.1").await;
     assert_eq!(deferred.text("reason"), "authorization_used_or_cancelled");
     stack.chain.mine(FINAL).await;
+    let found = format!("records.{}.{}.found", order.id.shard(), order.id);
+    eventually("the first is found without an order", async || stack.stream.on(&found).await).await;
     stack.audit(std::slice::from_ref(&order)).await;
     assert!(stack.stream.on(&order.subject("payment.submitted.2")).await.is_none(), "one transaction is enough");
     assert_eq!(stack.chain.usdc_of(terms.asset, terms.token).await, U256::from(terms.unit_price.0 * 3));

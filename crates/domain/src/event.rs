@@ -22,6 +22,7 @@ use crate::event_types;
 use crate::idempotency::{IdempotencyKey, KeyEvent};
 use crate::ids::PaymentId;
 use crate::lane::LaneId;
+use crate::record::RecordEvent;
 use crate::token::TokenTerms;
 use alloy_primitives::Address;
 
@@ -34,6 +35,8 @@ pub enum Event {
     Signer(LaneId, SignerEvent),
     /// An event of one token.
     Token(Address, TokenEvent),
+    /// An event of one record without an order.
+    Record(PaymentId, RecordEvent),
     /// An event of one idempotency key.
     Key(IdempotencyKey, KeyEvent),
     /// An event for operators.
@@ -57,6 +60,7 @@ impl Event {
             Self::Order(_, event) => event.name(),
             Self::Signer(_, event) => event.name(),
             Self::Token(_, event) => event.name(),
+            Self::Record(_, event) => event.name(),
             Self::Key(_, event) => event.name(),
             Self::Ops(event) => event.name(),
         }
@@ -71,6 +75,7 @@ impl Event {
             Self::Order(_, event) => event.data(),
             Self::Signer(_, event) => event.data(),
             Self::Token(_, event) => event.data(),
+            Self::Record(_, event) => event.data(),
             Self::Key(_, event) => event.data(),
             Self::Ops(event) => event.data(),
         }

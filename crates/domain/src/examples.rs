@@ -9,6 +9,7 @@ use crate::idempotency::{IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEven
 use crate::ids::{BlockRef, PaymentId, PaymentKey};
 use crate::lane::LaneId;
 use crate::money::{Quantity, Usdc};
+use crate::record::{FoundRecord, RecordEnd, RecordEvent};
 use crate::request::{Authorization, PaymentRequest, Purchase, RequestFields, SignatureBytes};
 use crate::token::{ITEM_VERSION, TokenTerms};
 use alloy_primitives::{Address, B256, Bytes, address, b256};
@@ -28,6 +29,11 @@ pub const ASSET: Address = address!("036cbd53842c5426634e7929541ec2318f3dcf7e");
 pub const CHAIN_ID: u64 = 84532;
 
 const QUANTITY: Quantity = match Quantity::new(10) {
+    Some(quantity) => quantity,
+    None => unreachable!(),
+};
+
+const STRANGER_QUANTITY: Quantity = match Quantity::new(5) {
     Some(quantity) => quantity,
     None => unreachable!(),
 };
@@ -229,6 +235,27 @@ fn block(number: u64) -> BlockRef {
     BlockRef { number, hash: B256::with_last_byte(number.to_le_bytes()[0]) }
 }
 
+/// Five units that a stranger settled without us.
+pub fn found_record() -> FoundRecord {
+    FoundRecord {
+        payment_key: stranger_key(),
+        token: TOKEN,
+        payer: SIGNER,
+        quantity: STRANGER_QUANTITY,
+        tx_hash: B256::repeat_byte(0x55),
+        block: block(45),
+    }
+}
+
+/// The end of [`found_record`].
+pub fn record_end() -> RecordEnd {
+    RecordEnd { token: TOKEN, quantity: STRANGER_QUANTITY, block: block(61) }
+}
+
+fn stranger_key() -> PaymentKey {
+    PaymentKey::new(CHAIN_ID, ASSET, SIGNER, B256::repeat_byte(0x66))
+}
+
 /// A tail that was lost.
 pub fn stopped() -> Stopped {
     Stopped {
@@ -250,6 +277,7 @@ pub fn all() -> Vec<Event> {
     let id = request().id();
     let order = |event| Event::Order(id, event);
     let signer = |event| Event::Signer(LANE, event);
+    let record = |event| Event::Record(PaymentId::of(stranger_key()), event);
     vec![
         Event::Token(TOKEN, TokenEvent::Registered(Box::new(terms()))),
         signer(SignerEvent::Claimed(Claimed {
@@ -288,6 +316,9 @@ pub fn all() -> Vec<Event> {
         order(OrderEvent::RefundConfirmed(refunded())),
         order(OrderEvent::RefundReverted(1, reversal(9))),
         order(OrderEvent::RefundRestored(1, refunded())),
+        record(RecordEvent::Found(found_record())),
+        record(RecordEvent::Minted(record_end())),
+        record(RecordEvent::Returned(record_end())),
         Event::Ops(OpsEvent::Stopped(1, stopped())),
         Event::Ops(OpsEvent::Resumed(1, resumed())),
         Event::Ops(OpsEvent::Parked(ParkedMessage {

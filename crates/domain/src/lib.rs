@@ -14,6 +14,7 @@ pub mod message;
 pub mod money;
 pub mod nonce;
 pub mod order;
+pub mod record;
 pub mod request;
 pub mod token;
 
@@ -24,5 +25,6 @@ pub use lane::{Lane, LaneId};
 pub use message::{Recorded, StoredMessage, Undecodable};
 pub use money::{Quantity, Usdc};
 pub use order::{Order, Stage};
+pub use record::{FoundRecord, RecordEnd, RecordEvent, RecordStage};
 pub use request::{Authorization, PaymentRequest, Purchase, RequestFields, SignatureBytes};
 pub use token::{ITEM_VERSION, TokenTerms};

@@ -221,7 +221,7 @@ fn expect(headers: &mut HeaderMap, new: &NewEvent) {
         headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", filter);
     };
     match (new.expected, &new.event) {
-        (Expected::Version(version), Event::Order(id, _)) => last(version, order_filter(*id)),
+        (Expected::Version(version), Event::Order(id, _) | Event::Record(id, _)) => last(version, order_filter(*id)),
         (Expected::Version(version), event) => last(version, subject(event)),
         (Expected::Lane(version), Event::Signer(lane, _)) => last(version.last, bucket_filter(*lane, version.bucket)),
         (Expected::Unclaimed, Event::Signer(lane, _)) => last(0, key_filter(lane.signer)),

@@ -15,7 +15,8 @@ use domain::Event;
 /// The condition under which the ledger accepts an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// The last sequence of the event's order is still the one that was folded; 0 if the order has no event.
+    /// The last sequence of the event's order is still the one that was folded; 0 if the order has no event. The order of a
+    /// record is the one with its id.
     Version(u64),
     /// The event's own subject is empty. For events that depend on no other event.
     Absent,

@@ -57,7 +57,7 @@ impl Delivery {
     pub fn order(&self) -> Option<(PaymentId, &OrderEvent)> {
         match &self.event {
             Event::Order(id, event) => Some((*id, event)),
-            Event::Signer(..) | Event::Token(..) | Event::Key(..) | Event::Ops(_) => None,
+            Event::Signer(..) | Event::Token(..) | Event::Record(..) | Event::Key(..) | Event::Ops(_) => None,
         }
     }
 

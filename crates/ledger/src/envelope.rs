@@ -13,7 +13,8 @@ use chrono::{DateTime, Utc};
 use cloudevents::{EventBuilder, EventBuilderV10};
 use domain::event::{EventType, Purpose, Unreadable};
 use domain::{
-    Event, IdempotencyKey, LaneId, OrderEvent, PaymentId, Recorded, SignerEvent, StoredMessage, TokenEvent, Undecodable,
+    Event, IdempotencyKey, LaneId, OrderEvent, PaymentId, RecordEvent, Recorded, SignerEvent, StoredMessage,
+    TokenEvent, Undecodable,
 };
 use serde_json::Value;
 use std::borrow::Cow;
@@ -164,6 +165,14 @@ fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
                 return Err(Undecodable::Contradiction("the terms are of another token".to_owned()));
             }
             Ok(Event::Token(address, event))
+        }
+        ["records", _, id, named @ ..] => {
+            let id = id.parse::<PaymentId>().map_err(|e| Undecodable::Contradiction(e.to_string()))?;
+            let event = read("record.", named, view)?;
+            if matches!(&event, RecordEvent::Found(found) if PaymentId::of(found.payment_key) != id) {
+                return Err(Undecodable::Contradiction("the payment key belongs to another record".to_owned()));
+            }
+            Ok(Event::Record(id, event))
         }
         ["keys", payer, digest, named @ ..] => {
             let digest = digest.parse().map_err(|_| Undecodable::Contradiction(format!("{digest:?} is no digest")))?;

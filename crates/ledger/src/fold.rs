@@ -4,11 +4,15 @@
 use crate::connect::Ledger;
 use crate::error::LedgerError;
 use crate::subjects::{
-    key_subject, order_filter, order_repeats, order_singles, registrations_filter, request_subject, token_subject,
+    failed_subject, key_subject, order_filter, order_repeats, order_singles, record_subjects, registrations_filter,
+    request_subject, token_subject,
 };
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{Event, IdempotencyKey, KeyEvent, Order, PaymentId, Recorded, TokenEvent, TokenTerms, Undecodable, order};
+use domain::{
+    Event, IdempotencyKey, KeyEvent, Order, OrderEvent, PaymentId, RecordStage, Recorded, TokenEvent, TokenTerms,
+    Undecodable, order, record,
+};
 use runtime::Cause;
 use std::collections::HashMap;
 
@@ -72,6 +76,55 @@ impl Ledger {
         let requests = self.last_per_subject(&subjects).await?;
         let order = |recorded: &Recorded| Some((order_of(recorded)?, fold_order(Loaded::default(), recorded).ok()?));
         Ok(requests.iter().filter_map(order).collect())
+    }
+
+    /// Those of these orders that exist, as their requests left them. `None` for an order that has failed, or whose request
+    /// cannot be read.
+    ///
+    /// # Errors
+    /// `Newer`: a newer build wrote one of them. `Transient`: the ledger did not answer.
+    pub async fn unfailed(&self, ids: &[PaymentId]) -> Result<HashMap<PaymentId, Option<Order>>, LedgerError> {
+        let subjects: Vec<String> = ids.iter().flat_map(|id| [request_subject(*id), failed_subject(*id)]).collect();
+        let mut orders = HashMap::new();
+        // The request of an order stands before its failure.
+        for recorded in self.last_per_subject(&subjects).await? {
+            let Some(id) = order_of(&recorded) else { continue };
+            let order = match &recorded.event {
+                Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) => {
+                    Some(Order::requested((**request).clone()))
+                }
+                Err(why) if why.newer().is_some() => return Err(corrupt(&recorded, why.clone())),
+                Ok(_) | Err(_) => None,
+            };
+            orders.insert(id, order);
+        }
+        Ok(orders)
+    }
+
+    /// The states of these records without an order. One without events is left out. Nothing can be written behind an event
+    /// that cannot be read, so such a record counts as ended.
+    ///
+    /// # Errors
+    /// `Newer`: a newer build wrote one of the events. `Transient`: the ledger did not answer.
+    pub async fn found_records(&self, ids: &[PaymentId]) -> Result<HashMap<PaymentId, RecordStage>, LedgerError> {
+        let subjects: Vec<String> = ids.iter().flat_map(|id| record_subjects(*id)).collect();
+        let mut stages = HashMap::new();
+        for recorded in self.last_per_subject(&subjects).await? {
+            let Some(id) = order_of(&recorded) else { continue };
+            let stage = match &recorded.event {
+                Ok(Event::Record(_, event)) => record::evolve(stages.get(&id).copied(), event).ok(),
+                Err(why) if why.newer().is_some() => return Err(corrupt(&recorded, why.clone())),
+                Ok(_) | Err(_) => None,
+            };
+            if stage.is_none() {
+                tracing::error!(
+                    subject = recorded.subject,
+                    "a record without an order is left alone: its history is impossible"
+                );
+            }
+            stages.insert(id, stage.unwrap_or(RecordStage::Returned));
+        }
+        Ok(stages)
     }
 
     /// Every event of one order, in order of sequence, as the page of a payer shows it.

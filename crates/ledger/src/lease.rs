@@ -56,6 +56,25 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// The message of the stream of leases with this subject: its sequence and its text.
+    pub(crate) async fn last_lease(&self, of: &str) -> Result<Option<(u64, String)>, LedgerError> {
+        let subject = format!("{}.DIRECT.GET.LEASES", self.api);
+        let body = json!({ "last_by_subj": of }).to_string();
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.client.request(subject, body.into())).await;
+        let answer = answer.map_err(transient)?.map_err(transient)?;
+        let headers = answer.headers.unwrap_or_default();
+        match (answer.status.map(|status| status.as_u16()), headers.get("Nats-Sequence")) {
+            (None, Some(seq)) => {
+                let seq = seq.as_str().parse().map_err(transient)?;
+                Ok(Some((seq, String::from_utf8_lossy(&answer.payload).into_owned())))
+            }
+            (Some(404), _) => Ok(None),
+            (status, _) => Err(transient(format!("direct get answers {status:?}"))),
+        }
+    }
+}
+
 impl Lease {
     /// The ledger of the lane.
     pub fn ledger(&self) -> &Ledger {
@@ -78,19 +97,7 @@ impl Lease {
 
     /// The current message: its sequence and its holder. A lease that was given back has an empty holder.
     async fn last(&self) -> Result<Option<(u64, String)>, LedgerError> {
-        let subject = format!("{}.DIRECT.GET.LEASES", self.ledger.api);
-        let body = json!({ "last_by_subj": self.subject }).to_string();
-        let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.ledger.client.request(subject, body.into())).await;
-        let answer = answer.map_err(transient)?.map_err(transient)?;
-        let headers = answer.headers.unwrap_or_default();
-        match (answer.status.map(|status| status.as_u16()), headers.get("Nats-Sequence")) {
-            (None, Some(seq)) => {
-                let seq = seq.as_str().parse().map_err(transient)?;
-                Ok(Some((seq, String::from_utf8_lossy(&answer.payload).into_owned())))
-            }
-            (Some(404), _) => Ok(None),
-            (status, _) => Err(transient(format!("direct get answers {status:?}"))),
-        }
+        self.ledger.last_lease(&self.subject).await
     }
 
     /// Writes the next message behind sequence `before`. Returns `None` if another instance was faster.

@@ -7,6 +7,7 @@ mod address;
 mod answer;
 mod append;
 mod batch;
+mod bookmark;
 mod client;
 mod connect;
 mod consume;
@@ -36,6 +37,7 @@ mod whole;
 
 pub use answer::{ACK_WAIT, Answer, Outcome, hand_back, retry};
 pub use batch::{Batch, Expected, Led, NewEvent, Unsealed};
+pub use bookmark::Bookmark;
 pub use connect::{Lag, Ledger, LedgerConfig};
 pub use consume::{Delivery, Inbox, Newest};
 pub use damage::Damage;

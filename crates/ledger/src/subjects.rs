@@ -6,7 +6,7 @@ use crate::lane_subjects;
 use crate::parts::{below, hex, queued};
 use alloy_primitives::Address;
 use domain::event::EventType;
-use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, TokenEvent};
+use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, RecordEvent, TokenEvent};
 
 /// Name of the ledger's stream.
 pub const STREAM: &str = "LEDGER";
@@ -21,6 +21,7 @@ pub fn subject(event: &Event) -> String {
         Event::Order(id, event) => named(&format!("{}.{KIND}", order_prefix(*id)), event),
         Event::Signer(lane, event) => lane_subjects::subject(*lane, event),
         Event::Token(address, TokenEvent::Registered(_)) => token_subject(*address),
+        Event::Record(id, event) => record_subject(*id, event.name()),
         Event::Key(key, KeyEvent::Bound(_)) => key_subject(*key),
         Event::Ops(OpsEvent::Parked(parked)) => format!("ops.parked.{}-{}", parked.consumer, parked.sequence),
         Event::Ops(event) => below("ops", event.name().trim_start_matches("ops."), &event.numbers()),
@@ -45,7 +46,7 @@ pub(crate) fn type_named(name: &str) -> String {
 /// The CloudEvents `subject`: the aggregate's id.
 pub(crate) fn aggregate(event: &Event) -> String {
     match event {
-        Event::Order(id, _) => id.to_string(),
+        Event::Order(id, _) | Event::Record(id, _) => id.to_string(),
         Event::Signer(lane, _) => hex(lane.signer),
         Event::Token(address, _) => hex(*address),
         Event::Key(key, _) => format!("{}.{}", hex(key.payer), hex(key.digest)),
@@ -81,6 +82,20 @@ fn order_subjects(id: PaymentId, repeats: bool, numbers: &[u64]) -> Vec<String> 
     let base = format!("{}.{KIND}", order_prefix(id));
     let rows = OrderEvent::ROWS.iter().filter(|row| row.repeats == repeats);
     rows.map(|row| below(&queued(&base, *row), row.name, numbers)).collect()
+}
+
+/// Subject of the event after which an order is never charged.
+pub(crate) fn failed_subject(id: PaymentId) -> String {
+    format!("{}.{KIND}.payment.failed", order_prefix(id))
+}
+
+/// Subjects of all events of one record without an order.
+pub(crate) fn record_subjects(id: PaymentId) -> Vec<String> {
+    RecordEvent::ROWS.iter().map(|row| record_subject(id, row.name)).collect()
+}
+
+fn record_subject(id: PaymentId, name: &str) -> String {
+    format!("records.{}.{id}.{}", id.shard(), name.trim_start_matches("record."))
 }
 
 /// Subject of the one event of a token.

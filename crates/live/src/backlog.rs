@@ -10,7 +10,7 @@ use crate::typical::Typical;
 use crate::units::Units;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{OrderEvent, PaymentId, Stage};
+use domain::{OrderEvent, PaymentId, RecordEvent, Stage};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -136,12 +136,14 @@ impl Backlog {
         self.position = position;
     }
 
-    /// Starts again from the orders under way, and the units that were taken, at sequence `position`.
+    /// Starts again from the orders under way, the units that were taken, and the records that were found, at sequence
+    /// `position`.
     pub fn reset(
         &mut self,
         position: u64,
         open: impl IntoIterator<Item = (PaymentId, UnderWay)>,
         units_taken: BTreeMap<Address, u64>,
+        found: impl IntoIterator<Item = PaymentId>,
     ) {
         self.clear(position);
         let mut open: Vec<_> = open.into_iter().collect();
@@ -150,9 +152,9 @@ impl Backlog {
             self.remove(id, order.since);
             self.put(id, order);
         }
-        let mut units = Units::new(units_taken);
-        for order in self.orders.values().filter(|order| order.step == OrderStep::Reserved) {
-            units.take(order.bought);
+        let mut units = Units::new(units_taken, found);
+        for (id, order) in self.orders.iter().filter(|(_, order)| order.step == OrderStep::Reserved) {
+            units.take(*id, order.bought);
         }
         self.units = Some(units);
     }
@@ -180,7 +182,7 @@ impl Backlog {
         self.position = seq;
         let before = self.remove(id, at);
         if let Some(units) = &mut self.units {
-            units.follow(bought, before.is_some(), event);
+            units.follow(id, bought, before.is_some(), event);
         }
         let is_going_back = before.is_some_and(|order| order.step == OrderStep::GoingBack);
         let step = match event {
@@ -226,6 +228,19 @@ impl Backlog {
         self.put(id, UnderWay { bought, step, seq, since });
     }
 
+    /// Counts one event of a record without an order.
+    pub fn apply_record(&mut self, seq: u64, id: PaymentId, event: &RecordEvent) {
+        if seq <= self.position {
+            return;
+        }
+        self.position = seq;
+        // An order that has ended and still takes units is minted. No record is found beside it, because it is its own.
+        let order = self.orders.get(&id).map(|order| order.bought);
+        if let Some(units) = &mut self.units {
+            units.follow_record(id, order, event);
+        }
+    }
+
     /// Counts a payment that is about to be appended. An order that is known stays as it is.
     ///
     /// # Errors
@@ -240,7 +255,9 @@ impl Backlog {
         if self.orders.contains_key(&id) {
             return Ok(());
         }
-        let left = limits.units.and_then(|max| self.units_left(bought.token, max));
+        // The units of a record that was found are counted already, and are the payer's.
+        let is_found = self.units.as_ref().is_some_and(|units| units.is_found(id));
+        let left = limits.units.filter(|_| !is_found).and_then(|max| self.units_left(bought.token, max));
         if left.is_some_and(|left| left < u64::from(bought.quantity.get())) {
             return Err(Excess::Units);
         }
@@ -249,7 +266,7 @@ impl Backlog {
         }
         self.put(id, UnderWay { bought, step: OrderStep::Reserved, seq: 0, since: now });
         if let Some(units) = &mut self.units {
-            units.take(bought);
+            units.take(id, bought);
         }
         Ok(())
     }
@@ -259,7 +276,7 @@ impl Backlog {
         if self.orders.get(&id).is_some_and(|order| order.step == OrderStep::Reserved) {
             let order = self.remove(id, DateTime::UNIX_EPOCH);
             if let (Some(units), Some(order)) = (&mut self.units, order) {
-                units.give_back(order.bought);
+                units.give_back(id, order.bought);
             }
         }
     }

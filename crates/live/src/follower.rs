@@ -156,7 +156,7 @@ impl Follower {
                 }
             }
             if seed_at.is_some_and(|at| at <= Instant::now()) {
-                self.seeded.store(self.seed(records).await?, Ordering::Relaxed);
+                self.seeded.store(self.seed(records, last).await?, Ordering::Relaxed);
                 seed_at = (!self.seeded.load(Ordering::Relaxed)).then(|| Instant::now() + SEED_INTERVAL);
             }
         }
@@ -164,8 +164,10 @@ impl Follower {
 
     /// Passes one event to the circuit breaker, the backlog and the listeners.
     async fn tell(&self, recorded: &Recorded) -> Result<(), LedgerError> {
-        if let Ok(Event::Token(..)) = &recorded.event {
-            self.catalogue.registered(recorded);
+        match &recorded.event {
+            Ok(Event::Token(..)) => self.catalogue.registered(recorded),
+            Ok(Event::Record(id, event)) => self.backlog(|backlog| backlog.apply_record(recorded.seq, *id, event)),
+            _ => {}
         }
         let Ok(Event::Order(id, event)) = &recorded.event else { return Ok(()) };
         if let Some(bought) = self.bought(*id, event).await? {
@@ -190,11 +192,10 @@ impl Follower {
     }
 
     /// Takes the open orders and the taken units from the read models, because old orders are not among the news.
-    /// Returns false if that failed.
-    async fn seed(&self, records: &Records) -> Result<bool, LedgerError> {
+    /// Returns false if that failed. `read` is the last sequence that this process has read.
+    async fn seed(&self, records: &Records, read: u64) -> Result<bool, LedgerError> {
         let Some(standing) = records.standing(self.ledger.incarnation()).await else { return Ok(false) };
-        let Standing { position: Position { seq: position, .. }, open, units_taken } = standing;
-        let read = self.hub.last();
+        let Standing { position: Position { seq: position, .. }, open, units_taken, found } = standing;
         if read.saturating_sub(position) > SEED_LAG_MAX {
             return Ok(false);
         }
@@ -214,10 +215,14 @@ impl Follower {
         }
         // Under one lock, so that no reader sees half of it.
         self.backlog(|backlog| {
-            backlog.reset(position, open.iter().filter_map(|row| open_of(row, Utc::now())), units_taken);
+            backlog.reset(position, open.iter().filter_map(|row| open_of(row, Utc::now())), units_taken, found);
             for (recorded, bought) in &since {
-                if let (Ok(Event::Order(id, event)), Some(bought)) = (&recorded.event, bought) {
-                    backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), *bought);
+                match (&recorded.event, bought) {
+                    (Ok(Event::Order(id, event)), Some(bought)) => {
+                        backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), *bought);
+                    }
+                    (Ok(Event::Record(id, event)), _) => backlog.apply_record(recorded.seq, *id, event),
+                    _ => {}
                 }
             }
         });

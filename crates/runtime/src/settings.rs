@@ -62,6 +62,8 @@ settings! {
     mint_wait_max: millis Duration = "MINT_MAX_WAIT_MS", Duration::from_secs(2), 0..=3_600_000;
     /// First pause before a mint that cannot be made now is tried again. It doubles with each try.
     mint_retry: millis Duration = "MINT_RETRY_MS", Duration::from_secs(2), 1..=3_600_000;
+    /// Gas in a day that each token's records without an order may cost: 40,000 a mint. Records beyond it wait; 0 mints none.
+    record_gas_per_day: number u64 = "RECORD_GAS_PER_DAY", 20_000_000, 0..=MANY;
 }
 
 impl Settings {

@@ -7,6 +7,7 @@ use crate::fold::{Rows, SetAside, orders, tokens};
 use crate::ledger::{append, chain_hash, seq_to};
 use crate::payment::PaymentView;
 use crate::position::{Position, READ_MODELS};
+use crate::record::RecordView;
 use crate::token::TokenView;
 use domain::Recorded;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -78,11 +79,12 @@ async fn move_position(db: &mut PgConnection, from: &Position, to: &Position) ->
 }
 
 async fn load(db: &mut PgConnection, batch: &[Recorded]) -> Result<Rows, StoreError> {
-    let payments = loaded(db, &orders(batch), |row: &PaymentView| row.id).await;
-    let payments = payments.map_err(StoreError::of("loading payments"))?;
+    let ids = orders(batch);
+    let payments = loaded(db, &ids, |row: &PaymentView| row.id).await.map_err(StoreError::of("loading payments"))?;
+    let records = loaded(db, &ids, |row: &RecordView| row.id).await.map_err(StoreError::of("loading records"))?;
     let tokens = loaded(db, &tokens(batch, &payments), |row: &TokenView| row.token).await;
     let tokens = tokens.map_err(StoreError::of("loading tokens"))?;
-    Ok(Rows { payments, tokens, ..Rows::default() })
+    Ok(Rows { payments, tokens, records, ..Rows::default() })
 }
 
 /// The rows with these keys, by key.
@@ -112,6 +114,7 @@ async fn upsert<K: Ord, T: Table>(
 async fn write(db: &mut PgConnection, rows: &Rows) -> Result<(), StoreError> {
     upsert(db, &rows.payments, &rows.changed_payments).await.map_err(StoreError::of("writing payments"))?;
     upsert(db, &rows.tokens, &rows.changed_tokens).await.map_err(StoreError::of("writing tokens"))?;
+    upsert(db, &rows.records, &rows.changed_records).await.map_err(StoreError::of("writing records"))?;
     if !rows.set_aside.is_empty() {
         sqlx::query(
             "INSERT INTO set_aside (seq, kind, reason, recorded_at) \

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
 use domain::event::{Actor, RefundReason};
 use domain::order::LegState;
-use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
+use domain::{PaymentId, PaymentKey, Quantity, RecordStage, Stage, Usdc};
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as NoSuchName;
 use serde::{Deserialize, Serialize};
@@ -201,6 +201,7 @@ column!(Vec<u64>, String = "text"("::bigint[]", "::text"), |numbers: &Self| brac
 column!(Stage, String = "text", name, named);
 column!(LegState, String = "text", name, named);
 column!(Actor, String = "text", name, named);
+column!(RecordStage, String = "text", name, named);
 column!(RefundReason, String = "text", name, named);
 
 fn braced(numbers: &[u64]) -> String {

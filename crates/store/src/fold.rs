@@ -4,11 +4,13 @@
 use crate::batch::MintBatches;
 use crate::payment::PaymentView;
 use crate::project::{Stamp, project, text, time};
+use crate::record::RecordView;
 use crate::tally::Tally;
 use crate::token::TokenView;
+use crate::units::UnitsIn;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
-use domain::{Event, OpsEvent, OrderEvent, PaymentId, Recorded, TokenEvent};
+use domain::{Event, OpsEvent, OrderEvent, PaymentId, RecordEvent, Recorded, TokenEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Length to which a reason is shortened, in characters.
@@ -54,9 +56,12 @@ impl SetAsideKind {
 pub(crate) struct Rows {
     pub payments: BTreeMap<PaymentId, PaymentView>,
     pub tokens: BTreeMap<Address, TokenView>,
+    /// Records without an order; also those with the id of a payment.
+    pub records: BTreeMap<PaymentId, RecordView>,
     /// Payments whose rows differ from the loaded ones.
     pub changed_payments: BTreeSet<PaymentId>,
     pub changed_tokens: BTreeSet<Address>,
+    pub changed_records: BTreeSet<PaymentId>,
     pub set_aside: Vec<SetAside>,
     pub tally: Tally,
     pub mint_batches: MintBatches,
@@ -69,6 +74,7 @@ impl Rows {
         let refused = match &recorded.event {
             Err(why) => Err((SetAsideKind::Undecodable, why.to_string())),
             Ok(Event::Order(id, event)) => self.order(*id, event, at).map_err(|why| (SetAsideKind::Impossible, why)),
+            Ok(Event::Record(id, event)) => self.record(*id, event, at).map_err(|why| (SetAsideKind::Impossible, why)),
             Ok(Event::Token(token, TokenEvent::Registered(terms))) => match self.tokens.get(token) {
                 Some(_) => Err((SetAsideKind::Impossible, format!("the token {token} is registered already"))),
                 None => {
@@ -101,10 +107,12 @@ impl Rows {
     fn order(&mut self, id: PaymentId, event: &OrderEvent, at: Stamp) -> Result<(), String> {
         let row = project(self.payments.get(&id), id, event, at).map_err(|e| format!("order {id}: {e}"))?;
         let before = self.payments.get(&id);
-        // A token that is not in the catalogue counts nothing: the API sells none of those.
-        if let Some(token) = self.tokens.get_mut(&row.token) {
+        // A token that is not in the catalogue counts nothing: the API sells none of those. Nor does an order whose payment has
+        // a record that was found: the record counts.
+        let is_found = self.records.contains_key(&id);
+        if let Some(token) = self.tokens.get_mut(&row.token).filter(|_| !is_found) {
             let counted = token.count(before, &row);
-            if counted.ok_or_else(|| format!("order {id}: more or fewer units than a token can have"))? {
+            if counted.ok_or_else(|| format!("order {id}: {OUT_OF_RANGE}"))? {
                 self.changed_tokens.insert(row.token);
             }
         }
@@ -113,7 +121,31 @@ impl Rows {
         self.changed_payments.insert(id);
         Ok(())
     }
+
+    fn record(&mut self, id: PaymentId, event: &RecordEvent, at: Stamp) -> Result<(), String> {
+        let before = self.records.get(&id);
+        let row = RecordView::after(before, id, event, at).map_err(|e| format!("record {id}: {e}"))?;
+        let was = before.map_or(UnitsIn::NONE, RecordView::units);
+        if let Some(token) = self.tokens.get_mut(&row.token) {
+            let counted = token.shift(row.quantity, was, row.units(), at.seq);
+            counted.ok_or_else(|| format!("record {id}: {OUT_OF_RANGE}"))?;
+            self.changed_tokens.insert(row.token);
+        }
+        let order = self.payments.get(&id).filter(|_| before.is_none());
+        if let Some(order) = order
+            && let Some(token) = self.tokens.get_mut(&order.token)
+        {
+            token.discount(order, at.seq).ok_or_else(|| format!("order {id}: {OUT_OF_RANGE}"))?;
+            self.changed_tokens.insert(order.token);
+        }
+        self.records.insert(id, row);
+        self.changed_records.insert(id);
+        Ok(())
+    }
 }
+
+/// The reason why an event is set aside that would move a counter out of its range.
+const OUT_OF_RANGE: &str = "more or fewer units than a token can have";
 
 /// Shortens a reason. A foreign message can be a reason of 64 KB: an operator reads the beginning, and the copy has the
 /// rest.
@@ -121,12 +153,12 @@ fn shortened(reason: &str) -> String {
     reason.chars().take(SET_ASIDE_REASON_CHARS).collect()
 }
 
-/// The orders that `batch` speaks of.
+/// The orders that `batch` speaks of, and the records.
 pub(crate) fn orders(batch: &[Recorded]) -> Vec<PaymentId> {
     let ids: BTreeSet<PaymentId> = batch
         .iter()
         .filter_map(|recorded| match &recorded.event {
-            Ok(Event::Order(id, _)) => Some(*id),
+            Ok(Event::Order(id, _) | Event::Record(id, _)) => Some(*id),
             _ => None,
         })
         .collect();
@@ -139,6 +171,8 @@ pub(crate) fn tokens(batch: &[Recorded], loaded: &BTreeMap<PaymentId, PaymentVie
     for recorded in batch {
         match &recorded.event {
             Ok(Event::Token(token, _)) => tokens.insert(*token),
+            Ok(Event::Record(_, RecordEvent::Found(found))) => tokens.insert(found.token),
+            Ok(Event::Record(_, RecordEvent::Minted(end) | RecordEvent::Returned(end))) => tokens.insert(end.token),
             Ok(Event::Order(_, OrderEvent::PaymentRequested(request))) => {
                 let domain::Purchase::Mint { token, .. } = request.purchase;
                 tokens.insert(token)

@@ -21,8 +21,10 @@ mod position;
 mod project;
 mod queue;
 mod reads;
+mod record;
 mod tally;
 mod token;
+mod units;
 mod waiting;
 
 pub use apply::Applied;
@@ -37,5 +39,6 @@ pub use position::{Position, READ_MODELS};
 pub use project::{Stamp, project, project_history};
 pub use queue::{Overview, Rates, StageTotal, WaitingTotals};
 pub use reads::ReadModelRow;
+pub use record::RecordView;
 pub use token::TokenView;
 pub use waiting::{WaitStage, WaitingOrder};

@@ -22,8 +22,10 @@ pub struct Standing {
     pub position: Position,
     /// Every open order, by the sequence of its request.
     pub open: Vec<OpenOrder>,
-    /// Units of each token that all its orders take, open or not.
+    /// Units of each token that all its orders and records take, open or not.
     pub units_taken: BTreeMap<Address, u64>,
+    /// Every record without an order that was found.
+    pub found: Vec<PaymentId>,
 }
 
 /// An order that is neither minted nor failed nor refunded, so it takes units. What is parked is open: an operator owes an
@@ -68,8 +70,13 @@ impl Store {
             .await
             .and_then(|rows| rows.iter().map(|row| Ok((value(row, "token")?, value(row, "units_taken")?))).collect())
             .map_err(StoreError::of(OPERATION))?;
+        let found = sqlx::query("SELECT id FROM records")
+            .fetch_all(&mut *moment)
+            .await
+            .and_then(|rows| rows.iter().map(|row| value(row, "id")).collect())
+            .map_err(StoreError::of(OPERATION))?;
         moment.commit().await.map_err(StoreError::of(OPERATION))?;
-        Ok(Standing { position, open, units_taken })
+        Ok(Standing { position, open, units_taken, found })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The row of an order: what was asked for, how far its legs are, and the evidence that people and the API want to see.
 
 use crate::columns::table;
+use crate::units::UnitsIn;
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
 use domain::event::{Actor, RefundReason};
@@ -139,14 +140,15 @@ impl PaymentView {
         self.refund_reversions = refund.counts.reverted;
     }
 
-    /// Returns whether the order takes units of its token: until its payment fails, or its payer has the money back.
-    pub(crate) fn takes_units(&self) -> bool {
-        self.payment_state != LegState::Failed && self.refund_state != LegState::Done
-    }
-
-    /// Returns whether the units are paid for, and the payer does not have the money back.
-    pub(crate) fn is_paid_for(&self) -> bool {
-        self.payment_state == LegState::Done && self.refund_state != LegState::Done
+    /// The counters of its token that its units are in. It takes units until its payment fails, or its payer has the money
+    /// back.
+    pub(crate) fn units(&self) -> UnitsIn {
+        let is_back = self.refund_state == LegState::Done;
+        UnitsIn {
+            taken: self.payment_state != LegState::Failed && !is_back,
+            paid: self.payment_state == LegState::Done && !is_back,
+            minted: self.mint_state == LegState::Done,
+        }
     }
 
     /// The row as people are told it. A refunded order waits for nothing, although its payment may still be deferred.

@@ -99,6 +99,7 @@ impl Store {
             "SELECT 'payments' AS of_table, id::text AS key, to_jsonb(r)::text AS json FROM payment_rows r \
              UNION ALL SELECT 'set_aside', lpad(seq::text, 20, '0'), to_jsonb(r)::text FROM set_aside r \
              UNION ALL SELECT 'tokens', token, to_jsonb(r)::text FROM token_rows r \
+             UNION ALL SELECT 'records', id::text, to_jsonb(r)::text FROM record_rows r \
              UNION ALL SELECT 'stage_totals', stage, to_jsonb(r)::text FROM stage_totals r WHERE orders > 0 \
              UNION ALL SELECT 'pace', begins_at::text, to_jsonb(r)::text FROM pace r \
              UNION ALL SELECT 'payers', hex_of(payer), to_jsonb(r)::text FROM payers r \

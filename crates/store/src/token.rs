@@ -3,11 +3,11 @@
 use crate::columns::table;
 use crate::payment::PaymentView;
 use crate::project::{Stamp, text, time};
+use crate::units::UnitsIn;
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
 use domain::money::{decimal_string, decimal_string_u128};
-use domain::order::LegState;
-use domain::{TokenTerms, Usdc};
+use domain::{Quantity, TokenTerms, Usdc};
 use serde::Deserialize;
 
 table! {
@@ -84,21 +84,36 @@ impl TokenView {
         if after.requested_seq < self.registered_seq {
             return Some(false);
         }
-        let quantity = u64::from(after.quantity.get());
-        let moved = |units: u64, counts: fn(&PaymentView) -> bool| match (before.is_some_and(counts), counts(after)) {
+        let was = before.map_or(UnitsIn::NONE, PaymentView::units);
+        self.shift(after.quantity, was, after.units(), after.last_seq)
+    }
+
+    /// Takes the units of one of its orders out of the counters, by the event at `seq`: a record of the payment counts
+    /// instead. Returns as [`TokenView::count`] does.
+    pub(crate) fn discount(&mut self, order: &PaymentView, seq: u64) -> Option<bool> {
+        if order.requested_seq < self.registered_seq {
+            return Some(false);
+        }
+        self.shift(order.quantity, order.units(), UnitsIn::NONE, seq)
+    }
+
+    /// Moves units from the counters `was` to the counters `is`, by the event at `seq`. Returns as [`TokenView::count`] does.
+    pub(crate) fn shift(&mut self, quantity: Quantity, was: UnitsIn, is: UnitsIn, seq: u64) -> Option<bool> {
+        let quantity = u64::from(quantity.get());
+        let moved = |units: u64, was: bool, is: bool| match (was, is) {
             (false, true) => units.checked_add(quantity),
             (true, false) => units.checked_sub(quantity),
             _ => Some(units),
         };
         let units = (
-            moved(self.units_taken, PaymentView::takes_units)?,
-            moved(self.units_paid, PaymentView::is_paid_for)?,
-            moved(self.units_minted, |row| row.mint_state == LegState::Done)?,
+            moved(self.units_taken, was.taken, is.taken)?,
+            moved(self.units_paid, was.paid, is.paid)?,
+            moved(self.units_minted, was.minted, is.minted)?,
         );
         let has_changed = units != (self.units_taken, self.units_paid, self.units_minted);
         if has_changed {
             (self.units_taken, self.units_paid, self.units_minted) = units;
-            self.last_seq = after.last_seq;
+            self.last_seq = seq;
         }
         Some(has_changed)
     }

@@ -27,7 +27,7 @@ pub fn log(input: &[u8]) -> Outcome {
         match &event {
             Event::Order(id, event) => fold_order(&mut order, *id, event),
             Event::Signer(_, event) => fold_lane(&mut lane, event),
-            Event::Token(..) | Event::Key(..) | Event::Ops(_) => {}
+            Event::Token(..) | Event::Record(..) | Event::Key(..) | Event::Ops(_) => {}
         }
     }
     outcome

@@ -1,7 +1,7 @@
 //! Lanes ask for batches: a batch is handed to the lane that has waited longest for one.
 
 use chain::Address;
-use domain::{Order, PaymentId};
+use domain::{Order, PaymentId, PaymentKey};
 use ledger::Loaded;
 use std::collections::{HashMap, VecDeque};
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +18,8 @@ pub struct Gathered {
     /// Their orders when they were gathered. If an order has moved on since, the ledger refuses the worker's append,
     /// and the worker loads it again.
     pub orders: HashMap<PaymentId, Loaded<Order>>,
+    /// Records of the token that no order stands for. If they are not sent, they come again after a while.
+    pub found: Vec<PaymentKey>,
     /// Channel for jobs that are to be gathered again.
     pub again: mpsc::UnboundedSender<Arrival>,
 }

@@ -2,7 +2,8 @@
 //! batches, and payers take turns within a batch.
 
 use crate::asking::{Arrival, Ask, Asked, Gathered};
-use crate::config::Config;
+use crate::finder::Finder;
+use crate::pool::FoundPool;
 use chain::Address;
 use chain::token::DELIVER_BATCH_MAX;
 use chrono::{DateTime, Utc};
@@ -49,6 +50,7 @@ pub struct Gathering {
     inbox: Inbox,
     asked: Arc<Mutex<Asked>>,
     settings: SharedSettings,
+    finder: Finder,
     /// Mints that wait in this process.
     pub carrier: Carrier,
     /// Number of lanes that this process works.
@@ -59,7 +61,7 @@ impl Gathering {
     /// Binds to the consumer. A consumer that is not as `nats/` defines it ends the start, also of a standby instance.
     pub async fn bind(
         ledger: &Ledger,
-        config: &Config,
+        finder: Finder,
         asked: mpsc::Receiver<Ask>,
         health: Health,
     ) -> Result<Self, ConnectError> {
@@ -67,7 +69,8 @@ impl Gathering {
             ledger: ledger.clone(),
             inbox: ledger.inbox(DURABLE, health.clone()).await?,
             asked: Arc::new(Mutex::new(Asked::new(asked))),
-            settings: config.settings.clone(),
+            settings: finder.settings.clone(),
+            finder,
             carrier: Carrier::new(ledger.clone(), DURABLE, health),
             duty: Duty::default(),
         })
@@ -98,8 +101,14 @@ impl Gathering {
             self.inbox.clone().run(off.clone(), IN_HAND_MAX, message),
             self.carrier.look(off.clone(), LIMITS, due),
             self.carrier.clone().follow_rows(database_url.to_owned(), WaitStage::Mint, off.clone()),
+            self.finder.run(off.clone()),
             self.gather(arriving, arrive.clone(), off.clone()),
         );
+    }
+
+    /// Records that no order stands for.
+    pub fn pool(&self) -> &FoundPool {
+        &self.finder.pool
     }
 
     /// Gathers arriving jobs until `off`. Jobs that no lane has taken by then are handed back.
@@ -109,7 +118,8 @@ impl Gathering {
         again: mpsc::UnboundedSender<Arrival>,
         off: CancellationToken,
     ) {
-        let mut owing = Owing { fair: FairQueue::default(), oldest: HashMap::new(), again };
+        let found = self.pool().clone();
+        let mut owing = Owing { fair: FairQueue::default(), oldest: HashMap::new(), again, found };
         let mut asked = self.asked.lock().await;
         let mut arrived = Vec::new();
         while !off.is_cancelled() {
@@ -187,6 +197,8 @@ struct Owing {
     /// For each token, the time since when its oldest mint waits.
     oldest: HashMap<Address, Instant>,
     again: mpsc::UnboundedSender<Arrival>,
+    /// Records that no order stands for. They ride with the mints of their token.
+    found: FoundPool,
 }
 
 impl Owing {
@@ -202,7 +214,8 @@ impl Owing {
     }
 
     /// Hands full batches, and those that have waited long enough, to the lanes that ask; tokens take turns. While no
-    /// lane asks, batches stay here and grow.
+    /// lane asks, batches stay here and grow. Records without an order get what room is left, and a transaction of their
+    /// own only if no batch is to be sent.
     fn hand_over(&mut self, asked: &mut Asked, max_wait: Duration) {
         let ripe: Vec<Address> = self.fair.turns().filter(|token| self.is_ripe(*token, max_wait)).collect();
         for token in ripe {
@@ -211,14 +224,25 @@ impl Owing {
             if self.fair.len_of(token) == 0 {
                 self.oldest.remove(&token);
             }
-            let mut batch = Gathered { token, jobs: Vec::new(), orders: HashMap::new(), again: self.again.clone() };
-            for Owed { job, order } in taken {
-                batch.orders.insert(job.id, order);
-                batch.jobs.push(job);
-            }
-            // If the lane ends at this moment it drops the batch, which hands its jobs back.
-            let _ = ask.send(batch);
+            self.hand(ask, token, taken);
         }
+        if let Some(token) = self.found.alone()
+            && let Some(ask) = asked.next()
+        {
+            self.hand(ask, token, Vec::new());
+        }
+    }
+
+    fn hand(&self, ask: Ask, token: Address, taken: Vec<Owed>) {
+        let found = self.found.riders(token, DELIVER_BATCH_MAX - taken.len());
+        let (jobs, orders, again) = (Vec::new(), HashMap::new(), self.again.clone());
+        let mut batch = Gathered { token, jobs, orders, found, again };
+        for Owed { job, order } in taken {
+            batch.orders.insert(job.id, order);
+            batch.jobs.push(job);
+        }
+        // If the lane ends at this moment it drops the batch, which hands its jobs back.
+        let _ = ask.send(batch);
     }
 }
 
@@ -260,7 +284,8 @@ mod tests {
 
     fn owing() -> (Owing, UnboundedReceiver<Arrival>) {
         let (again, arriving) = unbounded_channel();
-        (Owing { fair: FairQueue::default(), oldest: HashMap::new(), again }, arriving)
+        let found = FoundPool::new(SharedSettings::default());
+        (Owing { fair: FairQueue::default(), oldest: HashMap::new(), again, found }, arriving)
     }
 
     /// Adds an owed mint that has waited long enough. Returns the answer that its message will get.

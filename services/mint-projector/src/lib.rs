@@ -3,18 +3,26 @@
 //! Mints are gathered by token until a batch is full or its oldest payment has waited long enough; tokens and payers
 //! take turns. A call names payment keys only. The token mints what it has recorded for a key, to the recorded payer, once,
 //! so a forged event mints nothing, and whatever happens here nothing is minted twice.
+//!
+//! Records that no order stands for are found and minted, too, last in line and within a budget of gas for each token.
 
 mod asking;
+mod budget;
 mod config;
+mod finder;
 mod gather;
+mod judgement;
+mod pool;
 mod worker;
 
 pub use config::Config;
 
 use chain::Chain;
 use domain::event::Purpose;
+use finder::Finder;
 use gather::Gathering;
 use ledger::Ledger;
+use pool::FoundPool;
 use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -37,7 +45,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
     tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
     let keys = config.keys.open(&chain).await?;
-    let gathering = Gathering::bind(&ledger, &config, asked, health.clone()).await?;
+    let pool = FoundPool::new(config.settings.clone());
+    let finder = Finder {
+        ledger: ledger.clone(),
+        chain: chain.clone(),
+        settings: config.settings.clone(),
+        health: health.clone(),
+        pool,
+    };
+    let gathering = Gathering::bind(&ledger, finder, asked, health.clone()).await?;
     let shared =
         MintResources { config: config.clone(), ledger: ledger.clone(), chain, ask, gathering: gathering.clone() };
     for key in keys {

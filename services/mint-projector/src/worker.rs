@@ -14,7 +14,7 @@ use domain::{Order, PaymentId, PaymentKey};
 use lanes::{Item, SignerLane, TermsCache, Work};
 use ledger::{Ledger, LedgerError, Loaded};
 use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, SKIPPED_MINT_NOT_RECORDED, failpoint};
-use runtime::{Backoff, Undone};
+use runtime::{Backoff, Undone, causes};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -95,14 +95,14 @@ impl MintLane {
     async fn handle(&mut self, mut batch: Gathered) -> Result<(), Undone> {
         failpoint(BATCH_TAKEN_NOT_SIGNED);
         let gathered = std::mem::take(&mut batch.orders);
-        let mut minted = self.mint(batch.token, owed(&batch.jobs, gathered)).await;
+        let mut minted = self.mint(batch.token, owed(&batch.jobs, gathered), &batch.found).await;
         // If an order has moved on since it was gathered, all are loaded and judged once more.
         if matches!(minted, Err(Undone::Stale)) {
             minted = match self.loaded(&batch.jobs).await {
                 // An order that cannot be read is not minted. Its job gets the error in `answer`.
                 Ok(loaded) => {
                     let orders = loaded.into_iter().filter_map(|(id, order)| Some((id, order.ok()?))).collect();
-                    self.mint(batch.token, owed(&batch.jobs, orders)).await
+                    self.mint(batch.token, owed(&batch.jobs, orders), &batch.found).await
                 }
                 Err(error) => Err(error),
             };
@@ -153,9 +153,15 @@ impl MintLane {
         Ok(())
     }
 
-    /// Tries the mints, defers those that cannot be made, and sends the others. Returns the orders in the transaction.
-    async fn mint(&mut self, token: Address, owed: Vec<Item>) -> Result<HashSet<PaymentId>, Undone> {
-        if owed.is_empty() {
+    /// Tries the mints, defers those that cannot be made, and sends the others, and behind them the records `found` that no
+    /// order stands for. Returns the orders in the transaction.
+    async fn mint(
+        &mut self,
+        token: Address,
+        owed: Vec<Item>,
+        found: &[PaymentKey],
+    ) -> Result<HashSet<PaymentId>, Undone> {
+        if owed.is_empty() && found.is_empty() {
             return Ok(HashSet::new());
         }
         if self.terms.of(&self.shared.ledger, token).await?.is_none() {
@@ -166,12 +172,35 @@ impl MintLane {
             }
             return Ok(HashSet::new());
         }
-        let good = self.mintable(token, owed).await?;
-        if good.is_empty() {
+        let good = if owed.is_empty() { owed } else { self.mintable(token, owed).await? };
+        let ordered = keys(&good);
+        let found = self.open(token, found.iter().copied().filter(|key| !ordered.contains(key)).collect()).await;
+        if good.is_empty() && found.is_empty() {
             return Ok(HashSet::new());
         }
-        self.lane.send(deliver_call(token, &keys(&good)), &good, Command::SubmitMint).await?;
+        self.lane.send(deliver_call(token, &ordered, &found), &good, Command::SubmitMint).await?;
+        if good.is_empty() {
+            self.shared.gathering.pool().pay_alone(token);
+        }
         Ok(good.iter().map(|item| item.id).collect())
+    }
+
+    /// Those of `found` that would be minted now. They are tried apart from orders, and no order waits for them.
+    async fn open(&self, token: Address, mut found: Vec<PaymentKey>) -> Vec<PaymentKey> {
+        if found.is_empty() {
+            return found;
+        }
+        match self.shared.chain.try_deliver(self.lane.address(), token, &found).await {
+            Ok(results) => {
+                let mut results = results.into_iter();
+                found.retain(|_| results.next() == Some(Delivered::Minted));
+                found
+            }
+            Err(error) => {
+                tracing::warn!(%token, error = %causes(&error), "records without an order cannot be tried now");
+                Vec::new()
+            }
+        }
     }
 
     /// The mints of which the token has a record. Those that are minted or refunded already are among them: the

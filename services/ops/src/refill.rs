@@ -193,7 +193,7 @@ async fn carry_over(refill: &mut Refill, strays: Vec<Recorded>) -> Result<(Vec<S
         let stands_alone = match &stray.event {
             Ok(Event::Order(id, OrderEvent::PaymentRequested(_))) => !second.contains(id),
             Ok(Event::Key(..) | Event::Token(..)) => true,
-            Ok(Event::Order(..) | Event::Signer(..) | Event::Ops(_)) | Err(_) => false,
+            Ok(Event::Order(..) | Event::Signer(..) | Event::Record(..) | Event::Ops(_)) | Err(_) => false,
         };
         match if stands_alone { refill.add(&stray).await? } else { Added::Other } {
             Added::Now => added.push(stray.message.subject),

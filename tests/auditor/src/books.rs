@@ -7,7 +7,7 @@ pub use chain::{Created, Entry, Mint, Pair, Place};
 pub use fate::{Fate, record};
 
 use crate::decode::event::{Aggregate, Event, read};
-use crate::decode::x402::payment_key;
+use crate::decode::x402::{payment_id, payment_key};
 use crate::evidence::Evidence;
 use crate::evidence::chain::{Log, Tx};
 use crate::evidence::journal::Journal;
@@ -122,6 +122,8 @@ pub struct Books {
     /// Sequence, subject and fault of every message that cannot.
     pub unreadable: Vec<(u64, String, String)>,
     pub orders: BTreeMap<Uuid, Order>,
+    /// Events of each record without an order, by sequence.
+    pub unordered: BTreeMap<Uuid, Vec<Event>>,
     /// Where the order was after its event of this sequence; none after one that may not be.
     pub states: BTreeMap<u64, State>,
     /// By payment key.
@@ -208,6 +210,7 @@ impl Books {
                     self.tokens.insert(*token, Terms { unit, max_units, unit_price });
                 }
             }
+            Aggregate::Record(id) => self.unordered.entry(*id).or_default().push(event),
             Aggregate::Signer(_) | Aggregate::Key(..) | Aggregate::Ops(_) => {}
         }
     }
@@ -236,6 +239,12 @@ impl Books {
         let ordered = order.ordered.as_ref().filter(|ordered| ordered.token == token)?;
         let is_its_own = self.pair_to(token, key).map_or(true, |pair| pair.value == ordered.value);
         is_its_own.then_some((*id, order))
+    }
+
+    /// Returns whether the ledger says before sequence `seq` that this payment has a record without an order.
+    pub fn is_found_before(&self, key: B256, seq: u64) -> bool {
+        let events = self.unordered.get(&payment_id(key)).into_iter().flatten();
+        events.filter(|event| event.seq < seq).any(|event| event.kind.name == "found")
     }
 
     /// Pairs that are proof of payment of this order: its authorization, to the letter.

@@ -42,7 +42,8 @@ pub struct Kind {
 /// `payment.reverted`: the settlement fell out of the chain; `payment.restored`: it is back; `mint.…` and `refund.…`
 /// the same of a mint and of money that goes back. `replaced`: a further transaction for the same nonce with the same
 /// call data; `lost`: somebody else's transaction used the nonce; `reverted` and `resettled`: its block is gone, and it
-/// is in another.
+/// is in another. `found`:
+/// a record that no order stands for.
 #[rustfmt::skip]
 pub static KINDS: &[Kind] = &[
     order("payment.requested", Numbered::Once),
@@ -74,6 +75,9 @@ pub static KINDS: &[Kind] = &[
     other("signers", "reverted",   "signer.reverted",  Numbered::NonceCounted),
     other("signers", "resettled",  "signer.resettled", Numbered::NonceCounted).in_queue("mined"),
     other("tokens",  "registered", "token.registered", Numbered::Once),
+    other("records", "found",      "record.found",     Numbered::Once),
+    other("records", "minted",     "record.minted",    Numbered::Once),
+    other("records", "returned",   "record.returned",  Numbered::Once),
     other("keys",    "bound",      "key.bound",        Numbered::Once),
     other("ops",     "parked",     "ops.parked",       Numbered::Once),
     other("ops",     "stopped",    "ops.stopped",      Numbered::Counted),
@@ -100,6 +104,7 @@ pub fn kind(of: &Aggregate, named: &[&str]) -> Option<(&'static Kind, Vec<u64>)>
         Aggregate::Order(_) => "orders",
         Aggregate::Signer(_) => "signers",
         Aggregate::Token(_) => "tokens",
+        Aggregate::Record(_) => "records",
         Aggregate::Key(..) => "keys",
         Aggregate::Ops(_) => "ops",
     };

@@ -78,7 +78,7 @@ async fn settle(chain: &Chain, house: &House, key: &Key, payments: &[PaymentRequ
 async fn mint(chain: &Chain, house: &House, key: &Key, payments: &[PaymentRequest]) -> Result<u64, Fatal> {
     let token = house.shop.token.token;
     let keys: Vec<PaymentKey> = payments.iter().map(|payment| payment.payment_key).collect();
-    let included = send(chain, key, deliver_call(token, &keys)).await?;
+    let included = send(chain, key, deliver_call(token, &keys, &[])).await?;
     let results = included.delivered(token);
     if keys.iter().all(|key| results.get(key) == Some(&Delivered::Minted)) {
         Ok(included.gas_used)

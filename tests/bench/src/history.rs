@@ -147,7 +147,7 @@ impl History {
                 | SignerEvent::Reverted(..)
                 | SignerEvent::Resettled(..),
             ) => self.detours += 1,
-            Event::Signer(_, SignerEvent::Claimed(_)) | Event::Token(..) | Event::Key(..) => {}
+            Event::Signer(_, SignerEvent::Claimed(_)) | Event::Token(..) | Event::Record(..) | Event::Key(..) => {}
         }
         Ok(())
     }

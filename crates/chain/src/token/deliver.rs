@@ -5,7 +5,7 @@ use crate::connect::Chain;
 use crate::error::ChainError;
 use crate::rpc::Included;
 use crate::sign::Call;
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use alloy::sol_types::{SolCall, SolEvent};
 use domain::event::Purpose;
 use domain::{PaymentId, PaymentKey};
@@ -15,9 +15,9 @@ use std::collections::HashMap;
 pub const DELIVER_BATCH_MAX: usize = 100;
 
 /// Gas limit of one mint. Measured by `contracts/gas`: 31k each for new holders in a batch of one hundred.
-const GAS_PER_KEY: u64 = 40_000;
-/// The rest: a lone first mint takes 70k.
-const GAS_BASE: u64 = 120_000;
+pub const PER_DELIVERY_GAS: u64 = 40_000;
+/// Gas limit of a transaction beside its mints: a lone first mint takes 70k.
+pub const LONE_DELIVERY_GAS: u64 = 120_000;
 
 /// The contract's result for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,17 +46,19 @@ impl Delivered {
     }
 }
 
-/// The call that mints what `token` recorded for `keys`, at most [`DELIVER_BATCH_MAX`]. Any account may send it.
-pub fn deliver_call(token: Address, keys: &[PaymentKey]) -> Call {
+/// The call that mints what `token` recorded for the orders `ordered` and, behind them, for the keys `found`, which no order
+/// stands for. At most [`DELIVER_BATCH_MAX`] in all. Any account may send it.
+pub fn deliver_call(token: Address, ordered: &[PaymentKey], found: &[PaymentKey]) -> Call {
+    let keys: Vec<B256> = ordered.iter().chain(found).map(|key| key.0).collect();
     debug_assert!(keys.len() <= DELIVER_BATCH_MAX, "more than one call is meant for");
     let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
-    let input = MintToken::batchMintCall { keys: keys.iter().map(|key| key.0).collect() }.abi_encode();
+    let input = MintToken::batchMintCall { keys }.abi_encode();
     Call {
         purpose: Purpose::Mint,
         target: token,
         input: input.into(),
-        gas_limit: GAS_PER_KEY.saturating_mul(count).saturating_add(GAS_BASE),
-        items: keys.iter().map(|key| PaymentId::of(*key)).collect(),
+        gas_limit: PER_DELIVERY_GAS.saturating_mul(count).saturating_add(LONE_DELIVERY_GAS),
+        items: ordered.iter().map(|key| PaymentId::of(*key)).collect(),
     }
 }
 
@@ -72,7 +74,7 @@ impl Chain {
         token: Address,
         keys: &[PaymentKey],
     ) -> Result<Vec<Delivered>, ChainError> {
-        let call = deliver_call(token, keys);
+        let call = deliver_call(token, keys, &[]);
         let answer = self.call(Some(signer), token, call.input, Some(call.gas_limit)).await?;
         let results =
             MintToken::batchMintCall::abi_decode_returns(&answer).map_err(|e| ChainError::transient("batchMint", e))?;

@@ -4,6 +4,7 @@
 mod common;
 mod direct;
 mod follow;
+mod found;
 mod inbox;
 mod integrity;
 mod lanes;

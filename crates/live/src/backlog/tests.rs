@@ -215,7 +215,7 @@ fn it_starts_anew_from_the_rows_and_what_came_after_them() {
         (id(3), open(OrderStep::Deferred, 5)),
         (id(4), open(OrderStep::Paid, 6)),
     ];
-    story.backlog.reset(100, rows, BTreeMap::new());
+    story.backlog.reset(100, rows, BTreeMap::new(), []);
     assert_eq!(story.backlog.known(id(9)), None);
     assert_eq!(story.backlog.known(id(4)), Some(payer(2)));
     assert_eq!((story.place(0, 1).unwrap().0, story.place(0, 2).unwrap().0), (1, 2));
@@ -240,7 +240,7 @@ fn it_starts_anew_from_the_rows_and_what_came_after_them() {
 #[test]
 fn whose_an_order_is_that_the_rows_call_done_is_known_from_its_request() {
     let mut story = Story::new(10);
-    story.backlog.reset(10, [], BTreeMap::new());
+    story.backlog.reset(10, [], BTreeMap::new(), []);
     story.tell(0, 1, &requested());
     assert_eq!(story.backlog.known(id(1)), Some(payer(1)));
     assert_eq!((story.backlog.known(id(2)), story.place(0, 1)), (None, None));
@@ -268,7 +268,7 @@ struct Shop(Story);
 impl Shop {
     fn open(taken: u64, rows: impl IntoIterator<Item = (PaymentId, UnderWay)>) -> Self {
         let mut story = Story::new(10);
-        story.backlog.reset(0, rows, BTreeMap::from([(TOKEN, taken)]));
+        story.backlog.reset(0, rows, BTreeMap::from([(TOKEN, taken)]), []);
         Self(story)
     }
 
@@ -359,11 +359,45 @@ fn a_restart_goes_on_from_the_units_in_the_rows() {
     assert_eq!((shop.left(), shop.reserve(2), shop.reserve(3)), (Some(10), Ok(()), Err(Excess::Units)));
     assert_eq!(shop.tell(1, &[refunded()]), [10], "its units were taken, and no longer");
     assert_eq!(shop.tell(9, &[refund_gone(1)]), [0], "an order that the rows call finished takes its units again");
-    shop.0.backlog.reset(100, [], BTreeMap::from([(TOKEN, 10)]));
+    shop.0.backlog.reset(100, [], BTreeMap::from([(TOKEN, 10)]), []);
     assert_eq!(shop.left(), Some(10), "a reservation outlives it");
     shop.0.backlog.clear(200);
     assert_eq!((shop.left(), shop.reserve(3)), (None, Ok(())), "nobody is refused before the rows are read");
-    shop.0.backlog.reset(200, [], BTreeMap::new());
+    shop.0.backlog.reset(200, [], BTreeMap::new(), []);
     assert_eq!(shop.left(), Some(10), "both reservations count");
     assert_eq!(shop.0.backlog.units_left(examples::SIGNER, 7), Some(7), "a token without orders");
+}
+
+impl Shop {
+    /// The units that are left after an event of the record with the id of order `n`, which has five units.
+    fn tell_record(&mut self, n: u64, event: &RecordEvent) -> u64 {
+        self.0.seq += 1;
+        self.0.backlog.apply_record(self.0.seq, id(n), event);
+        self.left().unwrap()
+    }
+}
+
+#[test]
+fn a_record_without_an_order_takes_its_units_until_they_are_returned_whether_it_or_its_order_is_first() {
+    let found = RecordEvent::Found(examples::found_record());
+    let delivered = RecordEvent::Minted(examples::record_end());
+    let returned = RecordEvent::Returned(examples::record_end());
+    let used = OrderEvent::PaymentFailed(examples::failure());
+    let mut shop = Shop::open(0, []);
+    assert_eq!((shop.tell_record(1, &found), shop.tell_record(1, &delivered)), (25, 25), "nobody ordered");
+    assert_eq!(shop.tell(1, &[requested(), confirmed(), minted()]), [25; 3], "ordered afterwards: counted once");
+    assert_eq!(shop.tell(2, &[requested()]), [15]);
+    assert_eq!(shop.tell_record(2, &found), 20, "the payer signed two payments with one nonce");
+    assert_eq!((shop.tell(2, &[used]), shop.tell_record(2, &returned)), (vec![20], 25));
+    assert_eq!(shop.reserve(3), Ok(()));
+    assert_eq!(shop.tell_record(3, &found), 20);
+    shop.0.backlog.release(id(3));
+    assert_eq!(shop.left(), Some(20), "a reservation gives its units back once");
+}
+
+#[test]
+fn whose_record_was_found_may_order_although_nothing_else_is_left() {
+    let mut shop = Shop::open(30, []);
+    shop.0.backlog.reset(0, [], BTreeMap::from([(TOKEN, 30)]), [id(1)]);
+    assert_eq!((shop.reserve(2), shop.reserve(1), shop.left()), (Err(Excess::Units), Ok(()), Some(0)));
 }

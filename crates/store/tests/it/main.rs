@@ -6,4 +6,5 @@ mod exactly_once;
 mod possible;
 mod queue;
 mod read_models;
+mod records;
 mod refunds;

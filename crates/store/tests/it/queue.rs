@@ -50,7 +50,7 @@ async fn open_orders_are_those_of_the_position_beside_them() {
     });
     let mut looks = 0;
     while !projector.is_finished() || looks == 0 {
-        let Standing { position, open, units_taken } = database.store.standing().await.unwrap();
+        let Standing { position, open, units_taken, .. } = database.store.standing().await.unwrap();
         let read = &story[..usize::try_from(position.seq).unwrap()];
         let expected = folded(read);
         let found: Vec<_> = open.iter().map(|o| (o.requested_seq, o.id, o.stage, o.paid_seq)).collect();

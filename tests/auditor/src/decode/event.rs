@@ -27,6 +27,8 @@ pub enum Aggregate {
     Order(Uuid),
     Signer(Address),
     Token(Address),
+    /// A record without an order.
+    Record(Uuid),
     Key(Address, B256),
     Ops(String),
 }
@@ -110,6 +112,11 @@ fn aggregate<'a>(tokens: &'a [&'a str]) -> Option<(Aggregate, &'a [&'a str])> {
             (known.to_string() == *id && id.starts_with(shard) && shard.len() == 1).then_some(())?;
             (Aggregate::Order(known), rest)
         }
+        ["records", shard, id, rest @ ..] => {
+            let known: Uuid = id.parse().ok()?;
+            (known.to_string() == *id && id.starts_with(shard) && shard.len() == 1).then_some(())?;
+            (Aggregate::Record(known), rest)
+        }
         ["signers", signer, bucket, purpose, rest @ ..] => {
             (bucket.parse::<u64>().ok()?.to_string() == *bucket && ["settle", "mint", "operate"].contains(purpose))
                 .then_some(())?;
@@ -132,7 +139,7 @@ fn aggregate<'a>(tokens: &'a [&'a str]) -> Option<(Aggregate, &'a [&'a str])> {
 /// The CloudEvents `subject` of a message with these tokens.
 fn aggregate_name(tokens: &[&str]) -> String {
     match tokens {
-        ["orders", _, id, _, ..] => (*id).to_owned(),
+        ["orders", _, id, _, ..] | ["records", _, id, ..] => (*id).to_owned(),
         ["keys", payer, digest, ..] => format!("{payer}.{digest}"),
         ["ops", _, what] => (*what).to_owned(),
         ["tokens", _, address, ..] | [_, address, ..] => (*address).to_owned(),

@@ -15,8 +15,8 @@ pub type Row = BTreeMap<String, Option<String>>;
 pub type Models = BTreeMap<String, Vec<Row>>;
 
 /// Tables that are folded from the stream and compared.
-pub const MODELS: [&str; 7] =
-    ["payment_rows", "token_rows", "set_aside", "stage_totals", "pace", "payers", "mint_batches"];
+pub const MODELS: [&str; 8] =
+    ["payment_rows", "token_rows", "record_rows", "set_aside", "stage_totals", "pace", "payers", "mint_batches"];
 
 /// A row of the copy.
 #[derive(Clone, Debug)]

@@ -37,6 +37,7 @@ const COUNTERS: [(&str, &str); 12] = [
 struct Fold {
     payments: BTreeMap<String, Row>,
     tokens: BTreeMap<String, Row>,
+    records: BTreeMap<String, Row>,
     /// Which of [`UNITS`] an order's units are counted in.
     counted: BTreeMap<String, [bool; 3]>,
     pace: BTreeMap<i64, [u128; 4]>,
@@ -58,6 +59,7 @@ pub fn fold(books: &Books, recorded_at: impl Fn(&Event) -> DateTime<Utc>) -> (Mo
         match &event.of {
             Aggregate::Order(id) => fold.order(&id.to_string(), event, books.states.get(&event.seq).copied(), at),
             Aggregate::Token(_) => fold.token(event, at),
+            Aggregate::Record(id) => fold.record(&id.to_string(), event, at),
             Aggregate::Signer(signer) => fold.batch(&format!("{signer:#x}"), event, at),
             Aggregate::Ops(_) if event.kind.name == "parked" => {
                 fold.set_aside.push(aside(event.seq, "parked_message"));
@@ -71,6 +73,7 @@ pub fn fold(books: &Books, recorded_at: impl Fn(&Event) -> DateTime<Utc>) -> (Mo
     let tables = [
         fold.payments.into_values().collect(),
         fold.tokens.into_values().collect(),
+        fold.records.into_values().collect(),
         fold.set_aside,
         totals,
         pace,

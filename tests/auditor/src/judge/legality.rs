@@ -1,5 +1,6 @@
 //! The paths that orders and lanes took (A11).
 
+use super::unordered;
 use crate::books::Books;
 use crate::decode::event::Aggregate;
 use crate::legal::Numbered;
@@ -16,6 +17,7 @@ pub fn legal(books: &Books) -> Verdict {
         check.that(order.wrong.is_none(), || format!("{id}: {}", order.wrong.clone().unwrap_or_default()));
     }
     numbers(books, &mut check);
+    unordered::legal(books, &mut check);
     lanes(books, &mut check);
     let said = |name: &str| {
         books.events.iter().filter(|event| matches!(event.of, Aggregate::Ops(_)) && event.kind.name == name).count()

@@ -93,7 +93,7 @@ pub fn minted_twice(evidence: &Evidence, books: &Books) -> Verdict {
         let fault = confirmed::mint(evidence, books, order);
         check.that(fault.is_none(), || format!("{id}: {}", fault.unwrap_or_default()));
     }
-    let unordered = books.mints.iter().filter(|mint| !books.by_key.contains_key(&mint.key)).count();
+    let unordered = books.mints.iter().filter(|mint| books.order_of(mint.token, mint.key).is_none()).count();
     if unordered > 0 {
         check.note(format!("{unordered} mints are of payments that strangers settled, and that nobody ordered"));
     }
@@ -101,9 +101,9 @@ pub fn minted_twice(evidence: &Evidence, books: &Books) -> Verdict {
 }
 
 /// The order that a deep mint belongs to says so, in the same amount. A stranger may have settled a payment that nobody
-/// ordered.
+/// ordered, or another one with the nonce of an order.
 fn owed(evidence: &Evidence, books: &Books, mint: &Mint, check: &mut Check) {
-    let Some(order) = books.by_key.get(&mint.key).and_then(|id| books.orders.get(id)) else { return };
+    let Some((_, order)) = books.order_of(mint.token, mint.key) else { return };
     let (Some(ordered), Some(terms)) = (&order.ordered, books.tokens.get(&mint.token)) else {
         return check.that(false, || format!("{} was minted by {}, which is not registered", mint.key, mint.token));
     };

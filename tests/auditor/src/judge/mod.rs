@@ -18,6 +18,7 @@ mod sse;
 #[cfg(test)]
 mod tests;
 mod traces;
+mod unordered;
 
 use crate::books::Books;
 use crate::evidence::Evidence;

@@ -10,9 +10,10 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which column names a row, and which is for people only.
-const KEYS: [(&str, &str); 7] = [
+const KEYS: [(&str, &str); 8] = [
     ("payment_rows", "id"),
     ("token_rows", "token"),
+    ("record_rows", "id"),
     ("set_aside", "seq"),
     ("stage_totals", "stage"),
     ("pace", "begins_at"),

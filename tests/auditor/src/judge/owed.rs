@@ -1,6 +1,6 @@
 //! Debts to those who paid (A05).
 
-use super::confirmed;
+use super::{confirmed, unordered};
 use crate::books::{Books, Fate, Order};
 use crate::evidence::Evidence;
 use crate::run::OpenRecords;
@@ -63,7 +63,9 @@ pub fn lost(evidence: &Evidence, books: &Books) -> Verdict {
             }
             (Fate::Settled(record) | Fate::Credited(record, _), None) => {
                 open.push(record.units);
-                check.that(evidence.run.bounds.open_records == OpenRecords::Note, || {
+                let is_final = fate.recorded(pair).is_some_and(|at| at.block <= evidence.chain.finalized);
+                let may_wait = !is_final || evidence.run.bounds.open_records == OpenRecords::Note;
+                check.that(may_wait, || {
                     format!("{} paid {} in {}, has no units, and no order knows of it", pair.from, pair.to, pair.at.tx)
                 });
             }
@@ -74,6 +76,7 @@ pub fn lost(evidence: &Evidence, books: &Books) -> Verdict {
         let fault = confirmed::refund(evidence, books, order);
         check.that(fault.is_none(), || format!("{id}: {}", fault.unwrap_or_default()));
     }
+    unordered::told(evidence, books, &mut check);
     said(evidence, books, &mut check);
     for (count, what) in [(waiting, "payments are not deep enough yet"), (going_back, "refunds are under way")] {
         if count > 0 {

@@ -42,6 +42,26 @@ impl World {
         self.append(subject(pay, name), pay.id().to_string(), kind.event_type, data);
     }
 
+    /// Says that the record of this payment, which this transaction made, was found without an order.
+    pub fn tell_found(&mut self, pay: &Pay, tx: B256) {
+        let told =
+            json!({ "paymentKey": pay.key(), "token": TOKEN, "payer": pay.payer, "quantity": pay.value / PRICE });
+        let data = self.proof(tx, &told);
+        self.tell_record(pay, "found", &data);
+    }
+
+    /// Says that the record of this payment has ended so, as the latest final block shows.
+    pub fn tell_end(&mut self, pay: &Pay, name: &str) {
+        let number = self.evidence.chain.finalized;
+        let block = json!({ "number": number, "hash": self.evidence.chain.block(number).unwrap().hash });
+        self.tell_record(pay, name, &json!({ "token": TOKEN, "quantity": pay.value / PRICE, "block": block }));
+    }
+
+    fn tell_record(&mut self, pay: &Pay, name: &str, data: &Value) {
+        let id = pay.id().to_string();
+        self.append(format!("records.{}.{id}.{name}", &id[..1]), id, &format!("record.{name}"), data);
+    }
+
     /// Says that the lane has signed a call of the token, with its first nonce, for these orders.
     pub fn sign(&mut self, purpose: &str, input: &[u8], items: &[Uuid]) {
         let lane = format!("{LANE:x}").replace("0x", "");

@@ -174,7 +174,12 @@ impl Past {
             Event::Signer(lane, SignerEvent::Claimed(_)) => sign = Some(Sign::Claimed(lane.signer)),
             Event::Signer(lane, SignerEvent::Signed(tx)) => sign = Some(Sign::Signed(lane.signer, tx.purpose)),
             Event::Signer(_, SignerEvent::Settled(_)) => sign = Some(Sign::Settled),
-            Event::Order(..) | Event::Signer(..) | Event::Token(..) | Event::Key(..) | Event::Ops(_) => {}
+            Event::Order(..)
+            | Event::Signer(..)
+            | Event::Token(..)
+            | Event::Record(..)
+            | Event::Key(..)
+            | Event::Ops(_) => {}
         }
         self.read = Some((recorded.seq, at));
         self.signs.extend(sign.map(|sign| (recorded.seq, at, sign)));

@@ -81,7 +81,7 @@ impl Shop {
     }
 
     pub async fn deliver(&self, chain: &Chain, token: Address, keys: &[PaymentKey]) -> Vec<Delivered> {
-        let hash = self.send(&deliver_call(token, keys)).await;
+        let hash = self.send(&deliver_call(token, keys, &[])).await;
         match chain.inclusion(hash).await.unwrap() {
             Inclusion::Included(included) => {
                 let results = included.delivered(token);

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256};
 use domain::event::{Claimed, OpenTx, Purpose, Reversal};
-use domain::{Event, IdempotencyKey, LaneId, OpsEvent, PaymentId, PaymentKey, SignerEvent, examples};
+use domain::{Event, IdempotencyKey, LaneId, OpsEvent, PaymentId, PaymentKey, RecordEvent, SignerEvent, examples};
 use ledger::{Delivery, Expected, NewEvent, Outcome, event_type};
 use runtime::{CancellationToken, Health};
 use std::io::{BufRead, BufReader, Write};
@@ -58,6 +58,9 @@ pub const WRITES: [(&str, &[&str]); 6] = [
             "mint.submitted",
             "mint.deferred",
             "mint.parked",
+            "record.found",
+            "record.minted",
+            "record.returned",
             "signer.claimed",
             "signer.signed",
             "signer.replaced",
@@ -187,6 +190,8 @@ pub fn moved(event: Event, to: u8) -> Event {
         Event::Ops(OpsEvent::Stopped(n, why)) => Event::Ops(OpsEvent::Stopped(n + u32::from(to), why)),
         Event::Ops(OpsEvent::Resumed(n, why)) => Event::Ops(OpsEvent::Resumed(n + u32::from(to), why)),
         Event::Key(key, event) => Event::Key(IdempotencyKey { payer: Address::repeat_byte(to), ..key }, event),
+        Event::Record(id, event @ RecordEvent::Found(_)) => Event::Record(id, event),
+        Event::Record(_, event) => Event::Record(PaymentId::of(PaymentKey(B256::repeat_byte(to))), event),
         token @ Event::Token(..) => token,
     }
 }

@@ -1,6 +1,6 @@
 //! Rows that sum up: tokens with their units, mint transactions, stages, and the pace.
 
-use super::{Fold, number, set, time};
+use super::{Fold, aside, number, set, time};
 use crate::decode::event::Event;
 use crate::evidence::tables::Row;
 use crate::legal::{Mint, Payment, Refund, State};
@@ -67,6 +67,10 @@ impl Fold {
     /// Counts the units of an order that is now in this state. An order from before the token's registration counts
     /// nothing.
     pub(super) fn units(&mut self, id: &str, state: State, seq: u64) {
+        // The record counts in the place of its order.
+        if self.records.contains_key(id) {
+            return;
+        }
         let Some(order) = self.payments.get(id) else { return };
         let text = |column: &str| order.get(column).cloned().flatten().unwrap_or_default();
         let (quantity, requested) = (number(order, "quantity"), number(order, "requested_seq"));
@@ -78,11 +82,54 @@ impl Fold {
             return;
         }
         let before = self.counted.insert(id.to_owned(), after).unwrap_or_default();
-        for ((column, was), _) in UNITS.into_iter().zip(before).zip(after).filter(|((_, was), is)| was != is) {
-            let units = number(token, column);
-            let units = if was { units.saturating_sub(quantity) } else { units.saturating_add(quantity) };
-            set(token, column, Some(units.to_string()));
-            set(token, "last_seq", Some(seq.to_string()));
+        moved(token, quantity, before, after, seq);
+    }
+
+    /// A record without an order. Its units count from now on, and those of an order with its id no longer.
+    pub(super) fn record(&mut self, id: &str, event: &Event, at: DateTime<Utc>) {
+        let data = &event.data;
+        let stage = self.records.get(id).map(|row| row.get("stage").cloned().flatten().unwrap_or_default());
+        let (before, after) = match (event.kind.name, stage.as_deref()) {
+            ("found", None) => ([false; 3], [true, true, false]),
+            ("minted", Some("found")) => ([true, true, false], [true; 3]),
+            ("returned", Some("found")) => ([true, true, false], [false; 3]),
+            _ => return self.set_aside.push(aside(event.seq, "impossible")),
+        };
+        if event.kind.name == "found"
+            && let Some(order) = self.payments.get(id)
+            && let Some(token) = order.get("token").cloned().flatten().and_then(|token| self.tokens.get_mut(&token))
+        {
+            moved(token, number(order, "quantity"), self.counted.remove(id).unwrap_or_default(), [false; 3], event.seq);
+        }
+        let row = self.records.entry(id.to_owned()).or_default();
+        if event.kind.name == "found" {
+            set(row, "id", Some(id.to_owned()));
+            for (column, field) in [
+                ("payment_key", "paymentKey"),
+                ("token", "token"),
+                ("payer", "payer"),
+                ("quantity", "quantity"),
+                ("tx_hash", "txHash"),
+                ("block_number", "block.number"),
+                ("block_hash", "block.hash"),
+            ] {
+                set(row, column, data.text(field));
+            }
+            for column in ["ended_block_number", "ended_block_hash", "ended_at"] {
+                set(row, column, None);
+            }
+            set(row, "found_at", Some(time(at)));
+            set(row, "found_seq", Some(event.seq.to_string()));
+        } else {
+            set(row, "ended_block_number", data.text("block.number"));
+            set(row, "ended_block_hash", data.text("block.hash"));
+            set(row, "ended_at", Some(time(at)));
+        }
+        set(row, "stage", Some(event.kind.name.to_owned()));
+        set(row, "last_seq", Some(event.seq.to_string()));
+        let (quantity, token) = (number(row, "quantity"), row.get("token").cloned().flatten().unwrap_or_default());
+        if let Some(token) = self.tokens.get_mut(&token) {
+            moved(token, quantity, before, after, event.seq);
         }
     }
 
@@ -128,6 +175,16 @@ impl Fold {
             }
             _ => {}
         }
+    }
+}
+
+/// Moves units between the counters of a token.
+fn moved(token: &mut Row, quantity: u128, before: [bool; 3], after: [bool; 3], seq: u64) {
+    for ((column, was), _) in UNITS.into_iter().zip(before).zip(after).filter(|((_, was), is)| was != is) {
+        let units = number(token, column);
+        let units = if was { units.saturating_sub(quantity) } else { units.saturating_add(quantity) };
+        set(token, column, Some(units.to_string()));
+        set(token, "last_seq", Some(seq.to_string()));
     }
 }
 

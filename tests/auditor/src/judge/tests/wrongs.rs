@@ -4,6 +4,7 @@ mod charges;
 mod ends;
 mod mints;
 mod money;
+mod records;
 mod refunds;
 
 use super::{good, verdict};
