@@ -39,7 +39,7 @@ pub enum Mint {
 /// Where the way back of its money stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Refund {
-    /// Not asked for.
+    /// Nobody has asked for it.
     #[default]
     Unasked,
     /// In no transaction.
@@ -96,9 +96,9 @@ const ALL: &[Refund] = &[
 /// The leg that an event moves, and where to.
 #[derive(Clone, Copy)]
 enum To {
-    Pay(Payment),
-    Units(Mint),
-    Back(Refund),
+    Pays(Payment),
+    Mints(Mint),
+    Returns(Refund),
 }
 
 /// An event, the legs that it may follow, and where it leads.
@@ -111,32 +111,32 @@ type Step = (&'static str, &'static [Payment], &'static [Mint], &'static [Refund
 #[rustfmt::skip]
 static STEPS: &[Step] = {
     use {Mint as M, Payment as P, Refund as R};
-    use To::{Back, Pay, Units};
+    use To::{Mints, Pays, Returns};
     &[
-        ("payment.requested", &[P::New],             &[M::NotYet],            UNASKED,    Pay(P::Requested)),
-        ("payment.submitted", DUE,                   ANY,                     UNASKED,    Pay(P::Settling)),
-        ("payment.deferred",  OPEN,                  ANY,                     ALL,        Pay(P::Deferred)),
-        ("payment.parked",    OPEN,                  ANY,                     ALL,        Pay(P::Parked)),
-        ("payment.confirmed", UNPAID,                &[M::NotYet],            ALL,        Pay(P::Paid)),
-        ("payment.failed",    OPEN,                  &[M::NotYet, M::Owed],   UNASKED,    Pay(P::Failed)),
-        ("payment.reverted",  &[P::Paid],            ANY,                     ALL,        Pay(P::Reverted)),
-        ("payment.restored",  UNPAID,                ANY,                     ALL,        Pay(P::Paid)),
-        ("mint.submitted",    &[P::Paid],            &[M::Owed, M::Deferred], UNASKED,    Mint(M::Minting)),
-        ("mint.deferred",     &[P::Paid],            &[M::Owed, M::Deferred], UNASKED,    Mint(M::Deferred)),
-        ("mint.deferred",     ALIVE,                 SENT,                    ALL,        Mint(M::Deferred)),
-        ("mint.parked",       &[P::Paid],            &[M::Owed, M::Deferred], UNASKED,    Mint(M::Parked)),
-        ("mint.parked",       ALIVE,                 SENT,                    ALL,        Mint(M::Parked)),
-        ("mint.confirmed",    ALIVE,                 OWED,                    NOT_BACK,   Mint(M::Minted)),
-        ("mint.reverted",     ALIVE,                 &[M::Minted],            ALL,        Mint(M::Reverted)),
-        ("mint.restored",     ALIVE,                 OWED,                    NOT_BACK,   Mint(M::Minted)),
-        ("refund.requested",  &[P::Paid],            IDLE,                    UNASKED,    Back(R::Owed)),
-        ("refund.requested",  &[P::Parked],          ANY,                     UNASKED,    Back(R::Owed)),
-        ("refund.submitted",  &[P::Paid, P::Parked], &[M::NotYet, M::Owed],   WAITING,    Back(R::Refunding)),
-        ("refund.deferred",   ALIVE,                 ANY,                     ASKED,      Back(R::Deferred)),
-        ("refund.parked",     ALIVE,                 ANY,                     ASKED,      Back(R::Parked)),
-        ("refund.confirmed",  ALIVE,                 UNMINTED,                NOT_BACK,   Back(R::Back)),
-        ("refund.reverted",   ALIVE,                 UNMINTED,                &[R::Back], Back(R::Reverted)),
-        ("refund.restored",   ALIVE,                 UNMINTED,                NOT_BACK,   Back(R::Back)),
+        ("payment.requested", &[P::New],             &[M::NotYet],            UNASKED,    Pays(P::Requested)),
+        ("payment.submitted", DUE,                   ANY,                     UNASKED,    Pays(P::Settling)),
+        ("payment.deferred",  OPEN,                  ANY,                     ALL,        Pays(P::Deferred)),
+        ("payment.parked",    OPEN,                  ANY,                     ALL,        Pays(P::Parked)),
+        ("payment.confirmed", UNPAID,                &[M::NotYet],            ALL,        Pays(P::Paid)),
+        ("payment.failed",    OPEN,                  &[M::NotYet, M::Owed],   UNASKED,    Pays(P::Failed)),
+        ("payment.reverted",  &[P::Paid],            ANY,                     ALL,        Pays(P::Reverted)),
+        ("payment.restored",  UNPAID,                ANY,                     ALL,        Pays(P::Paid)),
+        ("mint.submitted",    &[P::Paid],            &[M::Owed, M::Deferred], UNASKED,    Mints(M::Minting)),
+        ("mint.deferred",     &[P::Paid],            &[M::Owed, M::Deferred], UNASKED,    Mints(M::Deferred)),
+        ("mint.deferred",     ALIVE,                 SENT,                    ALL,        Mints(M::Deferred)),
+        ("mint.parked",       &[P::Paid],            &[M::Owed, M::Deferred], UNASKED,    Mints(M::Parked)),
+        ("mint.parked",       ALIVE,                 SENT,                    ALL,        Mints(M::Parked)),
+        ("mint.confirmed",    ALIVE,                 OWED,                    NOT_BACK,   Mints(M::Minted)),
+        ("mint.reverted",     ALIVE,                 &[M::Minted],            ALL,        Mints(M::Reverted)),
+        ("mint.restored",     ALIVE,                 OWED,                    NOT_BACK,   Mints(M::Minted)),
+        ("refund.requested",  &[P::Paid],            IDLE,                    UNASKED,    Returns(R::Owed)),
+        ("refund.requested",  &[P::Parked],          ANY,                     UNASKED,    Returns(R::Owed)),
+        ("refund.submitted",  &[P::Paid, P::Parked], &[M::NotYet, M::Owed],   WAITING,    Returns(R::Refunding)),
+        ("refund.deferred",   ALIVE,                 ANY,                     ASKED,      Returns(R::Deferred)),
+        ("refund.parked",     ALIVE,                 ANY,                     ASKED,      Returns(R::Parked)),
+        ("refund.confirmed",  ALIVE,                 UNMINTED,                NOT_BACK,   Returns(R::Back)),
+        ("refund.reverted",   ALIVE,                 UNMINTED,                &[R::Back], Returns(R::Reverted)),
+        ("refund.restored",   ALIVE,                 UNMINTED,                NOT_BACK,   Returns(R::Back)),
     ]
 };
 
@@ -206,9 +206,9 @@ impl State {
     /// The state after a step. A leg does not wait if its time has not come: it is owed again.
     fn after(self, to: To) -> Self {
         let mut next = match to {
-            To::Pay(payment) => Self { payment, ..self },
-            To::Units(mint) => Self { mint, ..self },
-            To::Back(refund) => Self { refund, ..self },
+            To::Pays(payment) => Self { payment, ..self },
+            To::Mints(mint) => Self { mint, ..self },
+            To::Returns(refund) => Self { refund, ..self },
         };
         let is_paid = next.payment == Payment::Paid;
         let is_due = match next.mint {

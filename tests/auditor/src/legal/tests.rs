@@ -125,8 +125,8 @@ fn a11_money_goes_back_or_units_are_minted_and_never_both() {
     let around = "payment.requested payment.parked refund.requested";
     let back = &format!("{asked} refund.submitted refund.confirmed");
     for (path, end) in [
-        (asked.as_str(), Ok("refund_requested")),
-        (back.as_str(), Ok("refunded")),
+        (asked, Ok("refund_requested")),
+        (back, Ok("refunded")),
         (&format!("{asked} refund.deferred refund.submitted refund.deferred"), Ok("refund_deferred")),
         (&format!("{asked} refund.parked"), Ok("refund_parked")),
         (&format!("{asked} refund.submitted refund.parked refund.submitted"), Ok("refunding")),
