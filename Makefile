@@ -9,7 +9,7 @@ PAYMINT := $(CARGO) run --quiet -p paymint --features dev --
 help: ## print the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: tools ## one real purchase on local servers, with its timeline; then everything stops
+demo: tools ## real purchases on local servers, with their timelines; then everything stops
 	@echo "building paymint (minutes the first time, seconds afterwards)"
 	@$(CARGO) build -p paymint --features dev
 	@RUST_LOG=$${RUST_LOG:-warn} $(PAYMINT) demo

@@ -1,9 +1,10 @@
 //! A payer with a key of its own, who signs EIP-3009 authorizations by hand.
 
-use crate::payment::{Bill, Payment, SignedTransfer};
+use crate::payment::{Bill, Payment};
 use alloy::sol_types::SolCall;
 use alloy_primitives::{Address, B256, Bytes, hex, keccak256};
 use chain::abi::UsdcDouble;
+use dev_chain::SignedTransfer;
 use domain::{Authorization, TokenTerms, Usdc};
 use secp256k1::SecretKey;
 use x402::{domain_separator, transfer_digest};

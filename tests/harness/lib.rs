@@ -40,7 +40,7 @@ pub use chain::LocalChain;
 pub use lanes::{lane_subject, small_buckets};
 pub use options::StackOptions;
 pub use order::{Order, Outcome};
-pub use payment::{Bill, Payment, SignedTransfer};
+pub use payment::{Bill, Payment};
 pub use paymint::Paymint;
 pub use process::{Process, Service};
 pub use stack::{Instance, Stack};

@@ -2,9 +2,16 @@
 
 use crate::process::Process;
 use crate::stack::Stack;
+use alloy::sol_types::SolCall;
+use alloy_primitives::{B256, Bytes, U256, keccak256};
+use chain::abi::TokenFactory;
 use dev_chain::DevChain;
+use serde_json::json;
 use standalone::accounts::OWNER;
 use std::path::PathBuf;
+
+/// Slot of `_operatorSince` in TokenFactory: after settleStopped, and two slots each for owner, guardian and treasury.
+const OPERATORS_SLOT: u64 = 7;
 
 impl Stack {
     /// Runs `ops` with these arguments against the servers themselves. Returns its output.
@@ -12,15 +19,20 @@ impl Stack {
     /// # Errors
     /// The output, if `ops` failed.
     pub async fn ops(&self, arguments: &[&str]) -> Result<String, String> {
-        let env = [
-            ("NATS_URL", self.servers.nats.url()),
-            ("NATS_MONITOR_URL", self.servers.nats.monitor_url()),
-            ("DATABASE_URL", self.servers.postgres.url()),
-        ];
+        let env = self.ops_environment();
         let env = env.iter().map(|(name, value)| (*name, value.as_str()));
         let mut process = Process::start("ops", arguments, env, &self.dir.path().join("ops.log"));
         let status = process.ended().await;
         if status.success() { Ok(process.said()) } else { Err(process.said()) }
+    }
+
+    /// The variables that `ops` reads.
+    pub fn ops_environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("NATS_URL", self.servers.nats.url()),
+            ("NATS_MONITOR_URL", self.servers.nats.monitor_url()),
+            ("DATABASE_URL", self.servers.postgres.url()),
+        ]
     }
 
     /// Makes every token refuse new payments. On a halted chain the caller mines meanwhile.
@@ -31,6 +43,15 @@ impl Stack {
     /// Makes every token take new payments again.
     pub async fn resume_settlement(&self) {
         self.dev_chain().await.resume_settlement(OWNER, self.shop.factory).await.unwrap();
+    }
+
+    /// Makes the owner of the factory an operator beside ours, without the delay that the contract wants.
+    pub async fn appoint_owner(&self) {
+        let slot = keccak256([OWNER.into_word(), B256::from(U256::from(OPERATORS_SLOT))].concat());
+        self.chain.rpc("anvil_setStorageAt", json!([self.shop.factory, slot, B256::from(U256::ONE)])).await;
+        let asked: Bytes = TokenFactory::isOperatorCall { account: OWNER }.abi_encode().into();
+        let answer = self.chain.rpc("eth_call", json!([{ "to": self.shop.factory, "input": asked }, "latest"])).await;
+        assert_eq!(answer, json!(B256::from(U256::ONE)), "the owner is an operator");
     }
 
     /// The chain, as the owner of its contracts uses it.

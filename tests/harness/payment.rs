@@ -1,20 +1,17 @@
-//! Signed payments, as a call to USDC, as a v2 header and as a v1 header.
+//! Signed payments, as calls and as headers of both versions.
 
 use alloy::sol_types::SolCall;
-use alloy_primitives::{Address, B256, Bytes, U256, hex};
+use alloy_primitives::{Address, B256, Bytes};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use chain::abi::{MintToken, UsdcDouble};
-use domain::Authorization;
+use chain::abi::MintToken;
+use dev_chain::SignedTransfer;
 use domain::{PaymentId, PaymentKey, TokenTerms};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::SystemTime;
 
 /// Validity of signatures in seconds, unless a story sets another one.
 const WINDOW_S: u64 = 900;
-
-/// Gas that a token may use for one payment.
-const GAS_PER_ITEM: u64 = 100_000;
 
 /// An unsigned payment. Every field may be changed before signing.
 #[derive(Clone, Debug)]
@@ -26,13 +23,6 @@ pub struct Bill {
     pub valid_after: u64,
     pub valid_before: u64,
     pub nonce: B256,
-}
-
-/// A signed authorization, which anybody may submit to USDC, around the token.
-#[derive(Clone, Debug)]
-pub struct SignedTransfer {
-    pub authorization: Authorization,
-    pub signature: [u8; 65],
 }
 
 /// A signed authorization and the order that it is sent with.
@@ -63,39 +53,6 @@ impl Bill {
     }
 }
 
-impl SignedTransfer {
-    /// The call of USDC with which anybody may submit the authorization. The token has no record of it then.
-    pub fn call(&self) -> Bytes {
-        let Authorization { from, to, value, valid_after, valid_before, nonce } = self.authorization;
-        UsdcDouble::transferWithAuthorization_0Call {
-            from,
-            to,
-            value: U256::from(value.0),
-            validAfter: U256::from(valid_after),
-            validBefore: U256::from(valid_before),
-            nonce,
-            signature: Bytes::copy_from_slice(&self.signature),
-        }
-        .abi_encode()
-        .into()
-    }
-
-    fn payload(&self) -> Value {
-        let auth = &self.authorization;
-        json!({
-            "signature": hex::encode_prefixed(self.signature),
-            "authorization": {
-                "from": auth.from.to_checksum(None),
-                "to": auth.to.to_checksum(None),
-                "value": auth.value.0.to_string(),
-                "validAfter": auth.valid_after.to_string(),
-                "validBefore": auth.valid_before.to_string(),
-                "nonce": auth.nonce,
-            },
-        })
-    }
-}
-
 impl Payment {
     /// The payment key, which follows from the authorization alone.
     pub fn key(&self) -> PaymentKey {
@@ -109,37 +66,31 @@ impl Payment {
 
     /// The call of the token with which anybody may settle the payment.
     pub fn settle_call(&self) -> Bytes {
-        let Authorization { from, value, valid_after, valid_before, nonce, .. } = self.transfer.authorization;
-        let (rs, v) = self.transfer.signature.split_at(64);
-        // EIP-2098: the parity is the top bit of s.
-        let mut compact = rs.to_vec();
-        compact[32] |= u8::from(v == [28]) << 7;
-        let times = [valid_after, valid_before].map(u64::to_be_bytes);
-        let item =
-            [from.as_slice(), &value.0.to_be_bytes(), &times[0][3..], &times[1][3..], nonce.as_slice(), &compact];
-        MintToken::settleCall {
-            batchId: B256::ZERO,
-            gasPerItem: U256::from(GAS_PER_ITEM),
-            items: item.concat().into(),
-            signatures: Bytes::new(),
-        }
-        .abi_encode()
-        .into()
+        self.transfer.settle_call()
+    }
+
+    /// The call with which an operator has the payment recorded, if it went around the token.
+    pub fn credit_call(&self) -> Bytes {
+        let auth = &self.transfer.authorization;
+        let credit = MintToken::Credit { payer: auth.from, nonce: auth.nonce, units: self.quantity, change: 0 };
+        MintToken::creditCall { credits: vec![credit] }.abi_encode().into()
+    }
+
+    /// The call with which an operator returns the payment, if it went around the token.
+    pub fn give_back_call(&self) -> Bytes {
+        let auth = &self.transfer.authorization;
+        let back = MintToken::GiveBack { payer: auth.from, nonce: auth.nonce, amount: auth.value.0.into() };
+        MintToken::giveBackCall { returns_: vec![back] }.abi_encode().into()
+    }
+
+    /// The call with which the payer, 7 days after the payment, or an operator takes a recorded payment back.
+    pub fn refund_call(&self) -> Bytes {
+        MintToken::refundCall { keys: vec![self.key().0] }.abi_encode().into()
     }
 
     /// Name and value of the v2 header.
     pub fn v2(&self) -> (&'static str, String) {
-        let accepted = json!({
-            "scheme": "exact",
-            "network": format!("eip155:{}", self.terms.chain_id),
-            "amount": self.transfer.authorization.value.0.to_string(),
-            "asset": self.terms.asset.to_checksum(None),
-            "payTo": self.transfer.authorization.to.to_checksum(None),
-            "maxTimeoutSeconds": WINDOW_S,
-            "extra": { "name": "USDC", "version": "2" },
-        });
-        let json = json!({ "x402Version": 2, "accepted": accepted, "payload": self.transfer.payload() });
-        ("PAYMENT-SIGNATURE", BASE64_STANDARD.encode(json.to_string()))
+        self.transfer.v2_header(&self.terms)
     }
 
     /// Name and value of the v1 header.

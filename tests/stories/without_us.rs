@@ -2,12 +2,12 @@
 
 use crate::forged::{ledger, requested};
 use alloy_primitives::{Address, U256};
-use harness::{Bill, Buyer, DOLLAR, Order, Service, Stack, StackOptions};
+use harness::{Bill, Buyer, DOLLAR, Order, Payment, Service, Stack, StackOptions};
 use ledger::{Expected, NewEvent};
-use neighbours::Tools;
 use runtime::failpoint::SIGNED_NOT_BROADCAST;
 use serde_json::Value;
-use standalone::accounts::OWNER;
+use standalone::accounts::{OPERATORS, OWNER};
+use std::path::Path;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -16,7 +16,7 @@ const REFUND_AFTER_S: u64 = 7 * 24 * 3_600;
 
 /// `tools/exit` for one payer, who knows a node and the address of the factory.
 async fn exit(stack: &Stack, payer: Address, more: &[&str]) -> Value {
-    let script = Tools::locate().unwrap().root().parent().unwrap().join("exit");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/exit");
     let (payer, asset, factory) = (payer, stack.shop.asset, stack.shop.factory);
     let mut node = Command::new("node");
     node.arg(script).args(["--json", "--rpc", &stack.servers.anvil.rpc_url(), "--payer", &payer.to_string()]);
@@ -97,4 +97,31 @@ async fn without_any_server_or_key_of_ours_every_payer_ends_with_units_or_with_t
     assert_eq!(spent(bypassed).await, price * U256::from(2), "at the token: it needs an operator once");
     let told = exit(&stack, bypassed.address, &[]).await;
     assert!(told["payments"][0]["text"].as_str().unwrap().contains("operator"), "{told}");
+}
+
+/// `settle` takes whole units only, so this payment can reach the token only around it: the stated exception.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_of_no_whole_number_of_units_is_told_to_need_the_operator_who_can_take_nothing_and_returns_it() {
+    let stack = Stack::start(StackOptions::empty()).await;
+    let terms = stack.shop.token.clone();
+    for value in [terms.unit_price.0 / 2, terms.unit_price.0 + 1] {
+        let buyer = stack.buyer(DOLLAR).await;
+        let payment = buyer.sign(Bill { value, ..Bill::of(&terms, 1) });
+        stack.chain.transact(OWNER, terms.token, payment.settle_call()).await;
+        assert_eq!(states(&exit(&stack, buyer.address, &[]).await), [""; 0], "the token takes no such payment");
+        stack.chain.transact(OWNER, terms.asset, payment.transfer.call()).await;
+
+        let told = exit(&stack, buyer.address, &[]).await;
+        assert_eq!((states(&told), told["calls"].as_array().unwrap().len()), (vec!["around"], 0), "{told}");
+        let text = told["payments"][0]["text"].as_str().unwrap();
+        assert!(text.contains("needs the operator once") && text.contains("no whole number of units"), "{text}");
+        give_back(&stack, &payment).await;
+        assert_eq!(states(&exit(&stack, buyer.address, &[]).await), ["givenBack"]);
+        assert_eq!(stack.chain.usdc_of(terms.asset, buyer.address).await, U256::from(DOLLAR));
+    }
+}
+
+/// The operator returns the payment with the key of the operator's lane.
+async fn give_back(stack: &Stack, payment: &Payment) {
+    stack.chain.transact(OPERATORS[0], payment.terms.token, payment.give_back_call()).await;
 }

@@ -1,13 +1,15 @@
-//! The local development chain: puts the contracts on an anvil, creates tokens, and funds accounts. Never used on a
-//! real chain, and linked by no service.
+//! The local development chain: puts the contracts on an anvil, creates tokens, funds accounts, and lets them sign. Never
+//! used on a real chain, and linked by no service.
 //!
 //! Anvil's unlocked accounts send the transactions, so no key is involved. Every step may be repeated.
 
 mod contracts;
 mod rpc;
+mod transfer;
 
 pub use contracts::NewToken;
 pub use rpc::Rpc;
+pub use transfer::SignedTransfer;
 
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, B256, Bytes, U64, U256};

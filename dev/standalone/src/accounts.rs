@@ -32,3 +32,9 @@ pub const PAYER_KEY: &str = "0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d33
 
 /// Address of [`PAYER_KEY`].
 pub const PAYER: Address = address!("9965507D1a55bcC2695C58ba16FB37d819B0A4dc");
+
+/// The payer in the demo whose signature somebody submits around the token. Anvil signs for it.
+pub const PUSHED: Address = address!("14dC79964da2C08b23698B3D3cc7Ca32193d9955");
+
+/// Somebody in the demo who uses the contracts without the shop. Anvil signs for it.
+pub const STRANGER: Address = address!("23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f");

@@ -1,4 +1,5 @@
-//! The demo: one real purchase with a stock x402 client, its timeline, and the balance that the chain tells.
+//! The demo: one real purchase with a stock x402 client, its timeline, and the balance that the chain tells. Its second part
+//! is in `few`.
 
 use crate::accounts::{PAYER, PAYER_KEY};
 use crate::installation::Installation;
@@ -6,11 +7,12 @@ use crate::shop::Shop;
 use alloy_primitives::U256;
 use chrono::{DateTime, Utc};
 use dev_chain::DevChain;
-use domain::{Event, OrderEvent, Quantity, Recorded, Usdc};
+use domain::{Event, OrderEvent, Quantity, Recorded, TokenTerms, Usdc};
 use futures_util::StreamExt;
 use ledger::Ledger;
 use neighbours::Tools;
 use runtime::Fatal;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -35,20 +37,8 @@ pub async fn purchase(installation: &Installation) -> Result<(), Fatal> {
     let quantity = Quantity::new(QUANTITY).ok_or("no quantity")?;
     let price = token.unit_price.times(quantity).unwrap_or(Usdc(0));
     println!("\n{PAYER} buys {quantity} {} for {price} with @x402/fetch:\n", token.symbol);
-    println!("  {:>8}  {:>5}  {:<18}  transaction", "ms", "seq", "event");
-
-    let url = format!("http://{}/api/mint/{}", installation.api, token.token);
-    let mut client = Command::new("node")
-        .arg(client_script()?)
-        .args([&url, PAYER_KEY, &QUANTITY.to_string()])
-        .env("BUY_ANNOUNCE", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|e| format!("node cannot be started: {e}"))?;
-    let posted = posted_at(&mut client).await?;
+    let mut client = client(installation, token, QUANTITY)?;
+    let timeline = Timeline::begin(posted_at(&mut client).await?);
     let mut client = std::pin::pin!(client.wait_with_output());
     let mut answered = false;
     let mut deadline = std::pin::pin!(tokio::time::sleep(PURCHASE_TIMEOUT));
@@ -63,7 +53,7 @@ pub async fn purchase(installation: &Installation) -> Result<(), Fatal> {
             }
             recorded = news.next() => {
                 let recorded = recorded.ok_or("the ledger's news ended")??;
-                if print(&recorded, posted)? {
+                if step(&timeline, &recorded)? {
                     break;
                 }
             }
@@ -83,6 +73,35 @@ pub async fn purchase(installation: &Installation) -> Result<(), Fatal> {
     }
 }
 
+/// Starts the stock client.
+fn client(installation: &Installation, token: &TokenTerms, quantity: u32) -> Result<Child, Fatal> {
+    let url = format!("http://{}/api/mint/{}", installation.api, token.token);
+    Command::new("node")
+        .arg(client_script()?)
+        .args([&url, PAYER_KEY, &quantity.to_string()])
+        .env("BUY_ANNOUNCE", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| format!("node cannot be started: {e}").into())
+}
+
+/// Buys with the stock client. Returns the status of the last answer and, if the api refuses, its code, such as
+/// `422 sold_out`.
+///
+/// # Errors
+/// The client's own sentence, if it prints no answer.
+pub(crate) async fn buy(installation: &Installation, token: &TokenTerms, quantity: u32) -> Result<String, Fatal> {
+    let output = client(installation, token, quantity)?.wait_with_output().await?;
+    let answer = output.stdout.split(|byte| *byte == b'\n').rfind(|line| line.starts_with(b"{\"status\""));
+    let answer = answer.ok_or_else(|| String::from_utf8_lossy(&output.stderr).trim().to_owned())?;
+    let answer: Value = serde_json::from_slice(answer)?;
+    let code = answer["body"]["code"].as_str().unwrap_or_default();
+    Ok(format!("{} {code}", answer["status"]).trim_end().to_owned())
+}
+
 /// The client's first line tells when it begins to post; without one it says on standard error what is wrong.
 async fn posted_at(client: &mut Child) -> Result<DateTime<Utc>, Fatal> {
     let mut line = Vec::new();
@@ -100,14 +119,35 @@ async fn posted_at(client: &mut Child) -> Result<DateTime<Utc>, Fatal> {
             }
         }
     }
-    let announced: serde_json::Value = serde_json::from_slice(&line)?;
-    let millis = announced.get("postedAt").and_then(serde_json::Value::as_i64);
+    let announced: Value = serde_json::from_slice(&line)?;
+    let millis = announced.get("postedAt").and_then(Value::as_i64);
     millis.and_then(DateTime::from_timestamp_millis).ok_or_else(|| "the client does not say when it posts".into())
 }
 
-/// Prints one step; true at the last one.
-#[allow(clippy::print_stdout)]
-fn print(recorded: &Recorded, posted: DateTime<Utc>) -> Result<bool, Fatal> {
+/// The lines of a purchase, with milliseconds from its beginning.
+pub(crate) struct Timeline {
+    begun: DateTime<Utc>,
+}
+
+impl Timeline {
+    /// Prints the head of the table.
+    #[allow(clippy::print_stdout)]
+    pub(crate) fn begin(begun: DateTime<Utc>) -> Self {
+        println!("  {:>8}  {:>5}  {:<18}  transaction", "ms", "seq", "event");
+        Self { begun }
+    }
+
+    /// Prints one step.
+    #[allow(clippy::print_stdout)]
+    pub(crate) fn print(&self, recorded: &Recorded, event: &OrderEvent) {
+        let elapsed = (recorded.recorded_at - self.begun).num_milliseconds();
+        let hash = event.tx_hash().map_or_else(String::new, |hash| hash.to_string());
+        println!("  {elapsed:>8}  {:>5}  {:<18}  {hash}", recorded.seq, event.name());
+    }
+}
+
+/// Prints one step of the purchase; true at the last one.
+fn step(timeline: &Timeline, recorded: &Recorded) -> Result<bool, Fatal> {
     let Ok(Event::Order(_, event)) = &recorded.event else { return Ok(false) };
     match event {
         OrderEvent::PaymentFailed(failure) => return Err(format!("the payment failed: {}", failure.detail).into()),
@@ -115,9 +155,7 @@ fn print(recorded: &Recorded, posted: DateTime<Utc>) -> Result<bool, Fatal> {
         OrderEvent::MintParked(_, why) => return Err(format!("the mint is parked: {}", why.detail).into()),
         _ => {}
     }
-    let elapsed = (recorded.recorded_at - posted).num_milliseconds();
-    let hash = event.tx_hash().map_or_else(String::new, |hash| hash.to_string());
-    println!("  {elapsed:>8}  {:>5}  {:<18}  {hash}", recorded.seq, event.name());
+    timeline.print(recorded, event);
     Ok(matches!(event, OrderEvent::MintConfirmed(_)))
 }
 

@@ -9,6 +9,7 @@ pub mod demo;
 #[allow(clippy::unwrap_used)]
 mod described;
 pub mod endpoints;
+pub mod few;
 pub mod installation;
 pub mod servers;
 pub mod services;

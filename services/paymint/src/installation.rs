@@ -4,6 +4,7 @@
 use neighbours::Mining;
 use runtime::{CancellationToken, Env, Fatal};
 use standalone::demo::{client_script, purchase};
+use standalone::few::sold_out;
 use standalone::servers::Ports;
 use standalone::{Installation, Options, Places, ServerOptions, Shop};
 use std::fs::File;
@@ -36,10 +37,11 @@ pub struct Run {
     postgres_port: u16,
 }
 
-/// Starts an installation on free ports, buys ten units of a token, prints the timeline, and stops.
+/// Starts an installation on free ports, buys ten units of a token, buys of a token that is sold out, prints the timelines,
+/// and stops.
 ///
 /// # Errors
-/// The installation does not start, or the purchase fails.
+/// The installation does not start, or a purchase ends in another way than it must.
 pub async fn demo(stop: CancellationToken) -> Result<(), Fatal> {
     let data = tempfile::tempdir()?;
     let options = Options {
@@ -54,9 +56,13 @@ pub async fn demo(stop: CancellationToken) -> Result<(), Fatal> {
         mint_max_wait: Duration::from_millis(200),
     };
     let installation = Installation::start(&options, stop.clone(), say).await?;
+    let purchases = async {
+        purchase(&installation).await?;
+        sold_out(&installation).await
+    };
     let bought = tokio::select! {
-        bought = purchase(&installation) => bought,
-        () = stop.cancelled() => Err("stopped before the purchase was done".into()),
+        bought = purchases => bought,
+        () = stop.cancelled() => Err("stopped before the purchases were done".into()),
     };
     installation.end().await;
     bought

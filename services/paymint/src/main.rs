@@ -20,7 +20,8 @@ struct Arguments {
 enum Verb {
     #[command(flatten)]
     Service(Service),
-    /// Starts everything on free ports, buys ten units of a token, prints the timeline, and stops.
+    /// Starts everything on free ports, buys ten units of a token and of one that is sold out, prints the timelines, and
+    /// stops.
     #[cfg(feature = "dev")]
     Demo,
     /// Starts everything and stays up; data are kept.

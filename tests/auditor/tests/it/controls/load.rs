@@ -137,7 +137,7 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     trouble::replaced(stack, &mut journal, &buyers[1], &mut orders).await;
     trouble::taken_back(stack, &mut journal, &buyers[3], &mut orders).await;
     trouble::lost(stack, &mut journal, &buyers[2], &mut orders).await;
-    strangers::appoint(stack).await;
+    stack.appoint_owner().await;
     let touched = strangers::with_orders(stack, &mut journal, buyers, &mut orders).await;
     strangers::without_orders(stack, &buyers[6]).await;
     let around = strangers::left_alone(stack, &mut journal, &buyers[4]).await;

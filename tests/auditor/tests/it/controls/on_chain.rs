@@ -130,7 +130,7 @@ async fn wrong(control: &str, load: &Load, hand: &Tamper<'_>) {
         "a charge of our own that nobody ordered" => hand.settle_as(MINTERS[1], &unsent).await,
         "a refund by our own operator that nobody asked for" => {
             hand.settle(&unsent).await;
-            hand.transact(OPERATORS[0], token.token, strangers::refund_call(&unsent).to_vec()).await;
+            hand.transact(OPERATORS[0], token.token, unsent.refund_call().to_vec()).await;
         }
         "failed, then charged late" => {
             hand.forget(load.cancelled.transfer.authorization.from, nonce(&load.cancelled)).await;

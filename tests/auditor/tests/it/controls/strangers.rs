@@ -1,10 +1,10 @@
 //! People beside us: they settle and mint through the token, and pay around it. Our operator puts that right, or
-//! another operator does, whose seat [`appoint`] makes.
+//! another operator does, whose seat [`Stack::appoint_owner`] makes.
 
 use crate::controls::bench::mining;
 use crate::controls::load::Journal;
 use alloy::sol_types::SolCall;
-use alloy_primitives::{Address, B256, Bytes, U256, Uint, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, Uint};
 use chain::abi::{MintToken, TokenFactory};
 use harness::{Bill, Buyer, Order, Outcome, Payment, Service, Stack};
 use nix::sys::signal::Signal;
@@ -17,9 +17,6 @@ const FINAL: u64 = 70;
 /// Price of a deployment, atomic units.
 const FEE: u64 = 5_000;
 
-/// Slot of `_operatorSince` in TokenFactory: after settleStopped, and two slots each for owner, guardian and treasury.
-const OPERATORS_SLOT: u64 = 7;
-
 /// Orders that somebody else had a hand in, and orders whose money our operator returned.
 pub struct Touched {
     /// Paid around the token, recorded by our operator, and minted.
@@ -28,15 +25,6 @@ pub struct Touched {
     pub returned: Order,
     /// Paid around a token that is sold out, and given back by our operator.
     pub given_back: Order,
-}
-
-/// Makes the owner of the factory an operator as well, without the delay that the contract wants.
-pub async fn appoint(stack: &Stack) {
-    let slot = keccak256([OWNER.into_word(), B256::from(U256::from(OPERATORS_SLOT))].concat());
-    stack.chain.rpc("anvil_setStorageAt", json!([stack.shop.factory, slot, B256::from(U256::ONE)])).await;
-    let asked: Bytes = TokenFactory::isOperatorCall { account: OWNER }.abi_encode().into();
-    let answer = stack.chain.rpc("eth_call", json!([{ "to": stack.shop.factory, "input": asked }, "latest"])).await;
-    assert_eq!(answer, json!(B256::from(U256::ONE)), "the owner is an operator");
 }
 
 /// Orders that somebody else had a hand in while one of our services was frozen, and orders whose money goes back.
@@ -139,28 +127,19 @@ pub fn mint_call(keys: &[B256]) -> Bytes {
     MintToken::batchMintCall { keys: keys.to_vec() }.abi_encode().into()
 }
 
-/// The call with which an operator returns the money of a record.
-pub fn refund_call(payment: &Payment) -> Bytes {
-    MintToken::refundCall { keys: vec![payment.key().0] }.abi_encode().into()
-}
-
 /// An operator returns the money of a record.
 pub async fn refund(stack: &Stack, payment: &Payment) {
-    transact(stack, payment.terms.token, refund_call(payment)).await;
+    transact(stack, payment.terms.token, payment.refund_call()).await;
 }
 
 /// An operator has a payment recorded that went around the token.
 pub async fn credit(stack: &Stack, payment: &Payment) {
-    let auth = &payment.transfer.authorization;
-    let credit = MintToken::Credit { payer: auth.from, nonce: auth.nonce, units: payment.quantity, change: 0 };
-    transact(stack, payment.terms.token, MintToken::creditCall { credits: vec![credit] }.abi_encode().into()).await;
+    transact(stack, payment.terms.token, payment.credit_call()).await;
 }
 
 /// An operator returns a payment that went around the token.
 pub async fn give_back(stack: &Stack, payment: &Payment) {
-    let auth = &payment.transfer.authorization;
-    let back = MintToken::GiveBack { payer: auth.from, nonce: auth.nonce, amount: auth.value.0.into() };
-    transact(stack, payment.terms.token, MintToken::giveBackCall { returns_: vec![back] }.abi_encode().into()).await;
+    transact(stack, payment.terms.token, payment.give_back_call()).await;
 }
 
 /// A token is paid for and created in one transaction.
