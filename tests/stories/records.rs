@@ -54,7 +54,7 @@ async fn open_nothing(mut options: StackOptions, without: &[Service]) -> Stack {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_nobody_ordered_is_minted_and_its_payer_may_order_it_afterwards() {
-    let stack = open_nothing(StackOptions::default(), &[]).await;
+    let mut stack = open_nothing(StackOptions::default(), &[]).await;
     let payment = stack.buyer(DOLLAR).await.pay(&stack.shop.token, 5);
     settle(&stack, &payment).await;
     let found = told(&stack, &payment, "found").await;
@@ -68,6 +68,7 @@ async fn a_payment_that_nobody_ordered_is_minted_and_its_payer_may_order_it_afte
     stack.audit(std::slice::from_ref(&order)).await;
     assert_eq!(units_of(&stack, &payment).await, U256::from(5), "minted once");
     taken(&stack, &payment, 5).await;
+    stack.rebuilt_read_models_equal_the_live_ones(std::slice::from_ref(&order)).await;
 }
 
 /// The order is for one unit, and somebody settles five. The nonce is used, so the order can never be charged.
