@@ -42,8 +42,9 @@ async fn units_of(stack: &Stack, payment: &Payment) -> U256 {
 
 /// Waits until the door says that so many units of the payment's token are taken.
 async fn taken(stack: &Stack, payment: &Payment, units: u64) {
-    let (path, left) = (format!("/api/tokens/{}", payment.terms.token), payment.terms.max_units - units);
-    let said = async || (stack.get(&path).await.json["unitsLeft"] == left.to_string()).then_some(());
+    let path = format!("/api/tokens/{}", payment.terms.token);
+    let left = (payment.terms.max_units - units).to_string();
+    let said = async || (stack.get(&path).await.json["unitsLeft"] == left).then_some(());
     eventually(&format!("the door says that {units} units are taken"), said).await;
 }
 
