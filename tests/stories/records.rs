@@ -1,7 +1,9 @@
 //! Records without an order: somebody settles a payment directly, and nobody orders it here. Nobody can hold a token's supply
 //! with that: the units are taken at the door, and our minter mints them, last in line and within its budget.
 
+use alloy::sol_types::SolCall;
 use alloy_primitives::U256;
+use chain::abi::MintToken;
 use harness::{Bill, DOLLAR, Outcome, Payment, Service, Stack, StackOptions, eventually};
 use serde_json::Value;
 use standalone::accounts::OWNER;
@@ -40,8 +42,9 @@ async fn units_of(stack: &Stack, payment: &Payment) -> U256 {
 
 /// Waits until the door says that so many units of the payment's token are taken.
 async fn taken(stack: &Stack, payment: &Payment, units: u64) {
-    let (path, left) = (format!("/api/tokens/{}", payment.terms.token), payment.terms.max_units - units);
-    let said = async || (stack.get(&path).await.json["unitsLeft"] == left.to_string()).then_some(());
+    let path = format!("/api/tokens/{}", payment.terms.token);
+    let left = (payment.terms.max_units - units).to_string();
+    let said = async || (stack.get(&path).await.json["unitsLeft"] == left).then_some(());
     eventually(&format!("the door says that {units} units are taken"), said).await;
 }
 
@@ -54,7 +57,7 @@ async fn open_nothing(mut options: StackOptions, without: &[Service]) -> Stack {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_nobody_ordered_is_minted_and_its_payer_may_order_it_afterwards() {
-    let stack = open_nothing(StackOptions::default(), &[]).await;
+    let mut stack = open_nothing(StackOptions::default(), &[]).await;
     let payment = stack.buyer(DOLLAR).await.pay(&stack.shop.token, 5);
     settle(&stack, &payment).await;
     let found = told(&stack, &payment, "found").await;
@@ -68,6 +71,7 @@ async fn a_payment_that_nobody_ordered_is_minted_and_its_payer_may_order_it_afte
     stack.audit(std::slice::from_ref(&order)).await;
     assert_eq!(units_of(&stack, &payment).await, U256::from(5), "minted once");
     taken(&stack, &payment, 5).await;
+    stack.rebuilt_read_models_equal_the_live_ones(std::slice::from_ref(&order)).await;
 }
 
 /// The order is for one unit, and somebody settles five. The nonce is used, so the order can never be charged.
@@ -100,6 +104,42 @@ async fn a_record_is_minted_although_the_minter_dies_after_it_was_found() {
     stack.run(Service::MintProjector).await;
     minted(&stack, &payment).await;
     stack.audit(&[]).await;
+}
+
+/// Both are written down at once, and cost our minter nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stranger_settled_and_minted_is_found_minted() {
+    let mut stack = open_nothing(StackOptions::default(), &[Service::MintProjector]).await;
+    let payment = stack.buyer(DOLLAR).await.pay(&stack.shop.token, 5);
+    settle(&stack, &payment).await;
+    let mint = MintToken::batchMintCall { keys: vec![payment.key().0] }.abi_encode();
+    stack.chain.transact(OWNER, payment.terms.token, mint.into()).await;
+    stack.chain.mine(FINAL).await;
+    stack.run(Service::MintProjector).await;
+    minted(&stack, &payment).await;
+    taken(&stack, &payment, 5).await;
+    stack.audit(&[]).await;
+    let entries = stack.stream.all().await;
+    assert!(entries.iter().all(|entry| !entry.subject.contains(".mint.signed.")), "no transaction of ours");
+}
+
+/// A week after the payment its payer may take the money back, if nobody has minted the units by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_units_of_a_record_whose_payer_took_the_money_back_are_free_again() {
+    let mut stack = open_nothing(StackOptions::default(), &[Service::MintProjector]).await;
+    stack.run_with(Service::MintProjector, &[("MINT_MAX_WAIT_MS", "600000")]).await;
+    let buyer = stack.buyer(DOLLAR).await;
+    let payment = buyer.pay(&stack.shop.token, 5);
+    settle(&stack, &payment).await;
+    taken(&stack, &payment, 5).await;
+    stack.chain.pass_time(7 * 24 * 3_600 + 1).await;
+    let refund = MintToken::refundCall { keys: vec![payment.key().0] }.abi_encode();
+    stack.chain.transact_as(buyer.address, payment.terms.token, refund.into()).await;
+    stack.chain.mine(FINAL).await;
+    told(&stack, &payment, "returned").await;
+    taken(&stack, &payment, 0).await;
+    stack.audit(&[]).await;
+    assert_eq!(units_of(&stack, &payment).await, U256::ZERO);
 }
 
 /// The budget is enough for a transaction with one record. Two records of one token have to wait for an order of that token.

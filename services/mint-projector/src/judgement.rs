@@ -89,7 +89,8 @@ mod tests {
         let elsewhere = RecordTrace { token: Address::repeat_byte(9), ..trace };
         let (found, minted, returned) = (RecordStage::Found, RecordStage::Minted, RecordStage::Returned);
         let (ours, none): (Option<&Order>, Option<&Order>) = (Some(&order), None);
-        let cases: [(&str, &RecordTrace, Record, Option<&Order>, Option<RecordStage>, &[&str], bool); 14] = [
+        type Case<'a> = (&'a str, &'a RecordTrace, Record, Option<&'a Order>, Option<RecordStage>, &'a [&'a str], bool);
+        let cases: [Case<'_>; 14] = [
             ("no record", &trace, Record::Absent, none, None, &[], false),
             ("ours", &trace, Record::Paid(of(10)), ours, None, &[], false),
             ("ours, minted", &trace, Record::Minted(of(10)), ours, None, &[], false),

@@ -35,3 +35,24 @@ fn a12_what_an_operator_signs_is_of_its_orders_and_of_its_purpose() {
     assert_eq!((mint.to, signed("mint", &mint.input, &[one.id()]).as_str()), (Some(TOKEN), ""));
     assert!(signed("operate", &mint.input, &[one.id()]).contains("a lane to operate signs Some(Mint)"));
 }
+
+#[test]
+fn a12_behind_the_orders_of_a_mint_there_are_only_records_that_were_found_before() {
+    let [one, other] = [Pay::new(1, 2), Pay::new(2, 2)];
+    let mut world = World::new();
+    let settled = world.settle(LANE, &[one.clone(), other.clone()]);
+    world.mint(LANE, &[one.clone(), other.clone()]);
+    let input = world.evidence.chain.txs.pop().unwrap().input;
+    let of_bytes = |world: &World| {
+        let findings = verdict(world, "A12").findings;
+        findings.into_iter().filter(|finding| finding.contains("are not its items")).count()
+    };
+    let mut late = world.clone();
+    late.sign("mint", &input, &[one.id()]);
+    late.tell_found(&other, settled);
+    world.tell_found(&other, settled);
+    let mut swapped = world.clone();
+    swapped.sign("mint", &input, &[other.id()]);
+    world.sign("mint", &input, &[one.id()]);
+    assert_eq!([of_bytes(&world), of_bytes(&swapped), of_bytes(&late)], [0, 1, 1]);
+}
