@@ -146,12 +146,15 @@ impl Admission {
         self.judge(&settings, Duration::from_secs(settings.payment_validity_s), trouble)
     }
 
-    /// Checks that an order of `quantity` units would be accepted. Asked before a client signs anything.
+    /// Checks that an order of `quantity` units would be accepted. Asked before a client signs anything. While the circuit
+    /// breaker is open, it is so whenever a payment would be let through.
     ///
     /// # Errors
     /// [`NotAdmitted`].
     pub fn open_for(&self, terms: &TokenTerms, quantity: Quantity) -> Result<(), NotAdmitted> {
-        self.open()?;
+        let settings = self.settings.now();
+        let trouble = self.follower.circuit(|circuit| circuit.refuses(Utc::now()));
+        self.judge(&settings, Duration::from_secs(settings.payment_validity_s), trouble)?;
         let left = self.follower.units_left(terms.token, terms.max_units);
         let is_sold_out = left.is_some_and(|left| left < u64::from(quantity.get()));
         if is_sold_out { Err(NotAdmitted::sold_out()) } else { Ok(()) }

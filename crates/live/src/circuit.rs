@@ -72,14 +72,19 @@ impl Circuit {
     /// # Errors
     /// Why no payment should be accepted.
     pub fn check(&mut self, now: DateTime<Utc>) -> Result<(), Trouble> {
-        match &mut self.open {
-            Some(open) if now - open.probed < PROBE_INTERVAL => Err(open.why),
-            Some(open) => {
-                open.probed = now;
-                Ok(())
-            }
-            None => Ok(()),
+        if let Some(why) = self.refuses(now) {
+            return Err(why);
         }
+        if let Some(open) = &mut self.open {
+            open.probed = now;
+        }
+        Ok(())
+    }
+
+    /// Why a payment would not pass at `now`; `None` if one would. Lets nothing pass. Offers follow this: clients sign
+    /// only what they were offered, so without an offer the payment that closes the circuit would never come.
+    pub fn refuses(&self, now: DateTime<Utc>) -> Option<Trouble> {
+        self.open.filter(|open| now - open.probed < PROBE_INTERVAL).map(|open| open.why)
     }
 
     /// Why the circuit is open; `None` if it is closed. Lets nothing pass.
@@ -147,8 +152,11 @@ mod tests {
         let mut circuit = Circuit::default();
         circuit.apply(&refused(WaitReason::AssetPaused), at(0));
         assert_eq!(circuit.check(at(1)), Err(Trouble::AssetPaused));
+        assert_eq!(circuit.refuses(at(9)), Some(Trouble::AssetPaused));
+        assert_eq!((circuit.refuses(at(10)), circuit.refuses(at(10))), (None, None), "offers are made");
         assert_eq!(circuit.check(at(10)), Ok(()), "one is let through");
         assert_eq!(circuit.check(at(11)), Err(Trouble::AssetPaused), "and no other");
+        assert_eq!(circuit.refuses(at(11)), Some(Trouble::AssetPaused));
         circuit.apply(&refused(WaitReason::AssetPaused), at(12));
         assert_eq!(circuit.check(at(13)), Err(Trouble::AssetPaused));
         circuit.apply(&OrderEvent::PaymentSubmitted(2, examples::submission(7)), at(14));

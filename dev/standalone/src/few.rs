@@ -65,7 +65,7 @@ pub async fn sold_out(installation: &Installation) -> Result<(), Fatal> {
             timeline.print(&recorded, event);
             match event {
                 OrderEvent::RefundConfirmed(_) => return Ok(()),
-                OrderEvent::MintConfirmed(_) => return Err("units were minted that the token does not have".into()),
+                OrderEvent::MintConfirmed(_) => return Err("units were minted, and the money was to come back".into()),
                 _ => {}
             }
         }
@@ -98,10 +98,11 @@ async fn open(installation: &Installation, chain: &DevChain) -> Result<TokenTerm
         max_units: u64::from(UNITS),
         ..shop::demo_token()
     };
+    // Each from an account of its own: anvil gives one nonce twice to transactions that an account sends concurrently.
     let (terms, (), ()) = tokio::try_join!(
         chain.create_token(OWNER, factory, asset, few),
-        chain.fund_usdc(OWNER, asset, PUSHED, MONEY),
-        chain.fund_usdc(OWNER, asset, STRANGER, MONEY),
+        chain.fund_usdc(PUSHED, asset, PUSHED, MONEY),
+        chain.fund_usdc(STRANGER, asset, STRANGER, MONEY),
     )?;
     let ledger = Ledger::connect(&Shop::ledger(&installation.servers), "/paymint/standalone").await?;
     shop::register(&ledger, &terms).await?;
