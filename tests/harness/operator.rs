@@ -1,5 +1,6 @@
 //! An operator's actions on an installation.
 
+use crate::lanes::LANE_BUCKET;
 use crate::process::Process;
 use crate::stack::Stack;
 use alloy::sol_types::SolCall;
@@ -26,12 +27,15 @@ impl Stack {
         if status.success() { Ok(process.said()) } else { Err(process.said()) }
     }
 
-    /// The variables that `ops` reads.
+    /// The variables of `ops`.
     pub fn ops_environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("NATS_URL", self.servers.nats.url()),
             ("NATS_MONITOR_URL", self.servers.nats.monitor_url()),
             ("DATABASE_URL", self.servers.postgres.url()),
+            // A ledger says how many nonces are in a bucket of a lane.
+            (LANE_BUCKET.0, LANE_BUCKET.1.to_owned()),
+            ("NO_COLOR", "1".to_owned()),
         ]
     }
 

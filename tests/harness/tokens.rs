@@ -1,5 +1,6 @@
 //! Tokens beside the demo token.
 
+use crate::servers::mine_fast;
 use crate::stack::Stack;
 use dev_chain::NewToken;
 use domain::TokenTerms;
@@ -11,6 +12,21 @@ impl Stack {
     /// A token with only ten units. A later buyer is refused and never charged.
     pub async fn rare_token(&self) -> TokenTerms {
         self.another_token("RARE", 10).await
+    }
+
+    /// Creates and registers `count` tokens of `units` units each. Blocks come quickly meanwhile.
+    pub async fn tokens_of_few(&self, count: usize, units: u64) -> Vec<TokenTerms> {
+        let create = async {
+            let mut tokens = Vec::with_capacity(count);
+            for nth in 0..count {
+                tokens.push(self.another_token(&format!("FEW{nth}"), units).await);
+            }
+            tokens
+        };
+        tokio::select! {
+            tokens = create => tokens,
+            () = mine_fast(&self.chain) => unreachable!("mining goes on"),
+        }
     }
 
     /// Creates and registers a token that differs from the demo token in its symbol and in the number of its units.

@@ -1,7 +1,7 @@
 //! Everything that can go wrong in a run: crash points by name, other blows by their ids in docs/CATALOGUE.md. F22, F25 and
 //! F55 happen only here and have no line there.
 
-use harness::Service::{self, Api, Confirmer, MintProjector, PaymentSender, ReadProjector};
+use harness::Service::{self, Api, Confirmer, MintProjector, Operator, PaymentSender, ReadProjector};
 use runtime::failpoint::{self, CrashPoint};
 use std::fmt;
 
@@ -104,7 +104,7 @@ const fn crash(service: Service, point: CrashPoint, lasts_ms: (u64, u64)) -> Row
 }
 
 /// Every blow. The README lists the faults that are missing here, with the reasons.
-const ROWS: [Row; 68] = [
+const ROWS: [Row; 74] = [
     crash(Api, failpoint::ORDER_CHECKED_NOT_APPENDED, CRASH_MS),
     crash(Api, failpoint::ORDER_APPEND_NOT_ANSWERED, CRASH_MS),
     crash(Api, failpoint::ORDER_APPENDED_NOT_ACCEPTED, CRASH_MS),
@@ -123,7 +123,12 @@ const ROWS: [Row; 68] = [
     crash(MintProjector, failpoint::AFTER_BROADCAST, CRASH_MS),
     crash(Confirmer, failpoint::MINTS_DECIDED_NOT_APPENDED, CRASH_MS),
     crash(Confirmer, failpoint::MINTS_APPENDED_NOT_ACKED, CRASH_MS),
-    crash(MintProjector, failpoint::SKIPPED_MINT_NOT_RECORDED, (4_000, 6_000)),
+    crash(Operator, failpoint::BATCH_TAKEN_NOT_SIGNED, CRASH_MS),
+    crash(Operator, failpoint::SIGNED_NOT_BROADCAST, CRASH_MS),
+    crash(Operator, failpoint::AFTER_BROADCAST, CRASH_MS),
+    crash(Operator, failpoint::BATCH_SENT_NOT_ACKED, CRASH_MS),
+    crash(Confirmer, failpoint::REFUNDS_DECIDED_NOT_APPENDED, CRASH_MS),
+    crash(Confirmer, failpoint::REFUNDS_APPENDED_NOT_ACKED, CRASH_MS),
     crash(ReadProjector, failpoint::ROWS_COMMITTED, CRASH_MS),
     Row(Blow::C26Rebuild, "C26", (2_000, 3_000)),
     Row(Blow::C27Streams, "C27", (1_000, 3_000)),
@@ -132,6 +137,7 @@ const ROWS: [Row; 68] = [
     Row(Blow::F52Zombie(PaymentSender), "F52 payment-sender", (5_000, 9_000)),
     Row(Blow::F52Zombie(MintProjector), "F52 mint-projector", (5_000, 9_000)),
     Row(Blow::F52Zombie(Confirmer), "F52 confirmer", (5_000, 9_000)),
+    Row(Blow::F52Zombie(Operator), "F52 operator", (5_000, 9_000)),
     Row(Blow::F53Rolling, "F53", (4_000, 6_000)),
     Row(Blow::F55Starved, "F55", (3_000, 5_000)),
     Row(Blow::Nats(NatsFault::F01Away), "F01", (1_000, 5_000)),

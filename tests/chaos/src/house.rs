@@ -2,15 +2,16 @@
 
 use crate::journal::Journal;
 use alloy_primitives::{Address, Bytes};
-use domain::TokenTerms;
+use domain::{PaymentId, TokenTerms};
 use faults::{RpcProxy, TcpProxy};
-use harness::{Instance, LocalChain, Service, Stack, StackOptions};
+use harness::{Instance, LocalChain, Service, Stack, StackOptions, binary};
 use serde_json::{Value, json};
 use standalone::accounts::OWNER;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex as Data;
 use std::time::{Duration, Instant};
+use tokio::process::Command;
 use tokio::sync::Mutex;
 
 /// N: shallow enough that a reorganisation of some blocks goes deeper.
@@ -28,6 +29,12 @@ const FUND_EVERY: u64 = 15;
 /// Money that was given longer ago is below what a reorganisation takes away.
 const FUNDED_LATELY: Duration = Duration::from_secs(60);
 
+/// Units of each token of few.
+pub const FEW: u32 = 4;
+
+/// The time that `ops` may take when its neighbours are in trouble.
+const OPS_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// One Paymint in trouble.
 pub struct House {
     pub stack: Mutex<Stack>,
@@ -37,6 +44,10 @@ pub struct House {
     pub chain: LocalChain,
     pub token: TokenTerms,
     pub rare: TokenTerms,
+    /// Tokens of [`FEW`] units, each for one purchase.
+    few: Data<Vec<TokenTerms>>,
+    /// The environment of `ops`, which goes past the proxies.
+    ops: Vec<(&'static str, String)>,
     pub journal: Journal,
     pub http: reqwest::Client,
     /// URLs of the two instances of the api.
@@ -46,6 +57,8 @@ pub struct House {
     /// Calls that gave people money, which no pool puts back when their blocks vanish.
     fundings: Data<Vec<(Instant, Bytes)>>,
     armed: Data<BTreeMap<Instance, Armed>>,
+    /// Services that the supervisor does not restart.
+    held: Data<Vec<Service>>,
     found: Data<Vec<String>>,
 }
 
@@ -68,12 +81,14 @@ pub fn both(service: Service) -> [Instance; 2] {
 }
 
 impl House {
-    /// Starts everything.
-    pub async fn start(seed: u64, folder: &Path) -> Self {
+    /// Starts everything, with `few` tokens of few units.
+    pub async fn start(seed: u64, folder: &Path, few: usize) -> Self {
         let options = StackOptions { block_time: BLOCK_TIME, confirmations: CONFIRMATIONS, ..StackOptions::empty() };
         // Two of everything look at the head through two providers, on few cores; orders that expire do so soon.
         let mut stack = Stack::start(options.with("HEAD_POLL_MS", 250).with("MIN_WINDOW_S", 5)).await;
         let rare = stack.rare_token().await;
+        let few = stack.tokens_of_few(few, FEW.into()).await;
+        let ops = stack.ops_environment();
         let (nats, postgres) = (stack.proxy_nats().await, stack.proxy_postgres().await);
         let url = stack.servers.anvil.rpc_url();
         let nodes = [RpcProxy::before(&[&url], seed).await.unwrap(), RpcProxy::before(&[&url], !seed).await.unwrap()];
@@ -89,6 +104,8 @@ impl House {
             chain: stack.chain.clone(),
             token: stack.shop.token.clone(),
             rare,
+            few: few.into(),
+            ops,
             journal: Journal::create(folder),
             // A client gives up after a bounded time.
             http: reqwest::Client::builder()
@@ -101,6 +118,7 @@ impl House {
             reorganised_until: Data::default(),
             fundings: Data::default(),
             armed: Data::default(),
+            held: Data::default(),
             found: Data::default(),
         }
     }
@@ -114,7 +132,7 @@ impl House {
             let mut dead = Vec::new();
             {
                 let mut stack = self.stack.lock().await;
-                for instance in everyone() {
+                for instance in everyone().into_iter().filter(|instance| !self.is_held(instance.0)) {
                     if !stack.process(instance).is_running() {
                         dead.push(instance);
                     }
@@ -123,7 +141,7 @@ impl House {
             tokio::time::sleep(RESTART).await;
             let mut stack = self.stack.lock().await;
             for instance in dead {
-                if stack.process(instance).is_running() {
+                if stack.process(instance).is_running() || self.is_held(instance.0) {
                     continue;
                 }
                 // By itself: whoever else kills an armed process disarms it first. Without its neighbours a process does not
@@ -171,6 +189,43 @@ impl House {
     pub async fn kill(&self, instance: Instance) {
         self.forget(instance);
         self.stack.lock().await.kill(instance);
+    }
+
+    /// Kills both instances of a service, and keeps them down.
+    pub async fn hold(&self, service: Service) {
+        self.held.lock().unwrap().push(service);
+        for instance in both(service) {
+            self.kill(instance).await;
+        }
+    }
+
+    /// Lets the supervisor start every service again.
+    pub fn release(&self) {
+        self.held.lock().unwrap().clear();
+    }
+
+    fn is_held(&self, service: Service) -> bool {
+        self.held.lock().unwrap().contains(&service)
+    }
+
+    /// A token of which nobody has bought yet. `None`: each has its buyer.
+    pub fn few(&self) -> Option<TokenTerms> {
+        self.few.lock().unwrap().pop()
+    }
+
+    /// Asks for the refund of an order, with the program that a person would use.
+    ///
+    /// # Errors
+    /// Its output, if it refuses.
+    pub async fn ask_back(&self, id: PaymentId) -> Result<(), String> {
+        let mut ops = Command::new(binary("ops"));
+        ops.args(["refund", &id.to_string(), "--by", "chaos", "--why", "the buyer changed their mind"]);
+        let output = ops.env_clear().envs(self.ops.clone()).kill_on_drop(true).output();
+        let output =
+            tokio::time::timeout(OPS_TIMEOUT, output).await.map_err(|_| "ops does not end".to_owned())?.unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
+        self.journal.note(&format!("asked back: {id}: {said}"));
+        if output.status.success() { Ok(()) } else { Err(said) }
     }
 
     /// Disarms this instance.

@@ -1,7 +1,8 @@
 //! People who buy: at a steady pace, with everything that people do, and with the patience to ask again.
 
-use crate::house::House;
+use crate::house::{FEW, House};
 use alloy::sol_types::SolCall;
+use domain::PaymentId;
 use harness::journal::{now, request_line};
 use harness::{Answer, Bill, Buyer, DOLLAR, Order, Payment};
 use rand::rngs::StdRng;
@@ -30,18 +31,25 @@ const SHORT_S: u64 = 25;
 /// Purchases after which every process has what it needs once.
 const WARM: usize = 40;
 
+/// Between two looks at an order that is to be asked back.
+const LOOKS: Duration = Duration::from_millis(100);
+
 /// Between two orders when all that were asked for are made, but not everything has gone wrong yet.
 const TRICKLE: Duration = Duration::from_millis(300);
 
 /// Kinds of purchases, with their percentage. The others are plain.
-const MANNERS: [(Manner, u8); 11] = [
+const MANNERS: [(Manner, u8); 15] = [
     (Manner::SentTwice, 6),
     (Manner::AnewUnderKey, 6),
     (Manner::Penniless, 3),
     (Manner::FundedLate, 4),
     (Manner::Cancelled, 3),
     (Manner::ThirdParty, 3),
+    (Manner::SettledBefore, 2),
     (Manner::AroundToken, 3),
+    (Manner::FrontRun, 2),
+    (Manner::TakenBefore, 1),
+    (Manner::AskedBack, 2),
     (Manner::Rare, 4),
     (Manner::Garbled, 2),
     (Manner::WrongPrice, 2),
@@ -66,8 +74,16 @@ enum Manner {
     Cancelled,
     /// Somebody else settles the payment through its token, and has it minted.
     ThirdParty,
-    /// Somebody else submits the authorization to USDC directly.
+    /// Somebody else settles the payment through its token before the api sees it.
+    SettledBefore,
+    /// Somebody else submits the authorization to USDC directly, at the same time as our sender.
     AroundToken,
+    /// Somebody else submits the authorization to USDC directly, before our sender can.
+    FrontRun,
+    /// A front-run like the one above, for units that a stranger takes through the token meanwhile.
+    TakenBefore,
+    /// Somebody asks for the money back as soon as it is paid, and is as fast as the minter or not.
+    AskedBack,
     /// A purchase of a token that is soon sold out.
     Rare,
     /// A header that nobody can read.
@@ -84,6 +100,8 @@ pub struct Sold {
     pub refused: usize,
     /// No instance answered in time.
     pub unknown: usize,
+    /// Refunds that a person asked for, and that were granted.
+    pub asked_back: usize,
 }
 
 /// The people, and what they do.
@@ -100,6 +118,7 @@ struct Tally {
     accepted: AtomicUsize,
     refused: AtomicUsize,
     unknown: AtomicUsize,
+    asked_back: AtomicUsize,
 }
 
 impl Load {
@@ -135,7 +154,19 @@ impl Load {
             accepted: number(&self.tally.accepted),
             refused: number(&self.tally.refused),
             unknown: number(&self.tally.unknown),
+            asked_back: number(&self.tally.asked_back),
         }
+    }
+
+    /// `count` plain purchases that are accepted.
+    pub async fn buys(&self, count: usize) -> Vec<Payment> {
+        let mut bought = JoinSet::new();
+        for nth in 0..count {
+            let client = Client { house: self.house.clone(), first: nth % 2, tally: self.tally.clone() };
+            let payment = self.buyers[nth % self.buyers.len()].pay(&self.house.token, 1);
+            bought.spawn(async move { client.insists(&payment, None).await.then_some(payment) });
+        }
+        bought.join_all().await.into_iter().flatten().collect()
     }
 
     /// The whole of the `nth` purchase, by the manners that the seed gives it where none are named.
@@ -171,7 +202,9 @@ impl Client {
         let house = &self.house;
         let bill = Bill::of(&house.token, quantity);
         match manner {
-            Manner::Plain => self.insists(&buyer.sign(bill), None).await,
+            Manner::Plain => {
+                self.insists(&buyer.sign(bill), None).await;
+            }
             Manner::FirstGeneration => {
                 let payment = buyer.sign(bill);
                 self.sends(&payment, payment.v1(), None).await;
@@ -187,7 +220,9 @@ impl Client {
                 tokio::time::sleep(patience).await;
                 self.insists(&buyer.pay(&house.token, quantity), Some(&key)).await;
             }
-            Manner::Penniless => self.insists(&buyer.sign(bill.lasting(SHORT_S)), None).await,
+            Manner::Penniless => {
+                self.insists(&buyer.sign(bill.lasting(SHORT_S)), None).await;
+            }
             Manner::FundedLate => {
                 self.insists(&buyer.sign(bill.lasting(2 * SHORT_S)), None).await;
                 tokio::time::sleep(patience).await;
@@ -216,8 +251,31 @@ impl Client {
                 self.insists(&payment, None).await;
                 house.submit(payment.transfer.call()).await;
             }
+            Manner::SettledBefore => {
+                let payment = buyer.sign(bill);
+                house.call(house.token.token, payment.settle_call()).await;
+                self.insists(&payment, None).await;
+            }
+            Manner::FrontRun => self.is_front_run(&buyer.sign(bill)).await,
+            Manner::TakenBefore => match house.few() {
+                Some(few) => {
+                    // It expires soon if a reorganisation takes the front-run away.
+                    let payment = buyer.sign(Bill::of(&few, FEW - 1).lasting(2 * SHORT_S));
+                    self.is_front_run(&payment).await;
+                    house.call(few.token, buyer.pay(&few, 2).settle_call()).await;
+                }
+                None => self.is_front_run(&buyer.sign(bill)).await,
+            },
+            Manner::AskedBack => {
+                let payment = buyer.sign(bill);
+                if self.insists(&payment, None).await {
+                    self.asks_back(payment.id()).await;
+                }
+            }
             // Two instances may accept the last units at once: one payer is told so when the window closes.
-            Manner::Rare => self.insists(&buyer.sign(Bill::of(&house.rare, 4).lasting(2 * SHORT_S)), None).await,
+            Manner::Rare => {
+                self.insists(&buyer.sign(Bill::of(&house.rare, 4).lasting(2 * SHORT_S)), None).await;
+            }
             Manner::Garbled => {
                 let payment = buyer.sign(bill);
                 let (name, value) = payment.v2();
@@ -231,12 +289,43 @@ impl Client {
         }
     }
 
-    async fn insists(&self, payment: &Payment, key: Option<&str>) {
-        self.sends(payment, payment.v2(), key).await;
+    /// Somebody else submits the authorization to USDC before the api sees it.
+    async fn is_front_run(&self, payment: &Payment) {
+        self.house.submit(payment.transfer.call()).await;
+        self.insists(payment, None).await;
     }
 
-    /// Asks until somebody says yes or no; every try is a line of the journal.
-    async fn sends(&self, payment: &Payment, header: (&str, String), key: Option<&str>) {
+    /// A person looks at the order, and asks for the money as soon as it is there and no units are.
+    async fn asks_back(&self, id: PaymentId) {
+        let begun = Instant::now();
+        for url in self.house.urls.iter().cycle() {
+            let shown = match self.house.http.get(format!("{url}/api/payment/{id}")).send().await {
+                Ok(response) => Answer::of(response).await.map(|answer| answer.json).unwrap_or_default(),
+                Err(_) => Value::Null,
+            };
+            match shown["state"].as_str() {
+                Some("minted" | "failed" | "refunded") => return,
+                Some("paid" | "payment_parked" | "mint_deferred" | "mint_parked") => {
+                    match self.house.ask_back(id).await {
+                        Ok(()) => return count(&self.tally.asked_back),
+                        Err(said) if said.contains("the units are minted") => return,
+                        Err(_) => {}
+                    }
+                }
+                _ if begun.elapsed() > GIVES_UP => return,
+                _ => {}
+            }
+            tokio::time::sleep(LOOKS).await;
+        }
+    }
+
+    /// Returns true if the order was accepted.
+    async fn insists(&self, payment: &Payment, key: Option<&str>) -> bool {
+        self.sends(payment, payment.v2(), key).await
+    }
+
+    /// Asks until somebody says yes or no; every try is a line of the journal. Returns true for a yes.
+    async fn sends(&self, payment: &Payment, header: (&str, String), key: Option<&str>) -> bool {
         let path = format!("/api/mint/{}", payment.terms.token);
         let body = json!({ "quantity": payment.quantity }).to_string();
         let begun = Instant::now();
@@ -255,18 +344,25 @@ impl Client {
             let told = answer.as_ref().map_or(Value::Null, |it| json!({ "status": it.status, "body": it.text }));
             self.house.journal.line(&request_line(at, &path, (header.0, &header.1), key, &body, told));
             let wait = match answer.as_ref().map(|answer| answer.status) {
-                Some(202) => return count(&self.tally.accepted),
+                Some(202) => {
+                    count(&self.tally.accepted);
+                    return true;
+                }
                 Some(429 | 503) => {
                     let told = answer.and_then(|answer| answer.headers.get("retry-after")?.to_str().ok()?.parse().ok());
                     Duration::from_secs(told.unwrap_or(1)).min(WAITS_MAX)
                 }
                 None | Some(500..) => Duration::from_millis(200),
-                Some(_) => return count(&self.tally.refused),
+                Some(_) => {
+                    count(&self.tally.refused);
+                    return false;
+                }
             };
             tokio::time::sleep(wait).await;
             url = 1 - url;
         }
         count(&self.tally.unknown);
+        false
     }
 }
 

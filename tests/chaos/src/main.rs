@@ -15,6 +15,7 @@ mod plan;
 mod report;
 mod run;
 mod strike;
+mod week;
 
 use clap::Parser;
 use report::Report;

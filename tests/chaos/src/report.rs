@@ -29,6 +29,15 @@ pub struct Report {
     pub minted: usize,
     pub failed: usize,
     pub parked: usize,
+    /// Payments that went around their token.
+    #[serde(default)]
+    pub around: usize,
+    /// Orders whose money is back.
+    #[serde(default)]
+    pub refunded: usize,
+    /// Refunds that a person asked for while everything went wrong.
+    #[serde(default)]
+    pub asked_back: usize,
     /// How often each blow has struck.
     pub fired: BTreeMap<String, u64>,
     /// From the last healing until every order had ended, milliseconds.
@@ -77,6 +86,9 @@ impl Report {
             minted: ended(".mint.confirmed"),
             failed: ended(".payment.failed"),
             parked: ended(".mint.parked."),
+            around: ended(".payment.parked.1"),
+            refunded: ended(".refund.confirmed"),
+            asked_back: sold.asked_back,
             fired: ALL.iter().map(|blow| (blow.to_string(), count(&blow.to_string()))).collect(),
             ended_after_ms: closed.ended_after.as_millis(),
             resumed_ms,
@@ -102,6 +114,11 @@ impl Report {
             self.minted,
             self.failed,
             self.parked
+        );
+        let _ = writeln!(
+            text,
+            "{} payments went around their token; {} orders were refunded; amid the trouble {} refunds were asked for in time",
+            self.around, self.refunded, self.asked_back
         );
         let _ = writeln!(
             text,

@@ -14,6 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// Orders for each of which there is one token of few units: one in a hundred purchases needs one.
+const ORDERS_PER_FEW: usize = 80;
+
 /// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -29,7 +32,7 @@ pub async fn run(ask: &Ask, folder: &Path) -> Report {
     let begun = Instant::now();
     let plan = Plan::of(ask.seed, ask.time, &ask.only);
     std::fs::write(folder.join("plan.txt"), format!("{plan:#?}\n")).unwrap();
-    let house = Arc::new(House::start(ask.seed, folder).await);
+    let house = Arc::new(House::start(ask.seed, folder, ask.orders.div_ceil(ORDERS_PER_FEW)).await);
     let buyers = Arc::new(house.stack.lock().await.buyers(PAYERS, WEALTH).await);
     let genesis = journal::genesis(
         &house.chain,
@@ -57,7 +60,7 @@ pub async fn run(ask: &Ask, folder: &Path) -> Report {
     };
     let (sold, dealt) = tokio::join!(load.run(ask.orders, ask.time, &over), trouble);
     let disturbed = disturbed.elapsed();
-    let closed = closing::close(&house, listeners, supervisor).await;
+    let closed = closing::close(&house, &load, listeners, supervisor).await;
     let run = closing::Run { genesis, plan: &plan, folder, healed_at: closed.healed_at };
     let verdict = closing::audit(&house, run).await;
     let ledger = closing::ledger(&house, folder).await;

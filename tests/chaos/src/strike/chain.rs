@@ -35,8 +35,7 @@ pub async fn strike(house: &House, step: &Step, fault: ChainFault) -> u64 {
             1
         }
         ChainFault::F44StolenKey => {
-            let all = relayers();
-            let lane = all[usize::try_from(step.roll(4)).unwrap() % all.len()];
+            let lane = any_lane(step);
             let foreign = json!([{ "from": lane, "to": Address::repeat_byte(0x77), "gas": "0x5208" }]);
             let sent = until(async || house.ask("eth_sendTransaction", foreign.clone()).await.is_ok()).await;
             u64::from(sent)
@@ -53,8 +52,7 @@ pub async fn strike(house: &House, step: &Step, fault: ChainFault) -> u64 {
             u64::from(jumped && house.ask("evm_mine", json!([])).await.is_ok())
         }
         ChainFault::F48NoGasMoney => {
-            let all = relayers();
-            let lane = all[usize::try_from(step.roll(4)).unwrap() % all.len()];
+            let lane = any_lane(step);
             // Halted while it changes, so that no gas is paid in between and the books stay exact.
             halt(house, true).await;
             let before = house.ask("eth_getBalance", json!([lane, "latest"])).await.unwrap();
@@ -73,6 +71,13 @@ pub async fn strike(house: &House, step: &Step, fault: ChainFault) -> u64 {
             1
         }
     }
+}
+
+/// The account of one of our lanes.
+fn any_lane(step: &Step) -> Address {
+    let all = relayers();
+    let nth = step.roll(all.len().try_into().unwrap());
+    all[usize::try_from(nth).unwrap()]
 }
 
 /// The next block's base fee jumps.
