@@ -8,8 +8,8 @@ use runtime::Undone;
 use std::collections::HashMap;
 
 impl Desk {
-    /// What the records say about these orders after the block `at`, up to a hundred of a token in one call. Orders that
-    /// cannot be read have no finding.
+    /// The findings about these orders after the block `at`, up to a hundred of a token in one call. Orders that cannot be
+    /// read have none.
     ///
     /// # Errors
     /// `Transient`: nothing is known.
@@ -33,7 +33,7 @@ impl Desk {
         Ok(records)
     }
 
-    /// What the record says about one order after the block `at`.
+    /// The finding about one order after the block `at`.
     ///
     /// # Errors
     /// `Transient`: nothing is known.
@@ -45,8 +45,8 @@ impl Desk {
     }
 }
 
-/// What the token's record says about the order. A payer may sign two payments with one nonce, which have one key: the
-/// record is of the one that was settled, and the other can never be charged.
+/// The token's word about an order. A payer may sign two payments with one nonce, which have one key: the record is of the
+/// one that was settled, and the other can never be charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// The record is of this order, or there is none.

@@ -94,7 +94,7 @@ pub struct Bounds {
     pub grown_max_percent: u64,
     /// The verdict on records that nobody ordered and that stay open.
     pub open_records: OpenRecords,
-    /// Whether an operator's lane is at work. Then a payment that went around its token has not ended while it is
+    /// True if an operator's lane is at work. Then a payment that went around its token has not ended while it is
     /// parked.
     pub operator: bool,
 }

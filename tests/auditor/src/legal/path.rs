@@ -39,7 +39,7 @@ pub enum Mint {
 /// Where the way back of its money stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Refund {
-    /// Nobody has asked for it.
+    /// Not asked for.
     #[default]
     Unasked,
     /// In no transaction.
