@@ -17,6 +17,9 @@ use std::time::Duration;
 /// Idle connections are closed after this time. Load balancers of providers close theirs after a minute or more.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(55);
 
+/// Unused connections that are kept for each provider. A burst opens more, which close behind it.
+const IDLE_MAX: usize = 16;
+
 /// A connection whose peer disappeared without a word is noticed by TCP keepalive, not by a call that waits.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
@@ -48,6 +51,7 @@ impl Http {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_MAX)
             .build(connector);
         Ok(Self(client))
     }
