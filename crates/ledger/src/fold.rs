@@ -4,7 +4,7 @@
 use crate::connect::Ledger;
 use crate::error::LedgerError;
 use crate::subjects::{
-    failed_subject, key_subject, order_filter, order_repeats, order_singles, record_subjects, registrations_filter,
+    failed_subject, key_subject, order_filter, order_repeats, order_singles, record_filter, registrations_filter,
     request_subject, token_subject,
 };
 use alloy_primitives::Address;
@@ -107,9 +107,9 @@ impl Ledger {
     /// # Errors
     /// `Newer`: a newer build wrote one of the events. `Transient`: the ledger did not answer.
     pub async fn found_records(&self, ids: &[PaymentId]) -> Result<HashMap<PaymentId, RecordStage>, LedgerError> {
-        let subjects: Vec<String> = ids.iter().flat_map(|id| record_subjects(*id)).collect();
+        let filters: Vec<String> = ids.iter().copied().map(record_filter).collect();
         let mut stages = HashMap::new();
-        for recorded in self.last_per_subject(&subjects).await? {
+        for recorded in self.last_per_subject(&filters).await? {
             let Some(id) = order_of(&recorded) else { continue };
             let stage = match &recorded.event {
                 Ok(Event::Record(_, event)) => record::evolve(stages.get(&id).copied(), event).ok(),

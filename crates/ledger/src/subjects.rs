@@ -89,9 +89,9 @@ pub(crate) fn failed_subject(id: PaymentId) -> String {
     format!("{}.{KIND}.payment.failed", order_prefix(id))
 }
 
-/// Subjects of all events of one record without an order.
-pub(crate) fn record_subjects(id: PaymentId) -> Vec<String> {
-    RecordEvent::ROWS.iter().map(|row| record_subject(id, row.name)).collect()
+/// Matches all events of one record without an order.
+pub(crate) fn record_filter(id: PaymentId) -> String {
+    record_subject(id, "*")
 }
 
 fn record_subject(id: PaymentId, name: &str) -> String {
