@@ -187,7 +187,7 @@ fn a15_the_time_of_a_refund_counts_from_the_request_of_a_person() {
     let mut world = World::new();
     let pay = Pay::new(1, 1);
     world.order(&pay);
-    let tx = world.settle(LANE, &[pay.clone()]);
+    let tx = world.settle(LANE, std::slice::from_ref(&pay));
     world.confirm(&pay, tx, "paymint");
     world.ask_back(&pay, "operator");
     let tx = world.refund(LANE, &pay, Some(pay.payer));

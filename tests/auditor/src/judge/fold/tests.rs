@@ -129,7 +129,7 @@ fn a10_the_reason_is_of_the_leg_that_waits_and_stays_while_another_leg_moves() {
     shows(&[paid(), waits("mint.deferred.1"), asked()], &none);
     // A parked payment is the refund's affair once its money is wanted back.
     let around = parked("payment.parked.1");
-    shows(&[around.clone()], &stuck("payment.parked.1"));
+    shows(std::slice::from_ref(&around), &stuck("payment.parked.1"));
     shows(&[around.clone(), asked()], &none);
     shows(&[around, asked(), waits("refund.deferred.1")], &waiting("refund.deferred.1\u{fffd}"));
     // The payer has the money, and the payment waits on: it shows again if the refund falls out of the chain.

@@ -30,7 +30,7 @@ fn a12_what_an_operator_signs_is_of_its_orders_and_of_its_purpose() {
         }
     }
     let mut world = World::new();
-    world.mint(LANE, &[one.clone()]);
+    world.mint(LANE, std::slice::from_ref(&one));
     let mint = world.evidence.chain.txs.pop().unwrap();
     assert_eq!((mint.to, signed("mint", &mint.input, &[one.id()]).as_str()), (Some(TOKEN), ""));
     assert!(signed("operate", &mint.input, &[one.id()]).contains("a lane to operate signs Some(Mint)"));
