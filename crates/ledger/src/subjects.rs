@@ -6,7 +6,7 @@ use crate::lane_subjects;
 use crate::parts::{below, hex, queued};
 use alloy_primitives::Address;
 use domain::event::EventType;
-use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, RecordEvent, TokenEvent};
+use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, TokenEvent};
 
 /// Name of the ledger's stream.
 pub const STREAM: &str = "LEDGER";
