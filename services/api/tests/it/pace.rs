@@ -106,13 +106,14 @@ async fn b48_s18_a_client_that_does_not_read_is_dropped() {
     let api = site.instance(&[("WRITE_TIMEOUT_MS", "1000"), ("MAX_CONNECTIONS", "2")]).await;
     // The other place is held by the pool of the client in `common`.
     let mut deaf = Raw::to(&api).await;
-    // Requests without end: the answers fill the buffers between us, then our requests do.
+    // Requests without end: the answers fill the buffers between us, then our requests do. The service has megabytes of
+    // requests to answer after the last that is taken, which takes a busy machine seconds. Its default limit is 30 s.
     let many = "GET /api/tokens HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
     let mut last = Instant::now();
-    while tokio::time::timeout(Duration::from_secs(10), deaf.0.write_all(many.as_bytes())).await.unwrap().is_ok() {
+    while tokio::time::timeout(Duration::from_secs(20), deaf.0.write_all(many.as_bytes())).await.unwrap().is_ok() {
         last = Instant::now();
     }
-    assert_about(last.elapsed(), 1000);
+    assert!(last.elapsed() > Duration::from_millis(950), "{:?}", last.elapsed());
     assert!(Raw::to(&api).await.is_open().await, "its place is free");
 }
 
