@@ -318,8 +318,9 @@ fn verdict(trial: Trial) -> Verdict {
     }
 }
 
-/// True if a transaction has found that the record is of another payment with the same nonce. The order fails once that is
-/// final, and no other transaction is paid for until then.
+/// True if a transaction was sent and the nonce turned out to be spent by somebody else, such as for another payment with the
+/// same nonce. The confirmer decides the order once that is final, so no second transaction is paid for. If the record falls
+/// out of the chain before, the trial says so, and the payment is sent.
 fn is_of_another(order: &Order) -> bool {
     let waits_for = order.payment.deferral().map(|why| why.reason);
     order.payment.counts().submitted > 0 && waits_for == Some(WaitReason::AuthorizationUsedOrCancelled)
