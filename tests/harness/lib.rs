@@ -38,6 +38,7 @@ pub use binaries::binary;
 pub use buyer::Buyer;
 pub use chain::LocalChain;
 pub use lanes::{lane_subject, small_buckets};
+pub use neighbours::FINAL;
 pub use options::StackOptions;
 pub use order::{Order, Outcome};
 pub use payment::{Bill, Payment};

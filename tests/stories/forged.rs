@@ -4,13 +4,10 @@ use alloy_primitives::U256;
 use domain::event::PaymentProof;
 use domain::order::Command;
 use domain::{Event, OrderEvent, order};
-use harness::{Buyer, DOLLAR, Order, Payment, Service, Stack, StackOptions, eventually};
+use harness::{Buyer, DOLLAR, FINAL, Order, Payment, Service, Stack, StackOptions, eventually};
 use ledger::{Expected, Ledger, NewEvent};
 use runtime::failpoint::SKIPPED_MINT_NOT_RECORDED;
 use standalone::Shop;
-
-/// Blocks on a block that make it final.
-const FINAL: u64 = 16;
 
 pub async fn ledger(stack: &Stack) -> Ledger {
     Ledger::connect(&Shop::ledger(&stack.servers), "/paymint/api").await.unwrap()

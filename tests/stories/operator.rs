@@ -7,16 +7,13 @@ use chain::abi::UsdcDouble;
 use domain::event::{ParkReason, Parked};
 use domain::order::{Command, decide};
 use domain::{Event, TokenTerms};
-use harness::{Buyer, DOLLAR, Order, Outcome, Payment, Service, Stack, StackOptions, eventually};
+use harness::{Buyer, DOLLAR, FINAL, Order, Outcome, Payment, Service, Stack, StackOptions, eventually};
 use ledger::{Expected, NewEvent};
 use runtime::failpoint::{
     AFTER_BROADCAST, BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, REFUNDS_APPENDED_NOT_ACKED,
     REFUNDS_DECIDED_NOT_APPENDED, SIGNED_NOT_BROADCAST,
 };
 use standalone::accounts::OWNER;
-
-/// Blocks on a block that make it final.
-const FINAL: u64 = 16;
 
 /// A payment that somebody submits to USDC directly, before our lane can send it.
 async fn around(stack: &Stack, payment: &Payment) -> Order {

@@ -1,11 +1,8 @@
 //! Two operators help one payer at the same time. The transaction of ours that comes second finds what the other did.
 
 use alloy_primitives::{B256, Bytes, U256};
-use harness::{DOLLAR, Order, Outcome, Payment, Service, Stack, StackOptions, eventually};
+use harness::{DOLLAR, FINAL, Order, Outcome, Payment, Service, Stack, StackOptions, eventually};
 use standalone::accounts::OWNER;
-
-/// Blocks on a block that make it final.
-const FINAL: u64 = 16;
 
 /// A halted chain, with the payment at the token and no record of it in a final block. No operator of ours is at work.
 async fn around(stack: &mut Stack, payment: &Payment) -> Order {

@@ -4,12 +4,9 @@
 use alloy::sol_types::SolCall;
 use alloy_primitives::U256;
 use chain::abi::MintToken;
-use harness::{Bill, DOLLAR, Outcome, Payment, Service, Stack, StackOptions, eventually};
+use harness::{Bill, DOLLAR, FINAL, Outcome, Payment, Service, Stack, StackOptions, eventually};
 use serde_json::Value;
 use standalone::accounts::OWNER;
-
-/// Blocks on a block that make it final.
-const FINAL: u64 = 16;
 
 /// A stranger settles the payment through its token. The block is final when this returns.
 async fn settle(stack: &Stack, payment: &Payment) {
@@ -87,7 +84,12 @@ async fn of_two_payments_with_one_nonce_the_settled_one_is_minted_and_the_ordere
     settle(&stack, &settled).await;
     minted(&stack, &settled).await;
     stack.run(Service::PaymentSender).await;
+    let deferred = stack.until(&order, "payment.deferred.1").await;
+    assert_eq!(deferred.text("reason"), "authorization_used_or_cancelled");
     stack.audit(std::slice::from_ref(&order)).await;
+    assert!(stack.stream.on(&order.subject("payment.submitted.2")).await.is_none(), "one transaction is enough");
+    let (terms, money) = (&settled.terms, settled.transfer.authorization.value.0);
+    assert_eq!(stack.chain.usdc_of(terms.asset, terms.token).await, U256::from(money));
     assert_eq!(units_of(&stack, &settled).await, U256::from(5));
     taken(&stack, &settled, 5).await;
 }

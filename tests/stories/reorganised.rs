@@ -1,16 +1,13 @@
 //! Blocks vanish from under what is in them: before it is deep enough (F38, F39), and after it was counted on (F40, F41).
 
 use alloy_primitives::{B256, U256};
-use harness::{Bill, DOLLAR, Instance, Order, Outcome, Service, Stack, StackOptions, eventually};
+use harness::{Bill, DOLLAR, FINAL, Instance, Order, Outcome, Service, Stack, StackOptions, eventually};
 use standalone::accounts::OWNER;
 use std::time::Duration;
 
 /// N: a transaction with two blocks on it is not confirmed, and `anvil_reorg` takes both away.
 const CONFIRMATIONS: u64 = 3;
 const DEPTH: u64 = CONFIRMATIONS - 1;
-
-/// A block is final when so many are on it (`AnvilOptions::slots_in_an_epoch`).
-const FINAL: u64 = 16;
 
 /// The confirmer looks at the head every 50 ms.
 const MANY_LOOKS: Duration = Duration::from_millis(500);

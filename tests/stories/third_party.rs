@@ -3,11 +3,8 @@
 use alloy::sol_types::SolCall;
 use alloy_primitives::U256;
 use chain::abi::MintToken;
-use harness::{Bill, DOLLAR, Outcome, Service, Stack, StackOptions, eventually};
+use harness::{DOLLAR, FINAL, Outcome, Service, Stack, StackOptions, eventually};
 use standalone::accounts::OWNER;
-
-/// Blocks on a block that make it final.
-const FINAL: u64 = 16;
 
 fn without_sender() -> StackOptions {
     let services = vec![Service::Api, Service::Confirmer, Service::MintProjector, Service::ReadProjector];
@@ -52,27 +49,6 @@ async fn d10_a_payment_that_is_front_run_after_we_signed_is_paid_and_minted() {
     assert_eq!(confirmed.text("txHash").parse(), Ok(ours));
     let after = stack.buy(&buyers[1], 5).await;
     stack.audit(&[order, after]).await;
-}
-
-/// The token records the payment that comes first. The other has the same key and can never be charged.
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_payments_with_one_nonce_the_second_fails_and_buys_nothing() {
-    let mut stack = Stack::start(without_sender()).await;
-    let buyer = stack.buyer(DOLLAR).await;
-    let terms = stack.shop.token.clone();
-    let first = Bill::of(&terms, 3);
-    let second = Bill { nonce: first.nonce, ..Bill::of(&terms, 5) };
-    let order = stack.accept(&buyer.sign(second)).await.ends(Outcome::Failed("used_elsewhere"));
-    stack.chain.transact(OWNER, terms.token, buyer.sign(first).settle_call()).await;
-    stack.run(Service::PaymentSender).await;
-    let deferred = stack.until(&order, "payment.deferred.1").await;
-    assert_eq!(deferred.text("reason"), "authorization_used_or_cancelled");
-    stack.chain.mine(FINAL).await;
-    let found = format!("records.{}.{}.found", order.id.shard(), order.id);
-    eventually("the first is found without an order", async || stack.stream.on(&found).await).await;
-    stack.audit(std::slice::from_ref(&order)).await;
-    assert!(stack.stream.on(&order.subject("payment.submitted.2")).await.is_none(), "one transaction is enough");
-    assert_eq!(stack.chain.usdc_of(terms.asset, terms.token).await, U256::from(terms.unit_price.0 * 3));
 }
 
 /// The record says minted before the ledger says paid.

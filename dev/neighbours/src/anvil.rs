@@ -12,6 +12,11 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 const SERVER: &str = "anvil";
 /// Base's; anvil stops a block there as Base does.
 const BLOCK_GAS_LIMIT: &str = "400000000";
+/// See [`AnvilOptions::slots_in_an_epoch`].
+const SLOTS_IN_AN_EPOCH: u32 = 8;
+
+/// Blocks on a block that make it final, unless the options say otherwise.
+pub const FINAL: u64 = 2 * SLOTS_IN_AN_EPOCH as u64;
 
 /// When blocks are made. Automatic mining (a block per transaction) is not offered: it collapses under a backlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +66,7 @@ impl Default for AnvilOptions {
             chain_id: 84_532,
             block_time: Mining::Interval(Duration::from_secs(2)),
             accounts: 10,
-            slots_in_an_epoch: 8,
+            slots_in_an_epoch: SLOTS_IN_AN_EPOCH,
             states_kept: None,
             arguments: Vec::new(),
         }

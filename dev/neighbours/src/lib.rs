@@ -23,7 +23,7 @@ mod spawner;
 mod tools;
 mod tree;
 
-pub use anvil::{Anvil, AnvilOptions, Mining};
+pub use anvil::{Anvil, AnvilOptions, FINAL, Mining};
 pub use error::{NeighbourError, Result};
 pub use nats::{Nats, NatsOptions};
 pub use postgres::{Postgres, PostgresOptions};

@@ -11,6 +11,7 @@ use dev_chain::{DevChain, NewToken, SignedTransfer};
 use domain::{Authorization, Event, OrderEvent, PaymentId, PaymentKey, Quantity, TokenTerms, Usdc};
 use futures_util::StreamExt;
 use ledger::Ledger;
+use neighbours::FINAL;
 use runtime::Fatal;
 use serde_json::Value;
 use std::time::Duration;
@@ -21,9 +22,6 @@ const UNITS: u32 = 3;
 
 /// Time that each signature is valid, seconds.
 const WINDOW_S: u64 = 900;
-
-/// Blocks on a block that make it final on the local chain.
-const FINAL: u64 = 16;
 
 /// The longest that a step may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
