@@ -73,14 +73,26 @@ impl Progress {
         }
     }
 
+    /// Returns whether `leg` may go into a transaction now. A lane asks this before it makes a call, because an order that
+    /// refuses its event would hold up everybody else in the transaction.
+    pub fn may_submit(&self, leg: LegName) -> bool {
+        let progress = match leg {
+            LegName::Payment => self.payment,
+            LegName::Mint => self.mint,
+            LegName::Refund => self.refund,
+        };
+        progress.state.allows(StepName::Submitted) && self.allows(leg, StepName::Submitted)
+    }
+
     fn allows_payment(&self, step: StepName) -> bool {
-        let is_unasked = self.refund.state == LegState::Unasked;
         match step {
             // Units are minted, and money goes back, by the record of the payment. If the payment is gone, these are gone,
-            // too, and that is recorded first.
-            StepName::Failed => self.mint.state == LegState::Owed && is_unasked,
+            // too, and that is recorded first. A refund that was only asked for is moot.
+            StepName::Failed => {
+                self.mint.state == LegState::Owed && matches!(self.refund.state, LegState::Unasked | LegState::Owed)
+            }
             // Nobody charges for what is to go back.
-            StepName::Submitted => is_unasked,
+            StepName::Submitted => self.refund.state == LegState::Unasked,
             _ => true,
         }
     }

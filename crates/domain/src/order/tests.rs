@@ -27,6 +27,8 @@ fn stages() -> Vec<Option<Order>> {
         vec![request(), paid(), revert()],
         vec![request(), paid(), Command::SubmitMint(examples::submission(8)), revert()],
         vec![request(), paid(), Command::ConfirmMint(examples::own_mint()), revert()],
+        vec![request(), paid(), ask_back(), revert()],
+        vec![request(), paid(), ask_back(), revert(), Command::Defer(examples::deferral())],
     ];
     paths.into_iter().map(|commands| commands.into_iter().fold(None, |order, command| step(order, command).0)).collect()
 }
@@ -61,6 +63,7 @@ fn row(order: Option<&Order>) -> String {
         }
         (true, LegState::Submitted | LegState::Reverted) => ", minting",
         (true, LegState::Done) => ", minted",
+        (true, _) if order.refund.state() == LegState::Owed => ", to go back",
         _ => "",
     };
     format!("{}{ahead}", order.stage().name())
@@ -251,6 +254,50 @@ fn f40_whatever_falls_out_of_the_chain_an_order_is_minted_only_while_it_is_paid(
         }
     }
     assert!(tried > 10_000, "{tried}");
+}
+
+/// Of all orders that a few commands lead to: a lane that takes one that waits for it can send it, and an order that no lane
+/// may send has another way out. Either would hold up everybody else in its transaction.
+#[test]
+fn an_order_that_waits_for_a_lane_can_be_sent_and_any_other_can_end() {
+    let mut commands = commands();
+    commands.extend([paid(), Command::SubmitMint(examples::submission(8)), Command::ConfirmMint(examples::own_mint())]);
+    let (mut walk, mut moot) = (vec![(step(None, request()).0, 0_u32)], 0);
+    while let Some((order, depth)) = walk.pop() {
+        let known = order.as_ref().unwrap();
+        let (progress, mint) = (known.progress(), known.mint.state());
+        let waits_for = match known.stage() {
+            Stage::Requested | Stage::PaymentParked => Some(LegName::Payment),
+            Stage::Deferred if known.refund.state() == LegState::Unasked => Some(LegName::Payment),
+            Stage::Paid | Stage::MintDeferred => Some(LegName::Mint),
+            Stage::RefundRequested | Stage::RefundDeferred if !mint.is_in_transaction() => Some(LegName::Refund),
+            _ => None,
+        };
+        if let Some(leg) = waits_for {
+            assert!(progress.may_submit(leg), "{known:?}");
+        }
+        if known.stage() == Stage::Deferred && known.refund.state() == LegState::Owed && mint == LegState::Owed {
+            assert!(!progress.may_submit(LegName::Payment), "nobody charges for what is to go back");
+            assert!(matches!(step(order.clone(), Command::Fail(examples::failure())).1, Ok(Some(_))), "{known:?}");
+            moot += 1;
+        }
+        for (leg, submit) in [
+            (LegName::Payment, Command::Submit(examples::submission(20))),
+            (LegName::Mint, Command::SubmitMint(examples::submission(20))),
+            (LegName::Refund, Command::SubmitRefund(examples::submission(20))),
+        ] {
+            let is_accepted = matches!(step(order.clone(), submit).1, Ok(Some(_)));
+            assert_eq!(progress.may_submit(leg), is_accepted, "{leg:?} of {known:?}");
+        }
+        if depth < 5 {
+            let next = commands.iter().filter_map(|command| match step(order.clone(), command.clone()) {
+                (after, Ok(Some(_))) => Some((after, depth + 1)),
+                _ => None,
+            });
+            walk.extend(next);
+        }
+    }
+    assert!(moot > 10, "{moot}");
 }
 
 #[test]
