@@ -66,7 +66,7 @@ impl Work for OperateLane {
 impl OperateLane {
     /// Claims the lane of `key`.
     pub async fn claim(shared: OperateResources, key: Key) -> Result<Self, Undone> {
-        let OperateResources { config, ledger, chain, inflow } = &shared;
+        let OperateResources { config, ledger, chain, inflow, .. } = &shared;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Operate, &config.instance).await?;
         let on_duty = inflow.duty.begin();
         let sorter = Sorter::new(shared.clone());

@@ -163,8 +163,8 @@ impl Chain {
             let cause = "the number of results differs from the number of payments";
             return Err(ChainError::transient("settle", cause));
         }
-        let trials = results.iter().zip(&segment.requests);
-        let trials = trials.map(|(code, request)| self.trial(signer, Paid::of(*code), request));
+        let items = results.iter().zip(&segment.requests);
+        let trials: Vec<_> = items.map(|(code, request)| self.trial(signer, Paid::of(*code), request)).collect();
         Ok(stream::iter(trials).buffered(REFUSALS_MAX).collect().await)
     }
 

@@ -136,7 +136,12 @@ impl Progress {
             }
             // A payer may take the money back, and that may be known before our own steps are.
             StepName::Confirmed | StepName::Restored => mint != LegState::Done && payment != LegState::Failed,
-            StepName::Deferred | StepName::Parked | StepName::Reverted => true,
+            // A refund waits only where it could be made. One that is in a transaction is decided by it in any case.
+            StepName::Deferred | StepName::Parked => {
+                let is_there = matches!(payment, LegState::Done | LegState::Parked) && mint != LegState::Done;
+                is_there || self.refund.state.is_in_transaction()
+            }
+            StepName::Reverted => true,
             StepName::Failed => false,
         }
     }
