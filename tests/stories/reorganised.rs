@@ -213,15 +213,16 @@ async fn f40_a_payment_that_is_to_go_back_and_falls_out_is_not_charged_again_and
     stack.until(&order, "payment.reverted.1").await;
     stack.run(Service::PaymentSender).await;
     eventually("its bytes are sent again", async || stack.chain.knows(settlement).await.then_some(())).await;
-    mine_until(&stack, &order, "payment.deferred.1").await;
+    stack.chain.resume().await;
+    stack.until(&order, "payment.deferred.1").await;
     stack.chain.send(OWNER, terms.asset, UsdcDouble::unBlacklistCall { account }.abi_encode().into()).await;
 
     stack.run(Service::MintProjector).await;
     stack.run(Service::Operator).await;
-    stack.chain.resume().await;
     let other = stack.buy(&buyers[1], 3).await;
     stack.until(&other, "mint.confirmed").await;
     stack.chain.pass_time(700).await;
+    stack.chain.mine(FINAL + 1).await;
     assert_eq!(stack.until(&order, "payment.failed").await.text("reason"), "expired");
     assert!(stack.stream.on(&order.subject("payment.submitted.2")).await.is_none(), "it was not charged again");
     stack.audit(&[order.ends(Outcome::Failed("expired")), other]).await;
