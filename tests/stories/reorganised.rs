@@ -1,7 +1,7 @@
 //! Blocks vanish from under what is in them: before it is deep enough (F38, F39), and after it was counted on (F40, F41).
 
-use alloy_primitives::{B256, U256};
 use alloy::sol_types::SolCall;
+use alloy_primitives::{B256, U256};
 use chain::abi::UsdcDouble;
 use harness::{Bill, DOLLAR, FINAL, Instance, Order, Outcome, Service, Stack, StackOptions, eventually};
 use standalone::accounts::OWNER;

@@ -30,12 +30,12 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
     let records = desk.records(&orders, confirmed.block).await?;
     let results = payees(mined.tx).map(|tokens| mined.included.paid(&tokens)).unwrap_or_default();
     let mut verdicts = Vec::with_capacity(orders.len());
-    let mut lookups = Lookups { desk, confirmed, until: Instant::now() + LOOKUPS_MAX };
+    let lookups = Lookups { desk, confirmed, until: Instant::now() + LOOKUPS_MAX };
     for (index, (id, loaded)) in orders.into_iter().enumerate() {
         let result = results.get(index).copied().flatten();
         let command = match (&loaded, records.get(&id)) {
             (Ok(Loaded { state: Some(order), .. }), Some(finding)) => match outcome(*finding, result)? {
-                Outcome::Charged(paid) => Some(confirm(&mut lookups, mined, order, paid, result).await),
+                Outcome::Charged(paid) => Some(confirm(&lookups, mined, order, paid, result).await),
                 Outcome::Waits(reason) => retry(desk, mined, order, reason),
             },
             _ => Some(unreadable(desk, mined)),
@@ -79,7 +79,7 @@ fn outcome(finding: Finding, result: Option<Paid>) -> Result<Outcome, Undone> {
 
 /// The payment was charged, and counts on this transaction: it charged the payer, or found the record.
 async fn confirm(
-    lookups: &mut Lookups<'_>,
+    lookups: &Lookups<'_>,
     mined: &Mined<'_>,
     order: &Order,
     paid: PaymentRecord,
@@ -106,7 +106,7 @@ struct Lookups<'a> {
 }
 
 impl Lookups<'_> {
-    async fn charged_by_us(&mut self, order: &Order) -> Option<(B256, BlockRef)> {
+    async fn charged_by_us(&self, order: &Order) -> Option<(B256, BlockRef)> {
         let found = timeout_at(self.until, self.desk.charged_by_us(order, self.confirmed)).await;
         let why = match found {
             Ok(Ok(there)) => return there,
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use domain::examples;
 
-    /// Of the results, only two say that the record was there in this transaction.
+    /// Only two results say that the record was there in this transaction.
     #[test]
     fn a_payment_counts_on_the_transaction_that_met_its_record_and_on_no_earlier_one() {
         let it = PaymentRecord { payer: examples::PAYER, units: 10, paid_at: 1_800_000_000 };

@@ -265,7 +265,7 @@ fn f40_whatever_falls_out_of_the_chain_an_order_is_minted_only_while_it_is_paid(
     assert!(tried > 10_000, "{tried}");
 }
 
-/// Of all orders that a few commands lead to: a lane that takes one that waits for it can send it, and an order that no lane
+/// A lane that takes an order that waits for it can send it, and an order that no lane
 /// may send has another way out. Either would hold up everybody else in its transaction.
 #[test]
 fn an_order_that_waits_for_a_lane_can_be_sent_and_any_other_can_end() {
@@ -280,7 +280,9 @@ fn an_order_that_waits_for_a_lane_can_be_sent_and_any_other_can_end() {
             Stage::Requested | Stage::Deferred if known.refund.state() == LegState::Unasked => Some(LegName::Payment),
             Stage::Paid | Stage::MintDeferred => Some(LegName::Mint),
             // The mint of a payment that fell out of the chain falls out, too, and that is recorded first.
-            Stage::RefundRequested | Stage::RefundDeferred if mint.is_in_transaction() || mint == LegState::Done => None,
+            Stage::RefundRequested | Stage::RefundDeferred if mint.is_in_transaction() || mint == LegState::Done => {
+                None
+            }
             Stage::RefundRequested | Stage::RefundDeferred => Some(LegName::Refund),
             _ => None,
         };
