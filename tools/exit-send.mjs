@@ -3,13 +3,15 @@
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 
-/// Sends the calls of the chosen kind. Sending again is always safe, because a record ends once. `folder` is that of this file,
-/// `node` has the functions with which tools/exit asks the node.
-export async function send(calls, options, folder, node) {
+/// Sends the calls of the chosen kind. Sending again is always safe, because a record ends once. `node` has the functions with
+/// which tools/exit asks the node.
+export async function send(calls, options, node) {
   const { fail } = node;
   const key = fs.readFileSync(options["key-file"], "utf8").trim();
   if (!/^0x[0-9a-f]{64}$/i.test(key)) fail("the key file must hold 0x and 64 hex digits, and nothing else.");
+  const folder = path.dirname(fileURLToPath(import.meta.url));
   const folders = [process.env.PAYMINT_TOOLS || path.join(folder, ".local"), folder];
   const found = folders.find((f) => fs.existsSync(path.join(f, "node_modules", "viem")));
   if (!found) fail("--send needs viem: run tools/fetch, or npm install viem beside this script.");
