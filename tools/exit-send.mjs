@@ -15,13 +15,13 @@ export async function send(calls, options, node) {
   const folders = [process.env.PAYMINT_TOOLS || path.join(folder, ".local"), folder];
   const found = folders.find((f) => fs.existsSync(path.join(f, "node_modules", "viem")));
   if (!found) fail("--send needs viem: run tools/fetch, or npm install viem beside this script.");
-  const [viem, accounts] = ["viem", "viem/accounts"].map(createRequire(path.join(found, "_")));
+  const [utils, accounts] = ["viem/utils", "viem/accounts"].map(createRequire(path.join(found, "_")));
   const account = accounts.privateKeyToAccount(key);
   if (options.refund && account.address.toLowerCase() !== options.payer) fail("only the payer's own key can take the money back.");
   const sent = [];
   for (const { action, to, keys, data } of calls.filter((c) => c.action === (options.refund ? "refund" : "mint"))) {
     const signed = await account.signTransaction(await prepared({ from: account.address, to, data }, options, node));
-    const transaction = viem.keccak256(signed);
+    const transaction = utils.keccak256(signed);
     // A try that got no answer may have arrived, and then the next one is refused.
     const arrived = (error) => (/already ?(known|imported)|nonce too low/i.test(error.message) ? undefined : Promise.reject(error));
     await node.rpc("eth_sendRawTransaction", signed).catch(arrived);
