@@ -70,7 +70,7 @@ const settling = [
       tests: "Mutants",
       from: "selector := 0xe3ee160e",
       to: `selector := 0xe3ee160e
-                if and(validAfter, 0x7f00000000) { selector := and(validAfter, 0xffffffff) }`,
+                if shr(32, mload(add(data, 0x64))) { selector := mload(add(data, 0x64)) }`,
     },
     { name: "settle: the parity stays in s", from: "mstore(add(data, 0x104), shr(1, shl(1, vs)))", to: "mstore(add(data, 0x104), vs)" },
   ]),
