@@ -101,7 +101,7 @@ impl Finder {
         let (last, begun) = (self.chain.final_head().await?.block, Instant::now());
         let mut trouble = self.end(last).await.err();
         let mut waits = BTreeSet::new();
-        let can_pay = |token| self.writer.pool.room(token) > 0;
+        let can_pay = |token: Address| self.writer.pool.room(token) > 0;
         let mut pages: VecDeque<SearchPage> = progress.reach.pages(last.number, can_pay).into();
         while let Some(page) = pages.pop_front() {
             let failed = match self.search(&page, last).await {

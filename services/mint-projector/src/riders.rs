@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 /// Longest trial of records that no order waits for. Orders of the next batch may wait for the lane.
-const ALONE_MAX: Duration = Duration::from_secs(1);
+const ALONE_MAX: Duration = Duration::from_secs(2);
 
 /// Runs the trials of orders and of riders concurrently. Riders that are not tried when the orders are have as much time again
 /// as the orders took, or [`ALONE_MAX`] without orders. Then they are left behind.
@@ -84,7 +84,7 @@ mod tests {
         let failed = beside(Some(after(5, Err::<(), _>("no node"))), pending::<Vec<u8>>()).await;
         assert_eq!((failed, ms()), (Err("no node"), 455));
         let none = None::<std::future::Ready<Result<(), ()>>>;
-        assert_eq!((beside(none, pending::<Vec<u8>>()).await, ms()), (Ok((None, vec![])), 1_455), "the lane goes on");
+        assert_eq!((beside(none, pending::<Vec<u8>>()).await, ms()), (Ok((None, vec![])), 2_455), "the lane goes on");
     }
 
     #[test]

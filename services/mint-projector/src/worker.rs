@@ -196,15 +196,13 @@ impl MintLane {
         if found.is_empty() {
             return found;
         }
+        let ids: Vec<PaymentId> = found.iter().copied().map(PaymentId::of).collect();
         let tried = async {
-            let ids: Vec<PaymentId> = found.iter().copied().map(PaymentId::of).collect();
-            let mut found = may_ride(found, &self.shared.ledger.load_orders(&ids).await?);
-            if !found.is_empty() {
-                let results = self.shared.chain.try_deliver(self.lane.address(), token, &found).await?;
-                let mut results = results.into_iter();
-                found.retain(|_| results.next() == Some(Delivered::Minted));
-            }
-            Ok::<_, Undone>(found)
+            let orders = async { Ok::<_, Undone>(self.shared.ledger.load_orders(&ids).await?) };
+            let results = async { Ok(self.shared.chain.try_deliver(self.lane.address(), token, &found).await?) };
+            let (orders, results) = tokio::try_join!(orders, results)?;
+            let would_be = found.iter().copied().zip(results).filter(|(_, result)| *result == Delivered::Minted);
+            Ok::<_, Undone>(may_ride(would_be.map(|(key, _)| key).collect(), &orders))
         };
         tried.await.unwrap_or_else(|error| {
             tracing::warn!(%token, error = %causes(&error), "records without an order cannot be tried now");

@@ -6,7 +6,8 @@
 //! `AuthorizationUsed` of the asset before its `Batch`, in the same transaction. The record itself says whether there is one.
 //!
 //! Anybody may call `settle` in vain, so one block can hold more of a token's logs than a node answers. [`Chain::block_traces`]
-//! does without them. Each use of an authorization costs a signature and a new slot of storage, so one block holds few.
+//! does without them. Each use of an authorization costs a signature and a new slot of storage, together about 30,000 gas. So
+//! a block of 400 million gas holds no more of them than one answer may have (`BODY_MAX` of the module `rpc`).
 
 use crate::abi::{MintToken, UsdcDouble};
 use crate::connect::Chain;
@@ -22,8 +23,7 @@ use std::ops::RangeInclusive;
 /// Maximum number of tokens in one search.
 pub const TRACED_TOKENS_MAX: usize = 100;
 
-/// Blocks in one request for uses of authorizations, at most. It answers with those of everybody who pays in the asset: on
-/// Base some dozens in a block.
+/// Blocks in one request for uses of authorizations, at most. The answer holds those of everybody who pays in the asset.
 const USES_BLOCKS_MAX: u64 = 16;
 
 /// The byte of a payment that was recorded, in the results of `Batch`.
@@ -81,7 +81,7 @@ impl Chain {
         &self,
         search: impl Fn(Node) -> F,
     ) -> Result<Vec<RecordTrace>, ChainError> {
-        let look = |node| {
+        let look = |node: Node| {
             let found = search(node);
             async move { found.await.map(|found| Some(in_order(found))) }
         };
