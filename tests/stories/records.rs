@@ -203,7 +203,7 @@ async fn a_record_whose_order_is_to_be_refunded_is_not_minted() {
 /// gas, and the node's answer about that block is more than is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_a_stranger_has_filled_hides_no_record_and_holds_up_no_other_token() {
-    let mut stack = open_nothing(StackOptions::default(), &[]).await;
+    let stack = open_nothing(StackOptions::default(), &[]).await;
     let rare = stack.rare_token().await;
     let buyers = stack.buyers(2, DOLLAR).await;
     let (hidden, behind) = (buyers[0].pay(&stack.shop.token, 5), buyers[1].pay(&rare, 3));

@@ -215,8 +215,6 @@ fn stretches(blocks: &BTreeSet<u64>) -> Vec<RangeInclusive<u64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn blocks_with_settlements_are_asked_for_in_few_short_ranges() {
         let stretches = |blocks: &[u64]| super::stretches(&blocks.iter().copied().collect());
