@@ -6,6 +6,7 @@ use crate::load::Load;
 use crate::plan::Plan;
 use crate::strike::{REBUILD, unpause};
 use crate::week;
+use alloy_primitives::U256;
 use chrono::{DateTime, Utc};
 use harness::journal::{now, relayers};
 use harness::{Entry, Service, binary};
@@ -55,6 +56,38 @@ pub async fn until_ended(house: &House) -> bool {
     false
 }
 
+/// Waits until every record is minted or returned, or is of an order that waits for a person, and the ledger tells the end of
+/// each that nobody ordered. Returns false if some never were. Records are found and ended at final blocks, and a
+/// transaction of their own waits for half a minute.
+async fn until_records_ended(house: &House) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < ENDS_WITHIN {
+        if open_records(house).await == Some(false) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    false
+}
+
+/// Returns whether there is an open record. `None` if a table could not be read.
+async fn open_records(house: &House) -> Option<bool> {
+    let stack = house.stack.lock().await;
+    let count = async |query: &'static str| sqlx::query_scalar::<_, i64>(query).fetch_one(&stack.tables).await.ok();
+    let found = count("SELECT count(*) FROM records WHERE stage = 'found'").await?;
+    let parked = count(
+        "SELECT coalesce(sum(quantity), 0)::bigint FROM payments WHERE stage IN ('mint_parked', 'refund_parked')",
+    );
+    let parked = u64::try_from(parked.await?).ok()?;
+    let tokens = sqlx::query_scalar::<_, String>("SELECT token FROM token_rows").fetch_all(&stack.tables).await.ok()?;
+    let mut open = U256::ZERO;
+    for token in tokens {
+        open += house.chain.open_units_of(token.parse().ok()?).await;
+    }
+    let is_projected = stack.projected("public").await == stack.stream.last_seq().await;
+    Some(found > 0 || open != U256::from(parked) || !is_projected)
+}
+
 /// Heals everything, waits for every end, lets a week pass, rebuilds the read models beside the live ones, and stops the
 /// services.
 pub async fn close(house: &House, load: &Load, listeners: Vec<Listener>, supervisor: JoinHandle<()>) -> Closed {
@@ -71,6 +104,9 @@ pub async fn close(house: &House, load: &Load, listeners: Vec<Listener>, supervi
     }
     if !have_ended || !until_ended(house).await {
         open();
+    }
+    if !until_records_ended(house).await {
+        house.found(format!("records without an order were open {} s after that", ENDS_WITHIN.as_secs()));
     }
     rebuild(house).await;
     supervisor.abort();
@@ -165,6 +201,7 @@ pub async fn audit(house: &House, run: Run<'_>) -> Verdict {
         "bounds": {
             "quietMs": 2_000, "waitS": 60, "terminalWithinS": 60,
             "revertedMaxPercent": REVERTED_MAX_PERCENT, "grownMaxPercent": GROWN_MAX_PERCENT, "operator": true,
+            "openRecords": "wrong",
         },
     });
     let (file, out) = (run.folder.join("run.json"), run.folder.join("verdicts.json"));
