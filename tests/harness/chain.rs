@@ -145,6 +145,11 @@ impl LocalChain {
         self.word(token, MintToken::openCall {}.abi_encode()).await
     }
 
+    /// Units that the token has minted.
+    pub async fn minted_units_of(&self, token: Address) -> U256 {
+        self.word(token, MintToken::unitsMintedCall {}.abi_encode()).await
+    }
+
     pub async fn supply_of(&self, token: Address) -> U256 {
         self.word(token, MintToken::totalSupplyCall {}.abi_encode()).await
     }

@@ -79,13 +79,17 @@ async fn open_records(house: &House) -> Option<bool> {
         "SELECT coalesce(sum(quantity), 0)::bigint FROM payments WHERE stage IN ('mint_parked', 'refund_parked')",
     );
     let parked = u64::try_from(parked.await?).ok()?;
-    let tokens = sqlx::query_scalar::<_, String>("SELECT token FROM token_rows").fetch_all(&stack.tables).await.ok()?;
-    let mut open = U256::ZERO;
-    for token in tokens {
-        open += house.chain.open_units_of(token.parse().ok()?).await;
+    let tokens = sqlx::query_as::<_, (String, String)>("SELECT token, units_taken FROM token_rows");
+    let (mut open, mut untold) = (U256::ZERO, false);
+    for (token, told) in tokens.fetch_all(&stack.tables).await.ok()? {
+        let token = token.parse().ok()?;
+        let is_open = house.chain.open_units_of(token).await;
+        // A record that strangers made and minted is told once it is final.
+        untold |= told.parse::<U256>().ok()? < is_open + house.chain.minted_units_of(token).await;
+        open += is_open;
     }
     let is_projected = stack.projected("public").await == stack.stream.last_seq().await;
-    Some(found > 0 || open != U256::from(parked) || !is_projected)
+    Some(found > 0 || open != U256::from(parked) || untold || !is_projected)
 }
 
 /// Heals everything, waits for every end, lets a week pass, rebuilds the read models beside the live ones, and stops the
@@ -108,7 +112,7 @@ pub async fn close(house: &House, load: &Load, listeners: Vec<Listener>, supervi
     if !until_records_ended(house).await {
         house.found(format!("records without an order were open {} s after that", ENDS_WITHIN.as_secs()));
     }
-    rebuild(house).await;
+    begin_rebuild(house).await;
     supervisor.abort();
     let mut stack = house.stack.lock().await;
     for sample in stack.samples(&everyone(), "after") {
@@ -123,6 +127,7 @@ pub async fn close(house: &House, load: &Load, listeners: Vec<Listener>, supervi
     leave(house, |service| service != Service::ReadProjector).await;
     // A lane that is handed over while its worker leaves is claimed once more.
     until_ended(house).await;
+    end_rebuild(house).await;
     leave(house, |service| service == Service::ReadProjector).await;
     Closed { healed_at, ended_after, heard }
 }
@@ -139,9 +144,13 @@ async fn leave(house: &House, who: impl Fn(Service) -> bool) {
 }
 
 /// A10: the read models from sequence 1, beside the live ones.
-async fn rebuild(house: &House) {
+async fn begin_rebuild(house: &House) {
+    house.stack.lock().await.spawn(REBUILD, &[("DATABASE_SCHEMA", "rebuilt")]);
+}
+
+/// Waits until the rebuilt read models hold every event. Nobody may write any more.
+async fn end_rebuild(house: &House) {
     let mut stack = house.stack.lock().await;
-    stack.spawn(REBUILD, &[("DATABASE_SCHEMA", "rebuilt")]);
     let begun = Instant::now();
     while stack.projected("rebuilt").await != stack.stream.last_seq().await {
         if begun.elapsed() > ENDS_WITHIN {
