@@ -104,6 +104,7 @@ pub async fn close(house: &House, load: &Load, listeners: Vec<Listener>, supervi
     let have_ended = until_ended(house).await;
     let ended_after = healed.elapsed();
     if have_ended {
+        load.settles_unordered().await;
         week::pass(house, load).await;
     }
     if !have_ended || !until_ended(house).await {
