@@ -247,14 +247,16 @@ async fn fill_a_block_around(stack: &Stack, payment: &Payment) {
     let (batch, items) = (B256::ZERO, Bytes::from(vec![0; 134]));
     let settle = MintToken::settleCall { batchId: batch, gasPerItem: U256::ZERO, items, signatures: Bytes::new() };
     let [transfers, settlements] = [repeated(terms.asset, &transfer), repeated(terms.token, &settle.abi_encode())];
-    for input in [vec![&transfers; 4], vec![&settlements; 8]].concat() {
+    for input in [vec![&transfers; 8], vec![&settlements; 8]].concat() {
         let call = json!([{ "from": OWNER, "to": REPEATER, "input": input, "gas": "0x1000000" }]);
         chain.rpc("eth_sendTransaction", call).await;
     }
     let settled = chain.send(OWNER, terms.token, payment.settle_call()).await;
     let block = chain.mine_until_in_a_block(settled).await.block_number;
-    let logs = chain.logs_of(terms.token).await.into_iter().filter(|log| log.block_number == block).count();
-    assert!(logs > 12_000, "only {logs} logs of the token");
+    for contract in [terms.asset, terms.token] {
+        let logs = chain.logs_of(contract).await.into_iter().filter(|log| log.block_number == block).count();
+        assert!(logs > 13_000, "only {logs} logs of {contract}");
+    }
 }
 
 /// No node answers for this token, not even for one block. Health says so, and everything else goes on.
