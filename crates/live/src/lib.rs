@@ -6,6 +6,7 @@
 mod admission;
 mod backlog;
 mod bought;
+mod bound_keys;
 mod catalogue;
 mod circuit;
 mod feed;
@@ -19,9 +20,10 @@ mod typical;
 mod units;
 mod words;
 
-pub use admission::{Admission, Closed, NotAdmitted};
+pub use admission::{Admission, Closed, NotAdmitted, NotBound};
 pub use backlog::{Forecast, QueuePosition};
 pub use bought::Bought;
+pub use bound_keys::KEYS_PER_ORDER;
 pub use catalogue::{Catalogue, CatalogueError, Sold};
 pub use feed::{Feed, position_frame, reset_frame};
 pub use follower::Follower;

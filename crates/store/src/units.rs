@@ -78,7 +78,8 @@ impl UnitsHold {
     /// The facts after one more event of the order.
     #[must_use]
     pub fn after(self, event: &OrderEvent) -> Self {
-        let payment = |payment| Self { payment, ..self };
+        // Nothing follows a payment that has failed.
+        let payment = |next| Self { payment: if self.payment == PaymentHold::Failed { self.payment } else { next }, ..self };
         let minted = |is_minted| Self { is_minted, ..self };
         let back = |is_back| Self { is_back, ..self };
         match event {

@@ -141,8 +141,7 @@ fn an_order_holds_its_units_by_its_events_as_by_its_row() {
             row = Some(after);
         }
     }
-    let both = [Stage::Deferred, Stage::Reverted, Stage::Settling].map(|stage| {
-        [true, false].map(|holds| held.contains(&(stage, holds)))
-    });
+    let both = [Stage::Deferred, Stage::Reverted, Stage::Settling]
+        .map(|stage| [true, false].map(|holds| held.contains(&(stage, holds))));
     assert_eq!(both, [[true, true], [true, false], [true, false]], "only what waits gives units back");
 }
