@@ -84,8 +84,7 @@ impl Follower {
         self.is_caught_up().then(|| self.backlog(|backlog| backlog.units_left(token, max))).flatten()
     }
 
-    /// Returns true while everything that the ledger had when reading began has been read.
-    pub fn is_caught_up(&self) -> bool {
+    pub(crate) fn is_caught_up(&self) -> bool {
         self.caught_up.load(Ordering::Relaxed)
     }
 

@@ -39,7 +39,7 @@ impl Api {
     /// # Errors
     /// `TooManyOldReads`, `Busy`.
     pub(crate) fn old_read(&self, client: ClientIp, id: PaymentId) -> Result<Option<Permit>, Problem> {
-        let is_old = self.follower.is_caught_up() && !self.admission.has_seen(id);
+        let is_old = self.follower.hub.is_live() && !self.admission.has_seen(id);
         is_old.then(|| self.quotas.old_read(client)).transpose()
     }
 
