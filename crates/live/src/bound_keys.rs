@@ -8,7 +8,7 @@ use domain::{IdempotencyKey, PaymentId};
 use std::collections::{HashMap, VecDeque};
 
 /// Maximum number of keys of one order. A client sends two at a time: a header, and a payment identifier.
-pub const KEYS_PER_ORDER: usize = 4;
+const KEYS_PER_ORDER: usize = 4;
 /// Number of orders that are remembered, 60 bytes each: as many as finished ones, so that no order is forgotten here first.
 const REMEMBERED: usize = 2 * 65_536;
 

@@ -23,7 +23,6 @@ mod words;
 pub use admission::{Admission, Closed, NotAdmitted, NotBound};
 pub use backlog::{Forecast, QueuePosition};
 pub use bought::Bought;
-pub use bound_keys::KEYS_PER_ORDER;
 pub use catalogue::{Catalogue, CatalogueError, Sold};
 pub use feed::{Feed, position_frame, reset_frame};
 pub use follower::Follower;
