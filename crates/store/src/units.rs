@@ -79,7 +79,8 @@ impl UnitsHold {
     #[must_use]
     pub fn after(self, event: &OrderEvent) -> Self {
         // Nothing follows a payment that has failed.
-        let payment = |next| Self { payment: if self.payment == PaymentHold::Failed { self.payment } else { next }, ..self };
+        let payment =
+            |next| Self { payment: if self.payment == PaymentHold::Failed { self.payment } else { next }, ..self };
         let minted = |is_minted| Self { is_minted, ..self };
         let back = |is_back| Self { is_back, ..self };
         match event {

@@ -17,7 +17,7 @@ pub(super) struct Vitals {
     pub(super) broken: bool,
 }
 
-/// What a request would meet now, beside its payer's and its token's limits.
+/// The conditions that a request meets now, beside the limits of its payer and its token.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conditions {
     pub(super) connected: bool,

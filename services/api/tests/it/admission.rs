@@ -132,7 +132,7 @@ async fn ask(api: &Instance, token: Address) -> Heard {
     api.post(&format!("/api/mint/{token}"), &[], r#"{"quantity":1}"#).await
 }
 
-/// What an unpaid request for each token is answered: the code, or nothing where an offer is made.
+/// The code with which an unpaid request for each token is refused. Empty if an offer is made.
 async fn codes(api: &Instance, tokens: [Address; 3]) -> [String; 3] {
     let mut codes = Vec::new();
     for token in tokens {
