@@ -4,6 +4,7 @@ use super::*;
 use crate::follower::open_of;
 use domain::order::{LegState, Progress};
 use domain::{Event, Recorded, StoredMessage};
+use std::sync::LazyLock;
 use store::{OpenOrder, PaymentView, Stamp, project};
 
 /// Units of the token.
@@ -11,7 +12,7 @@ const MAX: u64 = 1_000;
 /// Orders of a story, of ten units each.
 const ORDERS: u64 = 12;
 /// Steps of a story, most of which some order takes.
-const STEPS: usize = 400;
+const STEPS: usize = 300;
 
 /// A row of numbers that look random.
 struct Chance(u64);
@@ -131,7 +132,8 @@ fn request(n: u64) -> domain::PaymentRequest {
 }
 
 fn of(n: u64) -> PaymentId {
-    request(n).id()
+    static IDS: LazyLock<Vec<PaymentId>> = LazyLock::new(|| (0..ORDERS).map(|n| request(n).id()).collect());
+    IDS[usize::try_from(n).unwrap()]
 }
 
 /// A story that could be, with the rows after each event.
@@ -186,7 +188,7 @@ fn follow(backlog: &mut Backlog, events: &[(u64, Told, Rows)], position: usize) 
 #[test]
 fn whatever_happens_the_units_are_the_same_by_events_by_rows_and_after_a_restart() {
     let (mut waited, mut came_back) = (0, 0);
-    for seed in 0..200 {
+    for seed in 0..60 {
         let events = story(seed);
         let last = &events.last().unwrap().2;
         let mut live = Backlog::new(10);
@@ -201,7 +203,7 @@ fn whatever_happens_the_units_are_the_same_by_events_by_rows_and_after_a_restart
             came_back += u32::from(left < before && !matches!(told, Told::Order(OrderEvent::PaymentRequested(_))));
         }
         // Another process starts at some position, with what the rows have there, and reads the rest.
-        for position in (0..events.len()).step_by(7) {
+        for position in (0..events.len()).step_by(11) {
             let rows = &events[position].2;
             let mut started = Backlog::new(10);
             let taken = BTreeMap::from([(TOKEN, rows.taken())]);
@@ -211,5 +213,5 @@ fn whatever_happens_the_units_are_the_same_by_events_by_rows_and_after_a_restart
             assert_eq!(started.units_left(TOKEN, MAX), Some(MAX - last.taken()), "seed {seed}, from {position} on");
         }
     }
-    assert!(waited > 1_000 && came_back > 1_000, "units went to and fro: {waited}, {came_back}");
+    assert!(waited > 300 && came_back > 300, "units went to and fro: {waited}, {came_back}");
 }
