@@ -49,9 +49,7 @@ pub async fn sold_out(installation: &Installation) -> Result<(), Fatal> {
     let timeline = Timeline::begin(Utc::now());
     let id = order(installation, &terms, &pushed).await?;
     let strangers = signed(&chain, &terms, STRANGER).await?;
-    let taken = async { Ok::<_, Fatal>(chain.transact(STRANGER, Some(terms.token), strangers.settle_call()).await?) };
-    // Meanwhile the api sells no unit that is promised or gone.
-    let (_, refused) = timeout(STEP_TIMEOUT, async { tokio::try_join!(taken, buy(installation, &terms, 1)) }).await??;
+    chain.transact(STRANGER, Some(terms.token), strangers.settle_call()).await?;
     chain.raw("anvil_mine", (U256::from(FINAL),)).await?;
     let back = async {
         while let Some(recorded) = news.next().await {
@@ -71,6 +69,9 @@ pub async fn sold_out(installation: &Installation) -> Result<(), Fatal> {
     };
     let late = |_| format!("the money was not back within {} s", STEP_TIMEOUT.as_secs());
     timeout(STEP_TIMEOUT, back).await.map_err(late)??;
+    // The units of the stranger are counted at the door, because that payment is final as well.
+    timeout(STEP_TIMEOUT, gone(installation, &terms)).await.map_err(|_| "the units are not counted")??;
+    let refused = timeout(STEP_TIMEOUT, buy(installation, &terms, 1)).await??;
 
     let after = [chain.usdc_balance(asset, PUSHED).await?, chain.usdc_balance(asset, PAYER).await?];
     let units = chain.token_balance(terms.token, PUSHED).await?;
@@ -120,6 +121,18 @@ async fn signed(chain: &DevChain, terms: &TokenTerms, payer: Address) -> Result<
         nonce: B256::new(rand::random()),
     };
     Ok(chain.sign_transfer(terms.asset, authorization).await?)
+}
+
+/// Waits until the api has no unit of the token left.
+async fn gone(installation: &Installation, terms: &TokenTerms) -> Result<(), Fatal> {
+    let url = format!("http://{}/api/tokens/{}", installation.api, terms.token);
+    loop {
+        let token: Value = reqwest::get(&url).await?.json().await?;
+        if token["unitsLeft"] == "0" {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Sends the payment to the api, which must accept it. Returns the id of the order.
