@@ -39,7 +39,7 @@ pub async fn sold_out(installation: &Installation) -> Result<(), Fatal> {
     let asset = installation.shop.asset;
     let terms = open(installation, &chain).await?;
     println!("\nOf {} there are {UNITS} units. {PUSHED} signs for all of them.", terms.symbol);
-    println!("Somebody submits the signature to USDC directly, around the token, and a stranger takes all units:\n");
+    println!("Somebody submits the signature to USDC directly, around the token, and a stranger buys all units:\n");
     let before = [chain.usdc_balance(asset, PUSHED).await?, chain.usdc_balance(asset, PAYER).await?];
 
     let ledger = Ledger::connect(&Shop::ledger(&installation.servers), "/paymint/standalone").await?;
@@ -48,13 +48,17 @@ pub async fn sold_out(installation: &Installation) -> Result<(), Fatal> {
     chain.transact(STRANGER, Some(asset), pushed.call()).await?;
     let timeline = Timeline::begin(Utc::now());
     let id = order(installation, &terms, &pushed).await?;
-    let strangers = signed(&chain, &terms, STRANGER).await?;
-    chain.transact(STRANGER, Some(terms.token), strangers.settle_call()).await?;
-    chain.raw("anvil_mine", (U256::from(FINAL),)).await?;
+    let strangers = order(installation, &terms, &signed(&chain, &terms, STRANGER).await?).await?;
+    let mut refused = String::new();
     let back = async {
         while let Some(recorded) = news.next().await {
             let recorded = recorded?;
             let Ok(Event::Order(of, event)) = &recorded.event else { continue };
+            if *of == strangers && matches!(event, OrderEvent::PaymentConfirmed(_)) {
+                // No unit is left. What was paid around the token becomes final, and the operator's lane may act.
+                refused = buy(installation, &terms, 1).await?;
+                chain.raw("anvil_mine", (U256::from(FINAL),)).await?;
+            }
             if *of != id {
                 continue;
             }
@@ -69,10 +73,6 @@ pub async fn sold_out(installation: &Installation) -> Result<(), Fatal> {
     };
     let late = |_| format!("the money was not back within {} s", STEP_TIMEOUT.as_secs());
     timeout(STEP_TIMEOUT, back).await.map_err(late)??;
-    // The units of the stranger are counted at the door, because that payment is final as well.
-    timeout(STEP_TIMEOUT, gone(installation, &terms)).await.map_err(|_| "the units are not counted")??;
-    let refused = timeout(STEP_TIMEOUT, buy(installation, &terms, 1)).await??;
-
     let after = [chain.usdc_balance(asset, PUSHED).await?, chain.usdc_balance(asset, PAYER).await?];
     let units = chain.token_balance(terms.token, PUSHED).await?;
     println!("\nNo unit is left for that payment, so the operator's lane has given it back: {PUSHED}");
@@ -123,18 +123,6 @@ async fn signed(chain: &DevChain, terms: &TokenTerms, payer: Address) -> Result<
     Ok(chain.sign_transfer(terms.asset, authorization).await?)
 }
 
-/// Waits until the api has no unit of the token left.
-async fn gone(installation: &Installation, terms: &TokenTerms) -> Result<(), Fatal> {
-    let url = format!("http://{}/api/tokens/{}", installation.api, terms.token);
-    loop {
-        let token: Value = reqwest::get(&url).await?.json().await?;
-        if token["unitsLeft"] == "0" {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 /// Sends the payment to the api, which must accept it. Returns the id of the order.
 async fn order(installation: &Installation, terms: &TokenTerms, payment: &SignedTransfer) -> Result<PaymentId, Fatal> {
     let (name, value) = payment.v2_header(terms);
@@ -147,8 +135,8 @@ async fn order(installation: &Installation, terms: &TokenTerms, payment: &Signed
             let said: Value = answer.json().await?;
             match status {
                 202 => return Ok(()),
-                // The api has not read the registration yet.
-                404 => tokio::time::sleep(Duration::from_millis(20)).await,
+                // The api has not read the registration yet, or the first payment, which holds all units until it is tried.
+                404 | 422 => tokio::time::sleep(Duration::from_millis(20)).await,
                 other => return Err::<(), Fatal>(format!("the order was answered with {other}: {said}").into()),
             }
         }
