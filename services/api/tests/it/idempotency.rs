@@ -213,8 +213,8 @@ async fn an_order_takes_four_keys_and_no_fifth_not_even_after_its_end() {
     let last = site.last_sequence().await;
     let refused = async || {
         let mut posts = tokio::task::JoinSet::new();
-        for key in keys[3..].iter().cloned() {
-            let api = api.another_client();
+        for key in &keys[3..] {
+            let (api, key) = (api.another_client(), key.clone());
             posts.spawn(async move { buy(&api, 10, 1, Some(&key), None).await });
         }
         posts.join_all().await
