@@ -65,6 +65,13 @@ const settling = [
     { name: "settle: no items are taken", from: "count == 0 || items.length % ITEM_LENGTH != 0", to: "items.length % ITEM_LENGTH != 0" },
     { name: "settle: what is not attempted is reported as paid", from: "_filled(count, NOT_ATTEMPTED)", to: "_filled(count, DONE)" },
     { name: "settle: the payment goes to another payee", from: "mstore(add(data, 0x24), address())", to: "mstore(add(data, 0x24), caller())" },
+    {
+      name: "settle: selector from calldata, short item",
+      tests: "Mutants",
+      from: "selector := 0xe3ee160e",
+      to: `selector := 0xe3ee160e
+                if shr(32, mload(add(data, 0x64))) { selector := mload(add(data, 0x64)) }`,
+    },
     { name: "settle: the parity stays in s", from: "mstore(add(data, 0x104), shr(1, shl(1, vs)))", to: "mstore(add(data, 0x104), vs)" },
   ]),
   ...group("Settling.sol", LONG, [
@@ -98,9 +105,11 @@ const records = group("Records.sol", "{Settle,Delivery,Around,Earning,Deploy}", 
   { name: "the lock is never set", short: true, tests: "{SettleGas,Audit,Settle}", from: "_entered = true;", to: "_entered = false;" },
   { name: "the lock is never released", from: "_entered = false;", to: "" },
   { name: "the implementation is a token", from: "if (address(this) == _implementation) revert NotAToken();", to: "" },
+  { name: "the key leaves out the asset", tests: "Earning", from: "mstore(add(m, 0x20), asset_)", to: "mstore(add(m, 0x20), 0)" },
   { name: "the key leaves out the payer", from: "mstore(add(m, 0x40), payer)", to: "mstore(add(m, 0x40), 0)" },
   { name: "the key leaves out the nonce", from: "mstore(add(m, 0x60), nonce)", to: "mstore(add(m, 0x60), 0)" },
   { name: "the key changes with the id of the chain", from: "uint256 chainId = _chainId;", to: "uint256 chainId = block.chainid;" },
+  { name: "a record leaves out its time", from: "| block.timestamp << PAID_AT_SHIFT | state;", to: "| state;" },
   { name: "surplus: an owed fee counts", from: "- _withdrawn + _feeOwed;", to: "- _withdrawn;" },
   { name: "surplus: open units count", from: "(uint256(_unitsMinted) + _unitsOpen) * price()", to: "uint256(_unitsMinted) * price()" },
   { name: "surplus: minted units count", from: "(uint256(_unitsMinted) + _unitsOpen) * price()", to: "uint256(_unitsOpen) * price()" },
@@ -180,6 +189,7 @@ const around = group("MintToken.sol", AROUND, [
   { name: "give-back: the key can be minted", from: "_record(g.payer, 0, GIVEN_BACK)", to: "_record(g.payer, 1, PAID)" },
   { name: "credit: above the cap", from: "if (uint256(_unitsMinted) + _unitsOpen + c.units > cap) return SOLD_OUT;", to: "" },
   { name: "credit: open units do not count against the cap", from: "uint256(_unitsMinted) + _unitsOpen + c.units > cap", to: "uint256(_unitsMinted) + c.units > cap" },
+  { name: "credit: minted units do not count against the cap", from: "uint256(_unitsMinted) + _unitsOpen + c.units > cap", to: "uint256(_unitsOpen) + c.units > cap" },
   { name: "credit: the units are not open", from: "_unitsOpen += c.units;", to: "" },
   { name: "credit: no units are needed", from: "if (c.units == 0) return IMPOSSIBLE;", to: "" },
   { name: "credit: the change is kept", from: "if (c.change != 0 && !_tryTransfer(c.payer, c.change)) return FAILED;", to: "" },
@@ -215,6 +225,17 @@ const earning = group("MintToken.sol", "{Earning,Delivery,Deploy}", [
   { name: "Permit2 may move all units", from: "return false;", to: "return true;" },
 ]);
 
+const OWED = `        _feeOwed = fee;
+        emit FeeOwed(fee);
+    }
+
+    /// @notice Pays a fee that could not be handed on, to the treasury of today. Anyone may call it.
+    function sweepFee() external guarded {
+        uint256 fee = _feeOwed;
+        if (fee == 0) return;
+        _feeOwed = 0;
+        address treasury = factory.treasury();`;
+
 const fees = group("MintToken.sol", DEPLOY, [
   { name: "fee: anyone takes it", from: "if (msg.sender != address(factory)) revert NotFactory(msg.sender);", to: "" },
   { name: "fee: a missing one is owed", from: "if (held < fee) revert FeeMissing(fee, held);", to: "" },
@@ -222,6 +243,19 @@ const fees = group("MintToken.sol", DEPLOY, [
   { name: "fee: one that waits is not owed", from: "_feeOwed = fee;\n", to: "" },
   { name: "fee: swept twice", from: "_feeOwed = 0;", to: "" },
   { name: "fee: swept to the caller", from: "if (!_tryTransfer(treasury, fee)) revert TransferFailed(treasury, fee);", to: "if (!_tryTransfer(msg.sender, fee)) revert TransferFailed(treasury, fee);" },
+  {
+    name: "fee: swept to a treasury that is not in effect",
+    tests: POWERS,
+    from: "address treasury = factory.treasury();",
+    to: "(address treasury,) = factory.pendingTreasury();\n        if (treasury == address(0)) treasury = factory.treasury();",
+  },
+  {
+    name: "fee: swept to the treasury of the day of the creation",
+    from: OWED,
+    to: OWED.replace("_feeOwed = fee;", "_feeOwed = fee;\n        _owedTo = treasury;")
+      .replace("address treasury = factory.treasury();", "address treasury = _owedTo;")
+      .replace("    /// @notice Pays a fee", "    address private _owedTo;\n\n    /// @notice Pays a fee"),
+  },
   { name: "fee: a refused sweep is forgotten", from: "if (!_tryTransfer(treasury, fee)) revert TransferFailed(treasury, fee);", to: "_tryTransfer(treasury, fee);" },
 ]);
 

@@ -124,7 +124,7 @@ CREATE TABLE payments (
     -- that is there. A payment fails only while nothing follows from it. A record of the token knows one end only.
     CHECK (mint_state NOT IN ('deferred', 'parked') OR (payment_state = 'done' AND refund_state = 'unasked')),
     CHECK (refund_state NOT IN ('deferred', 'parked') OR (payment_state IN ('done', 'parked') AND mint_state <> 'done')),
-    CHECK (payment_state <> 'failed' OR (mint_state = 'owed' AND refund_state = 'unasked')),
+    CHECK (payment_state <> 'failed' OR (mint_state = 'owed' AND refund_state IN ('unasked', 'owed'))),
     CHECK (mint_state <> 'done' OR refund_state <> 'done'),
     CHECK (payment_state NOT IN ('submitted', 'reverted')
            OR (settle_signer, settle_nonce, settle_tx_hash) IS NOT NULL),

@@ -161,6 +161,33 @@ contract AroundTest is Batches {
         same(usdc.balanceOf(BOB), 100 * PRICE, "whole");
     }
 
+    /// The way out of a return, or a credit, of less than was paid: the rest needs another key, and a spent nonce of the
+    /// payer that paid nothing gives one.
+    function test_the_rest_of_a_payment_goes_back_under_a_nonce_of_value_zero() public {
+        Auth memory a = around("alice", 3 * PRICE);
+        same(giveBack(a, PRICE), 0, "too little");
+        same(giveBack(a, 2 * PRICE), 1, "the key has ended");
+        Auth memory zero = auth("alice", address(token), 0);
+        zero.nonce = "zero";
+        same(giveBack(zero, 2 * PRICE), 5, "not spent yet");
+        submitAround(zero);
+        uint256 state = vm.snapshotState();
+        same(giveBack(zero, 2 * PRICE), 0, "the rest");
+        same(token.surplus(), 0, "nothing is left");
+        vm.revertToState(state);
+        same(credit(zero, 2, 0), 0, "or units for it");
+        same(mint(keyOf(zero)), 0, "minted");
+        same(token.balanceOf(ALICE), 2 * UNIT, "units");
+        balanced();
+    }
+
+    function test_minted_units_count_against_the_cap_of_a_credit() public {
+        token = free(2, "two");
+        same(mint(keyOf(paid("alice", 2))), 0, "sold out, and all minted");
+        same(credit(around("bob", PRICE), 1, 0), 3, "no credit over the cap");
+        same(token.unitsMinted() + token.open(), 2, "units");
+    }
+
     // What neither can do
 
     function test_neither_runs_ahead_of_a_settle_in_flight() public {

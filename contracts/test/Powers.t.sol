@@ -11,6 +11,32 @@ import {PowersSuite} from "./support/PowersSuite.sol";
 contract PowersTest is PowersSuite {
     // Records of payers
 
+    function test_settle_a_payment_and_have_it_recorded() public {
+        row("yyyy yyy yyy y", 1, settlePayment, unitsOfFrank);
+    }
+
+    function settlePayment(address by) private {
+        bytes memory items = item(auth("frank", address(token), PRICE));
+        act(by, abi.encodeCall(token.settle, ("x", ITEM_GAS, items, "")));
+    }
+
+    function unitsOfFrank() private view returns (uint256) {
+        (address payer, uint32 units,,) = token.recordOf(token.keyOf(account("frank"), keccak256("frank")));
+        return payer == account("frank") ? units : 0;
+    }
+
+    function test_mint_an_open_record_to_its_payer() public {
+        row("yyyy yyy yyy y", 3 * UNIT, mintAlice, unitsOfAlice);
+    }
+
+    function mintAlice(address by) private {
+        act(by, abi.encodeCall(token.batchMint, (list(keyOf(alice)))));
+    }
+
+    function unitsOfAlice() private view returns (uint256) {
+        return token.balanceOf(ALICE);
+    }
+
     function test_mint_a_record_to_somebody_else_than_its_payer() public {
         row("nnnn nnn nnn n", 0, mintElsewhere, unitsOfLoot);
     }
@@ -84,6 +110,45 @@ contract PowersTest is PowersSuite {
         return usdc.balanceOf(carol.from) - (START - 2 * PRICE);
     }
 
+    function test_end_a_record_as_money_before_it_is_minted() public {
+        vm.warp(NOW + 7 days - 1);
+        row("ynnn nnn yyn y", 1, refundAlice, mintsDenied);
+    }
+
+    /// @dev 1 if the money of the record went back, so that no units can follow.
+    function mintsDenied() private returns (uint256) {
+        uint8 result = mint(keyOf(alice));
+        require(result == (moneyOfAlice() == 0 ? 0 : 2), "units or money");
+        return result == 2 ? 1 : 0;
+    }
+
+    function test_leave_a_record_with_neither_way_out() public {
+        row("nnnn nnn nnn n", 0, 7 days, spoilRecords, recordsWithoutEnd);
+    }
+
+    /// @dev Everything that could spoil a record, but for what ends it as units.
+    function spoilRecords(address by) private {
+        stopEverything(by);
+        act(by, credits(ALICE, alice.nonce, 1, 0));
+        act(by, givesBack(ALICE, alice.nonce, 1));
+        act(by, abi.encodeCall(token.refund, (list(keyOf(alice), keyOf(carol)))));
+    }
+
+    function recordsWithoutEnd() private returns (uint256) {
+        return withoutEnd(alice, 3) + withoutEnd(carol, 2);
+    }
+
+    /// @dev 0 if the payer has the money, or can have units as well as, since the seven days are over, the money.
+    function withoutEnd(Auth memory a, uint256 units) private returns (uint256) {
+        if (usdc.balanceOf(a.from) == START) return 0;
+        uint256 state = vm.snapshotState();
+        bool canMint = mint(keyOf(a)) == 0 && token.balanceOf(a.from) == units * UNIT;
+        vm.revertToState(state);
+        bool canRefund = refundBy(a.from, keyOf(a)) == 0 && usdc.balanceOf(a.from) == START;
+        vm.revertToState(state);
+        return canMint && canRefund ? 0 : 1;
+    }
+
     function test_refund_a_record_twice() public {
         vm.warp(NOW + 7 days);
         same(refundBy(ALICE, keyOf(alice)), 0, "control: once");
@@ -149,6 +214,18 @@ contract PowersTest is PowersSuite {
     function takeProceeds(address by) private {
         act(by, abi.encodeCall(token.withdrawTo, (LOOT)));
         act(by, abi.encodeCall(token.takeFee, (LOOT, 2 * PRICE)));
+    }
+
+    function test_pay_the_proceeds_to_the_creator() public {
+        row("yyyy yyy yyy y", 2 * PRICE, withdraw, moneyOfCreator);
+    }
+
+    function withdraw(address by) private {
+        act(by, abi.encodeCall(token.withdraw, ()));
+    }
+
+    function moneyOfCreator() private view returns (uint256) {
+        return usdc.balanceOf(CREATOR);
     }
 
     function test_take_a_fee_to_another_address_within_48_hours() public {
@@ -218,6 +295,39 @@ contract PowersTest is PowersSuite {
         return factory.owner() == OWNER ? 0 : 1;
     }
 
+    function test_cancel_a_pending_treasury_and_a_pending_owner() public {
+        require(tries(OWNER, address(factory), abi.encodeCall(factory.setTreasury, (LOOT))), "control: pending");
+        require(tries(OWNER, address(factory), abi.encodeCall(factory.offerOwnership, (LOOT))), "control: pending");
+        row("nyyn nnn yny y", 2, cancelPending, cancelled);
+    }
+
+    function cancelPending(address by) private {
+        act(by, address(factory), abi.encodeCall(factory.cancelTreasury, ()));
+        act(by, address(factory), abi.encodeCall(factory.cancelOwnership, ()));
+    }
+
+    function cancelled() private view returns (uint256) {
+        (, uint256 treasurySince) = factory.pendingTreasury();
+        (, uint256 ownerSince) = factory.pendingOwner();
+        return (treasurySince == 0 ? 1 : 0) + (ownerSince == 0 ? 1 : 0);
+    }
+
+    function test_replace_the_guardian_within_48_hours() public {
+        row("nnnn nnn nnn n", 0, 48 hours - 1, replaceGuardian, newGuardian);
+    }
+
+    function test_replace_the_guardian_after_48_hours() public {
+        row("nnyn nnn yny y", 1, 48 hours, replaceGuardian, newGuardian);
+    }
+
+    function replaceGuardian(address by) private {
+        act(by, address(factory), abi.encodeCall(factory.setGuardian, (LOOT)));
+    }
+
+    function newGuardian() private view returns (uint256) {
+        return factory.guardian() == GUARDIAN ? 0 : 1;
+    }
+
     function test_remove_an_operator_immediately() public {
         row("nyyn nnn yny y", 1, removeOperator, operators);
     }
@@ -267,8 +377,8 @@ contract PowersTest is PowersSuite {
         row("nnnn nnn nnn n", 0, stop, returnsStopped);
     }
 
-    function test_stop_a_mint_or_a_refund_by_its_payer_or_a_withdrawal_or_a_deployment() public {
-        row("nnnn nnn nnn n", 0, 7 days, stopEverything, deliveriesStopped);
+    function test_stop_a_withdrawal_or_a_deployment() public {
+        row("nnnn nnn nnn n", 0, 7 days, stopEverything, othersStopped);
     }
 
     function stopEverything(address by) private {
@@ -284,11 +394,9 @@ contract PowersTest is PowersSuite {
         act(by, credits(address(0), "x", 1, 0));
     }
 
-    function deliveriesStopped() private returns (uint256 stopped) {
+    function othersStopped() private returns (uint256 stopped) {
         stopped = failed(NOBODY, address(token), abi.encodeCall(token.withdraw, ()));
         stopped += failed(NOBODY, address(owing), abi.encodeCall(token.sweepFee, ()));
-        stopped += mint(keyOf(carol)) == 0 ? 0 : 1;
-        stopped += refundBy(ALICE, keyOf(alice)) == 0 ? 0 : 1;
         TokenFactory.TokenConfig memory c = salted("later");
         submitAround(feeOf("frank", c));
         stopped += failed(NOBODY, address(factory), abi.encodeCall(factory.deployOne, (c, nothing())));

@@ -140,6 +140,16 @@ impl LocalChain {
         self.word(token, MintToken::balanceOfCall { owner }.abi_encode()).await
     }
 
+    /// Units that the token has recorded as paid for, and that are neither minted nor returned.
+    pub async fn open_units_of(&self, token: Address) -> U256 {
+        self.word(token, MintToken::openCall {}.abi_encode()).await
+    }
+
+    /// Units that the token has minted.
+    pub async fn minted_units_of(&self, token: Address) -> U256 {
+        self.word(token, MintToken::unitsMintedCall {}.abi_encode()).await
+    }
+
     pub async fn supply_of(&self, token: Address) -> U256 {
         self.word(token, MintToken::totalSupplyCall {}.abi_encode()).await
     }

@@ -3,7 +3,7 @@
 use crate::forged::ledger;
 use alloy::sol_types::SolCall;
 use alloy_primitives::U256;
-use chain::abi::UsdcDouble;
+use chain::abi::{MintToken, UsdcDouble};
 use domain::event::{ParkReason, Parked};
 use domain::order::{Command, decide};
 use domain::{Event, TokenTerms};
@@ -79,6 +79,28 @@ async fn a_person_returns_a_payment_and_nothing_is_minted_for_it() {
     stack.audit(std::slice::from_ref(&order)).await;
     assert_eq!(usdc(&stack, &buyer).await, U256::from(DOLLAR));
     assert!(stack.stream.on(&order.subject("mint.submitted.1")).await.is_none());
+}
+
+/// Anybody may have recorded units minted until the money moves. The order ends as the token says.
+#[tokio::test(flavor = "multi_thread")]
+async fn units_that_a_stranger_mints_before_the_money_goes_back_end_the_order_as_minted() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let (terms, buyer) = (stack.shop.token.clone(), stack.buyer(DOLLAR).await);
+    stack.kill(Service::MintProjector);
+    stack.kill(Service::Operator);
+    let payment = buyer.pay(&terms, 5);
+    let order = stack.accept(&payment).await.minted_by_third_party();
+    stack.until(&order, "payment.confirmed").await;
+    ask_back(&stack, &order).await;
+    let mint = MintToken::batchMintCall { keys: vec![payment.key().0] }.abi_encode();
+    stack.chain.transact(OWNER, terms.token, mint.into()).await;
+    stack.run(Service::Operator).await;
+    stack.until(&order, "mint.confirmed").await;
+    stack.run(Service::MintProjector).await;
+    stack.audit(std::slice::from_ref(&order)).await;
+    let minted = async || Some(stack.status(order.id).await).filter(|status| status["state"] == "minted");
+    eventually("its payer is told", minted).await;
+    assert!(stack.stream.on(&order.subject("refund.submitted.2")).await.is_none(), "tried once");
 }
 
 /// The asset refuses to pay one of two. That one waits, visibly, and is paid when the asset allows it.

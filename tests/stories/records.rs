@@ -2,10 +2,12 @@
 //! with that: the units are taken at the door, and our minter mints them, last in line and within its budget.
 
 use alloy::sol_types::SolCall;
-use alloy_primitives::U256;
-use chain::abi::MintToken;
+use alloy_primitives::{B256, Bytes, U256};
+use chain::abi::{MintToken, UsdcDouble};
+use dev_chain::{REPEATER, REPEATER_CODE, repeated};
+use faults::{Fault, Rule};
 use harness::{Bill, DOLLAR, FINAL, Outcome, Payment, Service, Stack, StackOptions, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 use standalone::accounts::OWNER;
 
 /// A stranger settles the payment through its token. The block is final when this returns.
@@ -144,29 +146,147 @@ async fn the_units_of_a_record_whose_payer_took_the_money_back_are_free_again() 
     assert_eq!(units_of(&stack, &payment).await, U256::ZERO);
 }
 
-/// The budget is enough for a transaction with one record. Two records of one token have to wait for an order of that token.
+/// The budget is enough for one record and its transaction. Of two records of one token the larger is found and minted. The
+/// other is not found before the budget has gained as much again, which takes a day.
 #[tokio::test(flavor = "multi_thread")]
-async fn records_of_a_token_over_its_budget_wait_for_an_order_and_those_of_other_tokens_go_on() {
+async fn beyond_its_budget_the_larger_record_of_a_token_is_minted_and_those_of_other_tokens_go_on() {
     let options = StackOptions::default().with("RECORD_GAS_PER_DAY", 160_000);
-    let mut stack = open_nothing(options, &[Service::MintProjector]).await;
+    let mut stack = Stack::start(options).await;
+    stack.kill(Service::MintProjector);
     let rare = stack.rare_token().await;
     let buyers = stack.buyers(3, DOLLAR).await;
-    let waiting = [buyers[0].pay(&stack.shop.token, 1), buyers[1].pay(&stack.shop.token, 2)];
+    let (small, large) = (buyers[0].pay(&stack.shop.token, 1), buyers[1].pay(&stack.shop.token, 2));
     let other = buyers[2].pay(&rare, 3);
-    for payment in waiting.iter().chain([&other]) {
+    for payment in [&small, &large, &other] {
         settle(&stack, payment).await;
     }
     stack.run(Service::MintProjector).await;
     minted(&stack, &other).await;
-    for payment in &waiting {
-        told(&stack, payment, "found").await;
-        assert_eq!(units_of(&stack, payment).await, U256::ZERO);
-    }
+    minted(&stack, &large).await;
     let order = stack.buy(&buyers[2], 1).await;
-    for payment in &waiting {
-        minted(&stack, payment).await;
-    }
     stack.audit(std::slice::from_ref(&order)).await;
+    assert!(stack.stream.on(&subject(&small, "found")).await.is_none());
+    assert_eq!(units_of(&stack, &small).await, U256::ZERO);
+}
+
+/// The payer orders what somebody settled, and a person promises the money back before anybody mints. The record was found
+/// by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_whose_order_is_to_be_refunded_is_not_minted() {
+    let without = [Service::MintProjector, Service::Operator];
+    let mut stack = open_nothing(StackOptions::default(), &without).await;
+    stack.run_with(Service::MintProjector, &[("MINT_MAX_WAIT_MS", "600000")]).await;
+    let buyers = stack.buyers(2, DOLLAR).await;
+    let (back, free) = (buyers[0].pay(&stack.shop.token, 5), buyers[1].pay(&stack.shop.token, 3));
+    for payment in [&back, &free] {
+        settle(&stack, payment).await;
+        told(&stack, payment, "found").await;
+    }
+    let order = stack.accept(&back).await.paid_by_third_party().ends(Outcome::Refunded);
+    stack.until(&order, "payment.confirmed").await;
+    stack.kill(Service::MintProjector);
+    let id = order.id.to_string();
+    stack.ops(&["refund", &id, "--by", "alice", "--why", "the buyer changed their mind"]).await.unwrap();
+    stack.until(&order, "refund.requested").await;
+    stack.run(Service::MintProjector).await;
+    // They are of one token, so they would have gone together.
+    minted(&stack, &free).await;
+    assert_eq!(units_of(&stack, &back).await, U256::ZERO);
+    stack.run(Service::Operator).await;
+    told(&stack, &back, "returned").await;
+    taken(&stack, &back, 3).await;
+    stack.audit(std::slice::from_ref(&order)).await;
+    assert_eq!(stack.chain.usdc_of(stack.shop.asset, buyers[0].address).await, U256::from(DOLLAR));
+}
+
+/// A stranger fills one block with transfers of nothing to a token, and with settlements of nothing. Each costs some thousand
+/// gas, and the node's answer about that block is more than is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_a_stranger_has_filled_hides_no_record_and_holds_up_no_other_token() {
+    let stack = open_nothing(StackOptions::default(), &[]).await;
+    let rare = stack.rare_token().await;
+    let buyers = stack.buyers(2, DOLLAR).await;
+    let (hidden, behind) = (buyers[0].pay(&stack.shop.token, 5), buyers[1].pay(&rare, 3));
+    fill_a_block_around(&stack, &hidden).await;
+    settle(&stack, &behind).await;
+    minted(&stack, &behind).await;
+    minted(&stack, &hidden).await;
+    let next = buyers[1].pay(&stack.shop.token, 2);
+    settle(&stack, &next).await;
+    minted(&stack, &next).await;
+    complained_of_nothing(&stack);
+    stack.audit(&[]).await;
+}
+
+/// Checks that the search has warned of nothing. Whatever turns its health red is a warning, too.
+fn complained_of_nothing(stack: &Stack) {
+    let said = stack.said(Service::MintProjector);
+    let warning = said.lines().find(|line| line.contains("WARN") && line.contains("records without an order"));
+    assert_eq!(warning, None);
+}
+
+/// Puts the settlement of `payment` into one block with as much in vain as the block holds.
+async fn fill_a_block_around(stack: &Stack, payment: &Payment) {
+    let (chain, terms) = (&stack.chain, &payment.terms);
+    chain.rpc("anvil_setCode", json!([REPEATER, REPEATER_CODE])).await;
+    chain.halt().await;
+    let transfer = UsdcDouble::transferCall { to: terms.token, value: U256::ZERO }.abi_encode();
+    let (batch, items) = (B256::ZERO, Bytes::from(vec![0; 134]));
+    let settle = MintToken::settleCall { batchId: batch, gasPerItem: U256::ZERO, items, signatures: Bytes::new() };
+    let [transfers, settlements] = [repeated(terms.asset, &transfer), repeated(terms.token, &settle.abi_encode())];
+    for input in [vec![&transfers; 4], vec![&settlements; 8]].concat() {
+        let call = json!([{ "from": OWNER, "to": REPEATER, "input": input, "gas": "0x1000000" }]);
+        chain.rpc("eth_sendTransaction", call).await;
+    }
+    let settled = chain.send(OWNER, terms.token, payment.settle_call()).await;
+    let block = chain.mine_until_in_a_block(settled).await.block_number;
+    let logs = chain.logs_of(terms.token).await.into_iter().filter(|log| log.block_number == block).count();
+    assert!(logs > 12_000, "only {logs} logs of the token");
+    chain.mine(FINAL).await;
+    chain.resume().await;
+}
+
+/// No node answers for this token, not even for one block. Health says so, and everything else goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_whose_logs_no_provider_answers_holds_up_no_other_and_is_searched_when_one_does() {
+    let mut stack = open_nothing(StackOptions::default(), &[Service::MintProjector]).await;
+    let rare = stack.rare_token().await;
+    let buyers = stack.buyers(2, DOLLAR).await;
+    let (stuck, other) = (buyers[0].pay(&stack.shop.token, 5), buyers[1].pay(&rare, 3));
+    settle(&stack, &stuck).await;
+    settle(&stack, &other).await;
+    let node = stack.proxy_node().await;
+    node.set(Rule::on("eth_getLogs", Fault::LogsOf(stack.shop.token.token)));
+    stack.run(Service::MintProjector).await;
+    minted(&stack, &other).await;
+    let named = async || {
+        let problem = stack.in_the_way_of(Service::MintProjector).await["records without an order"].clone();
+        problem.as_str().is_some_and(|why| why.contains("eth_getLogs")).then_some(())
+    };
+    eventually("health names the search", named).await;
+    assert!(stack.stream.on(&subject(&stuck, "found")).await.is_none());
+    node.heal();
+    minted(&stack, &stuck).await;
+    let healthy = async || stack.in_the_way_of(Service::MintProjector).await.as_object()?.is_empty().then_some(());
+    eventually("health is good again", healthy).await;
+    stack.audit(&[]).await;
+}
+
+/// Many providers search few blocks in one request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_searches_few_blocks_at_a_time_delays_the_search_and_is_no_fault() {
+    let mut stack = open_nothing(StackOptions::default(), &[Service::MintProjector]).await;
+    stack.chain.mine(300).await;
+    let payment = stack.buyer(DOLLAR).await.pay(&stack.shop.token, 5);
+    settle(&stack, &payment).await;
+    let node = stack.proxy_node().await;
+    let limit = node.set(Rule::on("eth_getLogs", Fault::LogRange(10)));
+    stack.run(Service::MintProjector).await;
+    minted(&stack, &payment).await;
+    let (refused, asked) = (node.hits(limit), node.asked("eth_getLogs"));
+    assert!((5..30).contains(&refused), "{refused} of {asked} searches were refused");
+    complained_of_nothing(&stack);
+    stack.audit(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

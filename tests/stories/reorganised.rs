@@ -1,6 +1,8 @@
 //! Blocks vanish from under what is in them: before it is deep enough (F38, F39), and after it was counted on (F40, F41).
 
+use alloy::sol_types::SolCall;
 use alloy_primitives::{B256, U256};
+use chain::abi::UsdcDouble;
 use harness::{Bill, DOLLAR, FINAL, Instance, Order, Outcome, Service, Stack, StackOptions, eventually};
 use standalone::accounts::OWNER;
 use std::time::Duration;
@@ -186,6 +188,44 @@ async fn f41_p1b_a_mint_that_comes_back_without_its_payment_mints_nothing() {
     assert_eq!(stack.until(&order, "payment.failed").await.text("reason"), "cancelled");
     stack.audit(&[order.ends(Outcome::Failed("cancelled"))]).await;
     assert_eq!(stack.chain.usdc_of(terms.asset, buyer.address).await, U256::from(DOLLAR));
+}
+
+/// A person asked for the money back, and then the payment fell out of the chain and could not be charged again. It could be
+/// charged later. Nobody does that, the payments of others go on, and the order ends with its window.
+#[tokio::test(flavor = "multi_thread")]
+async fn f40_a_payment_that_is_to_go_back_and_falls_out_is_not_charged_again_and_holds_up_nobody() {
+    let services = vec![Service::Api, Service::PaymentSender, Service::Confirmer, Service::ReadProjector];
+    let mut stack = Stack::start(StackOptions { services, ..options() }).await;
+    let terms = stack.shop.token.clone();
+    let buyers = stack.buyers(2, DOLLAR).await;
+    stack.chain.halt().await;
+    let order = stack.accept(&buyers[0].sign(Bill::of(&terms, 4).lasting(600))).await;
+    let settlement = sent(&stack, &order, "payment.submitted.1").await;
+    let blocks = mine_until(&stack, &order, "payment.confirmed").await;
+    stack.ops(&["refund", &order.id.to_string(), "--by", "alice", "--why", "a test"]).await.unwrap();
+    stack.until(&order, "refund.requested").await;
+
+    stack.kill(Service::PaymentSender);
+    stack.chain.reorg(blocks).await;
+    let account = buyers[0].address;
+    stack.chain.send(OWNER, terms.asset, UsdcDouble::blacklistCall { account }.abi_encode().into()).await;
+    stack.chain.mine(1).await;
+    stack.until(&order, "payment.reverted.1").await;
+    stack.run(Service::PaymentSender).await;
+    eventually("its bytes are sent again", async || stack.chain.knows(settlement).await.then_some(())).await;
+    stack.chain.resume().await;
+    stack.until(&order, "payment.deferred.1").await;
+    stack.chain.send(OWNER, terms.asset, UsdcDouble::unBlacklistCall { account }.abi_encode().into()).await;
+
+    stack.run(Service::MintProjector).await;
+    stack.run(Service::Operator).await;
+    let other = stack.buy(&buyers[1], 3).await;
+    stack.until(&other, "mint.confirmed").await;
+    stack.chain.pass_time(700).await;
+    stack.chain.mine(FINAL + 1).await;
+    assert_eq!(stack.until(&order, "payment.failed").await.text("reason"), "expired");
+    assert!(stack.stream.on(&order.subject("payment.submitted.2")).await.is_none(), "it was not charged again");
+    stack.audit(&[order.ends(Outcome::Failed("expired")), other]).await;
 }
 
 /// Failed is never taken back, so what is dead N deep only waits: a reorganisation takes the cancellation away, and the

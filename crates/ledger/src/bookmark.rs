@@ -5,6 +5,7 @@
 use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
 use crate::error::LedgerError;
+use domain::Recorded;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -32,6 +33,18 @@ impl Ledger {
         Ok(kept.filter(|kept| kept.ledger == self.incarnation().to_rfc3339()).map(|kept| kept.bookmark))
     }
 
+    /// Every registration of a token, and the sequence up to which none is missing. They are read part by part, so one that
+    /// is stored meanwhile can be missing although a later one is there.
+    ///
+    /// # Errors
+    /// `Transient`: the ledger did not answer.
+    pub async fn registrations_so_far(&self) -> Result<(Vec<Recorded>, u64), LedgerError> {
+        let (_, stored) = self.state().await?;
+        let registrations = self.registrations().await?;
+        let up_to = complete_up_to(stored, registrations.iter().map(|recorded| recorded.seq));
+        Ok((registrations, up_to))
+    }
+
     /// Replaces the bookmark.
     ///
     /// # Errors
@@ -56,4 +69,23 @@ struct Kept {
     /// Creation time of the ledger. Sequences of another ledger mean nothing in this one.
     ledger: String,
     bookmark: Bookmark,
+}
+
+/// The newest of the registrations `found`, which were read after the ledger had `stored` as its last sequence, or that
+/// sequence if it is lower. Other events behind the newest registration change nothing, and so move no bookmark.
+fn complete_up_to(stored: u64, found: impl Iterator<Item = u64>) -> u64 {
+    found.max().unwrap_or(0).min(stored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The registration with sequence 8 was stored in a part that was read already, and the one with 9 in a later part.
+    #[test]
+    fn a_registration_that_was_stored_during_the_read_does_not_count_as_known() {
+        assert_eq!(complete_up_to(7, [3, 5, 9].into_iter()), 7);
+        assert_eq!(complete_up_to(20, [3, 5, 9].into_iter()), 9);
+        assert_eq!(complete_up_to(20, std::iter::empty()), 0);
+    }
 }

@@ -4,10 +4,12 @@
 //! Anvil's unlocked accounts send the transactions, so no key is involved. Every step may be repeated.
 
 mod contracts;
+mod repeater;
 mod rpc;
 mod transfer;
 
 pub use contracts::NewToken;
+pub use repeater::{REPEATER, REPEATER_CODE, repeated};
 pub use rpc::Rpc;
 pub use transfer::SignedTransfer;
 

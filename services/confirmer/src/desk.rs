@@ -2,7 +2,7 @@
 
 use crate::heads::HeadReceiver;
 use chain::{B256, Chain, Evidence, Head, Included, Inclusion};
-use domain::event::OpenTx;
+use domain::event::{OpenTx, Submission};
 use domain::order::Command;
 use domain::{BlockRef, LaneId, Order, PaymentId};
 use ledger::{Impossible, Ledger, LedgerError, Loaded, read_or_impossible};
@@ -25,7 +25,7 @@ pub(crate) struct ItemVerdict {
     pub id: PaymentId,
     /// The order, folded. An impossible history is reported and affects no other order.
     pub order: Result<Loaded<Order>, Impossible>,
-    /// One command, or one for each of two legs.
+    /// A command for each leg that is decided. All of them are decided by the order as it was.
     pub commands: Vec<Command>,
 }
 
@@ -39,7 +39,29 @@ pub(crate) struct Mined<'a> {
     pub included: &'a Included,
 }
 
+/// The legs of an order that wait for one transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Legs {
+    /// The payment does.
+    pub charges: bool,
+    /// The mint does.
+    pub mints: bool,
+    /// The refund does.
+    pub returns: bool,
+}
+
 impl Mined<'_> {
+    /// The legs of `order` that wait for this transaction. After a reorganisation a leg waits for the transaction that found
+    /// it done before, whatever that transaction was sent for.
+    pub(crate) fn legs(&self, order: &Order) -> Legs {
+        let is_here = |leg: Option<&Submission>| leg.is_some_and(|to| to.is_for(self.lane.signer, self.tx.nonce));
+        Legs {
+            charges: is_here(order.payment.submission()),
+            mints: is_here(order.mint.submission()),
+            returns: is_here(order.refund.submission()),
+        }
+    }
+
     /// The transaction and its block, as the evidence of a leg names them.
     pub(crate) fn place(&self) -> (B256, BlockRef) {
         (self.tx.tx_hash, self.included.block)

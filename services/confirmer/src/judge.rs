@@ -2,6 +2,7 @@
 //! around the token.
 
 use crate::desk::Desk;
+use crate::records::Finding;
 use chain::token::Record;
 use chain::{B256, Evidence, Head};
 use chrono::Utc;
@@ -52,36 +53,42 @@ async fn charged(
     tx_hash: B256,
     block: BlockRef,
 ) -> Result<Option<Command>, Undone> {
-    let is_ours = desk.is_ours(tx_hash).await?;
-    let is_final = block.number <= desk.chain.finalized().await?.number;
     let park =
         |reason, detail: &str| Command::Park(Parked { reason, detail: detail.to_owned(), tx_hash: Some(tx_hash) });
-    let command = match desk.record(order, confirmed.block).await?.own() {
-        Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid) => {
-            let paid_by = if is_ours { Actor::Paymint } else { Actor::ThirdParty };
-            let proof = Command::Confirm(PaymentProof { tx_hash, block, recorded_at: paid.paid_at, paid_by });
-            if is_ours {
-                return Ok(Some(proof));
-            }
-            proof
+    let proof = |recorded_at, paid_by| Command::Confirm(PaymentProof { tx_hash, block, recorded_at, paid_by });
+    let is_ours = desk.is_ours(tx_hash).await?;
+    if is_ours
+        && let Finding::Own(Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid)) =
+            desk.record(order, confirmed.block).await?
+    {
+        return Ok(Some(proof(paid.paid_at, Actor::Paymint)));
+    }
+    let last = desk.chain.final_head().await?.block;
+    if block.number > last.number {
+        let detail = format!("charged by {tx_hash}, which is not final yet");
+        return Ok(wait(desk, order, WaitReason::AuthorizationUsedOrCancelled, detail));
+    }
+    // Nobody watches the block of a stranger, so the record is the one after a final block, too: a person may have recorded or
+    // returned the payment long after it was charged.
+    Ok(Some(match desk.record(order, last).await? {
+        Finding::Own(Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid)) => {
+            proof(paid.paid_at, if is_ours { Actor::Paymint } else { Actor::ThirdParty })
         }
-        Record::Absent => park(
+        Finding::Own(Record::Absent) => park(
             ParkReason::PaidAroundToken,
             "the authorization was submitted to the asset directly: an operator must act",
         ),
-        Record::GivenBack(_) => Command::ConfirmRefund(Refunded {
+        Finding::Own(Record::GivenBack(_)) => Command::ConfirmRefund(Refunded {
             tx_hash,
             block,
             refunded_by: Actor::ThirdParty,
             to: order.request.payer(),
             amount: order.request.authorization.value,
         }),
-    };
-    if is_final {
-        return Ok(Some(command));
-    }
-    let detail = format!("charged by {tx_hash}, which is not ours and not final yet");
-    Ok(wait(desk, order, WaitReason::AuthorizationUsedOrCancelled, detail))
+        Finding::Another => {
+            park(ParkReason::Inconsistent, "the token's record of the payment is of another amount or payer")
+        }
+    }))
 }
 
 /// The command that defers an order. An order that waits already keeps its reason; the sender's tries keep that reason

@@ -244,7 +244,11 @@ impl Watch {
             let commands = match tx.purpose {
                 Purpose::Settle => vec![Command::Revert(reversal.clone())],
                 Purpose::Mint => vec![Command::RevertMint(reversal.clone()), Command::RevertRefund(reversal.clone())],
-                Purpose::Operate => vec![Command::Revert(reversal.clone()), Command::RevertRefund(reversal.clone())],
+                Purpose::Operate => vec![
+                    Command::Revert(reversal.clone()),
+                    Command::RevertMint(reversal.clone()),
+                    Command::RevertRefund(reversal.clone()),
+                ],
             };
             let taken_back = commands.into_iter().find_map(|command| decide(loaded.state.as_ref(), command).ok()?);
             if let Some(event) = taken_back {

@@ -19,15 +19,10 @@ impl GasBudget {
         left.saturating_add(u64::try_from(gained).unwrap_or(u64::MAX)).min(per_day)
     }
 
-    /// Takes `gas` from what is left for `token`. Returns false, and takes nothing, if that is less.
-    pub fn take(&mut self, token: Address, gas: u64, per_day: u64, now: Instant) -> bool {
-        match self.left(token, per_day, now).checked_sub(gas) {
-            Some(left) => {
-                self.0.insert(token, (left, now));
-                true
-            }
-            None => false,
-        }
+    /// Takes `gas` from what is left for `token`, or all of it if that is less.
+    pub fn spend(&mut self, token: Address, gas: u64, per_day: u64, now: Instant) {
+        let left = self.left(token, per_day, now).saturating_sub(gas);
+        self.0.insert(token, (left, now));
     }
 }
 
@@ -41,13 +36,14 @@ mod tests {
         let (mut budget, begin) = (GasBudget::default(), Instant::now());
         let [one, other] = [1, 2].map(Address::repeat_byte);
         let hours = |hours: u64| begin + Duration::from_secs(hours * 3_600);
-        assert!(budget.take(one, 200, 240, begin));
-        assert!(!budget.take(one, 50, 240, begin), "40 are left");
-        assert!(budget.take(other, 240, 240, begin), "each token has its own");
+        budget.spend(one, 200, 240, begin);
+        assert_eq!([budget.left(one, 240, begin), budget.left(other, 240, begin)], [40, 240], "each token has its own");
         assert_eq!(budget.left(one, 240, hours(1)), 50);
-        assert!(budget.take(one, 50, 240, hours(1)));
+        budget.spend(one, 50, 240, hours(1));
+        assert_eq!(budget.left(one, 240, hours(2)), 10);
+        budget.spend(one, 50, 240, hours(2));
+        assert_eq!(budget.left(one, 240, hours(2)), 0, "no debt");
         assert_eq!(budget.left(one, 240, hours(999)), 240, "no more than a day's");
-        assert_eq!(budget.left(one, 0, hours(999)), 0);
-        assert!(!budget.take(Address::ZERO, 1, 0, begin));
+        assert_eq!([budget.left(one, 0, hours(999)), budget.left(Address::ZERO, 0, begin)], [0, 0]);
     }
 }

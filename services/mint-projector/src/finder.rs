@@ -1,17 +1,17 @@
-//! Searches final blocks for records that no order stands for, writes them down, and leaves them to the lanes. Nobody can
-//! so hold a token's supply with payments that were settled without us.
+//! Searches final blocks for records that no order stands for, has them written down, and leaves them to the lanes. Nobody
+//! can so hold a token's supply with payments that were settled without us.
 //!
 //! Knows nothing that the chain and the ledger do not know. A process that goes on duty begins at the bookmark, or at the
 //! creation of each token.
 
-use crate::judgement::{Facts, Judgement};
-use crate::pool::FoundPool;
-use chain::token::{RECORDS_MAX, Record, RecordTrace, TRACED_TOKENS_MAX};
-use chain::{Address, Chain, Head};
-use domain::{BlockRef, Event, FoundRecord, PaymentId, PaymentKey, RecordEvent, TokenEvent, TokenTerms};
-use ledger::{AppendError, Batch, Bookmark, Expected, Ledger, NewEvent};
+use crate::reach::{Reach, SearchPage};
+use crate::writing::{RecordWriter, Traced, recorded};
+use chain::token::{RECORDS_MAX, Record, RecordTrace};
+use chain::{Address, Chain, ChainError};
+use domain::{BlockRef, Event, FoundRecord, PaymentKey, TokenEvent, TokenTerms};
+use ledger::{Bookmark, Ledger};
 use runtime::{CancellationToken, Health, SharedSettings, Undone, causes};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,9 +19,9 @@ use tokio::time::Instant;
 const PAUSE: u32 = 5;
 /// Pause while there are more final blocks to search.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
-/// Blocks that are searched in one request, at most. Providers limit the range, and a node the size of its answer, so a
-/// search that fails is tried with fewer.
-const PAGE_MAX: u64 = 1_000;
+/// Longest time of a look. A node that lets every search time out could otherwise keep one look busy for hours, and nobody
+/// would hear of it.
+const LOOK_MAX: Duration = Duration::from_secs(60);
 /// Pause between two reads of all registrations.
 const TOKENS_INTERVAL: Duration = Duration::from_secs(30);
 /// Pause between two bookmarks.
@@ -36,86 +36,176 @@ pub struct Finder {
     pub chain: Chain,
     pub settings: SharedSettings,
     pub health: Health,
-    /// Records that are to be minted.
-    pub pool: FoundPool,
+    pub writer: RecordWriter,
 }
 
 /// How far the search is.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Progress {
-    /// For each token the next block to search.
-    next: BTreeMap<Address, u64>,
-    /// The last registration that was read.
+    reach: Reach,
+    /// Every token that was registered up to this sequence is known.
     registered: u64,
     tokens_read: Option<Instant>,
-    /// Blocks in the next request.
-    page: u64,
     start: Option<Bookmark>,
-    kept: (Instant, Bookmark),
+    /// The bookmark that was kept last, and when.
+    kept: Option<(Instant, Bookmark)>,
+}
+
+/// The result of a look at everything that can be searched now.
+#[derive(Debug)]
+struct Looked {
+    /// True if every token is searched up to the final block, except those that have to wait.
+    is_done: bool,
+    /// The last error of a token that has to wait because of it. It holds up no other token.
+    trouble: Option<Undone>,
 }
 
 impl Finder {
     /// Looks again and again until `off`.
     pub async fn run(&self, off: CancellationToken) {
-        self.pool.clear();
-        let kept = (Instant::now(), Bookmark::default());
-        let mut progress =
-            Progress { next: BTreeMap::new(), registered: 0, tokens_read: None, page: PAGE_MAX, start: None, kept };
+        self.writer.pool.clear();
+        let mut progress = Progress::default();
         while !off.is_cancelled() {
             runtime::turn("mint-projector.finder");
-            let mut pause = self.settings.now().mint_retry.saturating_mul(PAUSE);
             self.ledger.until_whole(&off).await;
             let looked = tokio::select! {
                 looked = self.look(&mut progress) => looked,
                 () = off.cancelled() => break,
             };
-            match looked {
-                Ok(is_done) => {
-                    self.health.good(PART);
-                    pause = if is_done { pause } else { BUSY_PAUSE };
-                }
+            let Looked { is_done, trouble } =
+                looked.unwrap_or_else(|error| Looked { is_done: true, trouble: Some(error) });
+            let is_overtaken = matches!(trouble, Some(Undone::Stale));
+            match trouble {
                 // Another instance was faster, and the next look sees what it wrote.
-                Err(Undone::Stale) => pause = BUSY_PAUSE,
-                Err(error) => {
-                    progress.page = (progress.page / 2).max(1);
+                None | Some(Undone::Stale) => self.health.good(PART),
+                Some(error) => {
                     self.health.bad(PART, causes(&error).to_string());
-                    tracing::warn!(error = %causes(&error), "the search for records without an order pauses");
+                    tracing::warn!(error = %causes(&error), "the search for records without an order is held up");
                 }
             }
+            let is_idle = is_done && !is_overtaken;
+            let pause = if is_idle { self.settings.now().mint_retry.saturating_mul(PAUSE) } else { BUSY_PAUSE };
             tokio::select! { () = off.cancelled() => {}, () = tokio::time::sleep(pause) => {} }
         }
         // Off duty, nothing is in the way of this process.
         self.health.good(PART);
     }
 
-    /// One look: the ends of what is found, and one page of blocks for each group of tokens that are equally far. Returns
-    /// true if every token is searched up to the final block, except those whose budget is used up.
-    async fn look(&self, progress: &mut Progress) -> Result<bool, Undone> {
+    /// One look: the ends of what is found, and one page of blocks for each group of tokens that are equally far. A page that
+    /// holds more than a node answers is divided, which is ordinary. Only one block of one token cannot be divided: trouble.
+    ///
+    /// # Errors
+    /// Nothing can be searched: the ledger or the node does not answer.
+    async fn look(&self, progress: &mut Progress) -> Result<Looked, Undone> {
         self.read_tokens(progress).await?;
-        let last = self.chain.final_head().await?;
-        // A token that gives no usable answer holds up no other. The look fails at its end.
-        let mut trouble = self.end(last.block).await.err();
-        let mut groups: BTreeMap<u64, Vec<Address>> = BTreeMap::new();
-        for (token, next) in progress.next.iter().filter(|(_, next)| **next <= last.block.number) {
-            if self.pool.can_pay(*token) {
-                groups.entry(*next).or_default().push(*token);
-            }
-        }
-        let mut is_done = true;
-        for (next, tokens) in groups {
-            let end = next.saturating_add(progress.page - 1).min(last.block.number);
-            is_done &= end == last.block.number;
-            for some in tokens.chunks(TRACED_TOKENS_MAX) {
-                let (waits, failed) = self.search(some, next, end, last).await?;
-                trouble = failed.or(trouble);
-                for token in some.iter().filter(|token| !waits.contains(*token)) {
-                    progress.next.insert(*token, end.saturating_add(1));
+        let (last, begun) = (self.chain.final_head().await?.block, Instant::now());
+        let mut trouble = self.end(last).await.err();
+        let mut waits = BTreeSet::new();
+        let can_pay = |token: Address| self.writer.pool.room(token) > 0;
+        let mut pages: VecDeque<SearchPage> = progress.reach.pages(last.number, can_pay).into();
+        while let Some(page) = pages.pop_front() {
+            let failed = match self.search(&page, last).await {
+                Ok((traces, as_a_whole)) => {
+                    let held_up = self.judge(traces, last).await;
+                    for token in page.tokens.iter().filter(|token| !held_up.contains_key(*token)) {
+                        progress.reach.pass(&page, *token, as_a_whole);
+                    }
+                    for (token, why) in held_up {
+                        waits.insert(token);
+                        trouble = why.or(trouble);
+                    }
+                    continue;
                 }
+                Err(failed) => failed,
+            };
+            // Otherwise every page would be divided while the node is unavailable.
+            self.chain.finalized().await?;
+            let parts = progress.reach.divided(&page);
+            let is_late = begun.elapsed() >= LOOK_MAX;
+            if parts.is_empty() || is_late {
+                waits.extend(&page.tokens);
+                trouble = Some(failed.into());
+            } else {
+                tracing::debug!(error = %causes(&failed), ?page, "a search for records is divided");
+                pages.extend(parts);
+            }
+            if is_late {
+                break;
             }
         }
-        progress.page = progress.page.saturating_mul(2).min(PAGE_MAX);
+        let is_left = |token: Address| can_pay(token) && !waits.contains(&token);
+        let is_done = progress.reach.pages(last.number, is_left).is_empty();
         self.keep(progress).await;
-        trouble.map_or(Ok(is_done), Err)
+        Ok(Looked { is_done, trouble })
+    }
+
+    /// The traces of a page, and whether the node answered it as a whole. If strangers have filled one block of one token,
+    /// the search does without the logs that they can make.
+    async fn search(&self, page: &SearchPage, last: BlockRef) -> Result<(Vec<RecordTrace>, bool), ChainError> {
+        match (self.chain.traces(&page.tokens, page.blocks(), last).await, page.single()) {
+            (Ok(traces), _) => Ok((traces, true)),
+            (Err(_), Some(token)) => Ok((self.chain.block_traces(token, page.first, last).await?, false)),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// Has the records of these traces written down. Returns the tokens of which not all was, because their budget is used up
+    /// or because of an error.
+    async fn judge(&self, traces: Vec<RecordTrace>, last: BlockRef) -> BTreeMap<Address, Option<Undone>> {
+        let mut by_token: BTreeMap<Address, BTreeMap<PaymentKey, RecordTrace>> = BTreeMap::new();
+        for trace in traces {
+            by_token.entry(trace.token).or_default().entry(trace.key).or_insert(trace);
+        }
+        let mut held_up = BTreeMap::new();
+        for (token, traces) in by_token {
+            let traces: Vec<RecordTrace> = traces.into_values().collect();
+            match self.write(token, &traces, last).await {
+                Ok(true) => {}
+                Ok(false) => _ = held_up.insert(token, None),
+                Err(error) => _ = held_up.insert(token, Some(error)),
+            }
+        }
+        held_up
+    }
+
+    /// Has the records of these traces of one token written down. Returns false if its budget is not enough for all.
+    async fn write(&self, token: Address, traces: &[RecordTrace], at: BlockRef) -> Result<bool, Undone> {
+        for some in self.records(token, traces, at).await?.chunks(RECORDS_MAX) {
+            if !self.writer.write(token, some, at).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The records of these traces of one token after the final block `at`.
+    async fn records(&self, token: Address, traces: &[RecordTrace], at: BlockRef) -> Result<Vec<Traced>, ChainError> {
+        let mut records = Vec::with_capacity(traces.len());
+        for some in traces.chunks(RECORDS_MAX) {
+            let keys: Vec<PaymentKey> = some.iter().map(|trace| trace.key).collect();
+            records.extend(self.chain.records(token, &keys, at).await?);
+        }
+        Ok(recorded(traces, records))
+    }
+
+    /// Writes down which of the found records have ended by the final block `at`.
+    async fn end(&self, at: BlockRef) -> Result<(), Undone> {
+        let (traces, mut trouble): (Vec<RecordTrace>, _) =
+            (self.writer.pool.waiting().iter().map(trace).collect(), Ok(()));
+        for of_token in traces.chunk_by(|one, next| one.token == next.token) {
+            trouble = self.end_some(of_token, at).await.and(trouble);
+        }
+        trouble
+    }
+
+    async fn end_some(&self, traces: &[RecordTrace], at: BlockRef) -> Result<(), Undone> {
+        let Some(RecordTrace { token, .. }) = traces.first() else { return Ok(()) };
+        let mut ended = self.records(*token, traces, at).await?;
+        ended.retain(|(_, record)| !matches!(record, Record::Paid(_)));
+        for some in ended.chunks(RECORDS_MAX) {
+            self.writer.write(*token, some, at).await?;
+        }
+        Ok(())
     }
 
     /// Adds the tokens that were registered since. One that the bookmark knows is searched from there on.
@@ -129,137 +219,30 @@ impl Finder {
         };
         progress.start = Some(start);
         let (chain_id, asset) = (self.chain.config().chain_id, self.chain.config().asset.address);
-        for recorded in self.ledger.registrations().await? {
-            progress.registered = progress.registered.max(recorded.seq);
+        let (registrations, complete_up_to) = self.ledger.registrations_so_far().await?;
+        for recorded in registrations {
             let Ok(Event::Token(_, TokenEvent::Registered(terms))) = &recorded.event else { continue };
             let TokenTerms { token, block: created, .. } = **terms;
             if (terms.chain_id, terms.asset) == (chain_id, asset) {
                 let known = if recorded.seq <= start.registered { start.block.saturating_add(1) } else { 0 };
-                progress.next.entry(token).or_insert(known.max(created.number));
+                progress.reach.add(token, known.max(created.number));
             }
         }
+        progress.registered = complete_up_to.max(progress.registered);
         progress.tokens_read = Some(Instant::now());
         Ok(())
     }
 
-    /// Writes down which of the found records have ended by the final block `at`.
-    async fn end(&self, at: BlockRef) -> Result<(), Undone> {
-        let (traces, mut trouble): (Vec<RecordTrace>, _) = (self.pool.waiting().iter().map(trace).collect(), Ok(()));
-        for of_token in traces.chunk_by(|one, next| one.token == next.token) {
-            for some in of_token.chunks(RECORDS_MAX) {
-                trouble = self.end_some(some, at).await.and(trouble);
-            }
-        }
-        trouble
-    }
-
-    async fn end_some(&self, traces: &[RecordTrace], at: BlockRef) -> Result<(), Undone> {
-        let Some(RecordTrace { token, .. }) = traces.first() else { return Ok(()) };
-        let keys: Vec<PaymentKey> = traces.iter().map(|trace| trace.key).collect();
-        let records = self.chain.records(*token, &keys, at).await?;
-        let ended = traces.iter().zip(records).filter(|(_, record)| !matches!(record, Record::Paid(_)));
-        let ended: Vec<RecordTrace> = ended.map(|(trace, _)| *trace).collect();
-        self.write(&ended, at).await.map(|_| ())
-    }
-
-    /// Searches the blocks from `first` to `end`. Returns the tokens of which not all was written down, because their budget
-    /// is used up or they gave no usable answer, and the last such error.
-    async fn search(
-        &self,
-        tokens: &[Address],
-        first: u64,
-        end: u64,
-        last: Head,
-    ) -> Result<(BTreeSet<Address>, Option<Undone>), Undone> {
-        let mut by_token: BTreeMap<Address, BTreeMap<PaymentKey, RecordTrace>> = BTreeMap::new();
-        for trace in self.chain.traces(tokens, first..=end, last.block).await? {
-            by_token.entry(trace.token).or_default().entry(trace.key).or_insert(trace);
-        }
-        let (mut waits, mut trouble) = (BTreeSet::new(), None);
-        for (token, traces) in by_token {
-            let traces: Vec<RecordTrace> = traces.into_values().collect();
-            for some in traces.chunks(RECORDS_MAX) {
-                match self.write(some, last.block).await {
-                    Ok(true) => continue,
-                    Ok(false) => {}
-                    Err(error) => trouble = Some(error),
-                }
-                waits.insert(token);
-                break;
-            }
-        }
-        Ok((waits, trouble))
-    }
-
-    /// Judges the records of these traces of one token after the final block `at`, and writes down what is missing. Returns
-    /// false if the budget of the token was used up before.
-    async fn write(&self, traces: &[RecordTrace], at: BlockRef) -> Result<bool, Undone> {
-        let Some(RecordTrace { token, .. }) = traces.first().copied() else { return Ok(true) };
-        let keys: Vec<PaymentKey> = traces.iter().map(|trace| trace.key).collect();
-        let records = self.chain.records(token, &keys, at).await?;
-        let ids: Vec<PaymentId> = keys.iter().copied().map(PaymentId::of).collect();
-        let orders = self.ledger.unfailed(&ids).await?;
-        let stages = self.ledger.found_records(&ids).await?;
-        let (mut founds, mut ends, mut open, mut has_paid) = (Vec::new(), Vec::new(), Vec::new(), true);
-        for ((trace, record), id) in traces.iter().zip(records).zip(ids) {
-            let facts = Facts {
-                trace,
-                record,
-                order: orders.get(&id).and_then(Option::as_ref),
-                stage: stages.get(&id).copied(),
-            };
-            let judged = facts.judge(at);
-            let is_new = matches!(judged.events.first(), Some(RecordEvent::Found(_)));
-            if is_new && !self.pool.pay(token) {
-                has_paid = false;
-                break;
-            }
-            let Judgement { events, open: still } = judged;
-            for event in events {
-                // An order that is requested at this moment would stand for the record.
-                let is_free = is_new && !orders.contains_key(&id);
-                let expected = if is_free { Expected::Version(0) } else { Expected::Absent };
-                let list = if matches!(event, RecordEvent::Found(_)) { &mut founds } else { &mut ends };
-                list.push(NewEvent { event: Event::Record(id, event), expected, trace: None });
-            }
-            open.push((id, still));
-        }
-        self.append(founds, ends).await?;
-        for (id, still) in open {
-            match still {
-                Some(record) => self.pool.put(record),
-                None => self.pool.remove(token, id),
-            }
-        }
-        Ok(has_paid)
-    }
-
-    async fn append(&self, founds: Vec<NewEvent>, ends: Vec<NewEvent>) -> Result<(), Undone> {
-        if founds.is_empty() && ends.is_empty() {
-            return Ok(());
-        }
-        let (found, ended) = (founds.len(), ends.len());
-        match self.ledger.append(Batch::led_by(founds).then(ends)).await {
-            Ok(_) => {
-                tracing::info!(found, ended, "records without an order");
-                Ok(())
-            }
-            Err(AppendError::WrongVersion) => Err(Undone::Stale),
-            Err(other) => Err(other.into()),
-        }
-    }
-
     /// Moves the bookmark, now and then. It stays behind every record that is not minted.
     async fn keep(&self, progress: &mut Progress) {
-        let Some(searched) = progress.next.values().min().map(|next| next.saturating_sub(1)) else { return };
-        let oldest = self.pool.waiting().iter().map(|record| record.block.number.saturating_sub(1)).min();
+        let Some(searched) = progress.reach.searched() else { return };
+        let oldest = self.writer.pool.waiting().iter().map(|record| record.block.number.saturating_sub(1)).min();
         let block = oldest.map_or(searched, |oldest| oldest.min(searched));
         let bookmark = Bookmark { block, registered: progress.registered };
-        let (at, kept) = progress.kept;
-        if bookmark == kept || (kept != Bookmark::default() && at.elapsed() < BOOKMARK_INTERVAL) {
+        if progress.kept.is_some_and(|(at, kept)| bookmark == kept || at.elapsed() < BOOKMARK_INTERVAL) {
             return;
         }
-        progress.kept = (Instant::now(), bookmark);
+        progress.kept = Some((Instant::now(), bookmark));
         if let Err(error) = self.ledger.keep_bookmark(bookmark).await {
             tracing::warn!(error = %causes(&error), "the bookmark of the search for records is not moved");
         }

@@ -108,7 +108,7 @@ impl Gathering {
 
     /// Records that no order stands for.
     pub fn pool(&self) -> &FoundPool {
-        &self.finder.pool
+        &self.finder.writer.pool
     }
 
     /// Gathers arriving jobs until `off`. Jobs that no lane has taken by then are handed back.

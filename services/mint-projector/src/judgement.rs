@@ -59,6 +59,11 @@ fn stands_for(order: &Order, found: &FoundRecord) -> bool {
     (token, quantity, order.request.payer()) == (found.token, found.quantity, found.payer)
 }
 
+/// Returns whether units are held by the record: they are minted, or due.
+pub const fn holds(record: Record) -> bool {
+    matches!(record, Record::Paid(_) | Record::Minted(_))
+}
+
 /// The content of a record, whether its units are open, and whether the money is back. `None` without a record.
 const fn state(record: Record) -> Option<(PaymentRecord, bool, bool)> {
     match record {

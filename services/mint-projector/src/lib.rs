@@ -13,7 +13,10 @@ mod finder;
 mod gather;
 mod judgement;
 mod pool;
+mod reach;
+mod riders;
 mod worker;
+mod writing;
 
 pub use config::Config;
 
@@ -27,6 +30,7 @@ use runtime::{CancellationToken, Fatal, Health, serve_health};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use worker::{MintLane, MintResources};
+use writing::RecordWriter;
 
 /// CloudEvents source of the events of this service.
 const SOURCE: &str = "/paymint/mint-projector";
@@ -45,13 +49,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     tasks.spawn(serve_health(config.health, health.clone(), stop.clone()));
     tasks.spawn(runtime::unfailing(ledger.clone().guard(health.clone(), stop.clone())));
     let keys = config.keys.open(&chain).await?;
-    let pool = FoundPool::new(config.settings.clone());
     let finder = Finder {
         ledger: ledger.clone(),
         chain: chain.clone(),
         settings: config.settings.clone(),
         health: health.clone(),
-        pool,
+        writer: RecordWriter { ledger: ledger.clone(), pool: FoundPool::new(config.settings.clone()) },
     };
     let gathering = Gathering::bind(&ledger, finder, asked, health.clone()).await?;
     let shared =

@@ -52,21 +52,22 @@ impl FoundPool {
         self.inner().records.clear();
     }
 
-    /// Takes the gas of one more mint from the budget of `token`. Returns false if that is used up for now.
-    pub fn pay(&self, token: Address) -> bool {
-        self.inner().budget.take(token, PER_DELIVERY_GAS, self.per_day(), Instant::now())
+    /// Number of further records of `token` for which its budget has the gas of a mint. The gas of a transaction of their own
+    /// is kept back. If finding spent it, nothing that was found would be minted.
+    pub fn room(&self, token: Address) -> usize {
+        let left = self.inner().budget.left(token, self.per_day(), Instant::now());
+        usize::try_from(left.saturating_sub(LONE_DELIVERY_GAS) / PER_DELIVERY_GAS).unwrap_or(usize::MAX)
     }
 
-    /// Returns whether the budget of `token` has the gas of one more mint.
-    pub fn can_pay(&self, token: Address) -> bool {
-        self.inner().budget.left(token, self.per_day(), Instant::now()) >= PER_DELIVERY_GAS
+    /// Takes the gas of `count` mints from the budget of `token`, because so many records were written down.
+    pub fn pay(&self, token: Address, count: usize) {
+        let gas = PER_DELIVERY_GAS.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+        self.inner().budget.spend(token, gas, self.per_day(), Instant::now());
     }
 
     /// Takes what a transaction costs beside its mints, because it holds nothing but records of `token`.
     pub fn pay_alone(&self, token: Address) {
-        let (mut inner, per_day, now) = (self.inner(), self.per_day(), Instant::now());
-        let left = inner.budget.left(token, per_day, now).min(LONE_DELIVERY_GAS);
-        inner.budget.take(token, left, per_day, now);
+        self.inner().budget.spend(token, LONE_DELIVERY_GAS, self.per_day(), Instant::now());
     }
 
     /// Adds a record that is to be minted. One that waits already stays as it is.
@@ -159,18 +160,48 @@ mod tests {
         assert_eq!((pool.alone(), pool.riders(one, 9).len()), (Some(one), 2), "not minted: tried again");
     }
 
+    fn pool(gas_per_day: u64) -> FoundPool {
+        let settings = SharedSettings::default();
+        settings.change(|settings| settings.record_gas_per_day = gas_per_day);
+        FoundPool::new(settings)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_token_over_its_budget_gets_no_transaction_of_its_own_and_holds_up_no_other() {
-        let settings = SharedSettings::default();
-        settings.change(|settings| settings.record_gas_per_day = LONE_DELIVERY_GAS + PER_DELIVERY_GAS);
-        let (pool, [one, other]) = (FoundPool::new(settings), [1, 2].map(Address::repeat_byte));
-        assert!(pool.pay(one) && pool.can_pay(one));
+        let (pool, [one, other]) = (pool(LONE_DELIVERY_GAS + PER_DELIVERY_GAS), [1, 2].map(Address::repeat_byte));
+        assert_eq!(pool.room(one), 1);
+        pool.pay(one, 1);
         pool.put(record(1, 1));
         pool.pay_alone(one);
-        assert!(!pool.can_pay(one) && !pool.pay(one) && pool.can_pay(other));
+        assert_eq!([pool.room(one), pool.room(other)], [0, 1]);
         pool.put(record(2, 2));
         tokio::time::advance(Duration::from_secs(30)).await;
         assert_eq!(pool.alone(), Some(other));
         assert_eq!(pool.riders(one, 9).len(), 1, "a ride costs nothing more");
+    }
+
+    /// A creator who buys from himself has more records than the budget is for. The budget gains a record's gas in a minute.
+    #[tokio::test(start_paused = true)]
+    async fn finding_leaves_the_gas_with_which_records_that_were_found_are_minted() {
+        let (pool, token) = (pool(PER_DELIVERY_GAS * 60 * 24), Address::repeat_byte(1));
+        let (mut found, mut minted) = (0_u8, 0);
+        for _ in 0..6 * 60 * 24 {
+            let room = pool.room(token).min(3);
+            pool.pay(token, room);
+            for _ in 0..room {
+                found = found.wrapping_add(1);
+                pool.put(record(found, 1));
+            }
+            if pool.alone() == Some(token) {
+                pool.pay_alone(token);
+                let records = pool.riders(token, 100);
+                minted += records.len();
+                records.into_iter().for_each(|key| pool.remove(token, PaymentId::of(key)));
+            }
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
+        let waiting = pool.waiting().len();
+        assert!(minted > 600 && waiting <= 4, "{minted} minted, {waiting} wait");
+        assert_eq!(self::pool(LONE_DELIVERY_GAS).room(token), 0, "what could not be minted alone is not found");
     }
 }

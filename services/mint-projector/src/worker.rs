@@ -3,6 +3,7 @@
 use crate::asking::{Ask, Asking, Gathered};
 use crate::config::Config;
 use crate::gather::{Gathering, waits};
+use crate::riders::{beside, may_ride};
 use chain::token::{Delivered, Record, deliver_call};
 use chain::{Address, Chain, Key};
 use chrono::Utc;
@@ -172,35 +173,41 @@ impl MintLane {
             }
             return Ok(HashSet::new());
         }
-        let good = if owed.is_empty() { owed } else { self.mintable(token, owed).await? };
-        let ordered = keys(&good);
-        let found = self.open(token, found.iter().copied().filter(|key| !ordered.contains(key)).collect()).await;
-        if good.is_empty() && found.is_empty() {
+        let has_orders = !owed.is_empty();
+        let ordered: HashSet<PaymentKey> = keys(&owed).into_iter().collect();
+        let found = found.iter().copied().filter(|key| !ordered.contains(key)).collect();
+        let orders = has_orders.then(|| self.mintable(token, owed));
+        let (good, found) = beside(orders, self.open(token, found)).await?;
+        let good = good.unwrap_or_default();
+        // The budget of the token was asked for a ride, and not for a transaction.
+        if good.is_empty() && (found.is_empty() || has_orders) {
             return Ok(HashSet::new());
         }
-        self.lane.send(deliver_call(token, &ordered, &found), &good, Command::SubmitMint).await?;
+        self.lane.send(deliver_call(token, &keys(&good), &found), &good, Command::SubmitMint).await?;
         if good.is_empty() {
             self.shared.gathering.pool().pay_alone(token);
         }
         Ok(good.iter().map(|item| item.id).collect())
     }
 
-    /// Those of `found` that would be minted now. They are tried apart from orders, and no order waits for them.
-    async fn open(&self, token: Address, mut found: Vec<PaymentKey>) -> Vec<PaymentKey> {
+    /// Those of `found` that would be minted now, and whose money was not asked back. If this cannot be known now, none is:
+    /// they come again.
+    async fn open(&self, token: Address, found: Vec<PaymentKey>) -> Vec<PaymentKey> {
         if found.is_empty() {
             return found;
         }
-        match self.shared.chain.try_deliver(self.lane.address(), token, &found).await {
-            Ok(results) => {
-                let mut results = results.into_iter();
-                found.retain(|_| results.next() == Some(Delivered::Minted));
-                found
-            }
-            Err(error) => {
-                tracing::warn!(%token, error = %causes(&error), "records without an order cannot be tried now");
-                Vec::new()
-            }
-        }
+        let ids: Vec<PaymentId> = found.iter().copied().map(PaymentId::of).collect();
+        let tried = async {
+            let orders = async { Ok::<_, Undone>(self.shared.ledger.load_orders(&ids).await?) };
+            let results = async { Ok(self.shared.chain.try_deliver(self.lane.address(), token, &found).await?) };
+            let (orders, results) = tokio::try_join!(orders, results)?;
+            let would_be = found.iter().copied().zip(results).filter(|(_, result)| *result == Delivered::Minted);
+            Ok::<_, Undone>(may_ride(would_be.map(|(key, _)| key).collect(), &orders))
+        };
+        tried.await.unwrap_or_else(|error| {
+            tracing::warn!(%token, error = %causes(&error), "records without an order cannot be tried now");
+            Vec::new()
+        })
     }
 
     /// The mints of which the token has a record. Those that are minted or refunded already are among them: the
@@ -232,9 +239,8 @@ impl MintLane {
         Ok(good)
     }
 
-    /// The mints, among those of whose payments one node shows no record, of which two providers show one. The others
-    /// are deferred: a node lags, or a reorganisation has taken the payment and is about to be recorded. If there is no
-    /// record although the block of the proof is final, the proof is false, and the mint is parked.
+    /// The mints, among those of whose payments one node shows no record, of which two providers show one. The others are
+    /// deferred or parked: see [`Unrecorded`].
     async fn recorded(&self, token: Address, items: Vec<Item>) -> Result<Vec<Item>, Undone> {
         if items.is_empty() {
             return Ok(items);
@@ -249,14 +255,15 @@ impl MintLane {
                 recorded.push(item);
                 continue;
             }
-            let is_final = item.order.payment.done().is_some_and(|proof| proof.block.number <= finalized);
+            let paid = item.order.payment.done().map(|proof| proof.block.number);
             let detail = "the token has no record of the payment".to_owned();
-            if is_final {
-                failpoint(SKIPPED_MINT_NOT_RECORDED);
-                let why = Parked { reason: ParkReason::Inconsistent, detail, tx_hash: None };
-                item.record(&self.shared.ledger, Command::ParkMint(why)).await?;
-            } else {
-                self.defer(&item, WaitReason::Unpaid, detail).await?;
+            match Unrecorded::of(paid, confirmed.block.number, finalized) {
+                Unrecorded::FalseProof => {
+                    failpoint(SKIPPED_MINT_NOT_RECORDED);
+                    let why = Parked { reason: ParkReason::Inconsistent, detail, tx_hash: None };
+                    item.record(&self.shared.ledger, Command::ParkMint(why)).await?;
+                }
+                Unrecorded::NotYet => self.defer(&item, WaitReason::Unpaid, detail).await?,
             }
         }
         Ok(recorded)
@@ -288,6 +295,47 @@ fn owed(jobs: &[Job], mut loaded: HashMap<PaymentId, Loaded<Order>>) -> Vec<Item
     owed
 }
 
+/// The meaning of a missing record of a payment that is said to be confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unrecorded {
+    /// The record was read after a block that has the proven one below it, and the proven one is final: the proof is false.
+    FalseProof,
+    /// The record was read after an older block than the proven one, because the nodes lag. Or the proven block is not final,
+    /// and a reorganisation has taken the payment, which is about to be recorded. Or nothing is proven.
+    NotYet,
+}
+
+impl Unrecorded {
+    /// Judges a missing record by three blocks: that of the proof, the one after which the record was `read`, and the newest
+    /// final one. The last two come from different answers, and a stale answer can be older than what is final.
+    fn of(proven: Option<u64>, read: u64, finalized: u64) -> Self {
+        match proven {
+            Some(proven) if proven <= read.min(finalized) => Self::FalseProof,
+            Some(_) | None => Self::NotYet,
+        }
+    }
+}
+
 fn keys(items: &[Item]) -> Vec<PaymentKey> {
     items.iter().map(|item| item.order.request.payment_key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Unrecorded::{self, FalseProof, NotYet};
+
+    #[test]
+    fn a_missing_record_proves_something_only_if_it_was_read_behind_a_proven_block_that_is_final() {
+        let cases = [
+            ("read and final behind the proof", Some(10), 12, 11, FalseProof),
+            ("read and final at the proof", Some(10), 10, 10, FalseProof),
+            ("the proof is final, and the answer is stale", Some(10), 9, 11, NotYet),
+            ("the proof is not final", Some(10), 12, 9, NotYet),
+            ("neither", Some(10), 9, 9, NotYet),
+            ("no proof", None, 12, 11, NotYet),
+        ];
+        for (name, proven, read, finalized, expected) in cases {
+            assert_eq!(Unrecorded::of(proven, read, finalized), expected, "{name}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use chain::token::{Deed, Operated};
 use chrono::Utc;
 use domain::Order;
-use domain::event::ParkReason;
+use domain::event::{LegName, ParkReason};
 use domain::order::{LegState, Stage};
 use std::time::Duration;
 
@@ -30,14 +30,15 @@ pub(crate) fn waits(order: &Order) -> bool {
 /// The deed that `order` asks for. Returns `None` if there is nothing to do for it now.
 pub(crate) fn deed(order: &Order) -> Option<Deed> {
     let is_around = order.payment.parked().is_some_and(|why| why.reason == ParkReason::PaidAroundToken);
-    match order.stage() {
-        Stage::PaymentParked if is_around => Some(Deed::Credit),
-        // A mint that may still be mined ends the record first.
-        Stage::RefundRequested | Stage::RefundDeferred if order.mint.state().is_in_transaction() => None,
-        Stage::RefundRequested | Stage::RefundDeferred if order.payment.state() == LegState::Done => Some(Deed::Refund),
-        Stage::RefundRequested | Stage::RefundDeferred if is_around => Some(Deed::GiveBack),
-        _ => None,
-    }
+    let is_paid = order.payment.state() == LegState::Done;
+    let (deed, leg) = match order.stage() {
+        Stage::PaymentParked if is_around => (Deed::Credit, LegName::Payment),
+        Stage::RefundRequested | Stage::RefundDeferred if is_paid => (Deed::Refund, LegName::Refund),
+        Stage::RefundRequested | Stage::RefundDeferred if is_around => (Deed::GiveBack, LegName::Refund),
+        _ => return None,
+    };
+    // A mint that may still be mined ends the record first.
+    order.progress().may_submit(leg).then_some(deed)
 }
 
 /// Time until a deferred refund may be tried. Returns `None` if the order may be tried now.

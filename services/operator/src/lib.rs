@@ -40,7 +40,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let keys = config.keys.open(&chain).await?;
     let inflow = Inflow::bind(&ledger, health.clone()).await?;
     tasks.spawn(runtime::unfailing(inflow.clone().run(config.database_url.clone(), stop.clone())));
-    let shared = OperateResources { config, ledger, chain, inflow };
+    let shared = OperateResources { config, ledger, chain, inflow, health: health.clone() };
     for key in keys {
         let signer = key.address();
         let lease = shared.ledger.lease(Purpose::Operate, signer, &shared.config.instance).await?;

@@ -11,7 +11,7 @@ use domain::order::Command;
 use domain::{Order, PaymentId, Purchase};
 use lanes::{Item, TermsCache};
 use ledger::{Ledger, Loaded};
-use runtime::{Backoff, Undone};
+use runtime::{Backoff, Health, Undone};
 use std::time::Duration;
 use waits::Job;
 
@@ -28,6 +28,7 @@ pub struct OperateResources {
     pub ledger: Ledger,
     pub chain: Chain,
     pub inflow: Inflow,
+    pub health: Health,
 }
 
 /// Judges the orders of one lane.

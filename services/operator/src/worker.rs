@@ -14,8 +14,9 @@ use lanes::{Item, SignerLane, Work};
 use ledger::Loaded;
 use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, failpoint};
 use runtime::{Undone, causes};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
+use tokio::time::Instant;
 use waits::{Job, OnDuty, Races};
 
 /// Longest wait for a first order. Then the worker looks after the lane.
@@ -24,6 +25,9 @@ const IDLE: Duration = Duration::from_millis(500);
 /// Time that the first order of a batch waits for others. Nobody waits for a refund by the second.
 const LINGER: Duration = Duration::from_millis(200);
 
+/// Pause before a factory is asked again whether the account is its operator.
+const BARRED_PAUSE: Duration = Duration::from_secs(5);
+
 /// An operator's lane at work.
 pub struct OperateLane {
     lane: SignerLane,
@@ -31,8 +35,8 @@ pub struct OperateLane {
     sorter: Sorter,
     races: Races,
     on_duty: OnDuty,
-    /// A factory of which the account was no operator when it was asked last.
-    barred: Option<Address>,
+    /// The factories of which the account was no operator when they were asked last, with the time of the next question.
+    barred: HashMap<Address, Instant>,
 }
 
 impl Work for OperateLane {
@@ -41,12 +45,10 @@ impl Work for OperateLane {
     }
 
     async fn turn(&mut self) -> Result<(), Undone> {
-        let able = match (self.lane.tend().await, self.barred) {
-            (Ok(()), Some(factory)) => self.admitted(factory).await,
-            (tended, _) => tended,
-        };
-        self.on_duty.follow(able.is_ok() && self.lane.rests().is_none());
-        able?;
+        let tended = self.lane.tend().await;
+        self.on_duty.follow(tended.is_ok() && self.lane.rests().is_none());
+        tended?;
+        self.ask_again().await?;
         if !self.lane.has_room() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
@@ -64,23 +66,40 @@ impl Work for OperateLane {
 impl OperateLane {
     /// Claims the lane of `key`.
     pub async fn claim(shared: OperateResources, key: Key) -> Result<Self, Undone> {
-        let OperateResources { config, ledger, chain, inflow } = &shared;
+        let OperateResources { config, ledger, chain, inflow, .. } = &shared;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Operate, &config.instance).await?;
         let on_duty = inflow.duty.begin();
         let sorter = Sorter::new(shared.clone());
-        Ok(Self { lane, shared, sorter, races: Races::default(), on_duty, barred: None })
+        Ok(Self { lane, shared, sorter, races: Races::default(), on_duty, barred: HashMap::new() })
     }
 
-    /// Checks that the account is an operator of `factory`. Until it is, the lane takes no order in hand.
-    async fn admitted(&mut self, factory: Address) -> Result<(), Undone> {
-        let account = self.lane.address();
-        self.barred = Some(factory);
-        if !self.shared.chain.is_operator(factory, account).await? {
-            return Err(Undone::transient(format!(
-                "{account} is no operator of the factory {factory}: its owner appoints"
-            )));
+    /// Returns whether the account is an operator of `factory`. If it is none, `/readyz` says so until it is one, and the
+    /// orders of other factories go on.
+    async fn is_admitted(&mut self, factory: Address) -> Result<bool, Undone> {
+        if self.barred.get(&factory).is_some_and(|next| Instant::now() < *next) {
+            return Ok(false);
         }
-        self.barred = None;
+        let (account, health) = (self.lane.address(), &self.shared.health);
+        let part = format!("lane {account} at {factory}");
+        let is_operator = self.shared.chain.is_operator(factory, account).await?;
+        if is_operator {
+            self.barred.remove(&factory);
+            health.good(&part);
+        } else {
+            self.barred.insert(factory, Instant::now() + BARRED_PAUSE);
+            health.bad(&part, format!("{account} is no operator of the factory {factory}: its owner appoints"));
+        }
+        Ok(is_operator)
+    }
+
+    /// Asks the factories that did not admit the account again, when their time has come.
+    async fn ask_again(&mut self) -> Result<(), Undone> {
+        let now = Instant::now();
+        let due: Vec<Address> =
+            self.barred.iter().filter(|(_, next)| **next <= now).map(|(factory, _)| *factory).collect();
+        for factory in due {
+            self.is_admitted(factory).await?;
+        }
         Ok(())
     }
 
@@ -89,9 +108,10 @@ impl OperateLane {
     async fn handle(&mut self, batch: Vec<Job>) -> Result<(), Undone> {
         let mut result = Ok(());
         for Group { token, factory, deed, items, jobs } in self.sorter.sort(batch).await? {
-            let sent = match self.admitted(factory).await {
-                Ok(()) if self.lane.has_room() => self.operate(token, deed, items).await,
-                admitted => admitted.map(|()| HashSet::new()),
+            let sent = match self.is_admitted(factory).await {
+                Ok(true) if self.lane.has_room() => self.operate(token, deed, items).await,
+                Ok(_) => Ok(HashSet::new()),
+                Err(error) => Err(error),
             };
             let answered = match sent {
                 Ok(sent) => {

@@ -7,8 +7,7 @@ use crate::recheck::recheck;
 use chain::token::{PAY_BATCH_MAX, Paid, SEGMENTS_MAX, Trial, pay_call, segments};
 use chain::{Address, Chain, Key};
 use chrono::Utc;
-use domain::event::Purpose;
-use domain::event::{Deferral, WaitReason};
+use domain::event::{Deferral, LegName, Purpose, WaitReason};
 use domain::lane::Rest;
 use domain::order::Command;
 use domain::order::Stage;
@@ -186,6 +185,10 @@ impl SettleLane {
         if !job.carries(&item.order, waits) {
             return Ok(Next::Done);
         }
+        // Its money is to go back, and the charge fell out of the chain: it waits until it is charged again or has failed.
+        if !item.order.progress().may_submit(LegName::Payment) {
+            return Ok(Next::Later(RETRY_MAX));
+        }
         if let Some(wait) = remaining(&item.order) {
             return Ok(Next::Later(wait.min(RETRY_MAX)));
         }
@@ -312,7 +315,7 @@ fn verdict(trial: Trial) -> Verdict {
         }
         // The trial had too little gas. That says nothing about the payment.
         Trial::Result(Paid::NotAttempted) => Verdict::Unknown,
-        // The reason is always asked for.
+        // The asset did not say why.
         Trial::Result(Paid::Failed) => Verdict::Unknown,
         Trial::Refused(reason, detail) => Verdict::Defer(reason, detail),
     }

@@ -6,6 +6,7 @@ use crate::load::Load;
 use crate::plan::Plan;
 use crate::strike::{REBUILD, unpause};
 use crate::week;
+use alloy_primitives::U256;
 use chrono::{DateTime, Utc};
 use harness::journal::{now, relayers};
 use harness::{Entry, Service, binary};
@@ -55,6 +56,42 @@ pub async fn until_ended(house: &House) -> bool {
     false
 }
 
+/// Waits until every record is minted or returned, or is of an order that waits for a person, and the ledger tells the end of
+/// each that nobody ordered. Returns false if some never were. Records are found and ended at final blocks, and a
+/// transaction of their own waits for half a minute.
+async fn until_records_ended(house: &House) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < ENDS_WITHIN {
+        if open_records(house).await == Some(false) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    false
+}
+
+/// Returns whether there is an open record. `None` if a table could not be read.
+async fn open_records(house: &House) -> Option<bool> {
+    let stack = house.stack.lock().await;
+    let count = async |query: &'static str| sqlx::query_scalar::<_, i64>(query).fetch_one(&stack.tables).await.ok();
+    let found = count("SELECT count(*) FROM records WHERE stage = 'found'").await?;
+    let parked = count(
+        "SELECT coalesce(sum(quantity), 0)::bigint FROM payments WHERE stage IN ('mint_parked', 'refund_parked')",
+    );
+    let parked = u64::try_from(parked.await?).ok()?;
+    let tokens = sqlx::query_as::<_, (String, String)>("SELECT token, units_taken FROM token_rows");
+    let (mut open, mut untold) = (U256::ZERO, false);
+    for (token, told) in tokens.fetch_all(&stack.tables).await.ok()? {
+        let token = token.parse().ok()?;
+        let is_open = house.chain.open_units_of(token).await;
+        // A record that strangers made and minted is told once it is final.
+        untold |= told.parse::<U256>().ok()? < is_open + house.chain.minted_units_of(token).await;
+        open += is_open;
+    }
+    let is_projected = stack.projected("public").await == stack.stream.last_seq().await;
+    Some(found > 0 || open != U256::from(parked) || untold || !is_projected)
+}
+
 /// Heals everything, waits for every end, lets a week pass, rebuilds the read models beside the live ones, and stops the
 /// services.
 pub async fn close(house: &House, load: &Load, listeners: Vec<Listener>, supervisor: JoinHandle<()>) -> Closed {
@@ -67,12 +104,16 @@ pub async fn close(house: &House, load: &Load, listeners: Vec<Listener>, supervi
     let have_ended = until_ended(house).await;
     let ended_after = healed.elapsed();
     if have_ended {
+        load.settles_unordered().await;
         week::pass(house, load).await;
     }
     if !have_ended || !until_ended(house).await {
         open();
     }
-    rebuild(house).await;
+    if !until_records_ended(house).await {
+        house.found(format!("records without an order were open {} s after that", ENDS_WITHIN.as_secs()));
+    }
+    begin_rebuild(house).await;
     supervisor.abort();
     let mut stack = house.stack.lock().await;
     for sample in stack.samples(&everyone(), "after") {
@@ -87,6 +128,7 @@ pub async fn close(house: &House, load: &Load, listeners: Vec<Listener>, supervi
     leave(house, |service| service != Service::ReadProjector).await;
     // A lane that is handed over while its worker leaves is claimed once more.
     until_ended(house).await;
+    end_rebuild(house).await;
     leave(house, |service| service == Service::ReadProjector).await;
     Closed { healed_at, ended_after, heard }
 }
@@ -103,9 +145,13 @@ async fn leave(house: &House, who: impl Fn(Service) -> bool) {
 }
 
 /// A10: the read models from sequence 1, beside the live ones.
-async fn rebuild(house: &House) {
+async fn begin_rebuild(house: &House) {
+    house.stack.lock().await.spawn(REBUILD, &[("DATABASE_SCHEMA", "rebuilt")]);
+}
+
+/// Waits until the rebuilt read models hold every event. Nobody may write any more.
+async fn end_rebuild(house: &House) {
     let mut stack = house.stack.lock().await;
-    stack.spawn(REBUILD, &[("DATABASE_SCHEMA", "rebuilt")]);
     let begun = Instant::now();
     while stack.projected("rebuilt").await != stack.stream.last_seq().await {
         if begun.elapsed() > ENDS_WITHIN {
@@ -165,6 +211,7 @@ pub async fn audit(house: &House, run: Run<'_>) -> Verdict {
         "bounds": {
             "quietMs": 2_000, "waitS": 60, "terminalWithinS": 60,
             "revertedMaxPercent": REVERTED_MAX_PERCENT, "grownMaxPercent": GROWN_MAX_PERCENT, "operator": true,
+            "openRecords": "wrong",
         },
     });
     let (file, out) = (run.folder.join("run.json"), run.folder.join("verdicts.json"));

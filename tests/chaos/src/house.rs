@@ -85,7 +85,9 @@ impl House {
     pub async fn start(seed: u64, folder: &Path, few: usize) -> Self {
         let options = StackOptions { block_time: BLOCK_TIME, confirmations: CONFIRMATIONS, ..StackOptions::empty() };
         // Two of everything look at the head through two providers, on few cores; orders that expire do so soon.
-        let mut stack = Stack::start(options.with("HEAD_POLL_MS", 250).with("MIN_WINDOW_S", 5)).await;
+        let options = options.with("HEAD_POLL_MS", 250).with("MIN_WINDOW_S", 5);
+        // Every record without an order must be found and minted.
+        let mut stack = Stack::start(options.with("RECORD_GAS_PER_DAY", 1_000_000_000)).await;
         let rare = stack.rare_token().await;
         let few = stack.tokens_of_few(few, FEW.into()).await;
         let ops = stack.ops_environment();

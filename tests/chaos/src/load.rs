@@ -8,6 +8,7 @@ use harness::{Answer, Bill, Buyer, DOLLAR, Order, Payment};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use standalone::accounts::OWNER;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -167,6 +168,12 @@ impl Load {
             bought.spawn(async move { client.insists(&payment, None).await.then_some(payment) });
         }
         bought.join_all().await.into_iter().flatten().collect()
+    }
+
+    /// Signs a payment that nobody orders, and that somebody else settles through the token.
+    pub async fn settles_unordered(&self) {
+        let (terms, buyer) = (&self.house.token, &self.buyers[0]);
+        self.house.chain.transact(OWNER, terms.token, buyer.pay(terms, 2).settle_call()).await;
     }
 
     /// The whole of the `nth` purchase, by the manners that the seed gives it where none are named.

@@ -5,11 +5,14 @@ use crate::abi::{MintToken, TokenFactory, UsdcDouble};
 use crate::authorization::reason_of;
 use crate::connect::Chain;
 use crate::error::ChainError;
+use crate::rpc::Included;
 use crate::sign::Call;
 use alloy::primitives::{Address, Bytes, U256};
-use alloy::sol_types::{Revert, SolCall, SolError};
+use alloy::rpc::types::Log;
+use alloy::sol_types::{Revert, SolCall, SolError, SolEvent};
 use domain::event::{Purpose, WaitReason};
-use domain::{PaymentRequest, Purchase};
+use domain::{PaymentKey, PaymentRequest, Purchase};
+use std::collections::HashMap;
 
 /// Maximum number of payments in one transaction.
 pub const OPERATE_BATCH_MAX: usize = 50;
@@ -126,6 +129,21 @@ impl Chain {
             }
             Err(other) => Err(other),
         }
+    }
+}
+
+impl Included {
+    /// The deeds that `token` did in this transaction, by key. A key that is missing had its record before, or was refused: the
+    /// receipt does not tell which.
+    pub fn operated(&self, token: Address) -> HashMap<PaymentKey, Deed> {
+        let deed = |log: &Log| {
+            let data = log.data();
+            let credited = MintToken::Credited::decode_log_data(data).map(|log| (log.key, Deed::Credit));
+            let given = MintToken::GivenBack::decode_log_data(data).map(|log| (log.key, Deed::GiveBack));
+            let refunded = MintToken::Refunded::decode_log_data(data).map(|log| (log.key, Deed::Refund));
+            credited.or(given).or(refunded).ok().map(|(key, deed)| (PaymentKey(key), deed))
+        };
+        self.logs.iter().filter(|log| log.address() == token).filter_map(deed).collect()
     }
 }
 

@@ -14,6 +14,8 @@ use alloy::sol_types::{SolCall, SolEvent};
 use domain::event::{OpenTx, Purpose, WaitReason};
 use domain::{PaymentId, PaymentRequest, Purchase};
 use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
+use runtime::causes;
 
 /// Maximum number of payments in one transaction. To one token they take 8.3M gas, to [`SEGMENTS_MAX`] tokens 12.6M, of
 /// the 16,777,216 of EIP-7825; call data is 13 kB.
@@ -38,6 +40,9 @@ const HUB_PER_ITEM: u64 = 2_200;
 
 /// Call data of one item: from 20, value 8, validAfter 5, validBefore 5, nonce 32, r 32, vs 32.
 const ITEM_BYTES: usize = 134;
+
+/// Maximum number of refusals of one token that are asked for at a time.
+const REFUSALS_MAX: usize = 16;
 
 /// Payments to one token, which stand together in the call data.
 #[derive(Clone, Debug)]
@@ -87,7 +92,7 @@ impl Paid {
 /// The result of trying one payment on the latest block, without sending it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trial {
-    /// The token would give this result, and the asset was not asked why.
+    /// The token would give this result. `Failed`: the asset did not answer the question why.
     Result(Paid),
     /// The asset would refuse it, with its reason and the node's text.
     Refused(WaitReason, String),
@@ -158,17 +163,23 @@ impl Chain {
             let cause = "the number of results differs from the number of payments";
             return Err(ChainError::transient("settle", cause));
         }
-        let mut trials = Vec::with_capacity(segment.requests.len());
-        for (code, request) in results.iter().zip(&segment.requests) {
-            trials.push(match Paid::of(*code) {
-                Paid::Failed => {
-                    let (reason, text) = self.refusal(signer, request, GAS_PER_ITEM).await?;
-                    Trial::Refused(reason, text)
-                }
-                result => Trial::Result(result),
-            });
+        let items = results.iter().zip(&segment.requests);
+        let trials: Vec<_> = items.map(|(code, request)| self.trial(signer, Paid::of(*code), request)).collect();
+        Ok(stream::iter(trials).buffered(REFUSALS_MAX).collect().await)
+    }
+
+    /// Asks the asset why a payment would fail. An asset that does not answer leaves the other payments as they are.
+    async fn trial(&self, signer: Address, result: Paid, request: &PaymentRequest) -> Trial {
+        if result != Paid::Failed {
+            return Trial::Result(result);
         }
-        Ok(trials)
+        match self.refusal(signer, request, GAS_PER_ITEM).await {
+            Ok((reason, text)) => Trial::Refused(reason, text),
+            Err(error) => {
+                tracing::warn!(payment = %request.id(), error = %causes(&error), "the asset does not say why it refuses the payment");
+                Trial::Result(Paid::Failed)
+            }
+        }
     }
 }
 
@@ -239,6 +250,7 @@ fn hub_input(batch_id: B256, segments: &[Segment<'_>]) -> Bytes {
 mod tests {
     use super::*;
     use domain::examples;
+    use domain::lane::CALL_GAS;
 
     #[test]
     fn an_item_begins_with_its_payer_and_has_no_payee() {
@@ -260,6 +272,7 @@ mod tests {
         for tokens in [1, 2, SEGMENTS_MAX] {
             let gas = pay_call(Address::ZERO, &full(tokens)).gas_limit;
             assert!(gas < 16_777_216, "EIP-7825: {gas} for {tokens} tokens");
+            assert!(u128::from(gas) <= CALL_GAS, "a lane that may sign cannot pay {gas} for {tokens} tokens");
         }
     }
 }

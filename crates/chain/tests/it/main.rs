@@ -10,3 +10,4 @@ mod providers;
 mod secrets;
 mod tls;
 mod token;
+mod trace;

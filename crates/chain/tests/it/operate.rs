@@ -6,7 +6,7 @@ use crate::common::{ACCOUNT, connect, signed};
 use alloy::primitives::U256;
 use alloy::sol_types::SolCall;
 use chain::abi::UsdcDouble;
-use chain::token::{Deed, Delivered, Operated, Record, RecordTrace, operate_call, segments};
+use chain::token::{Deed, Delivered, Operated, Record, operate_call, segments};
 use chain::{Address, B256, Chain};
 use dev_chain::BASE_SEPOLIA_USDC;
 use domain::event::{Purpose, WaitReason};
@@ -30,14 +30,14 @@ async fn submit(shop: &Shop, auth: &Authorization, signature: &SignatureBytes) {
 }
 
 /// A payment for `units` of `token` by payer number `who`, submitted around the token.
-async fn around(shop: &Shop, token: Address, who: u8, units: u32) -> PaymentRequest {
+pub async fn around(shop: &Shop, token: Address, who: u8, units: u32) -> PaymentRequest {
     let request = shop.payment(token, who, units).await;
     submit(shop, &request.authorization, &request.signature).await;
     request
 }
 
 /// The results of a deed for payments to one token, first tried and then sent.
-async fn operate(shop: &Shop, chain: &Chain, deed: Deed, requests: &[&PaymentRequest]) -> Vec<Operated> {
+pub async fn operate(shop: &Shop, chain: &Chain, deed: Deed, requests: &[&PaymentRequest]) -> Vec<Operated> {
     let token = requests[0].authorization.to;
     let tried = chain.try_operate(ACCOUNT, token, deed, requests).await.unwrap();
     let call = operate_call(token, deed, requests);
@@ -138,34 +138,4 @@ async fn an_account_that_is_no_operator_is_refused_as_a_whole() {
     assert!(chain.is_operator(shop.factory, ACCOUNT).await.unwrap());
     assert!(!chain.is_operator(shop.factory, stranger).await.unwrap());
     assert!(chain.is_operator(stranger, ACCOUNT).await.is_err(), "no factory there");
-}
-
-/// Money that somebody sends without an authorization has no key, and no record.
-#[tokio::test]
-async fn what_can_have_made_a_record_is_found_in_the_logs_and_one_node_alone_does_not_hide_it() {
-    let shop = Shop::open(9).await;
-    let [one, liar] = shop.local.proxies().await;
-    let chain = connect(&[&one, &liar]).await;
-    let [token, other] = shop.tokens;
-    let recorded = [shop.payment(token, 1, 1).await, shop.payment(token, 2, 2).await, shop.payment(other, 3, 1).await];
-    shop.pay(&chain, &segments(&recorded)).await;
-    let outside = around(&shop, token, 4, 1).await;
-    shop.local.give_usdc(ACCOUNT, PRICE).await;
-    let sent = UsdcDouble::transferCall { to: token, value: U256::from(PRICE.0) };
-    shop.local.transact(BASE_SEPOLIA_USDC, sent.abi_encode().into()).await;
-    shop.local.mine(1).await;
-    let before = chain.head().await.unwrap().block;
-    operate(&shop, &chain, Deed::Credit, &[&outside]).await;
-    let last = chain.head().await.unwrap().block;
-
-    let keys = |traces: &[RecordTrace]| traces.iter().map(|trace| (trace.token, trace.key)).collect::<Vec<_>>();
-    let all = chain.traces(&[token], 0..=last.number, last).await.unwrap();
-    let [a, b, c] = [&recorded[0], &recorded[1], &outside].map(|request| (token, request.payment_key));
-    assert_eq!(keys(&all), [a, b, c, c], "paid, paid, paid around, and then credited");
-    assert!(all.iter().all(|trace| trace.block.number <= last.number) && all[2].tx_hash != all[3].tx_hash);
-    assert_eq!(keys(&chain.traces(&[token], 0..=before.number, last).await.unwrap()), [a, b, c]);
-    assert_eq!(keys(&chain.traces(&[token, other], 0..=last.number, last).await.unwrap()).len(), 5);
-
-    liar.change("eth_getLogs", |answer| answer["result"] = serde_json::json!([]));
-    assert!(chain.traces(&[token], 0..=last.number, last).await.is_err());
 }

@@ -8,9 +8,9 @@ use std::fmt;
 /// A transaction that is first in line offers too little if it is not mined after this many blocks.
 pub const STUCK_BLOCKS: u64 = 8;
 
-/// Gas that a lane must be able to pay for before it signs. A settlement of a hundred payments has a limit of
-/// 6,720,000.
-pub const CALL_GAS: u128 = 7_000_000;
+/// Gas that a lane must be able to pay for before it signs: the greatest limit of a call that a lane makes, which is a
+/// settlement of a hundred payments to twenty tokens. `chain` holds it against the call itself.
+pub const CALL_GAS: u128 = 13_000_000;
 
 /// A node's view of a lane and its account. All values are from approximately one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -167,7 +167,7 @@ impl LegState {
     }
 
     /// Returns whether the leg may take this step.
-    const fn allows(self, step: StepName) -> bool {
+    pub(super) const fn allows(self, step: StepName) -> bool {
         use LegState::{Deferred, Done, Owed, Parked, Reverted, Submitted, Unasked};
         match step {
             StepName::Requested => matches!(self, Unasked),

@@ -73,14 +73,26 @@ impl Progress {
         }
     }
 
+    /// Returns whether `leg` may go into a transaction now. A lane asks this before it makes a call, because an order that
+    /// refuses its event would hold up everybody else in the transaction.
+    pub fn may_submit(&self, leg: LegName) -> bool {
+        let progress = match leg {
+            LegName::Payment => self.payment,
+            LegName::Mint => self.mint,
+            LegName::Refund => self.refund,
+        };
+        progress.state.allows(StepName::Submitted) && self.allows(leg, StepName::Submitted)
+    }
+
     fn allows_payment(&self, step: StepName) -> bool {
-        let is_unasked = self.refund.state == LegState::Unasked;
         match step {
             // Units are minted, and money goes back, by the record of the payment. If the payment is gone, these are gone,
-            // too, and that is recorded first.
-            StepName::Failed => self.mint.state == LegState::Owed && is_unasked,
+            // too, and that is recorded first. A refund that was only asked for is moot.
+            StepName::Failed => {
+                self.mint.state == LegState::Owed && matches!(self.refund.state, LegState::Unasked | LegState::Owed)
+            }
             // Nobody charges for what is to go back.
-            StepName::Submitted => is_unasked,
+            StepName::Submitted => self.refund.state == LegState::Unasked,
             _ => true,
         }
     }
@@ -124,7 +136,12 @@ impl Progress {
             }
             // A payer may take the money back, and that may be known before our own steps are.
             StepName::Confirmed | StepName::Restored => mint != LegState::Done && payment != LegState::Failed,
-            StepName::Deferred | StepName::Parked | StepName::Reverted => true,
+            // A refund waits only where it could be made. One that is in a transaction is decided by it in any case.
+            StepName::Deferred | StepName::Parked => {
+                let is_there = matches!(payment, LegState::Done | LegState::Parked) && mint != LegState::Done;
+                is_there || self.refund.state.is_in_transaction()
+            }
+            StepName::Reverted => true,
             StepName::Failed => false,
         }
     }

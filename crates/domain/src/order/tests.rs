@@ -27,6 +27,9 @@ fn stages() -> Vec<Option<Order>> {
         vec![request(), paid(), revert()],
         vec![request(), paid(), Command::SubmitMint(examples::submission(8)), revert()],
         vec![request(), paid(), Command::ConfirmMint(examples::own_mint()), revert()],
+        vec![request(), paid(), ask_back(), revert()],
+        vec![request(), paid(), ask_back(), Command::SubmitRefund(examples::submission(9)), revert()],
+        vec![request(), paid(), ask_back(), revert(), Command::Defer(examples::deferral())],
     ];
     paths.into_iter().map(|commands| commands.into_iter().fold(None, |order, command| step(order, command).0)).collect()
 }
@@ -61,6 +64,8 @@ fn row(order: Option<&Order>) -> String {
         }
         (true, LegState::Submitted | LegState::Reverted) => ", minting",
         (true, LegState::Done) => ", minted",
+        (true, _) if order.refund.state() == LegState::Owed => ", refund_requested",
+        (true, _) if order.refund.state() == LegState::Submitted => ", refunding",
         _ => "",
     };
     format!("{}{ahead}", order.stage().name())
@@ -138,11 +143,18 @@ fn what_is_said_twice_is_written_once() {
             let (after, first) = step(Some(order.clone()), command.clone());
             if let Ok(Some(_)) = first {
                 let (again, second) = step(after.clone(), command.clone());
-                // If a mint that went ahead of its payment is deferred or parked, it is owed afterwards, and the reason
-                // is not kept.
-                let owed =
-                    after.as_ref().is_some_and(|after| after.is_unpaid() && after.mint.state() == LegState::Owed);
-                let once = matches!(command, Command::DeferMint(_) | Command::ParkMint(_)) && owed;
+                // A leg that went ahead of its payment and is deferred or parked is owed afterwards, and the reason is not kept.
+                let is_owed = |leg: LegName| {
+                    after.as_ref().is_some_and(|after| {
+                        let leg = if leg == LegName::Mint { after.mint.state() } else { after.refund.state() };
+                        after.is_unpaid() && leg == LegState::Owed
+                    })
+                };
+                let once = match command {
+                    Command::DeferMint(_) | Command::ParkMint(_) => is_owed(LegName::Mint),
+                    Command::DeferRefund(_) | Command::ParkRefund(_) => is_owed(LegName::Refund),
+                    _ => false,
+                };
                 assert!(second == Ok(None) || (once && second.is_err()), "{} in {}", command.name(), row(Some(&order)));
                 assert_eq!(again, after);
             }
@@ -251,6 +263,54 @@ fn f40_whatever_falls_out_of_the_chain_an_order_is_minted_only_while_it_is_paid(
         }
     }
     assert!(tried > 10_000, "{tried}");
+}
+
+/// A lane that takes an order that waits for it can send it, and an order that no lane
+/// may send has another way out. Either would hold up everybody else in its transaction.
+#[test]
+fn an_order_that_waits_for_a_lane_can_be_sent_and_any_other_can_end() {
+    let mut commands = commands();
+    commands.extend([paid(), Command::SubmitMint(examples::submission(8)), Command::ConfirmMint(examples::own_mint())]);
+    let (mut walk, mut moot) = (vec![(step(None, request()).0, 0_u32)], 0);
+    while let Some((order, depth)) = walk.pop() {
+        let known = order.as_ref().unwrap();
+        let (progress, mint) = (known.progress(), known.mint.state());
+        let waits_for = match known.stage() {
+            Stage::PaymentParked => Some(LegName::Payment),
+            Stage::Requested | Stage::Deferred if known.refund.state() == LegState::Unasked => Some(LegName::Payment),
+            Stage::Paid | Stage::MintDeferred => Some(LegName::Mint),
+            // The mint of a payment that fell out of the chain falls out, too, and that is recorded first.
+            Stage::RefundRequested | Stage::RefundDeferred if mint.is_in_transaction() || mint == LegState::Done => {
+                None
+            }
+            Stage::RefundRequested | Stage::RefundDeferred => Some(LegName::Refund),
+            _ => None,
+        };
+        if let Some(leg) = waits_for {
+            assert!(progress.may_submit(leg), "{known:?}");
+        }
+        if known.stage() == Stage::Deferred && known.refund.state() == LegState::Owed && mint == LegState::Owed {
+            assert!(!progress.may_submit(LegName::Payment), "nobody charges for what is to go back");
+            assert!(matches!(step(order.clone(), Command::Fail(examples::failure())).1, Ok(Some(_))), "{known:?}");
+            moot += 1;
+        }
+        for (leg, submit) in [
+            (LegName::Payment, Command::Submit(examples::submission(20))),
+            (LegName::Mint, Command::SubmitMint(examples::submission(20))),
+            (LegName::Refund, Command::SubmitRefund(examples::submission(20))),
+        ] {
+            let is_accepted = matches!(step(order.clone(), submit).1, Ok(Some(_)));
+            assert_eq!(progress.may_submit(leg), is_accepted, "{leg:?} of {known:?}");
+        }
+        if depth < 5 {
+            let next = commands.iter().filter_map(|command| match step(order.clone(), command.clone()) {
+                (after, Ok(Some(_))) => Some((after, depth + 1)),
+                _ => None,
+            });
+            walk.extend(next);
+        }
+    }
+    assert!(moot > 10, "{moot}");
 }
 
 #[test]

@@ -77,6 +77,7 @@ pub fn lost(evidence: &Evidence, books: &Books) -> Verdict {
         check.that(fault.is_none(), || format!("{id}: {}", fault.unwrap_or_default()));
     }
     unordered::told(evidence, books, &mut check);
+    unordered::complete(evidence, books, &mut check);
     said(evidence, books, &mut check);
     for (count, what) in [(waiting, "payments are not deep enough yet"), (going_back, "refunds are under way")] {
         if count > 0 {

@@ -1,12 +1,16 @@
 //! Records without an order, as the ledger tells of them: their path (a part of A11), and the chain's word for it (a part of
-//! A05).
+//! A05). When a run is at rest, the ledger tells of all of them.
 
-use crate::books::{Books, Ordered, Place, record};
+use crate::books::{Books, Fate, Order, Ordered, Place, record};
 use crate::decode::event::Event;
 use crate::decode::x402::payment_id;
 use crate::evidence::Evidence;
+use crate::evidence::tables::Row;
+use crate::evidence::tokens::{Record, RecordState};
+use crate::run::OpenRecords;
 use crate::verdict::Check;
 use alloy_primitives::{Address, B256, U256};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Each is found once, then ends at most once.
@@ -54,10 +58,7 @@ fn fault(evidence: &Evidence, books: &Books, id: Uuid, events: &[Event]) -> Opti
             return Some(format!("found, says the ledger, and an order of {} stood for it", ordered.from));
         }
     }
-    let of = (token, key);
-    let first = |list: Option<&Vec<crate::books::Entry>>| list.and_then(|list| list.first()).map(|entry| entry.at);
-    let minted = books.minted.get(&of).and_then(|at| books.mints.get(*at)).map(|mint| mint.at);
-    let returned = first(books.refunds.get(&of)).or_else(|| first(books.returns.get(&of)));
+    let (minted, returned) = ends(books, token, key);
     events.iter().find_map(|event| {
         let number: u64 = event.data.get("block.number").unwrap_or(u64::MAX);
         let block = evidence.chain.block(number).filter(|block| event.data.get("block.hash") == Some(block.hash));
@@ -72,6 +73,86 @@ fn fault(evidence: &Evidence, books: &Books, id: Uuid, events: &[Event]) -> Opti
         let is_so = at.is_some_and(|at| at.block <= number);
         (!is_so).then(|| format!("{}, says the ledger at block {number}, and the chain does not", event.kind.name))
     })
+}
+
+/// Where the units of a record were minted, and where its money went back.
+fn ends(books: &Books, token: Address, key: B256) -> (Option<Place>, Option<Place>) {
+    let of = (token, key);
+    let back = books.refunds.get(&of).or_else(|| books.returns.get(&of)).and_then(|entries| entries.first());
+    let minted = books.minted.get(&of).and_then(|at| books.mints.get(*at));
+    (minted.map(|mint| mint.at), back.map(|entry| entry.at))
+}
+
+/// Nothing is missing in the ledger: the end of each record that was found and has ended, each record without an order, and
+/// the units of all. Everything is judged at final blocks. A record beyond a token's budget is not found, so that it must be
+/// is said in the run file.
+pub fn complete(evidence: &Evidence, books: &Books, check: &mut Check) {
+    for (id, events) in &books.unordered {
+        let fault = untold(evidence, books, events);
+        check.that(fault.is_none(), || format!("record {id}: {}", fault.unwrap_or_default()));
+    }
+    let mut taken: BTreeMap<Address, U256> = BTreeMap::new();
+    let mut not_found = 0_usize;
+    for (token, key, record) in holding(evidence, books) {
+        let id = payment_id(key);
+        let is_ordered = books.orders.get(&id).is_some_and(|order| covers(order, token, record));
+        if is_ordered || books.unordered.contains_key(&id) {
+            *taken.entry(token).or_default() += record.units;
+            continue;
+        }
+        not_found += 1;
+        let may_be = evidence.run.bounds.open_records == OpenRecords::Note;
+        check.that(may_be, || {
+            format!(
+                "{key} at {token} is a record of {} units, no order stands for it, and nobody found it",
+                record.units
+            )
+        });
+    }
+    for (token, units) in taken {
+        let counted = counted(evidence, token);
+        check.that(counted.is_none_or(|counted| counted >= units), || {
+            let counted = counted.unwrap_or_default();
+            format!("{token} holds or has minted {units} units, and the read models count {counted} as taken")
+        });
+    }
+    if not_found > 0 {
+        check.note(format!("{not_found} records without an order are not in the ledger"));
+    }
+}
+
+/// The end of a found record that is final on the chain, and that the ledger does not tell.
+fn untold(evidence: &Evidence, books: &Books, events: &[Event]) -> Option<String> {
+    let [found] = events else { return None };
+    let (minted, returned) = ends(books, found.data.get("token")?, found.data.get("paymentKey")?);
+    let (what, at) = minted.map(|at| ("minted", at)).or_else(|| returned.map(|at| ("returned", at)))?;
+    let is_final = at.block <= evidence.chain.finalized;
+    is_final.then(|| format!("it was {what} in {}, and the ledger does not say so", at.tx))
+}
+
+/// Records that a final block made, and that hold units: open ones, and minted ones.
+fn holding<'a>(evidence: &'a Evidence, books: &'a Books) -> impl Iterator<Item = (Address, B256, &'a Record)> {
+    books.paid_to_tokens(evidence).filter_map(|(key, pair)| {
+        let fate = books.fate(evidence, *key, pair);
+        let (Fate::Settled(record) | Fate::Credited(record, _)) = fate else { return None };
+        let is_final = fate.recorded(pair).is_some_and(|at| at.block <= evidence.chain.finalized);
+        let holds = matches!(record.state, RecordState::Open | RecordState::Minted);
+        (is_final && holds).then_some((pair.to, *key, record))
+    })
+}
+
+/// Returns whether an order has not failed, and stands for this record.
+fn covers(order: &Order, token: Address, record: &Record) -> bool {
+    let is_its_own = |ordered: &Ordered| stands_for(ordered, token, record.units) && ordered.from == record.payer;
+    order.ordered.as_ref().is_some_and(is_its_own) && order.event("payment.failed").is_none()
+}
+
+/// Units of a token that are taken, as the read models have it. `None` if they do not know the token.
+fn counted(evidence: &Evidence, token: Address) -> Option<U256> {
+    let mut rows = evidence.tables.live.get("token_rows").into_iter().flatten();
+    let text = |column: &str, row: &Row| row.get(column).cloned().flatten();
+    let row = rows.find(|row| text("token", row).and_then(|text| text.parse().ok()) == Some(token))?;
+    text("units_taken", row)?.parse().ok()
 }
 
 fn stands_for(ordered: &Ordered, token: Address, units: U256) -> bool {

@@ -79,6 +79,10 @@ const IDLE: &[Mint] = &[Mint::Owed, Mint::Deferred, Mint::Parked];
 /// Mints that are in a transaction.
 const SENT: &[Mint] = &[Mint::Minting, Mint::Reverted];
 const UNASKED: &[Refund] = &[Refund::Unasked];
+/// Refunds that no transaction was made for.
+const UNSENT: &[Refund] = &[Refund::Unasked, Refund::Owed];
+/// Refunds that are in a transaction.
+const GOING: &[Refund] = &[Refund::Refunding, Refund::Reverted];
 const WAITING: &[Refund] = &[Refund::Owed, Refund::Deferred, Refund::Parked];
 const ASKED: &[Refund] = &[Refund::Owed, Refund::Refunding, Refund::Reverted, Refund::Deferred];
 const NOT_BACK: &[Refund] =
@@ -105,8 +109,8 @@ enum To {
 type Step = (&'static str, &'static [Payment], &'static [Mint], &'static [Refund], To);
 
 /// The steps that an order may take. The first row that fits counts. A mint without its payment is settled by its
-/// transaction alone. A payment fails only while its mint is merely owed and nobody wants the money back: both go by
-/// the record of their payment, which has one end. For what is to go back nothing is charged, and nothing is minted but
+/// transaction alone. A payment fails only while its mint and its refund are merely owed: both go by the record of their
+/// payment, which has one end. For what is to go back nothing is charged, and nothing is minted but
 /// what may be in a block already. A payer may take the money back, whether anybody has asked for it or not.
 #[rustfmt::skip]
 static STEPS: &[Step] = {
@@ -118,7 +122,7 @@ static STEPS: &[Step] = {
         ("payment.deferred",  OPEN,                  ANY,                     ALL,        Pays(P::Deferred)),
         ("payment.parked",    OPEN,                  ANY,                     ALL,        Pays(P::Parked)),
         ("payment.confirmed", UNPAID,                &[M::NotYet],            ALL,        Pays(P::Paid)),
-        ("payment.failed",    OPEN,                  &[M::NotYet, M::Owed],   UNASKED,    Pays(P::Failed)),
+        ("payment.failed",    OPEN,                  &[M::NotYet, M::Owed],   UNSENT,     Pays(P::Failed)),
         ("payment.reverted",  &[P::Paid],            ANY,                     ALL,        Pays(P::Reverted)),
         ("payment.restored",  UNPAID,                ANY,                     ALL,        Pays(P::Paid)),
         ("mint.submitted",    &[P::Paid],            &[M::Owed, M::Deferred], UNASKED,    Mints(M::Minting)),
@@ -132,8 +136,10 @@ static STEPS: &[Step] = {
         ("refund.requested",  &[P::Paid],            IDLE,                    UNASKED,    Returns(R::Owed)),
         ("refund.requested",  &[P::Parked],          ANY,                     UNASKED,    Returns(R::Owed)),
         ("refund.submitted",  &[P::Paid, P::Parked], &[M::NotYet, M::Owed],   WAITING,    Returns(R::Refunding)),
-        ("refund.deferred",   ALIVE,                 ANY,                     ASKED,      Returns(R::Deferred)),
-        ("refund.parked",     ALIVE,                 ANY,                     ASKED,      Returns(R::Parked)),
+        ("refund.deferred",   &[P::Paid, P::Parked], UNMINTED,                ASKED,      Returns(R::Deferred)),
+        ("refund.deferred",   ALIVE,                 ANY,                     GOING,      Returns(R::Deferred)),
+        ("refund.parked",     &[P::Paid, P::Parked], UNMINTED,                ASKED,      Returns(R::Parked)),
+        ("refund.parked",     ALIVE,                 ANY,                     GOING,      Returns(R::Parked)),
         ("refund.confirmed",  ALIVE,                 UNMINTED,                NOT_BACK,   Returns(R::Back)),
         ("refund.reverted",   ALIVE,                 UNMINTED,                &[R::Back], Returns(R::Reverted)),
         ("refund.restored",   ALIVE,                 UNMINTED,                NOT_BACK,   Returns(R::Back)),

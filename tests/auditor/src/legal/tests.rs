@@ -155,6 +155,8 @@ fn a11_money_goes_back_or_units_are_minted_and_never_both() {
         (&format!("{back} payment.reverted refund.reverted payment.parked"), Ok("refunding")),
         (&format!("{asked} refund.deferred payment.reverted"), Ok("reverted, refund_requested")),
         (&format!("{asked} refund.deferred payment.reverted payment.restored"), Ok("refund_requested")),
+        (&format!("{asked} payment.reverted payment.failed"), Ok("failed, refund_requested")),
+        (&format!("{asked} refund.submitted payment.reverted payment.failed"), Err(7)),
         ("payment.requested refund.requested", Err(2)),
         ("payment.requested payment.failed refund.confirmed", Err(3)),
         (&format!("{paid} mint.submitted refund.requested"), Err(5)),
@@ -172,7 +174,6 @@ fn a11_money_goes_back_or_units_are_minted_and_never_both() {
         (&format!("{asked} payment.reverted refund.submitted"), Err(6)),
         (&format!("{asked} mint.confirmed mint.reverted refund.submitted"), Err(7)),
         (&format!("{asked} mint.confirmed refund.confirmed"), Err(6)),
-        (&format!("{asked} payment.reverted payment.failed"), Err(6)),
         (&format!("{around} payment.submitted"), Err(4)),
         (&format!("{back} mint.submitted"), Err(7)),
         (&format!("{back} mint.confirmed"), Err(7)),
@@ -216,6 +217,9 @@ fn a11_every_stage_allows_exactly_what_the_table_of_the_domain_says() {
         ("reverted", format!("{paid} payment.reverted")),
         ("reverted, minting", format!("{paid} mint.submitted payment.reverted")),
         ("reverted, minted", format!("{paid} mint.confirmed payment.reverted")),
+        ("reverted, refund_requested", format!("{paid} refund.requested payment.reverted")),
+        ("reverted, refunding", format!("{paid} refund.requested refund.submitted payment.reverted")),
+        ("deferred, refund_requested", format!("{paid} refund.requested payment.reverted payment.deferred")),
     ];
     assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), paths.each_ref().map(|(stage, _)| *stage));
     let mut legal = 0;

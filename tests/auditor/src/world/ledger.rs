@@ -164,6 +164,13 @@ impl World {
         data
     }
 
+    /// Lets the read models count so many units of the token as taken.
+    pub fn count_taken(&mut self, units: u64) {
+        let row = [("token", format!("{TOKEN:#x}")), ("units_taken", units.to_string())];
+        let row: Row = row.into_iter().map(|(name, value)| (name.to_owned(), Some(value))).collect();
+        self.evidence.tables.live.insert("token_rows".to_owned(), vec![row]);
+    }
+
     /// Lets the read models show the order in this stage.
     pub fn list(&mut self, pay: &Pay, stage: &str) {
         let row = [("id", pay.id().to_string()), ("stage", stage.to_owned())];

@@ -4,6 +4,7 @@ use super::behind::{self, number, reply};
 use super::tx::Tx;
 use super::upstream::Upstream;
 use super::{Fault, Node, Reply, RuleId, json_or_nothing};
+use alloy::primitives::Address;
 use serde_json::{Value, json};
 
 /// Geth's code for what its pool refuses.
@@ -40,6 +41,8 @@ impl Node {
                 false => return Before::Goes,
                 true => Some(format!("query exceeds max block range {most}")),
             },
+            Fault::LogsOf(contract) if !names(request, *contract) => return Before::Goes,
+            Fault::LogsOf(_) => Some("query returned more than 10000 results".to_owned()),
             _ => None,
         };
         if self.rules.lock().unwrap().strike(id).is_none() {
@@ -52,7 +55,9 @@ impl Node {
             Fault::Oversized(bytes) => ends(Reply::Json(reply(request, json!("0".repeat(*bytes))))),
             Fault::Answer(result) => ends(Reply::Json(reply(request, result.clone()))),
             Fault::Refuse { code, message } => ends(Reply::Json(error(request, *code, message))),
-            Fault::LogRange(_) => ends(Reply::Json(error(request, TOO_WIDE, &wide.unwrap_or_default()))),
+            Fault::LogRange(_) | Fault::LogsOf(_) => {
+                ends(Reply::Json(error(request, TOO_WIDE, &wide.unwrap_or_default())))
+            }
             Fault::Swallow => match Tx::of(request) {
                 Some(tx) => ends(Reply::Json(reply(request, json!(tx.hash)))),
                 None => Before::Goes,
@@ -117,6 +122,13 @@ impl Node {
         let to = number(&filter["toBlock"]).unwrap_or(head);
         to.saturating_sub(from) >= most
     }
+}
+
+/// Returns whether the search is among others for logs of this contract.
+fn names(request: &Value, contract: Address) -> bool {
+    let filter = &request["params"][0]["address"];
+    let mut named = filter.as_array().map_or(std::slice::from_ref(filter), Vec::as_slice).iter();
+    named.any(|name| name.as_str().and_then(|name| name.parse().ok()) == Some(contract))
 }
 
 fn error(request: &Value, code: i64, message: &str) -> Value {

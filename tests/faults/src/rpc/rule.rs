@@ -1,5 +1,6 @@
 //! Rules: which requests, which fault, when. Data only; the proxy carries them out.
 
+use alloy::primitives::Address;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -55,6 +56,8 @@ pub enum Fault {
     LogGap,
     /// Refuses to search more blocks than this for logs (F49).
     LogRange(u64),
+    /// Refuses to search for logs of this contract, as if they were more than it answers.
+    LogsOf(Address),
     /// The pool of a common node: no price bump below 10 %, 16 transactions an account, "already known" (F33).
     StrictPool,
     /// Accepts a transaction and forgets it (F43).

@@ -124,7 +124,8 @@ fn a10_the_reason_is_of_the_leg_that_waits_and_stays_while_another_leg_moves() {
     shows(&with(vec![parked("refund.parked.1")]), &stuck("refund.parked.1"));
     let reverted = ("payment.reverted.1", sent(1, 0));
     shows(&with(vec![waits("refund.deferred.1"), reverted.clone()]), &none);
-    shows(&with(vec![reverted.clone(), waits("refund.deferred.1")]), &none);
+    let refunding = ("refund.submitted.1", sent(3, 8));
+    shows(&with(vec![refunding, reverted.clone(), waits("refund.deferred.1")]), &none);
     // A mint that waited is owed again, and nobody waits for it.
     shows(&[paid(), waits("mint.deferred.1"), asked()], &none);
     // A parked payment is the refund's affair once its money is wanted back.

@@ -69,6 +69,8 @@ pub struct Load {
     pub around: Payment,
     /// Orders that others had a hand in, or whose money went back.
     pub touched: strangers::Touched,
+    /// A payment that strangers settled and had minted, and that nobody ordered.
+    pub unordered: Payment,
     /// The first order, paid and minted by us.
     pub first: Order,
     /// A payer with money and without an open order.
@@ -139,7 +141,7 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     trouble::lost(stack, &mut journal, &buyers[2], &mut orders).await;
     stack.appoint_owner().await;
     let touched = strangers::with_orders(stack, &mut journal, buyers, &mut orders).await;
-    strangers::without_orders(stack, &buyers[6]).await;
+    let unordered = strangers::without_orders(stack, &buyers[6]).await;
     let around = strangers::left_alone(stack, &mut journal, &buyers[4]).await;
     rebuild(stack).await;
     let first = orders[0].id;
@@ -148,7 +150,8 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     for listener in listeners {
         journal.0.push(listener.heard().await);
     }
-    Load { journal, cancelled, around, touched, first: orders.swap_remove(0), idle: buyers[5].clone() }
+    let (first, idle) = (orders.swap_remove(0), buyers[5].clone());
+    Load { journal, cancelled, around, touched, unordered, first, idle }
 }
 
 /// Builds the read models from sequence 1 beside the live ones. Nothing is quiet now: an order waits for an operator.

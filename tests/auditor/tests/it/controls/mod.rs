@@ -55,6 +55,7 @@ async fn the_auditor_is_green_on_a_good_run_and_red_on_every_control() {
     in_the_journal(&load, &good);
     in_the_stream(&load, &good);
     an_open_record(&good);
+    records_of_which_the_ledger_is_silent(&load, &good);
     an_idle_operator(&good);
     in_a_stream_of_its_own(&stack, &mut bench).await;
     on_chain::controls(&stack, &load, &mut bench).await;
@@ -69,6 +70,33 @@ fn an_open_record(good: &Evidence) {
     evidence.run.bounds.open_records = OpenRecords::Wrong;
     let found = red("an open record that nobody mints", &evidence, "A05", "no order knows of it");
     assert_eq!(found.iter().map(|verdict| verdict.id).collect::<Vec<_>>(), ["A05"]);
+}
+
+/// No record is found in this run, because the budget is zero. Where there is one, all of it must be told and counted.
+fn records_of_which_the_ledger_is_silent(load: &Load, good: &Evidence) {
+    let (key, id) = (load.unordered.key(), load.unordered.id());
+    let mut evidence = good.clone();
+    evidence.run.bounds.open_records = OpenRecords::Wrong;
+    let found = red("a record that nobody found", &evidence, "A05", "and nobody found it");
+    assert!(found[0].findings.iter().any(|finding| finding.contains(&key.to_string())), "{found:?}");
+
+    let mut evidence = good.clone();
+    let nonce = load.unordered.transfer.authorization.nonce;
+    let log = evidence.chain.logs.iter().find(|log| log.topics.contains(&nonce)).unwrap().clone();
+    let block = json!({ "number": log.block, "hash": evidence.chain.block(log.block).unwrap().hash });
+    let told = json!({
+        "paymentKey": key, "token": load.unordered.terms.token, "payer": load.unordered.transfer.authorization.from,
+        "quantity": load.unordered.quantity, "txHash": log.tx, "block": block,
+    });
+    let subject = format!("records.{}.{id}.found", id.shard());
+    store(&mut evidence, subject, &id.to_string(), "record.found", &told);
+    red("an end that the ledger does not tell", &evidence, "A05", "and the ledger does not say so");
+
+    let mut evidence = good.clone();
+    for row in having(&mut evidence.tables, "token_rows", "symbol", "DEMO") {
+        row.insert("units_taken".to_owned(), Some("1".to_owned()));
+    }
+    red("units of records that are not counted", &evidence, "A05", "and the read models count 1 as taken");
 }
 
 /// An order that was paid around its token has ended where no operator is at work. Where one is, it is wrong that it
@@ -328,11 +356,15 @@ fn other_items(evidence: &mut Evidence, of: &str, order: &Order) {
 
 /// Adds an event to an order.
 fn add_event(evidence: &mut Evidence, order: &Order, name: &str) {
-    let (id, subject) = (order.id, order.subject(name));
+    let told = json!({ "reason": "paid_around_token" });
+    store(evidence, order.subject(name), &order.id.to_string(), name.trim_end_matches(".1"), &told);
+}
+
+/// Adds an event with this content.
+fn store(evidence: &mut Evidence, subject: String, of: &str, event_type: &str, data: &Value) {
     let body = json!({
-        "specversion": "1.0", "id": subject, "type": format!("io.paymint.{}.v1", name.trim_end_matches(".1")),
-        "source": "/nobody",
-        "subject": id, "datacontenttype": "application/json", "data": { "reason": "paid_around_token" },
+        "specversion": "1.0", "id": subject, "type": format!("io.paymint.{event_type}.v1"), "source": "/nobody",
+        "subject": of, "datacontenttype": "application/json", "data": data,
     });
     let stream = &mut evidence.stream;
     stream.last_seq += 1;

@@ -95,8 +95,9 @@ pub async fn left_alone(stack: &mut Stack, journal: &mut Journal, buyer: &Buyer)
     around
 }
 
-/// Payments that nobody ordered, one of each fate, earnings that are paid out, and a token whose deployment was paid.
-pub async fn without_orders(stack: &Stack, buyer: &Buyer) {
+/// Payments that nobody ordered, one of each fate, earnings that are paid out, and a token whose deployment was paid. Returns
+/// the one that was settled and minted.
+pub async fn without_orders(stack: &Stack, buyer: &Buyer) -> Payment {
     let terms = &stack.shop.token;
     let token = terms.token;
     let [open, minted, surplus, credited, returned] = [(); 5].map(|()| buyer.pay(terms, 1));
@@ -110,6 +111,7 @@ pub async fn without_orders(stack: &Stack, buyer: &Buyer) {
     give_back(stack, &returned).await;
     transact(stack, token, MintToken::withdrawCall {}.abi_encode().into()).await;
     deploy(stack, buyer).await;
+    minted
 }
 
 async fn buy(stack: &Stack, journal: &mut Journal, payment: &Payment) {

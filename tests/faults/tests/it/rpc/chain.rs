@@ -108,7 +108,7 @@ fn sign_with_gas(nonce: u64) -> Signed {
 }
 
 #[tokio::test]
-async fn f49_logs_have_gaps_and_wide_searches_are_refused() {
+async fn f49_logs_have_gaps_and_searches_that_are_too_wide_or_too_full_are_refused() {
     let setting = Setting::new().await;
     setting.direct("anvil_setCode", json!(["0x0909090909090909090909090909090909090909", LOGS_ONCE])).await;
     for nonce in 0..8 {
@@ -138,6 +138,15 @@ async fn f49_logs_have_gaps_and_wide_searches_are_refused() {
     assert_eq!(setting.proxy.hits(rule), 3);
     let answer = setting.ask("eth_getLogs", all).await;
     assert!(answer["error"]["message"].as_str().unwrap().contains("max block range 5"), "{answer}");
+    setting.proxy.heal();
+
+    let [full, other] = ["0x0909090909090909090909090909090909090909", "0x0808080808080808080808080808080808080808"];
+    let rule = setting.proxy.set(Rule::on("eth_getLogs", Fault::LogsOf(full.parse().unwrap())));
+    for (of, found) in [(json!(full), None), (json!([other, full]), None), (json!([other]), Some(0))] {
+        let params = json!([{ "fromBlock": "0x0", "address": of }]);
+        assert_eq!(count(&params).await, found, "{params}");
+    }
+    assert_eq!((setting.proxy.hits(rule), count(&json!([{ "fromBlock": "0x0" }])).await), (2, Some(8)));
 }
 
 /// Real nodes do this, and anvil does not.

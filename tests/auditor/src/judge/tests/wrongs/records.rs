@@ -1,7 +1,7 @@
 //! Records without an order, of which the ledger tells what is not so (A05, A11).
 
 use super::{found, new, old};
-use crate::judge::tests::verdict;
+use crate::judge::tests::{good, verdict};
 use crate::run::OpenRecords;
 use crate::verdict::Outcome;
 use crate::world::{LANE, Pay, STRANGER, World};
@@ -12,6 +12,11 @@ fn settled(world: &mut World) {
     let tx = world.settle(STRANGER, &[new()]);
     world.rest();
     world.tell_found(&new(), tx);
+}
+
+/// A payment of the same nonce, for more units than any other of this run.
+fn large() -> Pay {
+    Pay { value: 5 * new().value, ..new() }
 }
 
 /// Our lane mints it.
@@ -117,6 +122,76 @@ fn a05_a11_a_record_that_is_otherwise_than_the_ledger_says_is_found() {
             "is no path",
         ),
     ]);
+}
+
+/// A run at rest tells of every record and of every end, at final blocks.
+#[test]
+fn a05_what_the_ledger_does_not_tell_of_a_record_is_found() {
+    found(&[
+        (
+            "a mint that nobody told",
+            |world| {
+                settled(world);
+                world.mint(LANE, &[new()]);
+            },
+            "A05",
+            "it was minted in",
+        ),
+        (
+            "a refund that nobody told",
+            |world| {
+                settled(world);
+                world.refund(STRANGER, &new(), Some(new().payer));
+            },
+            "A05",
+            "it was returned in",
+        ),
+        (
+            "a record that nobody found, minted by a stranger",
+            |world| {
+                world.evidence.run.bounds.open_records = OpenRecords::Wrong;
+                world.settle(STRANGER, &[large()]);
+                world.mint(STRANGER, &[large()]);
+            },
+            "A05",
+            "is a record of 5 units, no order stands for it, and nobody found it",
+        ),
+        (
+            "a record of other units than its payer ordered",
+            |world| {
+                world.evidence.run.bounds.open_records = OpenRecords::Wrong;
+                world.order(&new());
+                world.settle(STRANGER, &[large()]);
+                world.mint(STRANGER, &[large()]);
+            },
+            "A05",
+            "is a record of 5 units, no order stands for it, and nobody found it",
+        ),
+        ("units that nobody counts", |world| world.count_taken(3), "A05", "and the read models count 3 as taken"),
+    ]);
+}
+
+/// Until a record is final nobody has to know of it, and a record beyond the budget is only noted.
+#[test]
+fn a05_a_record_that_is_not_final_or_that_may_wait_is_no_fault() {
+    let mut world = good();
+    world.count_taken(100);
+    let before = verdict(&world, "A05");
+    assert_eq!(before.outcome, Outcome::Green, "{:?}", before.findings);
+    assert!(before.notes.iter().any(|note| note.contains("3 records without an order are not in the ledger")));
+
+    let mut world = World::new();
+    world.evidence.run.bounds.open_records = OpenRecords::Wrong;
+    let tx = world.settle(STRANGER, &[new()]);
+    assert_eq!(verdict(&world, "A05").findings, Vec::<String>::new(), "not final");
+    world.rest();
+    world.tell_found(&new(), tx);
+    world.mint(LANE, &[new()]);
+    world.count_taken(1);
+    assert_eq!(verdict(&world, "A05").findings, Vec::<String>::new(), "its mint is not final");
+    world.rest();
+    world.tell_end(&new(), "minted");
+    assert_eq!(verdict(&world, "A05").outcome, Outcome::Green, "{:?}", verdict(&world, "A05").findings);
 }
 
 /// Tells of a record that the first transaction of the chain is said to have made.
