@@ -11,6 +11,9 @@ pub const CHAIN_ID: u64 = 84_532;
 /// How often a chain that is kept is written down while it runs; a kill loses at most this.
 const CHAIN_DUMP_INTERVAL: Duration = Duration::from_secs(15);
 
+/// States that the chain keeps, for final blocks, which are sixteen blocks old. Each is a full copy.
+const STATES_KEPT: u32 = 40;
+
 /// Ten seconds are allowed for everything, and services take up to five of them.
 const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -79,6 +82,7 @@ impl Servers {
             port: ports.map(|ports| ports.chain),
             chain_id: CHAIN_ID,
             block_time: options.mining,
+            states_kept: Some(STATES_KEPT),
             ..AnvilOptions::default()
         };
         let (nats, postgres, anvil) = tokio::try_join!(

@@ -57,20 +57,16 @@ async fn charged(
         |reason, detail: &str| Command::Park(Parked { reason, detail: detail.to_owned(), tx_hash: Some(tx_hash) });
     let proof = |recorded_at, paid_by| Command::Confirm(PaymentProof { tx_hash, block, recorded_at, paid_by });
     let is_ours = desk.is_ours(tx_hash).await?;
-    if is_ours
-        && let Finding::Own(Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid)) =
-            desk.record(order, confirmed.block).await?
-    {
+    let finding = desk.record(order, confirmed.block).await?;
+    if is_ours && let Finding::Own(Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid)) = finding {
         return Ok(Some(proof(paid.paid_at, Actor::Paymint)));
     }
-    let last = desk.chain.final_head().await?.block;
-    if block.number > last.number {
+    if block.number > desk.chain.finalized().await?.number {
         let detail = format!("charged by {tx_hash}, which is not final yet");
         return Ok(wait(desk, order, WaitReason::AuthorizationUsedOrCancelled, detail));
     }
-    // Nobody watches the block of a stranger, so the record is the one after a final block, too: a person may have recorded or
-    // returned the payment long after it was charged.
-    Ok(Some(match desk.record(order, last).await? {
+    // The record is read N deep, because nodes keep the state of the last 128 blocks, and a final one is older.
+    Ok(Some(match finding {
         Finding::Own(Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid)) => {
             proof(paid.paid_at, if is_ours { Actor::Paymint } else { Actor::ThirdParty })
         }

@@ -8,7 +8,7 @@ use chain::{B256, Head};
 use chrono::Utc;
 use domain::event::{Actor, Deferral, Minted, ParkReason, Parked, PaymentProof, Refunded, WaitReason};
 use domain::order::Command;
-use domain::{BlockRef, Order, PaymentId, Quantity};
+use domain::{BlockRef, Order, PaymentId, PaymentKey, Quantity};
 use ledger::Loaded;
 use runtime::Undone;
 use std::collections::HashMap;
@@ -17,8 +17,8 @@ use std::time::Duration;
 /// One verdict for each item that this transaction decides.
 pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) -> Result<Vec<ItemVerdict>, Undone> {
     let orders = desk.orders(mined.tx).await?;
-    let records = records(desk, mined, &orders, confirmed).await?;
     let done = mined.included.operated(mined.tx.target);
+    let records = records(desk, mined, (&orders, &done), confirmed).await?;
     let mut verdicts = Vec::with_capacity(orders.len());
     for (id, loaded) in orders {
         let commands = match &loaded {
@@ -36,18 +36,30 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
 }
 
 /// The records after the block of the transaction, because its receipt does not tell a record that had ended before from one
-/// that ends later. Empty if the nodes answer, and no longer have the state of that block: they keep it for 128 blocks or more.
-/// Then the next transaction finds what this one found.
+/// that ends later. If the nodes answer, and no longer have the state of that block, only what the receipt reports is known.
+/// They keep it for 128 blocks or more. For the rest, the next transaction finds what this one found.
 async fn records(
     desk: &Desk,
     mined: &Mined<'_>,
-    orders: &Orders,
+    (orders, done): (&Orders, &HashMap<PaymentKey, Deed>),
     confirmed: Head,
 ) -> Result<HashMap<PaymentId, Finding>, Undone> {
     match desk.records(orders, mined.included.block).await {
         Ok(records) => Ok(records),
-        Err(Undone::Transient(_)) => desk.records(orders, confirmed.block).await.map(|_| HashMap::new()),
+        Err(Undone::Transient(_)) => {
+            let deeds: HashMap<PaymentId, Deed> = done.iter().map(|(key, deed)| (PaymentId::of(*key), *deed)).collect();
+            let later = desk.records(orders, confirmed.block).await?;
+            Ok(later.into_iter().filter_map(|(id, finding)| Some((id, after(*deeds.get(&id)?, finding)))).collect())
+        }
         Err(other) => Err(other),
+    }
+}
+
+/// The finding right after `deed` was done, by a later one: a payment that was recorded then may be minted or refunded since.
+fn after(deed: Deed, later: Finding) -> Finding {
+    match (deed, later) {
+        (Deed::Credit, Finding::Own(Record::Minted(paid) | Record::Refunded(paid))) => Finding::Own(Record::Paid(paid)),
+        (Deed::Credit | Deed::GiveBack | Deed::Refund, later) => later,
     }
 }
 
@@ -140,7 +152,7 @@ mod tests {
     use domain::{OrderEvent, examples};
 
     /// The order after `commands`, all of which the decider accepts.
-    fn after(commands: Vec<Command>) -> Order {
+    fn ordered(commands: Vec<Command>) -> Order {
         let requested = Order::requested(examples::request());
         commands.into_iter().fold(requested, |order, command| {
             let event = decide(Some(&order), command).unwrap().unwrap();
@@ -190,7 +202,7 @@ mod tests {
             (mint_is_gone(), own(Record::Minted(it)), "mint.restored", "minted"),
         ];
         for (path, finding, written, stage) in cases {
-            let before = after(path);
+            let before = ordered(path);
             let legs = Legs {
                 charges: before.payment.submission().is_some(),
                 mints: before.mint.submission().is_some(),
@@ -209,6 +221,17 @@ mod tests {
             let is_refunded = order.refund.done().is_some();
             assert!(is_refunded || left == [None, None, None], "{finding:?} leaves a leg in the transaction");
         }
+    }
+
+    #[test]
+    fn of_a_block_whose_state_is_gone_only_what_the_receipt_reports_is_known() {
+        let it = PaymentRecord { payer: examples::PAYER, units: 10, paid_at: 1_800_000_000 };
+        let own = Finding::Own;
+        for later in [Record::Paid(it), Record::Minted(it), Record::Refunded(it)] {
+            assert_eq!(after(Deed::Credit, own(later)), own(Record::Paid(it)));
+        }
+        assert_eq!(after(Deed::Refund, own(Record::Refunded(it))), own(Record::Refunded(it)));
+        assert_eq!(after(Deed::GiveBack, own(Record::GivenBack(it))), own(Record::GivenBack(it)));
     }
 
     #[test]
