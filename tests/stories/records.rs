@@ -9,6 +9,7 @@ use faults::{Fault, Rule};
 use harness::{Bill, DOLLAR, FINAL, Outcome, Payment, Service, Stack, StackOptions, eventually};
 use serde_json::{Value, json};
 use standalone::accounts::OWNER;
+use std::time::Duration;
 
 /// A stranger settles the payment through its token. The block is final when this returns.
 async fn settle(stack: &Stack, payment: &Payment) {
@@ -203,18 +204,31 @@ async fn a_record_whose_order_is_to_be_refunded_is_not_minted() {
 /// gas, and the node's answer about that block is more than is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_a_stranger_has_filled_hides_no_record_and_holds_up_no_other_token() {
-    let stack = open_nothing(StackOptions::default(), &[]).await;
+    let mut stack = open_nothing(StackOptions::default(), &[Service::MintProjector]).await;
     let rare = stack.rare_token().await;
+    stack.run(Service::MintProjector).await;
     let buyers = stack.buyers(2, DOLLAR).await;
     let (hidden, behind) = (buyers[0].pay(&stack.shop.token, 5), buyers[1].pay(&rare, 3));
-    fill_a_block_around(&stack, &hidden).await;
-    settle(&stack, &behind).await;
-    minted(&stack, &behind).await;
-    minted(&stack, &hidden).await;
     let next = buyers[1].pay(&stack.shop.token, 2);
-    settle(&stack, &next).await;
-    minted(&stack, &next).await;
+    stack.chain.halt().await;
+    fill_a_block_around(&stack, &hidden).await;
+    let all = async {
+        settle(&stack, &behind).await;
+        minted(&stack, &behind).await;
+        minted(&stack, &hidden).await;
+        settle(&stack, &next).await;
+        minted(&stack, &next).await;
+    };
+    // A chain that was halted would go on with a block each second.
+    let blocks = async {
+        loop {
+            stack.chain.mine(1).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! { () = all => {}, () = blocks => unreachable!() }
     complained_of_nothing(&stack);
+    stack.chain.resume().await;
     stack.audit(&[]).await;
 }
 
@@ -225,11 +239,10 @@ fn complained_of_nothing(stack: &Stack) {
     assert_eq!(warning, None);
 }
 
-/// Puts the settlement of `payment` into one block with as much in vain as the block holds.
+/// Puts the settlement of `payment` into one block of a halted chain, with more in vain than a node's answer holds.
 async fn fill_a_block_around(stack: &Stack, payment: &Payment) {
     let (chain, terms) = (&stack.chain, &payment.terms);
     chain.rpc("anvil_setCode", json!([REPEATER, REPEATER_CODE])).await;
-    chain.halt().await;
     let transfer = UsdcDouble::transferCall { to: terms.token, value: U256::ZERO }.abi_encode();
     let (batch, items) = (B256::ZERO, Bytes::from(vec![0; 134]));
     let settle = MintToken::settleCall { batchId: batch, gasPerItem: U256::ZERO, items, signatures: Bytes::new() };
@@ -242,8 +255,6 @@ async fn fill_a_block_around(stack: &Stack, payment: &Payment) {
     let block = chain.mine_until_in_a_block(settled).await.block_number;
     let logs = chain.logs_of(terms.token).await.into_iter().filter(|log| log.block_number == block).count();
     assert!(logs > 12_000, "only {logs} logs of the token");
-    chain.mine(FINAL).await;
-    chain.resume().await;
 }
 
 /// No node answers for this token, not even for one block. Health says so, and everything else goes on.
@@ -261,7 +272,8 @@ async fn a_token_whose_logs_no_provider_answers_holds_up_no_other_and_is_searche
     minted(&stack, &other).await;
     let named = async || {
         let problem = stack.in_the_way_of(Service::MintProjector).await["records without an order"].clone();
-        problem.as_str().is_some_and(|why| why.contains("eth_getLogs")).then_some(())
+        let names = |why: &str| why.contains(&stuck.terms.token.to_string()) && why.contains("eth_getLogs");
+        problem.as_str().is_some_and(names).then_some(())
     };
     eventually("health names the search", named).await;
     assert!(stack.stream.on(&subject(&stuck, "found")).await.is_none());

@@ -60,6 +60,15 @@ struct Looked {
     trouble: Option<Undone>,
 }
 
+/// A page that no node answers.
+#[derive(Debug, thiserror::Error)]
+#[error("{page} cannot be searched")]
+struct Unsearched {
+    page: SearchPage,
+    #[source]
+    source: ChainError,
+}
+
 impl Finder {
     /// Looks again and again until `off`.
     pub async fn run(&self, off: CancellationToken) {
@@ -124,9 +133,9 @@ impl Finder {
             let is_late = begun.elapsed() >= LOOK_MAX;
             if parts.is_empty() || is_late {
                 waits.extend(&page.tokens);
-                trouble = Some(failed.into());
+                trouble = Some(Undone::transient(Unsearched { page, source: failed }));
             } else {
-                tracing::debug!(error = %causes(&failed), ?page, "a search for records is divided");
+                tracing::debug!(error = %causes(&failed), %page, "a search for records is divided");
                 pages.extend(parts);
             }
             if is_late {

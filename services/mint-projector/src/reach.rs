@@ -8,6 +8,7 @@ use chain::Address;
 use chain::token::TRACED_TOKENS_MAX;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// Blocks in one page, at most. Providers limit the range, and a node the size of its answer.
@@ -59,6 +60,15 @@ impl SearchPage {
 
     const fn length(&self) -> u64 {
         (self.end - self.first).saturating_add(1)
+    }
+}
+
+impl fmt::Display for SearchPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.tokens[..] {
+            [token] => write!(f, "blocks {} to {} of {token}", self.first, self.end),
+            _ => write!(f, "blocks {} to {} of {} tokens", self.first, self.end, self.tokens.len()),
+        }
     }
 }
 
