@@ -6,7 +6,6 @@
 mod admission;
 mod backlog;
 mod bought;
-mod bound_keys;
 mod catalogue;
 mod circuit;
 mod feed;
@@ -20,7 +19,7 @@ mod typical;
 mod units;
 mod words;
 
-pub use admission::{Admission, Closed, NotAdmitted, NotBound};
+pub use admission::{Admission, Closed, NotAdmitted};
 pub use backlog::{Forecast, QueuePosition};
 pub use bought::Bought;
 pub use catalogue::{Catalogue, CatalogueError, Sold};

@@ -98,13 +98,7 @@ pub(crate) async fn events(
     let permit = api.quotas.stream(client)?;
     let seen = api.seen(&headers, filter.last_event_id.as_deref()).await?;
     match topic {
-        Topic::Payment(id) => {
-            let read = api.old_read(client, id)?;
-            let stream = of_payment(api, id, seen, permit).await;
-            // The history is read; what follows is news.
-            drop(read);
-            stream
-        }
+        Topic::Payment(id) => of_payment(api, id, seen, permit).await,
         Topic::Payer(_) | Topic::Token(_) | Topic::Everything => of_many(&api, topic, seen, permit),
     }
 }

@@ -55,10 +55,8 @@ fn operations(problem: &Problem) -> &'static [Operation] {
         | Problem::KeyReused(_)
         | Problem::KeyInvalid
         | Problem::KeyNamesAnother(_)
-        | Problem::TooManyKeys(_)
-        | Problem::NotAdmitted(_) => &[Mint],
-        Problem::Busy => &[Mint, Order, Events],
-        Problem::TooManyOldReads => &[Order, Events],
+        | Problem::NotAdmitted(_)
+        | Problem::Busy => &[Mint],
         Problem::Internal => &[Mint, Stats],
         Problem::OrderUnreadable(_) => &[Mint, Order, Events],
         Problem::LedgerAway => &[Mint, Order, Events, Token],

@@ -1,6 +1,5 @@
 //! Records without an order, and the units that they take.
 
-use super::units::Shop;
 use super::*;
 
 impl Shop {
