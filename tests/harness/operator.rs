@@ -7,6 +7,7 @@ use alloy::sol_types::SolCall;
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use chain::abi::TokenFactory;
 use dev_chain::DevChain;
+use domain::PaymentId;
 use serde_json::json;
 use standalone::accounts::OWNER;
 use std::path::PathBuf;
@@ -25,6 +26,13 @@ impl Stack {
         let mut process = Process::start("ops", arguments, env, &self.dir.path().join("ops.log"));
         let status = process.ended().await;
         if status.success() { Ok(process.said()) } else { Err(process.said()) }
+    }
+
+    /// A person asks with `ops` for the money of this order.
+    pub async fn ask_back(&self, id: PaymentId) {
+        let id = id.to_string();
+        let said = self.ops(&["refund", &id, "--by", "alice", "--why", "the buyer changed their mind"]).await.unwrap();
+        assert!(said.contains(&id), "{said}");
     }
 
     /// The variables of `ops`.

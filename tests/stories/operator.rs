@@ -3,7 +3,7 @@
 use crate::forged::ledger;
 use alloy::sol_types::SolCall;
 use alloy_primitives::U256;
-use chain::abi::{MintToken, UsdcDouble};
+use chain::abi::UsdcDouble;
 use domain::event::{ParkReason, Parked};
 use domain::order::{Command, decide};
 use domain::{Event, TokenTerms};
@@ -34,12 +34,6 @@ async fn paid(stack: &mut Stack, buyer: &Buyer, quantity: u32) -> Order {
     let order = stack.buy(buyer, quantity).await;
     stack.until(&order, "payment.confirmed").await;
     order
-}
-
-async fn ask_back(stack: &Stack, order: &Order) {
-    let id = order.id.to_string();
-    let said = stack.ops(&["refund", &id, "--by", "alice", "--why", "the buyer changed their mind"]).await.unwrap();
-    assert!(said.contains(&id), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +68,7 @@ async fn a_person_returns_a_payment_and_nothing_is_minted_for_it() {
     let mut stack = Stack::start(StackOptions::default()).await;
     let buyer = stack.buyer(DOLLAR).await;
     let order = paid(&mut stack, &buyer, 5).await.ends(Outcome::Refunded);
-    ask_back(&stack, &order).await;
+    stack.ask_back(order.id).await;
     stack.run(Service::MintProjector).await;
     stack.audit(std::slice::from_ref(&order)).await;
     assert_eq!(usdc(&stack, &buyer).await, U256::from(DOLLAR));
@@ -85,15 +79,11 @@ async fn a_person_returns_a_payment_and_nothing_is_minted_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn units_that_a_stranger_mints_before_the_money_goes_back_end_the_order_as_minted() {
     let mut stack = Stack::start(StackOptions::default()).await;
-    let (terms, buyer) = (stack.shop.token.clone(), stack.buyer(DOLLAR).await);
-    stack.kill(Service::MintProjector);
+    let buyer = stack.buyer(DOLLAR).await;
     stack.kill(Service::Operator);
-    let payment = buyer.pay(&terms, 5);
-    let order = stack.accept(&payment).await.minted_by_third_party();
-    stack.until(&order, "payment.confirmed").await;
-    ask_back(&stack, &order).await;
-    let mint = MintToken::batchMintCall { keys: vec![payment.key().0] }.abi_encode();
-    stack.chain.transact(OWNER, terms.token, mint.into()).await;
+    let order = paid(&mut stack, &buyer, 5).await.minted_by_third_party();
+    stack.ask_back(order.id).await;
+    stack.chain.transact(OWNER, order.token, order.mint_call()).await;
     stack.run(Service::Operator).await;
     stack.until(&order, "mint.confirmed").await;
     stack.run(Service::MintProjector).await;
@@ -113,7 +103,7 @@ async fn a_blacklisted_payer_s_refund_waits_and_holds_nobody_else_s() {
     let blacklist = UsdcDouble::blacklistCall { account: buyers[0].address }.abi_encode();
     stack.chain.transact(OWNER, stack.shop.asset, blacklist.into()).await;
     for order in [&listed, &free] {
-        ask_back(&stack, order).await;
+        stack.ask_back(order.id).await;
     }
     assert_eq!(stack.until(&listed, "refund.deferred.1").await.text("reason"), "blacklisted");
     stack.until(&free, "refund.confirmed").await;
@@ -165,7 +155,7 @@ async fn c08_c10_a_killed_operator_returns_each_payment_once() {
         let order = paid(&mut stack, buyer, 3).await.ends(Outcome::Refunded);
         stack.kill(Service::Operator);
         stack.run_with(Service::Operator, &[("PAYMINT_KILL_AT", point.name())]).await;
-        ask_back(&stack, &order).await;
+        stack.ask_back(order.id).await;
         stack.until_killed(Service::Operator, point.name()).await;
         stack.run(Service::Operator).await;
         stack.until(&order, "refund.confirmed").await;
@@ -189,7 +179,7 @@ async fn c31_a_killed_confirmer_says_once_that_the_money_is_back() {
         let order = paid(&mut stack, buyer, 3).await.ends(Outcome::Refunded);
         stack.kill(Service::Confirmer);
         stack.run_with(Service::Confirmer, &[("PAYMINT_KILL_AT", point.name())]).await;
-        ask_back(&stack, &order).await;
+        stack.ask_back(order.id).await;
         stack.until_killed(Service::Confirmer, point.name()).await;
         let is_said = stack.stream.on(&order.subject("refund.confirmed")).await.is_some();
         assert_eq!(is_said, *point == REFUNDS_APPENDED_NOT_ACKED, "{point}");

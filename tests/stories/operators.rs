@@ -68,8 +68,7 @@ async fn an_order_that_another_operator_credits_before_we_give_it_back_is_refund
     stack.appoint_owner().await;
     let payment = stack.buyer(DOLLAR).await.pay(&stack.shop.token, 5);
     let order = around(&mut stack, &payment).await.ends(Outcome::Refunded);
-    let id = order.id.to_string();
-    stack.ops(&["refund", &id, "--by", "alice", "--why", "the buyer changed their mind"]).await.unwrap();
+    stack.ask_back(order.id).await;
     overtaken(&mut stack, &order, "refund.submitted.1", payment.credit_call()).await;
     stack.until(&order, "payment.confirmed").await;
     assert_eq!(stack.until(&order, "refund.confirmed").await.text("refundedBy"), "paymint");

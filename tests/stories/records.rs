@@ -4,7 +4,7 @@
 use alloy::sol_types::SolCall;
 use alloy_primitives::{B256, Bytes, U256};
 use chain::abi::{MintToken, UsdcDouble};
-use dev_chain::{REPEATER, REPEATER_CODE, repeated};
+use dev_chain::{REPEATER, REPEATER_CODE, repeated_in_vain};
 use faults::{Fault, Rule};
 use harness::{Bill, DOLLAR, FINAL, Outcome, Payment, Service, Stack, StackOptions, eventually};
 use serde_json::{Value, json};
@@ -186,8 +186,7 @@ async fn a_record_whose_order_is_to_be_refunded_is_not_minted() {
     let order = stack.accept(&back).await.paid_by_third_party().ends(Outcome::Refunded);
     stack.until(&order, "payment.confirmed").await;
     stack.kill(Service::MintProjector);
-    let id = order.id.to_string();
-    stack.ops(&["refund", &id, "--by", "alice", "--why", "the buyer changed their mind"]).await.unwrap();
+    stack.ask_back(order.id).await;
     stack.until(&order, "refund.requested").await;
     stack.run(Service::MintProjector).await;
     // They are of one token, so they would have gone together.
@@ -243,10 +242,7 @@ fn complained_of_nothing(stack: &Stack) {
 async fn fill_a_block_around(stack: &Stack, payment: &Payment) {
     let (chain, terms) = (&stack.chain, &payment.terms);
     chain.rpc("anvil_setCode", json!([REPEATER, REPEATER_CODE])).await;
-    let transfer = UsdcDouble::transferCall { to: terms.token, value: U256::ZERO }.abi_encode();
-    let (batch, items) = (B256::ZERO, Bytes::from(vec![0; 134]));
-    let settle = MintToken::settleCall { batchId: batch, gasPerItem: U256::ZERO, items, signatures: Bytes::new() };
-    let [transfers, settlements] = [repeated(terms.asset, &transfer), repeated(terms.token, &settle.abi_encode())];
+    let [transfers, settlements] = repeated_in_vain(terms.asset, terms.token);
     for input in [vec![&transfers; 8], vec![&settlements; 8]].concat() {
         let call = json!([{ "from": OWNER, "to": REPEATER, "input": input, "gas": "0x1000000" }]);
         chain.rpc("eth_sendTransaction", call).await;

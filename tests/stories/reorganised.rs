@@ -202,7 +202,7 @@ async fn f40_a_payment_that_is_to_go_back_and_falls_out_is_not_charged_again_and
     let order = stack.accept(&buyers[0].sign(Bill::of(&terms, 4).lasting(600))).await;
     let settlement = sent(&stack, &order, "payment.submitted.1").await;
     let blocks = mine_until(&stack, &order, "payment.confirmed").await;
-    stack.ops(&["refund", &order.id.to_string(), "--by", "alice", "--why", "a test"]).await.unwrap();
+    stack.ask_back(order.id).await;
     stack.until(&order, "refund.requested").await;
 
     stack.kill(Service::PaymentSender);

@@ -65,12 +65,7 @@ async fn look(
     auth: &Authorization,
     last: BlockRef,
 ) -> Result<Evidence, ChainError> {
-    let operation = "eth_getLogs";
-    // A node cannot have searched a block that it does not have: its empty result would prove nothing.
-    if !node.has(last).await? {
-        let cause = format!("the node does not have block {}", last.number);
-        return Err(ChainError::transient(operation, cause));
-    }
+    node.can_search(last).await?;
     let filter = Filter::new()
         .address(asset)
         .event_signature(vec![

@@ -9,7 +9,7 @@ mod rpc;
 mod transfer;
 
 pub use contracts::NewToken;
-pub use repeater::{REPEATER, REPEATER_CODE, repeated};
+pub use repeater::{REPEATER, REPEATER_CODE, repeated_in_vain};
 pub use rpc::Rpc;
 pub use transfer::SignedTransfer;
 

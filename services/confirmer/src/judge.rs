@@ -17,7 +17,7 @@ use runtime::Undone;
 /// Returns `None` if there is nothing to record.
 ///
 /// A record that is made by one of our transactions counts when it is N blocks deep, because it can be taken back. All
-/// other decisions are never taken back, so they need a final block. Usually the sender is faster: it sends a payment that
+/// other decisions are never taken back, so the charge or the proof must be in a final block. Usually the sender is faster: it sends a payment that
 /// the token knows, and the record that this transaction finds counts N blocks deep.
 pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result<Option<Command>, Undone> {
     let auth = &order.request.authorization;

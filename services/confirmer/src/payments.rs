@@ -13,7 +13,7 @@ use runtime::{Backoff, Undone, causes};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// The longest pause before a payment that failed on chain is sent again. Such a payment costs us gas and its payer nothing.
+/// The longest pause before a payment that failed on chain is sent again.
 const RETRY_MAX: Duration = Duration::from_secs(600);
 
 /// Time for all look-ups of one transaction. No payment waits for another's look-up any longer.
@@ -129,11 +129,27 @@ fn unreadable(desk: &Desk, mined: &Mined<'_>) -> Command {
 fn retry(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> Option<Command> {
     mined.legs(order).charges.then(|| {
         let detail = format!("not charged by {} in block {}", mined.tx.tx_hash, mined.included.block.number);
-        // Each try costs us gas. The first has failed, so `submitted` is at least 1.
-        let failures = order.payment.counts().submitted.saturating_sub(1);
-        let pause = Backoff { first: desk.retry(), max: RETRY_MAX }.pause(failures);
-        Command::Defer(Deferral { reason, detail, retry_at: Utc::now() + pause })
+        let retry_at = Utc::now() + pause(reason, order.payment.counts().submitted, desk.retry());
+        Command::Defer(Deferral { reason, detail, retry_at })
     })
+}
+
+/// Pause before a payment is sent again that was in `submitted` transactions. What failed by itself costs us gas and its payer
+/// nothing, so its pause doubles each time. What failed because of others, or of a stop, waits no longer for that.
+fn pause(reason: WaitReason, submitted: u32, first: Duration) -> Duration {
+    match reason {
+        WaitReason::NotAttempted | WaitReason::SettlementStopped | WaitReason::SoldOut | WaitReason::AssetPaused => {
+            first
+        }
+        WaitReason::Unexplained
+        | WaitReason::AuthorizationUsedOrCancelled
+        | WaitReason::AuthorizationExpired
+        | WaitReason::AuthorizationNotYetValid
+        | WaitReason::SignatureRefused
+        | WaitReason::Blacklisted
+        | WaitReason::Unfunded
+        | WaitReason::Unpaid => Backoff { first, max: RETRY_MAX }.pause(submitted.saturating_sub(1)),
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +157,15 @@ fn retry(desk: &Desk, mined: &Mined<'_>, order: &Order, reason: WaitReason) -> O
 mod tests {
     use super::*;
     use domain::examples;
+
+    #[test]
+    fn a_payment_that_fails_on_chain_waits_longer_each_time_and_one_that_others_hold_up_does_not() {
+        let first = Duration::from_secs(2);
+        let pauses = |reason| [1, 2, 3, 99].map(|submitted| pause(reason, submitted, first).as_secs());
+        assert_eq!(pauses(WaitReason::Unexplained), [2, 4, 8, 600]);
+        assert_eq!(pauses(WaitReason::NotAttempted), [2; 4]);
+        assert_eq!(pauses(WaitReason::SettlementStopped), [2; 4]);
+    }
 
     /// Only two results say that the record was there in this transaction.
     #[test]

@@ -48,7 +48,7 @@ impl Work for OperateLane {
         let tended = self.lane.tend().await;
         self.on_duty.follow(tended.is_ok() && self.lane.rests().is_none());
         tended?;
-        self.ask_again().await?;
+        self.ask_again().await;
         if !self.lane.has_room() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
@@ -79,28 +79,30 @@ impl OperateLane {
         if self.barred.get(&factory).is_some_and(|next| Instant::now() < *next) {
             return Ok(false);
         }
-        let (account, health) = (self.lane.address(), &self.shared.health);
-        let part = format!("lane {account} at {factory}");
+        let account = self.lane.address();
         let is_operator = self.shared.chain.is_operator(factory, account).await?;
         if is_operator {
             self.barred.remove(&factory);
-            health.good(&part);
+            self.shared.health.good(&part(account, factory));
         } else {
             self.barred.insert(factory, Instant::now() + BARRED_PAUSE);
-            health.bad(&part, format!("{account} is no operator of the factory {factory}: its owner appoints"));
+            let why = format!("{account} is no operator of the factory {factory}: its owner appoints");
+            self.shared.health.bad(&part(account, factory), why);
         }
         Ok(is_operator)
     }
 
-    /// Asks the factories that did not admit the account again, when their time has come.
-    async fn ask_again(&mut self) -> Result<(), Undone> {
+    /// Asks the factories that did not admit the account again, when their time has come. One that does not answer is asked at
+    /// the next turn, and holds up no other.
+    async fn ask_again(&mut self) {
         let now = Instant::now();
         let due: Vec<Address> =
             self.barred.iter().filter(|(_, next)| **next <= now).map(|(factory, _)| *factory).collect();
         for factory in due {
-            self.is_admitted(factory).await?;
+            if let Err(error) = self.is_admitted(factory).await {
+                tracing::warn!(%factory, error = %causes(&error), "the factory does not say who its operators are");
+            }
         }
-        Ok(())
     }
 
     /// Handles a batch. However often it is called for one order, it sends one transaction for it, because an order that is
@@ -205,6 +207,20 @@ impl OperateLane {
         }
         Ok(())
     }
+}
+
+/// A lane that ends stands in nobody's way.
+impl Drop for OperateLane {
+    fn drop(&mut self) {
+        for factory in self.barred.keys() {
+            self.shared.health.good(&part(self.lane.address(), *factory));
+        }
+    }
+}
+
+/// Name in `/readyz` of an account at a factory.
+fn part(account: Address, factory: Address) -> String {
+    format!("lane {account} at {factory}")
 }
 
 /// The decision that a payment around the token goes back, because it cannot be recorded.

@@ -185,7 +185,8 @@ impl SettleLane {
         if !job.carries(&item.order, waits) {
             return Ok(Next::Done);
         }
-        // Its money is to go back, and the charge fell out of the chain: it waits until it is charged again or has failed.
+        // The money of this order is to go back, and its charge fell out of the chain. It waits until somebody else has it
+        // charged, or its window closes.
         if !item.order.progress().may_submit(LegName::Payment) {
             return Ok(Next::Later(RETRY_MAX));
         }

@@ -79,6 +79,18 @@ impl Node {
         Ok(found.is_some_and(|found| found.block == block))
     }
 
+    /// Checks before a search for logs that the node has its last block. A node cannot have searched a block that it does not
+    /// have: its empty result would prove nothing.
+    ///
+    /// # Errors
+    /// `Transient`: it does not have the block, or did not answer.
+    pub(crate) async fn can_search(&self, last: BlockRef) -> Result<(), ChainError> {
+        if self.has(last).await? {
+            return Ok(());
+        }
+        Err(ChainError::transient("eth_getLogs", format!("the node does not have block {}", last.number)))
+    }
+
     /// The receipt, if the transaction is in a block.
     pub(crate) async fn receipt(&self, hash: B256) -> Result<Option<Included>, ChainError> {
         let operation = "eth_getTransactionReceipt";

@@ -75,7 +75,7 @@ pub enum Paid {
 }
 
 impl Paid {
-    const fn of(code: u8) -> Self {
+    pub(super) const fn of(code: u8) -> Self {
         match code {
             0 => Self::Recorded,
             1 => Self::Known,

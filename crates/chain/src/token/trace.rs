@@ -13,6 +13,7 @@ use crate::abi::{MintToken, UsdcDouble};
 use crate::connect::Chain;
 use crate::error::ChainError;
 use crate::rpc::Node;
+use crate::token::pay::Paid;
 use alloy::primitives::{Address, B256};
 use alloy::rpc::types::{Filter, Log, ValueOrArray};
 use alloy::sol_types::SolEvent;
@@ -25,9 +26,6 @@ pub const TRACED_TOKENS_MAX: usize = 100;
 
 /// Blocks in one request for uses of authorizations, at most. The answer holds those of everybody who pays in the asset.
 const USES_BLOCKS_MAX: u64 = 16;
-
-/// The byte of a payment that was recorded, in the results of `Batch`.
-const RECORDED: u8 = 0;
 
 /// The trace of a payment at a token, which may have a record of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +103,7 @@ struct Search {
 
 impl Search {
     async fn of_tokens(&self, node: &Node, tokens: &[Address]) -> Result<Vec<Placed>, ChainError> {
-        self.require_last(node).await?;
+        node.can_search(self.last).await?;
         let events = [MintToken::Batch::SIGNATURE_HASH, MintToken::Credited::SIGNATURE_HASH];
         let own = node.logs(&filter(tokens.to_vec(), &events, &self.range)).await?;
         let settled = Settled::of(&own);
@@ -118,20 +116,11 @@ impl Search {
     }
 
     async fn of_block(&self, node: &Node, token: Address) -> Result<Vec<Placed>, ChainError> {
-        self.require_last(node).await?;
+        node.can_search(self.last).await?;
         let credits = filter(token, &[MintToken::Credited::SIGNATURE_HASH], &self.range);
         let mut traces: Vec<Placed> = node.logs(&credits).await?.iter().filter_map(credited).collect();
         traces.extend(self.uses(node, &self.range).await?.iter().filter_map(|log| self.used(log, token)));
         Ok(traces)
-    }
-
-    /// A node cannot have searched blocks that it does not have: its empty result would prove nothing.
-    async fn require_last(&self, node: &Node) -> Result<(), ChainError> {
-        if node.has(self.last).await? {
-            return Ok(());
-        }
-        let cause = format!("the node does not have block {}", self.last.number);
-        Err(ChainError::transient(OPERATION, cause))
     }
 
     /// Every use of an authorization of the asset in these blocks.
@@ -165,7 +154,7 @@ impl Settled {
         for log in logs {
             let Ok(batch) = MintToken::Batch::decode_log_data(log.data()) else { continue };
             let (Some(tx), Some((block, index))) = (log.transaction_hash, place(log)) else { continue };
-            let recorded = batch.results.contains(&RECORDED).then(|| log.address());
+            let recorded = batch.results.iter().any(|code| Paid::of(*code) == Paid::Recorded).then(|| log.address());
             settled.blocks.extend(recorded.map(|_| block));
             settled.batches.entry(tx).or_default().insert(index, recorded);
         }

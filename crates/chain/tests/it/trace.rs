@@ -5,11 +5,11 @@ use crate::common::{ACCOUNT, connect, transient};
 use crate::operate::{around, operate};
 use alloy::primitives::{Bytes, U256};
 use alloy::sol_types::SolCall;
-use chain::abi::{MintToken, UsdcDouble};
+use chain::Address;
+use chain::abi::UsdcDouble;
 use chain::token::{Deed, RecordTrace, pay_call, segments};
-use chain::{Address, B256};
-use dev_chain::{BASE_SEPOLIA_USDC, REPEATER, REPEATER_CODE, repeated};
-use domain::PaymentKey;
+use dev_chain::{BASE_SEPOLIA_USDC, REPEATER, REPEATER_CODE, repeated_in_vain};
+use domain::{PaymentKey, PaymentRequest};
 use serde_json::json;
 
 /// Most gas of a transaction (EIP-7825).
@@ -69,15 +69,9 @@ async fn a_settlement_in_a_block_that_a_stranger_has_filled_is_found_all_the_sam
         shop.local.rpc("eth_sendTransaction", call).await
     };
     let first = chain.head().await.unwrap().block.number + 1;
-    for _ in 0..6 {
-        let nothing = UsdcDouble::transferCall { to: token, value: U256::ZERO }.abi_encode();
-        queue(REPEATER, repeated(BASE_SEPOLIA_USDC, &nothing), GAS_MAX).await;
-    }
-    for _ in 0..12 {
-        let items = vec![0; 134].into();
-        let nothing =
-            MintToken::settleCall { batchId: B256::ZERO, gasPerItem: U256::ZERO, items, signatures: Bytes::new() };
-        queue(REPEATER, repeated(token, &nothing.abi_encode()), GAS_MAX).await;
+    let [transfers, settlements] = repeated_in_vain(BASE_SEPOLIA_USDC, token);
+    for input in [vec![transfers; 6], vec![settlements; 12]].concat() {
+        queue(REPEATER, input, GAS_MAX).await;
     }
     for request in [&hidden, &behind] {
         let call = pay_call(shop.hub, &segments([request]));
@@ -86,7 +80,7 @@ async fn a_settlement_in_a_block_that_a_stranger_has_filled_is_found_all_the_sam
         shop.local.mine(pause).await;
     }
     let last = chain.head().await.unwrap().block;
-    let found = |request: &domain::PaymentRequest| (request.authorization.to, request.payment_key);
+    let found = |request: &PaymentRequest| (request.authorization.to, request.payment_key);
 
     for (tokens, end) in [(vec![token, other], last.number), (vec![token], first)] {
         let cause = transient(chain.traces(&tokens, first..=end, last).await);

@@ -9,7 +9,7 @@ use std::fmt;
 pub const STUCK_BLOCKS: u64 = 8;
 
 /// Gas that a lane must be able to pay for before it signs: the greatest limit of a call that a lane makes, which is a
-/// settlement of a hundred payments to twenty tokens. `chain` holds it against the call itself.
+/// settlement of a hundred payments to twenty tokens. A test in `chain` compares it with that call.
 pub const CALL_GAS: u128 = 13_000_000;
 
 /// A node's view of a lane and its account. All values are from approximately one moment.

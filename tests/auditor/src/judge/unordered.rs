@@ -84,8 +84,8 @@ fn ends(books: &Books, token: Address, key: B256) -> (Option<Place>, Option<Plac
 }
 
 /// Nothing is missing in the ledger: the end of each record that was found and has ended, each record without an order, and
-/// the units of all. Everything is judged at final blocks. A record beyond a token's budget is not found, so that it must be
-/// is said in the run file.
+/// the units of all. Everything is judged at final blocks. A record beyond its token's budget is not found, so the run file
+/// says whether a record that nobody found is wrong (`openRecords`).
 pub fn complete(evidence: &Evidence, books: &Books, check: &mut Check) {
     for (id, events) in &books.unordered {
         let fault = untold(evidence, books, events);

@@ -58,8 +58,7 @@ pub async fn with_orders(
     transact(stack, token, minted.mint_call()).await;
     refund(stack, &refunded).await;
     let returned = Order::of(&returned).ends(Outcome::Refunded);
-    let id = returned.id.to_string();
-    stack.ops(&["refund", &id, "--by", "alice", "--why", "the buyer changed their mind"]).await.unwrap();
+    stack.ask_back(returned.id).await;
     mining(&stack.chain, stack.until(&returned, "refund.confirmed")).await;
     stack.process(Service::MintProjector).signal(Signal::SIGCONT);
     orders.extend([minted, Order::of(&refunded).ends(Outcome::Refunded), returned.clone()]);
