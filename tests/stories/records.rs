@@ -2,8 +2,8 @@
 //! with that: the units are taken at the door, and our minter mints them, last in line and within its budget.
 
 use alloy::sol_types::SolCall;
-use alloy_primitives::{B256, Bytes, U256};
-use chain::abi::{MintToken, UsdcDouble};
+use alloy_primitives::U256;
+use chain::abi::MintToken;
 use dev_chain::{REPEATER, REPEATER_CODE, repeated_in_vain};
 use faults::{Fault, Rule};
 use harness::{Bill, DOLLAR, FINAL, Outcome, Payment, Service, Stack, StackOptions, eventually};
