@@ -26,9 +26,9 @@ CREATE TABLE tokens (
     block_number u64 NOT NULL,
     block_hash hash32 NOT NULL,
     -- Units of orders of this ledger since the registration, kept by the fold: counting payments would read all of them.
-    -- The chain may know more. Taken: ordered, until the payment fails or the payer has the money back; there may be
-    -- more of these than can be minted, because several doors accept orders. Then paid for, as long as the money is not
-    -- back, and minted.
+    -- The chain may know more. Taken: ordered, but for payments that have failed or wait (store::UnitsHold), and for money
+    -- that is back; there may be more of these than can be minted, because several doors accept orders, and payments that
+    -- waited go on. Then paid for, as long as the money is not back, and minted.
     units_taken u64 NOT NULL,
     units_paid u64 NOT NULL CHECK (units_paid <= units_taken),
     units_minted u64 NOT NULL CHECK (units_minted <= units_taken),

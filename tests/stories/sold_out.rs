@@ -1,9 +1,9 @@
 //! The last units: whoever gets none is refused before signing, or is not charged.
 
 use crate::forged::{ledger, requested};
-use harness::{Bill, DOLLAR, Order, Outcome, Payment, Stack, StackOptions, eventually};
+use harness::{Bill, Buyer, DOLLAR, Order, Outcome, Payment, Stack, StackOptions, eventually};
 use ledger::{Expected, NewEvent};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// An order that another instance of the api accepts at the same moment as ours.
 async fn accepted_elsewhere(stack: &Stack, payment: &Payment) -> Order {
@@ -27,6 +27,30 @@ async fn who_wants_more_than_is_left_is_refused_before_signing_and_the_last_unit
     assert_eq!((refused.status, &refused.json["code"]), (422, &json!("sold_out")), "{refused:?}");
     let last = stack.accept(&buyers[2].pay(&rare, 4)).await;
     stack.audit(&[first, last]).await;
+}
+
+/// A fresh key without money signs for all units, with a long window. It holds them until the sender has tried it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_money_does_not_keep_the_units_from_who_has() {
+    let stack = Stack::start(StackOptions::default()).await;
+    let rare = stack.rare_token().await;
+    let buyer = stack.buyer(DOLLAR).await;
+    let empty = stack.accept(&Buyer::new().sign(Bill::of(&rare, 10).lasting(800))).await;
+    assert_eq!(stack.until(&empty, "payment.deferred.1").await.text("reason"), "unfunded");
+    let path = format!("/api/tokens/{}", rare.token);
+    let left = async || {
+        let token: Value =
+            stack.http.get(stack.url(harness::Service::Api, &path)).send().await.unwrap().json().await.unwrap();
+        (token["unitsLeft"] == "10").then_some(())
+    };
+    eventually("all units are there for others", left).await;
+    let bought = stack.accept(&buyer.pay(&rare, 10)).await;
+    stack.until(&bought, "mint.confirmed").await;
+    // The sender goes on trying it.
+    assert_eq!(stack.until(&empty, "payment.deferred.2").await.text("reason"), "sold_out");
+    stack.chain.pass_time(900).await;
+    stack.chain.mine(17).await;
+    stack.audit(&[empty.ends(Outcome::Failed("sold_out")), bought]).await;
 }
 
 /// Both are promised; the sender finds out before anything is signed. The payer who gets nothing is not charged.

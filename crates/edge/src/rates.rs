@@ -138,6 +138,15 @@ mod tests {
     }
 
     #[test]
+    fn the_addresses_of_one_ipv6_network_share_one_rate() {
+        let rates = RequestRates::default();
+        let of = |network: u16, host: u16| ClientIp::from(IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, host]));
+        let taken = (0..1_000).filter(|host| rates.take(of(1, *host), 5).is_ok()).count();
+        assert!((10..13).contains(&taken), "{taken}");
+        assert_eq!(rates.take(of(2, 1), 5), Ok(()), "another network");
+    }
+
+    #[test]
     fn all_together_are_refused_above_the_total() {
         let rates = RequestRates::default();
         let taken = (0..100).filter(|_| rates.take_of_all(7).is_ok()).count();

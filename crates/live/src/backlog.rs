@@ -4,7 +4,12 @@
 //! Folded from the events of the ledger. It serves predictions and limits only; money never depends on it. An order that
 //! is unknown here has no position in a queue, and nothing else follows from that.
 
-use crate::bought::Bought;
+mod step;
+
+pub(crate) use step::{Excess, OrderLimits, OrderStep, UnderWay};
+pub use step::{Forecast, QueuePosition};
+
+use crate::bought::{Bought, OrderFacts};
 use crate::line::{Line, whole_seconds};
 use crate::typical::Typical;
 use crate::units::Units;
@@ -13,80 +18,13 @@ use chrono::{DateTime, Utc};
 use domain::{OrderEvent, PaymentId, RecordEvent, Stage};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
+use store::UnitsHold;
 
 /// Assumed time from a transaction to the mint, before one has been observed.
 const GUESS: Duration = Duration::from_secs(10);
 
 /// Number of finished orders whose facts are kept, 100 bytes each: those of a minute at full load.
 const DONE_KEPT: usize = 65_536;
-
-/// The step of an order that is not finished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OrderStep {
-    /// This process is appending it. The outcome is unknown.
-    Reserved,
-    /// Waits for a settlement transaction.
-    Requested,
-    /// The chain would refuse it now, so it is tried again later.
-    Deferred,
-    /// In a settlement transaction.
-    Settling,
-    /// Waits for a mint transaction.
-    Paid,
-    /// In a mint transaction.
-    Minting,
-    /// Its payment was parked, or its mint deferred or parked.
-    Held,
-    /// Its money is to go back. Nothing is minted for it any more.
-    GoingBack,
-}
-
-/// An order that is not finished.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UnderWay {
-    pub(crate) bought: Bought,
-    pub(crate) step: OrderStep,
-    /// Sequence of the event that led to this step. It orders the line.
-    pub(crate) seq: u64,
-    /// Time of that event.
-    pub(crate) since: DateTime<Utc>,
-}
-
-/// The position of an order in its queue, as its payer is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueuePosition {
-    /// 1 is next, and 0 is in a transaction.
-    pub position: u32,
-    /// Seconds until the units are minted.
-    pub wait_s: u32,
-}
-
-/// Predicted waits of a new order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forecast {
-    /// Until it is in a settlement transaction.
-    pub settle: Duration,
-    /// Until it is minted.
-    pub mint: Duration,
-}
-
-/// Limits of another order, beside those that are counted already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OrderLimits {
-    /// Most unpaid orders of its payer.
-    pub(crate) unpaid: usize,
-    /// Most units of its token. `None` if nothing is to be refused because of them.
-    pub(crate) units: Option<u64>,
-}
-
-/// The limit that an order exceeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Excess {
-    /// Its payer has too many unpaid orders.
-    Unpaid,
-    /// Its token has too few units left.
-    Units,
-}
 
 /// The orders under way.
 pub(crate) struct Backlog {
@@ -95,7 +33,7 @@ pub(crate) struct Backlog {
     orders: HashMap<PaymentId, UnderWay>,
     /// The latest finished orders, oldest first, with their facts. After a reorganisation many of them change again.
     done: VecDeque<PaymentId>,
-    done_facts: HashMap<PaymentId, Bought>,
+    done_facts: HashMap<PaymentId, OrderFacts>,
     /// Unpaid orders by payer.
     payers: HashMap<Address, usize>,
     /// `None` until the read models have told how many were taken.
@@ -159,10 +97,15 @@ impl Backlog {
         self.units = Some(units);
     }
 
-    /// The facts of the order; `None` if it is unknown here.
-    pub fn known(&self, id: PaymentId) -> Option<Bought> {
+    /// The order as it stands; `None` if it is unknown here.
+    pub fn known(&self, id: PaymentId) -> Option<OrderFacts> {
         let open = self.orders.get(&id).filter(|order| order.step != OrderStep::Reserved);
-        open.map(|order| order.bought).or_else(|| self.done_facts.get(&id).copied())
+        open.map(UnderWay::facts).or_else(|| self.done_facts.get(&id).copied())
+    }
+
+    /// Sequence of the event that put the order in its settlement transaction; `None` if it is in none.
+    pub fn settling_since(&self, id: PaymentId) -> Option<u64> {
+        self.orders.get(&id).filter(|order| order.step == OrderStep::Settling).map(|order| order.seq)
     }
 
     /// The units of `token` that are left of `max`; `None` if it is not known yet.
@@ -170,24 +113,27 @@ impl Backlog {
         self.units.as_ref().map(|units| units.left(token, max))
     }
 
-    /// Folds one event of an order.
-    pub fn apply(&mut self, (seq, at): (u64, DateTime<Utc>), (id, event): (PaymentId, &OrderEvent), bought: Bought) {
+    /// Folds one event of an order. `facts` is the order before it. An order under way is known better here.
+    pub fn apply(&mut self, (seq, at): (u64, DateTime<Utc>), (id, event): (PaymentId, &OrderEvent), facts: OrderFacts) {
         if seq <= self.position {
             // The read models contain it. The facts are kept, so that later events of the order need no lookup.
             if !self.orders.contains_key(&id) {
-                self.finish(id, bought);
+                self.finish(id, facts.after(event));
             }
             return;
         }
         self.position = seq;
         let before = self.remove(id, at);
+        let held = before.as_ref().map_or(facts, UnderWay::facts);
+        let facts = held.after(event);
+        let OrderFacts { bought, hold } = facts;
         if let Some(units) = &mut self.units {
-            units.follow(id, bought, before.is_some(), event);
+            units.follow(id, bought, held.hold.holds(), hold.holds());
         }
         let is_going_back = before.is_some_and(|order| order.step == OrderStep::GoingBack);
         let step = match event {
             // The mint stands, or the payer has the money: to the payer the order stays finished.
-            _ if before.is_none() && self.was_finished(id, event) => return self.finish(id, bought),
+            _ if before.is_none() && self.was_finished(id, event) => return self.finish(id, facts),
             OrderEvent::PaymentRequested(_) => OrderStep::Requested,
             OrderEvent::PaymentDeferred(..) => OrderStep::Deferred,
             OrderEvent::PaymentSubmitted(..) => OrderStep::Settling,
@@ -203,10 +149,10 @@ impl Backlog {
             | OrderEvent::RefundParked(..)
             | OrderEvent::RefundReverted(..) => OrderStep::GoingBack,
             OrderEvent::PaymentFailed(_) | OrderEvent::RefundConfirmed(_) | OrderEvent::RefundRestored(..) => {
-                return self.finish(id, bought);
+                return self.finish(id, facts);
             }
             OrderEvent::MintConfirmed(minted) | OrderEvent::MintRestored(_, minted) => {
-                self.finish(id, bought);
+                self.finish(id, facts);
                 if let Some(before) = before.filter(|before| before.step == OrderStep::Minting) {
                     self.paid_to_minted.saw(minted.tx_hash, at - before.since);
                 }
@@ -225,7 +171,7 @@ impl Backlog {
         {
             self.settling_to_paid.saw(proof.tx_hash, at - before.since);
         }
-        self.put(id, UnderWay { bought, step, seq, since });
+        self.put(id, UnderWay { bought, hold, step, seq, since });
     }
 
     /// Counts one event of a record without an order.
@@ -234,8 +180,8 @@ impl Backlog {
             return;
         }
         self.position = seq;
-        // An order that has ended and still takes units is minted. No record is found beside it, because it is its own.
-        let order = self.orders.get(&id).map(|order| order.bought);
+        // An order that has ended and still holds units is minted. No record is found beside it, because it is its own.
+        let order = self.orders.get(&id).filter(|order| order.hold.holds()).map(|order| order.bought);
         if let Some(units) = &mut self.units {
             units.follow_record(id, order, event);
         }
@@ -264,7 +210,8 @@ impl Backlog {
         if self.payers.get(&bought.payer).copied().unwrap_or_default() >= limits.unpaid {
             return Err(Excess::Unpaid);
         }
-        self.put(id, UnderWay { bought, step: OrderStep::Reserved, seq: 0, since: now });
+        let (step, hold) = (OrderStep::Reserved, UnitsHold::REQUESTED);
+        self.put(id, UnderWay { bought, hold, step, seq: 0, since: now });
         if let Some(units) = &mut self.units {
             units.take(id, bought);
         }
@@ -322,8 +269,8 @@ impl Backlog {
     /// Predicted waits of a new order with `waiting` orders before it. The consumer knows that number best.
     pub fn forecast(&self, waiting: Option<usize>, now: DateTime<Utc>) -> Forecast {
         let position = waiting.unwrap_or_else(|| self.settle.len()) + 1;
-        let settle = self.settle.wait(position, now);
-        Forecast { settle, mint: settle + self.settling_to_paid.get() + self.paid_to_minted.get() }
+        let (settle, stalled) = (self.settle.wait(position, now), self.settle.stalled(now));
+        Forecast { settle, stalled, mint: settle + self.settling_to_paid.get() + self.paid_to_minted.get() }
     }
 
     /// Returns true if the order is known to be in the ledger. False says nothing: it may have been finished long ago.
@@ -341,8 +288,8 @@ impl Backlog {
         }
     }
 
-    fn finish(&mut self, id: PaymentId, bought: Bought) {
-        if self.done_facts.insert(id, bought).is_some() {
+    fn finish(&mut self, id: PaymentId, facts: OrderFacts) {
+        if self.done_facts.insert(id, facts).is_some() {
             return;
         }
         if self.done.len() == DONE_KEPT
@@ -382,12 +329,6 @@ impl Backlog {
             }
         }
         Some(order)
-    }
-}
-
-impl OrderStep {
-    const fn is_unpaid(self) -> bool {
-        matches!(self, Self::Reserved | Self::Requested | Self::Deferred | Self::Settling)
     }
 }
 

@@ -125,6 +125,11 @@ impl Catalogue {
         }
     }
 
+    /// The factory of `token`; `None` if the token is not in memory.
+    pub(crate) fn factory(&self, token: Address) -> Option<Address> {
+        self.in_memory(token).map(|sold| sold.terms.factory)
+    }
+
     fn in_memory(&self, token: Address) -> Option<Arc<Sold>> {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(&token).cloned()
     }

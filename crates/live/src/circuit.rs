@@ -1,29 +1,76 @@
-//! The circuit breaker: while the chain refuses all settlements, no further payment is accepted.
+//! The circuit breaker: while the payments of a token cannot be settled, no further one is accepted for it.
 //!
-//! It opens when USDC is paused, when new payments are stopped, or when many settlements in a row fail for reasons that are not their payers'. It closes
-//! as soon as one payment is settled. While it is open, one payment is let through now and then, because only a payment
-//! can show that settlement works again.
+//! It closes the door of a token for one of three reasons. USDC is paused, which closes the doors of all tokens. New payments
+//! are stopped, which closes those of one factory. Or many payers in a row could not pay for this one token. Outsiders can
+//! bring about only the last one, and only for a short time (ADR 33).
+//!
+//! Each door opens by itself, because a closed one lets nothing pass that could open it. It also lets one payment through now
+//! and then, which shows earlier that settlement works again.
 
+mod run;
+mod suspects;
+
+use alloy_primitives::Address;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::OrderEvent;
 use domain::event::WaitReason;
+use domain::{OrderEvent, PaymentId, TokenTerms};
+use run::FailureRun;
+use std::collections::HashMap;
+use suspects::Suspects;
 
-/// Failures in a row, of whatever payers, that are no coincidence.
-const RUN: u32 = 20;
-/// Time between two payments that are let through.
-const PROBE_INTERVAL: TimeDelta = TimeDelta::seconds(10);
+/// Time for which a door stays closed after the last sign. The promise is 30 s after the trouble has ended, and a last sign
+/// may come a few seconds after that.
+const CLOSED_FOR: TimeDelta = TimeDelta::seconds(25);
+/// Time between two payments for a token that are let through.
+pub(crate) const PROBE_INTERVAL: TimeDelta = TimeDelta::seconds(10);
 
-/// The circuit breaker.
+/// The circuit breaker of all tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Circuit {
-    failures: u32,
-    open: Option<Tripped>,
+    asset: Option<Trip>,
+    factories: HashMap<Address, Trip>,
+    tokens: HashMap<Address, TokenBreaker>,
+    suspects: Suspects,
 }
 
+/// The breaker of one token.
+#[derive(Debug, Default)]
+struct TokenBreaker {
+    run: FailureRun,
+    trip: Option<Trip>,
+    /// The latest payment that was let through, and when.
+    probe: Option<(PaymentId, DateTime<Utc>)>,
+}
+
+/// A closed door.
 #[derive(Clone, Copy, Debug)]
-struct Tripped {
-    why: Trouble,
-    probed: DateTime<Utc>,
+struct Trip {
+    since: DateTime<Utc>,
+    /// Time of the last sign.
+    last: DateTime<Utc>,
+    /// Sequence of the sign that a good outcome has to contradict: only a payment that was submitted later does.
+    seq: u64,
+}
+
+/// The door of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Door {
+    pub(crate) token: Address,
+    /// The factory of the token; `None` if it is not known. Then a stop closes the door of this token only.
+    pub(crate) factory: Option<Address>,
+}
+
+/// An event of an order, with the facts that the breaker needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BreakerStep<'a> {
+    pub(crate) event: &'a OrderEvent,
+    pub(crate) id: PaymentId,
+    pub(crate) payer: Address,
+    pub(crate) door: Door,
+    pub(crate) seq: u64,
+    pub(crate) at: DateTime<Utc>,
+    /// Sequence at which the payment was put in its transaction, if it is in one.
+    pub(crate) settling_since: Option<u64>,
 }
 
 /// Why no payer can be charged now.
@@ -31,88 +78,156 @@ struct Tripped {
 pub(crate) enum Trouble {
     /// USDC is paused.
     AssetPaused,
-    /// Owner or guardian of the tokens' factory have stopped new payments.
+    /// Owner or guardian of the token's factory have stopped new payments.
     SettlementStopped,
-    /// [`RUN`] settlements in a row were refused.
+    /// Many payers in a row could not pay for this token, through no fault that has a name.
     RunOfFailures,
 }
 
-/// The meaning of an event for the payments of all payers.
+/// The meaning of an event for other payers.
 enum Sign {
+    /// This payment was charged, so others can be.
     Good,
-    Stopped(Trouble),
-    Bad,
-    /// The event concerns its payer alone.
+    Paused,
+    Stopped,
+    /// The payment failed for a reason that may be everybody's.
+    Failed,
+    /// The payment waits because of its payer. It says nothing about others.
+    Own,
     None,
 }
 
 impl Circuit {
-    /// Folds one event, which was recorded at `at`.
-    pub fn apply(&mut self, event: &OrderEvent, at: DateTime<Utc>) {
-        match sign(event) {
-            Sign::Good => *self = Self::default(),
-            Sign::Stopped(why) => self.trip(why, at),
-            Sign::Bad => {
-                self.failures += 1;
-                if self.failures >= RUN {
-                    self.trip(Trouble::RunOfFailures, at);
+    /// Folds one event.
+    pub fn apply(&mut self, step: &BreakerStep<'_>) {
+        match sign(step.event) {
+            Sign::Good => self.contradict(step),
+            Sign::Paused => renew(&mut self.asset, step),
+            Sign::Stopped => {
+                let mut trip = self.factories.remove(&step.door.stopped_with());
+                renew(&mut trip, step);
+                self.factories.extend(trip.map(|trip| (step.door.stopped_with(), trip)));
+            }
+            Sign::Failed => {
+                let is_first = self.suspects.add(step.payer, step.at);
+                let token = self.tokens.entry(step.door.token).or_default();
+                if is_first && token.run.add(step.at) {
+                    token.run.clear();
+                    token.trip = Some(Trip { since: step.at, last: step.at, seq: step.seq });
                 }
+            }
+            Sign::Own => {
+                self.suspects.add(step.payer, step.at);
+                self.free(step.door.token, step.id);
             }
             Sign::None => {}
         }
     }
 
-    fn trip(&mut self, why: Trouble, at: DateTime<Utc>) {
-        let probed = self.open.map_or(at, |open| open.probed);
-        self.open = Some(Tripped { why, probed });
-    }
-
-    /// Lets a payment pass at `now`: while the circuit is open, one in each [`PROBE_INTERVAL`].
+    /// Lets a payment of `payer` pass at `now`. While the door is closed, one passes in each [`PROBE_INTERVAL`], and none of a
+    /// payer whose payment has failed before: it would show nothing.
     ///
     /// # Errors
     /// Why no payment should be accepted.
-    pub fn check(&mut self, now: DateTime<Utc>) -> Result<(), Trouble> {
-        if let Some(why) = self.refuses(now) {
+    pub fn check(&mut self, door: Door, (id, payer): (PaymentId, Address), now: DateTime<Utc>) -> Result<(), Trouble> {
+        let Some((why, _)) = self.closed(door, now) else { return Ok(()) };
+        if self.refuses(door, now).is_some() || self.suspects.contains(payer, now) {
             return Err(why);
         }
-        if let Some(open) = &mut self.open {
-            open.probed = now;
-        }
+        self.tokens.entry(door.token).or_default().probe = Some((id, now));
         Ok(())
     }
 
-    /// Why a payment would not pass at `now`; `None` if one would. Lets nothing pass. Offers follow this: clients sign
-    /// only what they were offered, so without an offer the payment that closes the circuit would never come.
-    pub fn refuses(&self, now: DateTime<Utc>) -> Option<Trouble> {
-        self.open.filter(|open| now - open.probed < PROBE_INTERVAL).map(|open| open.why)
+    /// Why a payment would not pass at `now`; `None` if one would. Lets nothing pass. Offers follow this: clients sign only
+    /// what they were offered, so without an offer the payment that opens the door would never come.
+    pub fn refuses(&self, door: Door, now: DateTime<Utc>) -> Option<Trouble> {
+        let (why, trip) = self.closed(door, now)?;
+        let probed = self.tokens.get(&door.token).and_then(|token| token.probe).map_or(trip.since, |(_, at)| at);
+        (now - probed.max(trip.since) < PROBE_INTERVAL).then_some(why)
     }
 
-    /// Why the circuit is open; `None` if it is closed. Lets nothing pass.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.open.map(|open| open.why)
+    /// Why all doors are closed at `now`; `None` if they are not.
+    pub fn trouble(&self, now: DateTime<Utc>) -> Option<Trouble> {
+        self.asset.filter(|trip| trip.holds(now)).map(|_| Trouble::AssetPaused)
     }
+
+    /// Lets another payment through instead of this one, which has shown nothing or was not written.
+    pub fn free(&mut self, token: Address, id: PaymentId) {
+        if let Some(token) = self.tokens.get_mut(&token)
+            && token.probe.is_some_and(|(probe, _)| probe == id)
+        {
+            token.probe = None;
+        }
+    }
+
+    /// The gravest reason why the door is closed.
+    fn closed(&self, door: Door, now: DateTime<Utc>) -> Option<(Trouble, Trip)> {
+        let trips = [
+            (Trouble::AssetPaused, self.asset),
+            (Trouble::SettlementStopped, self.factories.get(&door.stopped_with()).copied()),
+            (Trouble::RunOfFailures, self.tokens.get(&door.token).and_then(|token| token.trip)),
+        ];
+        trips.into_iter().find_map(|(why, trip)| Some((why, trip.filter(|trip| trip.holds(now))?)))
+    }
+
+    /// A payment was charged. It contradicts every sign that came before it was put in its transaction. One that was in a
+    /// transaction earlier says nothing about the time since.
+    fn contradict(&mut self, step: &BreakerStep<'_>) {
+        self.suspects.remove(step.payer);
+        let is_later = |trip: &Trip| step.settling_since.is_some_and(|since| since > trip.seq);
+        self.asset = self.asset.filter(|trip| !is_later(trip));
+        if self.factories.get(&step.door.stopped_with()).is_some_and(is_later) {
+            self.factories.remove(&step.door.stopped_with());
+        }
+        if let Some(token) = self.tokens.get_mut(&step.door.token) {
+            token.run.clear();
+            token.trip = token.trip.filter(|trip| !is_later(trip));
+        }
+    }
+}
+
+impl Trip {
+    fn holds(&self, now: DateTime<Utc>) -> bool {
+        now - self.last < CLOSED_FOR
+    }
+}
+
+impl Door {
+    /// The door of a token with these terms.
+    pub fn of(terms: &TokenTerms) -> Self {
+        Self { token: terms.token, factory: Some(terms.factory) }
+    }
+
+    /// The factory whose stop closes this door, or the token if its factory is not known.
+    fn stopped_with(&self) -> Address {
+        self.factory.unwrap_or(self.token)
+    }
+}
+
+/// Closes a door, or keeps it closed.
+fn renew(trip: &mut Option<Trip>, step: &BreakerStep<'_>) {
+    let since = trip.filter(|trip| trip.holds(step.at)).map_or(step.at, |trip| trip.since);
+    *trip = Some(Trip { since, last: step.at, seq: step.seq });
 }
 
 fn sign(event: &OrderEvent) -> Sign {
     match event {
-        // This payment passed the simulation, so others can.
-        OrderEvent::PaymentSubmitted(..) | OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => {
-            Sign::Good
-        }
+        OrderEvent::PaymentConfirmed(_) => Sign::Good,
         OrderEvent::PaymentDeferred(_, why) => match why.reason {
-            WaitReason::AssetPaused => Sign::Stopped(Trouble::AssetPaused),
-            WaitReason::SettlementStopped => Sign::Stopped(Trouble::SettlementStopped),
-            // A blacklisted payee stops all payers; a blacklisted payer never makes a run.
-            WaitReason::Blacklisted | WaitReason::NotAttempted | WaitReason::Unexplained => Sign::Bad,
-            // Other tokens have units.
-            WaitReason::SoldOut
-            | WaitReason::Unfunded
+            WaitReason::AssetPaused => Sign::Paused,
+            WaitReason::SettlementStopped => Sign::Stopped,
+            // A blacklisted payee stops all its payers.
+            WaitReason::Blacklisted | WaitReason::NotAttempted | WaitReason::Unexplained => Sign::Failed,
+            WaitReason::Unfunded
             | WaitReason::AuthorizationUsedOrCancelled
             | WaitReason::AuthorizationExpired
             | WaitReason::AuthorizationNotYetValid
-            | WaitReason::SignatureRefused
-            | WaitReason::Unpaid => Sign::None,
+            | WaitReason::SignatureRefused => Sign::Own,
+            // The count of units closes the door for that.
+            WaitReason::SoldOut | WaitReason::Unpaid => Sign::None,
         },
+        // A payment that is submitted passed the simulation only. One that is restored was charged long ago.
+        OrderEvent::PaymentSubmitted(..) | OrderEvent::PaymentRestored(..) => Sign::None,
         OrderEvent::PaymentRequested(_)
         | OrderEvent::PaymentParked(..)
         | OrderEvent::PaymentReverted(..)
@@ -134,70 +249,4 @@ fn sign(event: &OrderEvent) -> Sign {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::event::Deferral;
-    use domain::examples;
-
-    fn refused(reason: WaitReason) -> OrderEvent {
-        OrderEvent::PaymentDeferred(1, Deferral { reason, ..examples::deferral() })
-    }
-
-    fn at(seconds: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
-    }
-
-    #[test]
-    fn f50_a_paused_asset_opens_it_and_one_settlement_closes_it() {
-        let mut circuit = Circuit::default();
-        circuit.apply(&refused(WaitReason::AssetPaused), at(0));
-        assert_eq!(circuit.check(at(1)), Err(Trouble::AssetPaused));
-        assert_eq!(circuit.refuses(at(9)), Some(Trouble::AssetPaused));
-        assert_eq!((circuit.refuses(at(10)), circuit.refuses(at(10))), (None, None), "offers are made");
-        assert_eq!(circuit.check(at(10)), Ok(()), "one is let through");
-        assert_eq!(circuit.check(at(11)), Err(Trouble::AssetPaused), "and no other");
-        assert_eq!(circuit.refuses(at(11)), Some(Trouble::AssetPaused));
-        circuit.apply(&refused(WaitReason::AssetPaused), at(12));
-        assert_eq!(circuit.check(at(13)), Err(Trouble::AssetPaused));
-        circuit.apply(&OrderEvent::PaymentSubmitted(2, examples::submission(7)), at(14));
-        assert_eq!((circuit.check(at(14)), circuit.trouble()), (Ok(()), None));
-    }
-
-    #[test]
-    fn payments_that_were_stopped_open_it_and_one_settlement_closes_it() {
-        let mut circuit = Circuit::default();
-        circuit.apply(&refused(WaitReason::SettlementStopped), at(0));
-        assert_eq!(circuit.check(at(1)), Err(Trouble::SettlementStopped));
-        circuit.apply(&OrderEvent::PaymentConfirmed(examples::proof()), at(2));
-        assert_eq!(circuit.check(at(2)), Ok(()));
-    }
-
-    #[test]
-    fn only_a_run_of_failures_that_are_nobodys_own_opens_it() {
-        for (reason, opens) in [
-            (WaitReason::Unfunded, false),
-            (WaitReason::SoldOut, false),
-            (WaitReason::SignatureRefused, false),
-            (WaitReason::AuthorizationExpired, false),
-            (WaitReason::Unexplained, true),
-            (WaitReason::NotAttempted, true),
-            (WaitReason::Blacklisted, true),
-        ] {
-            let mut circuit = Circuit::default();
-            for n in 0..i64::from(RUN) - 1 {
-                circuit.apply(&refused(reason), at(n));
-            }
-            assert_eq!(circuit.check(at(19)), Ok(()), "{reason:?}");
-            circuit.apply(&refused(reason), at(19));
-            assert_eq!(circuit.check(at(19)).is_err(), opens, "{reason:?}");
-        }
-        let mut circuit = Circuit::default();
-        for n in 0..100 {
-            circuit.apply(&refused(WaitReason::Unexplained), at(n));
-            if n % 19 == 0 {
-                circuit.apply(&OrderEvent::PaymentConfirmed(examples::proof()), at(n));
-            }
-        }
-        assert_eq!(circuit.trouble(), None);
-    }
-}
+mod tests;

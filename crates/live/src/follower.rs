@@ -1,18 +1,20 @@
 //! The one reader of the ledger in this process. It tells the hub, and maintains catalogue, backlog and circuit breaker.
 
 use crate::backlog::{Backlog, OrderStep, QueuePosition, UnderWay};
-use crate::bought::Bought;
+use crate::bought::{Bought, OrderFacts};
+use crate::bound_keys::BoundKeys;
 use crate::catalogue::Catalogue;
-use crate::circuit::Circuit;
+use crate::circuit::{BreakerStep, Circuit, Door};
 use crate::hub::Hub;
 use crate::news::News;
 use crate::records::Records;
 use alloy_primitives::Address;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Event, OrderEvent, PaymentId, Recorded, Stage};
+use domain::{Event, KeyEvent, OrderEvent, PaymentId, Recorded, Stage};
 use futures_util::StreamExt;
 use ledger::{Ledger, LedgerError};
 use runtime::CancellationToken;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,6 +39,8 @@ const SEED_LAG_MAX: u64 = 100_000;
 const SEED_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest life of a reservation. An append is given up after 10 s, so a reservation of this age never becomes an order.
 const RESERVED_MAX: TimeDelta = TimeDelta::seconds(30);
+/// Pause between two looks for reservations of that age.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reads the ledger and maintains the live picture.
 pub struct Follower {
@@ -50,6 +54,7 @@ pub struct Follower {
     /// True while everything that the ledger had when reading began has been read.
     caught_up: AtomicBool,
     circuit: Mutex<Circuit>,
+    keys: Mutex<BoundKeys>,
 }
 
 impl Follower {
@@ -65,6 +70,7 @@ impl Follower {
             seeded: AtomicBool::new(false),
             caught_up: AtomicBool::new(false),
             circuit: Mutex::default(),
+            keys: Mutex::default(),
         }
     }
 
@@ -82,6 +88,12 @@ impl Follower {
         self.caught_up.load(Ordering::Relaxed)
     }
 
+    /// Returns true once this picture has every order under way: it has read the ledger to its end, and the rows of orders
+    /// that are older than what was read.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_caught_up() && self.seeded.load(Ordering::Relaxed)
+    }
+
     /// Records that the end of the ledger was reached.
     fn catch_up(&self) {
         self.caught_up.store(true, Ordering::Relaxed);
@@ -94,6 +106,10 @@ impl Follower {
 
     pub(crate) fn circuit<T>(&self, act: impl FnOnce(&mut Circuit) -> T) -> T {
         act(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn keys<T>(&self, act: impl FnOnce(&mut BoundKeys) -> T) -> T {
+        act(&mut self.keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads the ledger until `stop`.
@@ -122,12 +138,13 @@ impl Follower {
             // Later registrations are among the events that are read below.
             self.catalogue.load().await?;
             self.backlog(|backlog| backlog.clear(after));
+            self.keys(BoundKeys::clear);
             self.seeded.store(false, Ordering::Relaxed);
         }
         let mut seed_at = (!self.seeded.load(Ordering::Relaxed)).then(Instant::now);
         let mut news = self.ledger.follow_from(EVERYTHING, after + 1);
         // A client that reconnects before the end is reached would be told that it missed nothing.
-        let (mut last, mut quiets) = (after, 0);
+        let (mut last, mut quiets, mut expire_at) = (after, 0, Instant::now());
         if after == end {
             self.catch_up();
         }
@@ -152,8 +169,11 @@ impl Follower {
                     if last >= now || quiets >= QUIETS_MAX {
                         self.catch_up();
                     }
-                    self.backlog(|backlog| backlog.expire(Utc::now() - RESERVED_MAX));
                 }
+            }
+            if expire_at <= Instant::now() {
+                self.backlog(|backlog| backlog.expire(Utc::now() - RESERVED_MAX));
+                expire_at = Instant::now() + EXPIRE_INTERVAL;
             }
             if seed_at.is_some_and(|at| at <= Instant::now()) {
                 self.seeded.store(self.seed(records, last).await?, Ordering::Relaxed);
@@ -167,28 +187,44 @@ impl Follower {
         match &recorded.event {
             Ok(Event::Token(..)) => self.catalogue.registered(recorded),
             Ok(Event::Record(id, event)) => self.backlog(|backlog| backlog.apply_record(recorded.seq, *id, event)),
+            Ok(Event::Key(key, KeyEvent::Bound(bound))) => {
+                self.keys(|keys| keys.add(bound.payment_id, &[*key]));
+            }
             _ => {}
         }
         let Ok(Event::Order(id, event)) = &recorded.event else { return Ok(()) };
-        if let Some(bought) = self.bought(*id, event).await? {
-            self.circuit(|circuit| circuit.apply(event, recorded.recorded_at));
+        if let Some(facts) = self.facts(recorded.seq, *id, event).await? {
+            let bought = facts.bought;
+            self.judge(recorded, *id, event, bought);
             self.backlog(|backlog| {
-                backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), bought);
+                backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), facts);
             });
             self.hub.tell(News::of(recorded, *id, event, bought.payer, bought.token));
         }
         Ok(())
     }
 
-    /// The facts of an order, from its first event. Returns `None` if the order cannot be read.
-    async fn bought(&self, id: PaymentId, event: &OrderEvent) -> Result<Option<Bought>, LedgerError> {
+    /// Tells the circuit breaker of an event of an order, before the backlog knows of it.
+    fn judge(&self, recorded: &Recorded, id: PaymentId, event: &OrderEvent, bought: Bought) {
+        let Bought { payer, token, .. } = bought;
+        // The clocks of two machines differ. An event that is read as it comes happens now, and none happens later.
+        let now = Utc::now();
+        let at = if self.is_caught_up() { now } else { recorded.recorded_at.min(now) };
+        let door = Door { token, factory: self.catalogue.factory(token) };
+        let settling_since = self.backlog(|backlog| backlog.settling_since(id));
+        let step = BreakerStep { event, id, payer, door, seq: recorded.seq, at, settling_since };
+        self.circuit(|circuit| circuit.apply(&step));
+    }
+
+    /// The order before its event at `seq`. Returns `None` if the order cannot be read.
+    async fn facts(&self, seq: u64, id: PaymentId, event: &OrderEvent) -> Result<Option<OrderFacts>, LedgerError> {
         if let OrderEvent::PaymentRequested(request) = event {
-            return Ok(Some(Bought::by(request)));
+            return Ok(Some(OrderFacts::new(request)));
         }
         if let Some(known) = self.backlog(|backlog| backlog.known(id)) {
             return Ok(Some(known));
         }
-        Ok(Bought::in_history(&self.ledger.order_history(id).await?))
+        Ok(OrderFacts::before(seq, &self.ledger.order_history(id).await?))
     }
 
     /// Takes the open orders and the taken units from the read models, because old orders are not among the news.
@@ -199,27 +235,35 @@ impl Follower {
         if read.saturating_sub(position) > SEED_LAG_MAX {
             return Ok(false);
         }
-        // The events between the position of the rows and that of this process.
+        // The events between the position of the rows and that of this process, and the orders before them. An order that has
+        // ended in the rows is known here only as it stands after all of these events, so its history tells.
         let mut since = Vec::new();
+        let rows = || open.iter().filter_map(|row| open_of(row, Utc::now()));
+        let mut known: HashMap<PaymentId, OrderFacts> = rows().map(|(id, order)| (id, order.facts())).collect();
         let mut between = self.ledger.follow_from(EVERYTHING, position + 1);
         while position < read
             && since.last().is_none_or(|(last, _): &(Recorded, _)| last.seq < read)
             && let Some(recorded) = between.next().await
         {
             let recorded = recorded?;
-            let bought = match &recorded.event {
-                Ok(Event::Order(id, event)) => self.bought(*id, event).await?,
-                _ => None,
-            };
-            since.push((recorded, bought));
+            let mut before = None;
+            if let Ok(Event::Order(id, event)) = &recorded.event {
+                before = match (event, known.get(id)) {
+                    (OrderEvent::PaymentRequested(request), _) => Some(OrderFacts::new(request)),
+                    (_, Some(facts)) => Some(*facts),
+                    (_, None) => OrderFacts::before(recorded.seq, &self.ledger.order_history(*id).await?),
+                };
+                known.extend(before.map(|facts| (*id, facts.after(event))));
+            }
+            since.push((recorded, before));
         }
         // Under one lock, so that no reader sees half of it.
         self.backlog(|backlog| {
-            backlog.reset(position, open.iter().filter_map(|row| open_of(row, Utc::now())), units_taken, found);
-            for (recorded, bought) in &since {
-                match (&recorded.event, bought) {
-                    (Ok(Event::Order(id, event)), Some(bought)) => {
-                        backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), *bought);
+            backlog.reset(position, rows(), units_taken, found);
+            for (recorded, before) in &since {
+                match (&recorded.event, before) {
+                    (Ok(Event::Order(id, event)), Some(facts)) => {
+                        backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), *facts);
                     }
                     (Ok(Event::Record(id, event)), _) => backlog.apply_record(recorded.seq, *id, event),
                     _ => {}
@@ -232,7 +276,7 @@ impl Follower {
 }
 
 /// An order of the backlog from a row of the read models. The row does not tell since when, so `now` is assumed.
-fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, UnderWay)> {
+pub(crate) fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, UnderWay)> {
     let (step, seq) = match row.stage {
         Stage::Failed | Stage::Minted | Stage::Refunded => return None,
         _ if row.goes_back => (OrderStep::GoingBack, row.requested_seq),
@@ -248,5 +292,5 @@ fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId, UnderWay)>
         }
     };
     let bought = Bought { payer: row.payer, token: row.token, quantity: row.quantity };
-    Some((row.id, UnderWay { bought, step, seq, since: now }))
+    Some((row.id, UnderWay { bought, hold: row.hold, step, seq, since: now }))
 }

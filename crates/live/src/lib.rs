@@ -6,6 +6,7 @@
 mod admission;
 mod backlog;
 mod bought;
+mod bound_keys;
 mod catalogue;
 mod circuit;
 mod feed;
@@ -19,7 +20,7 @@ mod typical;
 mod units;
 mod words;
 
-pub use admission::{Admission, Closed, NotAdmitted};
+pub use admission::{Admission, Closed, NotAdmitted, NotBound};
 pub use backlog::{Forecast, QueuePosition};
 pub use bought::Bought;
 pub use catalogue::{Catalogue, CatalogueError, Sold};

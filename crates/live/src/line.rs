@@ -79,8 +79,13 @@ impl Line {
     pub fn wait(&self, position: usize, now: DateTime<Utc>) -> Duration {
         let position = u64::try_from(position).unwrap_or(u64::MAX);
         let turn = position.saturating_mul(1_000_000).checked_div(self.per_1000s(now)).unwrap_or(u64::MAX / 2);
+        Duration::from_millis(turn).saturating_add(self.stalled(now))
+    }
+
+    /// The time since an order left, while others wait.
+    pub fn stalled(&self, now: DateTime<Utc>) -> Duration {
         let stalled = if self.orders.is_empty() { TimeDelta::zero() } else { now - self.moved };
-        Duration::from_millis(turn).saturating_add(stalled.to_std().unwrap_or_default())
+        stalled.to_std().unwrap_or_default()
     }
 
     /// Orders per 1,000 seconds. A second that is over at `now` counts, although no order may have left since: a burst can

@@ -1,13 +1,13 @@
 //! The units of each token that are taken, so that no payer is asked to sign for units that another has.
 //!
-//! An order takes its units from the request on, until its payment fails or its payer has the money back. If the token has a
-//! record of the payment that the order does not stand for, the record takes its units instead, until the money is back. The
-//! count is of this ledger: another instance may accept an order at the same moment, and anybody may pay the token around
-//! this service. The contract decides; this count only spares most payers a payment that would wait and fail.
+//! An order holds its units as [`store::UnitsHold`] says. If the token has a record of the payment that the order does not
+//! stand for, the record takes its units instead, until the money is back. The count is of this ledger: another instance may
+//! accept an order at the same moment, and anybody may pay the token around this service. The contract decides; this count
+//! only spares most payers a payment that would wait and fail.
 
 use crate::bought::Bought;
 use alloy_primitives::Address;
-use domain::{OrderEvent, PaymentId, Quantity, RecordEvent};
+use domain::{PaymentId, Quantity, RecordEvent};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Taken units by token.
@@ -34,20 +34,16 @@ impl Units {
         max.saturating_sub(self.taken.get(&token).copied().unwrap_or_default())
     }
 
-    /// Counts an event of an order. The units of an order that `is_counted` already are not taken again at its request.
-    /// Every other event that changes the count can only follow one that counted the other way.
-    pub fn follow(&mut self, id: PaymentId, order: Bought, is_counted: bool, event: &OrderEvent) {
-        match event {
-            OrderEvent::PaymentRequested(_) if is_counted => {}
-            OrderEvent::PaymentRequested(_) | OrderEvent::RefundReverted(..) => self.take(id, order),
-            OrderEvent::PaymentFailed(_) | OrderEvent::RefundConfirmed(_) | OrderEvent::RefundRestored(..) => {
-                self.give_back(id, order);
-            }
-            _ => {}
+    /// Counts a step of an order, which held its units before or not, and `holds` them now or not.
+    pub fn follow(&mut self, id: PaymentId, order: Bought, held: bool, holds: bool) {
+        match (held, holds) {
+            (false, true) => self.take(id, order),
+            (true, false) => self.give_back(id, order),
+            (true, true) | (false, false) => {}
         }
     }
 
-    /// Counts an event of a record. `order` is the order with its id, if its units are counted.
+    /// Counts an event of a record. `order` is the order with its id, if it holds its units.
     pub fn follow_record(&mut self, id: PaymentId, order: Option<Bought>, event: &RecordEvent) {
         match event {
             RecordEvent::Found(found) => {

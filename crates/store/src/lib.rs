@@ -41,4 +41,5 @@ pub use queue::{Overview, Rates, StageTotal, WaitingTotals};
 pub use reads::ReadModelRow;
 pub use record::RecordView;
 pub use token::TokenView;
+pub use units::UnitsHold;
 pub use waiting::{WaitStage, WaitingOrder};

@@ -5,6 +5,7 @@ use crate::connect::Store;
 use crate::error::StoreError;
 use crate::ledger::seq_from;
 use crate::position::{Position, READ_MODELS, position};
+use crate::units::UnitsHold;
 use alloy_primitives::Address;
 use domain::order::LegState;
 use domain::{PaymentId, Quantity, Stage};
@@ -22,14 +23,13 @@ pub struct Standing {
     pub position: Position,
     /// Every open order, by the sequence of its request.
     pub open: Vec<OpenOrder>,
-    /// Units of each token that all its orders and records take, open or not.
+    /// Units of each token that all its orders and records hold, open or not.
     pub units_taken: BTreeMap<Address, u64>,
     /// Every record without an order that was found.
     pub found: Vec<PaymentId>,
 }
 
-/// An order that is neither minted nor failed nor refunded, so it takes units. What is parked is open: an operator owes an
-/// answer.
+/// An order that is neither minted nor failed nor refunded. What is parked is open: an operator owes an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenOrder {
     /// The order.
@@ -44,6 +44,8 @@ pub struct OpenOrder {
     pub goes_back: bool,
     /// How far it is.
     pub stage: Stage,
+    /// The facts that decide if it holds its units.
+    pub hold: UnitsHold,
     /// Sequence of the request: its place among the payments.
     pub requested_seq: u64,
     /// Sequence of the confirmation, its place among the mints; `None` before it is paid.
@@ -81,7 +83,8 @@ impl Store {
 }
 
 fn open_order(row: &PgRow) -> Result<OpenOrder, sqlx::Error> {
-    let refund: LegState = value(row, "refund_state")?;
+    let (payment, mint): (LegState, LegState) = (value(row, "payment_state")?, value(row, "mint_state")?);
+    let (refund, reason): (LegState, Option<String>) = (value(row, "refund_state")?, value(row, "reason")?);
     Ok(OpenOrder {
         id: value(row, "id")?,
         payer: value(row, "payer")?,
@@ -89,6 +92,7 @@ fn open_order(row: &PgRow) -> Result<OpenOrder, sqlx::Error> {
         quantity: value(row, "quantity")?,
         goes_back: refund != LegState::Unasked,
         stage: value(row, "stage")?,
+        hold: UnitsHold::in_row(payment, reason.as_deref(), mint, refund),
         requested_seq: seq_from(row.try_get("requested_seq")?)?,
         paid_seq: row.try_get::<Option<i64>, _>("paid_seq")?.map(seq_from).transpose()?,
     })

@@ -1,7 +1,7 @@
 //! The row of an order: what was asked for, how far its legs are, and the evidence that people and the API want to see.
 
 use crate::columns::table;
-use crate::units::UnitsIn;
+use crate::units::{UnitsHold, UnitsIn};
 use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
 use domain::event::{Actor, RefundReason};
@@ -140,13 +140,17 @@ impl PaymentView {
         self.refund_reversions = refund.counts.reverted;
     }
 
-    /// The counters of its token that its units are in. It takes units until its payment fails, or its payer has the money
-    /// back.
+    /// The facts that decide if the order holds its units. Only a payment that is deferred is asked for the reason, and
+    /// while it is, no other leg has one.
+    pub fn hold(&self) -> UnitsHold {
+        UnitsHold::in_row(self.payment_state, self.reason.as_deref(), self.mint_state, self.refund_state)
+    }
+
+    /// The counters of its token that its units are in.
     pub(crate) fn units(&self) -> UnitsIn {
-        let is_back = self.refund_state == LegState::Done;
         UnitsIn {
-            taken: self.payment_state != LegState::Failed && !is_back,
-            paid: self.payment_state == LegState::Done && !is_back,
+            taken: self.hold().holds(),
+            paid: self.payment_state == LegState::Done && self.refund_state != LegState::Done,
             minted: self.mint_state == LegState::Done,
         }
     }

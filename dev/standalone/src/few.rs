@@ -39,7 +39,7 @@ pub async fn sold_out(installation: &Installation) -> Result<(), Fatal> {
     let asset = installation.shop.asset;
     let terms = open(installation, &chain).await?;
     println!("\nOf {} there are {UNITS} units. {PUSHED} signs for all of them.", terms.symbol);
-    println!("Somebody submits the signature to USDC directly, around the token, and a stranger takes all units:\n");
+    println!("Somebody submits the signature to USDC directly, around the token, and a stranger buys all units:\n");
     let before = [chain.usdc_balance(asset, PUSHED).await?, chain.usdc_balance(asset, PAYER).await?];
 
     let ledger = Ledger::connect(&Shop::ledger(&installation.servers), "/paymint/standalone").await?;
@@ -48,15 +48,17 @@ pub async fn sold_out(installation: &Installation) -> Result<(), Fatal> {
     chain.transact(STRANGER, Some(asset), pushed.call()).await?;
     let timeline = Timeline::begin(Utc::now());
     let id = order(installation, &terms, &pushed).await?;
-    let strangers = signed(&chain, &terms, STRANGER).await?;
-    let taken = async { Ok::<_, Fatal>(chain.transact(STRANGER, Some(terms.token), strangers.settle_call()).await?) };
-    // Meanwhile the api sells no unit that is promised or gone.
-    let (_, refused) = timeout(STEP_TIMEOUT, async { tokio::try_join!(taken, buy(installation, &terms, 1)) }).await??;
-    chain.raw("anvil_mine", (U256::from(FINAL),)).await?;
+    let strangers = order(installation, &terms, &signed(&chain, &terms, STRANGER).await?).await?;
+    let mut refused = String::new();
     let back = async {
         while let Some(recorded) = news.next().await {
             let recorded = recorded?;
             let Ok(Event::Order(of, event)) = &recorded.event else { continue };
+            if *of == strangers && matches!(event, OrderEvent::PaymentConfirmed(_)) {
+                // No unit is left. What was paid around the token becomes final, and the operator's lane may act.
+                refused = buy(installation, &terms, 1).await?;
+                chain.raw("anvil_mine", (U256::from(FINAL),)).await?;
+            }
             if *of != id {
                 continue;
             }
@@ -71,7 +73,6 @@ pub async fn sold_out(installation: &Installation) -> Result<(), Fatal> {
     };
     let late = |_| format!("the money was not back within {} s", STEP_TIMEOUT.as_secs());
     timeout(STEP_TIMEOUT, back).await.map_err(late)??;
-
     let after = [chain.usdc_balance(asset, PUSHED).await?, chain.usdc_balance(asset, PAYER).await?];
     let units = chain.token_balance(terms.token, PUSHED).await?;
     println!("\nNo unit is left for that payment, so the operator's lane has given it back: {PUSHED}");
@@ -134,8 +135,8 @@ async fn order(installation: &Installation, terms: &TokenTerms, payment: &Signed
             let said: Value = answer.json().await?;
             match status {
                 202 => return Ok(()),
-                // The api has not read the registration yet.
-                404 => tokio::time::sleep(Duration::from_millis(20)).await,
+                // The api has not read the registration yet, or the first payment, which holds all units until it is tried.
+                404 | 422 => tokio::time::sleep(Duration::from_millis(20)).await,
                 other => return Err::<(), Fatal>(format!("the order was answered with {other}: {said}").into()),
             }
         }

@@ -98,7 +98,13 @@ pub(crate) async fn events(
     let permit = api.quotas.stream(client)?;
     let seen = api.seen(&headers, filter.last_event_id.as_deref()).await?;
     match topic {
-        Topic::Payment(id) => of_payment(api, id, seen, permit).await,
+        Topic::Payment(id) => {
+            let read = api.old_read(client, id)?;
+            let stream = of_payment(api, id, seen, permit).await;
+            // The history is read; what follows is news.
+            drop(read);
+            stream
+        }
         Topic::Payer(_) | Topic::Token(_) | Topic::Everything => of_many(&api, topic, seen, permit),
     }
 }

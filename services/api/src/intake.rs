@@ -1,10 +1,12 @@
 //! From a checked request to an order in the ledger. It makes one append, and one lookup only on a conflict. It uses no
 //! RPC and no SQL.
 
-use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, RequestFields};
+use domain::{
+    Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, RequestFields, TokenTerms,
+};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Batch, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
-use live::{Admission, Bought, Closed, NotAdmitted, Records};
+use live::{Admission, Bought, Closed, NotAdmitted, NotBound, Records};
 use runtime::failpoint::{ORDER_APPENDED_NOT_ACCEPTED, ORDER_CHECKED_NOT_APPENDED, failpoint};
 use runtime::{REFUSALS, causes};
 use std::num::NonZeroU32;
@@ -35,6 +37,8 @@ pub(crate) enum IntakeError {
     KeyReused(PaymentId),
     /// An idempotency key names this order, which is another purchase.
     KeyNamesAnother(PaymentId),
+    /// This order takes no further idempotency key.
+    TooManyKeys(PaymentId),
     /// No order is accepted now.
     NotAdmitted(NotAdmitted),
     /// The ledger is unavailable.
@@ -90,8 +94,8 @@ impl Intake {
     ///
     /// # Errors
     /// `NotAdmitted`: a new order would be refused, and this one is not known.
-    pub(crate) fn pass(&self, id: PaymentId) -> Result<(), IntakeError> {
-        let Err(refusal) = self.admission.open() else { return Ok(()) };
+    pub(crate) fn pass(&self, id: PaymentId, terms: &TokenTerms) -> Result<(), IntakeError> {
+        let Err(refusal) = self.admission.open_at(terms) else { return Ok(()) };
         if self.admission.has_seen(id) || self.lookups_when_closed.check().is_ok() {
             return Ok(());
         }
@@ -100,7 +104,7 @@ impl Intake {
     }
 
     /// Writes the order and returns its id. The same order again, with the same authorization or under the same key,
-    /// gets the same id. The token can have `max_units`. `now_s` is in unix seconds.
+    /// gets the same id. `terms` are those of its token. `now_s` is in unix seconds.
     ///
     /// # Errors
     /// [`IntakeError`].
@@ -108,12 +112,12 @@ impl Intake {
         &self,
         request: &PaymentRequest,
         names: &Names,
-        max_units: u64,
+        terms: &TokenTerms,
         now_s: u64,
     ) -> Result<PaymentId, IntakeError> {
-        let id = request.id();
+        let (id, bought) = (request.id(), Bought::by(request));
         let left = Duration::from_secs(request.authorization.valid_before.saturating_sub(now_s));
-        if let Err(refusal) = self.admission.admit(id, Bought::by(request), max_units, left) {
+        if let Err(refusal) = self.admission.admit(id, bought, terms, left) {
             return match self.accepted_before(request, names).await {
                 Ok(Some(known)) => Ok(known),
                 // `SoldOut` is a last word, so it is not said to a payer whose order may be known: the answer is to ask again.
@@ -129,7 +133,7 @@ impl Intake {
         // An order that is stored, or may be stored, counts as under way until the follower sees it or it is long
         // overdue.
         if accepted != Ok(id) && accepted != Err(IntakeError::LedgerAway) {
-            self.admission.release(id);
+            self.admission.release(id, bought);
         }
         accepted
     }
@@ -182,6 +186,7 @@ impl Intake {
         match appended {
             Ok(()) => {
                 failpoint(ORDER_APPENDED_NOT_ACCEPTED);
+                self.admission.named(id, &names.keys);
                 return Ok(id);
             }
             Err(AppendError::WrongVersion) => {}
@@ -203,37 +208,53 @@ impl Intake {
     /// payment permanently; then the keys. Binds the other keys of a known order to it.
     ///
     /// # Errors
-    /// `KeyReused`, `KeyNamesAnother`: the authorization or one of the keys belongs to another order. Otherwise the
-    /// ledger did not answer, or what it holds cannot be read.
+    /// `KeyReused`, `KeyNamesAnother`: the authorization or one of the keys belongs to another order. `TooManyKeys`: the order
+    /// takes no further key. Otherwise the ledger did not answer, has no room, or what it holds cannot be read.
     async fn known(&self, request: &RequestFields, names: &Names) -> Result<Known, IntakeError> {
         let (keys, id) = (&names.keys, request.id());
         let (order, named) = self.ledger.order_and_keys(id, keys).await.map_err(|e| unreadable(id, &e))?;
         let unbound: Vec<_> =
             keys.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(key, _)| *key).collect();
-        let known = match (order.state, named.iter().flatten().find(|named| **named != id)) {
-            (Some(order), _) => order.request_again(request).map(|()| id).map_err(|_| IntakeError::KeyReused(id))?,
-            (None, Some(named)) => self.same_purchase(*named, request).await?,
+        let (known, version) = match (order.state, named.iter().flatten().find(|named| **named != id)) {
+            (Some(first), _) => {
+                first.request_again(request).map_err(|_| IntakeError::KeyReused(id))?;
+                (id, order.version)
+            }
+            (None, Some(named)) => (*named, self.same_purchase(*named, request).await?),
             (None, None) if unbound.len() < keys.len() => return Ok(Known::Half { unbound }),
             (None, None) => return Ok(Known::New),
         };
-        self.bind(names, known, &unbound).await.map(Known::This)
+        self.bind(names, (known, version), &unbound).await.map(Known::This)
     }
 
-    /// Returns the order that a key names, if it is the purchase of `request`.
+    /// Returns the version of the order that a key names, if it is the purchase of `request`.
     ///
     /// # Errors
     /// `KeyNamesAnother`: it is another purchase.
-    async fn same_purchase(&self, named: PaymentId, request: &RequestFields) -> Result<PaymentId, IntakeError> {
-        let first = self.ledger.load_order(named).await.map_err(|e| unreadable(named, &e))?;
-        let first = first.state.ok_or(IntakeError::LedgerAway)?.request;
+    async fn same_purchase(&self, named: PaymentId, request: &RequestFields) -> Result<u64, IntakeError> {
+        let loaded = self.ledger.load_order(named).await.map_err(|e| unreadable(named, &e))?;
+        let first = loaded.state.ok_or(IntakeError::LedgerAway)?.request;
         let same =
             (first.chain_id, first.asset, &first.purchase) == (request.chain_id, request.asset, &request.purchase);
-        if same { Ok(named) } else { Err(IntakeError::KeyNamesAnother(named)) }
+        if same { Ok(loaded.version) } else { Err(IntakeError::KeyNamesAnother(named)) }
     }
 
-    /// Binds the keys that name no order yet to `id`, and returns it. Otherwise the next authorization under one of them
-    /// would be charged as well.
-    async fn bind(&self, names: &Names, id: PaymentId, unbound: &[IdempotencyKey]) -> Result<PaymentId, IntakeError> {
+    /// Binds the keys that name no order yet to `id`, which has this version, and returns it. Otherwise the next
+    /// authorization under one of them would be charged as well. If the order takes no further key, its payer is told so,
+    /// and must not rely on the key.
+    async fn bind(
+        &self,
+        names: &Names,
+        (id, version): (PaymentId, u64),
+        unbound: &[IdempotencyKey],
+    ) -> Result<PaymentId, IntakeError> {
+        if !unbound.is_empty() {
+            self.admission.bind(id, version, unbound).map_err(|why| match why {
+                NotBound::NotAdmitted(refusal) => IntakeError::NotAdmitted(refusal),
+                NotBound::TooMany => IntakeError::TooManyKeys(id),
+                NotBound::Starting => IntakeError::Busy,
+            })?;
+        }
         for key in unbound {
             match self.ledger.append(&[names.bound(*key, id)]).await {
                 // After a wrong version another request has bound the key, and its order stands.

@@ -140,7 +140,7 @@ pub(crate) async fn mint(
     let (name, value) = one_header(sent(PAYMENT_SIGNATURE), sent(X_PAYMENT)).map_err(decline)?;
     let key = idempotency::header(&headers)?;
     let payment = decode(name, value).map_err(decline)?;
-    api.intake.pass(api.id_of(&payment))?;
+    api.intake.pass(api.id_of(&payment), &wanted.sold.terms)?;
     let keys = idempotency::keys(payment.authorization.from, key, payment.payment_identifier.as_deref());
     let names = Names { keys, trace: traceparent(&headers) };
     let now_s = now_s();
@@ -154,7 +154,7 @@ pub(crate) async fn mint(
                     Problem::Internal
                 }
             })?;
-            api.intake.accept(&request, &names, wanted.sold.terms.max_units, now_s).await?
+            api.intake.accept(&request, &names, &wanted.sold.terms, now_s).await?
         }
         Err(rejection) if may_be_known(rejection) => match api.signed_order(&wanted, &payment) {
             Some(request) => {

@@ -1,10 +1,13 @@
 //! The state that the handlers share.
 
 use crate::config::Config;
+use crate::error::Problem;
 use crate::intake::Intake;
 use crate::limits::Quotas;
 use crate::queue::snapshot::Snapshot;
 use alloy_primitives::B256;
+use domain::PaymentId;
+use edge::{ClientIp, Permit};
 use ledger::Ledger;
 use live::{Admission, Catalogue, Follower, Records};
 use runtime::{CancellationToken, Settings, SharedSettings};
@@ -30,6 +33,16 @@ pub(crate) struct Api {
 }
 
 impl Api {
+    /// A permit to read the order, if it is not in memory. Orders under way, and the latest that ended, are. So is any order in
+    /// the first moments of a process, which knows none.
+    ///
+    /// # Errors
+    /// `TooManyOldReads`, `Busy`.
+    pub(crate) fn old_read(&self, client: ClientIp, id: PaymentId) -> Result<Option<Permit>, Problem> {
+        let is_old = self.follower.hub.is_live() && !self.admission.has_seen(id);
+        is_old.then(|| self.quotas.old_read(client)).transpose()
+    }
+
     /// The current settings. Each request reads them once.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.now()

@@ -4,6 +4,7 @@ use crate::error::{Problem, json_response};
 use crate::openapi::{OrderProblems, schemas};
 use crate::state::Api;
 use alloy_primitives::{Address, B256};
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use domain::event::{Actor, RefundReason};
 use domain::order::LegState;
 use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
+use edge::ClientIp;
 use live::{MintStatus, PaymentStatus, QueuePosition};
 use serde::Serialize;
 use std::sync::Arc;
@@ -271,9 +273,10 @@ impl QueueAnswer {
 )]
 pub(crate) async fn payment(
     State(api): State<Arc<Api>>,
+    Extension(client): Extension<ClientIp>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let view = find(&api, id).await?;
+    let view = find(&api, client, id).await?;
     let place = api.follower.position(view.id, view.stage);
     let is_settled = PaymentStatus::at(view.stage) == PaymentStatus::Completed && view.payment_state == LegState::Done;
     let settled = view.settle_tx_hash.filter(|_| is_settled);
@@ -303,15 +306,21 @@ pub(crate) async fn payment(
 )]
 pub(crate) async fn mint(
     State(api): State<Arc<Api>>,
+    Extension(client): Extension<ClientIp>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let view = find(&api, id).await?;
+    let view = find(&api, client, id).await?;
     let place = api.follower.position(view.id, view.stage);
     Ok(json_response(StatusCode::OK, &QueueAnswer::of(view, place), "application/json"))
 }
 
-/// The payment that a path names. Answers 404 to a text that is no id.
-pub(crate) async fn find(api: &Api, id: Result<Path<String>, PathRejection>) -> Result<PaymentView, Problem> {
+/// The payment that a path names, for this client. Answers 404 to a text that is no id.
+pub(crate) async fn find(
+    api: &Api,
+    client: ClientIp,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<PaymentView, Problem> {
     let id = id.ok().and_then(|Path(text)| text.parse().ok()).ok_or(Problem::PaymentUnknown)?;
+    let _permit = api.old_read(client, id)?;
     api.records.payment(id).await?.ok_or(Problem::PaymentUnknown)
 }

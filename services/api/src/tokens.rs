@@ -32,7 +32,7 @@ struct TokenAnswer<'a> {
     /// Units that can ever be minted.
     #[schema(value_type = schemas::Decimal)]
     max_units: String,
-    /// Units that no order has taken yet; `null` while that is not known. A payment that fails gives its units back.
+    /// Units that no order has taken yet; `null` while that is not known. A payment that fails or waits gives its units back.
     #[schema(value_type = Option<schemas::Decimal>)]
     units_left: Option<String>,
     chain_id: u64,

@@ -1,7 +1,10 @@
 mod records;
+mod sums;
+mod units;
 
 use super::*;
 use chrono::TimeDelta;
+use domain::event::{Deferral, WaitReason};
 use domain::{PaymentKey, Quantity, examples};
 
 const TOKEN: Address = examples::TOKEN;
@@ -24,7 +27,7 @@ const fn unpaid(unpaid: usize) -> OrderLimits {
 }
 
 /// Events by name, of order `n`, in the ledger's order.
-struct Story {
+pub struct Story {
     backlog: Backlog,
     seq: u64,
 }
@@ -35,8 +38,18 @@ impl Story {
     }
 
     fn tell(&mut self, ms: i64, n: u64, event: &OrderEvent) {
+        let unknown = OrderFacts { bought: payer(1), hold: UnitsHold::NONE };
+        let facts = self.backlog.known(id(n)).unwrap_or(unknown);
         self.seq += 1;
-        self.backlog.apply((self.seq, at(ms)), (id(n), event), payer(1));
+        self.backlog.apply((self.seq, at(ms)), (id(n), event), facts);
+    }
+
+    /// An event of an order that is not remembered. Its history is read before.
+    fn tell_of_old(&mut self, n: u64, history: &[OrderEvent], event: &OrderEvent) {
+        assert_eq!(self.backlog.known(id(n)), None);
+        let hold = history.iter().fold(UnitsHold::NONE, UnitsHold::after);
+        self.seq += 1;
+        self.backlog.apply((self.seq, at(0)), (id(n), event), OrderFacts { bought: payer(1), hold });
     }
 
     fn place(&self, ms: i64, n: u64) -> Option<(u32, u32)> {
@@ -46,6 +59,10 @@ impl Story {
 
 fn requested() -> OrderEvent {
     OrderEvent::PaymentRequested(Box::new(examples::request()))
+}
+
+fn waits(n: u32, reason: WaitReason) -> OrderEvent {
+    OrderEvent::PaymentDeferred(n, Deferral { reason, ..examples::deferral() })
 }
 
 fn submitted() -> OrderEvent {
@@ -210,7 +227,8 @@ fn it_starts_anew_from_the_rows_and_what_came_after_them() {
     let mut story = Story::new(10);
     story.tell(0, 9, &requested());
     assert!(story.backlog.reserve(id(8), payer(3), unpaid(5), at(0)).is_ok());
-    let open = |step, seq| UnderWay { bought: payer(2), step, seq, since: at(0) };
+    let hold = UnitsHold::REQUESTED;
+    let open = |step, seq| UnderWay { bought: payer(2), hold, step, seq, since: at(0) };
     let rows = [
         (id(2), open(OrderStep::Requested, 4)),
         (id(1), open(OrderStep::Requested, 3)),
@@ -219,7 +237,7 @@ fn it_starts_anew_from_the_rows_and_what_came_after_them() {
     ];
     story.backlog.reset(100, rows, BTreeMap::new(), []);
     assert_eq!(story.backlog.known(id(9)), None);
-    assert_eq!(story.backlog.known(id(4)), Some(payer(2)));
+    assert_eq!(story.backlog.known(id(4)).map(|facts| facts.bought), Some(payer(2)));
     assert_eq!((story.place(0, 1).unwrap().0, story.place(0, 2).unwrap().0), (1, 2));
     story.tell(0, 1, &submitted());
     assert_eq!(story.place(0, 1).unwrap().0, 1, "sequence 2 is in the rows already");
@@ -244,7 +262,7 @@ fn whose_an_order_is_that_the_rows_call_done_is_known_from_its_request() {
     let mut story = Story::new(10);
     story.backlog.reset(10, [], BTreeMap::new(), []);
     story.tell(0, 1, &requested());
-    assert_eq!(story.backlog.known(id(1)), Some(payer(1)));
+    assert_eq!(story.backlog.known(id(1)).map(|facts| facts.bought), Some(payer(1)));
     assert_eq!((story.backlog.known(id(2)), story.place(0, 1)), (None, None));
     assert_eq!(
         story.backlog.forecast(None, at(0)),
@@ -262,73 +280,6 @@ fn a_parked_payment_is_no_unpaid_order_of_its_payer() {
     assert_eq!(story.backlog.reserve(id(2), payer(1), unpaid(1), at(0)), Ok(()));
     story.tell(0, 1, &confirmed());
     assert_eq!(story.place(0, 1).map(|(position, _)| position), Some(1), "an operator credited it: its mint waits");
-}
-
-/// Ten units for each order, and 30 in all.
-struct Shop(Story);
-
-impl Shop {
-    fn open(taken: u64, rows: impl IntoIterator<Item = (PaymentId, UnderWay)>) -> Self {
-        let mut story = Story::new(10);
-        story.backlog.reset(0, rows, BTreeMap::from([(TOKEN, taken)]), []);
-        Self(story)
-    }
-
-    fn reserve(&mut self, n: u64) -> Result<(), Excess> {
-        self.0.backlog.reserve(id(n), payer(1), OrderLimits { unpaid: 100, units: Some(30) }, at(0))
-    }
-
-    fn left(&self) -> Option<u64> {
-        self.0.backlog.units_left(TOKEN, 30)
-    }
-
-    /// The units that are left after each of `events` of order `n`.
-    fn tell(&mut self, n: u64, events: &[OrderEvent]) -> Vec<u64> {
-        let told = |event| {
-            self.0.tell(0, n, event);
-            self.left().unwrap()
-        };
-        events.iter().map(told).collect()
-    }
-}
-
-#[test]
-fn the_last_units_are_reserved_once_and_what_was_not_written_gives_them_back() {
-    let mut shop = Shop::open(10, []);
-    assert_eq!((shop.reserve(1), shop.reserve(2), shop.reserve(3)), (Ok(()), Ok(()), Err(Excess::Units)));
-    assert_eq!(shop.reserve(1), Ok(()), "the same order takes nothing more");
-    shop.0.backlog.release(id(2));
-    assert_eq!((shop.left(), shop.reserve(3), shop.left()), (Some(10), Ok(()), Some(0)));
-    assert_eq!(shop.tell(1, &[requested()]), [0], "it became an order, and counts once");
-    shop.0.backlog.release(id(1));
-    assert_eq!(shop.left(), Some(0), "an order is not released");
-    shop.0.backlog.expire(at(1));
-    assert_eq!(shop.left(), Some(10), "of the third nobody will know");
-    assert_eq!(shop.tell(3, &[requested()]), [0], "but if it comes, it counts");
-}
-
-#[test]
-fn units_are_taken_from_the_request_until_the_payment_fails_or_the_money_is_back() {
-    let parked = OrderEvent::MintParked(1, examples::parked());
-    let reverted = |n| OrderEvent::PaymentReverted(n, examples::reversal(7));
-    let restored = |n| OrderEvent::PaymentRestored(n, examples::own_proof());
-    let mut shop = Shop::open(0, []);
-    let deferred = OrderEvent::PaymentDeferred(1, examples::deferral());
-    let failed = OrderEvent::PaymentFailed(examples::failure());
-    assert_eq!(shop.tell(1, &[requested(), deferred, submitted(), failed]), [20, 20, 20, 30]);
-    let (sent, back_again) =
-        (OrderEvent::RefundSubmitted(1, examples::submission(9)), OrderEvent::RefundRestored(1, examples::refunded()));
-    assert_eq!(shop.tell(2, &[requested(), confirmed(), refund_asked(), sent, refunded()]), [20, 20, 20, 20, 30]);
-    assert_eq!(shop.tell(2, &[reverted(1), restored(1)]), [30, 30], "the money is back all the same");
-    assert_eq!(
-        shop.tell(2, &[refund_gone(1), back_again, refund_gone(2), minted()]),
-        [20, 30, 20, 20],
-        "minted after all"
-    );
-    let gone = OrderEvent::MintReverted(1, examples::reversal(8));
-    assert_eq!(shop.tell(2, &[gone, reverted(2), restored(2), minted()]), [20; 4], "a minted order keeps its units");
-    assert_eq!(shop.tell(3, &[requested(), confirmed(), parked]), [10; 3], "an operator may still have it minted");
-    assert_eq!(shop.tell(3, &[refunded()]), [20], "its payer took the money back");
 }
 
 #[test]
@@ -352,20 +303,4 @@ fn money_that_goes_back_waits_for_no_mint_even_if_its_payment_falls_out_of_the_c
         story.tell(0, 2, &event);
         assert_eq!(story.place(0, 2), None);
     }
-}
-
-#[test]
-fn a_restart_goes_on_from_the_units_in_the_rows() {
-    let going_back = UnderWay { bought: payer(1), step: OrderStep::GoingBack, seq: 1, since: at(0) };
-    let mut shop = Shop::open(20, [(id(1), going_back)]);
-    assert_eq!((shop.left(), shop.reserve(2), shop.reserve(3)), (Some(10), Ok(()), Err(Excess::Units)));
-    assert_eq!(shop.tell(1, &[refunded()]), [10], "its units were taken, and no longer");
-    assert_eq!(shop.tell(9, &[refund_gone(1)]), [0], "an order that the rows call finished takes its units again");
-    shop.0.backlog.reset(100, [], BTreeMap::from([(TOKEN, 10)]), []);
-    assert_eq!(shop.left(), Some(10), "a reservation outlives it");
-    shop.0.backlog.clear(200);
-    assert_eq!((shop.left(), shop.reserve(3)), (None, Ok(())), "nobody is refused before the rows are read");
-    shop.0.backlog.reset(200, [], BTreeMap::new(), []);
-    assert_eq!(shop.left(), Some(10), "both reservations count");
-    assert_eq!(shop.0.backlog.units_left(examples::SIGNER, 7), Some(7), "a token without orders");
 }

@@ -3,11 +3,11 @@
 
 use crate::common::{at, begin, history, order, registered, request_with};
 use alloy_primitives::B256;
-use domain::event::OrderEvent;
+use domain::event::{Deferral, OrderEvent, WaitReason};
 use domain::order::{LegState, Progress, Stage};
 use domain::{PaymentId, examples};
 use std::collections::BTreeSet;
-use store::{PaymentView, Stamp, project};
+use store::{PaymentView, Stamp, UnitsHold, project};
 use testkit::Database;
 
 /// Every event that could follow `progress` by its number. Most of them cannot follow by its states.
@@ -17,6 +17,7 @@ fn candidates(Progress { payment, mint, refund }: Progress) -> Vec<OrderEvent> {
     vec![
         E::PaymentSubmitted(payment.counts.submitted + 1, tx(7)),
         E::PaymentDeferred(payment.counts.deferred + 1, why()),
+        E::PaymentDeferred(payment.counts.deferred + 1, not_attempted()),
         E::PaymentParked(payment.counts.parked + 1, examples::parked_payment()),
         E::PaymentConfirmed(examples::proof()),
         E::PaymentReverted(payment.counts.reverted + 1, gone(7)),
@@ -38,7 +39,12 @@ fn candidates(Progress { payment, mint, refund }: Progress) -> Vec<OrderEvent> {
     ]
 }
 
-/// Everything about a row that the tables' rules look at: states, and which values are there.
+/// The reason for which a payment waits and keeps its units.
+fn not_attempted() -> Deferral {
+    Deferral { reason: WaitReason::NotAttempted, ..examples::deferral() }
+}
+
+/// Everything about a row that the tables' rules look at: states, which values are there, and if units are held.
 fn shape(row: &PaymentView) -> (Vec<&'static str>, Vec<bool>) {
     let legs = row.progress();
     let state = |state: LegState| match state {
@@ -71,6 +77,7 @@ fn shape(row: &PaymentView) -> (Vec<&'static str>, Vec<bool>) {
         row.refund_tx_hash.is_some(),
         row.refund_block_hash.is_some(),
         row.refunded_at.is_some(),
+        row.hold().holds(),
     ];
     (states, counted.into_iter().chain(there).collect())
 }
@@ -116,4 +123,25 @@ async fn no_possible_history_is_refused_by_the_tables() {
     let totals = database.store.overview().await.unwrap().stages;
     assert_eq!(totals.values().map(|total| total.orders).sum::<u64>(), u64::try_from(histories.len()).unwrap());
     assert!(Stage::ALL.iter().all(|stage| totals[stage].orders > 0), "every stage was there: {totals:?}");
+}
+
+/// A process that follows the ledger counts by events, and the rows count by the states of the legs.
+#[test]
+fn an_order_holds_its_units_by_its_events_as_by_its_row() {
+    let request = examples::request();
+    let (id, request) = (request.id(), OrderEvent::PaymentRequested(Box::new(request)));
+    let mut held = BTreeSet::new();
+    for history in histories(id, &request) {
+        let (mut row, mut hold) = (None, UnitsHold::NONE);
+        for (seq, event) in (1..).zip([&request].into_iter().chain(&history)) {
+            let after = project(row.as_ref(), id, event, Stamp { seq, recorded_at: at(seq) }).unwrap();
+            hold = hold.after(event);
+            assert_eq!(hold, after.hold(), "after {:?} of {history:?}", event.name());
+            held.insert((after.stage, hold.holds()));
+            row = Some(after);
+        }
+    }
+    let both = [Stage::Deferred, Stage::Reverted, Stage::Settling]
+        .map(|stage| [true, false].map(|holds| held.contains(&(stage, holds))));
+    assert_eq!(both, [[true, true], [true, false], [true, false]], "only what waits gives units back");
 }

@@ -2,7 +2,7 @@
 
 use crate::common::{at, begin, history, minted_order, order, recorded, registered, request};
 use crate::refunds;
-use domain::event::{Actor, Deferral, FailureReason, OrderEvent, PaymentFailure, PaymentProof};
+use domain::event::{Actor, Deferral, FailureReason, OrderEvent, PaymentFailure, PaymentProof, WaitReason};
 use domain::order::LegState as L;
 use domain::{Event, PaymentId, Recorded, Stage, examples};
 use sqlx::{Connection, PgConnection};
@@ -202,7 +202,7 @@ async fn a10_read_models_rebuilt_from_sequence_1_equal_the_live_ones_row_by_row(
 
 /// A process that starts sells the rest: the rows must have counted every step.
 #[tokio::test]
-async fn units_are_taken_from_the_request_until_the_payment_fails() {
+async fn units_are_taken_from_the_request_until_the_payment_fails_or_waits() {
     let database = Database::start().await;
     let start = begin(&database.store).await;
     let mut position = database.store.apply(&history(1, [registered()]), &start).await.unwrap().position;
@@ -229,6 +229,21 @@ async fn units_are_taken_from_the_request_until_the_payment_fails() {
     assert_eq!(step(3, requested(3)).await, (20, 10, 10));
     let around = OrderEvent::PaymentParked(1, examples::parked_payment());
     assert_eq!(step(3, around).await, (20, 10, 10), "an operator may still record it");
+    let waits = |n, reason| OrderEvent::PaymentDeferred(n, Deferral { reason, ..examples::deferral() });
+    assert_eq!(step(4, requested(4)).await, (30, 10, 10));
+    assert_eq!(step(4, waits(1, WaitReason::Unfunded)).await, (20, 10, 10), "nobody waits for its payer");
+    assert_eq!(step(4, waits(2, WaitReason::SoldOut)).await, (20, 10, 10));
+    assert_eq!(step(4, OrderEvent::PaymentSubmitted(1, examples::submission(7))).await, (30, 10, 10), "funded");
+    assert_eq!(step(4, waits(3, WaitReason::NotAttempted)).await, (30, 10, 10), "it is sent again immediately");
+    assert_eq!(step(4, waits(4, WaitReason::Blacklisted)).await, (20, 10, 10));
+    assert_eq!(step(4, paid()).await, (30, 20, 10), "somebody else settled it");
+    assert_eq!(step(5, requested(5)).await, (40, 20, 10));
+    assert_eq!(step(5, waits(1, WaitReason::Unfunded)).await, (30, 20, 10));
+    assert_eq!(step(5, OrderEvent::PaymentFailed(examples::failure())).await, (30, 20, 10), "given back once");
+    let (gone, unfunded) = (OrderEvent::PaymentReverted(2, examples::reversal(7)), waits(1, WaitReason::Unfunded));
+    assert_eq!(step(2, OrderEvent::MintReverted(1, examples::reversal(8))).await, (30, 20, 0));
+    assert_eq!((step(2, gone).await, step(2, unfunded).await), ((30, 10, 0), (20, 10, 0)), "all of it is gone");
+    assert_eq!(step(2, OrderEvent::MintRestored(1, examples::minted())).await, (30, 10, 10), "minted units stand");
 }
 
 /// The tables refuse what no fold of ours writes.

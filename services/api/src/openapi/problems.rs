@@ -55,8 +55,10 @@ fn operations(problem: &Problem) -> &'static [Operation] {
         | Problem::KeyReused(_)
         | Problem::KeyInvalid
         | Problem::KeyNamesAnother(_)
-        | Problem::NotAdmitted(_)
-        | Problem::Busy => &[Mint],
+        | Problem::TooManyKeys(_)
+        | Problem::NotAdmitted(_) => &[Mint],
+        Problem::Busy => &[Mint, Order, Events],
+        Problem::TooManyOldReads => &[Order, Events],
         Problem::Internal => &[Mint, Stats],
         Problem::OrderUnreadable(_) => &[Mint, Order, Events],
         Problem::LedgerAway => &[Mint, Order, Events, Token],

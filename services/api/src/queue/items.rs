@@ -7,12 +7,14 @@ use crate::openapi::{OrderProblems, PayerProblems, schemas};
 use crate::state::Api;
 use crate::status::find;
 use alloy_primitives::{Address, B256};
+use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use domain::{PaymentId, Quantity, Stage};
+use edge::ClientIp;
 use live::MintStatus;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -143,9 +145,10 @@ fn message(view: &PaymentView) -> Option<String> {
 )]
 pub(crate) async fn item(
     State(api): State<Arc<Api>>,
+    Extension(client): Extension<ClientIp>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let view = find(&api, id).await?;
+    let view = find(&api, client, id).await?;
     Ok(json_response(StatusCode::OK, &QueueItem::of(&api, view), "application/json"))
 }
 

@@ -1,10 +1,12 @@
 //! When no order is taken, and that whoever was accepted is answered all the same (L5, F07, F11, F13, F46, F50, B42).
 
-use crate::common::{Instance, Site, pay};
+use crate::common::{Answer as Heard, Instance, Site, pay};
+use alloy_primitives::{Address, U256};
 use domain::event::{Deferral, WaitReason};
-use domain::{OrderEvent, examples};
+use domain::{OrderEvent, PaymentId, PaymentKey, PaymentRequest, Purchase, TokenTerms, examples};
 use ledger::Answer;
 use runtime::{CancellationToken, Health};
+use serde_json::json;
 use testkit::until;
 
 /// Asks for an offer until it is answered so.
@@ -67,16 +69,144 @@ async fn l5_f46_a_payment_that_could_not_be_settled_in_time_is_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn f50_while_usdc_is_paused_nobody_is_asked_to_sign_until_one_is_settled() {
+async fn f50_while_usdc_is_paused_nobody_is_asked_to_sign_until_one_is_charged() {
     let site = Site::start().await;
     let api = site.instance(&[]).await;
     let id = api.buy(1, 1).await.id();
-    let why = Deferral { reason: WaitReason::AssetPaused, ..examples::deferral() };
-    site.happens(id, OrderEvent::PaymentDeferred(1, why)).await;
-    answers(&api, 503, "settlement_paused").await;
+    let header = pay(&api.mint(1, &[]).await.offer(), 2, |_| {});
+    site.happens(id, waits(WaitReason::AssetPaused)).await;
+    answers(&api, 503, "asset_paused").await;
+    assert_eq!(api.get("/readyz").await.json()["orders"], "asset_paused");
+    let signed = api.mint(1, &[("payment-signature", &header)]).await;
+    let (unpaid, wait) = (api.mint(1, &[]).await, 10..=15);
+    for refused in [unpaid, signed] {
+        assert_eq!(refused.problem(), (503, "asset_paused".to_owned()));
+        assert!(wait.contains(&refused.header("retry-after").parse().unwrap()), "{refused:?}");
+        assert_eq!(
+            refused.json(),
+            json!({
+                "type": "urn:paymint:problem:asset_paused",
+                "title": "USDC is paused",
+                "status": 503,
+                "code": "asset_paused",
+                "detail": "USDC is paused, so nobody can pay; nothing was written, try again later",
+            })
+        );
+    }
     site.happens(id, OrderEvent::PaymentSubmitted(1, examples::submission(7))).await;
+    let path = format!("/queue/item/{id}");
+    until("it is in a transaction", async || api.get(&path).await.json()["queue_position"] == 0).await;
+    assert_eq!(api.mint(1, &[]).await.problem().1, "asset_paused", "a simulation that passes shows little");
+    site.happens(id, OrderEvent::PaymentConfirmed(examples::proof())).await;
     answers(&api, 402, "").await;
     assert_eq!(api.buy(1, 2).await.status, 202);
+}
+
+/// A payment waits, for this reason, for the first time.
+fn waits(reason: WaitReason) -> OrderEvent {
+    OrderEvent::PaymentDeferred(1, Deferral { reason, ..examples::deferral() })
+}
+
+/// Terms of another token.
+fn terms(token: u8, factory: Address) -> TokenTerms {
+    TokenTerms { token: Address::repeat_byte(token), factory, ..examples::terms() }
+}
+
+/// An order for ten units of `token` by the `n`th payer, which another instance has accepted.
+async fn ordered(site: &Site, token: Address, n: u64) -> PaymentId {
+    let mut request = examples::request().into_fields();
+    let Purchase::Mint { token: of, .. } = &mut request.purchase;
+    *of = token;
+    let authorization = &mut request.authorization;
+    (authorization.from, authorization.to) = (Address::left_padding_from(&(n + 1_000).to_be_bytes()), token);
+    authorization.nonce = U256::from(n).into();
+    request.payment_key = PaymentKey::new(request.chain_id, request.asset, authorization.from, authorization.nonce);
+    let request = PaymentRequest::new(request).unwrap();
+    let id = request.id();
+    site.happens(id, OrderEvent::PaymentRequested(Box::new(request))).await;
+    id
+}
+
+/// Asks for an offer of a unit of `token`.
+async fn ask(api: &Instance, token: Address) -> Heard {
+    api.post(&format!("/api/mint/{token}"), &[], r#"{"quantity":1}"#).await
+}
+
+/// The code with which an unpaid request for each token is refused. Empty if an offer is made.
+async fn codes(api: &Instance, tokens: [Address; 3]) -> [String; 3] {
+    let mut codes = Vec::new();
+    for token in tokens {
+        let answer = ask(api, token).await;
+        codes.push(if answer.status == 402 { String::new() } else { answer.problem().1 });
+    }
+    codes.try_into().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_closes_the_tokens_of_its_factory_and_says_so() {
+    let site = Site::start().await;
+    let factory = examples::terms().factory;
+    let (sister, other) = (terms(0x71, factory), terms(0x72, Address::repeat_byte(0xfb)));
+    let tokens = [examples::TOKEN, sister.token, other.token];
+    site.register(sister).await;
+    site.register(other).await;
+    let api = site.instance(&[]).await;
+    assert_eq!(codes(&api, tokens).await, ["", "", ""]);
+    let id = ordered(&site, examples::TOKEN, 1).await;
+    site.happens(id, waits(WaitReason::SettlementStopped)).await;
+    let stopped = "settlement_stopped";
+    until("the stop is known", async || ask(&api, tokens[0]).await.status == 503).await;
+    assert_eq!(codes(&api, tokens).await, [stopped, stopped, ""]);
+    let refused = ask(&api, tokens[1]).await;
+    let sentence = "the owner of this token's factory has stopped new payments; nothing was written, try again later";
+    assert_eq!(
+        (&refused.json()["title"], &refused.json()["detail"]),
+        (&json!("New payments are stopped"), &json!(sentence))
+    );
+    assert_eq!(api.get("/readyz").await.json()["orders"], "taken", "other tokens are sold");
+
+    // A payment of the other token shows nothing about this factory.
+    let (elsewhere, here) = (ordered(&site, tokens[2], 2).await, ordered(&site, tokens[1], 3).await);
+    for id in [elsewhere, here] {
+        site.happens(id, OrderEvent::PaymentSubmitted(1, examples::submission(7))).await;
+    }
+    let seen = site.happens(elsewhere, OrderEvent::PaymentConfirmed(examples::proof())).await;
+    let path = format!("/api/payment/{elsewhere}");
+    until("it is read", async || api.get(&path).await.json()["sequence"] == seen).await;
+    assert_eq!(codes(&api, tokens).await[..2], [stopped, stopped]);
+    site.happens(here, OrderEvent::PaymentConfirmed(examples::proof())).await;
+    until("new payments are taken", async || ask(&api, tokens[0]).await.status == 402).await;
+    assert_eq!(codes(&api, tokens).await, ["", "", ""]);
+}
+
+/// The failures come within some seconds, because those of one moment are no run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_failures_closes_its_token_and_no_other_and_says_so() {
+    let site = Site::start().await;
+    let other = terms(0x72, examples::terms().factory);
+    let tokens = [examples::TOKEN, examples::TOKEN, other.token];
+    site.register(other).await;
+    let api = site.instance(&[]).await;
+    // Accounts without money do not count.
+    for n in 0..60 {
+        let id = ordered(&site, examples::TOKEN, n).await;
+        site.happens(id, waits(WaitReason::Unfunded)).await;
+    }
+    let (mut n, failing) = (1_000, "settlement_failing");
+    testkit::eventually("twenty payers in a row could not pay", async || {
+        n += 1;
+        let id = ordered(&site, examples::TOKEN, n).await;
+        site.happens(id, waits(WaitReason::Unexplained)).await;
+        (ask(&api, examples::TOKEN).await.status == 503).then_some(())
+    })
+    .await;
+    assert!(n >= 1_020, "{n}");
+    assert_eq!(codes(&api, tokens).await, [failing, failing, ""]);
+    let refused = ask(&api, examples::TOKEN).await;
+    let sentence =
+        "the latest payments to this token have failed one after the other; nothing was written, try again later";
+    assert_eq!((&refused.json()["title"], &refused.json()["detail"]), (&json!("Payments fail"), &json!(sentence)));
+    assert_eq!(api.get("/readyz").await.json()["orders"], "taken", "other tokens are sold");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,17 @@
 //! An application that repeats the whole purchase signs a new authorization: only its own key can tell (D11, S14, B41).
 
+use crate::common::rows::Rows;
 use crate::common::{Answer, Instance, Site, now_s, pay, project};
+use alloy_primitives::{Address, U256};
 use domain::nonce::{Binding, binding, bound_nonce};
-use domain::{Event, OrderEvent, Quantity, examples};
-use ledger::{Expected, NewEvent};
+use domain::{Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, Quantity, examples};
+use ledger::{Batch, Expected, NewEvent};
 use serde_json::{Value, json};
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use testkit::{Database, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
 
@@ -20,9 +25,13 @@ async fn buy(api: &Instance, quantity: u32, nonce: u8, header: Option<&str>, ide
     if let Some(identifier) = identifier {
         payment["extensions"] = json!({ "payment-identifier": { "info": { "required": false, "id": identifier } } });
     }
-    let payment = crate::common::base64(&payment);
-    let mut headers = vec![("payment-signature", payment.as_str())];
-    headers.extend(header.map(|key| ("idempotency-key", key)));
+    post(api, quantity, &crate::common::base64(&payment), header).await
+}
+
+/// Sends a signed payment under a key.
+async fn post(api: &Instance, quantity: u32, payment: &str, key: Option<&str>) -> Answer {
+    let mut headers = vec![("payment-signature", payment)];
+    headers.extend(key.map(|key| ("idempotency-key", key)));
     api.mint(quantity, &headers).await
 }
 
@@ -189,6 +198,113 @@ async fn d11_a_key_that_comes_later_is_kept_while_no_order_is_taken() {
     assert_eq!(closed.mint(10, &name).await.id(), first);
     let again = buy(&open, 10, 3, Some(KEY), None).await;
     assert_eq!((again.id(), orders(&site).await), (first, 1));
+}
+
+/// Each key is an event, which is kept permanently. Without a bound, one payment could write as many as its owner likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_takes_four_keys_and_no_fifth_not_even_after_its_end() {
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
+    let keys: Vec<String> = (0..200).map(|n| format!("another-key-{n}")).collect();
+    let id = buy(&api, 10, 1, Some(&keys[0]), Some("order_7-of-the-shop")).await.id();
+    for key in &keys[1..3] {
+        assert_eq!(buy(&api, 10, 1, Some(key), None).await.id(), id);
+    }
+    let last = site.last_sequence().await;
+    let refused = async || {
+        let mut posts = tokio::task::JoinSet::new();
+        for key in &keys[3..] {
+            let (api, key) = (api.another_client(), key.clone());
+            posts.spawn(async move { buy(&api, 10, 1, Some(&key), None).await });
+        }
+        posts.join_all().await
+    };
+    let exhausted = (409, "idempotency_keys_exhausted".to_owned());
+    let answers = refused().await;
+    assert!(answers.iter().filter(|answer| answer.status != 503).all(|answer| answer.problem() == exhausted));
+    assert!(answers.iter().any(|answer| answer.status == 409 && answer.id() == id));
+    site.happens(id, OrderEvent::PaymentFailed(examples::failure())).await;
+    let path = format!("/api/payment/{id}");
+    until("it has failed", async || api.get(&path).await.json()["state"] == "failed").await;
+    assert!(refused().await.iter().all(|answer| [409, 503].contains(&answer.status.as_u16())));
+    assert_eq!(site.last_sequence().await, last + 1, "nothing was written but the failure");
+
+    for key in &keys[..3] {
+        assert_eq!(buy(&api, 10, 1, Some(key), None).await.id(), id, "its keys name it");
+        assert_eq!(buy(&api, 10, 2, Some(key), None).await.id(), id);
+    }
+    assert_eq!((buy(&api, 10, 1, None, None).await.id(), orders(&site).await), (id, 1));
+    let unbound = buy(&api, 10, 9, Some(&keys[3]), None).await;
+    assert_eq!((unbound.status.as_u16(), unbound.id() != id), (202, true), "a refused key names nothing");
+}
+
+/// A process remembers the keys of the orders that it remembers. Older orders have ended, and take no further key.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_ended_long_ago_takes_no_further_key() {
+    let rows = Rows::start().await;
+    let site = &rows.site;
+    let old = buy(&rows.api, 10, 1, Some(KEY), None).await.id();
+    let open = buy(&rows.api, 10, 2, None, None).await.id();
+    site.happens(old, OrderEvent::PaymentFailed(examples::failure())).await;
+    // As many events as a process reads at its start.
+    for chunk in (0..4_200_u64).collect::<Vec<_>>().chunks(100) {
+        let key = |n: &u64| {
+            let key = IdempotencyKey { payer: Address::ZERO, digest: U256::from(*n).into() };
+            let event = Event::Key(key, KeyEvent::Bound(KeyBound { payment_id: open }));
+            NewEvent { event, expected: Expected::Absent, trace: None }
+        };
+        site.ledger.append(Batch::unordered(chunk.iter().map(key))).await.unwrap();
+    }
+    rows.project().await;
+    let later = site.instance(&[("DATABASE_URL", &rows.database.server.url())]).await;
+    let left = async || later.get("/api/tokens").await.json()["tokens"][0]["unitsLeft"].is_string();
+    until("it knows every order under way", left).await;
+    let last = site.last_sequence().await;
+    let refused = buy(&later, 10, 1, Some("another-key"), None).await;
+    assert_eq!((refused.problem(), refused.id()), ((409, "idempotency_keys_exhausted".to_owned()), old));
+    assert_eq!(site.last_sequence().await, last);
+    for (nonce, key, id) in [(1, Some(KEY), old), (1, None, old), (2, None, open)] {
+        assert_eq!(buy(&later, 10, nonce, key, None).await.id(), id);
+    }
+    assert_eq!(site.last_sequence().await, last);
+}
+
+/// A monitor that says what the server's says, until it says that the storage is full.
+async fn monitor(url: String, is_full: Arc<AtomicBool>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut request = [0; 4_096];
+            let length = client.read(&mut request).await.unwrap();
+            let path = String::from_utf8_lossy(&request[..length]).split(' ').nth(1).unwrap_or_default().to_owned();
+            let mut said: Value = reqwest::get(format!("{url}{path}")).await.unwrap().json().await.unwrap();
+            if is_full.load(Ordering::Relaxed) && said["config"]["max_storage"].is_u64() {
+                said["config"]["max_storage"] = said["storage"].clone();
+            }
+            let (body, head) = (said.to_string(), "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ");
+            client.write_all(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_further_key_is_bound_while_the_storage_of_the_ledger_is_full() {
+    let (site, is_full) = (Site::start().await, Arc::new(AtomicBool::new(false)));
+    let url = monitor(site.broker.nats.monitor_url(), Arc::clone(&is_full)).await;
+    let api = site.instance(&[("NATS_MONITOR_URL", &url)]).await;
+    let payment = pay(&api.mint(10, &[]).await.offer(), 1, |_| {});
+    let id = post(&api, 10, &payment, Some(KEY)).await.id();
+    is_full.store(true, Ordering::Relaxed);
+    until("it is known", async || api.get("/readyz").await.json()["orders"] == "ledger_full").await;
+    let last = site.last_sequence().await;
+    let refused = post(&api, 10, &payment, Some("another-key")).await;
+    assert_eq!(refused.problem(), (503, "ledger_full".to_owned()));
+    for key in [None, Some(KEY)] {
+        assert_eq!(post(&api, 10, &payment, key).await.id(), id, "what is known is answered");
+    }
+    assert_eq!(site.last_sequence().await, last);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! How much one client may ask, and all together; and who counts as one.
 
 use crate::common::{Answer, Instance, Site, mint_path};
+use alloy_primitives::U256;
+use domain::{PaymentId, PaymentKey};
 use std::time::Duration;
 use testkit::until;
 
@@ -61,6 +63,51 @@ async fn what_costs_the_ledger_something_is_limited_in_total_and_status_is_not()
         assert_eq!(refusal, Some((503, "overloaded".to_owned())), "{path}");
         assert_eq!(burst(&api, "203.0.113.1", "/api/tokens", 100).await.0, 100);
     }
+}
+
+/// An order that is not in memory is read from the database or from old blocks of the ledger, and anybody can name one.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_old_orders_are_bounded_for_each_address_and_those_under_way_are_not() {
+    let mut site = Site::start().await;
+    let api = site.instance(&[("TRUSTED_PROXY_HOPS", "1")]).await;
+    let known = api.buy(10, 7).await.id();
+    let seen = async || api.get(&format!("/queue/item/{known}")).await.json()["queue_position"].is_u64();
+    until("it is under way", seen).await;
+    let old = |n: usize| PaymentId::of(PaymentKey(U256::from(n).into()));
+    // Nothing is answered that needs the ledger.
+    let pid = site.broker.nats.pid().unwrap().to_string();
+    let signal = |name: &str| std::process::Command::new("kill").args([name, &pid]).status().unwrap();
+    assert!(signal("-STOP").success());
+    let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let read = |client: &'static str, path: String| {
+        let (api, answered) = (api.another_client(), answered.clone());
+        tokio::spawn(async move {
+            let answer = ask(&api, client, &path).await;
+            answered.send((client, answer)).unwrap();
+        });
+    };
+    for n in 0..20 {
+        let paths = [format!("/api/payment/{}", old(n)), format!("/api/events?payment={}", old(n))];
+        read("2001:db8:1:2::1", paths[n % 2].clone());
+    }
+    for _ in 0..12 {
+        let (_, refused) = answers.recv().await.unwrap();
+        assert_eq!(refused.problem(), (429, "too_many_old_reads".to_owned()));
+        assert_eq!(refused.header("retry-after"), "3");
+    }
+    let neighbour = ask(&api, "2001:db8:1:2:ffff::1", &format!("/queue/item/{}", old(99))).await;
+    assert_eq!(neighbour.problem().1, "too_many_old_reads", "an address of the same network");
+    read("203.0.113.2", format!("/api/payment/{}", old(99)));
+    read("2001:db8:1:2::1", format!("/api/payment/{known}"));
+    assert!(signal("-CONT").success());
+    for _ in 0..10 {
+        let (client, answer) = answers.recv().await.unwrap();
+        assert_ne!(answer.status, 429, "{client}: {answer:?}");
+    }
+    until("the places are free", async || {
+        ask(&api, "2001:db8:1:2::1", &format!("/api/payment/{}", old(1))).await.status == 404
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -122,6 +122,33 @@ async fn a_payment_that_fails_or_is_refunded_gives_its_units_back() {
     assert_eq!(api.buy(ALL, 3).await.status, 202);
 }
 
+/// A fresh key signs for everything that is left, and has no money.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_order_without_money_does_not_keep_a_token_from_everybody_else() {
+    let shop = shop().await;
+    let (api, url) = (&shop.api, shop.database.server.url());
+    let empty = api.buy(ALL, 1).await.id();
+    assert_eq!(api.mint(1, &[]).await.problem(), sold_out(), "until the sender has tried it");
+    let waits = |n, reason| OrderEvent::PaymentDeferred(n, Deferral { reason, ..examples::deferral() });
+    shop.site.happens(empty, waits(1, WaitReason::Unfunded)).await;
+    until_left(api, ALL).await;
+    let bought = api.buy(ALL - 10, 2).await;
+    assert_eq!(bought.status, 202);
+    // A process that starts reads the rows, and what came after them.
+    shop.project().await;
+    shop.site.happens(empty, waits(2, WaitReason::SoldOut)).await;
+    let again = shop.site.instance(&[("DATABASE_URL", &url)]).await;
+    for api in [api, &again] {
+        until_left(api, 10).await;
+    }
+    shop.site.happens(bought.id(), waits(1, WaitReason::AuthorizationUsedOrCancelled)).await;
+    shop.site.happens(empty, OrderEvent::PaymentSubmitted(1, examples::submission(7))).await;
+    for api in [api, &again] {
+        until_left(api, 0).await;
+    }
+    assert_eq!(again.mint(1, &[]).await.problem(), sold_out(), "it has money now, and is about to be paid");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_starts_knows_what_was_sold_before() {
     let shop = shop().await;

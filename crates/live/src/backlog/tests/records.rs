@@ -1,5 +1,6 @@
 //! Records without an order, and the units that they take.
 
+use super::units::Shop;
 use super::*;
 
 impl Shop {

@@ -26,7 +26,7 @@ const STAGES: [&str; 16] = [
     "refunded",
 ];
 
-/// Units of a token that are ordered, paid, and minted. A payment that failed or went back counts as neither of the
+/// Units of a token that are ordered, paid, and minted. A payment that failed, waits or went back counts as neither of the
 /// first two.
 const UNITS: [&str; 3] = ["units_taken", "units_paid", "units_minted"];
 
@@ -74,9 +74,11 @@ impl Fold {
         let Some(order) = self.payments.get(id) else { return };
         let text = |column: &str| order.get(column).cloned().flatten().unwrap_or_default();
         let (quantity, requested) = (number(order, "quantity"), number(order, "requested_seq"));
-        let is_back = state.refund == Refund::Back;
-        let taken = state.payment != Payment::Failed && !is_back;
-        let after = [taken, state.payment == Payment::Paid && !is_back, state.mint == Mint::Minted];
+        let (is_back, is_minted) = (state.refund == Refund::Back, state.mint == Mint::Minted);
+        // A payment that waits holds no units, but for the one that is sent again immediately.
+        let waits = state.payment == Payment::Deferred && text("reason") != "not_attempted";
+        let taken = is_minted || !(state.payment == Payment::Failed || waits || is_back);
+        let after = [taken, state.payment == Payment::Paid && !is_back, is_minted];
         let Some(token) = self.tokens.get_mut(&text("token")) else { return };
         if requested < number(token, "registered_seq") {
             return;
