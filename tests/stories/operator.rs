@@ -13,7 +13,8 @@ use runtime::failpoint::{
     AFTER_BROADCAST, BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, REFUNDS_APPENDED_NOT_ACKED,
     REFUNDS_DECIDED_NOT_APPENDED, SIGNED_NOT_BROADCAST,
 };
-use standalone::accounts::OWNER;
+use standalone::accounts::{OPERATORS, OWNER};
+use std::time::Duration;
 
 /// A payment that somebody submits to USDC directly, before our lane can send it.
 async fn around(stack: &Stack, payment: &Payment) -> Order {
@@ -113,6 +114,45 @@ async fn a_blacklisted_payer_s_refund_waits_and_holds_nobody_else_s() {
     stack.chain.transact(OWNER, stack.shop.asset, allow.into()).await;
     stack.run(Service::MintProjector).await;
     stack.audit(&[listed, free]).await;
+}
+
+/// A person credits a payment and returns another one, and the chain takes both back. No event about them could be taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_does_by_hand_counts_once_it_is_final() {
+    let mut stack = Stack::start(StackOptions::default()).await;
+    let buyers = stack.buyers(2, DOLLAR).await;
+    let payments: Vec<Payment> = buyers.iter().map(|buyer| buyer.pay(&stack.shop.token, 5)).collect();
+    stack.chain.halt().await;
+    let mut orders = Vec::new();
+    for payment in &payments {
+        let charge = stack.chain.send(OWNER, payment.terms.asset, payment.transfer.call()).await;
+        stack.chain.mine_until_in_a_block(charge).await;
+        let order = stack.accept(payment).await.paid_by_third_party();
+        stack.until(&order, "payment.deferred.1").await;
+        orders.push(order);
+    }
+    for service in [Service::PaymentSender, Service::Operator] {
+        stack.kill(service);
+    }
+    let charged = stack.chain.height().await;
+    for by_hand in [payments[0].credit_call(), payments[1].give_back_call()] {
+        let sent = stack.chain.send(OPERATORS[0], stack.shop.token.token, by_hand).await;
+        stack.chain.mine_until_in_a_block(sent).await;
+    }
+    assert_eq!(usdc(&stack, &buyers[1]).await, U256::from(DOLLAR), "it is back");
+    stack.chain.mine(charged + FINAL - stack.chain.height().await).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for order in &orders {
+        assert_eq!(stack.status(order.id).await["state"], "deferred", "the payment is final, and the rest is not");
+    }
+    stack.chain.reorg(stack.chain.height().await - charged).await;
+    stack.chain.mine(FINAL).await;
+    stack.chain.resume().await;
+    for service in [Service::PaymentSender, Service::Operator] {
+        stack.run(service).await;
+    }
+    stack.audit(&orders).await;
+    assert_eq!(units(&stack, &stack.shop.token, &buyers[1]).await, U256::from(5));
 }
 
 /// Somebody's money is at the token without a record. A forged event does not move it.

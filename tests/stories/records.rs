@@ -2,7 +2,7 @@
 //! with that: the units are taken at the door, and our minter mints them, last in line and within its budget.
 
 use alloy::sol_types::SolCall;
-use alloy_primitives::U256;
+use alloy_primitives::{Bytes, U256};
 use chain::abi::MintToken;
 use dev_chain::{REPEATER, REPEATER_CODE, repeated_in_vain};
 use faults::{Fault, Rule};
@@ -126,6 +126,54 @@ async fn what_a_stranger_settled_and_minted_is_found_minted() {
     stack.audit(&[]).await;
     let entries = stack.stream.all().await;
     assert!(entries.iter().all(|entry| !entry.subject.contains(".mint.signed.")), "no transaction of ours");
+}
+
+/// Many nodes keep the states of 128 blocks, and on some networks a final block is 450 blocks old.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_found_and_end_although_no_node_has_the_state_of_a_final_block() {
+    let options = StackOptions { states_kept: 8, ..StackOptions::default() };
+    let mut stack = open_nothing(options, &[Service::MintProjector]).await;
+    let buyers = stack.buyers(2, DOLLAR).await;
+    let (open, ended) = (buyers[0].pay(&stack.shop.token, 5), buyers[1].pay(&stack.shop.token, 3));
+    settle(&stack, &open).await;
+    settle(&stack, &ended).await;
+    let mint = Bytes::from(MintToken::batchMintCall { keys: vec![ended.key().0] }.abi_encode());
+    stack.chain.transact(OWNER, ended.terms.token, mint.clone()).await;
+    stack.chain.mine(FINAL).await;
+    let call = json!([{ "to": ended.terms.token, "data": mint }, "finalized"]);
+    let answer = stack.chain.node.ask::<Value>("eth_call", call).await;
+    assert!(answer.is_err(), "the chain has no such state: {answer:?}");
+    stack.run(Service::MintProjector).await;
+    minted(&stack, &open).await;
+    minted(&stack, &ended).await;
+    stack.audit(&[]).await;
+}
+
+/// The end of a record is told once it is final. A stranger mints, and the chain takes that back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_whose_end_falls_out_of_the_chain_is_minted_all_the_same() {
+    let mut stack = open_nothing(StackOptions::default(), &[Service::MintProjector]).await;
+    stack.run_with(Service::MintProjector, &[("MINT_MAX_WAIT_MS", "600000")]).await;
+    let payment = stack.buyer(DOLLAR).await.pay(&stack.shop.token, 5);
+    settle(&stack, &payment).await;
+    told(&stack, &payment, "found").await;
+    stack.chain.halt().await;
+    let before = stack.chain.height().await;
+    let mint = MintToken::batchMintCall { keys: vec![payment.key().0] }.abi_encode();
+    let mint = stack.chain.send(OWNER, payment.terms.token, mint.into()).await;
+    stack.chain.mine_until_in_a_block(mint).await;
+    // The search looks once a second.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    stack.chain.reorg(stack.chain.height().await - before).await;
+    assert_eq!(units_of(&stack, &payment).await, U256::ZERO);
+    stack.chain.mine(FINAL + 1).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(stack.stream.on(&subject(&payment, "minted")).await.is_none());
+    stack.chain.resume().await;
+    stack.kill(Service::MintProjector);
+    stack.run(Service::MintProjector).await;
+    minted(&stack, &payment).await;
+    stack.audit(&[]).await;
 }
 
 /// A week after the payment its payer may take the money back, if nobody has minted the units by then.

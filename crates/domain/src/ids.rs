@@ -69,7 +69,7 @@ impl FromStr for PaymentId {
 }
 
 /// A block by height and hash. Decisions are pinned to the hash: a height alone survives no reorg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BlockRef {
     /// Height.
     pub number: u64,

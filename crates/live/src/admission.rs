@@ -138,6 +138,12 @@ impl Admission {
         self.follower.backlog(|backlog| backlog.has_seen(id))
     }
 
+    /// Returns whether the order is one of the latest, which are cheap to read: under way, among those that ended last, or
+    /// perhaps being written.
+    pub fn is_recent(&self, id: PaymentId) -> bool {
+        self.follower.backlog(|backlog| backlog.is_recent(id))
+    }
+
     /// Removes the count of an order that was not written.
     pub fn release(&self, id: PaymentId, order: Bought) {
         self.follower.backlog(|backlog| backlog.release(id));

@@ -278,6 +278,11 @@ impl Backlog {
         self.orders.get(&id).is_some_and(|order| order.step != OrderStep::Reserved) || self.done_facts.contains_key(&id)
     }
 
+    /// Returns whether the order is one of the latest: under way, among those that ended last, or perhaps being written.
+    pub fn is_recent(&self, id: PaymentId) -> bool {
+        self.orders.contains_key(&id) || self.done_facts.contains_key(&id)
+    }
+
     /// Returns whether an order that is not under way stays finished after `event`. An unknown order whose payment is
     /// reverted or restored was paid once, so it is taken for a finished one that is too old to be remembered.
     fn was_finished(&self, id: PaymentId, event: &OrderEvent) -> bool {

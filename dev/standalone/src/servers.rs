@@ -11,8 +11,9 @@ pub const CHAIN_ID: u64 = 84_532;
 /// How often a chain that is kept is written down while it runs; a kill loses at most this.
 const CHAIN_DUMP_INTERVAL: Duration = Duration::from_secs(15);
 
-/// States that the chain keeps, for final blocks, which are sixteen blocks old. Each is a full copy.
-const STATES_KEPT: u32 = 40;
+/// Blocks whose state the chain keeps, each a full copy. Like the nodes of real networks, it has none for a final block, which
+/// is sixteen blocks old.
+const STATES_KEPT: u32 = 8;
 
 /// Ten seconds are allowed for everything, and services take up to five of them.
 const STOP_TIMEOUT: Duration = Duration::from_secs(4);

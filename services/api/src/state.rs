@@ -33,13 +33,13 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// A permit to read the order, if it is not in memory. Orders under way, and the latest that ended, are. So is any order in
-    /// the first moments of a process, which knows none.
+    /// A permit to read the order, if it is none of the latest. In the first moments of a process, which knows none, all count as
+    /// such.
     ///
     /// # Errors
     /// `TooManyOldReads`, `Busy`.
     pub(crate) fn old_read(&self, client: ClientIp, id: PaymentId) -> Result<Option<Permit>, Problem> {
-        let is_old = self.follower.hub.is_live() && !self.admission.has_seen(id);
+        let is_old = self.follower.hub.is_live() && !self.admission.is_recent(id);
         is_old.then(|| self.quotas.old_read(client)).transpose()
     }
 

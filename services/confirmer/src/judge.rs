@@ -17,8 +17,8 @@ use runtime::Undone;
 /// Returns `None` if there is nothing to record.
 ///
 /// A record that is made by one of our transactions counts when it is N blocks deep, because it can be taken back. All
-/// other decisions are never taken back, so the charge or the proof must be in a final block. Usually the sender is faster: it sends a payment that
-/// the token knows, and the record that this transaction finds counts N blocks deep.
+/// other decisions are never taken back, so the charge and the record, or the proof, must be in a final block. Usually the
+/// sender is faster: it sends a payment that the token knows, and the record that this transaction finds counts N blocks deep.
 pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result<Option<Command>, Undone> {
     let auth = &order.request.authorization;
     let evidence = desk.chain.evidence(auth, confirmed).await?;
@@ -61,11 +61,13 @@ async fn charged(
     if is_ours && let Finding::Own(Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid)) = finding {
         return Ok(Some(proof(paid.paid_at, Actor::Paymint)));
     }
-    if block.number > desk.chain.finalized().await?.number {
-        let detail = format!("charged by {tx_hash}, which is not final yet");
+    // The record is read N deep, because nodes keep the state of the last 128 blocks, and a final one is older. A person may
+    // have made it since.
+    let last = desk.chain.final_head().await?;
+    if block.number > last.block.number || finding.is_newer_than(&last) {
+        let detail = format!("charged by {tx_hash}, which is not final yet, or its record is not");
         return Ok(wait(desk, order, WaitReason::AuthorizationUsedOrCancelled, detail));
     }
-    // The record is read N deep, because nodes keep the state of the last 128 blocks, and a final one is older.
     Ok(Some(match finding {
         Finding::Own(Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid)) => {
             proof(paid.paid_at, if is_ours { Actor::Paymint } else { Actor::ThirdParty })
@@ -81,7 +83,7 @@ async fn charged(
             to: order.request.payer(),
             amount: order.request.authorization.value,
         }),
-        Finding::Another => {
+        Finding::Another(_) => {
             park(ParkReason::Inconsistent, "the token's record of the payment is of another amount or payer")
         }
     }))

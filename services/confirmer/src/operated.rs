@@ -101,7 +101,7 @@ fn commands(
         }
         Some(Finding::Own(Record::Minted(paid))) => [not_returned(), minted(place, paid), None],
         // Whatever is tried with this key, the token says that it knows it. A person must look.
-        Some(Finding::Another) => {
+        Some(Finding::Another(_)) => {
             let parked = || another(place);
             let payment = legs.charges.then(|| Command::Park(parked()));
             [payment, legs.returns.then(|| Command::ParkRefund(parked())), not_minted()]
@@ -182,19 +182,19 @@ mod tests {
         let cases = [
             (credit(), None, "payment.parked", "payment_parked"),
             (credit(), own(Record::Absent), "payment.parked", "payment_parked"),
-            (credit(), Some(Finding::Another), "payment.parked", "payment_parked"),
+            (credit(), Some(Finding::Another(Record::Absent)), "payment.parked", "payment_parked"),
             (credit(), own(Record::Paid(it)), "payment.confirmed", "paid"),
             (credit(), own(Record::Minted(it)), "payment.confirmed", "paid"),
             (credit(), own(Record::GivenBack(it)), "refund.confirmed", "refunded"),
             (give_back(), None, "refund.deferred", "refund_deferred"),
             (give_back(), own(Record::Absent), "refund.deferred", "refund_deferred"),
-            (give_back(), Some(Finding::Another), "refund.parked", "refund_parked"),
+            (give_back(), Some(Finding::Another(Record::Absent)), "refund.parked", "refund_parked"),
             (give_back(), own(Record::GivenBack(it)), "refund.confirmed", "refunded"),
             (give_back(), own(Record::Paid(it)), "payment.confirmed refund.deferred", "refund_deferred"),
             (give_back(), own(Record::Minted(it)), "payment.confirmed refund.deferred", "refund_deferred"),
             (refund(), None, "refund.deferred", "refund_deferred"),
             (refund(), own(Record::Absent), "refund.deferred", "refund_deferred"),
-            (refund(), Some(Finding::Another), "refund.parked", "refund_parked"),
+            (refund(), Some(Finding::Another(Record::Absent)), "refund.parked", "refund_parked"),
             (refund(), own(Record::Paid(it)), "refund.deferred", "refund_deferred"),
             (refund(), own(Record::Refunded(it)), "refund.confirmed", "refunded"),
             (refund(), own(Record::Minted(it)), "refund.deferred mint.confirmed", "minted"),

@@ -1,7 +1,7 @@
 //! The records of payments: what their tokens say after a block that is N deep.
 
 use crate::desk::{Desk, Orders};
-use chain::Address;
+use chain::{Address, Head};
 use chain::token::{RECORDS_MAX, Record};
 use domain::{BlockRef, Order, PaymentId, PaymentKey, Purchase};
 use runtime::Undone;
@@ -52,7 +52,7 @@ pub(crate) enum Finding {
     /// The record is of this order, or there is none.
     Own(Record),
     /// The record is of another payment with the same nonce.
-    Another,
+    Another(Record),
 }
 
 impl Finding {
@@ -60,8 +60,14 @@ impl Finding {
     pub(crate) fn own(self) -> Record {
         match self {
             Self::Own(record) => record,
-            Self::Another => Record::Absent,
+            Self::Another(_) => Record::Absent,
         }
+    }
+
+    /// Returns whether there is a record that may be newer than the final block `last`, and so may fall out of the chain.
+    pub(crate) fn is_newer_than(&self, last: &Head) -> bool {
+        let (Self::Own(record) | Self::Another(record)) = self;
+        *record != Record::Absent && !record.was_made_before(last)
     }
 }
 
@@ -76,7 +82,7 @@ fn finding(order: &Order, record: Record) -> Finding {
         // A payment that was never recorded has no units.
         Record::GivenBack(it) => it.payer == order.request.payer(),
     };
-    if is_own { Finding::Own(record) } else { Finding::Another }
+    if is_own { Finding::Own(record) } else { Finding::Another(record) }
 }
 
 #[cfg(test)]
@@ -105,7 +111,7 @@ mod tests {
             Record::Paid(stranger),
             Record::GivenBack(stranger),
         ] {
-            assert_eq!(finding(&order, record), Finding::Another, "{record:?}");
+            assert_eq!(finding(&order, record), Finding::Another(record));
         }
     }
 }

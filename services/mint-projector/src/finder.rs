@@ -4,14 +4,17 @@
 //! Knows nothing that the chain and the ledger do not know. A process that goes on duty begins at the bookmark, or at the
 //! creation of each token.
 
+use crate::early::EarlyRecords;
+use crate::judgement::Reading;
 use crate::reach::{Reach, SearchPage};
-use crate::writing::{RecordWriter, Traced, recorded};
-use chain::token::{RECORDS_MAX, Record, RecordTrace};
+use crate::records::Records;
+use crate::writing::RecordWriter;
+use chain::token::RecordTrace;
 use chain::{Address, Chain, ChainError};
-use domain::{BlockRef, Event, FoundRecord, PaymentKey, TokenEvent, TokenTerms};
+use domain::{BlockRef, Event, TokenEvent, TokenTerms};
 use ledger::{Bookmark, Ledger};
 use runtime::{CancellationToken, Health, SharedSettings, Undone, causes};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -43,6 +46,7 @@ pub struct Finder {
 #[derive(Debug, Default)]
 struct Progress {
     reach: Reach,
+    early: EarlyRecords,
     /// Every token that was registered up to this sequence is known.
     registered: u64,
     tokens_read: Option<Instant>,
@@ -107,15 +111,19 @@ impl Finder {
     /// Nothing can be searched: the ledger or the node does not answer.
     async fn look(&self, progress: &mut Progress) -> Result<Looked, Undone> {
         self.read_tokens(progress).await?;
-        let (last, begun) = (self.chain.final_head().await?.block, Instant::now());
-        let mut trouble = self.end(last).await.err();
+        let begun = Instant::now();
+        let reading = self.reading().await?;
+        let last = reading.searched();
+        let mut records =
+            Records { chain: &self.chain, writer: &self.writer, early: &mut progress.early, reading };
+        let mut trouble = records.ripen().await.err();
+        trouble = records.end().await.err().or(trouble);
         let mut waits = BTreeSet::new();
-        let can_pay = |token: Address| self.writer.pool.room(token) > 0;
-        let mut pages: VecDeque<SearchPage> = progress.reach.pages(last.number, can_pay).into();
+        let mut pages: VecDeque<SearchPage> = progress.reach.pages(last.number, |token| records.has_room(token)).into();
         while let Some(page) = pages.pop_front() {
             let failed = match self.search(&page, last).await {
                 Ok((traces, as_a_whole)) => {
-                    let held_up = self.judge(traces, last).await;
+                    let held_up = records.judge(traces).await;
                     for token in page.tokens.iter().filter(|token| !held_up.contains_key(*token)) {
                         progress.reach.pass(&page, *token, as_a_whole);
                     }
@@ -142,7 +150,7 @@ impl Finder {
                 break;
             }
         }
-        let is_left = |token: Address| can_pay(token) && !waits.contains(&token);
+        let is_left = |token: Address| records.has_room(token) && !waits.contains(&token);
         let is_done = progress.reach.pages(last.number, is_left).is_empty();
         self.keep(progress).await;
         Ok(Looked { is_done, trouble })
@@ -158,63 +166,11 @@ impl Finder {
         }
     }
 
-    /// Has the records of these traces written down. Returns the tokens of which not all was, because their budget is used up
-    /// or because of an error.
-    async fn judge(&self, traces: Vec<RecordTrace>, last: BlockRef) -> BTreeMap<Address, Option<Undone>> {
-        let mut by_token: BTreeMap<Address, BTreeMap<PaymentKey, RecordTrace>> = BTreeMap::new();
-        for trace in traces {
-            by_token.entry(trace.token).or_default().entry(trace.key).or_insert(trace);
-        }
-        let mut held_up = BTreeMap::new();
-        for (token, traces) in by_token {
-            let traces: Vec<RecordTrace> = traces.into_values().collect();
-            match self.write(token, &traces, last).await {
-                Ok(true) => {}
-                Ok(false) => _ = held_up.insert(token, None),
-                Err(error) => _ = held_up.insert(token, Some(error)),
-            }
-        }
-        held_up
-    }
-
-    /// Has the records of these traces of one token written down. Returns false if its budget is not enough for all.
-    async fn write(&self, token: Address, traces: &[RecordTrace], at: BlockRef) -> Result<bool, Undone> {
-        for some in self.records(token, traces, at).await?.chunks(RECORDS_MAX) {
-            if !self.writer.write(token, some, at).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// The records of these traces of one token after the final block `at`.
-    async fn records(&self, token: Address, traces: &[RecordTrace], at: BlockRef) -> Result<Vec<Traced>, ChainError> {
-        let mut records = Vec::with_capacity(traces.len());
-        for some in traces.chunks(RECORDS_MAX) {
-            let keys: Vec<PaymentKey> = some.iter().map(|trace| trace.key).collect();
-            records.extend(self.chain.records(token, &keys, at).await?);
-        }
-        Ok(recorded(traces, records))
-    }
-
-    /// Writes down which of the found records have ended by the final block `at`.
-    async fn end(&self, at: BlockRef) -> Result<(), Undone> {
-        let (traces, mut trouble): (Vec<RecordTrace>, _) =
-            (self.writer.pool.waiting().iter().map(trace).collect(), Ok(()));
-        for of_token in traces.chunk_by(|one, next| one.token == next.token) {
-            trouble = self.end_some(of_token, at).await.and(trouble);
-        }
-        trouble
-    }
-
-    async fn end_some(&self, traces: &[RecordTrace], at: BlockRef) -> Result<(), Undone> {
-        let Some(RecordTrace { token, .. }) = traces.first() else { return Ok(()) };
-        let mut ended = self.records(*token, traces, at).await?;
-        ended.retain(|(_, record)| !matches!(record, Record::Paid(_)));
-        for some in ended.chunks(RECORDS_MAX) {
-            self.writer.write(*token, some, at).await?;
-        }
-        Ok(())
+    /// When the records of this look are read.
+    async fn reading(&self) -> Result<Reading, ChainError> {
+        let last = self.chain.final_head().await?;
+        let at = self.chain.confirmed(self.chain.head().await?).await?.block;
+        Ok(Reading { at, last })
     }
 
     /// Adds the tokens that were registered since. One that the bookmark knows is searched from there on.
@@ -242,11 +198,12 @@ impl Finder {
         Ok(())
     }
 
-    /// Moves the bookmark, now and then. It stays behind every record that is not minted.
+    /// Moves the bookmark, now and then. It stays behind every record that is not at its end.
     async fn keep(&self, progress: &mut Progress) {
         let Some(searched) = progress.reach.searched() else { return };
-        let oldest = self.writer.pool.waiting().iter().map(|record| record.block.number.saturating_sub(1)).min();
-        let block = oldest.map_or(searched, |oldest| oldest.min(searched));
+        let open = self.writer.pool.waiting().into_iter().map(|record| record.block.number);
+        let oldest = open.chain(progress.early.blocks()).min();
+        let block = oldest.map_or(searched, |oldest| searched.min(oldest.saturating_sub(1)));
         let bookmark = Bookmark { block, registered: progress.registered };
         if progress.kept.is_some_and(|(at, kept)| bookmark == kept || at.elapsed() < BOOKMARK_INTERVAL) {
             return;
@@ -256,8 +213,4 @@ impl Finder {
             tracing::warn!(error = %causes(&error), "the bookmark of the search for records is not moved");
         }
     }
-}
-
-fn trace(record: &FoundRecord) -> RecordTrace {
-    RecordTrace { token: record.token, key: record.payment_key, tx_hash: record.tx_hash, block: record.block }
 }

@@ -1,9 +1,34 @@
 //! The judgement of one record: the events that are missing in the ledger. Pure.
 
-use chain::token::{PaymentRecord, Record, RecordTrace};
+use chain::Head;
+use chain::token::{Record, RecordTrace};
 use domain::{BlockRef, FoundRecord, Order, Purchase, Quantity, RecordEnd, RecordEvent, RecordStage};
 
-/// Everything that is known about a record, read after one final block.
+/// When records were read. Nodes keep the states of about 128 blocks, and a final block may be 450 blocks old, so records are
+/// read after a younger block.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// The block after which they were read. It is N deep.
+    pub at: BlockRef,
+    /// The last final block.
+    pub last: Head,
+}
+
+impl Reading {
+    /// The last block whose payments may be judged: it is final, and its records were there to be read.
+    pub fn searched(&self) -> BlockRef {
+        if self.at.number < self.last.block.number { self.at } else { self.last.block }
+    }
+
+    /// Returns whether a final block shows the record, and its end if it has ended. An end has no time of its own, so it is
+    /// proven only when the block after which it was read is final.
+    fn proves(&self, record: Record) -> bool {
+        let is_open = matches!(record, Record::Paid(_));
+        self.at.number <= self.last.block.number || is_open && record.was_made_before(&self.last)
+    }
+}
+
+/// Everything that is known about a record.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The payment that made the record.
@@ -16,39 +41,50 @@ pub struct Facts<'a> {
     pub stage: Option<RecordStage>,
 }
 
-/// The events that are to be written, and the record if it is still to be minted.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Judgement {
-    /// In the order in which they are stored.
-    pub events: Vec<RecordEvent>,
-    /// The record, if its units are open and no order stands for them.
-    pub open: Option<FoundRecord>,
+/// What follows from a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Judgement {
+    /// No final block shows it yet. It is judged when the block after which it was read is final.
+    Early,
+    /// Everything else.
+    Final {
+        /// The events that are missing in the ledger, in the order in which they are stored.
+        events: Vec<RecordEvent>,
+        /// The record, if its units are open and no order stands for them.
+        open: Option<FoundRecord>,
+    },
 }
 
 impl Facts<'_> {
-    /// Judges the record, as it is after the final block `at`.
-    pub fn judge(&self, at: BlockRef) -> Judgement {
-        let Some((recorded, is_open, is_back)) = state(self.record) else { return Judgement::default() };
+    /// Judges the record.
+    pub fn judge(&self, reading: &Reading) -> Judgement {
+        let nothing = Judgement::Final { events: Vec::new(), open: None };
         let RecordTrace { token, key, tx_hash, block } = *self.trace;
-        let Some(quantity) = Quantity::new(recorded.units) else { return Judgement::default() };
+        let Some((recorded, quantity)) = self.record.recorded().and_then(|it| Some((it, Quantity::new(it.units)?)))
+        else {
+            return nothing;
+        };
         let found = FoundRecord { payment_key: key, token, payer: recorded.payer, quantity, tx_hash, block };
-        let mut events = Vec::new();
-        match self.stage {
-            Some(RecordStage::Minted | RecordStage::Returned) => return Judgement::default(),
-            Some(RecordStage::Found) => {}
-            // Nothing is held by a record whose money is back, and an order tells of its own record.
-            None if is_back || self.order.is_some_and(|order| stands_for(order, &found)) => {
-                return Judgement::default();
-            }
-            None => events.push(RecordEvent::Found(found.clone())),
+        let is_new = match self.stage {
+            Some(RecordStage::Minted | RecordStage::Returned) => return nothing,
+            Some(RecordStage::Found) => false,
+            // An order tells of its own record.
+            None if self.order.is_some_and(|order| stands_for(order, &found)) => return nothing,
+            None => true,
+        };
+        if !reading.proves(self.record) {
+            return Judgement::Early;
         }
-        let end = RecordEnd { token, quantity, block: at };
-        match (is_open, is_back) {
-            (true, _) => {}
-            (false, true) => events.push(RecordEvent::Returned(end)),
-            (false, false) => events.push(RecordEvent::Minted(end)),
-        }
-        Judgement { events, open: is_open.then_some(found) }
+        let end = RecordEnd { token, quantity, block: reading.at };
+        let (end, open) = match self.record {
+            Record::Absent | Record::Paid(_) => (None, Some(found.clone())),
+            Record::Minted(_) => (Some(RecordEvent::Minted(end)), None),
+            // Nothing is held by a record whose money is back.
+            Record::Refunded(_) | Record::GivenBack(_) if is_new => return nothing,
+            Record::Refunded(_) | Record::GivenBack(_) => (Some(RecordEvent::Returned(end)), None),
+        };
+        let events = is_new.then_some(RecordEvent::Found(found)).into_iter().chain(end).collect();
+        Judgement::Final { events, open }
     }
 }
 
@@ -59,24 +95,10 @@ fn stands_for(order: &Order, found: &FoundRecord) -> bool {
     (token, quantity, order.request.payer()) == (found.token, found.quantity, found.payer)
 }
 
-/// Returns whether units are held by the record: they are minted, or due.
-pub const fn holds(record: Record) -> bool {
-    matches!(record, Record::Paid(_) | Record::Minted(_))
-}
-
-/// The content of a record, whether its units are open, and whether the money is back. `None` without a record.
-const fn state(record: Record) -> Option<(PaymentRecord, bool, bool)> {
-    match record {
-        Record::Absent => None,
-        Record::Paid(recorded) => Some((recorded, true, false)),
-        Record::Minted(recorded) => Some((recorded, false, false)),
-        Record::Refunded(recorded) | Record::GivenBack(recorded) => Some((recorded, false, true)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chain::token::PaymentRecord;
     use chain::{Address, B256};
     use domain::examples;
 
@@ -89,32 +111,55 @@ mod tests {
             tx_hash: B256::repeat_byte(1),
             block: BlockRef { number: 7, hash: B256::repeat_byte(7) },
         };
-        let at = BlockRef { number: 90, hash: B256::repeat_byte(9) };
-        let of = |units| PaymentRecord { payer: examples::PAYER, units, paid_at: 1 };
+        let block = |number| BlockRef { number, hash: B256::repeat_byte(9) };
+        let head = |number| Head { block: block(number), parent: B256::ZERO, time: 100, base_fee_wei: 1 };
+        let (late, early) = (Reading { at: block(90), last: head(90) }, Reading { at: block(90), last: head(89) });
+        let made = |paid_at, units| PaymentRecord { payer: examples::PAYER, units, paid_at };
+        let (of, young) = (|units| made(99, units), |units| made(100, units));
         let elsewhere = RecordTrace { token: Address::repeat_byte(9), ..trace };
         let (found, minted, returned) = (RecordStage::Found, RecordStage::Minted, RecordStage::Returned);
         let (ours, none): (Option<&Order>, Option<&Order>) = (Some(&order), None);
-        type Case<'a> = (&'a str, &'a RecordTrace, Record, Option<&'a Order>, Option<RecordStage>, &'a [&'a str], bool);
-        let cases: [Case<'_>; 14] = [
-            ("no record", &trace, Record::Absent, none, None, &[], false),
-            ("ours", &trace, Record::Paid(of(10)), ours, None, &[], false),
-            ("ours, minted", &trace, Record::Minted(of(10)), ours, None, &[], false),
-            ("a stranger's", &trace, Record::Paid(of(10)), none, None, &["record.found"], true),
-            ("minted by itself", &trace, Record::Minted(of(10)), none, None, &["record.found", "record.minted"], false),
-            ("back before it was found", &trace, Record::Refunded(of(10)), none, None, &[], false),
-            ("given back", &trace, Record::GivenBack(of(0)), none, None, &[], false),
-            ("other units", &trace, Record::Paid(of(5)), ours, None, &["record.found"], true),
-            ("another token", &elsewhere, Record::Paid(of(10)), ours, None, &["record.found"], true),
-            ("found before", &trace, Record::Paid(of(10)), none, Some(found), &[], true),
-            ("found, then ordered", &trace, Record::Minted(of(10)), ours, Some(found), &["record.minted"], false),
-            ("found, then back", &trace, Record::Refunded(of(10)), none, Some(found), &["record.returned"], false),
-            ("ended as minted", &trace, Record::Minted(of(10)), none, Some(minted), &[], false),
-            ("ended as returned", &trace, Record::Refunded(of(10)), none, Some(returned), &[], false),
+        let (is_found, both): (&[&str], &[&str]) = (&["record.found"], &["record.found", "record.minted"]);
+        let at_once = |events: &'static [&'static str], is_open| (Some((events, is_open)), Some((events, is_open)));
+        let later = |events: &'static [&'static str], is_open| (None, Some((events, is_open)));
+        // What is so before the block of the reading is final, and what is so afterwards. `None`: it is early.
+        let cases = [
+            ("no record", &trace, Record::Absent, none, None, at_once(&[], false)),
+            ("ours", &trace, Record::Paid(of(10)), ours, None, at_once(&[], false)),
+            ("ours, minted", &trace, Record::Minted(of(10)), ours, None, at_once(&[], false)),
+            ("ours, back", &trace, Record::Refunded(of(10)), ours, None, at_once(&[], false)),
+            ("a stranger's", &trace, Record::Paid(of(10)), none, None, at_once(is_found, true)),
+            ("a stranger's, made too late", &trace, Record::Paid(young(10)), none, None, later(is_found, true)),
+            ("minted by itself", &trace, Record::Minted(of(10)), none, None, later(both, false)),
+            ("back before it was found", &trace, Record::Refunded(of(10)), none, None, later(&[], false)),
+            ("given back", &trace, Record::GivenBack(of(0)), none, None, at_once(&[], false)),
+            ("other units", &trace, Record::Paid(of(5)), ours, None, at_once(is_found, true)),
+            ("another token", &elsewhere, Record::Paid(of(10)), ours, None, at_once(is_found, true)),
+            ("found before", &trace, Record::Paid(of(10)), none, Some(found), at_once(&[], true)),
+            ("found, then ordered", &trace, Record::Minted(of(10)), ours, Some(found), later(&["record.minted"], false)),
+            ("found, then back", &trace, Record::Refunded(of(10)), none, Some(found), later(&["record.returned"], false)),
+            ("ended as minted", &trace, Record::Minted(of(10)), none, Some(minted), at_once(&[], false)),
+            ("ended as returned", &trace, Record::Refunded(of(10)), none, Some(returned), at_once(&[], false)),
         ];
-        for (name, trace, record, order, stage, events, is_open) in cases {
-            let judged = Facts { trace, record, order, stage }.judge(at);
-            let names: Vec<&str> = judged.events.iter().map(RecordEvent::name).collect();
-            assert_eq!((names.as_slice(), judged.open.is_some()), (events, is_open), "{name}");
+        for (name, trace, record, order, stage, (before, after)) in cases {
+            for (reading, expected) in [(early, before), (late, after)] {
+                let judged = Facts { trace, record, order, stage }.judge(&reading);
+                let said = match &judged {
+                    Judgement::Early => None,
+                    Judgement::Final { events, open } => {
+                        Some((events.iter().map(RecordEvent::name).collect::<Vec<_>>(), open.is_some()))
+                    }
+                };
+                assert_eq!(said, expected.map(|(events, is_open)| (events.to_vec(), is_open)), "{name} at {reading:?}");
+            }
         }
+    }
+
+    #[test]
+    fn blocks_are_searched_that_are_final_and_whose_records_were_there_to_be_read() {
+        let block = |number| BlockRef { number, hash: B256::repeat_byte(9) };
+        let last = Head { block: block(50), parent: B256::ZERO, time: 1, base_fee_wei: 1 };
+        let searched = |at| Reading { at: block(at), last }.searched().number;
+        assert_eq!([searched(49), searched(50), searched(51)], [49, 50, 50]);
     }
 }

@@ -9,11 +9,13 @@
 mod asking;
 mod budget;
 mod config;
+mod early;
 mod finder;
 mod gather;
 mod judgement;
 mod pool;
 mod reach;
+mod records;
 mod riders;
 mod worker;
 mod writing;

@@ -1,10 +1,10 @@
 //! Writes down the records of a token that no order stands for, and which of them have ended, and keeps the pool in step.
 
-use crate::judgement::{Facts, Judgement, holds};
+use crate::judgement::{Facts, Judgement, Reading};
 use crate::pool::FoundPool;
 use chain::Address;
 use chain::token::{Record, RecordTrace};
-use domain::{BlockRef, Event, FoundRecord, Order, PaymentId, RecordEvent, RecordStage};
+use domain::{Event, FoundRecord, Order, PaymentId, RecordEvent, RecordStage};
 use ledger::{AppendError, Batch, Expected, Ledger, NewEvent};
 use runtime::Undone;
 use std::cmp::Reverse;
@@ -21,39 +21,41 @@ pub struct RecordWriter {
     pub pool: FoundPool,
 }
 
+/// Records that were judged, and are to be judged again.
+#[derive(Debug, Default, PartialEq)]
+pub struct Left {
+    /// Those that no final block shows yet, and whether the ledger knows them.
+    pub early: Vec<(Traced, bool)>,
+    /// Those for which the budget of the token is not enough.
+    pub unpaid: Vec<Traced>,
+}
+
 /// The records that a judgement is needed for, the largest first. If a budget is not enough for all of a page, many small
 /// records keep no large one out. A trace without a record is left out, before anybody asks the ledger about it.
 pub fn recorded(traces: &[RecordTrace], records: Vec<Record>) -> Vec<Traced> {
     let mut recorded: Vec<Traced> =
-        traces.iter().copied().zip(records).filter(|(_, record)| held(*record) > 0).collect();
-    recorded.sort_by_key(|(_, record)| Reverse(held(*record)));
+        traces.iter().copied().zip(records).filter(|(_, record)| units(*record) > 0).collect();
+    recorded.sort_by_key(|(_, record)| Reverse(units(*record)));
     recorded
 }
 
 /// Units that the record holds or has held.
-fn held(record: Record) -> u32 {
-    match record {
-        Record::Absent => 0,
-        Record::Paid(recorded)
-        | Record::Minted(recorded)
-        | Record::Refunded(recorded)
-        | Record::GivenBack(recorded) => recorded.units,
-    }
+fn units(record: Record) -> u32 {
+    record.recorded().map_or(0, |recorded| recorded.units)
 }
 
 impl RecordWriter {
-    /// Judges the records of `token` as they are after the final block `at`, and writes down what is missing. Returns false
-    /// if the budget of the token is not enough for all. After an error nothing is written or all is, and the budget is as it
-    /// was. Writing it again is harmless.
+    /// Judges the records of `token` and writes down what is missing. After an error nothing is written or all is, and the
+    /// budget is as it was. Writing it again is harmless.
     ///
     /// # Errors
     /// `Stale`: another writer was first. Otherwise the ledger did not answer.
-    pub async fn write(&self, token: Address, records: &[Traced], at: BlockRef) -> Result<bool, Undone> {
+    pub async fn write(&self, token: Address, records: &[Traced], reading: &Reading) -> Result<Left, Undone> {
         let ids: Vec<PaymentId> = records.iter().map(|(trace, _)| PaymentId::of(trace.key)).collect();
         let stages = self.ledger.found_records(&ids).await?;
-        let (asked, room) = (doubtful(records, &stages), self.pool.room(token));
-        let orders = self.ledger.unfailed(&asked).await?;
-        let Plan { founds, ends, open, is_whole } = plan(records, &stages, &orders, room, at);
+        let new: Vec<PaymentId> = ids.into_iter().filter(|id| !stages.contains_key(id)).collect();
+        let orders = self.ledger.unfailed(&new).await?;
+        let Plan { founds, ends, open, left } = plan(records, &stages, &orders, self.pool.room(token), reading);
         let found = founds.len();
         self.append(founds, ends).await?;
         self.pool.pay(token, found);
@@ -63,7 +65,7 @@ impl RecordWriter {
                 None => self.pool.remove(token, id),
             }
         }
-        Ok(is_whole)
+        Ok(left)
     }
 
     async fn append(&self, founds: Vec<NewEvent>, ends: Vec<NewEvent>) -> Result<(), Undone> {
@@ -82,12 +84,6 @@ impl RecordWriter {
     }
 }
 
-/// The records for which it matters whether an order stands for them: they hold units, and were not found before.
-fn doubtful(records: &[Traced], stages: &HashMap<PaymentId, RecordStage>) -> Vec<PaymentId> {
-    let holding = records.iter().filter(|(_, record)| holds(*record)).map(|(trace, _)| PaymentId::of(trace.key));
-    holding.filter(|id| !stages.contains_key(id)).collect()
-}
-
 /// Everything that one append holds, and what is so once it is stored.
 #[derive(Debug, Default)]
 struct Plan {
@@ -95,8 +91,7 @@ struct Plan {
     ends: Vec<NewEvent>,
     /// For each judged record its entry in the pool; `None` for one that is not to be minted.
     open: Vec<(PaymentId, Option<FoundRecord>)>,
-    /// False if a record has to wait until the budget has gained more gas.
-    is_whole: bool,
+    left: Left,
 }
 
 /// Plans the events for `records`, with at most `room` new ones. The ends of known records cost nothing.
@@ -105,17 +100,23 @@ fn plan(
     stages: &HashMap<PaymentId, RecordStage>,
     orders: &HashMap<PaymentId, Option<Order>>,
     room: usize,
-    at: BlockRef,
+    reading: &Reading,
 ) -> Plan {
-    let mut plan = Plan { is_whole: true, ..Plan::default() };
-    for (trace, record) in records {
+    let mut plan = Plan::default();
+    for traced @ (trace, record) in records {
         let id = PaymentId::of(trace.key);
         let order = orders.get(&id).and_then(Option::as_ref);
-        let Judgement { events, open } =
-            Facts { trace, record: *record, order, stage: stages.get(&id).copied() }.judge(at);
+        let stage = stages.get(&id).copied();
+        let (events, open) = match (Facts { trace, record: *record, order, stage }).judge(reading) {
+            Judgement::Final { events, open } => (events, open),
+            Judgement::Early => {
+                plan.left.early.push((*traced, stage.is_some()));
+                (Vec::new(), None)
+            }
+        };
         let is_new = matches!(events.first(), Some(RecordEvent::Found(_)));
         if is_new && plan.founds.len() >= room {
-            plan.is_whole = false;
+            plan.left.unpaid.push(*traced);
             continue;
         }
         for event in events {
@@ -134,13 +135,17 @@ fn plan(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use chain::B256;
+    use chain::{B256, Head};
     use chain::token::{LONE_DELIVERY_GAS, PER_DELIVERY_GAS, PaymentRecord};
-    use domain::{PaymentKey, examples};
+    use domain::{BlockRef, PaymentKey, examples};
     use runtime::SharedSettings;
     use testkit::Broker;
 
-    const AT: BlockRef = BlockRef { number: 90, hash: B256::repeat_byte(9) };
+    /// Read after the final block 90.
+    const LATE: Reading = {
+        let at = BlockRef { number: 90, hash: B256::repeat_byte(9) };
+        Reading { at, last: Head { block: at, parent: B256::ZERO, time: 100, base_fee_wei: 1 } }
+    };
 
     fn trace(n: u8) -> RecordTrace {
         let block = BlockRef { number: 7, hash: B256::repeat_byte(7) };
@@ -167,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ledger_is_asked_only_about_records_and_about_orders_only_where_they_matter() {
+    fn the_ledger_is_asked_only_about_records() {
         let traces: Vec<RecordTrace> = (1..=6).map(trace).collect();
         let records = vec![
             Record::Absent,
@@ -180,8 +185,6 @@ mod tests {
         let recorded = recorded(&traces, records);
         let keys: Vec<PaymentKey> = recorded.iter().map(|(trace, _)| trace.key).collect();
         assert_eq!(keys, [6, 3, 5, 2].map(|n| trace(n).key), "the largest first");
-        let stages = HashMap::from([(id(3), RecordStage::Found), (id(2), RecordStage::Minted)]);
-        assert_eq!(doubtful(&recorded, &stages), [id(6)]);
     }
 
     #[test]
@@ -189,12 +192,27 @@ mod tests {
         let traces: Vec<RecordTrace> = (1..=4).map(trace).collect();
         let records = vec![Record::Paid(of(1)), Record::Paid(of(7)), Record::Paid(of(3)), Record::Minted(of(1))];
         let stages = HashMap::from([(id(4), RecordStage::Found)]);
-        let plan = plan(&recorded(&traces, records), &stages, &HashMap::new(), 1, AT);
+        let plan = plan(&recorded(&traces, records), &stages, &HashMap::new(), 1, &LATE);
         let found: Vec<&Event> = plan.founds.iter().map(|new| &new.event).collect();
         assert!(matches!(found[..], [Event::Record(one, _)] if *one == id(2)), "{found:?}");
-        assert_eq!((plan.ends.len(), plan.is_whole), (1, false));
+        assert_eq!((plan.ends.len(), plan.left.unpaid.len(), plan.left.early.len()), (1, 2, 0));
         let open: Vec<_> = plan.open.iter().map(|(id, open)| (*id, open.is_some())).collect();
         assert_eq!(open, [(id(2), true), (id(4), false)], "the others are judged again later");
+    }
+
+    /// A record that has ended is nothing for a lane, although its end may fall out of the chain.
+    #[test]
+    fn what_no_final_block_shows_is_left_and_is_not_minted_meanwhile() {
+        let early = Reading { at: BlockRef { number: 91, ..LATE.at }, ..LATE };
+        let traces: Vec<RecordTrace> = (1..=3).map(trace).collect();
+        let records = vec![Record::Paid(of(1)), Record::Minted(of(2)), Record::Minted(of(3))];
+        let (records, stages) = (recorded(&traces, records), HashMap::from([(id(3), RecordStage::Found)]));
+        let plan = plan(&records, &stages, &HashMap::new(), 1, &early);
+        let left: Vec<_> = plan.left.early.iter().map(|((trace, _), is_known)| (trace.key, *is_known)).collect();
+        assert_eq!(left, [(trace(3).key, true), (trace(2).key, false)]);
+        let open: Vec<_> = plan.open.iter().map(|(id, open)| (*id, open.is_some())).collect();
+        assert_eq!((plan.founds.len(), plan.ends.len()), (1, 0));
+        assert_eq!(open, [(id(3), false), (id(2), false), (id(1), true)]);
     }
 
     /// An account of another service may not write records.
@@ -204,12 +222,12 @@ mod tests {
         let pool = pool(3);
         let records = recorded(&[trace(1), trace(2)], vec![Record::Paid(of(1)), Record::Paid(of(2))]);
         let stranger = RecordWriter { ledger: broker.ledger("payment-sender").await, pool: pool.clone() };
-        assert!(stranger.write(examples::TOKEN, &records, AT).await.is_err());
+        assert!(stranger.write(examples::TOKEN, &records, &LATE).await.is_err());
         assert_eq!((pool.room(examples::TOKEN), pool.waiting().len()), (3, 0));
 
         let writer = RecordWriter { ledger: broker.ledger("mint-projector").await, pool: pool.clone() };
         for _ in 0..2 {
-            assert!(writer.write(examples::TOKEN, &records, AT).await.unwrap());
+            assert_eq!(writer.write(examples::TOKEN, &records, &LATE).await.unwrap(), Left::default());
             assert_eq!((pool.room(examples::TOKEN), pool.waiting().len()), (1, 2));
         }
     }

@@ -3,7 +3,7 @@
 use crate::abi::MintToken;
 use crate::connect::{Chain, request};
 use crate::error::ChainError;
-use crate::rpc::Node;
+use crate::rpc::{Head, Node};
 use alloy::eips::BlockId;
 use alloy::primitives::{Address, Bytes, U256};
 use alloy::sol_types::SolCall;
@@ -19,7 +19,7 @@ pub struct PaymentRecord {
     pub payer: Address,
     /// Units; 0 if the payment was returned without having been recorded.
     pub units: u32,
-    /// The time of the block that recorded it, Unix seconds.
+    /// The time of the block that made the record, Unix seconds.
     pub paid_at: u64,
 }
 
@@ -59,6 +59,23 @@ impl Record {
             _ => None,
         }
     }
+
+    /// Its content. `None` if the token does not know the key.
+    pub const fn recorded(&self) -> Option<PaymentRecord> {
+        match self {
+            Self::Absent => None,
+            Self::Paid(recorded) | Self::Minted(recorded) | Self::Refunded(recorded) | Self::GivenBack(recorded) => {
+                Some(*recorded)
+            }
+        }
+    }
+
+    /// Returns whether a block before `last` made the record, because it is older than that block. Then it was never made
+    /// otherwise if `last` is final, also where a later block was asked. It may have ended since. Blocks may have one time
+    /// in common, so a record of the time of `last` may be of a later block.
+    pub fn was_made_before(&self, last: &Head) -> bool {
+        self.recorded().is_some_and(|recorded| recorded.paid_at < last.time)
+    }
 }
 
 impl Chain {
@@ -97,7 +114,7 @@ fn read(answer: &Bytes, count: usize) -> Result<Vec<Record>, ChainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy::primitives::uint;
+    use alloy::primitives::{B256, uint};
 
     #[test]
     fn a_word_is_read_as_the_contract_writes_it_and_other_words_are_refused() {
@@ -112,5 +129,14 @@ mod tests {
         assert_eq!(state(4), Some(Record::GivenBack(recorded)));
         assert_eq!(state(5), None);
         assert_eq!(state(0x101), None, "a bit that is not used");
+    }
+
+    #[test]
+    fn a_record_was_made_before_a_block_only_if_it_is_older() {
+        let record = |paid_at| Record::Minted(PaymentRecord { payer: Address::ZERO, units: 1, paid_at });
+        let block = BlockRef { number: 9, hash: B256::ZERO };
+        let last = Head { block, parent: B256::ZERO, time: 100, base_fee_wei: 1 };
+        let made = [99, 100, 101].map(|paid_at| record(paid_at).was_made_before(&last));
+        assert_eq!((made, Record::Absent.was_made_before(&last)), ([true, false, false], false));
     }
 }

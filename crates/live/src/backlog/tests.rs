@@ -93,6 +93,20 @@ fn refund_gone(n: u32) -> OrderEvent {
     OrderEvent::RefundReverted(n, examples::reversal(9))
 }
 
+/// It is in the ledger before its event is read here, and its payer follows it from then on.
+#[test]
+fn an_order_that_is_being_written_is_recent_and_is_not_known_to_be_stored() {
+    let mut story = Story::new(10);
+    let known = |story: &Story| (story.backlog.has_seen(id(1)), story.backlog.is_recent(id(1)));
+    assert_eq!(known(&story), (false, false));
+    assert_eq!(story.backlog.reserve(id(1), payer(1), unpaid(1), at(0)), Ok(()));
+    assert_eq!(known(&story), (false, true));
+    for event in [requested(), submitted(), confirmed(), minting(), minted()] {
+        story.tell(0, 1, &event);
+        assert_eq!(known(&story), (true, true), "{event:?}");
+    }
+}
+
 #[test]
 fn an_order_moves_up_and_the_wait_is_what_it_took_others() {
     let mut story = Story::new(10);
