@@ -11,8 +11,6 @@ pub struct StackOptions {
     pub block_time: Duration,
     /// The number of confirmations.
     pub confirmations: u64,
-    /// Blocks whose state the chain keeps. It can go back no further.
-    pub states_kept: u32,
     /// Services that are started immediately. A story starts the others itself.
     pub services: Vec<Service>,
     /// Variables for every service, in addition to those of the standalone installation.
@@ -24,7 +22,6 @@ impl Default for StackOptions {
         Self {
             block_time: Duration::from_millis(200),
             confirmations: 1,
-            states_kept: 64,
             services: Service::ALL.to_vec(),
             env: Vec::new(),
         }

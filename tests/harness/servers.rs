@@ -9,16 +9,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// Blocks that `anvil_reorg` can go back.
+const STATES_KEPT: u32 = 64;
+
 /// Starts the servers like `standalone`, but allowed to lose data in a loss of power, and able to reorganise the chain.
-pub async fn start_servers(dir: &TempDir, options: &StackOptions) -> Servers {
+pub async fn start_servers(dir: &TempDir, block_time: Duration) -> Servers {
     let tools = Tools::locate().unwrap();
     let at = |name: &str| dir.path().join(name);
     let nats = NatsOptions { data_dir: at("nats"), ..NatsOptions::default() };
     let postgres = PostgresOptions { data_dir: at("postgres"), durable: false, ..PostgresOptions::default() };
     let anvil = AnvilOptions {
         data_dir: at("chain"),
-        block_time: Mining::Interval(options.block_time),
-        states_kept: Some(options.states_kept),
+        block_time: Mining::Interval(block_time),
+        states_kept: Some(STATES_KEPT),
         ..AnvilOptions::default()
     };
     let started =

@@ -81,7 +81,7 @@ impl Stack {
         crate::lanes::small_buckets();
         let place = permit().await;
         let dir = tempfile::tempdir().unwrap();
-        let servers = start_servers(&dir, &options).await;
+        let servers = start_servers(&dir, options.block_time).await;
         let chain = LocalChain::at(&servers.anvil.rpc_url());
         let shop = tokio::select! {
             shop = Shop::open(&servers, |_| {}) => shop.unwrap(),

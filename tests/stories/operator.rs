@@ -152,7 +152,8 @@ async fn what_a_person_does_by_hand_counts_once_it_is_final() {
         stack.run(service).await;
     }
     stack.audit(&orders).await;
-    assert_eq!(units(&stack, &stack.shop.token, &buyers[1]).await, U256::from(5));
+    let terms = &stack.shop.token;
+    assert_eq!(units(&stack, terms, &buyers[1]).await, U256::from(5) * U256::from(terms.unit));
 }
 
 /// Somebody's money is at the token without a record. A forged event does not move it.

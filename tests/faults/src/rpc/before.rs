@@ -13,6 +13,9 @@ const POOL_REFUSES: i64 = -32_000;
 /// Error code of geth and providers for a search that is too wide.
 const TOO_WIDE: i64 = -32_602;
 
+/// Geth's code for a state that it does not keep.
+const NO_STATE: i64 = -32_000;
+
 /// The treatment of a request.
 pub(super) enum Before<'a> {
     /// The rule leaves it alone.
@@ -43,6 +46,7 @@ impl Node {
             },
             Fault::LogsOf(contract) if !names(request, *contract) => return Before::Goes,
             Fault::LogsOf(_) => Some("query returned more than 10000 results".to_owned()),
+            Fault::StatesKept(blocks) if !self.is_older(request, *blocks).await => return Before::Goes,
             _ => None,
         };
         if self.rules.lock().unwrap().strike(id).is_none() {
@@ -58,6 +62,7 @@ impl Node {
             Fault::LogRange(_) | Fault::LogsOf(_) => {
                 ends(Reply::Json(error(request, TOO_WIDE, &wide.unwrap_or_default())))
             }
+            Fault::StatesKept(_) => ends(Reply::Json(error(request, NO_STATE, "missing trie node"))),
             Fault::Swallow => match Tx::of(request) {
                 Some(tx) => ends(Reply::Json(reply(request, json!(tx.hash)))),
                 None => Before::Goes,
@@ -107,6 +112,26 @@ impl Node {
             pool.forget(&tx);
         }
         pool.take(&tx, next).err()
+    }
+
+    /// Returns whether the request needs the state of a block that has so many blocks on it.
+    async fn is_older(&self, request: &Value, blocks: u64) -> bool {
+        let (method, params) = (request["method"].as_str().unwrap_or_default(), &request["params"]);
+        let block = match method {
+            "eth_call" | "eth_getBalance" | "eth_getTransactionCount" | "eth_getCode" => &params[1],
+            "eth_getStorageAt" => &params[2],
+            _ => return false,
+        };
+        let asked = match block.get("blockHash") {
+            Some(hash) => self.first().result("eth_getBlockByHash", json!([hash, false])).await,
+            None => {
+                let named = block.get("blockNumber").unwrap_or(block);
+                self.first().result("eth_getBlockByNumber", json!([named, false])).await
+            }
+        };
+        let head = self.first().result("eth_blockNumber", json!([])).await.as_ref().and_then(number);
+        let asked = asked.as_ref().and_then(|block| number(&block["number"]));
+        head.zip(asked).is_some_and(|(head, asked)| head.saturating_sub(asked) >= blocks)
     }
 
     async fn is_wider(&self, request: &Value, most: u64) -> bool {

@@ -58,6 +58,8 @@ pub enum Fault {
     LogRange(u64),
     /// Refuses to search for logs of this contract, as if they were more than it answers.
     LogsOf(Address),
+    /// Has the states of so many blocks, and refuses what needs an older one. Many nodes keep 128.
+    StatesKept(u64),
     /// The pool of a common node: no price bump below 10 %, 16 transactions an account, "already known" (F33).
     StrictPool,
     /// Accepts a transaction and forgets it (F43).

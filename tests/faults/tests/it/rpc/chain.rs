@@ -149,6 +149,25 @@ async fn f49_logs_have_gaps_and_searches_that_are_too_wide_or_too_full_are_refus
     assert_eq!((setting.proxy.hits(rule), count(&json!([{ "fromBlock": "0x0" }])).await), (2, Some(8)));
 }
 
+#[tokio::test]
+async fn an_old_state_is_refused_however_its_block_is_named() {
+    let setting = Setting::new().await;
+    setting.mine(40).await;
+    let of = async |block: &Value| setting.ask("eth_getBalance", json!([NOBODY, block])).await["error"].clone();
+    let rule = setting.proxy.set(Rule::on(ANY, Fault::StatesKept(8)));
+    let hash = async |number: &str| {
+        let block = setting.result("eth_getBlockByNumber", json!([number, false])).await;
+        json!({ "blockHash": block["hash"], "requireCanonical": true })
+    };
+    for kept in [json!("latest"), json!("0x21"), hash("0x21").await] {
+        assert_eq!(of(&kept).await, Value::Null, "{kept}");
+    }
+    for old in [json!("finalized"), json!("0x20"), hash("0x20").await, json!({ "blockNumber": "0x1" })] {
+        assert_eq!(of(&old).await["message"], "missing trie node", "{old}");
+    }
+    assert_eq!(setting.proxy.hits(rule), 4);
+}
+
 /// Real nodes do this, and anvil does not.
 #[tokio::test]
 async fn f38_what_a_reorganisation_takes_away_is_put_back_into_the_pool() {
