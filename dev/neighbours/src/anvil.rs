@@ -3,11 +3,12 @@
 use crate::{
     NeighbourError, Result, Tools,
     port::{Port, Wanted},
-    probe::Probe,
+    probe::{self, Probe},
     process::{self, Launch, Process},
 };
 use nix::sys::signal::Signal;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
+use tokio::{task::AbortHandle, time::MissedTickBehavior};
 
 const SERVER: &str = "anvil";
 /// Base's; anvil stops a block there as Base does.
@@ -21,8 +22,12 @@ pub const FINAL: u64 = 2 * SLOTS_IN_AN_EPOCH as u64;
 /// When blocks are made. Automatic mining (a block per transaction) is not offered: it collapses under a backlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mining {
-    /// One block per interval; fractions of a second work.
+    /// One block per interval; fractions of a second work. At two seconds or less anvil keeps 1,500 states, whatever it is
+    /// told, unless it keeps none.
     Interval(Duration),
+    /// One block per interval, which this process asks for, so that anvil keeps as few states as it is told. Nobody else can
+    /// stop them.
+    Asked(Duration),
     /// Only when `evm_mine` is called.
     Manual,
 }
@@ -78,6 +83,7 @@ impl Default for AnvilOptions {
 pub struct Anvil {
     process: Process,
     port: Port,
+    miner: Option<AbortHandle>,
 }
 
 impl Anvil {
@@ -111,7 +117,11 @@ impl Anvil {
             last_signal: if options.state_file.is_some() { Signal::SIGTERM } else { Signal::SIGKILL },
         })
         .await?;
-        Ok(Self { process, port })
+        let miner = match options.block_time {
+            Mining::Asked(interval) => Some(tokio::spawn(mine(port.number, interval)).abort_handle()),
+            Mining::Interval(_) | Mining::Manual => None,
+        };
+        Ok(Self { process, port, miner })
     }
 
     /// Where JSON-RPC is.
@@ -155,6 +165,25 @@ impl Anvil {
     }
 }
 
+impl Drop for Anvil {
+    fn drop(&mut self) {
+        if let Some(miner) = &self.miner {
+            miner.abort();
+        }
+    }
+}
+
+/// Asks for a block in each interval, also of an anvil that is started again on this port.
+async fn mine(port: u16, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // It may be stopped at this moment.
+        let _ = probe::rpc(port, "evm_mine").await;
+    }
+}
+
 fn arguments(options: &AnvilOptions, port: u16) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
         // As a sequencer does; and a nonce gap of ours is not hidden by fee order.
@@ -181,7 +210,7 @@ fn arguments(options: &AnvilOptions, port: u16) -> Vec<OsString> {
         Mining::Interval(interval) => {
             set("block-time", format!("{}.{:03}", interval.as_secs(), interval.subsec_millis()))
         }
-        Mining::Manual => arguments.push("--no-mining".into()),
+        Mining::Asked(_) | Mining::Manual => arguments.push("--no-mining".into()),
     }
     if let Some(file) = &options.state_file {
         arguments.extend(["--state".into(), file.as_os_str().to_owned()]);

@@ -48,10 +48,15 @@ impl Probe {
 
 /// The chain id of the JSON-RPC node on `port`.
 async fn chain_id(port: u16) -> io::Result<u64> {
-    let question = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}"#;
-    let (_, answer) = http(port, "POST", "/", question).await?;
+    let answer = rpc(port, "eth_chainId").await?;
     let id = answer["result"].as_str().and_then(|hex| u64::from_str_radix(hex.strip_prefix("0x")?, 16).ok());
     id.ok_or_else(|| io::Error::other(format!("no chain id in {answer}")))
+}
+
+/// The answer of the JSON-RPC node on `port` to a method without parameters, with its result or error.
+pub(crate) async fn rpc(port: u16, method: &str) -> io::Result<Value> {
+    let question = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":[]}}"#);
+    Ok(http(port, "POST", "/", &question).await?.1)
 }
 
 /// GETs `path` from the HTTP server on `port`: status and body, which is `Null` unless it is JSON.

@@ -11,8 +11,8 @@ pub const CHAIN_ID: u64 = 84_532;
 /// How often a chain that is kept is written down while it runs; a kill loses at most this.
 const CHAIN_DUMP_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Blocks whose state the chain keeps, each a full copy. Like the nodes of real networks, it has none for a final block, which
-/// is sixteen blocks old.
+/// Blocks whose state the chain keeps, each a full copy. As on real networks, it has none for a final block, which is sixteen
+/// blocks old.
 const STATES_KEPT: u32 = 8;
 
 /// Ten seconds are allowed for everything, and services take up to five of them.
@@ -29,8 +29,8 @@ pub struct ServerOptions {
     pub keep_chain: bool,
     /// Committed rows survive a loss of power.
     pub durable: bool,
-    /// When blocks are made.
-    pub mining: Mining,
+    /// Interval of blocks.
+    pub block_time: Duration,
 }
 
 /// Ports of an installation that stays.
@@ -82,7 +82,7 @@ impl Servers {
             state_interval: options.keep_chain.then_some(CHAIN_DUMP_INTERVAL),
             port: ports.map(|ports| ports.chain),
             chain_id: CHAIN_ID,
-            block_time: options.mining,
+            block_time: Mining::Asked(options.block_time),
             states_kept: Some(STATES_KEPT),
             ..AnvilOptions::default()
         };

@@ -1,7 +1,6 @@
 //! Whole installations on one machine: with servers that this process starts itself, or as a setup of servers that run
 //! already.
 
-use neighbours::Mining;
 use runtime::{CancellationToken, Env, Fatal};
 use standalone::demo::{client_script, purchase};
 use standalone::few::sold_out;
@@ -50,7 +49,7 @@ pub async fn demo(stop: CancellationToken) -> Result<(), Fatal> {
             ports: None,
             keep_chain: false,
             durable: true,
-            mining: Mining::Interval(BLOCK_TIME),
+            block_time: BLOCK_TIME,
         },
         api_port: 0,
         mint_max_wait: Duration::from_millis(200),
@@ -89,7 +88,7 @@ pub async fn run(run: Run, stop: CancellationToken) -> Result<(), Fatal> {
             }),
             keep_chain: true,
             durable: true,
-            mining: Mining::Interval(BLOCK_TIME),
+            block_time: BLOCK_TIME,
         },
         api_port: run.api_port,
         mint_max_wait: Duration::from_secs(2),

@@ -2,7 +2,6 @@
 
 use dev_chain::DevChain;
 use ledger::Ledger;
-use neighbours::Mining;
 use runtime::Fatal;
 use standalone::{ServerOptions, Servers, Shop, services};
 use std::fs::{self, Permissions};
@@ -69,7 +68,7 @@ impl House {
             ports: None,
             keep_chain: false,
             durable: true,
-            mining: Mining::Interval(block_time),
+            block_time,
         };
         let servers = Servers::start(&options).await?;
         let shop = Shop::open(&servers, |_| {}).await?;

@@ -217,6 +217,23 @@ async fn two_anvils_run_side_by_side_on_the_wanted_chain() {
     assert!(rpc(&one, "eth_getBlockByNumber", r#"["latest",false]"#).contains("\"gasLimit\":\"0x17d78400\""));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn anvil_makes_blocks_and_keeps_as_few_states_as_it_is_told_also_after_a_restart() {
+    let (tools, dir) = setting();
+    let block_time = Mining::Asked(Duration::from_millis(100));
+    let options = AnvilOptions { block_time, states_kept: Some(4), ..anvil_options(dir.path()) };
+    let mut anvil = Anvil::start(&tools, options).await.unwrap();
+    for _ in 0..2 {
+        becomes("a block", || !rpc(&anvil, "eth_blockNumber", "[]").contains("\"0x0\""));
+        (0..20).for_each(|_| _ = rpc(&anvil, "evm_mine", "[]"));
+        let nobody = "0x0000000000000000000000000000000000000abc";
+        let balance = |block: &str| rpc(&anvil, "eth_getBalance", &format!(r#"["{nobody}","{block}"]"#));
+        assert!(balance("0x1").contains("BlockOutOfRange"), "{}", balance("0x1"));
+        assert!(balance("latest").contains("result"));
+        anvil.restart().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn anvil_keeps_its_chain_across_a_restart_and_a_drop() {
     let (tools, dir) = setting();
