@@ -41,7 +41,7 @@ pub struct Facts<'a> {
     pub stage: Option<RecordStage>,
 }
 
-/// What follows from a record.
+/// The consequence of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Judgement {
     /// No final block shows it yet. It is judged when the block after which it was read is final.

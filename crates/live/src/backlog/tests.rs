@@ -93,7 +93,7 @@ fn refund_gone(n: u32) -> OrderEvent {
     OrderEvent::RefundReverted(n, examples::reversal(9))
 }
 
-/// It is in the ledger before its event is read here, and its payer follows it from then on.
+/// An order is stored before its event is read here, and its payer follows it from then on.
 #[test]
 fn an_order_that_is_being_written_is_recent_and_is_not_known_to_be_stored() {
     let mut story = Story::new(10);
