@@ -7,7 +7,7 @@
 use crate::early::EarlyRecords;
 use crate::judgement::Reading;
 use crate::reach::{Reach, SearchPage};
-use crate::records::Records;
+use crate::records::RecordLook;
 use crate::writing::RecordWriter;
 use chain::token::RecordTrace;
 use chain::{Address, Chain, ChainError};
@@ -115,7 +115,7 @@ impl Finder {
         let reading = self.reading().await?;
         let last = reading.searched();
         let mut records =
-            Records { chain: &self.chain, writer: &self.writer, early: &mut progress.early, reading };
+            RecordLook { chain: &self.chain, writer: &self.writer, early: &mut progress.early, reading };
         let mut trouble = records.ripen().await.err();
         trouble = records.end().await.err().or(trouble);
         let mut waits = BTreeSet::new();

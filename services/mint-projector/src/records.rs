@@ -9,8 +9,8 @@ use domain::{FoundRecord, PaymentKey};
 use runtime::Undone;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The records of one look.
-pub struct Records<'a> {
+/// One look at records.
+pub struct RecordLook<'a> {
     pub chain: &'a Chain,
     pub writer: &'a RecordWriter,
     /// Records that no final block showed when they were read.
@@ -19,7 +19,7 @@ pub struct Records<'a> {
     pub reading: Reading,
 }
 
-impl Records<'_> {
+impl RecordLook<'_> {
     /// Returns whether more records of this token can be found now.
     pub fn has_room(&self, token: Address) -> bool {
         self.writer.pool.room(token) > 0 && self.early.has_room(token)
