@@ -1,7 +1,7 @@
 //! Records without an order: payments that a token has recorded, and that no order of ours stands for. Anybody may settle a
 //! payment, and a payer may sign two payments with one nonce. Pure.
 //!
-//! A record is found once and ends once. Its events are written at final blocks only, so nothing is ever taken back.
+//! A record is found once and ends once. Its events are written only when they are final, so nothing is ever taken back.
 
 use crate::event::EventData;
 use crate::event_types;
@@ -30,7 +30,7 @@ impl EventData for FoundRecord {
 
 impl EventData for RecordEnd {}
 
-/// A record that no order stands for, as its token shows it after a final block.
+/// A record that no order stands for, and that a final block made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FoundRecord {

@@ -57,13 +57,14 @@ async fn charged(
         |reason, detail: &str| Command::Park(Parked { reason, detail: detail.to_owned(), tx_hash: Some(tx_hash) });
     let proof = |recorded_at, paid_by| Command::Confirm(PaymentProof { tx_hash, block, recorded_at, paid_by });
     let is_ours = desk.is_ours(tx_hash).await?;
+    // Asked before the record: what is older than this block then was made in the chain that led to it.
+    let last = desk.chain.final_head().await?;
     let finding = desk.record(order, confirmed.block).await?;
     if is_ours && let Finding::Own(Record::Paid(paid) | Record::Minted(paid) | Record::Refunded(paid)) = finding {
         return Ok(Some(proof(paid.paid_at, Actor::Paymint)));
     }
     // The record is read N deep, because nodes keep the state of the last 128 blocks, and a final one is older. A person may
     // have made it since.
-    let last = desk.chain.final_head().await?;
     if block.number > last.block.number || finding.is_newer_than(&last) {
         let detail = format!("charged by {tx_hash}, which is not final yet, or its record is not");
         return Ok(wait(desk, order, WaitReason::AuthorizationUsedOrCancelled, detail));

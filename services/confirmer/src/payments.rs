@@ -66,7 +66,9 @@ fn outcome(finding: Finding, result: Option<Paid>) -> Result<Outcome, Undone> {
             Some(Paid::Recorded | Paid::Known),
         ) => Ok(Outcome::Charged(paid)),
         // The nonce is spent. The logs of a final block say what for.
-        (Finding::Own(Record::GivenBack(_)) | Finding::Another(_), _) => waits(WaitReason::AuthorizationUsedOrCancelled),
+        (Finding::Own(Record::GivenBack(_)) | Finding::Another(_), _) => {
+            waits(WaitReason::AuthorizationUsedOrCancelled)
+        }
         // A record that was there in this transaction does not go away.
         (Finding::Own(Record::Absent), Some(Paid::Recorded | Paid::Known)) => Err(Undone::NotYet),
         // If there is a record now, it was made after this transaction, and the next one finds it.

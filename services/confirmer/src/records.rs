@@ -1,8 +1,8 @@
 //! The records of payments: what their tokens say after a block that is N deep.
 
 use crate::desk::{Desk, Orders};
-use chain::{Address, Head};
 use chain::token::{RECORDS_MAX, Record};
+use chain::{Address, Head};
 use domain::{BlockRef, Order, PaymentId, PaymentKey, Purchase};
 use runtime::Undone;
 use std::collections::HashMap;

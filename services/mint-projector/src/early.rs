@@ -1,25 +1,28 @@
-//! Records that no final block shows yet: most have ended, and their end could fall out of the chain. Each is judged when the
-//! block after which it was read is final. Nothing here is needed after a restart: the bookmark stays behind all of them.
+//! Records that are not final: they have ended, and the end could fall out of the chain, or they are younger than the last
+//! final block. Each is judged when the block after which it was read is final. Nothing here is needed after a restart: the
+//! bookmark stays behind all of them.
 
-use crate::writing::Traced;
+use crate::writing::{Traced, units};
 use chain::Address;
 use domain::{BlockRef, PaymentKey};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// Records of one token, after which its search waits. Anybody can make and end records of a token, at some 100,000 gas each.
+/// Records of one token, above which its search waits. Those that the ledger knows are bounded by the budget, too.
 const OF_TOKEN_MAX: usize = 1_000;
 
 /// The records, by token.
 #[derive(Debug, Default)]
 pub struct EarlyRecords(BTreeMap<Address, BTreeMap<PaymentKey, EarlyRecord>>);
 
-#[derive(Clone, Copy, Debug)]
-struct EarlyRecord {
-    traced: Traced,
+/// A record that is not final.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EarlyRecord {
+    pub traced: Traced,
     /// The block after which it was read.
     at: BlockRef,
     /// The ledger knows it, so its end costs nothing.
-    is_known: bool,
+    pub is_known: bool,
 }
 
 impl EarlyRecords {
@@ -44,23 +47,22 @@ impl EarlyRecords {
         self.0.get(&token).is_none_or(|of_token| of_token.len() < OF_TOKEN_MAX)
     }
 
-    /// Returns whether the record is here, as it is told here.
+    /// Returns whether the same state of this record is kept.
     pub fn has(&self, (trace, record): &Traced) -> bool {
         let early = self.0.get(&trace.token).and_then(|of_token| of_token.get(&trace.key));
         early.is_some_and(|early| early.traced.1 == *record)
     }
 
     /// The records that were read after the block of height `last` or an earlier one, by that block and by token. Those that
-    /// the ledger knows come first. Others only of tokens that `can_pay`.
-    pub fn ripe(&self, last: u64, can_pay: impl Fn(Address) -> bool) -> BTreeMap<(BlockRef, Address), Vec<Traced>> {
-        let mut ripe: BTreeMap<(BlockRef, Address), Vec<Traced>> = BTreeMap::new();
-        for (token, of_token) in &self.0 {
-            let payable = if can_pay(*token) { &[true, false][..] } else { &[true] };
-            for is_known in payable {
-                for early in of_token.values().filter(|early| early.at.number <= last && early.is_known == *is_known) {
-                    ripe.entry((early.at, *token)).or_default().push(early.traced);
-                }
-            }
+    /// the ledger knows come first, and the largest of the others.
+    pub fn ripe(&self, last: u64) -> BTreeMap<BlockRef, BTreeMap<Address, Vec<EarlyRecord>>> {
+        let mut ripe: BTreeMap<BlockRef, BTreeMap<Address, Vec<EarlyRecord>>> = BTreeMap::new();
+        let all = self.0.iter().flat_map(|(token, of_token)| of_token.values().map(|early| (*token, *early)));
+        for (token, early) in all.filter(|(_, early)| early.at.number <= last) {
+            ripe.entry(early.at).or_default().entry(token).or_default().push(early);
+        }
+        for of_token in ripe.values_mut().flat_map(BTreeMap::values_mut) {
+            of_token.sort_by_key(|early| Reverse((early.is_known, units(early.traced.1))));
         }
         ripe
     }
@@ -85,35 +87,36 @@ mod tests {
     fn traced(n: u8, token: u8) -> Traced {
         let (token, key) = (Address::repeat_byte(token), PaymentKey(B256::repeat_byte(n)));
         let trace = RecordTrace { token, key, tx_hash: B256::ZERO, block: block(7) };
-        (trace, Record::Minted(PaymentRecord { payer: examples::PAYER, units: 1, paid_at: 1 }))
+        (trace, Record::Minted(PaymentRecord { payer: examples::PAYER, units: n.into(), paid_at: 1 }))
     }
 
     #[test]
     fn a_record_is_ripe_once_the_block_after_which_it_was_read_is_final() {
         let (mut early, [one, other]) = (EarlyRecords::default(), [1, 2].map(Address::repeat_byte));
         for (n, token, at, is_known) in
-            [(1, 1, 50, false), (2, 1, 50, true), (3, 2, 50, false), (4, 2, 50, true), (5, 1, 51, true)]
+            [(1, 1, 50, false), (2, 1, 50, false), (3, 1, 50, true), (4, 2, 50, false), (5, 1, 51, true)]
         {
             early.put(traced(n, token), block(at), is_known);
         }
-        assert!(early.ripe(49, |_| true).is_empty());
-        let ripe = early.ripe(50, |token| token == one);
-        let of_one = ((block(50), one), vec![traced(2, 1), traced(1, 1)]);
-        let of_other = ((block(50), other), vec![traced(4, 2)]);
-        assert_eq!(ripe, [of_one, of_other].into(), "what costs nothing comes first, and alone if there is no budget");
+        assert!(early.ripe(49).is_empty());
+        let ripe = early.ripe(50);
+        let of = |token: Address| ripe[&block(50)][&token].iter().map(|early| early.traced).collect::<Vec<_>>();
+        assert_eq!(ripe.len(), 1);
+        assert_eq!(of(one), [traced(3, 1), traced(2, 1), traced(1, 1)], "what costs nothing, then the largest");
+        assert_eq!(of(other), [traced(4, 2)]);
         early.remove(&[traced(5, 1)]);
-        assert_eq!(early.ripe(99, |_| true).keys().filter(|(at, _)| *at == block(51)).count(), 0);
+        assert_eq!(early.ripe(99).len(), 1);
     }
 
     #[test]
     fn a_record_that_is_read_again_is_another_if_it_says_something_else() {
         let mut early = EarlyRecords::default();
         let (trace, minted) = traced(1, 1);
-        let refunded = minted.recorded().map(Record::Refunded).unwrap_or(minted);
+        let refunded = minted.recorded().map_or(minted, Record::Refunded);
         early.put((trace, minted), block(50), false);
         assert_eq!([minted, refunded].map(|record| early.has(&(trace, record))), [true, false]);
         early.put((trace, refunded), block(60), false);
-        assert_eq!((early.ripe(59, |_| true).len(), early.ripe(60, |_| true).len()), (0, 1));
+        assert_eq!((early.ripe(59).len(), early.ripe(60).len()), (0, 1));
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! creation of each token.
 
 use crate::early::EarlyRecords;
-use crate::judgement::Reading;
 use crate::reach::{Reach, SearchPage};
 use crate::records::RecordLook;
 use crate::writing::RecordWriter;
@@ -25,6 +24,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Longest time of a look. A node that lets every search time out could otherwise keep one look busy for hours, and nobody
 /// would hear of it.
 const LOOK_MAX: Duration = Duration::from_secs(60);
+/// Traces that are judged together, unless they are of one block of one token. Their records take some hundred requests.
+const TRACES_MAX: usize = 10_000;
 /// Pause between two reads of all registrations.
 const TOKENS_INTERVAL: Duration = Duration::from_secs(30);
 /// Pause between two bookmarks.
@@ -111,19 +112,15 @@ impl Finder {
     /// Nothing can be searched: the ledger or the node does not answer.
     async fn look(&self, progress: &mut Progress) -> Result<Looked, Undone> {
         self.read_tokens(progress).await?;
-        let begun = Instant::now();
-        let reading = self.reading().await?;
-        let last = reading.searched();
-        let mut records =
-            RecordLook { chain: &self.chain, writer: &self.writer, early: &mut progress.early, reading };
+        let mut records = RecordLook::begin(&self.chain, &self.writer, &mut progress.early).await?;
         let mut trouble = records.ripen().await.err();
         trouble = records.end().await.err().or(trouble);
-        let mut waits = BTreeSet::new();
+        let (last, begun, mut waits) = (records.searched, Instant::now(), BTreeSet::new());
         let mut pages: VecDeque<SearchPage> = progress.reach.pages(last.number, |token| records.has_room(token)).into();
         while let Some(page) = pages.pop_front() {
             let failed = match self.search(&page, last).await {
-                Ok((traces, as_a_whole)) => {
-                    let held_up = records.judge(traces).await;
+                Ok((traces, as_a_whole)) if traces.len() <= TRACES_MAX || page.single().is_some() => {
+                    let held_up = records.judge(traces).await?;
                     for token in page.tokens.iter().filter(|token| !held_up.contains_key(*token)) {
                         progress.reach.pass(&page, *token, as_a_whole);
                     }
@@ -133,6 +130,7 @@ impl Finder {
                     }
                     continue;
                 }
+                Ok((traces, _)) => ChainError::transient("eth_getLogs", format!("{} payments", traces.len())),
                 Err(failed) => failed,
             };
             // Otherwise every page would be divided while the node is unavailable.
@@ -164,13 +162,6 @@ impl Finder {
             (Err(_), Some(token)) => Ok((self.chain.block_traces(token, page.first, last).await?, false)),
             (Err(error), None) => Err(error),
         }
-    }
-
-    /// When the records of this look are read.
-    async fn reading(&self) -> Result<Reading, ChainError> {
-        let last = self.chain.final_head().await?;
-        let at = self.chain.confirmed(self.chain.head().await?).await?.block;
-        Ok(Reading { at, last })
     }
 
     /// Adds the tokens that were registered since. One that the bookmark knows is searched from there on.

@@ -4,27 +4,24 @@ use chain::Head;
 use chain::token::{Record, RecordTrace};
 use domain::{BlockRef, FoundRecord, Order, Purchase, Quantity, RecordEnd, RecordEvent, RecordStage};
 
-/// When records were read. Nodes keep the states of about 128 blocks, and a final block may be 450 blocks old, so records are
-/// read after a younger block.
+/// The moment at which records are read. Nodes keep the states of about 128 blocks, and a final block may be 450 blocks old. So
+/// records are read after a younger block.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
-    /// The block after which they were read. It is N deep.
+    /// The block after which they are read. It is N deep.
     pub at: BlockRef,
     /// The last final block.
     pub last: Head,
 }
 
 impl Reading {
-    /// The last block whose payments may be judged: it is final, and its records were there to be read.
+    /// The last block whose payments may be judged: it is final, and its records are there to be read.
     pub fn searched(&self) -> BlockRef {
         if self.at.number < self.last.block.number { self.at } else { self.last.block }
     }
 
-    /// Returns whether a final block shows the record, and its end if it has ended. An end has no time of its own, so it is
-    /// proven only when the block after which it was read is final.
-    fn proves(&self, record: Record) -> bool {
-        let is_open = matches!(record, Record::Paid(_));
-        self.at.number <= self.last.block.number || is_open && record.was_made_before(&self.last)
+    fn is_final(&self) -> bool {
+        self.at.number <= self.last.block.number
     }
 }
 
@@ -42,49 +39,49 @@ pub struct Facts<'a> {
 }
 
 /// The consequence of a record.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Judgement {
-    /// No final block shows it yet. It is judged when the block after which it was read is final.
-    Early,
-    /// Everything else.
-    Final {
-        /// The events that are missing in the ledger, in the order in which they are stored.
-        events: Vec<RecordEvent>,
-        /// The record, if its units are open and no order stands for them.
-        open: Option<FoundRecord>,
-    },
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// The events that are missing in the ledger, in the order in which they are stored.
+    pub events: Vec<RecordEvent>,
+    /// The record, if its units are open and no order stands for them.
+    pub open: Option<FoundRecord>,
+    /// More follows once the block after which it was read is final.
+    pub is_early: bool,
 }
 
 impl Facts<'_> {
-    /// Judges the record.
+    /// Judges the record. A creation before the last final block stays. An end has no time of its own, so it is
+    /// proven only when the block after which it was read is final.
     pub fn judge(&self, reading: &Reading) -> Judgement {
-        let nothing = Judgement::Final { events: Vec::new(), open: None };
         let RecordTrace { token, key, tx_hash, block } = *self.trace;
         let Some((recorded, quantity)) = self.record.recorded().and_then(|it| Some((it, Quantity::new(it.units)?)))
         else {
-            return nothing;
+            return Judgement::default();
         };
         let found = FoundRecord { payment_key: key, token, payer: recorded.payer, quantity, tx_hash, block };
         let is_new = match self.stage {
-            Some(RecordStage::Minted | RecordStage::Returned) => return nothing,
+            Some(RecordStage::Minted | RecordStage::Returned) => return Judgement::default(),
             Some(RecordStage::Found) => false,
             // An order tells of its own record.
-            None if self.order.is_some_and(|order| stands_for(order, &found)) => return nothing,
+            None if self.order.is_some_and(|order| stands_for(order, &found)) => return Judgement::default(),
             None => true,
         };
-        if !reading.proves(self.record) {
-            return Judgement::Early;
+        let is_made = reading.is_final() || self.record.was_made_before(&reading.last);
+        if is_new && !is_made {
+            return Judgement { is_early: true, ..Judgement::default() };
         }
         let end = RecordEnd { token, quantity, block: reading.at };
-        let (end, open) = match self.record {
-            Record::Absent | Record::Paid(_) => (None, Some(found.clone())),
-            Record::Minted(_) => (Some(RecordEvent::Minted(end)), None),
-            // Nothing is held by a record whose money is back.
-            Record::Refunded(_) | Record::GivenBack(_) if is_new => return nothing,
-            Record::Refunded(_) | Record::GivenBack(_) => (Some(RecordEvent::Returned(end)), None),
+        let end = match self.record {
+            Record::Absent | Record::Paid(_) => None,
+            Record::Minted(_) => Some(RecordEvent::Minted(end)),
+            Record::Refunded(_) | Record::GivenBack(_) => Some(RecordEvent::Returned(end)),
         };
-        let events = is_new.then_some(RecordEvent::Found(found)).into_iter().chain(end).collect();
-        Judgement::Final { events, open }
+        let (open, is_early) = (end.is_none().then(|| found.clone()), end.is_some() && !reading.is_final());
+        // Nothing is held by a record whose money is back.
+        let is_told = is_new && !matches!(end, Some(RecordEvent::Returned(_)));
+        let found = is_told.then_some(RecordEvent::Found(found));
+        let end = end.filter(|_| reading.is_final() && (is_told || !is_new));
+        Judgement { events: found.into_iter().chain(end).collect(), open, is_early }
     }
 }
 
@@ -119,38 +116,36 @@ mod tests {
         let elsewhere = RecordTrace { token: Address::repeat_byte(9), ..trace };
         let (found, minted, returned) = (RecordStage::Found, RecordStage::Minted, RecordStage::Returned);
         let (ours, none): (Option<&Order>, Option<&Order>) = (Some(&order), None);
-        let (is_found, both): (&[&str], &[&str]) = (&["record.found"], &["record.found", "record.minted"]);
-        let at_once = |events: &'static [&'static str], is_open| (Some((events, is_open)), Some((events, is_open)));
-        let later = |events: &'static [&'static str], is_open| (None, Some((events, is_open)));
-        // What is so before the block of the reading is final, and what is so afterwards. `None`: it is early.
+        type Events = &'static [&'static str];
+        let (is_found, both): (Events, Events) = (&["record.found"], &["record.found", "record.minted"]);
+        let (is_minted, is_returned): (Events, Events) = (&["record.minted"], &["record.returned"]);
+        let at_once = |events: Events, is_open| ((events, is_open, false), (events, is_open, false));
+        let later = |now: Events, events: Events, is_open| ((now, false, true), (events, is_open, false));
+        // Before the block of the reading is final, and afterwards: events, whether it is open, whether more follows.
         let cases = [
             ("no record", &trace, Record::Absent, none, None, at_once(&[], false)),
             ("ours", &trace, Record::Paid(of(10)), ours, None, at_once(&[], false)),
             ("ours, minted", &trace, Record::Minted(of(10)), ours, None, at_once(&[], false)),
             ("ours, back", &trace, Record::Refunded(of(10)), ours, None, at_once(&[], false)),
             ("a stranger's", &trace, Record::Paid(of(10)), none, None, at_once(is_found, true)),
-            ("a stranger's, made too late", &trace, Record::Paid(young(10)), none, None, later(is_found, true)),
-            ("minted by itself", &trace, Record::Minted(of(10)), none, None, later(both, false)),
-            ("back before it was found", &trace, Record::Refunded(of(10)), none, None, later(&[], false)),
+            ("a stranger's, made too late", &trace, Record::Paid(young(10)), none, None, later(&[], is_found, true)),
+            ("minted by itself", &trace, Record::Minted(of(10)), none, None, later(is_found, both, false)),
+            ("made too late, minted", &trace, Record::Minted(young(10)), none, None, later(&[], both, false)),
+            ("back before it was found", &trace, Record::Refunded(of(10)), none, None, later(&[], &[], false)),
             ("given back", &trace, Record::GivenBack(of(0)), none, None, at_once(&[], false)),
             ("other units", &trace, Record::Paid(of(5)), ours, None, at_once(is_found, true)),
             ("another token", &elsewhere, Record::Paid(of(10)), ours, None, at_once(is_found, true)),
             ("found before", &trace, Record::Paid(of(10)), none, Some(found), at_once(&[], true)),
-            ("found, then ordered", &trace, Record::Minted(of(10)), ours, Some(found), later(&["record.minted"], false)),
-            ("found, then back", &trace, Record::Refunded(of(10)), none, Some(found), later(&["record.returned"], false)),
+            ("found, then ordered", &trace, Record::Minted(of(10)), ours, Some(found), later(&[], is_minted, false)),
+            ("found, then back", &trace, Record::Refunded(of(10)), none, Some(found), later(&[], is_returned, false)),
             ("ended as minted", &trace, Record::Minted(of(10)), none, Some(minted), at_once(&[], false)),
             ("ended as returned", &trace, Record::Refunded(of(10)), none, Some(returned), at_once(&[], false)),
         ];
         for (name, trace, record, order, stage, (before, after)) in cases {
             for (reading, expected) in [(early, before), (late, after)] {
-                let judged = Facts { trace, record, order, stage }.judge(&reading);
-                let said = match &judged {
-                    Judgement::Early => None,
-                    Judgement::Final { events, open } => {
-                        Some((events.iter().map(RecordEvent::name).collect::<Vec<_>>(), open.is_some()))
-                    }
-                };
-                assert_eq!(said, expected.map(|(events, is_open)| (events.to_vec(), is_open)), "{name} at {reading:?}");
+                let Judgement { events, open, is_early } = Facts { trace, record, order, stage }.judge(&reading);
+                let names: Vec<&str> = events.iter().map(RecordEvent::name).collect();
+                assert_eq!((names.as_slice(), open.is_some(), is_early), expected, "{name} at {reading:?}");
             }
         }
     }

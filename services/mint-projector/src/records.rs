@@ -5,21 +5,53 @@ use crate::judgement::Reading;
 use crate::writing::{RecordWriter, Traced, recorded};
 use chain::token::{RECORDS_MAX, Record, RecordTrace};
 use chain::{Address, Chain, ChainError};
-use domain::{FoundRecord, PaymentKey};
+use domain::{BlockRef, FoundRecord, PaymentKey};
 use runtime::Undone;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Records are read at one moment for this long. A node that keeps 128 states of a chain with four blocks a second forgets a
+/// state after half a minute.
+const READING_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// One look at records.
 pub struct RecordLook<'a> {
-    pub chain: &'a Chain,
-    pub writer: &'a RecordWriter,
-    /// Records that no final block showed when they were read.
-    pub early: &'a mut EarlyRecords,
-    /// The moment of this look.
-    pub reading: Reading,
+    chain: &'a Chain,
+    writer: &'a RecordWriter,
+    /// Records that were not final when they were read.
+    early: &'a mut EarlyRecords,
+    /// The last block whose payments this look judges.
+    pub searched: BlockRef,
+    reading: Reading,
+    read_at: Instant,
 }
 
-impl RecordLook<'_> {
+impl<'a> RecordLook<'a> {
+    /// Begins a look.
+    pub async fn begin(
+        chain: &'a Chain,
+        writer: &'a RecordWriter,
+        early: &'a mut EarlyRecords,
+    ) -> Result<Self, ChainError> {
+        let reading = reading(chain).await?;
+        Ok(Self { chain, writer, early, searched: reading.searched(), reading, read_at: Instant::now() })
+    }
+
+    /// Goes on with the present moment, before a node forgets the state of the one before.
+    async fn refresh(&mut self) -> Result<(), ChainError> {
+        if self.read_at.elapsed() < READING_AGE_MAX {
+            return Ok(());
+        }
+        let reading = reading(self.chain).await?;
+        // Otherwise the records of the payments that are being judged would not be there.
+        if reading.searched().number < self.searched.number {
+            return Err(ChainError::transient("eth_getBlockByNumber", "the chain is shorter than it was".to_owned()));
+        }
+        (self.reading, self.read_at) = (reading, Instant::now());
+        Ok(())
+    }
+
     /// Returns whether more records of this token can be found now.
     pub fn has_room(&self, token: Address) -> bool {
         self.writer.pool.room(token) > 0 && self.early.has_room(token)
@@ -27,7 +59,11 @@ impl RecordLook<'_> {
 
     /// Has the records of these traces written down. Returns the tokens of which not all was, because their budget is used up
     /// or because of an error.
-    pub async fn judge(&mut self, traces: Vec<RecordTrace>) -> BTreeMap<Address, Option<Undone>> {
+    ///
+    /// # Errors
+    /// Nothing was judged: the node does not answer.
+    pub async fn judge(&mut self, traces: Vec<RecordTrace>) -> Result<BTreeMap<Address, Option<Undone>>, ChainError> {
+        self.refresh().await?;
         let mut by_token: BTreeMap<Address, BTreeMap<PaymentKey, RecordTrace>> = BTreeMap::new();
         for trace in traces {
             by_token.entry(trace.token).or_default().entry(trace.key).or_insert(trace);
@@ -41,7 +77,7 @@ impl RecordLook<'_> {
                 Err(error) => _ = held_up.insert(token, Some(error)),
             }
         }
-        held_up
+        Ok(held_up)
     }
 
     /// Returns false if the budget of the token is not enough for all.
@@ -54,23 +90,28 @@ impl RecordLook<'_> {
     /// Judges the records that were read after a block that is final now.
     ///
     /// # Errors
-    /// The last error of a token. The others are judged.
+    /// The last error of a block or token. The others are judged.
     pub async fn ripen(&mut self) -> Result<(), Undone> {
-        let last = self.reading.last.block.number;
-        let ripe = self.early.ripe(last, |token| self.writer.pool.room(token) > 0);
-        let (mut asked, mut trouble) = (None, Ok(()));
-        for ((at, token), records) in ripe {
-            let is_final = match asked {
-                Some((block, is_final)) if block == at => is_final,
-                _ => self.chain.block_at(at.number).await?.is_some_and(|found| found.block == at),
+        let mut trouble = Ok(());
+        for (at, by_token) in self.early.ripe(self.searched.number) {
+            let is_final = match self.chain.block_at(at.number).await {
+                Ok(found) => found.is_some_and(|found| found.block == at),
+                Err(error) => {
+                    trouble = Err(error.into());
+                    continue;
+                }
             };
-            asked = Some((at, is_final));
-            let judged = if is_final {
-                self.write(token, &records, Reading { at, ..self.reading }).await
-            } else {
-                self.read_again(token, &records).await
-            };
-            trouble = judged.map(|_| ()).and(trouble);
+            for (token, early) in by_token {
+                let can_pay = self.writer.pool.room(token) > 0;
+                let payable = early.into_iter().filter(|early| can_pay || early.is_known);
+                let records: Vec<Traced> = payable.map(|early| early.traced).collect();
+                let judged = if is_final {
+                    self.write(token, &records, Reading { at, ..self.reading }).await
+                } else {
+                    self.read_again(token, &records).await
+                };
+                trouble = judged.map(|_| ()).and(trouble);
+            }
         }
         trouble
     }
@@ -116,7 +157,7 @@ impl RecordLook<'_> {
     }
 
     /// Has these records of one token written down, and keeps those that are early. Returns false if the budget of the token
-    /// is not enough for all. Then nothing that is kept is lost.
+    /// is not enough for all. Of those that were kept here, the unpaid ones stay.
     async fn write(&mut self, token: Address, records: &[Traced], reading: Reading) -> Result<bool, Undone> {
         for some in records.chunks(RECORDS_MAX) {
             let left = self.writer.write(token, some, &reading).await?;
@@ -131,6 +172,13 @@ impl RecordLook<'_> {
         }
         Ok(true)
     }
+}
+
+/// The present moment. The final block is asked for first, so that what is older was made in the chain that leads to it.
+async fn reading(chain: &Chain) -> Result<Reading, ChainError> {
+    let last = chain.final_head().await?;
+    let at = chain.confirmed(chain.head().await?).await?.block;
+    Ok(Reading { at, last })
 }
 
 fn trace(record: &FoundRecord) -> RecordTrace {

@@ -24,7 +24,7 @@ pub struct RecordWriter {
 /// Records that were judged, and are to be judged again.
 #[derive(Debug, Default, PartialEq)]
 pub struct Left {
-    /// Those that no final block shows yet, and whether the ledger knows them.
+    /// Those that are not final yet, and whether the ledger knows them.
     pub early: Vec<(Traced, bool)>,
     /// Those for which the budget of the token is not enough.
     pub unpaid: Vec<Traced>,
@@ -40,7 +40,7 @@ pub fn recorded(traces: &[RecordTrace], records: Vec<Record>) -> Vec<Traced> {
 }
 
 /// Units that the record holds or has held.
-fn units(record: Record) -> u32 {
+pub fn units(record: Record) -> u32 {
     record.recorded().map_or(0, |recorded| recorded.units)
 }
 
@@ -107,17 +107,14 @@ fn plan(
         let id = PaymentId::of(trace.key);
         let order = orders.get(&id).and_then(Option::as_ref);
         let stage = stages.get(&id).copied();
-        let (events, open) = match (Facts { trace, record: *record, order, stage }).judge(reading) {
-            Judgement::Final { events, open } => (events, open),
-            Judgement::Early => {
-                plan.left.early.push((*traced, stage.is_some()));
-                (Vec::new(), None)
-            }
-        };
+        let Judgement { events, open, is_early } = Facts { trace, record: *record, order, stage }.judge(reading);
         let is_new = matches!(events.first(), Some(RecordEvent::Found(_)));
         if is_new && plan.founds.len() >= room {
             plan.left.unpaid.push(*traced);
             continue;
+        }
+        if is_early {
+            plan.left.early.push((*traced, is_new || stage.is_some()));
         }
         for event in events {
             // An order that is requested at this moment would stand for the record.
@@ -135,8 +132,8 @@ fn plan(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use chain::{B256, Head};
     use chain::token::{LONE_DELIVERY_GAS, PER_DELIVERY_GAS, PaymentRecord};
+    use chain::{B256, Head};
     use domain::{BlockRef, PaymentKey, examples};
     use runtime::SharedSettings;
     use testkit::Broker;
@@ -202,17 +199,21 @@ mod tests {
 
     /// A record that has ended is nothing for a lane, although its end may fall out of the chain.
     #[test]
-    fn what_no_final_block_shows_is_left_and_is_not_minted_meanwhile() {
+    fn what_is_not_final_is_left_and_is_not_minted_meanwhile() {
         let early = Reading { at: BlockRef { number: 91, ..LATE.at }, ..LATE };
         let traces: Vec<RecordTrace> = (1..=3).map(trace).collect();
         let records = vec![Record::Paid(of(1)), Record::Minted(of(2)), Record::Minted(of(3))];
         let (records, stages) = (recorded(&traces, records), HashMap::from([(id(3), RecordStage::Found)]));
         let plan = plan(&records, &stages, &HashMap::new(), 1, &early);
         let left: Vec<_> = plan.left.early.iter().map(|((trace, _), is_known)| (trace.key, *is_known)).collect();
-        assert_eq!(left, [(trace(3).key, true), (trace(2).key, false)]);
+        assert_eq!(left, [(trace(3).key, true), (trace(2).key, true)]);
         let open: Vec<_> = plan.open.iter().map(|(id, open)| (*id, open.is_some())).collect();
-        assert_eq!((plan.founds.len(), plan.ends.len()), (1, 0));
-        assert_eq!(open, [(id(3), false), (id(2), false), (id(1), true)]);
+        assert_eq!(
+            (plan.founds.len(), plan.ends.len(), plan.left.unpaid.len()),
+            (1, 0, 1),
+            "two are new, one is paid for"
+        );
+        assert_eq!(open, [(id(3), false), (id(2), false)]);
     }
 
     /// An account of another service may not write records.

@@ -70,9 +70,9 @@ impl Record {
         }
     }
 
-    /// Returns whether a block before `last` made the record, because it is older than that block. Then it was never made
-    /// otherwise if `last` is final, also where a later block was asked. It may have ended since. Blocks may have one time
-    /// in common, so a record of the time of `last` may be of a later block.
+    /// Returns whether the record is older than the block `last`, and so was made before it. If `last` is final, no
+    /// reorganisation can undo that, also if the record was read after a later block. Its end may still be undone. Blocks may
+    /// have one time in common, so a record of the time of `last` may be of a later block.
     pub fn was_made_before(&self, last: &Head) -> bool {
         self.recorded().is_some_and(|recorded| recorded.paid_at < last.time)
     }
