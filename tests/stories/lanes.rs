@@ -2,6 +2,7 @@
 //! nothing else.
 
 use alloy_primitives::{Address, B256, Bytes};
+use faults::{ANY, Fault, Rule};
 use harness::{DOLLAR, Entry, Instance, Order, Service, Stack, StackOptions, eventually, lane_subject};
 use nix::sys::signal::Signal;
 use runtime::failpoint::REPLACEMENT_NOT_BROADCAST;
@@ -129,6 +130,60 @@ async fn f44_a_nonce_that_somebody_else_used_is_given_up_when_that_is_final_and_
     let again = stack.until(&order, "payment.submitted.2").await;
     assert_ne!(again.text("txHash").parse(), Ok(hash));
     stack.audit(&[order]).await;
+}
+
+/// The lane stood still for weeks, and the node has no old states. A theft of that time is proven all the same. A sender that
+/// starts meanwhile claims its lane once.
+#[tokio::test(flavor = "multi_thread")]
+async fn f44_a_lane_heals_however_long_ago_its_nonce_was_used_on_a_node_that_keeps_few_states() {
+    let mut stack = Stack::start(StackOptions::default().with("SENDER_KEYS", SENDER_KEYS[0])).await;
+    let [lane, ..] = lanes()[..] else { panic!("no lane settles") };
+    let buyer = stack.buyer(DOLLAR).await;
+    stack.chain.halt().await;
+    let order = stack.buy(&buyer, 2).await;
+    let (_, nonce, hash) = pooled(&stack, &order).await;
+    stack.kill(Service::PaymentSender);
+    stack.chain.drop_from_pool(hash).await;
+    steal(&stack, lane, nonce).await;
+    stack.chain.mine(1).await;
+    stack.chain.rpc("anvil_mine", json!(["0xc00"])).await;
+    let node = stack.proxy_node().await;
+    node.set(Rule::on(ANY, Fault::StatesKept(12)));
+    stack.run(Service::PaymentSender).await;
+    until_said(&stack, "the lane rests").await;
+    let steady = async {
+        loop {
+            stack.chain.mine(1).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let again = async { stack.until(&order, "payment.submitted.2").await };
+    let again = tokio::select! { again = again => again, () = steady => unreachable!() };
+    assert_ne!(again.text("txHash").parse(), Ok(hash));
+    let subject = lane_subject(lane, 0, "claimed.3");
+    assert!(stack.stream.on(&subject).await.is_none(), "one claim for each start");
+    stack.chain.resume().await;
+    stack.audit(&[order]).await;
+}
+
+/// A sequencer has the only pool, so its node shows a transaction only once it is in a block.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_no_pool_shows_is_waited_for_and_sent_once() {
+    let mut stack = Stack::start(StackOptions { services: vec![Service::Api, Service::ReadProjector], ..StackOptions::default() }).await;
+    let node = stack.proxy_node().await;
+    node.set(Rule::on("eth_getTransactionByHash", Fault::PrivatePool));
+    stack.run_all().await;
+    let buyer = stack.buyer(DOLLAR).await;
+    stack.chain.halt().await;
+    let order = stack.buy(&buyer, 2).await;
+    pooled(&stack, &order).await;
+    let asked = node.asked("eth_getTransactionByHash");
+    let looked = async || (node.asked("eth_getTransactionByHash") >= asked + 3).then_some(());
+    eventually("the lane looks for it three times", looked).await;
+    stack.chain.resume().await;
+    stack.audit(std::slice::from_ref(&order)).await;
+    assert!(!stack.said(Service::PaymentSender).contains("lost a transaction"));
+    assert!(!stack.said(Service::PaymentSender).contains("known already"), "it was handed over once");
 }
 
 /// F48: the lane without money rests and is shown, the other carries on; with money it goes on by itself.

@@ -7,10 +7,6 @@ use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::primitives::{Address, B256};
 use domain::BlockRef;
 
-/// Number of blocks that are searched for the user of a nonce: more than an hour of a chain with blocks every two
-/// seconds.
-pub const SEARCH_BLOCKS: u64 = 2_000;
-
 impl Chain {
     /// The account's nonce after the latest block. With several providers it is the highest that two have reached: a
     /// single one cannot invent a use of the key and, if there are three, cannot hide one.
@@ -20,24 +16,15 @@ impl Chain {
         self.nodes.reached(operation, ask, |nonce| *nonce).await
     }
 
-    /// The last final block that two providers have reached, and the account's nonce after it, on which two agree. A
-    /// nonce used there stays used. Needs the state of that block, which is some minutes old: a node that has pruned it
-    /// does not answer.
-    pub async fn final_nonce(&self, account: Address) -> Result<(BlockRef, u64), ChainError> {
-        let block = self.finalized().await?;
-        let at = BlockId::hash_canonical(block.hash);
+    /// The account's nonce after `block`, on which two providers agree. A node keeps the states of some 128 blocks.
+    ///
+    /// # Errors
+    /// `Transient` or `Refused`: nothing is known.
+    pub async fn nonce_after(&self, account: Address, block: BlockRef) -> Result<u64, ChainError> {
         let operation = "eth_getTransactionCount";
+        let at = BlockId::hash_canonical(block.hash);
         let ask = move |node: Node| async move { node.nonce(account, at).await.map(Some) };
-        let nonce = self.nodes.agreed(operation, ask).await?;
-        Ok((block, nonce.ok_or_else(|| null(operation))?))
-    }
-
-    /// Returns the transaction with which `account` used `nonce`, searching the last [`SEARCH_BLOCKS`] up to `block`.
-    /// Several providers must agree. `None` proves nothing: it may be in an older block.
-    pub async fn user(&self, account: Address, nonce: u64, block: BlockRef) -> Result<Option<B256>, ChainError> {
-        let (from, to) = (block.number, block.number.saturating_sub(SEARCH_BLOCKS));
-        let ask = move |node: Node| async move { node.user(account, nonce, from, to).await };
-        self.nodes.agreed("eth_getBlockByNumber", ask).await
+        self.nodes.agreed(operation, ask).await?.ok_or_else(|| null(operation))
     }
 
     /// The account's balance after the latest block, wei. Saturates at 128 bits.

@@ -6,7 +6,11 @@ use crate::rpc::{Node, ProviderRequirements, Providers, RpcUrl};
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, Bytes};
 use alloy::rpc::types::TransactionRequest;
+use domain::lane::FeePolicy;
 use runtime::{ConfigError, Env, Variable};
+use std::sync::{Arc, Mutex};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 /// Default limit of calls per second to one provider. A confirmer with 64 transactions makes three calls for each,
 /// twice a second: about 400. Paid plans start at about as much.
@@ -27,16 +31,19 @@ pub struct ChainConfig {
     pub confirmations: u64,
     /// First block that can hold a payment. Searches for logs begin there.
     pub start_block: u64,
+    /// Limits of the fees of our transactions.
+    pub fees: FeePolicy,
 }
 
 impl ChainConfig {
     /// Reads `RPC_URL`, `RPC_RATE`, `CHAIN_ID`, `ASSET_ADDRESS`, `ASSET_NAME`, `ASSET_VERSION`, `CONFIRMATIONS`,
-    /// `START_BLOCK`.
+    /// `START_BLOCK`, `TIP_MIN_WEI`, `TIP_MAX_WEI`, `FEE_MAX_WEI`.
     ///
     /// # Errors
     /// Names the variable and its shape.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let required = Variable::required;
+        let chain_id = env.get(&required("CHAIN_ID", "84532", "EIP-155 id of the chain. The node must agree."))?;
         Ok(Self {
             rpc_urls: env.list(
                 &Variable::required(
@@ -52,7 +59,7 @@ impl ChainConfig {
                 0..=1_000_000,
                 "Calls per second to each provider, and as many in a burst; 0 is no limit.",
             ))?,
-            chain_id: env.get(&required("CHAIN_ID", "84532", "EIP-155 id of the chain. The node must agree."))?,
+            chain_id,
             asset: Asset {
                 address: env.get(&required(
                     "ASSET_ADDRESS",
@@ -78,8 +85,41 @@ impl ChainConfig {
                 0..=u64::MAX,
                 "First block that can hold a payment. Searches for logs begin there.",
             ))?,
+            fees: fee_policy(env, chain_id)?,
         })
     }
+}
+
+/// The limits of fees of the chain, and what the environment says instead.
+fn fee_policy(env: &Env, chain_id: u64) -> Result<FeePolicy, ConfigError> {
+    let usual = FeePolicy::of_chain(chain_id);
+    let limit = |variable: Variable, usual: u128| Ok(env.find::<u64>(&variable)?.map_or(usual, u128::from));
+    let tip_min = Variable::optional("TIP_MIN_WEI", "1000000", "Lowest tip, wei a gas. Unset, it is that of the chain.");
+    let tip_max = Variable::optional("TIP_MAX_WEI", "5000000000", "Highest tip, wei a gas. Unset, it is that of the chain.");
+    let fee_max = Variable::optional(
+        "FEE_MAX_WEI",
+        "200000000000",
+        "Highest fee cap, wei a gas. Transactions that would cost more wait. Unset, it is that of the chain.",
+    );
+    let shape = tip_max.shape();
+    let policy = FeePolicy {
+        tip_min_wei: limit(tip_min, usual.tip_min_wei)?,
+        tip_max_wei: limit(tip_max, usual.tip_max_wei)?,
+        fee_max_wei: limit(fee_max, usual.fee_max_wei)?,
+    };
+    if policy.tip_min_wei <= policy.tip_max_wei && policy.tip_max_wei <= policy.fee_max_wei {
+        return Ok(policy);
+    }
+    Err(ConfigError::invalid("TIP_MAX_WEI", &shape, "it must be between TIP_MIN_WEI and FEE_MAX_WEI"))
+}
+
+/// The knowledge about a rollup's fees, shared by all lanes. See the module `data_fee`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DataFee {
+    /// True if the chain has the contract that tells them.
+    pub(crate) has_oracle: Arc<OnceCell<bool>>,
+    /// The last answer, wei, and its time.
+    pub(crate) last: Arc<Mutex<Option<(Instant, u128)>>>,
 }
 
 /// A chain. Cheap to clone.
@@ -87,6 +127,7 @@ impl ChainConfig {
 pub struct Chain {
     pub(crate) nodes: Providers,
     pub(crate) config: ChainConfig,
+    pub(crate) data_fee: DataFee,
 }
 
 impl Chain {
@@ -101,7 +142,7 @@ impl Chain {
         let nodes =
             Providers::connect(&config.rpc_urls, config.rpc_rate, &ProviderRequirements { chain_id, asset, separator })
                 .await?;
-        Ok(Self { nodes, config })
+        Ok(Self { nodes, config, data_fee: DataFee::default() })
     }
 
     /// The configuration.

@@ -10,6 +10,7 @@ mod asset;
 mod authorization;
 mod broadcast;
 mod connect;
+mod data_fee;
 mod error;
 mod evidence;
 mod fees;

@@ -9,7 +9,7 @@ mod tend;
 #[cfg(test)]
 mod tests;
 
-pub use fees::{FEE_MAX_WEI, Fees};
+pub use fees::{COST_MAX_WEI, FeePolicy, Fees};
 pub use tend::{CALL_GAS, Look, NonceStatus, Rest, STUCK_BLOCKS, Step, tend};
 
 use crate::event::{Claimed, OpenTx, Purpose, SignerEvent};

@@ -5,7 +5,7 @@ use crate::watch::Watch;
 use crate::window::Window;
 use chain::{Address, Broadcast, Call, Chain, Key};
 use domain::event::{OpenTx, Purpose, Submission};
-use domain::lane::{self, Rest};
+use domain::lane::{self, CALL_GAS, COST_MAX_WEI, Rest};
 use domain::order::Command;
 use domain::{Event, Lane, LaneId, SignerEvent};
 use ledger::{AppendError, Batch, Expected, LaneVersion, Ledger, LoadedLane, NewEvent};
@@ -26,13 +26,15 @@ pub struct SignerLane {
     pub(crate) window: Window,
     pub(crate) watch: Watch,
     pub(crate) rests: Option<Rest>,
+    /// The fee cap of a new transaction at the last look, wei a gas.
+    pub(crate) max_fee_wei: u128,
     /// True if the account's money is running out. Remembered so that the log says it once.
     pub(crate) is_low: bool,
 }
 
 impl SignerLane {
     /// Takes the lane over. Appends a claim with a snapshot, or finds the claim that another instance has just
-    /// appended, and then looks after the open transactions.
+    /// appended.
     ///
     /// # Errors
     /// `Transient`: try again. `Corrupt`: the key has another purpose, or its history is not one that this code writes.
@@ -57,7 +59,7 @@ impl SignerLane {
             let instance = instance.to_owned();
             let (ledger, chain, key) = (ledger.clone(), chain.clone(), key.clone());
             let mut this =
-                Self { ledger, chain, key, id, instance, folded, lane, window, watch, rests: None, is_low: false };
+                Self { ledger, chain, key, id, instance, folded, lane, window, watch, rests: None, max_fee_wei: 0, is_low: false };
             // Asks the node for everything that the lane needs before anything is appended. If a lane claimed first and
             // then failed on one of these answers, each try would append another claim.
             let head = this.chain.head().await?;
@@ -74,7 +76,6 @@ impl SignerLane {
                 this.adopt(this.folded.clone())?;
                 let (lane, address) = (&this.lane, id.signer);
                 tracing::info!(%address, epoch = lane.epoch, next_nonce = lane.next_nonce, open = lane.open.len(), "lane claimed");
-                this.tend_now().await?;
                 return Ok(this);
             }
             folded = this.folded;
@@ -94,6 +95,14 @@ impl SignerLane {
     /// True if another transaction may be signed.
     pub fn has_room(&self) -> bool {
         self.rests.is_none() && self.in_flight() < self.window.size()
+    }
+
+    /// The number of items of a batch, at most `most`, of which the gas costs no more than a node allows. `most` items may use
+    /// [`CALL_GAS`].
+    pub fn batch_max(&self, most: usize) -> usize {
+        let affordable = COST_MAX_WEI / self.max_fee_wei.max(1);
+        let share = affordable.saturating_mul(most as u128) / CALL_GAS;
+        usize::try_from(share).map_or(most, |share| share.clamp(1, most))
     }
 
     /// The reason why the lane signs nothing new; `None` if it works.
@@ -122,7 +131,7 @@ impl SignerLane {
         if let Some(why) = self.ledger.stopped() {
             return Err(Undone::Stopped(why.to_string()));
         }
-        let fees = self.chain.fees(head).await?;
+        let fees = self.chain.fees(head).await?.affordable(call.gas_limit);
         let (epoch, nonce) = (self.lane.epoch, self.lane.next_nonce);
         let tx = self.chain.sign(&self.key, nonce, fees, call)?;
         let submission = Submission { signer: self.address(), nonce, tx_hash: tx.tx_hash };
@@ -166,6 +175,7 @@ impl SignerLane {
                 tracing::warn!(%signer, nonce, tx = %hash, why, "broadcast: no answer, sent again soon")
             }
             Broadcast::Underpriced => tracing::warn!(%signer, nonce, tx = %hash, "broadcast: underpriced"),
+            Broadcast::TooDear => tracing::warn!(%signer, nonce, tx = %hash, "broadcast: its gas costs more than the node allows"),
             Broadcast::Funds => tracing::error!(%signer, nonce, tx = %hash, "broadcast: the lane cannot pay its gas"),
             Broadcast::Unknown(why) => {
                 tracing::error!(%signer, nonce, tx = %hash, why, "broadcast: an answer that is not known")

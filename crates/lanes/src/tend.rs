@@ -6,6 +6,7 @@
 
 use crate::item::Item;
 use crate::lane::{SignerLane, behind};
+use crate::watch::{ForeignUse, NotTaken};
 use chain::{Address, Head, Presence};
 use chrono::Utc;
 use domain::event::{Deferral, Lost, OpenTx, ParkReason, Parked, Purpose, Submission, WaitReason};
@@ -15,7 +16,7 @@ use domain::{BlockRef, Order, PaymentId, SignerEvent};
 use ledger::{Batch, LedgerError, Loaded, NewEvent, read_or_impossible};
 use runtime::failpoint::{REPLACEMENT_NOT_BROADCAST, failpoint};
 use runtime::{Undone, causes};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// If an account can pay for fewer calls than this, the log warns operators while the lane still works.
 const LOW_CALLS: u128 = 50;
@@ -37,40 +38,65 @@ impl SignerLane {
         self.refresh().await
     }
 
-    pub(crate) async fn tend_now(&mut self) -> Result<(), Undone> {
-        let head = self.chain.head().await?;
-        self.tend_at(head).await
-    }
-
     async fn tend_at(&mut self, head: Head) -> Result<(), Undone> {
         self.refresh().await?;
         self.watch.keep(&self.lane);
         let mut look = self.look(head).await?;
         let mut steps = tend(&self.lane, &look);
-        let mut final_block = None;
+        let mut proof = None;
         if steps.contains(&Step::Rest(Rest::Foreign)) {
-            // Asked only here, because the node must have a state that is some minutes old.
-            let (block, nonce) = self.chain.final_nonce(self.address()).await?;
-            look.final_nonce = nonce;
+            // The lane rests meanwhile. An error delays only the proof.
+            proof = self.foreign_use(head, &look).await.unwrap_or_else(|error| {
+                tracing::warn!(signer = %self.address(), error = %causes(&error), "the use of a nonce by somebody else is not proven");
+                None
+            });
+            look.final_nonce = proof.as_ref().map_or(0, |proof| proof.nonce);
             steps = tend(&self.lane, &look);
-            final_block = Some(block);
+        } else {
+            self.watch.read_nonce(None);
         }
         self.rest(&steps, &look)?;
         for step in steps {
-            match step {
-                Step::Resend(nonce) => self.resend(nonce).await,
-                Step::Replace(nonce, fees) => self.replace(nonce, fees).await?,
-                Step::Lose(nonce) => self.lose(nonce, look.final_nonce, final_block).await?,
-                Step::Skip(to) => self.skip(to, final_block).await?,
-                Step::Rest(_) => {}
+            match (step, &proof) {
+                (Step::Resend(nonce), _) => self.resend(nonce).await,
+                (Step::Replace(nonce, fees), _) => self.replace(nonce, fees).await?,
+                (Step::Lose(nonce), Some(proof)) if proof.absent.contains(&nonce) => self.lose(nonce, proof).await?,
+                (Step::Skip(to), Some(proof)) => self.skip(to, proof.block).await?,
+                (Step::Lose(_) | Step::Skip(_) | Step::Rest(_), _) => {}
             }
         }
         self.watch.looked(head);
         Ok(())
     }
 
+    /// The proof that somebody else used a nonce, once there is one. A node does not have the state of a final block. So the
+    /// account's nonce is read after a block that is N deep, and counts when this block is final. A node that lags may have
+    /// none of our transactions, so they must be absent in every look until then.
+    async fn foreign_use(&mut self, head: Head, look: &Look) -> Result<Option<ForeignUse>, Undone> {
+        let of_ours = |status: NonceStatus| matches!(status, NonceStatus::Mined | NonceStatus::Pooled(_));
+        let is_absent = |(nonce, status): &(&u64, &NonceStatus)| **nonce < look.nonce && !of_ours(**status);
+        let absent: BTreeSet<u64> = look.seen.iter().filter(is_absent).map(|(nonce, _)| *nonce).collect();
+        if let Some(foreign) = self.watch.still_absent(&absent).cloned() {
+            if foreign.block.number > self.chain.finalized().await?.number {
+                return Ok(None);
+            }
+            let found = self.chain.block_at(foreign.block.number).await?;
+            self.watch.read_nonce(None);
+            return Ok(found.is_some_and(|found| found.block == foreign.block).then_some(foreign));
+        }
+        let block = self.chain.confirmed(head).await?.block;
+        let nonce = self.chain.nonce_after(self.address(), block).await?;
+        // The use of a nonce may not be N deep. Then it is read again.
+        let is_there = tend(&self.lane, &Look { final_nonce: nonce, ..look.clone() });
+        if !is_there.contains(&Step::Rest(Rest::Foreign)) {
+            self.watch.read_nonce(Some(ForeignUse { block, nonce, absent }));
+        }
+        Ok(None)
+    }
+
     pub(crate) async fn look(&mut self, head: Head) -> Result<Look, Undone> {
         let address = self.address();
+        self.watch.begins(head);
         // The nonce is read first. A transaction that is mined afterwards is then seen as mined, and not as a nonce
         // that another sender used.
         let nonce = self.chain.nonce(address).await?;
@@ -78,12 +104,17 @@ impl SignerLane {
         for (nonce, open) in self.lane.open.clone() {
             seen.insert(nonce, self.seen(&open, head).await?);
         }
+        let market = self.chain.fees(head).await?;
+        self.max_fee_wei = market.max_fee_wei;
         Ok(Look {
             base_fee_wei: head.base_fee_wei,
-            market: self.chain.fees(head).await?,
+            market,
             nonce,
+            policy: self.chain.config().fees,
             final_nonce: 0,
             balance_wei: self.chain.gas_money(address).await?,
+            data_fee_wei: self.chain.data_fee().await?,
+            is_short_of_funds: self.watch.is_short_of_funds(),
             seen,
         })
     }
@@ -93,15 +124,23 @@ impl SignerLane {
         let mut found = Presence::Unknown;
         for tx in open.attempts() {
             match self.chain.presence(tx.tx_hash).await? {
-                Presence::Mined => return Ok(NonceStatus::Mined),
+                Presence::Mined => {
+                    self.watch.shows(latest);
+                    return Ok(NonceStatus::Mined);
+                }
                 Presence::Pooled if tx.tx_hash == latest => found = Presence::Pooled,
                 Presence::Pooled | Presence::Unknown => {}
             }
         }
-        Ok(match found {
-            Presence::Pooled => NonceStatus::Pooled(self.watch.waits(latest, head)),
-            _ if self.watch.is_underpriced(latest) => NonceStatus::Underpriced,
-            _ => NonceStatus::Unknown,
+        if found == Presence::Pooled {
+            self.watch.shows(latest);
+            return Ok(NonceStatus::Pooled(self.watch.waits(latest, head)));
+        }
+        Ok(match (self.watch.refusal(latest), self.watch.hidden(latest)) {
+            (Some(NotTaken::Underpriced), _) => NonceStatus::Underpriced,
+            (Some(NotTaken::TooDear), _) => NonceStatus::TooDear,
+            (Some(NotTaken::Funds) | None, Some(blocks)) => NonceStatus::Pooled(blocks),
+            (Some(NotTaken::Funds) | None, None) => NonceStatus::Unknown,
         })
     }
 
@@ -121,7 +160,8 @@ impl SignerLane {
             }
         }
         self.rests = rests;
-        let is_low = look.balance_wei < look.market.max_fee_wei.saturating_mul(CALL_GAS * LOW_CALLS);
+        let call = look.market.max_fee_wei.saturating_mul(CALL_GAS).saturating_add(look.data_fee_wei);
+        let is_low = look.balance_wei < call.saturating_mul(LOW_CALLS);
         if is_low && !self.is_low {
             tracing::error!(%signer, balance_wei = look.balance_wei, "the account pays for fewer than {LOW_CALLS} more calls");
         }
@@ -135,8 +175,12 @@ impl SignerLane {
 
     async fn resend(&mut self, nonce: u64) {
         let Some(tx) = self.lane.open.get(&nonce).map(|open| open.latest().clone()) else { return };
-        tracing::warn!(signer = %self.address(), nonce, tx = %tx.tx_hash, "the node lost a transaction: sent again");
-        self.window.shrink();
+        if self.watch.was_taken(tx.tx_hash) {
+            tracing::warn!(signer = %self.address(), nonce, tx = %tx.tx_hash, "the node lost a transaction: sent again");
+        }
+        if self.watch.is_trouble(tx.tx_hash) {
+            self.window.shrink();
+        }
         self.broadcast(&tx).await;
     }
 
@@ -153,15 +197,10 @@ impl SignerLane {
         self.refresh().await
     }
 
-    /// Records that another sender used the nonce, and frees the orders of our transaction in the same append. A node
-    /// that does not have our transactions proves nothing; the transaction that used the nonce in their place does.
-    async fn lose(&mut self, nonce: u64, account_nonce: u64, block: Option<BlockRef>) -> Result<(), Undone> {
-        let (Some(block), Some(open)) = (block, self.lane.open.get(&nonce)) else { return Ok(()) };
-        let tx = open.latest().clone();
-        match self.chain.user(self.address(), nonce, block).await? {
-            Some(user) if open.attempts().all(|tx| tx.tx_hash != user) => {}
-            Some(_) | None => return Ok(()),
-        }
+    /// Records that another sender used the nonce, and frees the orders of our transaction in the same append.
+    async fn lose(&mut self, nonce: u64, proof: &ForeignUse) -> Result<(), Undone> {
+        let Some(open) = self.lane.open.get(&nonce) else { return Ok(()) };
+        let (tx, block, account_nonce) = (open.latest().clone(), proof.block, proof.nonce);
         tracing::error!(signer = %self.address(), nonce, "the nonce was used by somebody else who has this key");
         let (opening, lost) = self.event(SignerEvent::Lost(Lost { nonce, account_nonce, block }));
         let mut events: Vec<NewEvent> = opening.into_iter().collect();
@@ -172,14 +211,8 @@ impl SignerLane {
         self.refresh().await
     }
 
-    async fn skip(&mut self, to: u64, block: Option<BlockRef>) -> Result<(), Undone> {
-        let Some(block) = block else { return Ok(()) };
+    async fn skip(&mut self, to: u64, block: BlockRef) -> Result<(), Undone> {
         let nonce = self.lane.next_nonce;
-        // A nonce that is used according to the node, while no transaction with it is found, is a mistake of the node.
-        // Everything signed behind such a gap would wait permanently.
-        if self.chain.user(self.address(), to.saturating_sub(1), block).await?.is_none() {
-            return Ok(());
-        }
         tracing::error!(signer = %self.address(), nonce, to, "nonces were used by somebody else who has this key");
         let (opening, lost) = self.event(SignerEvent::Lost(Lost { nonce, account_nonce: to, block }));
         self.write(Batch::led_by(opening).then([lost])).await?;

@@ -43,7 +43,23 @@ impl Gathered {
 }
 
 /// The request of a free lane for the next batch.
-pub type Ask = oneshot::Sender<Gathered>;
+#[derive(Debug)]
+pub struct Ask {
+    /// Maximum number of mints in it.
+    pub most: usize,
+    answer: oneshot::Sender<Gathered>,
+}
+
+impl Ask {
+    /// Hands a batch over. If the lane has ended it drops the batch, which hands its jobs back.
+    pub fn answer(self, batch: Gathered) {
+        let _ = self.answer.send(batch);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.answer.is_closed()
+    }
+}
 
 /// The requests of one lane, at most one at a time.
 #[derive(Debug)]
@@ -58,13 +74,13 @@ impl Asking {
         Self { asks, answer: None }
     }
 
-    /// Asks once for a batch and waits for it. If this future is dropped, the next call waits for the same batch.
-    /// Returns `None` if gathering has stopped.
-    pub async fn next(&mut self) -> Option<Gathered> {
+    /// Asks once for a batch of at most `most` mints and waits for it. If this future is dropped, the next call waits for the
+    /// same batch. Returns `None` if gathering has stopped.
+    pub async fn next(&mut self, most: usize) -> Option<Gathered> {
         if self.answer.is_none() {
-            let (ask, answer) = oneshot::channel();
-            self.asks.send(ask).await.ok()?;
-            self.answer = Some(answer);
+            let (answer, answered) = oneshot::channel();
+            self.asks.send(Ask { most, answer }).await.ok()?;
+            self.answer = Some(answered);
         }
         let batch = self.answer.as_mut()?.await.ok();
         self.answer = None;

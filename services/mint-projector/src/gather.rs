@@ -220,7 +220,7 @@ impl Owing {
         let ripe: Vec<Address> = self.fair.turns().filter(|token| self.is_ripe(*token, max_wait)).collect();
         for token in ripe {
             let Some(ask) = asked.next() else { return };
-            let taken = self.fair.take_of(token, DELIVER_BATCH_MAX);
+            let taken = self.fair.take_of(token, ask.most);
             if self.fair.len_of(token) == 0 {
                 self.oldest.remove(&token);
             }
@@ -234,15 +234,14 @@ impl Owing {
     }
 
     fn hand(&self, ask: Ask, token: Address, taken: Vec<Owed>) {
-        let found = self.found.riders(token, DELIVER_BATCH_MAX - taken.len());
+        let found = self.found.riders(token, ask.most.saturating_sub(taken.len()));
         let (jobs, orders, again) = (Vec::new(), HashMap::new(), self.again.clone());
         let mut batch = Gathered { token, jobs, orders, found, again };
         for Owed { job, order } in taken {
             batch.orders.insert(job.id, order);
             batch.jobs.push(job);
         }
-        // If the lane ends at this moment it drops the batch, which hands its jobs back.
-        let _ = ask.send(batch);
+        ask.answer(batch);
     }
 }
 
@@ -352,14 +351,14 @@ mod tests {
         let (asks, mut asked) = asks();
         let (mut resting, mut working) = (Asking::new(asks.clone()), Asking::new(asks));
         for lane in [&mut resting, &mut working] {
-            assert!(poll_once(&mut Box::pin(lane.next())).is_none(), "it has asked");
+            assert!(poll_once(&mut Box::pin(lane.next(DELIVER_BATCH_MAX))).is_none(), "it has asked");
         }
         resting.withdraw();
         let (mut owing, _arriving) = owing();
         let _answer = add(&mut owing, 1);
         owing.hand_over(&mut asked, Duration::ZERO);
-        assert!(poll_once(&mut Box::pin(resting.next())).is_none(), "it asks anew, behind the other");
-        assert_eq!(working.next().await.unwrap().jobs.len(), 1);
+        assert!(poll_once(&mut Box::pin(resting.next(DELIVER_BATCH_MAX))).is_none(), "it asks anew, behind the other");
+        assert_eq!(working.next(DELIVER_BATCH_MAX).await.unwrap().jobs.len(), 1);
     }
 
     #[tokio::test]
@@ -368,7 +367,7 @@ mod tests {
         let mut lane = Asking::new(asks);
         let (mut owing, mut arriving) = owing();
         let mut handed_over = |lane: &mut Asking| {
-            assert!(poll_once(&mut Box::pin(lane.next())).is_none());
+            assert!(poll_once(&mut Box::pin(lane.next(DELIVER_BATCH_MAX))).is_none());
             let answer = add(&mut owing, 1);
             owing.hand_over(&mut asked, Duration::ZERO);
             answer

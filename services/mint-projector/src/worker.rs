@@ -4,7 +4,7 @@ use crate::asking::{Ask, Asking, Gathered};
 use crate::config::Config;
 use crate::gather::{Gathering, waits};
 use crate::riders::{beside, may_ride};
-use chain::token::{Delivered, Record, deliver_call};
+use chain::token::{DELIVER_BATCH_MAX, Delivered, Record, deliver_call};
 use chain::{Address, Chain, Key};
 use chrono::Utc;
 use domain::event::Purpose;
@@ -64,7 +64,7 @@ impl Work for MintLane {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
         }
-        match tokio::time::timeout(IDLE, self.asking.next()).await {
+        match tokio::time::timeout(IDLE, self.asking.next(self.lane.batch_max(DELIVER_BATCH_MAX))).await {
             Ok(Some(batch)) => self.handle(batch).await,
             // Gathering has stopped, and this worker will stop, too.
             Ok(None) => {

@@ -54,7 +54,7 @@ impl Work for OperateLane {
             return Ok(());
         }
         runtime::turn("operator.gather");
-        let batch = self.shared.inflow.queue.batch(OPERATE_BATCH_MAX, 1, IDLE, LINGER).await;
+        let batch = self.shared.inflow.queue.batch(self.lane.batch_max(OPERATE_BATCH_MAX), 1, IDLE, LINGER).await;
         if batch.is_empty() {
             return Ok(());
         }

@@ -67,7 +67,8 @@ impl Work for SettleLane {
             return Ok(());
         }
         runtime::turn("payment-sender.gather");
-        let batch = self.shared.arrivals.queue.batch(PAY_BATCH_MAX, SEGMENTS_MAX, IDLE, self.linger()).await;
+        let (payments, tokens) = (self.lane.batch_max(PAY_BATCH_MAX), self.lane.batch_max(SEGMENTS_MAX));
+        let batch = self.shared.arrivals.queue.batch(payments, tokens, IDLE, self.linger()).await;
         if batch.is_empty() {
             return Ok(());
         }

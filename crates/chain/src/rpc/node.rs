@@ -20,19 +20,6 @@ struct Place {
     block_hash: Option<B256>,
 }
 
-/// The transactions of a block.
-#[derive(Deserialize)]
-struct Content {
-    transactions: Vec<Sent>,
-}
-
-#[derive(Deserialize)]
-struct Sent {
-    hash: B256,
-    from: Address,
-    nonce: U64,
-}
-
 /// A provider, and the time limit of each call to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
@@ -119,6 +106,11 @@ impl Node {
         self.ask("eth_call", (request, block)).await
     }
 
+    /// The code of an account, after the latest block.
+    pub(crate) async fn code(&self, account: Address) -> Result<Bytes, ChainError> {
+        self.ask("eth_getCode", (account, BlockNumberOrTag::Latest)).await
+    }
+
     /// The account's nonce after a block.
     pub(crate) async fn nonce(&self, account: Address, after: BlockId) -> Result<u64, ChainError> {
         let nonce: U64 = self.ask("eth_getTransactionCount", (account, after)).await?;
@@ -144,30 +136,6 @@ impl Node {
             Some(Place { block_hash: Some(_) }) => Presence::Mined,
             Some(Place { block_hash: None }) => Presence::Pooled,
         })
-    }
-
-    /// The transaction with which `account` used `nonce`, searched from block `from` down to `to`. `None` if it is in
-    /// none of them.
-    pub(crate) async fn user(
-        &self,
-        account: Address,
-        nonce: u64,
-        from: u64,
-        to: u64,
-    ) -> Result<Option<B256>, ChainError> {
-        let operation = "eth_getBlockByNumber";
-        for number in (to..=from).rev() {
-            let block: Option<Content> = self.ask(operation, (BlockNumberOrTag::Number(number), true)).await?;
-            let block = block.ok_or_else(|| null(operation))?;
-            let own = block.transactions.iter().filter(|tx| tx.from == account);
-            match own.min_by_key(|tx| tx.nonce.abs_diff(U64::from(nonce))) {
-                Some(tx) if tx.nonce.to::<u64>() == nonce => return Ok(Some(tx.hash)),
-                // Nonces are used in order, so it is in no lower block.
-                Some(tx) if tx.nonce.to::<u64>() < nonce => return Ok(None),
-                Some(_) | None => {}
-            }
-        }
-        Ok(None)
     }
 
     /// The tip that the node suggests, wei per gas.

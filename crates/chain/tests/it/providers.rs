@@ -171,7 +171,8 @@ async fn f32_a_false_nonce_decides_nothing() {
     assert_eq!(chain.nonce(ACCOUNT).await.unwrap(), 1);
     two.change("eth_getTransactionCount", |answer| answer["result"] = json!("0x63"));
     assert_eq!(chain.nonce(ACCOUNT).await.unwrap(), 1, "one alone invents no use of the key");
-    transient(chain.final_nonce(ACCOUNT).await);
+    let block = chain.head().await.unwrap().block;
+    transient(chain.nonce_after(ACCOUNT, block).await);
 
     let key = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d".parse().unwrap();
     let fees = chain.fees(chain.head().await.unwrap()).await.unwrap();
@@ -184,7 +185,9 @@ async fn f32_a_false_nonce_decides_nothing() {
     };
     let tx = chain.sign(&key, 0, fees, call).unwrap();
     two.pass();
-    assert_eq!(chain.final_nonce(ACCOUNT).await.unwrap().1, 0, "not final yet");
+    assert_eq!(chain.nonce_after(ACCOUNT, block).await.unwrap(), 1);
+    let before = chain.block_at(0).await.unwrap().unwrap().block;
+    assert_eq!(chain.nonce_after(ACCOUNT, before).await.unwrap(), 0);
     two.rule(|method, _| match method {
         "eth_sendRawTransaction" => {
             let error = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32000,"message":"nonce too low"}}"#;

@@ -1,6 +1,6 @@
 //! Decides the next steps of a lane, given a look at the chain. Every state and every look has an answer.
 
-use super::{Fees, Lane, Open};
+use super::{COST_MAX_WEI, FeePolicy, Fees, Lane, Open};
 use crate::event::OpenTx;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,12 +19,18 @@ pub struct Look {
     pub base_fee_wei: u128,
     /// Fees that a new transaction offers now.
     pub market: Fees,
+    /// The limits of fees on this chain.
+    pub policy: FeePolicy,
     /// The account's nonce after the latest block: everything below is used.
     pub nonce: u64,
-    /// The account's nonce after the last final block: a nonce used there stays used.
+    /// The account's nonce after a final block: a nonce used there stays used. 0 if it was not asked for.
     pub final_nonce: u64,
     /// The account's money, wei.
     pub balance_wei: u128,
+    /// Cost of one transaction beside its gas, wei: a rollup's fee for the data on its base chain.
+    pub data_fee_wei: u128,
+    /// True if a node says that the account cannot pay for an open transaction.
+    pub is_short_of_funds: bool,
     /// The node's view of every open nonce. A missing nonce counts as unknown.
     pub seen: BTreeMap<u64, NonceStatus>,
 }
@@ -34,12 +40,15 @@ pub struct Look {
 pub enum NonceStatus {
     /// One of its transactions is in a block.
     Mined,
-    /// The latest one waits in the pool. The number is the blocks for which it has waited.
+    /// The latest one waits in the pool, or may do so in a pool that shows nothing. The number is the blocks for which it has
+    /// waited.
     Pooled(u64),
     /// The node has none of them.
     Unknown,
     /// The node has none of them, and refused the latest one for its fees.
     Underpriced,
+    /// The node has none of them, and refused the latest one because its gas at its fee would cost too much.
+    TooDear,
 }
 
 /// A step to take now.
@@ -81,7 +90,7 @@ pub fn tend(lane: &Lane, look: &Look) -> Vec<Step> {
     } else if look.nonce > lane.next_nonce {
         steps.push(Step::Rest(Rest::Foreign));
     }
-    if look.balance_wei < due(lane, look) {
+    if look.is_short_of_funds || look.balance_wei < due(lane, look) {
         steps.push(Step::Rest(Rest::Funds));
     }
     steps
@@ -96,10 +105,12 @@ fn about(nonce: u64, open: &Open, look: &Look) -> Option<Step> {
         // The node says that the nonce is used and that its transaction waits. It contradicts itself, which decides
         // nothing.
         NonceStatus::Pooled(_) if used => None,
-        NonceStatus::Unknown | NonceStatus::Underpriced if nonce < look.final_nonce => Some(Step::Lose(nonce)),
-        NonceStatus::Unknown | NonceStatus::Underpriced if used => Some(Step::Rest(Rest::Foreign)),
+        NonceStatus::Unknown | NonceStatus::Underpriced | NonceStatus::TooDear if used => {
+            Some(if nonce < look.final_nonce { Step::Lose(nonce) } else { Step::Rest(Rest::Foreign) })
+        }
         NonceStatus::Unknown => Some(Step::Resend(nonce)),
         NonceStatus::Underpriced => Some(replace(nonce, open.latest(), look)),
+        NonceStatus::TooDear => Some(cheaper(nonce, open.latest(), look)),
         NonceStatus::Pooled(blocks) => {
             let first_in_line = nonce == look.nonce;
             let priced_out = open.latest().max_fee_wei < look.base_fee_wei;
@@ -110,10 +121,29 @@ fn about(nonce: u64, open: &Open, look: &Look) -> Option<Step> {
 
 fn replace(nonce: u64, latest: &OpenTx, look: &Look) -> Step {
     let fees = Fees { max_fee_wei: latest.max_fee_wei, priority_fee_wei: latest.priority_fee_wei };
-    match fees.bumped(look.market) {
-        Some(fees) => Step::Replace(nonce, fees),
-        None => Step::Rest(Rest::FeeCap),
+    let is_priced_out = latest.max_fee_wei < look.base_fee_wei;
+    match fees.bumped(look.market, &look.policy, is_priced_out) {
+        Some(fees) if cost(fees.max_fee_wei, latest.gas_limit) <= COST_MAX_WEI => Step::Replace(nonce, fees),
+        Some(_) | None => Step::Rest(Rest::FeeCap),
     }
+}
+
+/// A transaction that no node has taken needs no higher fees. It is offered at half of its fee cap, if that pays for the next
+/// blocks.
+fn cheaper(nonce: u64, latest: &OpenTx, look: &Look) -> Step {
+    let half = Fees {
+        max_fee_wei: latest.max_fee_wei / 2,
+        priority_fee_wei: latest.priority_fee_wei.min(latest.max_fee_wei / 2),
+    };
+    if half.max_fee_wei >= look.base_fee_wei.saturating_add(half.priority_fee_wei) {
+        Step::Replace(nonce, half)
+    } else {
+        Step::Rest(Rest::FeeCap)
+    }
+}
+
+fn cost(max_fee_wei: u128, gas: u64) -> u128 {
+    max_fee_wei.saturating_mul(u128::from(gas))
 }
 
 impl fmt::Display for Rest {
@@ -129,9 +159,7 @@ impl fmt::Display for Rest {
 
 /// The maximum cost of all open transactions and one more call, in wei.
 fn due(lane: &Lane, look: &Look) -> u128 {
-    let open = lane.open.range(look.nonce..).map(|(_, open)| {
-        let tx = open.latest();
-        tx.max_fee_wei.saturating_mul(u128::from(tx.gas_limit))
-    });
-    open.fold(look.market.max_fee_wei.saturating_mul(CALL_GAS), u128::saturating_add)
+    let open = lane.open.range(look.nonce..).map(|(_, open)| cost(open.latest().max_fee_wei, open.latest().gas_limit));
+    let call = look.market.max_fee_wei.saturating_mul(CALL_GAS).min(COST_MAX_WEI);
+    open.chain([call]).map(|gas| gas.saturating_add(look.data_fee_wei)).fold(0, u128::saturating_add)
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::event::Lost;
+use crate::event::{Lost, OpenTx};
 use crate::examples::{self, open_tx, replacement};
 use std::collections::BTreeMap;
 
@@ -70,6 +70,7 @@ fn b63_a_rogue_claim_at_the_end_of_the_numbers_stops_the_lane_and_panics_nowhere
 
 const GWEI: u128 = 1_000_000_000;
 const MARKET: Fees = Fees { max_fee_wei: 2 * GWEI, priority_fee_wei: GWEI };
+const POLICY: FeePolicy = FeePolicy::of_chain(8_453);
 
 /// A lane with nonces 5 and 6 under way at 2 gwei. The next nonce is 7.
 fn two_open() -> Lane {
@@ -78,7 +79,17 @@ fn two_open() -> Lane {
 
 fn look(nonce: u64, final_nonce: u64, five: NonceStatus, six: NonceStatus) -> Look {
     let seen = BTreeMap::from([(5, five), (6, six)]);
-    Look { base_fee_wei: GWEI, market: MARKET, nonce, final_nonce, balance_wei: u128::MAX, seen }
+    Look {
+        base_fee_wei: GWEI,
+        market: MARKET,
+        policy: POLICY,
+        nonce,
+        final_nonce,
+        balance_wei: u128::MAX,
+        data_fee_wei: 0,
+        is_short_of_funds: false,
+        seen,
+    }
 }
 
 /// Every state of a nonce at the node (rows) against every state of the account's nonce (columns). The nonce is 5,
@@ -95,6 +106,7 @@ fn every_state_of_a_nonce_against_every_news() {
         (NonceStatus::Pooled(STUCK_BLOCKS), vec![replace(5)], vec![], vec![]),
         (NonceStatus::Unknown, vec![Step::Resend(5)], vec![Step::Rest(Rest::Foreign)], vec![Step::Lose(5)]),
         (NonceStatus::Underpriced, vec![replace(5)], vec![Step::Rest(Rest::Foreign)], vec![Step::Lose(5)]),
+        (NonceStatus::TooDear, vec![Step::Rest(Rest::FeeCap)], vec![Step::Rest(Rest::Foreign)], vec![Step::Lose(5)]),
     ];
     for (five, unused, used, used_final) in table {
         assert_eq!(tend(&two_open(), &look(5, 5, five, pooled)), unused, "{five:?}, unused");
@@ -118,8 +130,53 @@ fn f42_what_is_priced_out_is_replaced_wherever_it_stands_up_to_the_fee_cap() {
     };
     let fees = Fees { max_fee_wei: 7 * GWEI, priority_fee_wei: 1_125_000_000 };
     assert_eq!(tend(&two_open(), &spike(7 * GWEI)), [Step::Replace(5, fees), Step::Replace(6, fees)]);
-    let at_cap = tend(&two_open(), &spike(FEE_MAX_WEI + 1));
-    assert_eq!(at_cap, [Step::Rest(Rest::FeeCap), Step::Rest(Rest::FeeCap)]);
+    let rest = [Step::Rest(Rest::FeeCap), Step::Rest(Rest::FeeCap)];
+    assert_eq!(tend(&two_open(), &spike(POLICY.fee_max_wei + 1)), rest);
+    // The gas of a transaction may cost one coin. It may use 400,000, so at 2,500 gwei.
+    let policy = FeePolicy { fee_max_wei: u128::MAX, ..POLICY };
+    let spike = |max_fee_wei| Look { policy, ..spike(max_fee_wei) };
+    assert!(matches!(tend(&two_open(), &spike(2_500 * GWEI))[..], [Step::Replace(..), Step::Replace(..)]));
+    assert_eq!(tend(&two_open(), &spike(2_500 * GWEI + 1)), rest);
+}
+
+/// A pool may show a transaction and never pass it on. Then no fee helps, and the tip is paid.
+#[test]
+fn a_tip_never_climbs_above_its_limit_unless_the_base_fee_has_priced_the_transaction_out() {
+    let at = |max_fee_wei, priority_fee_wei| Fees { max_fee_wei, priority_fee_wei };
+    let (mut fees, mut bumps) = (at(10 * GWEI, GWEI), 0);
+    while let Some(next) = fees.bumped(MARKET, &POLICY, false) {
+        (fees, bumps) = (next, bumps + 1);
+    }
+    assert!(fees.priority_fee_wei <= POLICY.tip_max_wei && bumps > 10, "{fees:?} after {bumps}");
+    assert!(fees.bumped(MARKET, &POLICY, true).is_some());
+}
+
+#[test]
+fn what_costs_more_than_a_node_allows_is_offered_for_half_while_that_pays_for_blocks() {
+    let lane = |max_fee_wei| {
+        let tx = OpenTx { max_fee_wei, priority_fee_wei: GWEI, ..open_tx(5) };
+        folded(claimed(5), [SignerEvent::Signed(tx)]).unwrap()
+    };
+    let dear = look(5, 5, NonceStatus::TooDear, NonceStatus::Mined);
+    let half = Fees { max_fee_wei: 2 * GWEI, priority_fee_wei: GWEI };
+    assert_eq!(tend(&lane(4 * GWEI), &dear), [Step::Replace(5, half)]);
+    assert_eq!(tend(&lane(4 * GWEI - 2), &dear), [Step::Rest(Rest::FeeCap)]);
+}
+
+#[test]
+fn f51_a_broken_fee_oracle_is_clamped_to_the_limits_of_its_chain() {
+    for chain_id in [1, 10, 137, 8_453, 80_002, 84_532] {
+        let policy = FeePolicy::of_chain(chain_id);
+        for (base, tip) in [(0, 0), (u128::MAX, u128::MAX), (GWEI, 0), (5_000_000, u128::MAX), (u128::MAX, 0)] {
+            let Fees { max_fee_wei, priority_fee_wei } = policy.fees(base, tip);
+            assert!((policy.tip_min_wei..=policy.tip_max_wei).contains(&priority_fee_wei), "{chain_id}");
+            assert!((priority_fee_wei..=policy.fee_max_wei).contains(&max_fee_wei), "{chain_id}");
+        }
+    }
+    assert_eq!(FeePolicy::of_chain(137).fees(GWEI, 0), Fees { max_fee_wei: 32 * GWEI, priority_fee_wei: 30 * GWEI });
+    let dear = Fees { max_fee_wei: 500 * GWEI, priority_fee_wei: 100 * GWEI };
+    let affordable = Fees { max_fee_wei: 100 * GWEI, priority_fee_wei: 100 * GWEI };
+    assert_eq!([dear.affordable(1_000_000), dear.affordable(10_000_000)], [dear, affordable], "one coin");
 }
 
 #[test]
@@ -132,6 +189,21 @@ fn f44_f48_why_a_lane_rests() {
         ("that, final", look(9, 9, NonceStatus::Mined, NonceStatus::Mined), vec![Step::Skip(9)]),
         ("money", Look { balance_wei: due, ..look(5, 5, pooled, pooled) }, vec![]),
         ("too little", Look { balance_wei: due - 1, ..look(5, 5, pooled, pooled) }, vec![Step::Rest(Rest::Funds)]),
+        (
+            "too little for the data of three",
+            Look { balance_wei: due + 29, data_fee_wei: 10, ..look(5, 5, pooled, pooled) },
+            vec![Step::Rest(Rest::Funds)],
+        ),
+        (
+            "enough for the data of three",
+            Look { balance_wei: due + 30, data_fee_wei: 10, ..look(5, 5, pooled, pooled) },
+            vec![],
+        ),
+        (
+            "a node says so",
+            Look { is_short_of_funds: true, ..look(5, 5, pooled, pooled) },
+            vec![Step::Rest(Rest::Funds)],
+        ),
     ] {
         assert_eq!(tend(&lane, &look), expected, "{name}");
     }
@@ -146,10 +218,10 @@ fn f33_a_replacement_offers_an_eighth_more_on_both_or_the_market_if_that_is_more
         (fees(800, 80), fees(2_000, 500), Some(fees(2_000, 500))),
         (fees(100, 100), fees(0, 5_000), Some(fees(5_000, 5_000))),
         (fees(0, 0), fees(0, 0), Some(fees(1, 1))),
-        (fees(FEE_MAX_WEI, 1), fees(0, 0), None),
+        (fees(POLICY.fee_max_wei, 1), fees(0, 0), None),
         (fees(u128::MAX, 1), fees(0, 0), None),
     ] {
-        assert_eq!(last.bumped(market), expected, "{last:?} {market:?}");
+        assert_eq!(last.bumped(market, &POLICY, false), expected, "{last:?} {market:?}");
     }
 }
 

@@ -4,7 +4,7 @@
 
 use alloy_primitives::{B256, U256};
 use domain::event::{Lost, OpenTx, Purpose, Settled};
-use domain::lane::{self, Fees, Lane, Look, NonceStatus, Step};
+use domain::lane::{self, FeePolicy, Fees, Lane, Look, NonceStatus, Step};
 use domain::{SignerEvent, examples};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -197,9 +197,12 @@ impl World {
         Look {
             base_fee_wei: self.base_fee_wei,
             market: self.market(),
+            policy: FeePolicy::of_chain(84_532),
             nonce: latest.len() as u64,
             final_nonce: self.used(self.final_blocks()).len() as u64,
             balance_wei: u128::MAX,
+            data_fee_wei: 0,
+            is_short_of_funds: false,
             seen,
         }
     }

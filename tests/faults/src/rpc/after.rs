@@ -34,6 +34,7 @@ impl Node {
 fn applies(fault: &Fault, result: &Value) -> bool {
     match fault {
         Fault::Null | Fault::LyingReceipt(_) => !result.is_null(),
+        Fault::PrivatePool => !result.is_null() && result["blockHash"].is_null(),
         Fault::LogGap => result.as_array().is_some_and(|logs| !logs.is_empty()),
         _ => true,
     }
@@ -42,7 +43,7 @@ fn applies(fault: &Fault, result: &Value) -> bool {
 fn change(fault: &Fault, answer: &mut Value, mut chance: StdRng) {
     let result = &mut answer["result"];
     match fault {
-        Fault::Null => *result = Value::Null,
+        Fault::Null | Fault::PrivatePool => *result = Value::Null,
         Fault::WrongId => {
             let id = answer["id"].as_u64().unwrap_or_default();
             answer["id"] = json!(id + 1_000);

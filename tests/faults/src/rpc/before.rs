@@ -97,7 +97,8 @@ impl Node {
             | Fault::WrongId
             | Fault::Null
             | Fault::LyingReceipt(_)
-            | Fault::LogGap => Before::Goes,
+            | Fault::LogGap
+            | Fault::PrivatePool => Before::Goes,
         }
     }
 

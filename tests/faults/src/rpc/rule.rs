@@ -60,6 +60,8 @@ pub enum Fault {
     LogsOf(Address),
     /// Has the states of so many blocks, and refuses what needs an older one. Many nodes keep 128.
     StatesKept(u64),
+    /// Shows no transaction that is in no block, like the node of a chain whose sequencer has the only pool.
+    PrivatePool,
     /// The pool of a common node: no price bump below 10 %, 16 transactions an account, "already known" (F33).
     StrictPool,
     /// Accepts a transaction and forgets it (F43).
@@ -84,7 +86,13 @@ impl Fault {
     pub(super) fn comes_after(&self) -> bool {
         matches!(
             self,
-            Self::DropResponse | Self::Truncated | Self::WrongId | Self::Null | Self::LyingReceipt(_) | Self::LogGap
+            Self::DropResponse
+                | Self::Truncated
+                | Self::WrongId
+                | Self::Null
+                | Self::LyingReceipt(_)
+                | Self::LogGap
+                | Self::PrivatePool
         )
     }
 }
