@@ -87,7 +87,7 @@ impl Variable {
     }
 
     /// How a valid value looks, for errors.
-    pub(crate) fn shape(&self) -> String {
+    pub fn shape(&self) -> String {
         match &self.form {
             Form::Number(range) => format!("a number from {} to {}", range.start(), range.end()),
             Form::Millis(range) => format!("milliseconds from {} to {}", range.start(), range.end()),
