@@ -6,9 +6,10 @@ use serde_json::Value;
 /// The server's answers, grouped by what to do next. The error codes tell them apart.
 pub(crate) enum AppendAnswer {
     Stored(Vec<u64>),
-    /// Another writer was first. 10071: wrong last sequence. 10164: wrong last sequence while another append is in
-    /// flight. 10077: per subject.
+    /// Another writer was first. 10071: wrong last sequence. 10077: per subject.
     Conflict,
+    /// 10164: another append is in flight, which may be an earlier try of this one. With too few replicas it stays there.
+    InFlight,
     /// The events are not stored, and sending them again does not help.
     Refused(Cause),
     /// Any other answer, or none. That nothing listens is no outcome either: three replicas answer so while they elect a
@@ -28,7 +29,8 @@ pub(crate) fn classify(payload: &[u8], count: usize) -> AppendAnswer {
             (Some(last), Ok(count)) if last >= count => AppendAnswer::Stored((last - count + 1..=last).collect()),
             _ => AppendAnswer::Unknown(format!("an acknowledgement without a sequence: {answer}").into()),
         },
-        Some(10071 | 10164) => AppendAnswer::Conflict,
+        Some(10071) => AppendAnswer::Conflict,
+        Some(10164) => AppendAnswer::InFlight,
         Some(10077) if description.contains("per subject") => AppendAnswer::Conflict,
         // 10054: message too large. 10077: stream full. The other codes are mistakes of our own.
         Some(code @ (10054 | 10077 | 10111 | 10166 | 10174 | 10188 | 10193 | 10199 | 10201)) => {
@@ -48,7 +50,7 @@ mod tests {
             (r#"{"stream":"LEDGER","seq":7}"#, 1, "stored"),
             (r#"{"stream":"LEDGER","seq":7,"batch":"x","count":3}"#, 3, "stored"),
             (r#"{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 5"}}"#, 1, "conflict"),
-            (r#"{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}"#, 2, "conflict"),
+            (r#"{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}"#, 2, "in_flight"),
             (
                 r#"{"error":{"code":503,"err_code":10077,"description":"maximum messages per subject exceeded"}}"#,
                 1,
@@ -76,6 +78,7 @@ mod tests {
                     "stored"
                 }
                 AppendAnswer::Conflict => "conflict",
+                AppendAnswer::InFlight => "in_flight",
                 AppendAnswer::Refused(_) => "refused",
                 AppendAnswer::Unknown(_) => "unknown",
             };

@@ -143,8 +143,14 @@ impl Ledger {
                 // The server may still store an earlier try.
                 Ok(ReadBack::Absent | ReadBack::Different | ReadBack::Part) | Err(_) => Err(AppendError::Unknown(why)),
             }),
-            AppendAnswer::Conflict => match self.read_back(messages).await {
+            answer @ (AppendAnswer::Conflict | AppendAnswer::InFlight) => match self.read_back(messages).await {
                 Ok(ReadBack::Same(sequences)) => Some(Ok(sequences)),
+                // An earlier try may be the one in flight, and then it is stored as soon as enough replicas are there.
+                Ok(ReadBack::Absent | ReadBack::Part)
+                    if doubt.is_unknown && matches!(answer, AppendAnswer::InFlight) =>
+                {
+                    None
+                }
                 Ok(ReadBack::Absent) if doubt.is_unknown && doubt.conflicts < CONFLICTS_MAX => {
                     doubt.conflicts += 1;
                     None
