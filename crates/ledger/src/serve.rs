@@ -303,7 +303,7 @@ impl Hands {
         match &mut self.newer {
             Some(newer) if newer.kind == kind => newer.seen = seen,
             _ => {
-                let (consumer, since) = (self.inbox.durable, chrono::Utc::now().to_rfc3339());
+                let (consumer, since) = (self.inbox.durable, Utc::now().to_rfc3339());
                 tracing::error!(consumer, kind, "this build does not know the event type: upgrade this process");
                 let why =
                     format!("waits since {since} for a build that knows the event type {kind}: upgrade this process");
