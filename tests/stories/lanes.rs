@@ -169,7 +169,9 @@ async fn f44_a_lane_heals_however_long_ago_its_nonce_was_used_on_a_node_that_kee
 /// A sequencer has the only pool, so its node shows a transaction only once it is in a block.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_no_pool_shows_is_waited_for_and_sent_once() {
-    let mut stack = Stack::start(StackOptions { services: vec![Service::Api, Service::ReadProjector], ..StackOptions::default() }).await;
+    let mut stack =
+        Stack::start(StackOptions { services: vec![Service::Api, Service::ReadProjector], ..StackOptions::default() })
+            .await;
     let node = stack.proxy_node().await;
     node.set(Rule::on("eth_getTransactionByHash", Fault::PrivatePool));
     stack.run_all().await;

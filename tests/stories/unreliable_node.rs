@@ -230,3 +230,31 @@ async fn only_what_was_signed(stack: &Stack, node: &RpcProxy) {
         assert!(signed.contains(&json!(raw)), "{raw} is not in the ledger");
     }
 }
+
+/// The node says something that Paymint does not know. An operator reads it in `/readyz` until a node takes the transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_whose_transaction_no_node_takes_is_named_with_its_age_and_the_words_until_it_moves() {
+    let mut stack = Stack::start(StackOptions { services: Vec::new(), ..StackOptions::default() }).await;
+    let node = stack.proxy_node().await;
+    stack.set("PAYMINT_NOT_TAKEN_MAX_MS", "1000");
+    stack.run_all().await;
+    let buyers = stack.buyers(1, DOLLAR).await;
+    let message = "this pool is on holiday".to_owned();
+    node.set(Rule::on(SEND, Fault::Refuse { code: -32_000, message: message.clone() }));
+    let orders = buy(&stack, &buyers).await;
+    let named = async || {
+        let shown = stack.in_the_way_of(Service::PaymentSender).await;
+        let (lane, why) = shown.as_object()?.iter().find(|(part, _)| part.starts_with("lane 0x"))?;
+        let why = why.as_str()?;
+        assert!(why.starts_with("nonce ") && why.contains(", not done for ") && why.contains(&message), "{why}");
+        let oldest = shown["oldest"].as_str().unwrap();
+        assert!(oldest.starts_with(&format!("{lane}: nonce ")), "{oldest}");
+        Some(())
+    };
+    eventually("the lane is named", named).await;
+    node.heal();
+    stack.until_ended(&orders).await;
+    let is_good = async || stack.in_the_way_of(Service::PaymentSender).await.as_object()?.is_empty().then_some(());
+    eventually("nothing is in the way", is_good).await;
+    stack.audit(&orders).await;
+}

@@ -5,8 +5,8 @@ mod words;
 use crate::connect::Chain;
 use crate::error::{ChainError, clip};
 use crate::rpc::Node;
-use words::{Meaning, WORDS};
 use domain::event::OpenTx;
+use words::{Meaning, WORDS};
 
 /// A node's answer to a signed transaction. Only `Accepted` and `Known` mean that it is in that node's pool.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -94,8 +94,10 @@ impl ChainConfig {
 fn fee_policy(env: &Env, chain_id: u64) -> Result<FeePolicy, ConfigError> {
     let usual = FeePolicy::of_chain(chain_id);
     let limit = |variable: Variable, usual: u128| Ok(env.find::<u64>(&variable)?.map_or(usual, u128::from));
-    let tip_min = Variable::optional("TIP_MIN_WEI", "1000000", "Lowest tip, wei a gas. Unset, it is that of the chain.");
-    let tip_max = Variable::optional("TIP_MAX_WEI", "5000000000", "Highest tip, wei a gas. Unset, it is that of the chain.");
+    let tip_min =
+        Variable::optional("TIP_MIN_WEI", "1000000", "Lowest tip, wei a gas. Unset, it is that of the chain.");
+    let tip_max =
+        Variable::optional("TIP_MAX_WEI", "5000000000", "Highest tip, wei a gas. Unset, it is that of the chain.");
     let fee_max = Variable::optional(
         "FEE_MAX_WEI",
         "200000000000",

@@ -1,6 +1,7 @@
 //! One lane at work: claim, record, broadcast. The module `tend` looks after transactions that are under way.
 
 use crate::item::Item;
+use crate::unmined::Unmined;
 use crate::watch::Watch;
 use crate::window::Window;
 use chain::{Address, Broadcast, Call, Chain, Key};
@@ -25,6 +26,7 @@ pub struct SignerLane {
     pub(crate) lane: Lane,
     pub(crate) window: Window,
     pub(crate) watch: Watch,
+    pub(crate) unmined: Unmined,
     pub(crate) rests: Option<Rest>,
     /// The fee cap of a new transaction at the last look, wei a gas.
     pub(crate) max_fee_wei: u128,
@@ -58,8 +60,22 @@ impl SignerLane {
             let (window, watch) = (Window::default(), Watch::default());
             let instance = instance.to_owned();
             let (ledger, chain, key) = (ledger.clone(), chain.clone(), key.clone());
-            let mut this =
-                Self { ledger, chain, key, id, instance, folded, lane, window, watch, rests: None, max_fee_wei: 0, is_low: false };
+            let (unmined, rests, is_low) = (Unmined::of_task(), None, false);
+            let mut this = Self {
+                ledger,
+                chain,
+                key,
+                id,
+                instance,
+                folded,
+                lane,
+                window,
+                watch,
+                unmined,
+                rests,
+                max_fee_wei: 0,
+                is_low,
+            };
             // Asks the node for everything that the lane needs before anything is appended. If a lane claimed first and
             // then failed on one of these answers, each try would append another claim.
             let head = this.chain.head().await?;
@@ -175,13 +191,16 @@ impl SignerLane {
                 tracing::warn!(%signer, nonce, tx = %hash, why, "broadcast: no answer, sent again soon")
             }
             Broadcast::Underpriced => tracing::warn!(%signer, nonce, tx = %hash, "broadcast: underpriced"),
-            Broadcast::TooDear => tracing::warn!(%signer, nonce, tx = %hash, "broadcast: its gas costs more than the node allows"),
+            Broadcast::TooDear => {
+                tracing::warn!(%signer, nonce, tx = %hash, "broadcast: its gas costs more than the node allows")
+            }
             Broadcast::Funds => tracing::error!(%signer, nonce, tx = %hash, "broadcast: the lane cannot pay its gas"),
             Broadcast::Unknown(why) => {
                 tracing::error!(%signer, nonce, tx = %hash, why, "broadcast: an answer that is not known")
             }
         }
         self.watch.answered(hash, &answer);
+        self.unmined.answered(tx, &answer);
     }
 
     /// An event of this lane at the version that was read, and what must be appended before it.
@@ -248,10 +267,18 @@ impl SignerLane {
     }
 }
 
+/// The key of a lane is that of another purpose, which is a mistake in the configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("{signer} is the key of another purpose: {purpose:?}")]
+pub(crate) struct OtherPurpose {
+    signer: Address,
+    purpose: Purpose,
+}
+
 /// Refuses a key that was claimed for another purpose. The first claim of a key decides its purpose permanently.
 fn only_for(purposes: &[Purpose], id: LaneId) -> Result<(), Undone> {
     match purposes.iter().find(|purpose| **purpose != id.purpose) {
-        Some(other) => Err(Undone::corrupt(format!("{} is the key of another purpose: {other:?}", id.signer))),
+        Some(other) => Err(Undone::corrupt(OtherPurpose { signer: id.signer, purpose: *other })),
         None => Ok(()),
     }
 }

@@ -11,6 +11,7 @@ mod item;
 mod lane;
 mod tend;
 mod terms;
+mod unmined;
 mod watch;
 mod window;
 mod work;

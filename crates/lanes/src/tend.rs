@@ -42,6 +42,7 @@ impl SignerLane {
         self.refresh().await?;
         self.watch.keep(&self.lane);
         let mut look = self.look(head).await?;
+        self.unmined.looked(&self.lane, &look.seen);
         let mut steps = tend(&self.lane, &look);
         let mut proof = None;
         if steps.contains(&Step::Rest(Rest::Foreign)) {

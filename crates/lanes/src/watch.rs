@@ -189,7 +189,11 @@ mod tests {
     #[test]
     fn a_transaction_that_was_taken_and_is_not_shown_waits_is_sent_again_and_offers_more_at_last() {
         let mut watch = at(100);
-        assert_eq!((watch.hidden(TX), watch.was_taken(TX), watch.is_trouble(TX)), (None, false, false), "after a restart");
+        assert_eq!(
+            (watch.hidden(TX), watch.was_taken(TX), watch.is_trouble(TX)),
+            (None, false, false),
+            "after a restart"
+        );
         watch.answered(TX, &Accepted);
         for (height, hidden) in [(100, Some(0)), (100 + STUCK_BLOCKS - 1, Some(0)), (100 + STUCK_BLOCKS, None)] {
             watch.begins(head(height));

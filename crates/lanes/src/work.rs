@@ -1,5 +1,7 @@
 //! The loop that every lane runs in: wait for its lease, claim it, work it.
 
+use crate::lane::OtherPurpose;
+use crate::unmined::Unmined;
 use chain::Address;
 use domain::lane::Rest;
 use ledger::{Held, Lease, Ledger, RENEW_INTERVAL};
@@ -29,11 +31,12 @@ pub trait Work: Send {
 }
 
 /// Works a lane while this instance holds its lease, and waits for the lease while another instance holds it, until
-/// `stop`. `claim` makes a worker of the lane. A neighbour that does not answer is waited for without limit. The reason
-/// why a lane signs nothing is shown in `/readyz`, and other lanes continue.
+/// `stop`. `claim` makes a worker of the lane. A neighbour that does not answer is waited for without limit. If the history
+/// of the lane is impossible, it stands still until `stop`. The reason why a lane signs nothing is shown in `/readyz`, with
+/// its oldest transaction, and other lanes continue.
 ///
 /// # Errors
-/// The lane cannot be worked at all: `claim` found a mistake in the configuration, or a history that is impossible.
+/// `claim` found a mistake in the configuration: the key is that of another purpose.
 pub async fn hold<W: Work, C: Future<Output = Result<W, Undone>>>(
     signer: Address,
     lease: Lease,
@@ -47,17 +50,15 @@ pub async fn hold<W: Work, C: Future<Output = Result<W, Undone>>>(
         let Some(held) = standby(&lease, &name, &health, &stop).await else { return Ok(()) };
         let lost = stop.child_token();
         let renewing = tokio::spawn(renew(held, lost.clone()));
-        let broken = match claim().await {
-            Ok(worker) => {
-                work(worker, lease.ledger(), &name, &health, &lost).await;
-                None
-            }
-            Err(Undone::Corrupt(why)) => Some(why),
-            Err(error) => {
-                pause(&name, &health, &error, &lost).await;
-                None
-            }
-        };
+        let unmined = Unmined::default();
+        let mut broken = None;
+        match unmined.while_working(claim()).await {
+            Ok(worker) => work(worker, &unmined, lease.ledger(), &name, &health, &lost).await,
+            Err(Undone::Corrupt(why)) if why.is::<OtherPurpose>() => broken = Some(why),
+            Err(error @ Undone::Corrupt(_)) => stand_broken(&name, &health, &error, &lost).await,
+            Err(error) => pause(&name, &health, &error, &lost).await,
+        }
+        health.oldest(&name, None);
         release(renewing, lost).await;
         if let Some(why) = broken {
             return Err(Broken(signer, why).into());
@@ -130,28 +131,42 @@ async fn stand_still(ledger: &Ledger, name: &str, health: &Health, stop: &Cancel
 }
 
 /// Takes turns until `stop`. After a turn that found a history that is impossible, only waits for `stop`.
-async fn work(mut worker: impl Work, ledger: &Ledger, name: &str, health: &Health, stop: &CancellationToken) {
+async fn work(
+    mut worker: impl Work,
+    unmined: &Unmined,
+    ledger: &Ledger,
+    name: &str,
+    health: &Health,
+    stop: &CancellationToken,
+) {
     while !stop.is_cancelled() {
         runtime::turn("lane");
         if ledger.stopped().is_some() {
             stand_still(ledger, name, health, stop).await;
             continue;
         }
-        match (worker.turn().await, worker.rests()) {
+        let turned = worker.turn().await;
+        health.oldest(name, unmined.oldest());
+        match (turned, worker.rests()) {
             (Ok(()), None) => health.good(name),
             (Ok(()), Some(why)) => health.bad(name, why.to_string()),
             (Err(error @ Undone::Corrupt(_)), _) => {
-                let why = causes(&error).to_string();
-                health.bad(name, why.clone());
-                tracing::error!(lane = name, why, "the lane stands still");
-                // The lease stays here, because every instance would find the same. The worker ends, so that it keeps no
-                // order in hand and no duty.
+                // The worker ends, so that it keeps no order in hand and no duty.
                 drop(worker);
-                return stop.cancelled().await;
+                return stand_broken(name, health, &error, stop).await;
             }
             (Err(error), _) => pause(name, health, &error, stop).await,
         }
     }
+}
+
+/// Waits for `stop`, after a history was found that is impossible. The lease stays here, because every instance would find
+/// the same.
+async fn stand_broken(name: &str, health: &Health, error: &Undone, stop: &CancellationToken) {
+    let why = causes(error).to_string();
+    health.bad(name, why.clone());
+    tracing::error!(lane = name, why, "the lane stands still");
+    stop.cancelled().await;
 }
 
 async fn pause(name: &str, health: &Health, error: &Undone, stop: &CancellationToken) {

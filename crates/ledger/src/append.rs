@@ -1,6 +1,7 @@
 //! Append. The expected version is the only lock. If the outcome is unknown, the append reads back what is stored and
 //! compares.
 
+use crate::acknowledgement::{AppendAnswer, classify};
 use crate::batch::{Batch, Expected, NewEvent};
 use crate::client::REQUEST_TIMEOUT;
 use crate::connect::Ledger;
@@ -11,10 +12,10 @@ use crate::subjects::{order_filter, subject};
 use async_nats::HeaderMap;
 use chrono::Utc;
 use domain::{Event, Recorded};
-use runtime::{APPENDS, Cause};
-use serde_json::Value;
+use runtime::{APPENDS, Backoff, Cause};
 use std::pin::pin;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 /// Messages in one atomic batch. The server's limit is 1,000 (10199).
@@ -25,11 +26,20 @@ pub(crate) const BATCH_MAX: usize = 500;
 const LARGE: usize = 10;
 
 /// A large batch holds up the next one at most this long. It takes milliseconds, except if its acknowledgement is lost.
-const TURN_MAX: Duration = Duration::from_millis(500);
+pub(crate) const TURN_MAX: Duration = Duration::from_millis(500);
 
-/// Attempts before the outcome is reported as unknown. With [`REQUEST_TIMEOUT`] for each they last longer than a leader
-/// failover.
-const ATTEMPTS: u32 = 3;
+/// Maximum time of an append with everything that it waits for. Then its outcome is reported as unknown, before the api
+/// gives the append up (10 s). Three replicas elect a leader within 4 to 9 s, because each of the two that are left stands
+/// for election after a random time in this range, and the earlier of them wins.
+/// Source: nats-server 2.15, server/raft.go, `minElectionTimeoutDefault` and `maxElectionTimeoutDefault`.
+pub(crate) const APPEND_MAX: Duration = Duration::from_secs(9);
+
+/// Pauses between two tries. During an election the server answers immediately that nothing listens.
+const PAUSES: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_millis(500) };
+
+/// Conflicts after a try with an unknown outcome, until another writer counts as the first although none is found. A
+/// replica that lags may not show yet that the unknown try was stored.
+const CONFLICTS_MAX: u32 = 3;
 
 /// A message that is ready to be sent. It is built once, and may be sent several times.
 struct Outgoing {
@@ -40,16 +50,14 @@ struct Outgoing {
     event: Event,
 }
 
-/// The server's answers, grouped by what to do next. The error codes tell them apart.
-enum AppendAnswer {
-    Stored(Vec<u64>),
-    /// Another writer was first. 10071: wrong last sequence. 10164: wrong last sequence while another append is in
-    /// flight. 10077: per subject.
-    Conflict,
-    /// The events are not stored, and sending them again does not help.
-    Refused(Cause),
-    /// Any other answer, or none.
-    Unknown(Cause),
+/// The tries of an append so far, none of which is known to have stored it.
+struct Doubt {
+    /// Why the outcome is not known.
+    why: Cause,
+    /// True if a try ended without an answer that decides about it. The server may store it later.
+    is_unknown: bool,
+    /// Conflicts after such a try.
+    conflicts: u32,
 }
 
 impl Ledger {
@@ -59,62 +67,111 @@ impl Ledger {
     /// A batch counts as refused only if nothing of it is stored. See [`Batch`] for a server that keeps the beginning
     /// of one.
     ///
+    /// If the ledger does not answer, or elects a leader, the append waits for it: nine seconds in all.
+    ///
     /// # Errors
     /// See [`AppendError`]. After `Unknown` the only right reaction is the same call again, which is safe.
     pub async fn append(&self, batch: impl Into<Batch>) -> Result<Vec<u64>, AppendError> {
-        if let Err(stopped) = self.check().await {
-            APPENDS.add(&["stopped"]);
-            return Err(stopped);
-        }
-        self.write(batch.into()).await
+        self.append_until(batch, Instant::now() + APPEND_MAX).await
+    }
+
+    /// Like [`Ledger::append`], for a caller that has waited already. The outcome is unknown at `deadline`.
+    pub(crate) async fn append_until(
+        &self,
+        batch: impl Into<Batch>,
+        deadline: Instant,
+    ) -> Result<Vec<u64>, AppendError> {
+        self.store(batch.into(), true, deadline).await
     }
 
     /// Like [`Ledger::append`], but skips the integrity check. Used only to record that the ledger is damaged, or that an
     /// operator has looked.
     pub(crate) async fn write(&self, batch: impl Into<Batch>) -> Result<Vec<u64>, AppendError> {
-        let written = self.written(batch.into().events()).await;
-        APPENDS.add(&[match &written {
+        self.store(batch.into(), false, Instant::now() + APPEND_MAX).await
+    }
+
+    async fn store(&self, batch: Batch, is_checked: bool, deadline: Instant) -> Result<Vec<u64>, AppendError> {
+        let mut doubt = Doubt { why: "no answer in time".into(), is_unknown: false, conflicts: 0 };
+        let trying = self.keep_trying(batch.events(), is_checked, &mut doubt);
+        let stored = timeout_at(deadline, trying).await.unwrap_or_else(|_| Err(AppendError::Unknown(doubt.why)));
+        APPENDS.add(&[match &stored {
             Ok(_) => "stored",
             Err(AppendError::WrongVersion) => "wrong_version",
             Err(AppendError::Unknown(_)) => "unknown",
             Err(AppendError::Refused(_)) => "refused",
             Err(AppendError::Stopped(_)) => "stopped",
         }]);
-        let sequences = written?;
+        let sequences = stored?;
         self.whole.knows(sequences.last().copied().unwrap_or_default());
         Ok(sequences)
     }
 
-    async fn written(&self, events: &[NewEvent]) -> Result<Vec<u64>, AppendError> {
+    /// Tries until the outcome is known.
+    async fn keep_trying(
+        &self,
+        events: &[NewEvent],
+        is_checked: bool,
+        doubt: &mut Doubt,
+    ) -> Result<Vec<u64>, AppendError> {
         let messages = self.outgoing(events)?;
-        let mut doubt = Cause::from("nothing to append");
-        for attempt in 0..ATTEMPTS {
-            match self.send(&messages).await {
-                AppendAnswer::Stored(sequences) => return Ok(sequences),
-                AppendAnswer::Refused(why) if messages.len() == 1 => return Err(AppendError::Refused(why)),
-                AppendAnswer::Refused(why) => match self.read_back(&messages).await {
-                    Ok(ReadBack::Same(sequences)) => return Ok(sequences),
-                    Ok(ReadBack::Absent) => return Err(AppendError::Refused(why)),
-                    Ok(ReadBack::Different | ReadBack::Part) | Err(_) => return Err(AppendError::Unknown(why)),
-                },
-                AppendAnswer::Conflict => match self.read_back(&messages).await {
-                    Ok(ReadBack::Same(sequences)) => return Ok(sequences),
-                    // The server has decided about this append and any earlier try of it, so nothing follows. A part is
-                    // the beginning of a batch of which the server kept no more.
-                    Ok(ReadBack::Different | ReadBack::Part | ReadBack::Absent) => {
-                        return Err(AppendError::WrongVersion);
+        let mut tries = 0;
+        loop {
+            match if is_checked { self.check().await } else { Ok(()) } {
+                Ok(()) => {
+                    if let Some(decided) = self.try_once(&messages, doubt).await {
+                        return decided;
                     }
-                    Err(why) => doubt = why.into(),
-                },
-                AppendAnswer::Unknown(why) => match self.read_back(&messages).await {
-                    Ok(ReadBack::Same(sequences)) => return Ok(sequences),
-                    Ok(ReadBack::Different) => return Err(AppendError::WrongVersion),
-                    Ok(ReadBack::Part | ReadBack::Absent) | Err(_) => doubt = why,
-                },
+                }
+                Err(AppendError::Unknown(why)) => doubt.why = why,
+                Err(stopped) => return Err(stopped),
             }
-            tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
+            tokio::time::sleep(PAUSES.pause(tries)).await;
+            tries += 1;
         }
-        Err(AppendError::Unknown(doubt))
+    }
+
+    /// Tries once. Returns `None` if the outcome is not known afterwards.
+    async fn try_once(&self, messages: &[Outgoing], doubt: &mut Doubt) -> Option<Result<Vec<u64>, AppendError>> {
+        match self.send(messages).await {
+            AppendAnswer::Stored(sequences) => Some(Ok(sequences)),
+            AppendAnswer::Refused(why) if messages.len() == 1 && !doubt.is_unknown => {
+                Some(Err(AppendError::Refused(why)))
+            }
+            AppendAnswer::Refused(why) => Some(match self.read_back(messages).await {
+                Ok(ReadBack::Same(sequences)) => Ok(sequences),
+                Ok(ReadBack::Absent) if !doubt.is_unknown => Err(AppendError::Refused(why)),
+                // The server may still store an earlier try.
+                Ok(ReadBack::Absent | ReadBack::Different | ReadBack::Part) | Err(_) => Err(AppendError::Unknown(why)),
+            }),
+            answer @ (AppendAnswer::Conflict | AppendAnswer::InFlight) => match self.read_back(messages).await {
+                Ok(ReadBack::Same(sequences)) => Some(Ok(sequences)),
+                // An earlier try may be the one in flight, and then it is stored as soon as enough replicas are there.
+                Ok(ReadBack::Absent | ReadBack::Part)
+                    if doubt.is_unknown && matches!(answer, AppendAnswer::InFlight) =>
+                {
+                    None
+                }
+                Ok(ReadBack::Absent) if doubt.is_unknown && doubt.conflicts < CONFLICTS_MAX => {
+                    doubt.conflicts += 1;
+                    None
+                }
+                // The server has decided about this append and any earlier try of it, so nothing follows. A part is
+                // the beginning of a batch of which the server kept no more.
+                Ok(ReadBack::Different | ReadBack::Part | ReadBack::Absent) => Some(Err(AppendError::WrongVersion)),
+                Err(why) => {
+                    doubt.why = why.into();
+                    None
+                }
+            },
+            AppendAnswer::Unknown(why) => match self.read_back(messages).await {
+                Ok(ReadBack::Same(sequences)) => Some(Ok(sequences)),
+                Ok(ReadBack::Different) => Some(Err(AppendError::WrongVersion)),
+                Ok(ReadBack::Part | ReadBack::Absent) | Err(_) => {
+                    (doubt.why, doubt.is_unknown) = (why, true);
+                    None
+                }
+            },
+        }
     }
 
     fn outgoing(&self, events: &[NewEvent]) -> Result<Vec<Outgoing>, AppendError> {
@@ -234,28 +291,6 @@ fn same_content(stored: &Event, wanted: &Event) -> bool {
     subject(stored) == subject(wanted) && matches!((stored.data(), wanted.data()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Reads a publish acknowledgement. `count` messages were sent; a batch's ack names the last sequence.
-fn classify(payload: &[u8], count: usize) -> AppendAnswer {
-    let Ok(answer) = serde_json::from_slice::<Value>(payload) else {
-        return AppendAnswer::Unknown("the acknowledgement is not JSON".into());
-    };
-    let description = answer.pointer("/error/description").and_then(Value::as_str).unwrap_or_default();
-    match answer.pointer("/error/err_code").and_then(Value::as_u64) {
-        None if answer.get("error").is_some() => AppendAnswer::Unknown(answer.to_string().into()),
-        None => match (answer.get("seq").and_then(Value::as_u64), u64::try_from(count)) {
-            (Some(last), Ok(count)) if last >= count => AppendAnswer::Stored((last - count + 1..=last).collect()),
-            _ => AppendAnswer::Unknown(format!("an acknowledgement without a sequence: {answer}").into()),
-        },
-        Some(10071 | 10164) => AppendAnswer::Conflict,
-        Some(10077) if description.contains("per subject") => AppendAnswer::Conflict,
-        // 10054: message too large. 10077: stream full. The other codes are mistakes of our own.
-        Some(code @ (10054 | 10077 | 10111 | 10166 | 10174 | 10188 | 10193 | 10199 | 10201)) => {
-            AppendAnswer::Refused(format!("{description} ({code})").into())
-        }
-        Some(code) => AppendAnswer::Unknown(format!("{description} ({code})").into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,47 +326,6 @@ mod tests {
         ];
         for (found, expected) in cases {
             assert_eq!(compare(&messages, &found), expected);
-        }
-    }
-
-    #[test]
-    fn the_servers_answers_are_told_apart() {
-        let cases = [
-            (r#"{"stream":"LEDGER","seq":7}"#, 1, "stored"),
-            (r#"{"stream":"LEDGER","seq":7,"batch":"x","count":3}"#, 3, "stored"),
-            (r#"{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 5"}}"#, 1, "conflict"),
-            (r#"{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}"#, 2, "conflict"),
-            (
-                r#"{"error":{"code":503,"err_code":10077,"description":"maximum messages per subject exceeded"}}"#,
-                1,
-                "conflict",
-            ),
-            (r#"{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"}}"#, 1, "refused"),
-            (
-                r#"{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}"#,
-                1,
-                "refused",
-            ),
-            (r#"{"error":{"code":400,"err_code":10176,"description":"batch publish is incomplete"}}"#, 2, "unknown"),
-            (
-                r#"{"error":{"code":503,"err_code":10008,"description":"jetstream system temporarily unavailable"}}"#,
-                1,
-                "unknown",
-            ),
-            ("", 1, "unknown"),
-            ("{}", 1, "unknown"),
-        ];
-        for (payload, count, expected) in cases {
-            let found = match classify(payload.as_bytes(), count) {
-                AppendAnswer::Stored(sequences) => {
-                    assert_eq!(sequences.len(), count);
-                    "stored"
-                }
-                AppendAnswer::Conflict => "conflict",
-                AppendAnswer::Refused(_) => "refused",
-                AppendAnswer::Unknown(_) => "unknown",
-            };
-            assert_eq!(found, expected, "{payload}");
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::connect::Ledger;
 use crate::definitions::{compare, consumer};
 use crate::error::{ConnectError, LedgerError};
 use crate::fold::Loaded;
-use crate::subjects::STREAM;
+use crate::subjects::{STREAM, parked_subject};
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::PullConsumer;
 use chrono::{DateTime, Utc};
@@ -26,12 +26,18 @@ const PULL_WAIT: Duration = Duration::from_millis(500);
 /// belong to this process until `ack_wait` is over.
 const PULL_END_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A message that is not answered at this age stands still. A queue that waits longer admits no more orders, a transaction
+/// is usually N blocks deep after one or two minutes, and an order that waits for its payer is no message in hand.
+const UNANSWERED_MAX: Duration = Duration::from_secs(600);
+
 /// The deliveries of one durable consumer to one process.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     pub(crate) ledger: Ledger,
     pub(crate) durable: &'static str,
     pub(crate) health: Health,
+    /// The consumer stands still if a message is not answered at this age.
+    pub(crate) patience: Duration,
     consumer: PullConsumer,
 }
 
@@ -127,7 +133,15 @@ impl Ledger {
         }
         compare(&format!("the consumer {durable}"), &consumer(durable)?, info.get("config").unwrap_or(&Value::Null))?;
         let consumer = self.jetstream.get_consumer_from_stream(durable, STREAM).await.map_err(|e| other(&e))?;
-        Ok(Inbox { ledger: self.clone(), durable, health, consumer })
+        Ok(Inbox { ledger: self.clone(), durable, health, patience: UNANSWERED_MAX, consumer })
+    }
+
+    /// True if [`Ledger::park`] has recorded this message.
+    ///
+    /// # Errors
+    /// `Transient`: no answer.
+    pub async fn is_parked(&self, durable: &str, seq: u64) -> Result<bool, LedgerError> {
+        Ok(self.last(&parked_subject(durable, seq)).await?.is_some())
     }
 
     /// Records for an operator that `durable` gives up the message at `seq`. Recording it twice stores one event.
@@ -151,6 +165,11 @@ impl Ledger {
 }
 
 impl Inbox {
+    /// Replaces the age of ten minutes at which a message without an answer means that the consumer stands still.
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// Pulls up to `max` messages and passes each to `each` as it arrives. Returns at the end of the pull, so that no
     /// pull request outlives the call.
     ///

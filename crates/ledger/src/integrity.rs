@@ -12,16 +12,25 @@ use crate::subjects::STOPS;
 use crate::whole::Memory;
 use domain::Event;
 use domain::event::{DamageKind, OpsEvent, Resumed, Stopped, Stops};
-use runtime::{CancellationToken, Health, causes};
+use runtime::{CancellationToken, Health, OldestWork, causes};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Pause between two looks. A look is three or four requests, none of which depends on the size of the ledger.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A look that takes longer is given up, and says nothing about the ledger. An append may wait for a look.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The connection to the ledger stands still if no look succeeds for this long. An election of three replicas is over by
+/// then.
+const SILENT_MAX: Duration = Duration::from_secs(20);
+
+/// Time limit of the look of an append, which is repeated within [`APPEND_MAX`](crate::append::APPEND_MAX). Shorter than
+/// that of other looks: while three replicas elect a leader, a look gets no answer, and must begin again soon after.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Number of the newest messages that the next look reads again. 64 messages of Paymint have 128 kB, and a damaged last
 /// block takes them with it first.
@@ -45,12 +54,20 @@ impl Ledger {
     }
 
     async fn look_until(self, health: Health, stop: CancellationToken, writes: bool) {
+        let mut answered = Instant::now();
         while !stop.is_cancelled() {
             runtime::turn("ledger.integrity");
             let looked = async {
-                if let Err(error) = self.look().await {
-                    tracing::debug!(error = %causes(&error), "the look at the ledger failed: it is not known if the ledger is damaged");
+                let mut silent = None;
+                match self.look().await {
+                    Ok(()) => answered = Instant::now(),
+                    Err(error) => {
+                        tracing::debug!(error = %causes(&error), "the look at the ledger failed: it is not known if the ledger is damaged");
+                        let (what, words) = ("a look at the ledger".to_owned(), causes(&error).to_string());
+                        silent = Some(OldestWork { what, age: answered.elapsed(), words, limit: SILENT_MAX });
+                    }
                 }
+                health.oldest("ledger connection", silent);
                 if writes && let Err(error) = self.write_down().await {
                     tracing::error!(error = %causes(&error), "the stop of payouts could not be recorded");
                 }
@@ -130,8 +147,11 @@ impl Ledger {
             let mut memory = self.whole.memory.lock().await;
             // Another task may have looked while this one waited.
             if !self.is_looked_at() {
-                let looked = self.look_with(&mut memory).await;
-                looked.map_err(|e| AppendError::Unknown(e.into()))?;
+                let looked = tokio::time::timeout(CHECK_TIMEOUT, self.look_with(&mut memory)).await;
+                looked
+                    .map_err(|e| LedgerError::transient("a look at the ledger", e))
+                    .and_then(|looked| looked)
+                    .map_err(|e| AppendError::Unknown(e.into()))?;
             }
         }
         self.stopped().map_or(Ok(()), |why| Err(AppendError::Stopped(why.to_string())))

@@ -3,6 +3,7 @@
 //! Owns: subjects, the CloudEvents envelope, append with an expected version, group commit, reading and folding,
 //! durable consumers, the start-up gate, the integrity check, provisioning from `nats/`, and refilling from a copy.
 
+mod acknowledgement;
 mod address;
 mod answer;
 mod append;

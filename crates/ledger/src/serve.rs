@@ -5,8 +5,9 @@ use crate::answer::{Answer, Outcome, retry};
 use crate::consume::{Delivery, Inbox, Opened};
 use crate::direct::from_delivery;
 use async_nats::jetstream::{AckKind, Message};
-use runtime::{CancellationToken, MESSAGES, Undone, causes};
-use std::collections::HashMap;
+use chrono::{DateTime, Utc};
+use runtime::{CancellationToken, MESSAGES, OldestWork, Undone, causes};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -27,6 +28,12 @@ const NEWER_PAUSE: Duration = Duration::from_secs(4);
 
 /// The health page no longer names an unknown event type after none was met for this long.
 const NEWER_FORGOTTEN: Duration = Duration::from_secs(15);
+
+/// A consumer whose pulls fail for this long stands still. An election of three replicas is over by then.
+const FETCH_FAILS_MAX: Duration = Duration::from_secs(20);
+
+/// A message that was handed back, and did not come again for this long after its time, is handled by another process.
+const ELSEWHERE: Duration = Duration::from_secs(15);
 
 /// Delay after which a message that could not be parked is delivered again.
 const PARK_PAUSE: Duration = Duration::from_secs(1);
@@ -50,8 +57,14 @@ impl Inbox {
         // A task set, so that dropping this future also ends the fetching.
         let mut fetching = JoinSet::new();
         fetching.spawn(fetch(self.clone(), Semaphore::new(concurrency).into(), found, stop.clone()));
-        let mut hands =
-            Hands { inbox: self, tasks: JoinSet::new(), held: HashMap::new(), answers: JoinSet::new(), newer: None };
+        let mut hands = Hands {
+            inbox: self,
+            tasks: JoinSet::new(),
+            held: HashMap::new(),
+            handed_back: BTreeMap::new(),
+            answers: JoinSet::new(),
+            newer: None,
+        };
         let mut progress = tokio::time::interval(PROGRESS_INTERVAL);
         let mut is_open = true;
         while is_open || !hands.is_empty() {
@@ -65,6 +78,7 @@ impl Inbox {
                 _ = progress.tick() => hands.progress().await,
             }
         }
+        hands.inbox.health.oldest(&hands.part(), None);
         if let Some(Err(error)) = fetching.join_next().await {
             tracing::error!(%error, "fetching ended");
         }
@@ -85,6 +99,8 @@ async fn fetch(
     found: mpsc::UnboundedSender<(Message, OwnedSemaphorePermit)>,
     stop: CancellationToken,
 ) {
+    let part = format!("pulls of the consumer {}", inbox.durable);
+    let mut failing = None;
     while !stop.is_cancelled() {
         inbox.ledger.until_whole(&stop).await;
         let free = tokio::select! {
@@ -103,10 +119,17 @@ async fn fetch(
                 let _ = found.send((message, place));
             }
         });
-        if let Err(error) = pulled.await {
-            tracing::warn!(consumer = inbox.durable, error = %causes(&error), "no messages could be fetched");
-            tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(PULL_PAUSE) => {} }
-        }
+        let Err(error) = pulled.await else {
+            if failing.take().is_some() {
+                inbox.health.oldest(&part, None);
+            }
+            continue;
+        };
+        tracing::warn!(consumer = inbox.durable, error = %causes(&error), "no messages could be fetched");
+        let age = failing.get_or_insert_with(Instant::now).elapsed();
+        let (what, words) = ("fetching".to_owned(), causes(&error).to_string());
+        inbox.health.oldest(&part, Some(OldestWork { what, age, words, limit: FETCH_FAILS_MAX }));
+        tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(PULL_PAUSE) => {} }
     }
 }
 
@@ -115,6 +138,8 @@ struct Hands {
     inbox: Inbox,
     tasks: JoinSet<Outcome>,
     held: HashMap<Id, Held>,
+    /// Messages that were handed back and come again, by sequence.
+    handed_back: BTreeMap<u64, HandedBack>,
     /// Answers on their way to the server.
     answers: JoinSet<()>,
     newer: Option<Newer>,
@@ -125,7 +150,18 @@ struct Held {
     message: Message,
     seq: u64,
     deliveries: u32,
+    recorded_at: DateTime<Utc>,
     place: OwnedSemaphorePermit,
+}
+
+/// A message that was handed back.
+struct HandedBack {
+    subject: String,
+    recorded_at: DateTime<Utc>,
+    /// The reason.
+    words: String,
+    /// When it comes again.
+    until: Instant,
 }
 
 /// The unknown event type that this consumer waits for.
@@ -145,8 +181,9 @@ impl Hands {
         F: Future<Output = Outcome> + Send + 'static,
     {
         let deliveries = message.info().map(|info| u32::try_from(info.delivered).unwrap_or(1)).unwrap_or(1);
-        let opened = from_delivery(&message).map(|recorded| (recorded.seq, Opened::of(recorded, deliveries)));
-        let (seq, opened) = match opened {
+        let opened = from_delivery(&message)
+            .map(|recorded| (recorded.seq, recorded.message.recorded_at, Opened::of(recorded, deliveries)));
+        let (seq, recorded_at, opened) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 // The server delivers it again after `ack_wait`.
@@ -154,18 +191,19 @@ impl Hands {
                 return;
             }
         };
-        let held = Held { message, seq, deliveries, place };
+        let held = Held { message, seq, deliveries, recorded_at, place };
         match opened {
-            _ if is_stopping => self.send(held, Answer::Later(Duration::ZERO)),
+            _ if is_stopping => self.send(held, Answer::Later(Duration::ZERO), String::new()),
             Opened::Event(delivery) => {
                 let task = self.tasks.spawn(handler(*delivery));
                 self.held.insert(task.id(), held);
             }
             Opened::Newer(kind) => {
+                let words = format!("this build does not know the event type {kind}");
                 self.meet(kind);
-                self.send(held, Answer::Later(NEWER_PAUSE));
+                self.send(held, Answer::Later(NEWER_PAUSE), words);
             }
-            Opened::Foreign(why) => self.send(held, Answer::Park(why)),
+            Opened::Foreign(why) => self.send(held, Answer::Park(why), String::new()),
         }
     }
 
@@ -176,9 +214,11 @@ impl Hands {
             Err(error) => (error.id(), Err(Undone::transient(error))),
         };
         let Some(held) = self.held.remove(&id) else { return };
+        let mut words = "it waits".to_owned();
         let answer = match outcome {
             Ok(answer) => answer,
             Err(why) => {
+                words = causes(&why).to_string();
                 if let Undone::Unknown(kind) = &why {
                     self.meet(kind.to_string());
                 } else if matches!(why, Undone::Transient(_)) {
@@ -188,11 +228,19 @@ impl Hands {
                 retry(&why, held.deliveries)
             }
         };
-        self.send(held, answer);
+        self.send(held, answer, words);
     }
 
-    /// Sends an answer to the server. The message's place is free afterwards.
-    fn send(&mut self, held: Held, answer: Answer) {
+    /// Sends an answer to the server. The message's place is free afterwards. `words` say why a message is handed back.
+    fn send(&mut self, held: Held, answer: Answer, words: String) {
+        match &answer {
+            Answer::Later(delay) => {
+                let (subject, until) = (held.message.subject.to_string(), Instant::now() + *delay);
+                let back = HandedBack { subject, recorded_at: held.recorded_at, words, until };
+                self.handed_back.insert(held.seq, back);
+            }
+            Answer::Done | Answer::Park(_) => _ = self.handed_back.remove(&held.seq),
+        }
         let inbox = self.inbox.clone();
         self.answers.spawn(async move {
             let Held { message, seq, place, .. } = held;
@@ -218,6 +266,22 @@ impl Hands {
         });
     }
 
+    /// The oldest message that is not answered. Messages that another process handles now are forgotten.
+    fn oldest(&mut self) -> Option<OldestWork> {
+        let held: HashSet<u64> = self.held.values().map(|held| held.seq).collect();
+        self.handed_back.retain(|seq, back| held.contains(seq) || back.until.elapsed() < ELSEWHERE);
+        let in_hand = self.held.values().min_by_key(|held| held.seq);
+        let back = self.handed_back.first_key_value();
+        let seq = in_hand.map(|held| held.seq).into_iter().chain(back.map(|(seq, _)| *seq)).min()?;
+        let in_hand =
+            in_hand.filter(|held| held.seq == seq).map(|held| (held.message.subject.as_str(), held.recorded_at));
+        let back = self.handed_back.get(&seq);
+        let words = back.map_or_else(|| "in hand".to_owned(), |back| back.words.clone());
+        let (subject, recorded_at) = in_hand.or(back.map(|back| (back.subject.as_str(), back.recorded_at)))?;
+        let age = (Utc::now() - recorded_at).to_std().unwrap_or_default();
+        Some(OldestWork { what: format!("{subject} at sequence {seq}"), age, words, limit: self.inbox.patience })
+    }
+
     /// Reports progress on every message in hand. Publishing waits only while the client's own buffer is full.
     async fn progress(&mut self) {
         for held in self.held.values() {
@@ -225,9 +289,11 @@ impl Hands {
                 tracing::debug!(consumer = self.inbox.durable, seq = held.seq, %error, "progress not sent");
             }
         }
+        let oldest = self.oldest();
+        self.inbox.health.oldest(&self.part(), oldest);
         if self.newer.as_ref().is_some_and(|newer| newer.seen.elapsed() > NEWER_FORGOTTEN) {
             self.newer = None;
-            self.inbox.health.good(&self.waits());
+            self.inbox.health.good(&self.part());
         }
     }
 
@@ -237,17 +303,17 @@ impl Hands {
         match &mut self.newer {
             Some(newer) if newer.kind == kind => newer.seen = seen,
             _ => {
-                let (consumer, since) = (self.inbox.durable, chrono::Utc::now().to_rfc3339());
+                let (consumer, since) = (self.inbox.durable, Utc::now().to_rfc3339());
                 tracing::error!(consumer, kind, "this build does not know the event type: upgrade this process");
                 let why =
                     format!("waits since {since} for a build that knows the event type {kind}: upgrade this process");
-                self.inbox.health.bad(&self.waits(), why);
+                self.inbox.health.bad(&self.part(), why);
                 self.newer = Some(Newer { kind, seen });
             }
         }
     }
 
-    fn waits(&self) -> String {
+    fn part(&self) -> String {
         format!("consumer {}", self.inbox.durable)
     }
 }

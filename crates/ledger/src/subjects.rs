@@ -23,9 +23,14 @@ pub fn subject(event: &Event) -> String {
         Event::Token(address, TokenEvent::Registered(_)) => token_subject(*address),
         Event::Record(id, event) => record_subject(*id, event.name()),
         Event::Key(key, KeyEvent::Bound(_)) => key_subject(*key),
-        Event::Ops(OpsEvent::Parked(parked)) => format!("ops.parked.{}-{}", parked.consumer, parked.sequence),
+        Event::Ops(OpsEvent::Parked(parked)) => parked_subject(&parked.consumer, parked.sequence),
         Event::Ops(event) => below("ops", event.name().trim_start_matches("ops."), &event.numbers()),
     }
+}
+
+/// The subject of the event that the message at `seq` was parked by `consumer`.
+pub(crate) fn parked_subject(consumer: &str, seq: u64) -> String {
+    format!("ops.parked.{consumer}-{seq}")
 }
 
 /// The subject of an event below `base`: its name, and the numbers that it carries.

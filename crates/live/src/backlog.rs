@@ -97,6 +97,13 @@ impl Backlog {
         self.units = Some(units);
     }
 
+    /// The order that has been in its step for the longest time, among those that wait for a service, with that time.
+    pub fn oldest(&self) -> Option<(PaymentId, &UnderWay)> {
+        use OrderStep::{Minting, Paid, Requested, Settling};
+        let waiting = self.orders.iter().filter(|(_, it)| matches!(it.step, Requested | Settling | Paid | Minting));
+        waiting.min_by_key(|(_, it)| it.since).map(|(id, it)| (*id, it))
+    }
+
     /// The order as it stands; `None` if it is unknown here.
     pub fn known(&self, id: PaymentId) -> Option<OrderFacts> {
         let open = self.orders.get(&id).filter(|order| order.step != OrderStep::Reserved);

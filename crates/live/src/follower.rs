@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Event, KeyEvent, OrderEvent, PaymentId, Recorded, Stage};
 use futures_util::StreamExt;
 use ledger::{Ledger, LedgerError};
-use runtime::CancellationToken;
+use runtime::{CancellationToken, OldestWork};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,6 +82,17 @@ impl Follower {
     /// Units of `token` that are left of `max`. `None` while this picture is not complete or behind the ledger.
     pub fn units_left(&self, token: Address, max: u64) -> Option<u64> {
         self.is_caught_up().then(|| self.backlog(|backlog| backlog.units_left(token, max))).flatten()
+    }
+
+    /// The order that has waited for a service for the longest time, in the step that it is in. For information: an api that
+    /// can accept orders is ready, however long they wait.
+    pub fn oldest(&self) -> Option<OldestWork> {
+        self.backlog(|backlog| {
+            let (id, order) = backlog.oldest()?;
+            let age = (Utc::now() - order.since).to_std().unwrap_or_default();
+            let words = format!("{:?}", order.step).to_lowercase();
+            Some(OldestWork { what: format!("order {id}"), age, words, limit: Duration::MAX })
+        })
     }
 
     pub(crate) fn is_caught_up(&self) -> bool {

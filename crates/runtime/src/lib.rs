@@ -15,7 +15,7 @@ mod variable;
 pub use backoff::Backoff;
 pub use env::{ConfigError, Env};
 pub use failpoint::{set_test_setting, test_setting};
-pub use health::{Health, serve_health};
+pub use health::{Health, OldestWork, serve_health};
 pub use metrics::{APPENDS, Counter, MESSAGES, REFUSALS, TURNS, metrics_text, turn};
 pub use settings::{Settings, SharedSettings, VALIDITY_MAX_S};
 pub use stop::{Fatal, STOP_TIMEOUT, join, stop_on_signal, unfailing};

@@ -5,7 +5,7 @@ use crate::index::{DueOrder, Index, Party};
 use crate::pace::Pace;
 use domain::PaymentId;
 use ledger::{ACK_WAIT, Answer, Ledger, LedgerError, Outcome, retry};
-use runtime::{CancellationToken, Health, Undone, causes};
+use runtime::{CancellationToken, Health, OldestWork, Undone, causes};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,6 +39,10 @@ const PAGE_MAX: Duration = Duration::from_secs(30);
 
 /// A parked order is looked at again after this time. Until then its row does not bring it back with each pass.
 const PARKED_PAUSE: Duration = Duration::from_secs(3_600);
+
+/// The waiting orders stand still if one of them has been due for this long. At the slowest pace, twenty looks a second, as
+/// many as twelve thousand wait for their look.
+const OVERDUE_MAX: Duration = Duration::from_secs(600);
 
 /// The health page names an unknown event type for this long after it was last met.
 const UNKNOWN_FORGOTTEN: Duration = Duration::from_secs(60);
@@ -140,6 +144,7 @@ impl Carrier {
                     runtime::turn(self.durable);
                     pace.turn();
                     self.forget_unknown(&mut looks);
+                    self.health.oldest(&self.part(), self.oldest());
                 }
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
@@ -154,6 +159,15 @@ impl Carrier {
                 looks.taken.insert(task.id(), order);
             }
         }
+        self.health.oldest(&self.part(), None);
+    }
+
+    /// The order that came due first and was not looked at.
+    fn oldest(&self) -> Option<OldestWork> {
+        let index = self.index();
+        let (due, id) = index.most_overdue()?;
+        let words = format!("due, and not looked at; {} orders wait", index.len());
+        Some(OldestWork { what: format!("order {id}"), age: due.elapsed(), words, limit: OVERDUE_MAX })
     }
 
     /// Takes over orders that wait according to the rows. The first pass takes all of them, later passes only those

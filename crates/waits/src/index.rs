@@ -34,6 +34,8 @@ pub struct DueOrder {
 pub struct Index<T> {
     entries: HashMap<PaymentId, Entry<T>>,
     sleeping: BTreeSet<(T, PaymentId)>,
+    /// Orders that are ripe or taken, by the time at which they came due.
+    overdue: BTreeSet<(T, PaymentId)>,
     /// Orders that are due and that nobody has taken, each with its generation.
     ripe: FairQueue<Address, Address, (PaymentId, u64)>,
     generation: u64,
@@ -46,13 +48,14 @@ struct Entry<T> {
     seq: u64,
     /// Grows with each change of the entry, so that a late answer about an earlier state changes nothing.
     generation: u64,
-    /// When the order is due; `None` if it is ripe or taken.
-    due: Option<T>,
+    /// When the order is due, or came due.
+    due: T,
 }
 
 impl<T> Default for Index<T> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), sleeping: BTreeSet::new(), ripe: FairQueue::default(), generation: 0 }
+        let (sleeping, overdue) = (BTreeSet::new(), BTreeSet::new());
+        Self { entries: HashMap::new(), sleeping, overdue, ripe: FairQueue::default(), generation: 0 }
     }
 }
 
@@ -60,9 +63,10 @@ impl<T: Copy + Ord> Index<T> {
     /// Records that the order waits until `due`. Replaces what was recorded before.
     pub fn put(&mut self, id: PaymentId, party: Party, tries: u32, seq: u64, due: T) {
         self.generation += 1;
-        let entry = Entry { party, tries, seq, generation: self.generation, due: Some(due) };
-        if let Some(Entry { due: Some(before), .. }) = self.entries.insert(id, entry) {
+        let entry = Entry { party, tries, seq, generation: self.generation, due };
+        if let Some(Entry { due: before, .. }) = self.entries.insert(id, entry) {
             self.sleeping.remove(&(before, id));
+            self.overdue.remove(&(before, id));
         }
         self.sleeping.insert((due, id));
     }
@@ -81,8 +85,8 @@ impl<T: Copy + Ord> Index<T> {
     pub fn take(&mut self, now: T, max: usize) -> Vec<DueOrder> {
         while let Some((due, id)) = self.sleeping.first().copied().filter(|(due, _)| *due <= now) {
             self.sleeping.remove(&(due, id));
-            if let Some(entry) = self.entries.get_mut(&id) {
-                entry.due = None;
+            if let Some(entry) = self.entries.get(&id) {
+                self.overdue.insert((due, id));
                 self.ripe.push(entry.party.token, entry.party.payer, (id, entry.generation));
             }
         }
@@ -106,9 +110,16 @@ impl<T: Copy + Ord> Index<T> {
 
     /// Records that a taken order no longer waits.
     pub fn done(&mut self, order: &DueOrder) {
-        if self.is_current(order) {
-            self.entries.remove(&order.id);
+        if self.is_current(order)
+            && let Some(entry) = self.entries.remove(&order.id)
+        {
+            self.overdue.remove(&(entry.due, order.id));
         }
+    }
+
+    /// The order that came due first and is not answered, with the time at which it came due.
+    pub fn most_overdue(&self) -> Option<(T, PaymentId)> {
+        self.overdue.first().copied()
     }
 
     /// Number of orders that wait, are due, or are taken.
@@ -183,6 +194,22 @@ mod tests {
         index.put(id(1), party(1, 1), 0, 9, 30);
         index.done(&taken);
         assert_eq!(ids(&index.take(30, 10)), [id(1)]);
+    }
+
+    #[test]
+    fn the_order_that_came_due_first_is_overdue_until_it_is_answered() {
+        let mut index = Index::default();
+        (1..=3).for_each(|n| index.put(id(n), party(1, 1), 0, n, n));
+        assert_eq!(index.most_overdue(), None, "it is looked for");
+        let taken = index.take(2, 1)[0];
+        assert_eq!(index.most_overdue(), Some((1, id(1))), "it is taken, and not answered");
+        index.again(&taken, 9);
+        assert_eq!(index.most_overdue(), Some((2, id(2))));
+        let taken = index.take(3, 1)[0];
+        index.done(&taken);
+        assert_eq!(index.most_overdue(), Some((3, id(3))));
+        index.put(id(3), party(1, 1), 0, 3, 9);
+        assert_eq!(index.most_overdue(), None);
     }
 
     #[test]

@@ -35,11 +35,15 @@ use runtime::{CancellationToken, Fatal, Health, SharedSettings, serve_health, un
 use state::Api;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// CloudEvents source of the events that this service writes.
 const SOURCE: &str = "/paymint/api";
+
+/// Pause between two reports of the oldest order.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The service, listening and connected to the ledger.
 pub struct Server {
@@ -110,6 +114,7 @@ impl Server {
         let health = Health::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_health(api.config.health, health.clone(), stop.clone()));
+        tasks.spawn(unfailing(report_oldest(Arc::clone(&api), health.clone())));
         tasks.spawn(unfailing(api.ledger.clone().watch(health, stop.clone())));
         let (one, two, three) = (Arc::clone(&api), Arc::clone(&api), Arc::clone(&api));
         tasks.spawn(unfailing(async move { one.follower.follow(&one.records, one.stop.clone()).await }));
@@ -122,5 +127,13 @@ impl Server {
             edge::serve(listener, routes::router(api), edge, stop).await;
         }));
         runtime::join(tasks, stop).await
+    }
+}
+
+/// Reports the oldest order to `/readyz` and `/metrics` of the internal address until the process stops.
+async fn report_oldest(api: Arc<Api>, health: Health) {
+    while !api.stop.is_cancelled() {
+        health.oldest("orders", api.follower.oldest());
+        tokio::select! { () = api.stop.cancelled() => {}, () = tokio::time::sleep(REPORT_INTERVAL) => {} }
     }
 }

@@ -69,9 +69,14 @@ impl Mined<'_> {
 }
 
 impl Desk {
-    /// Pause before a payment or mint is tried again.
+    /// Pause before a payment or refund is tried again.
     pub(crate) fn retry(&self) -> Duration {
         self.settings.now().payment_retry
+    }
+
+    /// Pause before a mint is tried again.
+    pub(crate) fn mint_retry(&self) -> Duration {
+        self.settings.now().mint_retry
     }
 
     /// The orders of a transaction, in the order of its items. Each has a result of its own.

@@ -28,7 +28,7 @@ pub(crate) async fn verdicts(desk: &Desk, mined: &Mined<'_>, confirmed: Head) ->
         let commands = match (&loaded, records.get(&id)) {
             (Ok(Loaded { state: Some(order), .. }), Some(finding)) => {
                 let result = results.get(&order.request.payment_key).copied();
-                commands(mined.place(), mined.legs(order), order, finding.own(), result, desk.retry())?
+                commands(mined.place(), mined.legs(order), order, finding.own(), result, desk.mint_retry())?
             }
             // The decider refuses this command, and the refusal shows the operator what is wrong.
             (Ok(_) | Err(Impossible { .. }), _) => {

@@ -133,7 +133,12 @@ impl Desk {
             Purpose::Mint => mints::verdicts(self, &mined, confirmed).await?,
             Purpose::Operate => operated::verdicts(self, &mined, confirmed).await?,
         };
-        let events = written(verdicts, message);
+        let mut events = written(verdicts, message);
+        // A server that kept only the beginning of an append, or an earlier decision of the nonce, has parked the message
+        // before. The ledger would refuse the whole append, again and again.
+        if events.iter().any(is_park) && self.ledger.is_parked(message.consumer, message.seq).await? {
+            events.retain(|event| !is_park(event));
+        }
         let batch = Batch::of(events).sealed_by(settled(&mined, again));
         failpoint(not_appended(tx.purpose));
         self.ledger.append(batch).await?;
@@ -191,6 +196,11 @@ fn written(verdicts: Vec<ItemVerdict>, message: Message<'_>) -> Vec<NewEvent> {
         events.push(NewEvent { event, expected: Expected::Absent, trace: None });
     }
     events
+}
+
+/// True for the event that parks the message.
+fn is_park(new: &NewEvent) -> bool {
+    matches!(new.event, Event::Ops(OpsEvent::Parked(_)))
 }
 
 /// The event that the nonce is used. It depends on no other event of the lane, so it only expects that its own subject

@@ -23,6 +23,10 @@ pub(crate) const DURABLE: &str = "confirmer-watch";
 /// Maximum number of messages in hand. They are handled one after the other, because they share one view of the chain.
 const IN_HAND_MAX: usize = 256;
 
+/// A nonce whose block is not final at this age stands still. On Base a block is final after 15 to 20 minutes. If the chain
+/// below it does not finalise, that takes hours.
+const FINAL_MAX: Duration = Duration::from_secs(3 * 3_600);
+
 /// Longest pause between two looks at the head, if there are no news of it.
 const TURN: Duration = Duration::from_secs(2);
 
@@ -77,6 +81,7 @@ pub(crate) async fn run(desk: Desk, inbox: Inbox, stop: CancellationToken) {
         let watch = watch.clone();
         async move { watch.lock().await.handle(&delivery).await }
     };
+    let inbox = inbox.patient(FINAL_MAX);
     tokio::join!(inbox.run(stop.clone(), IN_HAND_MAX, message), follow(desk, &watch, &stop));
 }
 

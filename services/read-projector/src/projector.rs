@@ -5,7 +5,7 @@ use domain::{Recorded, StoredMessage};
 use futures_util::{Stream, StreamExt};
 use ledger::{Damage, Ledger, LedgerError, more_belongs};
 use runtime::failpoint::{ROWS_COMMITTED, failpoint};
-use runtime::{Backoff, CancellationToken, Health, causes};
+use runtime::{Backoff, CancellationToken, Health, OldestWork, causes};
 use std::time::Duration;
 use store::{Applied, Position, READ_MODELS, Store, StoreError};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -94,7 +94,7 @@ pub async fn project(
     stop: &CancellationToken,
 ) -> Result<(), ProjectorError> {
     let mut failures = 0_u32;
-    let mut suspected = None;
+    let (mut suspected, mut since) = (None, Instant::now());
     while !stop.is_cancelled() {
         health.bad("projection", "not begun");
         let wait = match read_and_apply(ledger, store, health, stop, &mut failures).await {
@@ -107,7 +107,14 @@ pub async fn project(
             }
             Err(error) if error.is_transient() => {
                 let wait = RETRY.pause(failures);
+                if failures == 0 {
+                    since = Instant::now();
+                }
                 failures += 1;
+                // The reason is an obstacle by itself; this is its age.
+                let (what, words) = ("the next events".to_owned(), causes(&error).to_string());
+                let work = OldestWork { what, age: since.elapsed(), words, limit: Duration::MAX };
+                health.oldest("projection", Some(work));
                 tracing::warn!(error = %causes(&error), wait_ms = wait.as_millis(), "reading again from the position");
                 health.bad("projection", causes(&error).to_string());
                 wait
@@ -158,6 +165,7 @@ async fn read_and_apply(
     }
     tracing::info!(seq = position.seq, "projecting after sequence {}", position.seq);
     health.good("projection");
+    health.oldest("projection", None);
 
     loop {
         runtime::turn("read-projector.project");

@@ -25,6 +25,8 @@ struct Plan {
     answering: String,
     /// An answer that began before the message was planned: the rest of it passes.
     earlier: String,
+    /// Acknowledgements of batches to lose.
+    acks: u64,
     lost: u64,
 }
 
@@ -32,6 +34,14 @@ impl Plan {
     fn lose(&mut self, n: u64) {
         self.earlier = self.answering.clone();
         self.pass = Some(n.saturating_sub(1));
+    }
+
+    /// True for an acknowledgement of a batch that is to be lost.
+    fn loses_ack(&mut self) -> bool {
+        let loses = self.acks > 0;
+        self.acks -= u64::from(loses);
+        self.lost += u64::from(loses);
+        loses
     }
 
     /// Counts the message with stored headers that arrived on `subject`. True for the one to lose.
@@ -76,6 +86,11 @@ impl NatsProxy {
     /// begin from now on. A reader gives an answer up at its first gap; the rest of it still comes and is not counted.
     pub fn lose(&self, n: u64) {
         plan(&self.plan).lose(n);
+    }
+
+    /// Loses the acknowledgement of the next batch.
+    pub fn lose_ack(&self) {
+        plan(&self.plan).acks += 1;
     }
 
     /// Number of messages lost so far.
@@ -128,7 +143,7 @@ async fn down(from: OwnedReadHalf, mut to: OwnedWriteHalf, planned: &Mutex<Plan>
             frame.resize(begin + length + 2, 0);
             from.read_exact(&mut frame[begin..]).await?;
             let subject = line.split_whitespace().nth(1).unwrap_or_default();
-            if is_stored(&frame) && plan(planned).loses(subject) {
+            if is_stored(&frame) && plan(planned).loses(subject) || is_ack(&frame) && plan(planned).loses_ack() {
                 continue;
             }
         }
@@ -138,6 +153,12 @@ async fn down(from: OwnedReadHalf, mut to: OwnedWriteHalf, planned: &Mutex<Plan>
 
 fn is_stored(frame: &[u8]) -> bool {
     frame.windows(15).any(|bytes| bytes == b"Nats-Sequence: ")
+}
+
+/// True for the acknowledgement of a batch: `{"stream":"LEDGER",…,"batch":"…","count":3}`.
+fn is_ack(frame: &[u8]) -> bool {
+    let has = |part: &[u8]| frame.windows(part.len()).any(|bytes| bytes == part);
+    has(b"{\"stream\":") && has(b"\"batch\":")
 }
 
 #[cfg(test)]

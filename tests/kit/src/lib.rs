@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod broker;
+mod cluster;
 mod database;
 mod sign;
 mod watch;
 
 pub use broker::Broker;
+pub use cluster::Cluster;
 pub use database::Database;
 pub use sign::{address_of, sign_digest};
 pub use watch::{PATIENCE, eventually, until};

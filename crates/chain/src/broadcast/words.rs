@@ -35,7 +35,10 @@ pub(super) const WORDS: [Words; 7] = [
     Words {
         meaning: Meaning::TooDear,
         phrases: &[
-            ("exceeds the configured cap", "geth 1.17.5 internal/ethapi/api.go; reth 2.4.0 validate/eth.rs; erigon 3.4"),
+            (
+                "exceeds the configured cap",
+                "geth 1.17.5 internal/ethapi/api.go; reth 2.4.0 validate/eth.rs; erigon 3.4",
+            ),
             ("fee cap exceeded", "besu 26.7.0 RpcErrorType.java"),
         ],
     },
@@ -74,7 +77,10 @@ pub(super) const WORDS: [Words; 7] = [
     Words {
         meaning: Meaning::NonceTooLow,
         phrases: &[
-            ("nonce too low", "geth 1.17.5 core/error.go; reth 2.4.0; erigon 3.4; besu 26.7.0; nitro 3.10.0; anvil 1.7.1"),
+            (
+                "nonce too low",
+                "geth 1.17.5 core/error.go; reth 2.4.0; erigon 3.4; besu 26.7.0; nitro 3.10.0; anvil 1.7.1",
+            ),
             ("nonce is too low", "hosted providers"),
             ("lower than the current nonce", "hosted providers"),
             ("oldnonce", "nethermind 07870f1eb5 AcceptTxResult.cs"),
@@ -104,7 +110,10 @@ pub(super) const WORDS: [Words; 7] = [
     Words {
         meaning: Meaning::Funds,
         phrases: &[
-            ("insufficient funds", "geth 1.17.5 core/error.go; reth 2.4.0; erigon 3.4; nethermind 030cbd1bc4; nitro 3.10.0"),
+            (
+                "insufficient funds",
+                "geth 1.17.5 core/error.go; reth 2.4.0; erigon 3.4; nethermind 030cbd1bc4; nitro 3.10.0",
+            ),
             ("insufficientfunds", "nethermind 07870f1eb5 AcceptTxResult.cs"),
             ("insufficient balance", "hosted providers"),
             ("upfront cost exceeds", "besu 26.7.0 RpcErrorType.java"),

@@ -44,3 +44,22 @@ async fn a_worker_with_an_impossible_history_ends_and_its_lane_stands_still_and_
     stop.cancel();
     holding.await.unwrap().unwrap();
 }
+
+/// Another lane of the process goes on, and an operator finds the reason in `/readyz`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_finds_an_impossible_history_stands_still_and_does_not_end_the_process() {
+    let broker = Broker::with_accounts().await;
+    let ledger = broker.ledger("payment-sender").await;
+    let lease = ledger.lease(Purpose::Settle, SIGNER, "first").await.unwrap();
+    let other = ledger.lease(Purpose::Settle, SIGNER, "second").await.unwrap();
+    let (health, stop) = (Health::default(), CancellationToken::new());
+    let claim = async || Err::<Broken, _>(Undone::corrupt("a nonce that was signed for twice"));
+    let holding = tokio::spawn(hold(SIGNER, lease, claim, health.clone(), stop.clone()));
+    let name = format!("lane {SIGNER}");
+    until("the lane stands still", async || health.problems().contains_key(&name) || holding.is_finished()).await;
+    assert!(!holding.is_finished(), "the process goes on");
+    assert!(health.problems()[&name].contains("signed for twice"));
+    assert!(other.take().await.unwrap().is_none(), "the lease stays");
+    stop.cancel();
+    holding.await.unwrap().unwrap();
+}

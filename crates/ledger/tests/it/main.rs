@@ -10,5 +10,7 @@ mod integrity;
 mod lanes;
 mod lease;
 mod permissions;
+mod replicas;
 mod share;
+mod standing;
 mod vitals;

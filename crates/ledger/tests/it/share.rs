@@ -6,12 +6,13 @@ use crate::common::new;
 use alloy_primitives::B256;
 use async_nats::{Message, Subscriber};
 use domain::{Event, IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent, PaymentId, PaymentKey, examples};
+use faults::NatsProxy;
 use futures_util::future::try_join_all;
 use futures_util::{FutureExt, StreamExt};
-use ledger::Batch;
+use ledger::{Batch, GroupCommit, Ledger, LedgerConfig};
 use serde_json::Value;
 use std::time::{Duration, Instant};
-use testkit::{Broker, eventually};
+use testkit::{Broker, eventually, until};
 
 /// Filters in one request, at most.
 const FILTERS_MAX: usize = 5;
@@ -162,4 +163,29 @@ async fn the_server_soon_forgets_the_ways_back_of_reads() {
     }
     assert!(kept().await >= READS);
     eventually("the ways back are forgotten", async || (kept().await == 0).then_some(())).await;
+}
+
+/// A batch without an acknowledgement is waited for, and the appends that come later are stored meanwhile.
+#[tokio::test]
+async fn a_batch_whose_acknowledgement_is_lost_does_not_hold_up_the_next_one() {
+    let broker = Broker::start().await;
+    let address = broker.nats.url().trim_start_matches("nats://").parse().unwrap();
+    let proxy = NatsProxy::before(address).await.unwrap();
+    let config = LedgerConfig { url: format!("nats://{}", proxy.address()), ..broker.config("api") };
+    let ledger = Ledger::connect(&config, "/paymint/test").await.unwrap();
+    let commit = GroupCommit::start(ledger.clone());
+    let begin = ledger.state().await.unwrap().1;
+    proxy.lose_ack();
+    let first = try_join_all(batch(1).events().iter().map(|event| commit.append(event.clone())));
+    let second = async {
+        // The first is stored, and its acknowledgement is lost.
+        until("the first batch is stored", async || proxy.lost() == 1).await;
+        let begun = Instant::now();
+        try_join_all(batch(2).events().iter().map(|event| commit.append(event.clone()))).await.unwrap();
+        begun.elapsed()
+    };
+    let (first, lasted) = tokio::join!(first, second);
+    first.unwrap();
+    assert!(lasted < Duration::from_secs(2), "{lasted:?}");
+    assert_eq!(ledger.state().await.unwrap().1 - begin, 2 * EVENTS as u64, "each is stored once");
 }

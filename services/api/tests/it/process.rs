@@ -103,6 +103,9 @@ async fn counters_are_served_at_the_internal_address_alone_and_hold_no_secret() 
     let text = metrics().await;
     assert!(text.contains("paymint_ledger_appends_total{outcome=\"stored\"} 1"), "{text}");
     assert!(![token, &id.to_string(), "nats://"].iter().any(|secret| text.contains(secret)), "{text}");
-    assert_eq!(get(format!("http://{internal}/readyz")).await, (200, "{}".to_owned()));
+    let (status, shown) = get(format!("http://{internal}/readyz")).await;
+    assert_eq!(status, 200, "no service runs, and the api can accept: {shown}");
+    assert!(shown.starts_with(&format!("{{\"oldest\":\"orders: order {id}, not done for ")), "{shown}");
+    assert!(text.contains("paymint_oldest_work_seconds{part=\"orders\"} "), "{text}");
     assert_eq!(get(format!("{}/metrics", process.api.url)).await.0, 404, "not for the public");
 }
