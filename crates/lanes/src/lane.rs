@@ -10,8 +10,8 @@ use domain::lane::{self, CALL_GAS, COST_MAX_WEI, Rest};
 use domain::order::Command;
 use domain::{Event, Lane, LaneId, SignerEvent};
 use ledger::{AppendError, Batch, Expected, LaneVersion, Ledger, LoadedLane, NewEvent};
-use runtime::Undone;
 use runtime::failpoint::{AFTER_BROADCAST, SIGNED_NOT_BROADCAST, failpoint};
+use runtime::{OldestWork, Undone};
 
 /// A lane in the hands of one worker.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl SignerLane {
             let (window, watch) = (Window::default(), Watch::default());
             let instance = instance.to_owned();
             let (ledger, chain, key) = (ledger.clone(), chain.clone(), key.clone());
-            let (unmined, rests, is_low) = (Unmined::of_task(), None, false);
+            let (unmined, rests, is_low) = (Unmined::default(), None, false);
             let mut this = Self {
                 ledger,
                 chain,
@@ -119,6 +119,11 @@ impl SignerLane {
         let affordable = COST_MAX_WEI / self.max_fee_wei.max(1);
         let share = affordable.saturating_mul(most as u128) / CALL_GAS;
         usize::try_from(share).map_or(most, |share| share.clamp(1, most))
+    }
+
+    /// The oldest transaction that is in no block.
+    pub fn oldest(&self) -> Option<OldestWork> {
+        self.unmined.oldest()
     }
 
     /// The reason why the lane signs nothing new; `None` if it works.

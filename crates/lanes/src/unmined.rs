@@ -7,7 +7,7 @@ use domain::event::OpenTx;
 use domain::lane::{NonceStatus, STUCK_BLOCKS};
 use runtime::OldestWork;
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -25,14 +25,9 @@ static TAKEN_WITHIN: LazyLock<Duration> = LazyLock::new(|| {
 /// 12 s of Ethereum, the slowest chain that Paymint is built for.
 const NOT_MINED_MAX: Duration = Duration::from_secs(4 * STUCK_BLOCKS * 12);
 
-tokio::task_local! {
-    /// The record of the lane that this task works.
-    static OF_TASK: Unmined;
-}
-
-/// The record of a lane. The loop of the lane reads what its worker writes. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Unmined(Arc<Mutex<BTreeMap<u64, UnminedTx>>>);
+/// The transactions of a lane that are signed for and in no block, by nonce.
+#[derive(Debug, Default)]
+pub(crate) struct Unmined(BTreeMap<u64, UnminedTx>);
 
 /// A nonce that is signed for and in no block.
 #[derive(Debug)]
@@ -46,21 +41,10 @@ struct UnminedTx {
 }
 
 impl Unmined {
-    /// The record that [`Unmined::while_working`] gives to this task, or a new one elsewhere.
-    pub(crate) fn of_task() -> Self {
-        OF_TASK.try_with(Self::clone).unwrap_or_default()
-    }
-
-    /// Runs `work`, and passes this record to the lane that it claims.
-    pub(crate) async fn while_working<F: Future>(&self, work: F) -> F::Output {
-        OF_TASK.scope(self.clone(), work).await
-    }
-
     /// Records the node's answer to a broadcast.
-    pub(crate) fn answered(&self, tx: &OpenTx, answer: &Broadcast) {
+    pub(crate) fn answered(&mut self, tx: &OpenTx, answer: &Broadcast) {
         let now = Instant::now();
-        let mut txs = self.txs();
-        let it = entry(&mut txs, tx.nonce, tx.tx_hash, now);
+        let it = self.entry(tx.nonce, tx.tx_hash, now);
         it.tx = tx.tx_hash;
         let (is_taken, words) = match answer {
             Broadcast::Accepted => (true, "the node accepted it".to_owned()),
@@ -73,39 +57,33 @@ impl Unmined {
     }
 
     /// Records a look at the chain.
-    pub(crate) fn looked(&self, lane: &Lane, seen: &BTreeMap<u64, NonceStatus>) {
+    pub(crate) fn looked(&mut self, lane: &Lane, seen: &BTreeMap<u64, NonceStatus>) {
         let now = Instant::now();
-        let mut txs = self.txs();
         for (nonce, open) in &lane.open {
             match seen.get(nonce) {
-                Some(NonceStatus::Mined) => _ = txs.remove(nonce),
-                Some(NonceStatus::Pooled(_)) => entry(&mut txs, *nonce, open.latest().tx_hash, now).not_taken = None,
-                Some(NonceStatus::Unknown | NonceStatus::Underpriced) | None => {
-                    entry(&mut txs, *nonce, open.latest().tx_hash, now);
+                Some(NonceStatus::Mined) => _ = self.0.remove(nonce),
+                Some(NonceStatus::Pooled(_)) => self.entry(*nonce, open.latest().tx_hash, now).not_taken = None,
+                Some(NonceStatus::Unknown | NonceStatus::Underpriced | NonceStatus::TooDear) | None => {
+                    self.entry(*nonce, open.latest().tx_hash, now);
                 }
             }
         }
-        txs.retain(|nonce, _| lane.open.contains_key(nonce));
+        self.0.retain(|nonce, _| lane.open.contains_key(nonce));
     }
 
     /// The first transaction that the node does not take, or else the first that is in no block.
     pub(crate) fn oldest(&self) -> Option<OldestWork> {
-        let txs = self.txs();
-        let refused = txs.iter().find(|(_, it)| it.not_taken.is_some_and(|since| since.elapsed() >= *TAKEN_WITHIN));
-        let (nonce, it) = refused.or_else(|| txs.iter().next())?;
+        let refused = self.0.iter().find(|(_, it)| it.not_taken.is_some_and(|since| since.elapsed() >= *TAKEN_WITHIN));
+        let (nonce, it) = refused.or_else(|| self.0.iter().next())?;
         let (since, limit) = it.not_taken.map_or((it.since, NOT_MINED_MAX), |since| (since, *TAKEN_WITHIN));
         let what = format!("nonce {nonce}, transaction {}", it.tx);
         Some(OldestWork { what, age: since.elapsed(), words: it.words.clone(), limit })
     }
 
-    fn txs(&self) -> MutexGuard<'_, BTreeMap<u64, UnminedTx>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entry(&mut self, nonce: u64, tx: B256, since: Instant) -> &mut UnminedTx {
+        let words = || "it is in no block".to_owned();
+        self.0.entry(nonce).or_insert_with(|| UnminedTx { tx, since, not_taken: None, words: words() })
     }
-}
-
-fn entry(txs: &mut BTreeMap<u64, UnminedTx>, nonce: u64, tx: B256, since: Instant) -> &mut UnminedTx {
-    let words = || "it is in no block".to_owned();
-    txs.entry(nonce).or_insert_with(|| UnminedTx { tx, since, not_taken: None, words: words() })
 }
 
 #[cfg(test)]
@@ -129,14 +107,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_transaction_that_no_node_takes_stands_still_after_half_a_minute_and_one_in_no_block_after_minutes() {
-        let (unmined, lane) = (Unmined::default(), lane(7..9));
-        let refuse = |nonce| {
-            unmined.answered(&examples::open_tx(nonce), &Broadcast::Unknown("tx pool is on holiday".into()));
-        };
+        let (mut unmined, lane) = (Unmined::default(), lane(7..9));
+        let refusal = Broadcast::Unknown("tx pool is on holiday".into());
         unmined.answered(&examples::open_tx(7), &Broadcast::Accepted);
-        refuse(8);
+        unmined.answered(&examples::open_tx(8), &refusal);
         tokio::time::advance(NOT_TAKEN_MAX / 2).await;
-        refuse(8);
+        unmined.answered(&examples::open_tx(8), &refusal);
         assert_eq!(stands_still(&unmined), None);
         tokio::time::advance(NOT_TAKEN_MAX / 2).await;
         let said = stands_still(&unmined).unwrap();

@@ -1,11 +1,10 @@
 //! The loop that every lane runs in: wait for its lease, claim it, work it.
 
 use crate::lane::OtherPurpose;
-use crate::unmined::Unmined;
 use chain::Address;
 use domain::lane::Rest;
 use ledger::{Held, Lease, Ledger, RENEW_INTERVAL};
-use runtime::{CancellationToken, Cause, Fatal, Health, Undone, causes};
+use runtime::{CancellationToken, Cause, Fatal, Health, OldestWork, Undone, causes};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -25,6 +24,9 @@ struct Broken(Address, #[source] Cause);
 pub trait Work: Send {
     /// The reason why the lane signs nothing new; `None` if it works.
     fn rests(&self) -> Option<Rest>;
+
+    /// The oldest transaction that is in no block.
+    fn oldest(&self) -> Option<OldestWork>;
 
     /// One turn: look after the lane, then at most one batch.
     fn turn(&mut self) -> impl Future<Output = Result<(), Undone>> + Send;
@@ -50,10 +52,9 @@ pub async fn hold<W: Work, C: Future<Output = Result<W, Undone>>>(
         let Some(held) = standby(&lease, &name, &health, &stop).await else { return Ok(()) };
         let lost = stop.child_token();
         let renewing = tokio::spawn(renew(held, lost.clone()));
-        let unmined = Unmined::default();
         let mut broken = None;
-        match unmined.while_working(claim()).await {
-            Ok(worker) => work(worker, &unmined, lease.ledger(), &name, &health, &lost).await,
+        match claim().await {
+            Ok(worker) => work(worker, lease.ledger(), &name, &health, &lost).await,
             Err(Undone::Corrupt(why)) if why.is::<OtherPurpose>() => broken = Some(why),
             Err(error @ Undone::Corrupt(_)) => stand_broken(&name, &health, &error, &lost).await,
             Err(error) => pause(&name, &health, &error, &lost).await,
@@ -131,14 +132,7 @@ async fn stand_still(ledger: &Ledger, name: &str, health: &Health, stop: &Cancel
 }
 
 /// Takes turns until `stop`. After a turn that found a history that is impossible, only waits for `stop`.
-async fn work(
-    mut worker: impl Work,
-    unmined: &Unmined,
-    ledger: &Ledger,
-    name: &str,
-    health: &Health,
-    stop: &CancellationToken,
-) {
+async fn work(mut worker: impl Work, ledger: &Ledger, name: &str, health: &Health, stop: &CancellationToken) {
     while !stop.is_cancelled() {
         runtime::turn("lane");
         if ledger.stopped().is_some() {
@@ -146,7 +140,7 @@ async fn work(
             continue;
         }
         let turned = worker.turn().await;
-        health.oldest(name, unmined.oldest());
+        health.oldest(name, worker.oldest());
         match (turned, worker.rests()) {
             (Ok(()), None) => health.good(name),
             (Ok(()), Some(why)) => health.bad(name, why.to_string()),

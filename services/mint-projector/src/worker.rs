@@ -15,7 +15,7 @@ use domain::{Order, PaymentId, PaymentKey};
 use lanes::{Item, SignerLane, TermsCache, Work};
 use ledger::{Ledger, LedgerError, Loaded};
 use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, SKIPPED_MINT_NOT_RECORDED, failpoint};
-use runtime::{Backoff, Undone, causes};
+use runtime::{Backoff, OldestWork, Undone, causes};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -51,6 +51,10 @@ pub struct MintLane {
 impl Work for MintLane {
     fn rests(&self) -> Option<Rest> {
         self.lane.rests()
+    }
+
+    fn oldest(&self) -> Option<OldestWork> {
+        self.lane.oldest()
     }
 
     async fn turn(&mut self) -> Result<(), Undone> {

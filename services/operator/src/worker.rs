@@ -13,7 +13,7 @@ use domain::{PaymentId, PaymentRequest};
 use lanes::{Item, SignerLane, Work};
 use ledger::Loaded;
 use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, failpoint};
-use runtime::{Undone, causes};
+use runtime::{OldestWork, Undone, causes};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -42,6 +42,10 @@ pub struct OperateLane {
 impl Work for OperateLane {
     fn rests(&self) -> Option<Rest> {
         self.lane.rests()
+    }
+
+    fn oldest(&self) -> Option<OldestWork> {
+        self.lane.oldest()
     }
 
     async fn turn(&mut self) -> Result<(), Undone> {

@@ -15,7 +15,7 @@ use domain::{Order, PaymentId, Purchase};
 use lanes::{Item, SignerLane, TermsCache, Work};
 use ledger::{Ledger, Loaded, Newest};
 use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, failpoint};
-use runtime::{Backoff, Undone, causes};
+use runtime::{Backoff, OldestWork, Undone, causes};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use waits::{Job, OnDuty, Races};
@@ -56,6 +56,10 @@ enum Next {
 impl Work for SettleLane {
     fn rests(&self) -> Option<Rest> {
         self.lane.rests()
+    }
+
+    fn oldest(&self) -> Option<OldestWork> {
+        self.lane.oldest()
     }
 
     async fn turn(&mut self) -> Result<(), Undone> {

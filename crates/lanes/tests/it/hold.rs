@@ -4,7 +4,7 @@ use domain::event::Purpose;
 use domain::examples::SIGNER;
 use domain::lane::Rest;
 use lanes::{Work, hold};
-use runtime::{CancellationToken, Health, Undone};
+use runtime::{CancellationToken, Health, OldestWork, Undone};
 use std::sync::Arc;
 use testkit::{Broker, until};
 
@@ -13,6 +13,10 @@ struct Broken(#[allow(dead_code)] Arc<()>);
 
 impl Work for Broken {
     fn rests(&self) -> Option<Rest> {
+        None
+    }
+
+    fn oldest(&self) -> Option<OldestWork> {
         None
     }
 
