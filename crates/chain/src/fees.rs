@@ -11,6 +11,9 @@ const TIP_MIN_WEI: u128 = 1_000_000;
 /// Maximum tip, 5 gwei: a broken fee oracle must not empty the account.
 const TIP_MAX_WEI: u128 = 5_000_000_000;
 
+/// JSON-RPC's code for a method that the node does not have.
+const METHOD_NOT_FOUND: i64 = -32601;
+
 impl Chain {
     /// Fees for a transaction that should survive six full blocks above `head`: twice the base fee, which grows by at
     /// most 12.5 % a block, plus the tip that the node suggests.
@@ -19,7 +22,11 @@ impl Chain {
     /// `Transient`.
     pub async fn fees(&self, head: Head) -> Result<Fees, ChainError> {
         let operation = "eth_maxPriorityFeePerGas";
-        let tip = self.nodes.one(operation, |node| async move { node.tip().await }).await?;
+        let tip = match self.nodes.one(operation, |node| async move { node.tip().await }).await {
+            // Not every node has the method. Without its advice the minimum is offered, and replacements raise it.
+            Err(ChainError::Refused { code: METHOD_NOT_FOUND, .. }) => 0,
+            tip => tip?,
+        };
         Ok(clamp(head.base_fee_wei, tip))
     }
 }

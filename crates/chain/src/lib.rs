@@ -16,7 +16,9 @@ mod fees;
 mod head;
 mod keys;
 mod receipt;
+mod refusals;
 mod rpc;
+mod search;
 mod sign;
 pub mod token;
 
