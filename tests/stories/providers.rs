@@ -18,7 +18,9 @@ async fn f28_with_one_of_three_providers_away_and_keys_in_keystores_a_purchase_i
     let keystores = SENDER_KEYS.iter().enumerate().map(|(nth, key)| {
         let (key, name): (PrivateKeySigner, _) = (key.parse().unwrap(), format!("lane-{nth}.json"));
         PrivateKeySigner::encrypt_keystore(&dir, &mut OsRng, key.to_bytes(), "hunter2", Some(&name)).unwrap();
-        dir.join(name).display().to_string()
+        let file = dir.join(name);
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        file.display().to_string()
     });
     let keystores: Vec<String> = keystores.collect();
     let password = dir.join("password");

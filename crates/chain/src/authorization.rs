@@ -2,9 +2,9 @@
 
 use crate::abi::UsdcDouble;
 use crate::connect::Chain;
-use crate::error::ChainError;
+use crate::error::{ChainError, clip};
 use alloy::primitives::{Address, B256, Bytes, U256};
-use alloy::sol_types::{Revert, SolCall, SolError};
+use alloy::sol_types::SolCall;
 use domain::event::WaitReason;
 use domain::request::SignatureBytes;
 use domain::{Authorization, PaymentRequest};
@@ -18,7 +18,7 @@ impl Chain {
     /// reason with the node's text.
     ///
     /// # Errors
-    /// `Transient`: nothing is known.
+    /// `Transient` or `Refused`: nothing is known. Only a call that was executed and failed is the asset's word.
     pub(crate) async fn refusal(
         &self,
         signer: Address,
@@ -29,11 +29,7 @@ impl Chain {
         match self.call(Some(signer), request.asset, input, Some(gas)).await {
             // Good alone, bad in the batch: an earlier item of the same payer took the balance.
             Ok(_) => Ok((WaitReason::Unfunded, "an earlier payment in the batch takes the balance".to_owned())),
-            Err(ChainError::Refused { message, data, .. }) => {
-                let text = data.and_then(|data| Revert::abi_decode(&data).ok()).map_or(message, |revert| revert.reason);
-                Ok((reason_of(&text), text.chars().take(200).collect()))
-            }
-            Err(other) => Err(other),
+            Err(error) => error.into_reason().map(|text| (reason_of(&text), clip(&text))),
         }
     }
 }

@@ -1,12 +1,10 @@
 //! Broadcast: hands bytes that are in the ledger to a node and classifies its answer.
 
-mod words;
-
 use crate::connect::Chain;
 use crate::error::{ChainError, clip};
 use crate::rpc::Node;
+use crate::words::{Meaning, meaning};
 use domain::event::OpenTx;
-use words::{Meaning, WORDS};
 
 /// A node's answer to a signed transaction. Only `Accepted` and `Known` mean that it is in that node's pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +64,7 @@ fn best(answers: Vec<Broadcast>) -> Option<Broadcast> {
 
 /// Translates a node's refusal.
 pub fn classify(message: &str) -> Broadcast {
-    let text = message.to_lowercase();
-    let found = WORDS.iter().find(|words| words.phrases.iter().any(|(phrase, _)| text.contains(phrase)));
-    match found.map(|words| words.meaning) {
+    match meaning(message) {
         Some(Meaning::Known) => Broadcast::Known,
         Some(Meaning::NonceTooLow) => Broadcast::NonceTooLow,
         Some(Meaning::Underpriced) => Broadcast::Underpriced,

@@ -3,6 +3,7 @@
 use crate::asset::Asset;
 use crate::error::{ChainError, null};
 use crate::rpc::{Node, ProviderRequirements, Providers, RpcUrl};
+use crate::search::LogSearches;
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, Bytes};
 use alloy::rpc::types::TransactionRequest;
@@ -16,6 +17,10 @@ use tokio::time::Instant;
 /// twice a second: about 400. Paid plans start at about as much.
 const RPC_RATE: u64 = 500;
 
+/// Nodes of development chains, as their `web3_clientVersion` names them, in lower case: `anvil/v1.7.1`,
+/// `HardhatNetwork/2.26.0/…`.
+pub(crate) const DEVELOPMENT_NODES: [&str; 2] = ["anvil", "hardhat"];
+
 /// The configured chain, its providers and its confirmation depth.
 #[derive(Clone, Debug)]
 pub struct ChainConfig {
@@ -27,7 +32,7 @@ pub struct ChainConfig {
     pub chain_id: u64,
     /// The asset of all payments.
     pub asset: Asset,
-    /// Confirmation depth N, at least 1: a block counts when the head is N - 1 above it.
+    /// Confirmation depth N, at least 1: a block counts when the head is N - 1 above it. 1 is for development chains only.
     pub confirmations: u64,
     /// First block that can hold a payment. Searches for logs begin there.
     pub start_block: u64,
@@ -77,7 +82,7 @@ impl ChainConfig {
                 "CONFIRMATIONS",
                 1,
                 1..=1_000_000,
-                "N: a block counts when the head is N - 1 blocks above it.",
+                "N: a block counts when the head is N - 1 blocks above it. 1 is refused unless the node is an anvil or hardhat.",
             ))?,
             start_block: env.number(&Variable::number(
                 "START_BLOCK",
@@ -130,11 +135,13 @@ pub struct Chain {
     pub(crate) nodes: Providers,
     pub(crate) config: ChainConfig,
     pub(crate) data_fee: DataFee,
+    pub(crate) searches: LogSearches,
 }
 
 impl Chain {
     /// Connects, and checks the chain id and the asset's EIP-712 domain at every provider. A provider that does not
-    /// answer is checked before its first use.
+    /// answer is checked before its first use. `CONFIRMATIONS=1` is refused unless the chain is a development chain: the
+    /// latest block of a real one is often replaced.
     ///
     /// # Errors
     /// `Misconfigured` names the variable and the provider's host. `Transient` if no provider answers.
@@ -144,7 +151,19 @@ impl Chain {
         let nodes =
             Providers::connect(&config.rpc_urls, config.rpc_rate, &ProviderRequirements { chain_id, asset, separator })
                 .await?;
-        Ok(Self { nodes, config, data_fee: DataFee::default() })
+        for url in config.rpc_urls.iter().filter(|url| url.is_open_to_others()) {
+            tracing::warn!(provider = %url, "RPC_URL is http to another host: everybody on the way can read and change answers, and read a key in the URL");
+        }
+        let chain = Self { nodes, config, data_fee: DataFee::default(), searches: LogSearches::default() };
+        if chain.config.confirmations == 1 && !chain.is_development().await? {
+            let hosts: Vec<String> = chain.config.rpc_urls.iter().map(RpcUrl::to_string).collect();
+            return Err(ChainError::Misconfigured(format!(
+                "CONFIRMATIONS is 1, and the node at {} is no development node ({}): set it to the depth that you trust, 2 or more",
+                hosts.join(", "),
+                DEVELOPMENT_NODES.join(" or ")
+            )));
+        }
+        Ok(chain)
     }
 
     /// The configuration.
@@ -152,22 +171,23 @@ impl Chain {
         &self.config
     }
 
-    /// Returns `true` if every provider that answers identifies itself as anvil: a development chain, where plain keys
-    /// are allowed.
+    /// Returns `true` if every provider that answers identifies itself as one of [`DEVELOPMENT_NODES`]. On such a chain plain
+    /// keys are allowed, and payments that are one block deep.
     ///
     /// # Errors
     /// `Transient` if none answers.
     pub async fn is_development(&self) -> Result<bool, ChainError> {
-        let mut anvils = None;
+        let mut development = None;
+        let is_named = |version: &str| DEVELOPMENT_NODES.iter().any(|name| version.to_lowercase().contains(name));
         let mut last = null("web3_clientVersion");
         for version in self.nodes.everyone(|node: Node| async move { node.version().await }, |_| false).await {
             match version {
-                Ok(version) => anvils = Some(anvils != Some(false) && version.to_lowercase().contains("anvil")),
-                Err(ChainError::Refused { .. } | ChainError::Misconfigured(_)) => anvils = Some(false),
+                Ok(version) => development = Some(development != Some(false) && is_named(&version)),
+                Err(ChainError::Refused { .. } | ChainError::Misconfigured(_)) => development = Some(false),
                 Err(transient @ ChainError::Transient { .. }) => last = transient,
             }
         }
-        anvils.ok_or(last)
+        development.ok_or(last)
     }
 
     /// `eth_call` on the latest block of one node.

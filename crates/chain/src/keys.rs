@@ -1,7 +1,7 @@
 //! Sources of a service's keys: keystore files, or the environment itself on a development chain. No key, password or
 //! URL path is ever printed.
 
-use crate::connect::Chain;
+use crate::connect::{Chain, DEVELOPMENT_NODES};
 use crate::error::ChainError;
 use crate::sign::Key;
 use runtime::{ConfigError, Env, Variable};
@@ -42,7 +42,7 @@ impl KeySource {
         let plain_row = Variable::optional(
             &plain,
             "0x0000000000000000000000000000000000000000000000000000000000000001",
-            "Private keys, one lane each. For development chains only: the node must be an anvil.",
+            "Private keys, one lane each. For development chains only: the node must be an anvil or hardhat.",
         )
         .secret()
         .list();
@@ -80,13 +80,14 @@ impl KeySource {
     /// Opens the keys. Takes about a second per file, which makes guessing passwords expensive.
     ///
     /// # Errors
-    /// `Misconfigured` names the variable and the file. `Transient` if the node does not report whether it is an anvil.
+    /// `Misconfigured` names the variable and the file. `Transient` if no node tells its version.
     pub async fn open(&self, chain: &Chain) -> Result<Vec<Key>, ChainError> {
         match self {
             Self::Plain { keys, .. } if chain.is_development().await? => Ok(keys.clone()),
             Self::Plain { variable, .. } => Err(ChainError::Misconfigured(format!(
-                "{variable} holds plain private keys, and the node behind RPC_URL is not an anvil: \
-                 use {variable}TORES with {PASSWORD_FILE}"
+                "{variable} holds plain private keys, and the node behind RPC_URL is no development node ({}): \
+                 use {variable}TORES with {PASSWORD_FILE}",
+                DEVELOPMENT_NODES.join(" or ")
             ))),
             Self::Keystores { variable, files, password_file } => {
                 let (variable, files, password_file) = (variable.clone(), files.clone(), password_file.clone());
@@ -106,10 +107,7 @@ impl KeySource {
 /// Reads one password for all files, or one for each in their order.
 fn passwords(file: &Path, files: usize) -> Result<Vec<String>, ChainError> {
     let bad = |why: String| ChainError::Misconfigured(format!("{PASSWORD_FILE}: {}: {why}", file.display()));
-    let mode = fs::metadata(file).map_err(|e| bad(e.to_string()))?.permissions().mode();
-    if mode & 0o007 != 0 {
-        return Err(bad(format!("other users have access (mode {:o}): run `chmod 600` on it", mode & 0o777)));
-    }
+    private(file).map_err(bad)?;
     let text = fs::read_to_string(file).map_err(|e| bad(e.to_string()))?;
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     match lines.len() {
@@ -121,8 +119,18 @@ fn passwords(file: &Path, files: usize) -> Result<Vec<String>, ChainError> {
     }
 }
 
+/// Checks that only the owner of a file has access to it.
+fn private(file: &Path) -> Result<(), String> {
+    let mode = fs::metadata(file).map_err(|e| e.to_string())?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(format!("other users have access (mode {:o}): run `chmod 600` on it", mode & 0o777));
+    }
+    Ok(())
+}
+
 fn decrypt(variable: &str, file: &Path, password: &str) -> Result<Key, ChainError> {
     let bad = |why: String| ChainError::Misconfigured(format!("{variable}: {}: {why}", file.display()));
+    private(file).map_err(bad)?;
     fs::File::open(file).map_err(|e| bad(e.to_string()))?;
     Key::decrypt(file, password)
         .map_err(|e| bad(format!("not an Ethereum V3 keystore, or {PASSWORD_FILE} holds a wrong password ({e})")))

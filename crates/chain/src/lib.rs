@@ -17,9 +17,12 @@ mod fees;
 mod head;
 mod keys;
 mod receipt;
+mod refusals;
 mod rpc;
+mod search;
 mod sign;
 pub mod token;
+mod words;
 
 pub use alloy::primitives::{Address, B256, Bytes, U256};
 pub use asset::Asset;

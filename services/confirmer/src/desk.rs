@@ -1,13 +1,13 @@
 //! Everything that a decision needs: the ledger, the chain, and the news of its head.
 
 use crate::heads::HeadReceiver;
-use chain::{B256, Chain, Evidence, Head, Included, Inclusion};
-use domain::event::{OpenTx, Submission};
+use chain::{Address, B256, Chain, Evidence, Head, Included};
+use domain::event::{OpenTx, Purpose, Submission};
 use domain::order::Command;
-use domain::{BlockRef, LaneId, Order, PaymentId};
+use domain::{BlockRef, Event, LaneId, Order, OrderEvent, PaymentId};
 use ledger::{Impossible, Ledger, LedgerError, Loaded, read_or_impossible};
 use runtime::{Health, SharedSettings, Undone};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// The resources with which a transaction is decided.
@@ -94,19 +94,32 @@ impl Desk {
         order: &Order,
         confirmed: Head,
     ) -> Result<Option<(B256, BlockRef)>, Undone> {
-        match self.chain.evidence(&order.request.authorization, confirmed).await? {
-            Evidence::Paid { tx_hash, block } => Ok(self.is_ours(tx_hash).await?.then_some((tx_hash, block))),
-            Evidence::NotDeepYet => Err(Undone::NotYet),
+        let deep = confirmed.block;
+        match self.chain.evidence(&order.request.authorization, deep, deep).await? {
+            Evidence::Paid { tx_hash, block } => Ok(self.is_ours(order, tx_hash).await?.then_some((tx_hash, block))),
+            Evidence::NotFoundYet => Err(Undone::NotYet),
             Evidence::Cancelled { .. } | Evidence::UsedElsewhere { .. } | Evidence::Unused => Ok(None),
         }
     }
 
-    /// True if one of our lanes sent the transaction.
-    pub(crate) async fn is_ours(&self, hash: B256) -> Result<bool, Undone> {
-        match self.chain.inclusion(hash).await? {
-            Inclusion::Included(included) => Ok(self.ledger.is_lane(included.from).await?),
-            Inclusion::Missing => Ok(false),
+    /// True if the ledger has this transaction, signed at a nonce that the order was submitted with. The account that sent
+    /// it proves nothing: whoever has a lane's key can send what the ledger does not know, and what is not watched.
+    pub(crate) async fn is_ours(&self, order: &Order, hash: B256) -> Result<bool, Undone> {
+        let history = self.ledger.order_history(order.request.id()).await?;
+        let submitted: HashSet<(Address, u64)> = history
+            .iter()
+            .filter_map(|recorded| match &recorded.event {
+                Ok(Event::Order(_, OrderEvent::PaymentSubmitted(_, to))) => Some((to.signer, to.nonce)),
+                _ => None,
+            })
+            .collect();
+        for (signer, nonce) in submitted {
+            let lane = LaneId::new(signer, Purpose::Settle);
+            if self.ledger.attempts(lane, &[nonce], u64::MAX).await?.iter().any(|tx| tx.tx_hash == hash) {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 }
 

@@ -21,16 +21,16 @@ use runtime::Undone;
 /// sender is faster: it sends a payment that the token knows, and the record that this transaction finds counts N blocks deep.
 pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result<Option<Command>, Undone> {
     let auth = &order.request.authorization;
-    let evidence = desk.chain.evidence(auth, confirmed).await?;
+    let evidence = desk.chain.evidence(auth, confirmed.block, confirmed.block).await?;
     match evidence {
         Evidence::Paid { tx_hash, block } => return charged(desk, order, confirmed, tx_hash, block).await,
-        Evidence::NotDeepYet => return Err(Undone::NotYet),
+        Evidence::NotFoundYet => return Err(Undone::NotYet),
         Evidence::Cancelled { .. } | Evidence::UsedElsewhere { .. } | Evidence::Unused => {}
     }
     let Some(seen) = death(order, &evidence, confirmed) else { return Ok(None) };
     let last = desk.chain.final_head().await?;
     if death(order, &evidence, last).is_some()
-        && let Some(proven) = death(order, &desk.chain.evidence(auth, last).await?, last)
+        && let Some(proven) = death(order, &desk.chain.evidence(auth, last.block, confirmed.block).await?, last)
         // Units that stand without their payment fall out of the chain, too, and that is recorded first.
         && order.mint.state() == LegState::Owed
     {
@@ -56,7 +56,7 @@ async fn charged(
     let park =
         |reason, detail: &str| Command::Park(Parked { reason, detail: detail.to_owned(), tx_hash: Some(tx_hash) });
     let proof = |recorded_at, paid_by| Command::Confirm(PaymentProof { tx_hash, block, recorded_at, paid_by });
-    let is_ours = desk.is_ours(tx_hash).await?;
+    let is_ours = desk.is_ours(order, tx_hash).await?;
     // Asked before the record: what is older than this block then was made in the chain that led to it.
     let last = desk.chain.final_head().await?;
     let finding = desk.record(order, confirmed.block).await?;
@@ -121,7 +121,7 @@ fn death(order: &Order, evidence: &Evidence, at: Head) -> Option<PaymentFailure>
         | Evidence::UsedElsewhere { .. }
         | Evidence::Unused
         | Evidence::Paid { .. }
-        | Evidence::NotDeepYet => return None,
+        | Evidence::NotFoundYet => return None,
     };
     Some(PaymentFailure { reason, detail: detail.to_owned(), block: at.block, block_time: at.time, tx_hash })
 }
@@ -163,7 +163,7 @@ mod tests {
             (&unfunded, &Evidence::Unused, head(50, CLOSES - 1), None),
             (&unfunded, &Evidence::Unused, head(50, CLOSES), Some(FailureReason::UnfundedUntilExpired)),
             (&sold_out, &Evidence::Unused, head(50, CLOSES), Some(FailureReason::SoldOut)),
-            (&new, &Evidence::NotDeepYet, head(50, CLOSES), None),
+            (&new, &Evidence::NotFoundYet, head(50, CLOSES), None),
             (&new, &paid, head(50, CLOSES), None),
         ];
         for (order, evidence, at, reason) in cases {

@@ -27,7 +27,7 @@ pub(crate) fn around(evidence: &Evidence, terms: &TokenTerms) -> Around {
         Evidence::UsedElsewhere { tx_hash, .. } => {
             Around::Refuted(format!("{tx_hash} used the nonce for another transfer"))
         }
-        Evidence::Unused | Evidence::NotDeepYet => Around::NotProven,
+        Evidence::Unused | Evidence::NotFoundYet => Around::NotProven,
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
         }
         assert!(refuted("cancelled")(&around(&Evidence::Cancelled { tx_hash, block: after }, &terms)));
         assert!(refuted("another transfer")(&around(&Evidence::UsedElsewhere { tx_hash, block: after }, &terms)));
-        for nothing in [Evidence::Unused, Evidence::NotDeepYet] {
+        for nothing in [Evidence::Unused, Evidence::NotFoundYet] {
             assert_eq!(around(&nothing, &terms), Around::NotProven, "{nothing:?}");
         }
     }

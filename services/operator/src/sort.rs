@@ -5,10 +5,10 @@ use crate::arrivals::Inflow;
 use crate::config::Config;
 use crate::deed::{deed, remaining, waits};
 use chain::token::Deed;
-use chain::{Address, Chain, Head};
+use chain::{Address, Chain};
 use domain::event::{ParkReason, Parked};
 use domain::order::Command;
-use domain::{Order, PaymentId, Purchase};
+use domain::{BlockRef, Order, PaymentId, Purchase};
 use lanes::{Item, TermsCache};
 use ledger::{Ledger, Loaded};
 use runtime::{Backoff, Health, Undone};
@@ -72,10 +72,13 @@ impl Sorter {
     pub(crate) async fn sort(&mut self, batch: Vec<Job>) -> Result<Vec<Group>, Undone> {
         let ids: Vec<PaymentId> = batch.iter().map(|job| job.id).collect();
         let read = async {
-            let loaded = self.shared.ledger.load_orders(&ids).await.map_err(Undone::from)?;
-            Ok((loaded, self.shared.chain.final_head().await?))
+            let (ledger, chain) = (&self.shared.ledger, &self.shared.chain);
+            let loaded = ledger.load_orders(&ids).await.map_err(Undone::from)?;
+            let last = chain.final_head().await?.block;
+            let deep = chain.confirmed(chain.head().await?).await?.block;
+            Ok((loaded, [last, deep]))
         };
-        let (mut loaded, last) = match read.await {
+        let (mut loaded, blocks) = match read.await {
             Ok(read) => read,
             Err(error) => {
                 batch.into_iter().for_each(|job| job.hand_back(&error));
@@ -85,7 +88,7 @@ impl Sorter {
         let mut groups: Vec<Group> = Vec::new();
         for job in batch {
             let next = match loaded.remove(&job.id) {
-                Some(Ok(order)) => self.next(&job, order, last).await,
+                Some(Ok(order)) => self.next(&job, order, blocks).await,
                 Some(Err(error)) => Err(error.into()),
                 // A second job of an order that was handled above.
                 None => Ok(Next::Later(SOON)),
@@ -110,8 +113,9 @@ impl Sorter {
         Ok(groups)
     }
 
-    /// Judges one order. `last` is a final block, up to which payments around the token are looked for.
-    async fn next(&mut self, job: &Job, loaded: Loaded<Order>, last: Head) -> Result<Next, Undone> {
+    /// Judges one order. `last` is a final block, up to which payments around the token are looked for, and `deep` one that
+    /// is N deep, whose state the nodes still have.
+    async fn next(&mut self, job: &Job, loaded: Loaded<Order>, [last, deep]: [BlockRef; 2]) -> Result<Next, Undone> {
         let Some(item) = Item::of(job.id, loaded).map(Box::new) else { return Ok(Next::Later(SOON)) };
         let order = &item.order;
         if !job.carries(order, waits) {
@@ -132,7 +136,7 @@ impl Sorter {
         if deed == Deed::Refund {
             return Ok(Next::Do(deed, terms.factory, item));
         }
-        let evidence = chain.evidence(&order.request.authorization, last).await?;
+        let evidence = chain.evidence(&order.request.authorization, last, deep).await?;
         Ok(match around(&evidence, &terms) {
             Around::Proven => Next::Do(deed, terms.factory, item),
             Around::NotProven => again,

@@ -5,6 +5,14 @@ pub(crate) trait QuorumAnswer: PartialEq {
     /// Returns `true` if an honest node that merely lags could give this answer: a null, or "not deep yet". Such an
     /// answer contradicts no other.
     fn may_lag(&self) -> bool;
+
+    /// The answer if no two are equal and lag explains it. `None`: such a question has no answer yet, which is an error.
+    fn undecided() -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
 impl<T: PartialEq> QuorumAnswer for Option<T> {

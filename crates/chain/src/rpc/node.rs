@@ -1,11 +1,11 @@
 //! One node's answers. Their form is checked here; whether a single answer is enough is decided by the caller.
 
 use crate::error::{ChainError, null, refused};
-use crate::rpc::answers::{Head, Included, Presence, included};
+use crate::rpc::answers::{Head, Included, Presence, Receipt, included};
 use crate::rpc::provider::Provider;
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::primitives::{Address, B256, Bytes, U64, U256};
-use alloy::rpc::types::{Filter, Header, Log, TransactionReceipt, TransactionRequest};
+use alloy::rpc::types::{Filter, Header, Log, TransactionRequest};
 use domain::BlockRef;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,11 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(provider: Arc<Provider>, patience: Duration) -> Self {
         Self { provider, patience }
+    }
+
+    /// The place of this provider in the configuration.
+    pub(crate) fn index(&self) -> usize {
+        self.provider.index()
     }
 
     /// The latest block. Refuses a block below one that this node has already reported as its latest.
@@ -81,7 +86,7 @@ impl Node {
     /// The receipt, if the transaction is in a block.
     pub(crate) async fn receipt(&self, hash: B256) -> Result<Option<Included>, ChainError> {
         let operation = "eth_getTransactionReceipt";
-        let receipt: Option<TransactionReceipt> = self.ask(operation, (hash,)).await?;
+        let receipt: Option<Receipt> = self.ask(operation, (hash,)).await?;
         match receipt {
             Some(receipt) if receipt.transaction_hash != hash => {
                 let cause = format!("{}: the receipt of another transaction", self.provider.name());

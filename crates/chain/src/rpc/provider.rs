@@ -94,6 +94,11 @@ impl Provider {
         Self { index, alone, url, terms, http, ids, rate, places, health, heads }
     }
 
+    /// The place in the configuration, from 0.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
     /// The host, for logs and errors.
     pub(crate) fn name(&self) -> String {
         self.url.to_string()

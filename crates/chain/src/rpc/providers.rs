@@ -127,8 +127,10 @@ impl Providers {
         if answers.len() < 2 {
             return Err(last);
         }
-        if agreement(&answers) == Agreement::Contradiction {
-            alarm(operation, &names, &answers, None);
+        match (agreement(&answers), T::undecided()) {
+            (Agreement::Contradiction, _) => alarm(operation, &names, &answers, None),
+            (_, Some(undecided)) => return Ok(undecided),
+            (_, None) => {}
         }
         let cause = format!("{} disagree", names.join(" and "));
         Err(ChainError::transient(operation, cause))

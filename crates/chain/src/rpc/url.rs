@@ -7,7 +7,7 @@ use hyper::header::HeaderValue;
 use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::str::FromStr;
-use url::Url;
+use url::{Host, Url};
 
 /// URL of a node's HTTP JSON-RPC. It prints as host and port.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +32,20 @@ impl RpcUrl {
 
     pub(crate) fn is_https(&self) -> bool {
         self.url.scheme() == "https"
+    }
+
+    /// Returns `true` if a question travels unencrypted to a host that is neither this machine nor on a private network.
+    /// A name without a dot is one of a private network, such as that of a container.
+    pub(crate) fn is_open_to_others(&self) -> bool {
+        let is_near = match self.url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback() || address.is_private() || address.is_link_local(),
+            Some(Host::Ipv6(address)) => {
+                address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
+            }
+            Some(Host::Domain(name)) => !name.contains('.') || name.ends_with(".localhost"),
+            None => false,
+        };
+        !self.is_https() && !is_near
     }
 }
 
@@ -99,6 +113,25 @@ mod tests {
         assert!(!format!("{:?}", with_user.credentials()).contains("dXNl"));
         for bad in ["", "s3cret", "ws://base.example/s3cret", "http://"] {
             assert!(!bad.parse::<RpcUrl>().unwrap_err().contains("s3cret"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_http_to_a_distant_host_is_open_to_others() {
+        let cases = [
+            ("http://base.example/v2/s3cret", true),
+            ("http://203.0.113.7:8545", true),
+            ("http://[2001:db8::1]:8545", true),
+            ("https://base.example/v2/s3cret", false),
+            ("http://localhost:8545", false),
+            ("http://geth:8545", false),
+            ("http://127.0.0.1:8545", false),
+            ("http://192.168.1.7:8545", false),
+            ("http://[::1]:8545", false),
+            ("http://[fd00::7]:8545", false),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse::<RpcUrl>().unwrap().is_open_to_others(), expected, "{text}");
         }
     }
 }

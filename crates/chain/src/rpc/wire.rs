@@ -1,6 +1,7 @@
 //! JSON-RPC over HTTP: one question, one answer, and a name for each kind of failure. Nothing is sent twice.
 
-use crate::error::{clip, is_failed_call};
+use crate::error::{clip, revert_data};
+use crate::refusals::{RefusalKind, refusal_kind};
 use crate::rpc::http::Http;
 use crate::rpc::url::RpcUrl;
 use http_body_util::BodyExt;
@@ -13,7 +14,8 @@ use std::time::Duration;
 /// larger answer is an attack or a mistake, and 32 concurrent calls may each hold this much.
 const BODY_MAX: usize = 8 * 1024 * 1024;
 
-/// JSON-RPC codes for temporary refusals: limits of a plan, and internal errors of a load balancer.
+/// JSON-RPC codes for temporary refusals: limits of a plan, and internal errors of a load balancer. They count only if the
+/// message has no known meaning.
 const BUSY_CODES: [i64; 3] = [-32005, -32016, -32603];
 
 /// A JSON-RPC error: the node understood the question and refused.
@@ -26,7 +28,7 @@ pub(crate) enum Fault {
     Unreachable(String),
     #[error("no answer within {} ms", .0.as_millis())]
     Late(Duration),
-    /// Status 429, with the requested pause.
+    /// Status or code 429, or words of a quota, with the requested pause.
     #[error("too many requests")]
     Limited(Option<Duration>),
     #[error("HTTP {0}")]
@@ -106,12 +108,14 @@ fn read(status: u16, retry_after: Option<&str>, body: &[u8], id: u64) -> Result<
         Err(_) => return Err(Fault::NotJson(clip(&String::from_utf8_lossy(body)))),
     };
     if let Some(error) = &answer.error {
-        match error.code {
-            429 => return Err(Fault::Limited(None)),
-            code if BUSY_CODES.contains(&code) && !is_failed_call(&error.message) => {
-                return Err(Fault::Busy(clip(&format!("{} ({code})", error.message))));
+        match refusal_kind(error.code, &error.message, revert_data(error).as_ref()) {
+            RefusalKind::Quota => return Err(Fault::Limited(None)),
+            RefusalKind::Other if error.code == 429 => return Err(Fault::Limited(None)),
+            // Some clients refuse a transaction with these codes.
+            RefusalKind::Other if BUSY_CODES.contains(&error.code) && !is_of_a_pool(&error.message) => {
+                return Err(Fault::Busy(clip(&format!("{} ({})", error.message, error.code))));
             }
-            _ => {}
+            RefusalKind::FailedCall | RefusalKind::Range | RefusalKind::Size | RefusalKind::Other => {}
         }
     }
     if answer.id.map(RawValue::get) != Some(id.to_string().as_str()) {
@@ -124,6 +128,11 @@ fn read(status: u16, retry_after: Option<&str>, body: &[u8], id: u64) -> Result<
     }
 }
 
+/// Returns whether these are a pool's words about a transaction.
+fn is_of_a_pool(message: &str) -> bool {
+    meaning(message).is_some_and(|meaning| meaning != Meaning::Later)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,11 +141,12 @@ mod tests {
     fn f29_f31_every_kind_of_answer_has_its_name() {
         let html = "<html>502 Bad Gateway</html>";
         type Expected = Result<Result<&'static str, i64>, Fault>;
-        let cases: [(u16, Option<&str>, &str, Expected); 19] = [
+        let cases: [(u16, Option<&str>, &str, Expected); 22] = [
             (200, None, r#"{"jsonrpc":"2.0","id":7,"result":"0x1"}"#, Ok(Ok("\"0x1\""))),
             (200, None, r#"{"jsonrpc":"2.0","id":7,"result":null}"#, Ok(Ok("null"))),
             (200, None, r#"{"jsonrpc":"2.0","id":7,"error":{"code":3,"message":"execution reverted"}}"#, Ok(Err(3))),
             (400, None, r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32602,"message":"invalid"}}"#, Ok(Err(-32602))),
+            (200, None, r#"{"id":7,"error":{"code":-32603,"message":"Transaction fee too low"}}"#, Ok(Err(-32603))),
             (200, None, r#"{"id":7,"error":{"code":-32603,"message":"execution reverted"}}"#, Ok(Err(-32603))),
             (200, None, r#"{"jsonrpc":"2.0","id":8,"result":"0x1"}"#, Err(Fault::WrongId)),
             (200, None, r#"{"jsonrpc":"2.0","id":"7","result":"0x1"}"#, Err(Fault::WrongId)),
@@ -151,6 +161,18 @@ mod tests {
             (429, Some("3"), "", Err(Fault::Limited(Some(Duration::from_secs(3))))),
             (429, None, html, Err(Fault::Limited(None))),
             (200, None, r#"{"id":null,"error":{"code":429,"message":"slow down"}}"#, Err(Fault::Limited(None))),
+            (
+                200,
+                None,
+                r#"{"id":7,"error":{"code":-32005,"message":"query returned more than 10000 results"}}"#,
+                Ok(Err(-32005)),
+            ),
+            (
+                200,
+                None,
+                r#"{"id":7,"error":{"code":-32005,"message":"daily request count exceeded"}}"#,
+                Err(Fault::Limited(None)),
+            ),
             (
                 200,
                 None,

@@ -4,12 +4,12 @@
 use crate::abi::{MintToken, TokenFactory, UsdcDouble};
 use crate::authorization::reason_of;
 use crate::connect::Chain;
-use crate::error::ChainError;
+use crate::error::{ChainError, clip};
 use crate::rpc::Included;
 use crate::sign::Call;
 use alloy::primitives::{Address, Bytes, U256};
 use alloy::rpc::types::Log;
-use alloy::sol_types::{Revert, SolCall, SolError, SolEvent};
+use alloy::sol_types::{SolCall, SolEvent};
 use domain::event::{Purpose, WaitReason};
 use domain::{PaymentKey, PaymentRequest, Purchase};
 use std::collections::HashMap;
@@ -116,18 +116,14 @@ impl Chain {
     /// Asks the asset why it does not pay `request` back, and returns the reason with the node's text.
     ///
     /// # Errors
-    /// `Transient`: nothing is known.
+    /// `Transient` or `Refused`: nothing is known. Only a call that was executed and failed is the asset's word.
     pub async fn why_not_back(&self, request: &PaymentRequest) -> Result<(WaitReason, String), ChainError> {
         let Purchase::Mint { token, .. } = request.purchase;
         let value = U256::from(request.authorization.value.0);
         let input = UsdcDouble::transferCall { to: request.payer(), value }.abi_encode();
         match self.call(Some(token), request.asset, input.into(), None).await {
             Ok(_) => Ok((WaitReason::Unexplained, "the asset would pay it now".to_owned())),
-            Err(ChainError::Refused { message, data, .. }) => {
-                let text = data.and_then(|data| Revert::abi_decode(&data).ok()).map_or(message, |revert| revert.reason);
-                Ok((reason_of(&text), text.chars().take(200).collect()))
-            }
-            Err(other) => Err(other),
+            Err(error) => error.into_reason().map(|text| (reason_of(&text), clip(&text))),
         }
     }
 }

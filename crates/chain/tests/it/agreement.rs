@@ -1,12 +1,9 @@
 //! Everything that settles money needs two providers: a null, or a node that lies, decides nothing alone.
 
-use crate::common::{Act, Local, connect, included, mined, signed, transient};
-use alloy::primitives::U256;
-use alloy::sol_types::SolCall;
-use chain::abi::UsdcDouble;
-use chain::{Address, B256, ChainError, Evidence, Inclusion, Presence};
+use crate::common::{Act, Local, connect, evidence, included, mined, paid, transient};
+use chain::{B256, ChainError, Evidence, Inclusion, Presence};
 use dev_chain::BASE_SEPOLIA_USDC;
-use domain::{Authorization, Usdc};
+use domain::Authorization;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -69,26 +66,6 @@ async fn f36_a_false_receipt_is_undecided_with_two_and_outvoted_with_three() {
     assert_eq!(three.confirmed(head).await.unwrap(), height);
 }
 
-/// A payment that is on the chain, three deep.
-async fn paid(local: &Local) -> Authorization {
-    let (auth, signature) = signed(6, Address::repeat_byte(5), Usdc(9));
-    local.give_usdc(auth.from, auth.value).await;
-    let call = UsdcDouble::transferWithAuthorization_1Call {
-        from: auth.from,
-        to: auth.to,
-        value: U256::from(auth.value.0),
-        validAfter: U256::ZERO,
-        validBefore: U256::from(auth.valid_before),
-        nonce: auth.nonce,
-        v: signature[64],
-        r: B256::from_slice(&signature[..32]),
-        s: B256::from_slice(&signature[32..64]),
-    };
-    local.transact(BASE_SEPOLIA_USDC, call.abi_encode().into()).await;
-    local.mine(2).await;
-    auth
-}
-
 #[tokio::test]
 async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invents_one_pays_nothing() {
     let local = Local::start().await;
@@ -96,7 +73,7 @@ async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invent
     let chain = connect(&[&one, &liar]).await;
     let auth = paid(&local).await;
     let confirmed = chain.confirmed(chain.head().await.unwrap()).await.unwrap();
-    assert!(matches!(chain.evidence(&auth, confirmed).await, Ok(Evidence::Paid { .. })));
+    assert!(matches!(evidence(&chain, &auth, confirmed).await, Ok(Evidence::Paid { .. })));
 
     let hidden = |method: &str, params: &Value| match method {
         "eth_getLogs" => Act::Change(Box::new(|answer| answer["result"] = json!([]))),
@@ -106,35 +83,41 @@ async fn f36_one_node_that_hides_a_payment_proves_no_failure_and_one_that_invent
         _ => Act::Pass,
     };
     liar.rule(hidden);
-    assert!(transient(chain.evidence(&auth, confirmed).await).contains("disagree"));
-    // The search of a node that does not have the confirmed block does not count, even if another node says the same.
+    assert!(transient(evidence(&chain, &auth, confirmed).await).contains("disagree"));
+    // A node that does not have the confirmed block says nothing, even if another node says the same.
     let lagging = connect(&[&one]).await;
-    one.rule(move |method, params| match method {
-        "eth_getBlockByNumber" => Act::Change(Box::new(|answer| answer["result"] = Value::Null)),
-        _ => hidden(method, params),
+    one.rule(|method, params| match method {
+        "eth_call" if params[1]["blockHash"].is_string() => {
+            let error = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32000,"message":"header not found"}}"#;
+            Act::Answer(200, None, error.as_bytes().to_vec())
+        }
+        _ => Act::Pass,
     });
-    transient(lagging.evidence(&auth, confirmed).await);
-    transient(chain.evidence(&auth, confirmed).await);
+    assert!(evidence(&lagging, &auth, confirmed).await.is_err());
+    assert!(evidence(&chain, &auth, confirmed).await.is_err());
     one.pass();
 
     // One node alone is believed, and refused beside another: it claims a payment that does not exist, made of one that
     // does.
     liar.pass();
     let unused = Authorization { nonce: B256::repeat_byte(8), ..auth.clone() };
-    assert_eq!(chain.evidence(&unused, confirmed).await.unwrap(), Evidence::Unused);
+    assert_eq!(evidence(&chain, &unused, confirmed).await.unwrap(), Evidence::Unused);
     let filter = json!([{ "address": BASE_SEPOLIA_USDC, "fromBlock": "0x0", "topics": [null, null, auth.nonce] }]);
     let logs = forged(&local.rpc("eth_getLogs", filter).await);
-    liar.rule(move |method, _| {
+    liar.rule(move |method, params| {
         let logs = logs.clone();
         match method {
+            "eth_call" if params[1]["blockHash"].is_string() => {
+                Act::Change(Box::new(|answer| answer["result"] = json!(B256::with_last_byte(1))))
+            }
             "eth_getLogs" => Act::Change(Box::new(move |answer| answer["result"] = logs.clone())),
             "eth_getTransactionReceipt" => Act::Change(Box::new(|answer| *answer = forged(answer))),
             _ => Act::Pass,
         }
     });
-    let deceived = connect(&[&liar]).await.evidence(&unused, confirmed).await;
+    let deceived = evidence(&connect(&[&liar]).await, &unused, confirmed).await;
     assert!(matches!(deceived, Ok(Evidence::Paid { .. })), "what the second provider is for: {deceived:?}");
-    transient(chain.evidence(&unused, confirmed).await);
+    transient(evidence(&chain, &unused, confirmed).await);
 }
 
 /// The node's answer about the real payment, changed so that it claims a payment with another nonce.

@@ -1,4 +1,4 @@
-//! Keys come from keystore files; plain ones only where the node is an anvil. No error shows a secret.
+//! Keys come from keystore files; plain ones only where the node is a development node. No error shows a secret.
 
 use crate::common::{Local, config};
 use alloy::signers::k256::elliptic_curve::rand_core::OsRng;
@@ -20,7 +20,9 @@ fn keystore(dir: &Path, nth: usize, password: &str) -> String {
     let key: PrivateKeySigner = KEYS[nth].parse().unwrap();
     let name = format!("lane-{nth}.json");
     PrivateKeySigner::encrypt_keystore(dir, &mut OsRng, key.to_bytes(), password, Some(&name)).unwrap();
-    dir.join(name).display().to_string()
+    let file = dir.join(name);
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    file.display().to_string()
 }
 
 fn password_file(dir: &Path, text: &str, mode: u32) -> String {
@@ -59,13 +61,20 @@ async fn keystores_open_with_one_password_or_one_each_and_every_refusal_says_wha
     fs::remove_file(dir.path().join("password")).unwrap();
     let garbage = dir.path().join("garbage.json");
     fs::write(&garbage, KEYS[0]).unwrap();
+    fs::set_permissions(&garbage, PermissionsExt::from_mode(0o600)).unwrap();
     let garbage = garbage.display().to_string();
-    let cases: [(&[&str], &str, u32, &str); 7] = [
+    let shared = dir.path().join("shared.json");
+    fs::copy(&one, &shared).unwrap();
+    fs::set_permissions(&shared, PermissionsExt::from_mode(0o640)).unwrap();
+    let shared = shared.display().to_string();
+    let cases: [(&[&str], &str, u32, &str); 9] = [
         (&[&one], "hunter3", 0o600, "KEYSTORE_PASSWORD_FILE holds a wrong password"),
         (&[&garbage], "hunter2", 0o600, "SENDER_KEYSTORES: "),
         (&["/nowhere/lane.json"], "hunter2", 0o600, "SENDER_KEYSTORES: /nowhere/lane.json: No such file"),
         (&[&one], "hunter2", 0o644, "other users have access (mode 644): run `chmod 600` on it"),
         (&[&one], "hunter2", 0o602, "other users have access (mode 602)"),
+        (&[&one], "hunter2", 0o640, "other users have access (mode 640)"),
+        (&[&shared], "hunter2", 0o600, "shared.json: other users have access (mode 640): run `chmod 600` on it"),
         (&[&one], "", 0o600, "it is empty"),
         (&[&one], "hunter2\nhunter3\n", 0o600, "2 lines for 1 keystores"),
     ];
@@ -80,7 +89,7 @@ async fn keystores_open_with_one_password_or_one_each_and_every_refusal_says_wha
 }
 
 #[tokio::test]
-async fn plain_keys_are_for_anvil_alone() {
+async fn plain_keys_are_for_development_nodes_alone() {
     let local = Local::start().await;
     let [proxy, other] = local.proxies().await;
     let source = KeySource::from_env(&Env::of([("MINTER_KEYS", KEYS.join(","))]), "MINTER").unwrap();
@@ -90,11 +99,13 @@ async fn plain_keys_are_for_anvil_alone() {
 
     proxy.change("web3_clientVersion", |answer| answer["result"] = json!("Anvil/v9"));
     assert_eq!(source.open(&chain).await.unwrap().len(), 2, "whatever the case");
+    proxy.change("web3_clientVersion", |answer| answer["result"] = json!("HardhatNetwork/2.26.0/@ethereumjs/vm"));
+    assert_eq!(source.open(&chain).await.unwrap().len(), 2);
 
     proxy.change("web3_clientVersion", |answer| answer["result"] = json!("Geth/v1.16.4"));
     let said = source.open(&chain).await.unwrap_err().to_string();
-    let sentence = "MINTER_KEYS holds plain private keys, and the node behind RPC_URL is not an anvil: \
-                    use MINTER_KEYSTORES with KEYSTORE_PASSWORD_FILE";
+    let sentence = "MINTER_KEYS holds plain private keys, and the node behind RPC_URL is no development node (anvil or \
+                    hardhat): use MINTER_KEYSTORES with KEYSTORE_PASSWORD_FILE";
     assert_eq!(said, sentence);
 
     let refuses = br#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32601,"message":"the method is not available"}}"#;

@@ -4,6 +4,7 @@
 mod agreement;
 mod common;
 mod dev;
+mod evidence;
 mod keystores;
 mod operate;
 mod providers;

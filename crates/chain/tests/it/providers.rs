@@ -163,6 +163,40 @@ async fn f31_answers_that_are_none_are_named_decide_nothing_and_the_next_is_aske
 }
 
 #[tokio::test]
+async fn a_node_without_advice_for_the_tip_gets_the_minimum_and_one_that_fails_gets_none() {
+    let local = Local::start().await;
+    let only = local.proxy().await;
+    let chain = connect(&[&only]).await;
+    let head = chain.head().await.unwrap();
+    let error = |code: i64| format!(r#"{{"jsonrpc":"2.0","id":ID,"error":{{"code":{code},"message":"no"}}}}"#);
+    only.answer(200, None, error(-32_601).as_bytes());
+    assert_eq!(chain.fees(head).await.unwrap().priority_fee_wei, 1_000_000);
+    only.answer(200, None, error(-32_000).as_bytes());
+    assert!(chain.fees(head).await.is_err());
+}
+
+#[tokio::test]
+async fn payments_one_block_deep_are_for_development_nodes_alone() {
+    let local = Local::start().await;
+    let node = local.proxy().await;
+    for (version, is_development) in
+        [("anvil/v1.7.1", true), ("HardhatNetwork/2.26.0/@ethereumjs/vm", true), ("Geth/v1.17.5", false)]
+    {
+        node.change("web3_clientVersion", move |answer| answer["result"] = json!(version));
+        let deep = Chain::connect(config(&[&node.url], &[("CONFIRMATIONS", "2")])).await;
+        assert!(deep.is_ok(), "{version}");
+        match Chain::connect(config(&[&node.url], &[("CONFIRMATIONS", "1")])).await {
+            Ok(_) => assert!(is_development, "{version}"),
+            Err(ChainError::Misconfigured(text)) => {
+                assert!(!is_development && text.contains("CONFIRMATIONS is 1"), "{version}: {text}");
+                assert!(!text.contains("s3cret"), "{text}");
+            }
+            other => panic!("{version}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn f32_a_false_nonce_decides_nothing() {
     let local = Local::start().await;
     let [one, two] = local.proxies().await;

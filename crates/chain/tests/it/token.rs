@@ -120,6 +120,58 @@ async fn a_token_that_cannot_be_tried_delays_no_other() {
     assert_eq!(shop.pay(&chain, &all).await, [None, Some(Paid::Recorded)], "nothing is said about the first");
 }
 
+/// The token says only that the asset refuses. Why is asked outside the batch, and only the asset can tell.
+#[tokio::test]
+async fn a_nodes_own_trouble_is_no_reason_of_the_asset_and_every_clients_words_for_a_failed_call_are() {
+    let shop = Shop::open(5).await;
+    let node = shop.local.proxy().await;
+    let chain = connect(&[&node]).await;
+    let request = shop.payment(shop.tokens[0], 1, 1).await;
+    let auth = &request.authorization;
+    shop.local.rpc("anvil_impersonateAccount", json!([auth.from])).await;
+    shop.local.rpc("anvil_setBalance", json!([auth.from, "0xde0b6b3a7640000"])).await;
+    let burn = UsdcDouble::transferCall { to: ACCOUNT, value: U256::from(auth.value.0) }.abi_encode();
+    let input = alloy::primitives::Bytes::from(burn);
+    let sent = json!([{ "from": auth.from, "to": BASE_SEPOLIA_USDC, "input": input, "gas": "0xf4240" }]);
+    shop.local.rpc("eth_sendTransaction", sent).await;
+    shop.local.mine(1).await;
+    let all = segments([&request]);
+    assert!(matches!(&tried(&chain, &all).await[0], Trial::Refused(WaitReason::Unfunded, _)));
+
+    let revert = alloy::sol_types::Revert::from("ERC20: transfer amount exceeds balance");
+    let data = alloy::primitives::Bytes::from(alloy::sol_types::SolError::abi_encode(&revert));
+    let unfunded = Some(WaitReason::Unfunded);
+    let cases = [
+        (json!({ "code": -32000, "message": "header not found" }), None),
+        (json!({ "code": -32000, "message": "missing trie node 8b3e (path )" }), None),
+        (json!({ "code": -32002, "message": "No state available for block 0x8b3e" }), None),
+        (json!({ "code": -32005, "message": "daily request count exceeded, request rate limited" }), None),
+        (json!({ "code": 3, "message": "execution reverted", "data": data }), unfunded),
+        (json!({ "code": -32000, "message": "Execution reverted", "data": data }), unfunded),
+        (json!({ "code": -32015, "message": "VM execution error.", "data": format!("Reverted {data}") }), unfunded),
+        (json!({ "code": -32000, "message": "OutOfGas" }), Some(WaitReason::Unexplained)),
+    ];
+    for (error, expected) in cases {
+        // Connected anew, because a quota makes the provider rest.
+        node.pass();
+        let chain = connect(&[&node]).await;
+        let answer = json!({ "jsonrpc": "2.0", "id": "ID", "error": error }).to_string().replace("\"ID\"", "ID");
+        node.rule(move |method, params| {
+            let to = params[0]["to"].as_str().and_then(|to| to.parse::<Address>().ok());
+            if method == "eth_call" && to == Some(BASE_SEPOLIA_USDC) {
+                return Act::Answer(200, None, answer.clone().into_bytes());
+            }
+            Act::Pass
+        });
+        let found = match tried(&chain, &all).await.remove(0) {
+            Trial::Refused(reason, _) => Some(reason),
+            Trial::Result(Paid::Failed) => None,
+            other => panic!("{error}: {other:?}"),
+        };
+        assert_eq!(found, expected, "{error}");
+    }
+}
+
 #[tokio::test]
 async fn one_node_alone_neither_invents_nor_hides_a_record() {
     let shop = Shop::open(5).await;

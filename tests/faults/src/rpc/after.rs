@@ -11,7 +11,8 @@ const NOWHERE: &str = "0x0000000000000000000000000000000000000000000000000000000
 impl Node {
     /// The answer that replaces the node's. `None` if the rule leaves this answer alone or has nothing to change in it.
     pub(super) fn after(&self, id: RuleId, fault: &Fault, answer: &Value) -> Option<Reply> {
-        if !applies(fault, &answer["result"]) {
+        let result = &answer["result"];
+        if !applies(fault, result) || *fault == Fault::Deposits && self.has_forwarded(&result["transactionHash"]) {
             return None;
         }
         let mut rules = self.rules.lock().unwrap();
@@ -30,10 +31,17 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Returns whether the transaction of this hash came through the proxy.
+    fn has_forwarded(&self, hash: &Value) -> bool {
+        self.forwarded.lock().unwrap().iter().any(|(known, _)| json!(known) == *hash)
+    }
+}
+
 /// Returns `true` if this result has something to change.
 fn applies(fault: &Fault, result: &Value) -> bool {
     match fault {
-        Fault::Null | Fault::LyingReceipt(_) => !result.is_null(),
+        Fault::Null | Fault::LyingReceipt(_) | Fault::Deposits => !result.is_null(),
         Fault::PrivatePool => !result.is_null() && result["blockHash"].is_null(),
         Fault::LogGap => result.as_array().is_some_and(|logs| !logs.is_empty()),
         _ => true,
@@ -51,6 +59,12 @@ fn change(fault: &Fault, answer: &mut Value, mut chance: StdRng) {
         Fault::LyingReceipt(Lie::Status) => {
             let was = result["status"] == "0x1";
             result["status"] = json!(if was { "0x0" } else { "0x1" });
+        }
+        Fault::Deposits => {
+            result["type"] = json!("0x7e");
+            result["depositNonce"] = json!("0x1");
+            result["depositReceiptVersion"] = json!("0x1");
+            result["effectiveGasPrice"] = json!("0x0");
         }
         Fault::LyingReceipt(Lie::NoLogs) => result["logs"] = json!([]),
         Fault::LyingReceipt(Lie::BlockHash) => result["blockHash"] = json!(NOWHERE),

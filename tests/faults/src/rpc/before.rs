@@ -44,6 +44,7 @@ impl Node {
                 false => return Before::Goes,
                 true => Some(format!("query exceeds max block range {most}")),
             },
+            Fault::LogLimit { blocks, .. } if !self.is_wider(request, *blocks).await => return Before::Goes,
             Fault::LogsOf(contract) if !names(request, *contract) => return Before::Goes,
             Fault::LogsOf(_) => Some("query returned more than 10000 results".to_owned()),
             Fault::StatesKept(blocks) if !self.is_older(request, *blocks).await => return Before::Goes,
@@ -59,6 +60,7 @@ impl Node {
             Fault::Oversized(bytes) => ends(Reply::Json(reply(request, json!("0".repeat(*bytes))))),
             Fault::Answer(result) => ends(Reply::Json(reply(request, result.clone()))),
             Fault::Refuse { code, message } => ends(Reply::Json(error(request, *code, message))),
+            Fault::LogLimit { code, message, .. } => ends(Reply::Json(error(request, *code, message))),
             Fault::LogRange(_) | Fault::LogsOf(_) => {
                 ends(Reply::Json(error(request, TOO_WIDE, &wide.unwrap_or_default())))
             }
@@ -97,6 +99,7 @@ impl Node {
             | Fault::WrongId
             | Fault::Null
             | Fault::LyingReceipt(_)
+            | Fault::Deposits
             | Fault::LogGap
             | Fault::PrivatePool => Before::Goes,
         }

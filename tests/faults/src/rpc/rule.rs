@@ -52,10 +52,22 @@ pub enum Fault {
     Upstream(usize),
     /// A receipt that lies (F36).
     LyingReceipt(Lie),
+    /// Shows the receipts of transactions that did not come through this proxy as those of deposits, which a node of the OP
+    /// stack has.
+    Deposits,
     /// Some of the logs, at least one, are left out (F49).
     LogGap,
     /// Refuses to search more blocks than this for logs (F49).
     LogRange(u64),
+    /// Refuses to search more blocks than this for logs, with the code and the words of some provider.
+    LogLimit {
+        /// The most blocks.
+        blocks: u64,
+        /// JSON-RPC.
+        code: i64,
+        /// Its message.
+        message: &'static str,
+    },
     /// Refuses to search for logs of this contract, as if they were more than it answers.
     LogsOf(Address),
     /// Has the states of so many blocks, and refuses what needs an older one. Many nodes keep 128.
@@ -91,6 +103,7 @@ impl Fault {
                 | Self::WrongId
                 | Self::Null
                 | Self::LyingReceipt(_)
+                | Self::Deposits
                 | Self::LogGap
                 | Self::PrivatePool
         )

@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::Response;
 use chain::abi::UsdcDouble;
-use chain::{Address, B256, Chain, ChainConfig, ChainError, Inclusion};
+use chain::{Address, B256, Chain, ChainConfig, ChainError, Evidence, Head, Inclusion};
 use dev_chain::{BASE_SEPOLIA_USDC, DevChain};
 use domain::request::SignatureBytes;
 use domain::{Authorization, Usdc};
@@ -283,4 +283,29 @@ pub fn transient<T: std::fmt::Debug>(answer: Result<T, ChainError>) -> String {
         }
         other => panic!("decided: {other:?}"),
     }
+}
+
+/// A payment that is on the chain, three deep.
+pub async fn paid(local: &Local) -> Authorization {
+    let (auth, signature) = signed(6, Address::repeat_byte(5), Usdc(9));
+    local.give_usdc(auth.from, auth.value).await;
+    let call = UsdcDouble::transferWithAuthorization_1Call {
+        from: auth.from,
+        to: auth.to,
+        value: U256::from(auth.value.0),
+        validAfter: U256::ZERO,
+        validBefore: U256::from(auth.valid_before),
+        nonce: auth.nonce,
+        v: signature[64],
+        r: B256::from_slice(&signature[..32]),
+        s: B256::from_slice(&signature[32..64]),
+    };
+    local.transact(BASE_SEPOLIA_USDC, call.abi_encode().into()).await;
+    local.mine(2).await;
+    auth
+}
+
+/// The evidence about `auth` in the blocks up to one that is three deep.
+pub async fn evidence(chain: &Chain, auth: &Authorization, confirmed: Head) -> Result<Evidence, ChainError> {
+    chain.evidence(auth, confirmed.block, confirmed.block).await
 }

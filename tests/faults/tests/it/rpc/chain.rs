@@ -102,6 +102,22 @@ async fn f36_a_receipt_lies_about_its_status_its_logs_or_its_block() {
     }
 }
 
+#[tokio::test]
+async fn the_receipt_of_a_stranger_is_that_of_a_deposit_and_our_own_is_not() {
+    let setting = Setting::new().await;
+    let (ours, _) = included(&setting, 0).await;
+    let theirs = sign(1, FEE, 1);
+    setting.direct("eth_sendRawTransaction", json!([theirs.raw])).await;
+    setting.mine(1).await;
+    let rule = setting.proxy.set(Rule::on("eth_getTransactionReceipt", Fault::Deposits));
+    for (hash, kind) in [(&ours.hash, "0x2"), (&theirs.hash, "0x7e")] {
+        let told = setting.result("eth_getTransactionReceipt", json!([hash])).await;
+        assert_eq!((&told["type"], &told["transactionHash"]), (&json!(kind), &json!(hash)));
+    }
+    assert!(setting.result("eth_getTransactionReceipt", json!([sign(9, FEE, 1).hash])).await.is_null());
+    assert_eq!(setting.proxy.hits(rule), 1);
+}
+
 /// Gas enough for a log.
 fn sign_with_gas(nonce: u64) -> Signed {
     sign_for(nonce, FEE, 1, 60_000)
@@ -138,6 +154,14 @@ async fn f49_logs_have_gaps_and_searches_that_are_too_wide_or_too_full_are_refus
     assert_eq!(setting.proxy.hits(rule), 3);
     let answer = setting.ask("eth_getLogs", all).await;
     assert!(answer["error"]["message"].as_str().unwrap().contains("max block range 5"), "{answer}");
+    setting.proxy.heal();
+
+    let limit = Fault::LogLimit { blocks: 5, code: -32_005, message: "limit the query to 5 blocks" };
+    let rule = setting.proxy.set(Rule::on("eth_getLogs", limit));
+    assert_eq!(count(&json!([{ "fromBlock": "0x1", "toBlock": "0x5" }])).await, Some(5));
+    let answer = setting.ask("eth_getLogs", json!([{ "fromBlock": "0x1", "toBlock": "0x6" }])).await;
+    let expected = json!({ "code": -32_005, "message": "limit the query to 5 blocks" });
+    assert_eq!((&answer["error"], setting.proxy.hits(rule)), (&expected, 1));
     setting.proxy.heal();
 
     let [full, other] = ["0x0909090909090909090909090909090909090909", "0x0808080808080808080808080808080808080808"];

@@ -6,7 +6,7 @@
 
 /// The meaning of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     /// The pool has it already.
     Known,
     /// The nonce is used.
@@ -24,14 +24,21 @@ pub(super) enum Meaning {
 }
 
 /// Phrases of one meaning.
-pub(super) struct Words {
-    pub meaning: Meaning,
+struct Words {
+    meaning: Meaning,
     /// In lower case, each with its source.
-    pub phrases: &'static [(&'static str, &'static str)],
+    phrases: &'static [(&'static str, &'static str)],
+}
+
+/// The meaning of a node's refusal, if its words are known.
+pub(crate) fn meaning(message: &str) -> Option<Meaning> {
+    let text = message.to_lowercase();
+    let found = WORDS.iter().find(|words| words.phrases.iter().any(|(phrase, _)| text.contains(phrase)));
+    found.map(|words| words.meaning)
 }
 
 /// In the order in which they are searched for. A phrase of an earlier row may hold one of a later row.
-pub(super) const WORDS: [Words; 7] = [
+const WORDS: [Words; 7] = [
     Words {
         meaning: Meaning::TooDear,
         phrases: &[
