@@ -4,6 +4,7 @@ use crate::error::{clip, revert_data};
 use crate::refusals::{RefusalKind, refusal_kind};
 use crate::rpc::http::Http;
 use crate::rpc::url::RpcUrl;
+use crate::words::{Meaning, meaning};
 use http_body_util::BodyExt;
 use hyper::header::RETRY_AFTER;
 use serde::{Deserialize, Deserializer, Serialize};
