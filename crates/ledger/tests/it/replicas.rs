@@ -20,7 +20,7 @@ const AT_A_TIME: usize = 20;
 
 /// Either of the two ways to append.
 enum Writer {
-    Alone(Ledger),
+    Alone(Box<Ledger>),
     Together(GroupCommit),
 }
 
@@ -61,7 +61,7 @@ async fn an_append_waits_out_an_election_and_is_unknown_in_time_where_no_leader_
     let (near, far) = (cluster.ledger(leader).await, cluster.ledger(second).await);
     let commit = GroupCommit::start(cluster.ledger(third).await);
     let begin = far.state().await.unwrap().1;
-    let writers = [Writer::Alone(near), Writer::Alone(far.clone()), Writer::Together(commit)];
+    let writers = [Writer::Alone(Box::new(near)), Writer::Alone(Box::new(far.clone())), Writer::Together(commit)];
 
     let stored = AtomicUsize::new(0);
     let all = (0_u8..).zip(&writers).map(|(n, writer)| {
