@@ -8,9 +8,6 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use std::time::Duration;
 
-/// Blocks after which a block is final: anvil's `finalized` is 64 blocks deep.
-const FINAL: u64 = 70;
-
 /// The confirmer looks at the head every 50 ms, so a handful of blocks is enough for a mint: none of them final.
 const MANY_LOOKS: Duration = Duration::from_millis(500);
 
@@ -73,8 +70,9 @@ pub async fn lost(stack: &mut Stack, journal: &mut Journal, buyer: &Buyer, order
     stack.chain.drop_from_pool(hash).await;
     assert_eq!(stack.chain.nonce(lane).await, nonce);
     stack.chain.send(lane, Address::repeat_byte(0x77), Bytes::new()).await;
-    stack.chain.mine(FINAL).await;
+    stack.chain.mine(1).await;
     stack.process(Service::PaymentSender).signal(Signal::SIGCONT);
-    until_there(stack, lane, nonce, &format!("lost.{nonce}")).await;
+    // The account's nonce is read now, and counts once that is final.
+    mining(&stack.chain, until_there(stack, lane, nonce, &format!("lost.{nonce}"))).await;
     mining(&stack.chain, stack.until_quiet(orders)).await;
 }
