@@ -102,8 +102,8 @@ impl SignerLane {
         // that another sender used.
         let nonce = self.chain.nonce(address).await?;
         let mut seen = BTreeMap::new();
-        for (nonce, open) in self.lane.open.clone() {
-            seen.insert(nonce, self.seen(&open, head).await?);
+        for (number, open) in self.lane.open.clone() {
+            seen.insert(number, self.seen(&open, head, number < nonce).await?);
         }
         let market = self.chain.fees(head).await?;
         self.max_fee_wei = market.max_fee_wei;
@@ -120,7 +120,7 @@ impl SignerLane {
         })
     }
 
-    async fn seen(&mut self, open: &Open, head: Head) -> Result<NonceStatus, Undone> {
+    async fn seen(&mut self, open: &Open, head: Head, is_used: bool) -> Result<NonceStatus, Undone> {
         let latest = open.latest().tx_hash;
         let mut found = Presence::Unknown;
         for tx in open.attempts() {
@@ -137,7 +137,9 @@ impl SignerLane {
             self.watch.shows(latest);
             return Ok(NonceStatus::Pooled(self.watch.waits(latest, head)));
         }
-        Ok(match (self.watch.refusal(latest), self.watch.hidden(latest)) {
+        // A transaction whose nonce is used waits in no pool.
+        let hidden = self.watch.hidden(latest).filter(|_| !is_used);
+        Ok(match (self.watch.refusal(latest), hidden) {
             (Some(NotTaken::Underpriced), _) => NonceStatus::Underpriced,
             (Some(NotTaken::TooDear), _) => NonceStatus::TooDear,
             (Some(NotTaken::Funds) | None, Some(blocks)) => NonceStatus::Pooled(blocks),
