@@ -3,7 +3,7 @@
 use crate::common::{Served, moved, new};
 use domain::{Event, examples};
 use ledger::{AppendError, Batch, Expected, GroupCommit, Lag, NewEvent};
-use testkit::Broker;
+use testkit::{Broker, until};
 
 #[tokio::test]
 async fn l5_the_api_is_told_how_many_orders_wait_and_how_full_the_storage_is() {
@@ -13,7 +13,9 @@ async fn l5_the_api_is_told_how_many_orders_wait_and_how_full_the_storage_is() {
     let empty = api.storage().await.unwrap();
     assert!(empty.max > empty.used);
     api.append(&[new(examples::all().remove(2))]).await.unwrap();
-    assert_eq!(api.lag("payment-sender").await.unwrap(), Lag { pending: 1, held: 0 });
+    // The server counts for a consumer a moment after it has stored.
+    let waiting = Lag { pending: 1, held: 0 };
+    until("the order waits", async || api.lag("payment-sender").await.is_ok_and(|lag| lag == waiting)).await;
     let mut served = Served::by(&broker, "payment-sender", "payment-sender", |_| std::future::pending()).await;
     served.next().await;
     assert_eq!(api.lag("payment-sender").await.unwrap(), Lag { pending: 0, held: 1 });
