@@ -17,6 +17,10 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Like [`LOOK_INTERVAL`], while the node has not accepted one of the transactions.
 const RESEND_INTERVAL: Duration = Duration::from_millis(500);
 
+/// A transaction that the node took and does not show is sent again after this time at the latest, which does no harm. It may
+/// have been in a block that fell out of the chain before this worker looked.
+const HIDDEN_MAX: Duration = Duration::from_secs(20);
+
 /// The memory of one lane, see the module.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
@@ -29,14 +33,22 @@ pub(crate) struct Watch {
     not_taken: BTreeSet<B256>,
     /// Transactions that were broadcast and refused, with the reason.
     refused: BTreeMap<B256, NotTaken>,
-    /// For each transaction that the node took, the heights of the head when it did so first and last.
-    taken: BTreeMap<B256, (u64, u64)>,
+    /// Transactions that the node took.
+    taken: BTreeMap<B256, Taken>,
     /// Transactions that the node has shown, in its pool or in a block.
     shown: BTreeSet<B256>,
     /// Height of the head at the last look.
     height: u64,
     /// The account's nonce, read while a nonce was used that we did not use.
     foreign: Option<ForeignUse>,
+}
+
+/// A transaction that the node took: the heights of the head when it did so first and last, and the time of the last.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    first: u64,
+    last: u64,
+    at: Instant,
 }
 
 /// The reason why a node does not take a transaction, if it is one that the lane can do something about.
@@ -62,8 +74,8 @@ impl Watch {
         self.refused.remove(&hash);
         let refusal = match answer {
             Broadcast::Accepted | Broadcast::Known => {
-                let (_, last) = self.taken.entry(hash).or_insert((self.height, self.height));
-                *last = self.height;
+                let first = self.taken.get(&hash).map_or(self.height, |taken| taken.first);
+                self.taken.insert(hash, Taken { first, last: self.height, at: Instant::now() });
                 self.shown.remove(&hash);
                 return;
             }
@@ -84,21 +96,22 @@ impl Watch {
     }
 
     /// Number of blocks for which a transaction may have waited in a pool that does not show it, such as that of a sequencer.
-    /// `None` if it is lost: the node never took it, or took it many blocks ago, or has shown it before.
+    /// `None` if it may be lost: the node never took it, or took it many blocks or some time ago, or has shown it before.
     pub(crate) fn hidden(&self, hash: B256) -> Option<u64> {
-        let (first, last) = self.taken.get(&hash).filter(|_| !self.shown.contains(&hash))?;
+        let taken = self.taken.get(&hash).filter(|_| !self.shown.contains(&hash))?;
         let age = |since: u64| self.height.saturating_sub(since);
-        if age(*last) < STUCK_BLOCKS {
-            Some(0)
+        if age(taken.last) < STUCK_BLOCKS {
+            (taken.at.elapsed() < HIDDEN_MAX).then_some(0)
         } else {
             // Taken again after it seemed to be lost, and still in no block. It offers too little.
-            Some(age(*first)).filter(|age| *age >= 2 * STUCK_BLOCKS)
+            Some(age(taken.first)).filter(|age| *age >= 2 * STUCK_BLOCKS)
         }
     }
 
     /// Returns whether the node has trouble with the transaction: it refused it, or took it and lost it.
     pub(crate) fn is_trouble(&self, hash: B256) -> bool {
-        self.not_taken.contains(&hash) || (self.taken.contains_key(&hash) && !self.shown.contains(&hash))
+        let is_lost = |taken: &Taken| self.height.saturating_sub(taken.last) >= STUCK_BLOCKS;
+        self.not_taken.contains(&hash) || (self.taken.get(&hash).is_some_and(is_lost) && !self.shown.contains(&hash))
     }
 
     /// Returns whether the node had the transaction.
@@ -186,6 +199,14 @@ mod tests {
     }
 
     /// A sequencer has no public pool: what waits there is shown nowhere.
+    #[tokio::test(start_paused = true)]
+    async fn a_transaction_that_may_have_fallen_out_of_the_chain_is_sent_again_after_a_while() {
+        let mut watch = at(100);
+        watch.answered(TX, &Accepted);
+        tokio::time::advance(HIDDEN_MAX).await;
+        assert_eq!((watch.hidden(TX), watch.is_trouble(TX)), (None, false), "no block came meanwhile");
+    }
+
     #[test]
     fn a_transaction_that_was_taken_and_is_not_shown_waits_is_sent_again_and_offers_more_at_last() {
         let mut watch = at(100);
@@ -229,7 +250,7 @@ mod tests {
         ] {
             watch.answered(TX, &answer);
             assert_eq!((watch.refusal(TX), watch.is_short_of_funds()), (refusal, answer == Funds), "{answer:?}");
-            assert!(watch.is_trouble(TX), "{answer:?}");
+            assert_eq!(watch.is_trouble(TX), answer != Accepted, "{answer:?}");
         }
     }
 
