@@ -8,7 +8,12 @@ use dev_chain::Rpc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::cell::Cell;
+use std::time::Duration;
 use testkit::eventually;
+
+/// Interval of the blocks that [`LocalChain::mining`] makes.
+const BLOCK_TIME: Duration = Duration::from_millis(40);
 
 /// anvil, asked directly.
 #[derive(Clone, Debug)]
@@ -45,6 +50,23 @@ impl LocalChain {
         for _ in 0..blocks {
             self.rpc("evm_mine", json!([])).await;
         }
+    }
+
+    /// Makes blocks of a chain that stands still while `doing` runs. Before and after it no block is on its way.
+    pub async fn mining<T>(&self, doing: impl Future<Output = T>) -> T {
+        let done = Cell::new(false);
+        let miner = async {
+            while !done.get() {
+                self.mine(1).await;
+                tokio::time::sleep(BLOCK_TIME).await;
+            }
+        };
+        let doing = async {
+            let result = doing.await;
+            done.set(true);
+            result
+        };
+        tokio::join!(doing, miner).0
     }
 
     /// Makes blocks until the transaction is in one. A node may know a transaction for a moment before its pool offers

@@ -40,17 +40,6 @@ async fn event(stack: &Stack, subject: &str) -> Entry {
     eventually(subject, async || stack.stream.on(subject).await).await
 }
 
-/// Makes ten blocks a second on a chain that stands still, until this is done.
-async fn mining<T>(stack: &Stack, doing: impl Future<Output = T>) -> T {
-    let blocks = async {
-        loop {
-            stack.chain.mine(1).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::select! { done = doing => done, () = blocks => unreachable!() }
-}
-
 /// The hash of the latest transaction for a nonce that was replaced.
 async fn last_replacement(stack: &Stack, lane: Address, nonce: u64) -> String {
     let mut last = None;
@@ -133,7 +122,7 @@ async fn f44_a_nonce_that_somebody_else_used_is_given_up_when_that_is_final_and_
         stack.stream.on(&lane_subject(lane, nonce, &format!("lost.{nonce}"))).await.is_none(),
         "nothing before it is final"
     );
-    mining(&stack, event(&stack, &lane_subject(lane, nonce, &format!("lost.{nonce}")))).await;
+    stack.chain.mining(event(&stack, &lane_subject(lane, nonce, &format!("lost.{nonce}")))).await;
     stack.until(&order, "payment.deferred.1").await;
     stack.chain.resume().await;
     let again = stack.until(&order, "payment.submitted.2").await;
@@ -160,7 +149,7 @@ async fn f44_a_lane_heals_however_long_ago_its_nonce_was_used_on_a_node_that_kee
     node.set(Rule::on(ANY, Fault::StatesKept(12)));
     stack.run(Service::PaymentSender).await;
     until_said(&stack, "the lane rests").await;
-    let again = mining(&stack, stack.until(&order, "payment.submitted.2")).await;
+    let again = stack.chain.mining(stack.until(&order, "payment.submitted.2")).await;
     assert_ne!(again.text("txHash").parse(), Ok(hash));
     let subject = lane_subject(lane, 0, "claimed.3");
     assert!(stack.stream.on(&subject).await.is_none(), "one claim for each start");

@@ -1,20 +1,23 @@
 //! Records without an order: somebody settles a payment directly, and nobody orders it here. Nobody can hold a token's supply
 //! with that: the units are taken at the door, and our minter mints them, last in line and within its budget.
 
-use alloy::sol_types::SolCall;
 use alloy_primitives::U256;
-use chain::abi::MintToken;
 use dev_chain::{REPEATER, REPEATER_CODE, repeated_in_vain};
 use faults::{ANY, Fault, Rule};
-use harness::{Bill, DOLLAR, FINAL, Outcome, Payment, Service, Stack, StackOptions, eventually};
+use harness::{Bill, DOLLAR, FINAL, Order, Outcome, Payment, Service, Stack, StackOptions, eventually};
 use serde_json::{Value, json};
 use standalone::accounts::OWNER;
-use std::time::Duration;
 
 /// A stranger settles the payment through its token. The block is final when this returns, and older than the last final one.
 async fn settle(stack: &Stack, payment: &Payment) {
     stack.chain.transact(OWNER, payment.terms.token, payment.settle_call()).await;
     stack.chain.pass_time(1).await;
+    stack.chain.mine(FINAL).await;
+}
+
+/// A stranger has the units minted. The block is final when this returns.
+async fn mint(stack: &Stack, payment: &Payment) {
+    stack.chain.transact(OWNER, payment.terms.token, Order::of(payment).mint_call()).await;
     stack.chain.mine(FINAL).await;
 }
 
@@ -118,9 +121,7 @@ async fn what_a_stranger_settled_and_minted_is_found_minted() {
     let mut stack = open_nothing(StackOptions::default(), &[Service::MintProjector]).await;
     let payment = stack.buyer(DOLLAR).await.pay(&stack.shop.token, 5);
     settle(&stack, &payment).await;
-    let mint = MintToken::batchMintCall { keys: vec![payment.key().0] }.abi_encode();
-    stack.chain.transact(OWNER, payment.terms.token, mint.into()).await;
-    stack.chain.mine(FINAL).await;
+    mint(&stack, &payment).await;
     stack.run(Service::MintProjector).await;
     minted(&stack, &payment).await;
     taken(&stack, &payment, 5).await;
@@ -139,9 +140,7 @@ async fn records_are_found_and_end_although_no_node_has_the_state_of_a_final_blo
     let (open, ended) = (buyers[0].pay(&stack.shop.token, 5), buyers[1].pay(&stack.shop.token, 3));
     settle(&stack, &open).await;
     settle(&stack, &ended).await;
-    let mint = MintToken::batchMintCall { keys: vec![ended.key().0] }.abi_encode();
-    stack.chain.transact(OWNER, ended.terms.token, mint.into()).await;
-    stack.chain.mine(FINAL).await;
+    mint(&stack, &ended).await;
     stack.run(Service::MintProjector).await;
     minted(&stack, &open).await;
     minted(&stack, &ended).await;
@@ -157,8 +156,7 @@ async fn a_record_whose_end_falls_out_of_the_chain_is_minted_all_the_same() {
     settle(&stack, &payment).await;
     stack.chain.halt().await;
     let settled = stack.chain.height().await;
-    let mint = MintToken::batchMintCall { keys: vec![payment.key().0] }.abi_encode();
-    let mint = stack.chain.send(OWNER, payment.terms.token, mint.into()).await;
+    let mint = stack.chain.send(OWNER, payment.terms.token, Order::of(&payment).mint_call()).await;
     stack.chain.mine_until_in_a_block(mint).await;
     stack.run(Service::MintProjector).await;
     told(&stack, &payment, "found").await;
@@ -184,8 +182,7 @@ async fn the_units_of_a_record_whose_payer_took_the_money_back_are_free_again() 
     settle(&stack, &payment).await;
     taken(&stack, &payment, 5).await;
     stack.chain.pass_time(7 * 24 * 3_600 + 1).await;
-    let refund = MintToken::refundCall { keys: vec![payment.key().0] }.abi_encode();
-    stack.chain.transact_as(buyer.address, payment.terms.token, refund.into()).await;
+    stack.chain.transact_as(buyer.address, payment.terms.token, payment.refund_call()).await;
     stack.chain.mine(FINAL).await;
     told(&stack, &payment, "returned").await;
     taken(&stack, &payment, 0).await;
@@ -264,14 +261,7 @@ async fn a_block_that_a_stranger_has_filled_hides_no_record_and_holds_up_no_othe
         settle(&stack, &next).await;
         minted(&stack, &next).await;
     };
-    // A chain that was halted would go on with a block each second.
-    let blocks = async {
-        loop {
-            stack.chain.mine(1).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::select! { () = all => {}, () = blocks => unreachable!() }
+    stack.chain.mining(all).await;
     complained_of_nothing(&stack);
     stack.chain.resume().await;
     stack.audit(&[]).await;

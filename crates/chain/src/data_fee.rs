@@ -15,8 +15,9 @@ use tokio::time::Instant;
 /// The contract of every such chain that tells the fees. Source: the predeploys of the OP stack's specification.
 const ORACLE: Address = address!("420000000000000000000000000000000000000F");
 
-/// Size of our largest transaction, bytes: a hundred payments to twenty tokens.
-const LARGEST_BYTES: u64 = 24_000;
+/// Size of our largest transaction, bytes, with room for its signature: a hundred payments to twenty tokens. A test of
+/// `token::pay` compares it with that call.
+pub(crate) const LARGEST_BYTES: u64 = 24_000;
 
 /// The fees follow the base chain's gas price, which moves slowly: an eighth in twelve seconds at most.
 const AGE_MAX: Duration = Duration::from_secs(12);
@@ -45,7 +46,7 @@ impl Chain {
         Ok(fee)
     }
 
-    /// One of its answers. 0 if the chain is of an older version, which does not have the function.
+    /// One of its answers. 0 if the contract does not have the function: it is of an older version, or another one.
     async fn oracle(&self, call: &impl SolCall) -> Result<u128, ChainError> {
         let request = request(None, ORACLE, call.abi_encode().into(), None);
         let ask = |node: Node| {
@@ -53,7 +54,8 @@ impl Chain {
             async move { node.call(&request).await }
         };
         match self.nodes.one("eth_call", ask).await {
-            Ok(answer) => Ok(U256::try_from_be_slice(&answer).unwrap_or_default().saturating_to()),
+            Ok(answer) if answer.len() == 32 => Ok(U256::from_be_slice(&answer).saturating_to()),
+            Ok(_) => Ok(0),
             Err(error) if error.is_failed_call() => Ok(0),
             Err(error) => Err(error),
         }

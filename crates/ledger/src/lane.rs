@@ -239,14 +239,6 @@ impl Ledger {
         Ok(purposes.by_ref().map(|id| id.purpose).collect())
     }
 
-    /// True if the account is the signer of a lane, that is, if it was ever claimed.
-    ///
-    /// # Errors
-    /// `Transient`: the ledger did not answer.
-    pub async fn is_lane(&self, account: Address) -> Result<bool, LedgerError> {
-        Ok(!self.claimed_for(account).await?.is_empty())
-    }
-
     /// Every lane that signs for `purpose`, with the nonce of its first claim. Finds the first claims by their
     /// subjects.
     ///

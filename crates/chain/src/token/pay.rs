@@ -249,6 +249,7 @@ fn hub_input(batch_id: B256, segments: &[Segment<'_>]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data_fee::LARGEST_BYTES;
     use domain::examples;
     use domain::lane::CALL_GAS;
 
@@ -270,7 +271,10 @@ mod tests {
             (0..tokens).map(|_| Segment { token: examples::TOKEN, requests: each.clone() }).collect()
         };
         for tokens in [1, 2, SEGMENTS_MAX] {
-            let gas = pay_call(Address::ZERO, &full(tokens)).gas_limit;
+            let call = pay_call(Address::ZERO, &full(tokens));
+            // A signature and the fields of a transaction take less than 200 bytes.
+            assert!(call.input.len() as u64 + 200 <= LARGEST_BYTES, "{} bytes for {tokens} tokens", call.input.len());
+            let gas = call.gas_limit;
             assert!(gas < 16_777_216, "EIP-7825: {gas} for {tokens} tokens");
             assert!(u128::from(gas) <= CALL_GAS, "a lane that may sign cannot pay {gas} for {tokens} tokens");
         }

@@ -28,7 +28,7 @@ impl FeePolicy {
     pub const fn of_chain(chain_id: u64) -> Self {
         match chain_id {
             // Polygon, and its test network Amoy. bor takes no tip below 25 gwei (2.2.11, params/protocol_params.go), and
-            // Polygon's documentation asks for 30.
+            // Polygon's documentation asks for 30. The upper limits are far above what was paid there in its busiest hours.
             137 | 80_002 => Self { tip_min_wei: gwei(30), tip_max_wei: gwei(500), fee_max_wei: gwei(5_000) },
             // Base's own minimum base fee is 0.005 gwei, and pools require a tip above zero. 200 gwei is far above any
             // congestion seen on an L2.

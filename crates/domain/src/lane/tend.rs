@@ -84,7 +84,7 @@ pub fn tend(lane: &Lane, look: &Look) -> Vec<Step> {
     if look.nonce < lane.open.keys().next().copied().unwrap_or(lane.next_nonce) {
         return vec![Step::Rest(Rest::Behind)];
     }
-    let mut steps: Vec<Step> = lane.open.iter().filter_map(|(nonce, open)| about(*nonce, open, look)).collect();
+    let mut steps: Vec<Step> = lane.open.iter().flat_map(|(nonce, open)| about(*nonce, open, look)).collect();
     if look.final_nonce > lane.next_nonce {
         steps.push(Step::Skip(look.final_nonce));
     } else if look.nonce > lane.next_nonce {
@@ -96,26 +96,35 @@ pub fn tend(lane: &Lane, look: &Look) -> Vec<Step> {
     steps
 }
 
-fn about(nonce: u64, open: &Open, look: &Look) -> Option<Step> {
+fn about(nonce: u64, open: &Open, look: &Look) -> Vec<Step> {
     let seen = look.seen.get(&nonce).copied().unwrap_or(NonceStatus::Unknown);
     let used = nonce < look.nonce;
     match seen {
         // The confirmer settles it.
-        NonceStatus::Mined => None,
+        NonceStatus::Mined => vec![],
         // The node says that the nonce is used and that its transaction waits. It contradicts itself, which decides
         // nothing.
-        NonceStatus::Pooled(_) if used => None,
+        NonceStatus::Pooled(_) if used => vec![],
         NonceStatus::Unknown | NonceStatus::Underpriced | NonceStatus::TooDear if used => {
-            Some(if nonce < look.final_nonce { Step::Lose(nonce) } else { Step::Rest(Rest::Foreign) })
+            vec![if nonce < look.final_nonce { Step::Lose(nonce) } else { Step::Rest(Rest::Foreign) }]
         }
-        NonceStatus::Unknown => Some(Step::Resend(nonce)),
-        NonceStatus::Underpriced => Some(replace(nonce, open.latest(), look)),
-        NonceStatus::TooDear => Some(cheaper(nonce, open.latest(), look)),
+        NonceStatus::Unknown => vec![Step::Resend(nonce)],
+        NonceStatus::Underpriced => or_again(nonce, replace(nonce, open.latest(), look)),
+        NonceStatus::TooDear => or_again(nonce, cheaper(nonce, open, look)),
         NonceStatus::Pooled(blocks) => {
             let first_in_line = nonce == look.nonce;
             let priced_out = open.latest().max_fee_wei < look.base_fee_wei;
-            (priced_out || (first_in_line && blocks >= STUCK_BLOCKS)).then(|| replace(nonce, open.latest(), look))
+            let is_stuck = priced_out || (first_in_line && blocks >= STUCK_BLOCKS);
+            is_stuck.then(|| replace(nonce, open.latest(), look)).into_iter().collect()
         }
+    }
+}
+
+/// A transaction that no node has is offered again while the lane rests. Nobody else would tell that fees have fallen.
+fn or_again(nonce: u64, step: Step) -> Vec<Step> {
+    match step {
+        Step::Rest(_) => vec![step, Step::Resend(nonce)],
+        other => vec![other],
     }
 }
 
@@ -129,13 +138,15 @@ fn replace(nonce: u64, latest: &OpenTx, look: &Look) -> Step {
 }
 
 /// A transaction that no node has taken needs no higher fees. It is offered at half of its fee cap, if that pays for the next
-/// blocks.
-fn cheaper(nonce: u64, latest: &OpenTx, look: &Look) -> Step {
+/// blocks. After fees were raised a node may have an earlier one, which only higher fees replace.
+fn cheaper(nonce: u64, open: &Open, look: &Look) -> Step {
+    let latest = open.latest();
+    let was_raised = open.attempts().any(|earlier| earlier.max_fee_wei < latest.max_fee_wei);
     let half = Fees {
         max_fee_wei: latest.max_fee_wei / 2,
         priority_fee_wei: latest.priority_fee_wei.min(latest.max_fee_wei / 2),
     };
-    if half.max_fee_wei >= look.base_fee_wei.saturating_add(half.priority_fee_wei) {
+    if !was_raised && half.max_fee_wei >= look.base_fee_wei.saturating_add(half.priority_fee_wei) {
         Step::Replace(nonce, half)
     } else {
         Step::Rest(Rest::FeeCap)

@@ -106,7 +106,12 @@ fn every_state_of_a_nonce_against_every_news() {
         (NonceStatus::Pooled(STUCK_BLOCKS), vec![replace(5)], vec![], vec![]),
         (NonceStatus::Unknown, vec![Step::Resend(5)], vec![Step::Rest(Rest::Foreign)], vec![Step::Lose(5)]),
         (NonceStatus::Underpriced, vec![replace(5)], vec![Step::Rest(Rest::Foreign)], vec![Step::Lose(5)]),
-        (NonceStatus::TooDear, vec![Step::Rest(Rest::FeeCap)], vec![Step::Rest(Rest::Foreign)], vec![Step::Lose(5)]),
+        (
+            NonceStatus::TooDear,
+            vec![Step::Rest(Rest::FeeCap), Step::Resend(5)],
+            vec![Step::Rest(Rest::Foreign)],
+            vec![Step::Lose(5)],
+        ),
     ];
     for (five, unused, used, used_final) in table {
         assert_eq!(tend(&two_open(), &look(5, 5, five, pooled)), unused, "{five:?}, unused");
@@ -160,7 +165,35 @@ fn what_costs_more_than_a_node_allows_is_offered_for_half_while_that_pays_for_bl
     let dear = look(5, 5, NonceStatus::TooDear, NonceStatus::Mined);
     let half = Fees { max_fee_wei: 2 * GWEI, priority_fee_wei: GWEI };
     assert_eq!(tend(&lane(4 * GWEI), &dear), [Step::Replace(5, half)]);
-    assert_eq!(tend(&lane(4 * GWEI - 2), &dear), [Step::Rest(Rest::FeeCap)]);
+    assert_eq!(tend(&lane(4 * GWEI - 2), &dear), [Step::Rest(Rest::FeeCap), Step::Resend(5)]);
+}
+
+/// A node may have the transaction that the latest one was to replace. It would refuse less, and the other node more.
+#[test]
+fn fees_that_were_raised_are_not_lowered_again() {
+    let signed = SignerEvent::Signed(OpenTx { max_fee_wei: 4 * GWEI, ..open_tx(5) });
+    let replaced = |max_fee_wei| SignerEvent::Replaced(1, OpenTx { max_fee_wei, ..replacement(5) });
+    let dear = look(5, 5, NonceStatus::TooDear, NonceStatus::Mined);
+    for (fee, is_lowered) in [(8 * GWEI, false), (3_999_999_999, true)] {
+        let lane = folded(claimed(5), [signed.clone(), replaced(fee)]).unwrap();
+        let is_replaced = tend(&lane, &Look { base_fee_wei: 1, ..dear.clone() }).iter().any(is_replacement);
+        assert_eq!(is_replaced, is_lowered, "{fee}");
+    }
+}
+
+fn is_replacement(step: &Step) -> bool {
+    matches!(step, Step::Replace(..))
+}
+
+/// The node refused it while fees were high. If the lane only rested, nobody would offer it again when they have fallen.
+#[test]
+fn what_a_node_refused_at_the_limit_is_offered_again() {
+    let tx = OpenTx { max_fee_wei: POLICY.fee_max_wei, priority_fee_wei: GWEI, ..open_tx(5) };
+    let lane = folded(claimed(5), [SignerEvent::Signed(tx)]).unwrap();
+    let refused = look(5, 5, NonceStatus::Underpriced, NonceStatus::Mined);
+    assert_eq!(tend(&lane, &refused), [Step::Rest(Rest::FeeCap), Step::Resend(5)]);
+    let pooled = look(5, 5, NonceStatus::Pooled(STUCK_BLOCKS), NonceStatus::Mined);
+    assert_eq!(tend(&lane, &pooled), [Step::Rest(Rest::FeeCap)], "the pool has it");
 }
 
 #[test]

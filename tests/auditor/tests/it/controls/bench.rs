@@ -4,7 +4,6 @@ use crate::controls::load::Journal;
 use auditor::{Evidence, Outcome, Run, Verdict, collect, judge, verdict};
 use harness::{LocalChain, Stack, journal};
 use serde_json::{Value, json};
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
@@ -15,9 +14,6 @@ pub const CONFIRMATIONS: u64 = 2;
 /// Growth limit in percent. An idle process has fifteen files open, so three further connections are a fifth.
 const GROWN_MAX_PERCENT: u64 = 50;
 
-/// Interval of blocks while a test waits for them.
-const BLOCK_TIME: Duration = Duration::from_millis(40);
-
 /// One run. A control changes the chain for a while, or the evidence in memory.
 pub struct Bench {
     dir: PathBuf,
@@ -26,23 +22,6 @@ pub struct Bench {
     pub run: Value,
     collected: u32,
     spent: Duration,
-}
-
-/// Makes blocks while `doing` runs. Before and after it the chain stands still, and no block is on its way.
-pub async fn mining<T>(chain: &LocalChain, doing: impl Future<Output = T>) -> T {
-    let done = Cell::new(false);
-    let miner = async {
-        while !done.get() {
-            chain.mine(1).await;
-            tokio::time::sleep(BLOCK_TIME).await;
-        }
-    };
-    let doing = async {
-        let result = doing.await;
-        done.set(true);
-        result
-    };
-    tokio::join!(doing, miner).0
 }
 
 impl Bench {
@@ -97,9 +76,9 @@ impl Bench {
         (output.status.code(), text, told["green"].clone())
     }
 
-    /// See [`mining`].
+    /// See [`LocalChain::mining`].
     pub async fn mining<T>(&self, doing: impl Future<Output = T>) -> T {
-        mining(&self.chain, doing).await
+        self.chain.mining(doing).await
     }
 
     /// The number of collections of evidence, and their total time.

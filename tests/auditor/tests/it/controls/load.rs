@@ -1,6 +1,5 @@
 //! A small load with everything that can happen to a purchase, and its journal.
 
-use crate::controls::bench::mining;
 use crate::controls::{strangers, trouble};
 use alloy_primitives::hex;
 use harness::journal::{fired_line, now, request_line};
@@ -132,7 +131,7 @@ pub async fn run(stack: &mut Stack, buyers: &[Buyer]) -> Load {
     let cancelled = buyers[4].pay(&token, 1);
     let call = buyers[4].cancellation(&token, cancelled.transfer.authorization.nonce);
     stack.chain.halt().await;
-    mining(&stack.chain, stack.chain.transact(OWNER, token.asset, call)).await;
+    stack.chain.mining(stack.chain.transact(OWNER, token.asset, call)).await;
     let answer = journal.buy(stack, &cancelled, cancelled.v2(), None, false).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     orders.push(Order::of(&cancelled).ends(Outcome::Failed("cancelled")));

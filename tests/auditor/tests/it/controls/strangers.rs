@@ -1,7 +1,6 @@
 //! People beside us: they settle and mint through the token, and pay around it. Our operator puts that right, or
 //! another operator does, whose seat [`Stack::appoint_owner`] makes.
 
-use crate::controls::bench::mining;
 use crate::controls::load::Journal;
 use alloy::sol_types::SolCall;
 use alloy_primitives::{Address, B256, Bytes, U256, Uint};
@@ -47,22 +46,22 @@ pub async fn with_orders(
     stack.process(Service::PaymentSender).signal(Signal::SIGCONT);
     let credited = Order::of(&credited).paid_by_third_party();
     orders.extend([Order::of(&settled).paid_by_third_party(), credited.clone()]);
-    mining(&stack.chain, stack.until_quiet(orders)).await;
+    stack.chain.mining(stack.until_quiet(orders)).await;
 
     stack.process(Service::MintProjector).signal(Signal::SIGSTOP);
     for payment in [&minted, &refunded, &returned] {
         buy(stack, journal, payment).await;
-        mining(&stack.chain, stack.until(&Order::of(payment), "payment.confirmed")).await;
+        stack.chain.mining(stack.until(&Order::of(payment), "payment.confirmed")).await;
     }
     let minted = Order::of(&minted).minted_by_third_party();
     transact(stack, token, minted.mint_call()).await;
     refund(stack, &refunded).await;
     let returned = Order::of(&returned).ends(Outcome::Refunded);
     stack.ask_back(returned.id).await;
-    mining(&stack.chain, stack.until(&returned, "refund.confirmed")).await;
+    stack.chain.mining(stack.until(&returned, "refund.confirmed")).await;
     stack.process(Service::MintProjector).signal(Signal::SIGCONT);
     orders.extend([minted, Order::of(&refunded).ends(Outcome::Refunded), returned.clone()]);
-    mining(&stack.chain, stack.until_quiet(orders)).await;
+    stack.chain.mining(stack.until_quiet(orders)).await;
 
     let given_back = sold_out(stack, journal, buyers, orders).await;
     Touched { credited, returned, given_back }
@@ -71,7 +70,7 @@ pub async fn with_orders(
 /// A payment around a token of ten units, of which a stranger has six. Our operator cannot record it, and gives it
 /// back.
 async fn sold_out(stack: &mut Stack, journal: &mut Journal, buyers: &[Buyer], orders: &mut Vec<Order>) -> Order {
-    let rare = mining(&stack.chain, stack.rare_token()).await;
+    let rare = stack.chain.mining(stack.rare_token()).await;
     let [first, late] = [0, 1].map(|n: usize| buyers[n].pay(&rare, 6));
     transact(stack, rare.token, first.settle_call()).await;
     transact(stack, rare.asset, late.transfer.call()).await;
@@ -79,7 +78,7 @@ async fn sold_out(stack: &mut Stack, journal: &mut Journal, buyers: &[Buyer], or
     stack.chain.mine(FINAL).await;
     let late = Order::of(&late).ends(Outcome::Refunded);
     orders.push(late.clone());
-    mining(&stack.chain, stack.until_quiet(orders)).await;
+    stack.chain.mining(stack.until_quiet(orders)).await;
     late
 }
 
@@ -90,7 +89,7 @@ pub async fn left_alone(stack: &mut Stack, journal: &mut Journal, buyer: &Buyer)
     transact(stack, stack.shop.asset, around.transfer.call()).await;
     buy(stack, journal, &around).await;
     stack.chain.mine(FINAL).await;
-    mining(&stack.chain, stack.until(&Order::of(&around), "payment.parked.1")).await;
+    stack.chain.mining(stack.until(&Order::of(&around), "payment.parked.1")).await;
     around
 }
 
@@ -120,7 +119,7 @@ async fn buy(stack: &Stack, journal: &mut Journal, payment: &Payment) {
 
 /// A transaction of the owner, who has every seat of the factory, and is an operator beside ours, mined.
 async fn transact(stack: &Stack, to: Address, input: Bytes) {
-    mining(&stack.chain, stack.chain.transact(OWNER, to, input)).await;
+    stack.chain.mining(stack.chain.transact(OWNER, to, input)).await;
 }
 
 /// The call with which anybody has recorded units minted.

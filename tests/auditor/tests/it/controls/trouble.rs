@@ -1,6 +1,5 @@
 //! A lane in trouble, whose books must be in order all the same. The chain stands still but where it is told to go on.
 
-use crate::controls::bench::mining;
 use crate::controls::load::Journal;
 use alloy_primitives::{Address, B256, Bytes};
 use harness::{Buyer, Order, Service, Stack, eventually, lane_subject};
@@ -40,12 +39,14 @@ pub async fn taken_back(stack: &Stack, journal: &mut Journal, buyer: &Buyer, ord
     for event in ["payment.reverted.1", "mint.reverted.1"] {
         stack.until(order, event).await;
     }
-    mining(&stack.chain, async {
-        for event in ["payment.restored.1", "mint.restored.1"] {
-            stack.until(order, event).await;
-        }
-    })
-    .await;
+    stack
+        .chain
+        .mining(async {
+            for event in ["payment.restored.1", "mint.restored.1"] {
+                stack.until(order, event).await;
+            }
+        })
+        .await;
 }
 
 async fn until_there(stack: &Stack, lane: Address, nonce: u64, event: &str) {
@@ -55,12 +56,12 @@ async fn until_there(stack: &Stack, lane: Address, nonce: u64, event: &str) {
 
 /// The base fee jumps: the transaction is replaced at its nonce (F42).
 pub async fn replaced(stack: &Stack, journal: &mut Journal, buyer: &Buyer, orders: &mut Vec<Order>) {
-    mining(&stack.chain, stack.until_quiet(orders)).await;
+    stack.chain.mining(stack.until_quiet(orders)).await;
     let (lane, nonce, _) = pooled(stack, journal, buyer, orders).await;
     stack.chain.rpc("anvil_setNextBlockBaseFeePerGas", json!([SPIKE])).await;
     stack.chain.mine(1).await;
     until_there(stack, lane, nonce, &format!("replaced.{nonce}.1")).await;
-    mining(&stack.chain, stack.until_quiet(orders)).await;
+    stack.chain.mining(stack.until_quiet(orders)).await;
 }
 
 /// Somebody else uses the nonce with the lane's own key: it is given up, and the payment goes out with another (F44).
@@ -73,6 +74,6 @@ pub async fn lost(stack: &mut Stack, journal: &mut Journal, buyer: &Buyer, order
     stack.chain.mine(1).await;
     stack.process(Service::PaymentSender).signal(Signal::SIGCONT);
     // The account's nonce is read now, and counts once that is final.
-    mining(&stack.chain, until_there(stack, lane, nonce, &format!("lost.{nonce}"))).await;
-    mining(&stack.chain, stack.until_quiet(orders)).await;
+    stack.chain.mining(until_there(stack, lane, nonce, &format!("lost.{nonce}"))).await;
+    stack.chain.mining(stack.until_quiet(orders)).await;
 }
