@@ -15,6 +15,8 @@ use std::time::Duration;
 pub enum WaitStage {
     /// Payments that the chain does not accept yet.
     Payment,
+    /// Payments that are in no transaction: new ones, and those that the chain does not accept yet.
+    Unsent,
     /// Mints that are owed and not submitted.
     Mint,
     /// Money for an operator's lane: payments around the token, and refunds that are asked for and not submitted.
@@ -25,6 +27,7 @@ impl WaitStage {
     const fn stages(self) -> &'static [&'static str] {
         match self {
             Self::Payment => &["deferred"],
+            Self::Unsent => &["requested", "deferred"],
             Self::Mint => &["mint_deferred", "paid"],
             Self::Refund => &["payment_parked", "refund_requested", "refund_deferred"],
         }
@@ -40,6 +43,8 @@ pub struct WaitingOrder {
     pub payer: Address,
     /// The token that is bought.
     pub token: Address,
+    /// True if nothing has been tried since the order became owed.
+    pub is_new: bool,
     /// Sequence of its request: the key of the pages.
     pub requested_seq: u64,
     /// Sequence of the last event that the row reflects.
@@ -81,6 +86,7 @@ fn waiting_order(row: &PgRow) -> Result<WaitingOrder, sqlx::Error> {
         id: value(row, "id")?,
         payer: value(row, "payer")?,
         token: value(row, "token")?,
+        is_new: row.try_get("is_new")?,
         requested_seq: seq_from(row.try_get("requested_seq")?)?,
         last_seq: seq_from(row.try_get("last_seq")?)?,
         due_in: Duration::from_millis(u64::try_from(due_in_ms).unwrap_or_default()),

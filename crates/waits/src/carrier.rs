@@ -1,7 +1,7 @@
 //! Waiting orders are carried by time. Their messages are acknowledged, and the index brings each order back when it is
 //! due. Orders that another process left behind when it ended are found in the rows of PostgreSQL.
 
-use crate::index::{DueOrder, Index, Party};
+use crate::index::{DueOrder, Index, Party, Waiting};
 use crate::pace::Pace;
 use domain::PaymentId;
 use ledger::{ACK_WAIT, Answer, Ledger, LedgerError, Outcome, retry};
@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::{Store, StoreError, WaitStage};
+use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 
@@ -21,6 +22,14 @@ const AGAIN_MIN: Duration = Duration::from_millis(100);
 
 /// From this number of waiting orders on, every further one stands in line with them, see [`Carrier::is_crowded`].
 const CROWD: usize = 100;
+
+/// A message stays with its consumer for this number of deliveries. That outlasts the time after which a lane that cannot send
+/// goes off duty, so while a node is down new orders stay in the stream.
+const DELIVERIES_MAX: u32 = 3;
+
+/// Maximum number of fresh orders that wait here. They take 5 MB. Further messages keep their places, and those behind them
+/// stay in the stream.
+const FRESH_MAX: usize = 20_000;
 
 /// If an order has been due for this long and its row has not changed, the process that carried it has gone.
 const LEFT_BEHIND: Duration = Duration::from_secs(10);
@@ -58,18 +67,7 @@ pub struct Limits {
     pub in_hand: usize,
 }
 
-/// An order that cannot be handled now.
-#[derive(Clone, Copy, Debug)]
-pub struct Waiting {
-    /// The order.
-    pub id: PaymentId,
-    /// Keys of the order in the fair queue.
-    pub party: Party,
-    /// Sequence of the event with which the order began to wait.
-    pub seq: u64,
-}
-
-/// A waiting order that is due. Judge it by the fold of its events, exactly like a message.
+/// An order that is due. Judge it by the fold of its events, exactly like a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
     /// The order.
@@ -85,21 +83,32 @@ pub struct Due {
 pub struct Carrier {
     ledger: Ledger,
     durable: &'static str,
+    durable_new: &'static str,
     health: Health,
     index: Arc<Mutex<Index<Instant>>>,
+    /// Wakes [`Carrier::look`] before its next turn.
+    wake: Arc<Notify>,
 }
 
 impl Carrier {
     /// A carrier with no order yet. An order that is given up is recorded as a parked message of the consumer
     /// `durable`.
     pub fn new(ledger: Ledger, durable: &'static str, health: Health) -> Self {
-        Self { ledger, durable, health, index: Arc::default() }
+        Self { ledger, durable, durable_new: durable, health, index: Arc::default(), wake: Arc::default() }
+    }
+
+    /// Sets the consumer to which the messages of new orders belong, if that is another one.
+    #[must_use]
+    pub fn with_new_from(self, durable_new: &'static str) -> Self {
+        Self { durable_new, ..self }
     }
 
     /// The answer for a message whose order cannot be handled before `delay` is over. A short delay is left to the
-    /// consumer, unless many orders wait. For a long one the index takes the order over.
+    /// consumer for the first deliveries, unless many orders of its kind wait. Otherwise the index takes the order over, so that no
+    /// number of orders that cannot be handled takes up the places of the consumer.
     pub fn later(&self, waiting: Waiting, tries: u32, delay: Duration) -> Answer {
-        if delay < ACK_WAIT && !self.is_crowded() {
+        let is_crowded = if waiting.is_new { self.index().new_orders() >= CROWD } else { self.is_crowded() };
+        if delay < ACK_WAIT && tries <= DELIVERIES_MAX && !is_crowded {
             return Answer::Later(delay);
         }
         self.carry(waiting, tries, delay)
@@ -108,8 +117,29 @@ impl Carrier {
     /// Takes over an order that waits for `delay`, so that its message can be acknowledged. If the process dies
     /// afterwards, the order's row brings it back.
     pub fn carry(&self, waiting: Waiting, tries: u32, delay: Duration) -> Answer {
-        self.index().put(waiting.id, waiting.party, tries, waiting.seq, Instant::now() + delay);
+        let now = Instant::now();
+        if delay.is_zero() {
+            self.index().put_due(waiting, tries, now);
+            self.wake();
+        } else {
+            self.index().put(waiting, tries, now + delay);
+        }
         Answer::Done
+    }
+
+    /// Says that there is room for new orders, so that they do not wait for the next turn.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// True if new orders wait here that are due. A message that arrives now stands in line behind them.
+    pub fn has_fresh(&self) -> bool {
+        self.index().fresh() > 0
+    }
+
+    /// True if no further new order may wait here.
+    pub fn is_full(&self) -> bool {
+        self.index().fresh() >= FRESH_MAX
     }
 
     /// True if many orders wait here already. A further order then stands in line with them, instead of being tried
@@ -123,15 +153,15 @@ impl Carrier {
         self.index().len()
     }
 
-    /// Gives orders that come due to `judge`, fairly and at a bounded pace, until `stop`. Then waits for the looks in
-    /// progress.
-    pub async fn look<H, F>(&self, stop: CancellationToken, limits: Limits, judge: H)
+    /// Gives orders that come due to `judge`, fairly, until `stop`: new ones while `room` says that so many may come, and
+    /// those that something speaks against at a bounded pace. Then waits for the looks in progress.
+    pub async fn look<H, F>(&self, stop: CancellationToken, limits: Limits, room: impl Fn() -> usize, judge: H)
     where
         H: Fn(Due) -> F,
         F: Future<Output = Outcome> + Send + 'static,
     {
         let mut pace = Pace::new(limits.per_turn, limits.per_turn_max);
-        let mut looks = Looks { tasks: JoinSet::new(), taken: HashMap::new(), unknown: None };
+        let mut looks = Looks { tasks: JoinSet::new(), taken: HashMap::new(), paced: 0, unknown: None };
         let mut turn = tokio::time::interval(TURN);
         while !stop.is_cancelled() || !looks.tasks.is_empty() {
             tokio::select! {
@@ -146,16 +176,20 @@ impl Carrier {
                     self.forget_unknown(&mut looks);
                     self.health.oldest(&self.part(), self.oldest());
                 }
+                () = self.wake.notified() => {}
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
             if stop.is_cancelled() || self.ledger.stopped().is_some() {
                 continue;
             }
-            let room = limits.in_hand.saturating_sub(looks.tasks.len()).min(pace.left());
-            let due = self.index().take(Instant::now(), room);
-            pace.spend(due.len());
+            let paced = limits.in_hand.saturating_sub(looks.paced).min(pace.left());
+            let due = self.index().take(Instant::now(), room(), paced);
             for order in due {
-                let task = looks.tasks.spawn(judge(Due { id: order.id, party: order.party, tries: order.tries }));
+                let paced = usize::from(!order.is_fresh());
+                pace.spend(paced);
+                looks.paced += paced;
+                let Waiting { id, party, .. } = order.waiting;
+                let task = looks.tasks.spawn(judge(Due { id, party, tries: order.tries }));
                 looks.taken.insert(task.id(), order);
             }
         }
@@ -223,7 +257,8 @@ impl Carrier {
             let now = Instant::now();
             for row in &page {
                 let party = Party { token: row.token, payer: row.payer };
-                found += usize::from(self.index().adopt(row.id, party, row.last_seq, now + row.due_in));
+                let waiting = Waiting { id: row.id, party, seq: row.last_seq, is_new: row.is_new };
+                found += usize::from(self.index().adopt(waiting, now + row.due_in));
             }
             match page.last() {
                 Some(last) if page.len() >= PAGE as usize => after = last.requested_seq,
@@ -235,18 +270,20 @@ impl Carrier {
         }
     }
 
-    /// Applies the answer of a look. Returns true if its order no longer waits.
+    /// Applies the answer of a look. Returns true if its order no longer waits although something spoke against it.
     async fn answer(&self, looks: &mut Looks, ended: Result<(Id, Outcome), JoinError>) -> bool {
         let (id, outcome) = match ended {
             Ok(ended) => ended,
             Err(error) => (error.id(), Err(Undone::transient(error))),
         };
         let Some(order) = looks.taken.remove(&id) else { return false };
+        let is_paced = !order.is_fresh();
+        looks.paced = looks.paced.saturating_sub(usize::from(is_paced));
         let answer = outcome.unwrap_or_else(|why| {
             match &why {
-                Undone::Unknown(kind) => self.meet(looks, order.id, &kind.to_string()),
+                Undone::Unknown(kind) => self.meet(looks, order.waiting.id, &kind.to_string()),
                 Undone::Transient(_) => {
-                    tracing::warn!(payment = %order.id, error = %causes(&why), "the order cannot be handled now: it waits");
+                    tracing::warn!(payment = %order.waiting.id, error = %causes(&why), "the order cannot be handled now: it waits");
                 }
                 Undone::Stale | Undone::NotYet | Undone::Stopped(_) | Undone::Corrupt(_) => {}
             }
@@ -255,26 +292,29 @@ impl Carrier {
         let again = match answer {
             Answer::Done => {
                 self.index().done(&order);
-                return true;
+                return is_paced;
             }
             Answer::Later(delay) => delay,
             Answer::Park(reason) => match self.park(&order, &reason).await {
                 Ok(()) => PARKED_PAUSE,
                 Err(error) => {
-                    tracing::warn!(payment = %order.id, error = %causes(&error), "the order could not be parked: it waits");
+                    tracing::warn!(payment = %order.waiting.id, error = %causes(&error), "the order could not be parked: it waits");
                     ACK_WAIT
                 }
             },
         };
-        self.index().again(&order, Instant::now() + again.max(AGAIN_MIN));
+        // Without a pause the order was handed back, and not tried.
+        self.index().again(&order, !again.is_zero(), Instant::now() + again.max(AGAIN_MIN));
         false
     }
 
     /// Parks an order. Its message was acknowledged, so the parked message names the event with which the order began
     /// to wait.
     async fn park(&self, order: &DueOrder, reason: &str) -> Result<(), LedgerError> {
-        let subject = self.ledger.at(order.seq).await?.map(|recorded| recorded.message.subject).unwrap_or_default();
-        self.ledger.park(self.durable, order.seq, &subject, reason).await
+        let Waiting { seq, is_new, .. } = order.waiting;
+        let subject = self.ledger.at(seq).await?.map(|recorded| recorded.message.subject).unwrap_or_default();
+        let durable = if is_new { self.durable_new } else { self.durable };
+        self.ledger.park(durable, seq, &subject, reason).await
     }
 
     fn meet(&self, looks: &mut Looks, id: PaymentId, kind: &str) {
@@ -324,6 +364,8 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Store
 struct Looks {
     tasks: JoinSet<Outcome>,
     taken: HashMap<Id, DueOrder>,
+    /// Number of those that the pace bounds.
+    paced: usize,
     /// When an event of a newer build was last met.
     unknown: Option<Instant>,
 }

@@ -1,10 +1,10 @@
 //! One order on its way through a queue, a batch and a lane, and the answer to it.
 
-use crate::carrier::{Carrier, Due, Waiting};
-use crate::index::Party;
+use crate::carrier::{Carrier, Due};
+use crate::index::{Party, Waiting};
 use chrono::{TimeDelta, Utc};
 use domain::{Order, OrderEvent, PaymentId};
-use ledger::{Answer, Delivery, Newest, Outcome, hand_back};
+use ledger::{Answer, Delivery, Newest, Outcome, hand_back, retry};
 use runtime::Undone;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -35,9 +35,6 @@ pub struct Job {
     answer: oneshot::Sender<Outcome>,
 }
 
-/// Longest delay of a message that must stay with its consumer. Below the `ack_wait` of the consumer.
-const HELD_MAX: Duration = Duration::from_secs(4);
-
 /// A message is new for this long, longer than any queue of a shop that works. The order of an older one has probably moved
 /// on: a consumer that an operator has made anew delivers all messages for the first time. Trying those costs more than
 /// reading them.
@@ -60,11 +57,11 @@ impl Job {
         answered.await.unwrap_or(HANDED_BACK)
     }
 
-    /// Makes a job of an order that is due, hands it to `queue`, and waits for its answer.
-    pub async fn of_due(due: Due, queue: impl FnOnce(Self)) -> Outcome {
+    /// Makes a job of an order that is due, and hands it to `queue` immediately. The result is its answer.
+    pub fn of_due(due: Due, queue: impl FnOnce(Self)) -> impl Future<Output = Outcome> + Send + 'static {
         let (answer, answered) = oneshot::channel();
         queue(Self { id: due.id, party: due.party, by: By::Time, tries: due.tries, seq: 0, newest: None, answer });
-        answered.await.unwrap_or(HANDED_BACK)
+        async { answered.await.unwrap_or(HANDED_BACK) }
     }
 
     /// The event of its message, if nothing is known to have followed it: it was stored a moment ago, and is delivered
@@ -88,20 +85,18 @@ impl Job {
         self.outcome(Ok(Answer::Done));
     }
 
-    /// Answers that the order is to be handled again after `delay`. If that is longer than the consumer may hold a
-    /// message, `carrier` takes the order over. The message of a requested payment stays with its consumer, and comes
-    /// again after at most [`HELD_MAX`].
+    /// Answers that the order is to be handled again after `delay`. If its message should not stay with the consumer that
+    /// long, `carrier` takes the order over.
     pub fn later(self, carrier: &Carrier, delay: Duration) {
-        let answer = match &self.by {
-            // The rows name an order as waiting only after a deferral or a confirmation. If the message of a requested
-            // order were acknowledged and this process died, nothing would bring the order back.
-            By::Message(event) if matches!(**event, OrderEvent::PaymentRequested(_)) => {
-                Answer::Later(delay.min(HELD_MAX))
-            }
-            By::Message(_) => {
-                carrier.later(Waiting { id: self.id, party: self.party, seq: self.seq }, self.tries, delay)
-            }
-            By::Time => Answer::Later(delay),
+        let answer = self.again(carrier, delay);
+        self.outcome(Ok(answer));
+    }
+
+    /// Answers that `carrier` takes the order over, because there is no room for it now. It was not tried.
+    pub fn carried(self, carrier: &Carrier) {
+        let answer = match self.by {
+            By::Message(_) => carrier.carry(self.waiting(), 0, Duration::ZERO),
+            By::Time => Answer::Later(Duration::ZERO),
         };
         self.outcome(Ok(answer));
     }
@@ -112,18 +107,48 @@ impl Job {
     }
 
     /// Answers that handling this order failed.
-    pub fn fail(self, why: impl Into<Undone>) {
-        self.outcome(Err(why.into()));
+    pub fn fail(self, carrier: &Carrier, why: impl Into<Undone>) {
+        let why = why.into();
+        let is_carried = match retry(&why, self.tries) {
+            Answer::Later(delay) => self.again(carrier, delay) == Answer::Done,
+            Answer::Done | Answer::Park(_) => false,
+        };
+        self.outcome(if is_carried { Ok(Answer::Done) } else { Err(why) });
     }
 
     /// Answers that a batch failed as a whole; the error may belong to another order of it.
-    pub fn hand_back(self, why: &Undone) {
-        let answer = hand_back(why, self.tries);
+    pub fn hand_back(self, carrier: &Carrier, why: &Undone) {
+        let answer = match hand_back(why, self.tries) {
+            Answer::Later(delay) => self.again(carrier, delay),
+            answer => answer,
+        };
         self.outcome(Ok(answer));
+    }
+
+    /// The answer if the order is to be handled again after `delay`. An order that was not read has no line in the index to
+    /// stand in, so its message carries it.
+    fn again(&self, carrier: &Carrier, delay: Duration) -> Answer {
+        match self.by {
+            By::Message(_) if self.party != Party::default() => carrier.later(self.waiting(), self.tries, delay),
+            By::Message(_) | By::Time => Answer::Later(delay),
+        }
+    }
+
+    fn waiting(&self) -> Waiting {
+        let is_new = match &self.by {
+            By::Message(event) => is_new(event),
+            By::Time => false,
+        };
+        Waiting { id: self.id, party: self.party, seq: self.seq, is_new }
     }
 
     /// Sends the answer. If the process is stopping nothing listens, and the work comes again later.
     fn outcome(self, outcome: Outcome) {
         let _ = self.answer.send(outcome);
     }
+}
+
+/// True if `event` makes an order owed, and says nothing against it.
+fn is_new(event: &OrderEvent) -> bool {
+    matches!(event, OrderEvent::PaymentRequested(_) | OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..))
 }

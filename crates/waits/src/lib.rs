@@ -1,4 +1,4 @@
-//! Work that is ready, taken fairly, and work that waits, carried by time and not by a consumer's slot.
+//! Work that is ready, taken fairly, and work that waits: for its time, or for room. What waits holds no slot of a consumer.
 //!
 //! Owns: the fair queue over tokens and payers, the index of waiting orders by due time, the pace at which they are
 //! looked at again, and the rebuilding of the index from the rows of PostgreSQL.
@@ -13,11 +13,11 @@ mod job;
 mod pace;
 mod queue;
 
-pub use carrier::{Carrier, Due, Limits, Waiting};
+pub use carrier::{Carrier, Due, Limits};
 pub use duty::{Duty, OnDuty};
 pub use fair::FairQueue;
-pub use index::{Index, Party};
+pub use index::{Index, Party, Waiting};
 pub use job::{By, Job};
 pub use pace::{Pace, Races};
-pub use queue::Queue;
+pub use queue::{Queue, READY_MAX};
 pub use store::WaitStage;

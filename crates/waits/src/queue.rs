@@ -8,6 +8,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
+/// Number of pieces of work that stand ready, five full batches. Further new orders wait in the index, which is as fair, and
+/// come as soon as there is room.
+pub const READY_MAX: usize = 500;
+
 /// A fair queue over tokens and payers that lanes wait on. Cheap to clone.
 #[derive(Debug)]
 pub struct Queue<T>(Arc<Shared<T>>);
@@ -63,8 +67,13 @@ impl<T> Queue<T> {
         self.0.changed.notify_waiters();
     }
 
-    /// Takes the next batch of at most `max` pieces of at most `tokens` tokens. Waits up to `idle` for the first piece, and then up to `linger`
-    /// until the batch is full.
+    /// Number of new orders that may be added.
+    pub fn room(&self) -> usize {
+        READY_MAX.saturating_sub(self.with(|inner| inner.fair.len()))
+    }
+
+    /// Takes the next batch of at most `max` pieces of at most `tokens` tokens. Waits up to `idle` for the first piece, and
+    /// then up to `linger` until the batch is full.
     pub async fn batch(&self, max: usize, tokens: usize, idle: Duration, linger: Duration) -> Vec<T> {
         if timeout(idle, self.until(1)).await.is_err() {
             return Vec::new();

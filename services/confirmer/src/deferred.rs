@@ -52,7 +52,7 @@ pub(crate) async fn run(desk: Desk, inbox: Inbox, database_url: String, stop: Ca
     };
     join!(
         inbox.run(stop.clone(), IN_HAND_MAX, message),
-        carrier.look(stop.clone(), LIMITS, due),
+        carrier.look(stop.clone(), LIMITS, || 0, due),
         carrier.clone().follow_rows(database_url, WaitStage::Payment, stop.clone()),
     );
 }
@@ -60,15 +60,16 @@ pub(crate) async fn run(desk: Desk, inbox: Inbox, database_url: String, stop: Ca
 async fn message(desk: Desk, carrier: Carrier, delivery: Delivery) -> Outcome {
     let Some((id, event)) = delivery.order() else { return Ok(Answer::Park("not an order's message".to_owned())) };
     let wait = pause(delivery.deliveries);
+    let waiting = |party| Waiting { id, party, seq: delivery.seq, is_new: false };
     if carrier.is_crowded() {
         let Some(order) = desk.ledger.load_order(id).await?.state else { return Ok(Answer::Later(wait)) };
-        let waiting = Waiting { id, party: party(&order), seq: delivery.seq };
+        let waiting = waiting(party(&order));
         let is_carried = order.is_carried_by(event);
         return Ok(if is_carried { carrier.carry(waiting, delivery.deliveries, wait) } else { Answer::Done });
     }
     Ok(match look(&desk, id, |order| order.is_carried_by(event)).await? {
         Look::Decided => Answer::Done,
-        Look::Waits(party) => carrier.later(Waiting { id, party, seq: delivery.seq }, delivery.deliveries, wait),
+        Look::Waits(party) => carrier.later(waiting(party), delivery.deliveries, wait),
         Look::Unknown => Answer::Later(wait),
     })
 }

@@ -29,6 +29,8 @@ pub struct Gathered {
 pub struct Arrival {
     /// The job.
     pub job: Job,
+    /// True if its message may keep a place of the consumer.
+    pub may_stay: bool,
     /// Since when it waits.
     pub since: Instant,
 }
@@ -37,7 +39,7 @@ impl Gathered {
     /// Sends all jobs back to be gathered again, because an order or the lane has moved on.
     pub fn gather_again(self) {
         for job in self.jobs {
-            let _ = self.again.send(Arrival { job, since: Instant::now() });
+            let _ = self.again.send(Arrival { job, may_stay: true, since: Instant::now() });
         }
     }
 }

@@ -13,6 +13,7 @@ mod early;
 mod finder;
 mod gather;
 mod judgement;
+mod owing;
 mod pool;
 mod reach;
 mod records;

@@ -19,7 +19,7 @@ use runtime::{Backoff, OldestWork, Undone, causes};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use waits::{Job, OnDuty, Races};
+use waits::{Carrier, Job, OnDuty, Races};
 
 /// Longest pause between two looks after the lane.
 const IDLE: Duration = Duration::from_millis(500);
@@ -90,6 +90,10 @@ impl MintLane {
         Ok(Self { lane, shared, terms: TermsCache::default(), asking, races: Races::default(), on_duty })
     }
 
+    fn carrier(&self) -> &Carrier {
+        &self.shared.gathering.carrier
+    }
+
     /// Pause before a mint that would not be made is tried again.
     fn retry(&self) -> Duration {
         self.shared.config.settings.now().mint_retry
@@ -123,7 +127,7 @@ impl MintLane {
                 Ok(())
             }
             Err(error) => {
-                batch.jobs.into_iter().for_each(|job| job.hand_back(&error));
+                batch.jobs.into_iter().for_each(|job| job.hand_back(self.carrier(), &error));
                 Err(error)
             }
         }
@@ -140,18 +144,18 @@ impl MintLane {
         let mut loaded = match self.loaded(&left).await {
             Ok(loaded) => loaded,
             Err(error) => {
-                left.into_iter().for_each(|job| job.hand_back(&error));
+                left.into_iter().for_each(|job| job.hand_back(self.carrier(), &error));
                 return Err(error);
             }
         };
         for job in left {
             match loaded.remove(&job.id) {
                 Some(Ok(Loaded { state: Some(order), .. })) if !job.carries(&order, waits) => job.done(),
-                Some(Err(error)) => job.fail(error),
+                Some(Err(error)) => job.fail(self.carrier(), error),
                 // A second job of one order is judged when it comes again.
                 Some(Ok(_)) | None => {
                     let wait = Backoff { first: self.retry(), max: RETRY_MAX }.pause(job.tries.saturating_sub(1));
-                    job.later(&self.shared.gathering.carrier, wait);
+                    job.later(self.carrier(), wait);
                 }
             }
         }

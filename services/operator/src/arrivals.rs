@@ -57,7 +57,7 @@ impl Inflow {
         };
         join!(
             self.inbox.clone().run(off.clone(), IN_HAND_MAX, message),
-            self.carrier.look(off.clone(), LIMITS, due),
+            self.carrier.look(off.clone(), LIMITS, || 0, due),
             self.carrier.clone().follow_rows(database_url.to_owned(), WaitStage::Refund, off.clone()),
             close,
         );
@@ -72,7 +72,7 @@ impl Inflow {
             return Ok(Answer::Done);
         }
         let party = party(&order);
-        let waiting = Waiting { id: *id, party, seq: delivery.seq };
+        let waiting = Waiting { id: *id, party, seq: delivery.seq, is_new: false };
         match remaining(&order) {
             Some(wait) => Ok(self.carrier.later(waiting, delivery.deliveries, wait)),
             None if self.carrier.is_crowded() => Ok(self.carrier.carry(waiting, delivery.deliveries, Duration::ZERO)),

@@ -81,7 +81,7 @@ impl Sorter {
         let (mut loaded, blocks) = match read.await {
             Ok(read) => read,
             Err(error) => {
-                batch.into_iter().for_each(|job| job.hand_back(&error));
+                batch.into_iter().for_each(|job| job.hand_back(&self.shared.inflow.carrier, &error));
                 return Err(error);
             }
         };
@@ -107,7 +107,7 @@ impl Sorter {
                 Ok(Next::Done) => job.done(),
                 Ok(Next::Later(delay)) => job.later(&self.shared.inflow.carrier, delay),
                 Ok(Next::Park(item, why)) => self.park(job, &item, why).await,
-                Err(error) => job.fail(error),
+                Err(error) => job.fail(&self.shared.inflow.carrier, error),
             }
         }
         Ok(groups)
@@ -154,7 +154,7 @@ impl Sorter {
         }
         match item.record(&self.shared.ledger, refund).await {
             Ok(()) => job.done(),
-            Err(error) => job.fail(error),
+            Err(error) => job.fail(&self.shared.inflow.carrier, error),
         }
     }
 }

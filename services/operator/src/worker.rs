@@ -131,7 +131,7 @@ impl OperateLane {
                     Ok(())
                 }
                 Err(error) => {
-                    jobs.into_iter().for_each(|job| job.hand_back(&error));
+                    jobs.into_iter().for_each(|job| job.hand_back(&self.shared.inflow.carrier, &error));
                     Err(error)
                 }
             };
@@ -195,14 +195,14 @@ impl OperateLane {
             Ok(loaded) => loaded,
             Err(error) => {
                 let error = error.into();
-                left.into_iter().for_each(|job| job.hand_back(&error));
+                left.into_iter().for_each(|job| job.hand_back(&self.shared.inflow.carrier, &error));
                 return Err(error);
             }
         };
         for job in left {
             match loaded.remove(&job.id) {
                 Some(Ok(Loaded { state: Some(order), .. })) if !job.carries(&order, waits) => job.done(),
-                Some(Err(error)) => job.fail(error),
+                Some(Err(error)) => job.fail(&self.shared.inflow.carrier, error),
                 Some(Ok(_)) | None => {
                     let wait = self.shared.backoff().pause(job.tries);
                     job.later(&self.shared.inflow.carrier, wait);

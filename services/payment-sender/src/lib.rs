@@ -7,6 +7,7 @@
 mod arrivals;
 mod config;
 mod recheck;
+mod trial;
 mod worker;
 
 pub use config::Config;

@@ -4,10 +4,10 @@
 use crate::arrivals::{Arrivals, remaining};
 use crate::config::Config;
 use crate::recheck::recheck;
-use chain::token::{PAY_BATCH_MAX, Paid, SEGMENTS_MAX, Trial, pay_call, segments};
+use crate::trial::{Tried, Verdict, defer, verdicts_of};
+use chain::token::{PAY_BATCH_MAX, SEGMENTS_MAX, pay_call, segments};
 use chain::{Address, Chain, Key};
-use chrono::Utc;
-use domain::event::{Deferral, LegName, Purpose, WaitReason};
+use domain::event::{LegName, Purpose};
 use domain::lane::Rest;
 use domain::order::Command;
 use domain::order::Stage;
@@ -18,7 +18,7 @@ use runtime::failpoint::{BATCH_SENT_NOT_ACKED, BATCH_TAKEN_NOT_SIGNED, failpoint
 use runtime::{Backoff, OldestWork, Undone, causes};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-use waits::{Job, OnDuty, Races};
+use waits::{Carrier, Job, OnDuty, Races};
 
 /// Longest wait for a first payment. Then the worker looks after the lane.
 const IDLE: Duration = Duration::from_millis(500);
@@ -72,7 +72,7 @@ impl Work for SettleLane {
         }
         runtime::turn("payment-sender.gather");
         let (payments, tokens) = (self.lane.batch_max(PAY_BATCH_MAX), self.lane.batch_max(SEGMENTS_MAX));
-        let batch = self.shared.arrivals.queue.batch(payments, tokens, IDLE, self.linger()).await;
+        let batch = self.shared.arrivals.batch(payments, tokens, IDLE, self.linger()).await;
         if batch.is_empty() {
             return Ok(());
         }
@@ -88,6 +88,10 @@ impl SettleLane {
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Settle, &config.instance).await?;
         let on_duty = arrivals.duty.begin();
         Ok(Self { lane, shared, terms: TermsCache::default(), races: Races::default(), on_duty })
+    }
+
+    fn carrier(&self) -> &Carrier {
+        &self.shared.arrivals.carrier
     }
 
     /// Pauses between two tries of a payment that would fail.
@@ -109,7 +113,7 @@ impl SettleLane {
         let mut jobs = Vec::with_capacity(batch.len());
         let sent = match self.sort(batch, &mut jobs).await {
             Ok(items) if items.is_empty() => return Ok(()),
-            Ok(items) => self.send(items).await,
+            Ok(items) => self.send(items, &mut jobs).await,
             Err(error) => Err(error),
         };
         match sent {
@@ -120,11 +124,11 @@ impl SettleLane {
             }
             // An order or the lane has moved on. All jobs are loaded and judged again.
             Err(Undone::Stale) if self.races.lost() => {
-                jobs.into_iter().for_each(|job| self.shared.arrivals.queue.push(job.party, job));
+                jobs.into_iter().for_each(|job| self.shared.arrivals.again(job));
                 Ok(())
             }
             Err(error) => {
-                jobs.into_iter().for_each(|job| job.hand_back(&error));
+                jobs.into_iter().for_each(|job| job.hand_back(self.carrier(), &error));
                 Err(error)
             }
         }
@@ -159,7 +163,7 @@ impl SettleLane {
             let next = match known.remove(&job.id) {
                 Some(Ok(order)) => self.next(&job, order).await,
                 Some(Err(error)) => {
-                    job.fail(error);
+                    job.fail(self.carrier(), error);
                     continue;
                 }
                 // A second job of an order that was handled above.
@@ -171,10 +175,10 @@ impl SettleLane {
                     jobs.push(job);
                 }
                 Ok(Next::Done) => job.done(),
-                Ok(Next::Later(delay)) => job.later(&self.shared.arrivals.carrier, delay),
+                Ok(Next::Later(delay)) => job.later(self.carrier(), delay),
                 Ok(Next::Park(why)) => job.park(why),
                 // A registration of a newer build holds the orders of its token, and no others.
-                Err(error @ Undone::Unknown(_)) => job.fail(error),
+                Err(error @ Undone::Unknown(_)) => job.fail(self.carrier(), error),
                 Err(error) => {
                     jobs.push(job);
                     jobs.extend(batch);
@@ -222,18 +226,18 @@ impl SettleLane {
             Ok(loaded) => loaded,
             Err(error) => {
                 let error = error.into();
-                left.into_iter().for_each(|job| job.hand_back(&error));
+                left.into_iter().for_each(|job| job.hand_back(self.carrier(), &error));
                 return Err(error);
             }
         };
         for job in left {
             match loaded.remove(&job.id) {
                 Some(Ok(Loaded { state: Some(order), .. })) if !job.carries(&order, waits) => job.done(),
-                Some(Err(error)) => job.fail(error),
+                Some(Err(error)) => job.fail(self.carrier(), error),
                 // A second job of one order is judged when it comes again.
                 Some(Ok(_)) | None => {
                     let wait = self.backoff().pause(job.tries);
-                    job.later(&self.shared.arrivals.carrier, wait);
+                    job.later(self.carrier(), wait);
                 }
             }
         }
@@ -241,10 +245,16 @@ impl SettleLane {
     }
 
     /// Tries the payments, defers those that would fail, and sends the others in one transaction. Returns the orders in
-    /// the transaction. A payment about which nothing is known now is neither sent nor deferred.
-    async fn send(&mut self, items: Vec<Item>) -> Result<HashSet<PaymentId>, Undone> {
-        let items = by_token(items);
-        let good = self.payable(items).await?;
+    /// the transaction. A payment about which nothing is known now is neither sent nor deferred. The `jobs` of payments that
+    /// the trial did not reach go back into the queue: a pause would be the price of what others did.
+    async fn send(&mut self, items: Vec<Item>, jobs: &mut Vec<Job>) -> Result<HashSet<PaymentId>, Undone> {
+        let Tried { good, waiting, unreached } = self.tried(by_token(items)).await?;
+        defer(&self.shared.ledger, waiting).await?;
+        let (again, rest) = std::mem::take(jobs).into_iter().partition(|job| unreached.contains(&job.id));
+        *jobs = rest;
+        for job in again {
+            self.shared.arrivals.again(job);
+        }
         if good.is_empty() {
             return Ok(HashSet::new());
         }
@@ -253,86 +263,33 @@ impl SettleLane {
         Ok(good.iter().map(|item| item.id).collect())
     }
 
-    /// The payments that would be made now, and those that the token knows already: a transaction of ours that finds a
-    /// record is how the confirmer learns of it. The others are deferred.
+    /// Tries the payments, each token by itself.
     ///
     /// # Errors
     /// No token could be tried.
-    async fn payable(&self, items: Vec<Item>) -> Result<Vec<Item>, Undone> {
+    async fn tried(&self, items: Vec<Item>) -> Result<Tried, Undone> {
         let parts = segments(items.iter().map(|item| &item.order.request));
         let trials = self.shared.chain.try_pay(self.lane.address(), &parts).await;
-        let mut failure = None;
-        let mut results = Vec::with_capacity(items.len());
+        let (mut failure, mut is_any_known) = (None, false);
+        let mut verdicts = Vec::with_capacity(items.len());
         for (part, trial) in parts.iter().zip(trials) {
             match trial {
-                Ok(trials) => results.extend(trials.into_iter().map(Some)),
+                Ok(trials) => {
+                    is_any_known = true;
+                    verdicts.extend(verdicts_of(trials));
+                }
                 Err(error) => {
                     tracing::warn!(token = %part.token, error = %causes(&error), "payments to the token cannot be tried now");
-                    results.extend(part.requests.iter().map(|_| None));
+                    verdicts.extend(part.requests.iter().map(|_| Verdict::Unknown));
                     failure = Some(error);
                 }
             }
         }
-        if let Some(error) = failure.filter(|_| results.iter().all(Option::is_none)) {
-            return Err(error.into());
+        match failure {
+            Some(error) if !is_any_known => Err(error.into()),
+            _ => Ok(Tried::of(items, verdicts, self.backoff())),
         }
-        let mut good = Vec::with_capacity(items.len());
-        for (item, result) in items.into_iter().zip(results) {
-            match result.map(verdict) {
-                Some(Verdict::Send) => good.push(item),
-                Some(Verdict::Known) if is_of_another(&item.order) => {}
-                Some(Verdict::Known) => good.push(item),
-                Some(Verdict::Defer(reason, detail)) => self.defer(&item, reason, detail).await?,
-                Some(Verdict::Unknown) | None => {}
-            }
-        }
-        Ok(good)
     }
-
-    /// Defers a payment, with a visible reason. A reason that is recorded already is not recorded again.
-    async fn defer(&self, item: &Item, reason: WaitReason, detail: String) -> Result<(), Undone> {
-        let retry_at = Utc::now() + self.backoff().pause(item.order.payment.counts().deferred);
-        item.record(&self.shared.ledger, Command::Defer(Deferral { reason, detail, retry_at })).await
-    }
-}
-
-/// The consequence of trying a payment.
-enum Verdict {
-    Send,
-    /// The token has a record with its key.
-    Known,
-    Defer(WaitReason, String),
-    /// Nothing is known about the payment.
-    Unknown,
-}
-
-fn verdict(trial: Trial) -> Verdict {
-    let defer = |reason, detail: &str| Verdict::Defer(reason, detail.to_owned());
-    match trial {
-        Trial::Result(Paid::Recorded) => Verdict::Send,
-        Trial::Result(Paid::Known) => Verdict::Known,
-        Trial::Result(Paid::SoldOut) => defer(WaitReason::SoldOut, "the token has too few units left"),
-        Trial::Result(Paid::Stopped) => defer(WaitReason::SettlementStopped, "new payments are stopped"),
-        Trial::Result(Paid::Impossible) => {
-            defer(WaitReason::Unexplained, "the token says that the payment is impossible")
-        }
-        Trial::Result(Paid::Unknown(code)) => {
-            Verdict::Defer(WaitReason::Unexplained, format!("the token answers {code}"))
-        }
-        // The trial had too little gas. That says nothing about the payment.
-        Trial::Result(Paid::NotAttempted) => Verdict::Unknown,
-        // The asset did not say why.
-        Trial::Result(Paid::Failed) => Verdict::Unknown,
-        Trial::Refused(reason, detail) => Verdict::Defer(reason, detail),
-    }
-}
-
-/// True if a transaction was sent and the nonce turned out to be spent by somebody else, such as for another payment with the
-/// same nonce. The confirmer decides the order once that is final, so no second transaction is paid for. If the record falls
-/// out of the chain before, the trial says so, and the payment is sent.
-fn is_of_another(order: &Order) -> bool {
-    let waits_for = order.payment.deferral().map(|why| why.reason);
-    order.payment.counts().submitted > 0 && waits_for == Some(WaitReason::AuthorizationUsedOrCancelled)
 }
 
 /// The items in the order of the call: those of one token stand together.
@@ -355,5 +312,5 @@ fn token_of(order: &Order) -> Address {
 
 /// True if a payment that came due still waits to be sent.
 fn waits(order: &Order) -> bool {
-    order.stage() == Stage::Deferred
+    matches!(order.stage(), Stage::Requested | Stage::Deferred)
 }

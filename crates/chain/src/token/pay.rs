@@ -147,6 +147,7 @@ impl Chain {
     /// Tries every payment of `segments` on the latest block, as `signer` would send it. Returns the results of each
     /// segment in its order. Each token is tried by itself: one that cannot be tried now delays no other, and a payer who
     /// pays two tokens with money for one is found out on chain only. The asset is asked for the reason of each refusal.
+    /// Payments that fail and use up the gas are left out of a second try of those behind them.
     ///
     /// # Errors
     /// Each segment has its own: `Transient`, or `Refused` if its token reverts as a whole. Nothing is known about it.
@@ -155,6 +156,24 @@ impl Chain {
     }
 
     async fn try_segment(&self, signer: Address, segment: &Segment<'_>) -> Result<Vec<Trial>, ChainError> {
+        let mut results = self.try_settle(signer, segment).await?;
+        let behind = unreached(&results);
+        if !behind.is_empty() {
+            let requests = behind.iter().map(|nth| segment.requests[*nth]).collect();
+            match self.try_settle(signer, &Segment { token: segment.token, requests }).await {
+                Ok(again) => behind.into_iter().zip(again).for_each(|(nth, result)| results[nth] = result),
+                Err(error) => {
+                    tracing::warn!(token = %segment.token, error = %causes(&error), "payments behind some that use up the gas cannot be tried now");
+                }
+            }
+        }
+        let items = results.into_iter().zip(&segment.requests);
+        let trials: Vec<_> = items.map(|(result, request)| self.trial(signer, result, request)).collect();
+        Ok(stream::iter(trials).buffered(REFUSALS_MAX).collect().await)
+    }
+
+    /// The token's result for each payment of `segment` on the latest block.
+    async fn try_settle(&self, signer: Address, segment: &Segment<'_>) -> Result<Vec<Paid>, ChainError> {
         let gas = GAS_BASE.saturating_add(gas_of(segment));
         let answer = self.call(Some(signer), segment.token, settle_input(B256::ZERO, segment), Some(gas)).await?;
         let results =
@@ -163,9 +182,7 @@ impl Chain {
             let cause = "the number of results differs from the number of payments";
             return Err(ChainError::transient("settle", cause));
         }
-        let items = results.iter().zip(&segment.requests);
-        let trials: Vec<_> = items.map(|(code, request)| self.trial(signer, Paid::of(*code), request)).collect();
-        Ok(stream::iter(trials).buffered(REFUSALS_MAX).collect().await)
+        Ok(results.iter().map(|code| Paid::of(*code)).collect())
     }
 
     /// Asks the asset why a payment would fail. An asset that does not answer leaves the other payments as they are.
@@ -204,6 +221,14 @@ impl Included {
         let own = self.logs.iter().filter(|log| log.address() == token);
         own.filter_map(|log| MintToken::Batch::decode_log_data(log.data()).ok()).map(|batch| batch.results).next()
     }
+}
+
+/// The payments that a trial did not reach because those before them had used up its gas. Returns none if it reached none
+/// at all: then the next trial would end in the same way.
+fn unreached(results: &[Paid]) -> Vec<usize> {
+    let (behind, reached): (Vec<usize>, Vec<usize>) =
+        (0..results.len()).partition(|nth| results[*nth] == Paid::NotAttempted);
+    if reached.is_empty() { reached } else { behind }
 }
 
 fn gas_of(segment: &Segment<'_>) -> u64 {
@@ -261,6 +286,20 @@ mod tests {
         assert_eq!(call.items.len(), ITEM_BYTES);
         assert_eq!(&call.items[..20], request.authorization.from.as_slice());
         assert_eq!(&call.items[20..28], &100_000_u64.to_be_bytes());
+    }
+
+    #[test]
+    fn payments_behind_those_that_use_up_the_gas_are_tried_again_and_a_trial_that_reached_none_is_not() {
+        use Paid::{Failed, NotAttempted, Recorded};
+        let cases: [(&[Paid], &[usize]); 4] = [
+            (&[Recorded, Failed], &[]),
+            (&[Failed, Failed, NotAttempted, NotAttempted], &[2, 3]),
+            (&[NotAttempted, NotAttempted], &[]),
+            (&[], &[]),
+        ];
+        for (results, expected) in cases {
+            assert_eq!(unreached(results), expected, "{results:?}");
+        }
     }
 
     #[test]

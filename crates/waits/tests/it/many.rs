@@ -41,7 +41,7 @@ async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobo
             let Event::Order(id, OrderEvent::PaymentDeferred(_, why)) = &delivery.event else { unreachable!() };
             let (same, party) = order(why.detail.parse().unwrap());
             assert_eq!(*id, same);
-            let waiting = Waiting { id: *id, party, seq: delivery.seq };
+            let waiting = Waiting { id: *id, party, seq: delivery.seq, is_new: false };
             Ok(carrier.later(waiting, delivery.deliveries, Duration::from_secs(6)))
         }
     }));
@@ -50,10 +50,15 @@ async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobo
     let limits = Limits { per_turn: 2, per_turn_max: 100, in_hand: 50 };
     let looking = tokio::spawn(async move {
         looking
-            .look(token, limits, |_| {
-                counted.fetch_add(1, Ordering::Relaxed);
-                async { Ok(Answer::Later(Duration::from_secs(6))) }
-            })
+            .look(
+                token,
+                limits,
+                || 0,
+                |_| {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    async { Ok(Answer::Later(Duration::from_secs(6))) }
+                },
+            )
             .await;
     });
     let handled = Arc::new(AtomicUsize::new(0));
