@@ -184,7 +184,7 @@ mod tests {
     /// The batch of which a stored event was a part.
     fn batch_of(recorded: &domain::Recorded) -> String {
         let headers = String::from_utf8(recorded.message.headers.clone().unwrap()).unwrap();
-        headers.lines().find(|line| line.starts_with("Nats-Batch-Id")).unwrap_or("none").to_owned()
+        headers.lines().find(|line| line.starts_with("Nats-Batch-Id")).unwrap().to_owned()
     }
 
     #[test]

@@ -57,7 +57,8 @@ async fn a_requested_order_whose_message_is_acknowledged_comes_to_the_next_proce
     });
     until("the next process has it", async || !judged.lock().unwrap().is_empty()).await;
     stop.cancel();
-    (following.await.unwrap(), looking.await.unwrap());
+    following.await.unwrap();
+    looking.await.unwrap();
     let party = Party { token: examples::TOKEN, payer: examples::request().payer() };
     assert_eq!(*judged.lock().unwrap(), [(examples::request().id(), party)]);
 }
