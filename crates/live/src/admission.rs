@@ -13,6 +13,7 @@ use crate::backlog::{Excess, Forecast, OrderLimits};
 use crate::bought::Bought;
 use crate::circuit::{Door, Trouble};
 use crate::follower::Follower;
+use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::{IdempotencyKey, PaymentId, Quantity, TokenTerms};
 use ledger::Ledger;
@@ -66,7 +67,8 @@ impl Admission {
     pub fn open(&self) -> Result<(), NotAdmitted> {
         let (now, settings) = (Utc::now(), self.settings.now());
         let trouble = self.follower.circuit(|circuit| circuit.trouble(now));
-        let conditions = Conditions { may_probe: false, ..self.conditions(trouble, now) };
+        // A crowd that waits for one token closes nothing for the others: the zero address is a token that nobody waits for.
+        let conditions = Conditions { may_probe: false, ..self.conditions(Some(Address::ZERO), trouble, now) };
         judge(&conditions, &settings, Duration::from_secs(settings.payment_validity_s))
     }
 
@@ -78,7 +80,11 @@ impl Admission {
     pub fn open_at(&self, terms: &TokenTerms) -> Result<(), NotAdmitted> {
         let (now, settings) = (Utc::now(), self.settings.now());
         let trouble = self.follower.circuit(|circuit| circuit.refuses(Door::of(terms), now));
-        judge(&self.conditions(trouble, now), &settings, Duration::from_secs(settings.payment_validity_s))
+        judge(
+            &self.conditions(Some(terms.token), trouble, now),
+            &settings,
+            Duration::from_secs(settings.payment_validity_s),
+        )
     }
 
     /// Checks that an order of `quantity` units would be accepted. Asked before a client signs anything.
@@ -107,14 +113,14 @@ impl Admission {
 
     fn try_admit(&self, id: PaymentId, order: Bought, terms: &TokenTerms, left: Duration) -> Result<(), NotAdmitted> {
         let (now, settings) = (Utc::now(), self.settings.now());
-        let conditions = self.conditions(None, now);
+        let conditions = self.conditions(Some(terms.token), None, now);
         judge(&conditions, &settings, left)?;
         let units = self.follower.is_caught_up().then_some(terms.max_units);
         let limits = OrderLimits { unpaid: settings.unpaid_orders_per_payer_max, units };
         self.follower.backlog(|backlog| backlog.reserve(id, order, limits, now)).map_err(|excess| match excess {
             Excess::Units => NotAdmitted::sold_out(),
             Excess::Unpaid => {
-                let wait = retry_after(self.forecast(now).settle);
+                let wait = retry_after(self.forecast(Some(terms.token), now).settle);
                 NotAdmitted { why: Closed::PayerBusy, retry_after_s: Some(wait) }
             }
         })?;
@@ -171,18 +177,17 @@ impl Admission {
         if self.follower.keys(|bound| bound.add(id, keys)) { Ok(()) } else { Err(NotBound::TooMany) }
     }
 
-    /// Predicted waits of an order that arrives now.
-    pub fn forecast(&self, now: DateTime<Utc>) -> Forecast {
-        let waiting = self.vitals().lag.map(|lag| usize::try_from(lag).unwrap_or(usize::MAX));
-        self.follower.backlog(|backlog| backlog.forecast(waiting, now))
+    /// Predicted waits of an order for `token` that arrives now; without a token, of the one that would wait longest.
+    pub fn forecast(&self, token: Option<Address>, now: DateTime<Utc>) -> Forecast {
+        self.follower.backlog(|backlog| backlog.forecast(token, now))
     }
 
-    fn conditions(&self, trouble: Option<Trouble>, now: DateTime<Utc>) -> Conditions {
+    fn conditions(&self, token: Option<Address>, trouble: Option<Trouble>, now: DateTime<Utc>) -> Conditions {
         Conditions {
             connected: self.ledger.is_connected(),
             vitals: self.vitals(),
             trouble,
-            forecast: self.forecast(now),
+            forecast: self.forecast(token, now),
             may_probe: self.slow_probe(|probe| is_free(*probe, now)),
         }
     }
@@ -207,7 +212,10 @@ impl Admission {
 
     fn vitals(&self) -> Vitals {
         let vitals = *self.vitals.lock().unwrap_or_else(PoisonError::into_inner);
-        Vitals { broken: self.ledger.stopped().is_some(), ..vitals }
+        // Orders that were delivered wait in the sender, and their messages are acknowledged.
+        let read = self.follower.backlog(|backlog| backlog.waiting()) as u64;
+        let lag = vitals.lag.map(|lag| lag.max(read));
+        Vitals { lag, broken: self.ledger.stopped().is_some(), ..vitals }
     }
 
     async fn look(&self, storage: bool) {

@@ -23,6 +23,9 @@ use store::UnitsHold;
 /// Assumed time from a transaction to the mint, before one has been observed.
 const GUESS: Duration = Duration::from_secs(10);
 
+/// Mints of one token in a transaction. Tokens take turns by transactions.
+const MINTED_PER_TURN: usize = 100;
+
 /// Number of finished orders whose facts are kept, 100 bytes each: those of a minute at full load.
 const DONE_KEPT: usize = 65_536;
 
@@ -54,8 +57,8 @@ impl Backlog {
             done_facts: HashMap::new(),
             payers: HashMap::new(),
             units: None,
-            settle: Line::new(settle_rate),
-            mint: Line::new(settle_rate),
+            settle: Line::new(settle_rate, 1),
+            mint: Line::new(settle_rate, MINTED_PER_TURN),
             settling_to_paid: Typical::new(GUESS),
             paid_to_minted: Typical::new(GUESS),
         }
@@ -256,12 +259,12 @@ impl Backlog {
         let elapsed = (now - order.since).to_std().unwrap_or_default();
         let (position, wait) = match order.step {
             OrderStep::Requested => {
-                let position = self.settle.position(order.seq)?;
+                let position = self.settle.position(order.bought, order.seq)?;
                 (position, self.settle.wait(position, now) + settle + mint)
             }
             OrderStep::Settling => (0, settle.saturating_sub(elapsed) + mint),
             OrderStep::Paid => {
-                let position = self.mint.position(order.seq)?;
+                let position = self.mint.position(order.bought, order.seq)?;
                 (position, self.mint.wait(position, now).max(mint.saturating_sub(elapsed)))
             }
             OrderStep::Minting => (0, mint.saturating_sub(elapsed)),
@@ -273,9 +276,15 @@ impl Backlog {
         })
     }
 
-    /// Predicted waits of a new order with `waiting` orders before it. The consumer knows that number best.
-    pub fn forecast(&self, waiting: Option<usize>, now: DateTime<Utc>) -> Forecast {
-        let position = waiting.unwrap_or_else(|| self.settle.len()) + 1;
+    /// Number of orders that wait for a settlement transaction.
+    pub fn waiting(&self) -> usize {
+        self.settle.len()
+    }
+
+    /// Predicted waits of a new order for `token`, of a payer without others; without a token, of the order that would wait
+    /// longest.
+    pub fn forecast(&self, token: Option<Address>, now: DateTime<Utc>) -> Forecast {
+        let position = self.settle.next(token);
         let (settle, stalled) = (self.settle.wait(position, now), self.settle.stalled(now));
         Forecast { settle, stalled, mint: settle + self.settling_to_paid.get() + self.paid_to_minted.get() }
     }
@@ -314,8 +323,8 @@ impl Backlog {
 
     fn put(&mut self, id: PaymentId, order: UnderWay) {
         match order.step {
-            OrderStep::Requested => self.settle.enter(order.seq, order.since),
-            OrderStep::Paid => self.mint.enter(order.seq, order.since),
+            OrderStep::Requested => self.settle.enter(order.bought, order.seq, order.since),
+            OrderStep::Paid => self.mint.enter(order.bought, order.seq, order.since),
             _ => {}
         }
         if order.step.is_unpaid() {
@@ -328,8 +337,8 @@ impl Backlog {
     fn remove(&mut self, id: PaymentId, at: DateTime<Utc>) -> Option<UnderWay> {
         let order = self.orders.remove(&id)?;
         match order.step {
-            OrderStep::Requested => self.settle.leave(order.seq, at),
-            OrderStep::Paid => self.mint.leave(order.seq, at),
+            OrderStep::Requested => self.settle.leave(order.bought, order.seq, at),
+            OrderStep::Paid => self.mint.leave(order.bought, order.seq, at),
             _ => {}
         }
         if order.step.is_unpaid()

@@ -16,6 +16,7 @@ mod line;
 mod news;
 mod records;
 mod story;
+mod turns;
 mod typical;
 mod units;
 mod words;

@@ -1,5 +1,8 @@
 //! A queue of orders, and its pace. Integers only: milliseconds, and orders per 1,000 seconds.
 
+use crate::bought::Bought;
+use crate::turns::Turns;
+use alloy_primitives::Address;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,9 +16,9 @@ const WINDOW_S: u64 = 60;
 /// observation has to outweigh the assumption.
 const ASSUMED_S: u64 = 1;
 
-/// Orders in the order of arrival, by the sequence of the event that put them in line.
+/// Orders in line, by the sequence of the event that put them there.
 pub(crate) struct Line {
-    orders: VecDeque<u64>,
+    turns: Turns,
     /// Observations: seconds, and the orders that left in them.
     seen: VecDeque<(u64, u64)>,
     /// The second under observation: its time, its weight, and the orders that left.
@@ -27,11 +30,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// An empty line, assumed to move `rate` orders a second.
-    pub fn new(rate: u32) -> Self {
+    /// An empty line, assumed to move `rate` orders a second, in which tokens take turns of `per_turn` orders.
+    pub fn new(rate: u32, per_turn: usize) -> Self {
         let assumed = (ASSUMED_S, ASSUMED_S * u64::from(rate));
         Self {
-            orders: VecDeque::new(),
+            turns: Turns::new(per_turn),
             seen: VecDeque::from([assumed]),
             now: None,
             long_since: None,
@@ -40,39 +43,46 @@ impl Line {
     }
 
     pub fn clear(&mut self) {
-        self.orders.clear();
+        self.turns = self.turns.emptied();
         self.long_since = None;
     }
 
     pub fn len(&self) -> usize {
-        self.orders.len()
+        self.turns.len()
     }
 
     /// Appends `seq`. Call it in the order of the ledger.
-    pub fn enter(&mut self, seq: u64, at: DateTime<Utc>) {
-        if self.orders.is_empty() {
+    pub fn enter(&mut self, bought: Bought, seq: u64, at: DateTime<Utc>) {
+        if self.turns.len() == 0 {
             self.moved = at;
         }
-        self.orders.push_back(seq);
-        if self.orders.len() == SATURATED {
+        self.turns.enter(bought.token, bought.payer, seq);
+        if self.turns.len() == SATURATED {
             self.long_since = Some(at.timestamp());
         }
     }
 
     /// Removes `seq`, whose turn has come.
-    pub fn leave(&mut self, seq: u64, at: DateTime<Utc>) {
-        let Ok(index) = self.orders.binary_search(&seq) else { return };
+    pub fn leave(&mut self, bought: Bought, seq: u64, at: DateTime<Utc>) {
+        if !self.turns.leave(bought.token, bought.payer, seq) {
+            return;
+        }
         self.observe(at);
-        self.orders.remove(index);
-        if self.orders.len() < SATURATED {
+        if self.turns.len() < SATURATED {
             self.long_since = None;
         }
         self.moved = at;
     }
 
     /// Position of `seq`; 1 is next.
-    pub fn position(&self, seq: u64) -> Option<usize> {
-        self.orders.binary_search(&seq).ok().map(|index| index + 1)
+    pub fn position(&self, bought: Bought, seq: u64) -> Option<usize> {
+        self.turns.position(bought.token, bought.payer, seq)
+    }
+
+    /// Position of an order for `token` that arrives now, of a payer without others; without a token, the last of all
+    /// positions that it could have.
+    pub fn next(&self, token: Option<Address>) -> usize {
+        token.map_or_else(|| self.turns.last(), |token| self.turns.next(token, None))
     }
 
     /// Predicted wait at `position`: the time for the orders up to it, and the time since the last movement.
@@ -84,7 +94,7 @@ impl Line {
 
     /// The time since an order left, while others wait.
     pub fn stalled(&self, now: DateTime<Utc>) -> Duration {
-        let stalled = if self.orders.is_empty() { TimeDelta::zero() } else { now - self.moved };
+        let stalled = if self.turns.len() == 0 { TimeDelta::zero() } else { now - self.moved };
         stalled.to_std().unwrap_or_default()
     }
 

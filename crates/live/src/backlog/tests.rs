@@ -1,3 +1,4 @@
+mod crowd;
 mod records;
 mod sums;
 mod units;
@@ -15,6 +16,12 @@ fn id(n: u64) -> PaymentId {
 
 fn at(ms: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::milliseconds(ms)
+}
+
+/// Ten units for a payer of its own.
+fn buyer(n: u64) -> Bought {
+    let account = Address::left_padding_from(&n.to_be_bytes());
+    u8::try_from(n).map_or_else(|_| Bought { payer: account, ..payer(0) }, payer)
 }
 
 /// Ten units for the `n`th payer.
@@ -38,7 +45,7 @@ impl Story {
     }
 
     fn tell(&mut self, ms: i64, n: u64, event: &OrderEvent) {
-        let unknown = OrderFacts { bought: payer(1), hold: UnitsHold::NONE };
+        let unknown = OrderFacts { bought: buyer(n), hold: UnitsHold::NONE };
         let facts = self.backlog.known(id(n)).unwrap_or(unknown);
         self.seq += 1;
         self.backlog.apply((self.seq, at(ms)), (id(n), event), facts);
@@ -184,7 +191,7 @@ fn only_a_long_line_shows_how_fast_it_moves() {
     }
     let rate = story.backlog.settle.per_1000s(at(210_000));
     assert!((100_000..=200_000).contains(&rate), "200 a second for ten seconds, after 50 that were assumed: {rate}");
-    let wait = story.backlog.forecast(None, at(210_000)).settle;
+    let wait = story.backlog.forecast(Some(TOKEN), at(210_000)).settle;
     assert!((5..=10).contains(&wait.as_secs()), "{wait:?}");
 }
 
@@ -201,7 +208,7 @@ fn a_burst_that_is_gone_within_a_second_shows_the_pace_to_the_next_one() {
     for n in 400..720 {
         story.tell(10_000, n, &requested());
     }
-    let wait = story.backlog.forecast(None, at(10_000)).settle;
+    let wait = story.backlog.forecast(Some(TOKEN), at(10_000)).settle;
     assert!((700..=2_000).contains(&wait.as_millis()), "it took less than a second: {wait:?}");
 }
 
@@ -211,7 +218,7 @@ fn f46_a_line_that_stands_still_is_a_longer_wait_every_second() {
     for n in 0..10 {
         story.tell(0, n, &requested());
     }
-    let wait = |seconds: i64| story.backlog.forecast(None, at(seconds * 1_000)).settle.as_secs();
+    let wait = |seconds: i64| story.backlog.forecast(Some(TOKEN), at(seconds * 1_000)).settle.as_secs();
     assert_eq!((wait(0), wait(60), wait(600)), (0, 60, 600));
 }
 
@@ -279,8 +286,8 @@ fn whose_an_order_is_that_the_rows_call_done_is_known_from_its_request() {
     assert_eq!(story.backlog.known(id(1)).map(|facts| facts.bought), Some(payer(1)));
     assert_eq!((story.backlog.known(id(2)), story.place(0, 1)), (None, None));
     assert_eq!(
-        story.backlog.forecast(None, at(0)),
-        Story::new(10).backlog.forecast(None, at(0)),
+        story.backlog.forecast(Some(TOKEN), at(0)),
+        Story::new(10).backlog.forecast(Some(TOKEN), at(0)),
         "it waits for nothing"
     );
 }
