@@ -21,6 +21,7 @@ mod refusals;
 mod rpc;
 mod search;
 mod sign;
+mod standing;
 pub mod token;
 mod words;
 
@@ -35,3 +36,4 @@ pub use keys::KeySource;
 pub use receipt::Inclusion;
 pub use rpc::{Head, Included, Presence, RpcUrl};
 pub use sign::{Call, Key};
+pub use standing::{BILLS_MAX, Bill, Standing};

@@ -8,9 +8,11 @@ mod operate;
 mod pay;
 mod records;
 mod trace;
+mod trial;
 
 pub use deliver::{DELIVER_BATCH_MAX, Delivered, LONE_DELIVERY_GAS, PER_DELIVERY_GAS, deliver_call};
 pub use operate::{Deed, OPERATE_BATCH_MAX, Operated, operate_call};
-pub use pay::{PAY_BATCH_MAX, Paid, SEGMENTS_MAX, Segment, Trial, pay_call, payees, segments};
+pub use pay::{PAY_BATCH_MAX, Paid, SEGMENTS_MAX, Segment, pay_call, payees, segments};
 pub use records::{PaymentRecord, RECORDS_MAX, Record};
 pub use trace::{RecordTrace, TRACED_TOKENS_MAX};
+pub use trial::Trial;

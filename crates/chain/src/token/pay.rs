@@ -1,21 +1,16 @@
-//! `MintToken.settle`: packing, trial, and the result byte of each item; of one token directly, of several through the
+//! `MintToken.settle`: packing, and the result byte of each item; of one token directly, of several through the
 //! hub.
 
 use crate::abi::{Hub, MintToken};
 use crate::authorization;
-use crate::connect::Chain;
-use crate::error::ChainError;
 use crate::rpc::Included;
 use crate::sign::Call;
 use alloy::consensus::{Transaction, TxEnvelope};
 use alloy::eips::eip2718::Decodable2718;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::{SolCall, SolEvent};
-use domain::event::{OpenTx, Purpose, WaitReason};
+use domain::event::{OpenTx, Purpose};
 use domain::{PaymentId, PaymentRequest, Purchase};
-use futures_util::future::join_all;
-use futures_util::{StreamExt, stream};
-use runtime::causes;
 
 /// Maximum number of payments in one transaction. To one token they take 8.3M gas, to [`SEGMENTS_MAX`] tokens 12.6M, of
 /// the 16,777,216 of EIP-7825; call data is 13 kB.
@@ -25,14 +20,14 @@ pub const PAY_BATCH_MAX: usize = 100;
 pub const SEGMENTS_MAX: usize = 20;
 
 /// Gas that one payment may use: the setting of `contracts/`, which measured 64,000 for the first payment of a token.
-const GAS_PER_ITEM: u64 = 100_000;
+pub(super) const GAS_PER_ITEM: u64 = 100_000;
 /// Expected gas of one payment. Measured: 67k for a good one in a batch of one hundred.
 const GAS_EXPECTED_PER_ITEM: u64 = 80_000;
 /// Gas of a token beside its items: its first access, its reserve, and the 63/64 check on the last item.
 const GAS_PER_SEGMENT: u64 = 80_000 + GAS_PER_ITEM;
 /// Gas beside the segments: transaction base, and the call data of one token's payments as far as the expected gas of
 /// items does not cover it.
-const GAS_BASE: u64 = 100_000;
+pub(super) const GAS_BASE: u64 = 100_000;
 /// Gas that the hub keeps back for each segment (`Hub.RESERVE_GAS`), and its own work.
 const HUB_PER_SEGMENT: u64 = 25_000;
 /// Gas for the call data of one item through the hub: 134 bytes at 16 gas.
@@ -40,9 +35,6 @@ const HUB_PER_ITEM: u64 = 2_200;
 
 /// Call data of one item: from 20, value 8, validAfter 5, validBefore 5, nonce 32, r 32, vs 32.
 const ITEM_BYTES: usize = 134;
-
-/// Maximum number of refusals of one token that are asked for at a time.
-const REFUSALS_MAX: usize = 16;
 
 /// Payments to one token, which stand together in the call data.
 #[derive(Clone, Debug)]
@@ -87,15 +79,6 @@ impl Paid {
             other => Self::Unknown(other),
         }
     }
-}
-
-/// The result of trying one payment on the latest block, without sending it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trial {
-    /// The token would give this result. `Failed`: the asset did not answer the question why.
-    Result(Paid),
-    /// The asset would refuse it, with its reason and the node's text.
-    Refused(WaitReason, String),
 }
 
 /// Groups payments by token, in the order in which the tokens first occur.
@@ -143,63 +126,6 @@ pub fn payees(tx: &OpenTx) -> Option<Vec<Address>> {
     (payees.len() == tx.items.len()).then_some(payees)
 }
 
-impl Chain {
-    /// Tries every payment of `segments` on the latest block, as `signer` would send it. Returns the results of each
-    /// segment in its order. Each token is tried by itself: one that cannot be tried now delays no other, and a payer who
-    /// pays two tokens with money for one is found out on chain only. The asset is asked for the reason of each refusal.
-    /// Payments that fail and use up the gas are left out of a second try of those behind them.
-    ///
-    /// # Errors
-    /// Each segment has its own: `Transient`, or `Refused` if its token reverts as a whole. Nothing is known about it.
-    pub async fn try_pay(&self, signer: Address, segments: &[Segment<'_>]) -> Vec<Result<Vec<Trial>, ChainError>> {
-        join_all(segments.iter().map(|segment| self.try_segment(signer, segment))).await
-    }
-
-    async fn try_segment(&self, signer: Address, segment: &Segment<'_>) -> Result<Vec<Trial>, ChainError> {
-        let mut results = self.try_settle(signer, segment).await?;
-        let behind = unreached(&results);
-        if !behind.is_empty() {
-            let requests = behind.iter().map(|nth| segment.requests[*nth]).collect();
-            match self.try_settle(signer, &Segment { token: segment.token, requests }).await {
-                Ok(again) => behind.into_iter().zip(again).for_each(|(nth, result)| results[nth] = result),
-                Err(error) => {
-                    tracing::warn!(token = %segment.token, error = %causes(&error), "payments behind some that use up the gas cannot be tried now");
-                }
-            }
-        }
-        let items = results.into_iter().zip(&segment.requests);
-        let trials: Vec<_> = items.map(|(result, request)| self.trial(signer, result, request)).collect();
-        Ok(stream::iter(trials).buffered(REFUSALS_MAX).collect().await)
-    }
-
-    /// The token's result for each payment of `segment` on the latest block.
-    async fn try_settle(&self, signer: Address, segment: &Segment<'_>) -> Result<Vec<Paid>, ChainError> {
-        let gas = GAS_BASE.saturating_add(gas_of(segment));
-        let answer = self.call(Some(signer), segment.token, settle_input(B256::ZERO, segment), Some(gas)).await?;
-        let results =
-            MintToken::settleCall::abi_decode_returns(&answer).map_err(|e| ChainError::transient("settle", e))?;
-        if results.len() != segment.requests.len() {
-            let cause = "the number of results differs from the number of payments";
-            return Err(ChainError::transient("settle", cause));
-        }
-        Ok(results.iter().map(|code| Paid::of(*code)).collect())
-    }
-
-    /// Asks the asset why a payment would fail. An asset that does not answer leaves the other payments as they are.
-    async fn trial(&self, signer: Address, result: Paid, request: &PaymentRequest) -> Trial {
-        if result != Paid::Failed {
-            return Trial::Result(result);
-        }
-        match self.refusal(signer, request, GAS_PER_ITEM).await {
-            Ok((reason, text)) => Trial::Refused(reason, text),
-            Err(error) => {
-                tracing::warn!(payment = %request.id(), error = %causes(&error), "the asset does not say why it refuses the payment");
-                Trial::Result(Paid::Failed)
-            }
-        }
-    }
-}
-
 impl Included {
     /// The result of each item of a settlement. `tokens` has the token of each item, in the order of the call data, so
     /// that those of one token stand together. `None`: the token reported nothing in this receipt, because the
@@ -223,15 +149,7 @@ impl Included {
     }
 }
 
-/// The payments that a trial did not reach because those before them had used up its gas. Returns none if it reached none
-/// at all: then the next trial would end in the same way.
-fn unreached(results: &[Paid]) -> Vec<usize> {
-    let (behind, reached): (Vec<usize>, Vec<usize>) =
-        (0..results.len()).partition(|nth| results[*nth] == Paid::NotAttempted);
-    if reached.is_empty() { reached } else { behind }
-}
-
-fn gas_of(segment: &Segment<'_>) -> u64 {
+pub(super) fn gas_of(segment: &Segment<'_>) -> u64 {
     GAS_EXPECTED_PER_ITEM.saturating_mul(count(segment)).saturating_add(GAS_PER_SEGMENT)
 }
 
@@ -247,7 +165,7 @@ fn count(segment: &Segment<'_>) -> u64 {
     u64::try_from(segment.requests.len()).unwrap_or(u64::MAX)
 }
 
-fn settle_input(batch_id: B256, segment: &Segment<'_>) -> Bytes {
+pub(super) fn settle_input(batch_id: B256, segment: &Segment<'_>) -> Bytes {
     let mut items = Vec::with_capacity(segment.requests.len() * ITEM_BYTES);
     for request in &segment.requests {
         items.extend_from_slice(request.authorization.from.as_slice());
@@ -286,20 +204,6 @@ mod tests {
         assert_eq!(call.items.len(), ITEM_BYTES);
         assert_eq!(&call.items[..20], request.authorization.from.as_slice());
         assert_eq!(&call.items[20..28], &100_000_u64.to_be_bytes());
-    }
-
-    #[test]
-    fn payments_behind_those_that_use_up_the_gas_are_tried_again_and_a_trial_that_reached_none_is_not() {
-        use Paid::{Failed, NotAttempted, Recorded};
-        let cases: [(&[Paid], &[usize]); 4] = [
-            (&[Recorded, Failed], &[]),
-            (&[Failed, Failed, NotAttempted, NotAttempted], &[2, 3]),
-            (&[NotAttempted, NotAttempted], &[]),
-            (&[], &[]),
-        ];
-        for (results, expected) in cases {
-            assert_eq!(unreached(results), expected, "{results:?}");
-        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ const REQUESTS_MAX: usize = 16;
 /// Blocks behind the payment.
 const BEHIND: u64 = 200;
 
-fn refusal(code: i64, message: &str) -> Act {
+pub fn refusal(code: i64, message: &str) -> Act {
     let error = json!({ "jsonrpc": "2.0", "id": "ID", "error": { "code": code, "message": message } });
     Act::Answer(200, None, error.to_string().replace("\"ID\"", "ID").into_bytes())
 }

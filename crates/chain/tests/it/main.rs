@@ -9,6 +9,7 @@ mod keystores;
 mod operate;
 mod providers;
 mod secrets;
+mod standing;
 mod tls;
 mod token;
 mod trace;

@@ -55,9 +55,15 @@ impl Shop {
 
     /// A payment for `units` of `token` by payer number `who`, who gets money for as many units.
     pub async fn payment(&self, token: Address, who: u8, units: u32) -> PaymentRequest {
+        let request = Self::without_money(token, who, units);
+        self.local.give_usdc(request.payer(), request.authorization.value).await;
+        request
+    }
+
+    /// The same, and the payer gets no money.
+    pub fn without_money(token: Address, who: u8, units: u32) -> PaymentRequest {
         let quantity = Quantity::new(units).unwrap();
         let (authorization, signature) = signed(who, token, PRICE.times(quantity).unwrap());
-        self.local.give_usdc(authorization.from, authorization.value).await;
         PaymentRequest::new(RequestFields {
             payment_key: PaymentKey::new(84_532, BASE_SEPOLIA_USDC, authorization.from, authorization.nonce),
             chain_id: 84_532,
