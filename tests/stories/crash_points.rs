@@ -3,7 +3,7 @@
 //! A row is one death. That it was one is asserted: the process ended by SIGKILL, which nothing else here sends.
 
 use futures_util::future::join_all;
-use harness::{Buyer, DOLLAR, Order, Service, Stack, StackOptions};
+use harness::{Bill, Buyer, DOLLAR, Order, Outcome, Service, Stack, StackOptions};
 use nix::sys::signal::Signal;
 use runtime::failpoint::*;
 
@@ -71,18 +71,19 @@ async fn c24_a_killed_read_projector_goes_on_behind_its_last_commit() {
     killed_at(Service::ReadProjector, &[ROWS_COMMITTED.name(); 3]).await;
 }
 
-/// Half of the proof that a payment is dead proves nothing; with money it is paid after all.
+/// Its window is over, and it is known to be unused. The successor finds that out again.
 #[tokio::test(flavor = "multi_thread")]
-async fn c15_a_confirmer_killed_while_it_judges_a_waiting_payment_fails_nothing() {
+async fn c15_a_waiting_payment_whose_confirmer_was_killed_while_it_judged_fails_with_proof_all_the_same() {
     let mut stack = Stack::start(StackOptions::default()).await;
     let buyer = Buyer::new();
     stack.kill(Service::Confirmer);
     stack.run_with(Service::Confirmer, &[("PAYMINT_KILL_AT", WAITING_PAYMENT_HALF_JUDGED.name())]).await;
-    let order = stack.buy(&buyer, 2).await;
+    let order = stack.accept(&buyer.sign(Bill::of(&stack.shop.token, 2).lasting(300))).await;
+    stack.until(&order, "payment.deferred.1").await;
+    stack.chain.pass_time(400).await;
     stack.until_killed(Service::Confirmer, WAITING_PAYMENT_HALF_JUDGED.name()).await;
     stack.run(Service::Confirmer).await;
-    stack.fund(&buyer, DOLLAR).await;
-    stack.audit(&[order]).await;
+    stack.audit(&[order.ends(Outcome::Failed("unfunded_until_expired"))]).await;
 }
 
 /// A loss of power is not simulated: the operating system keeps what a killed process wrote and did not sync.

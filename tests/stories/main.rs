@@ -9,6 +9,7 @@ mod chain_clock;
 mod crash_points;
 mod crowd;
 mod emergency_stop;
+mod flood;
 mod forged;
 mod gate;
 mod hosted_nodes;

@@ -36,4 +36,4 @@ pub use keys::KeySource;
 pub use receipt::Inclusion;
 pub use rpc::{Head, Included, Presence, RpcUrl};
 pub use sign::{Call, Key};
-pub use standing::{BILLS_MAX, Bill, Standing};
+pub use standing::{BILLS_MAX, BillStanding};

@@ -5,6 +5,7 @@
 //!
 //! A stream of events folds with [`order::evolve`] or [`lane::evolve`]; the `decide` beside it judges a command.
 
+mod bill;
 pub mod event;
 pub mod examples;
 pub mod idempotency;
@@ -18,6 +19,7 @@ pub mod record;
 pub mod request;
 pub mod token;
 
+pub use bill::Bill;
 pub use event::{Event, OpsEvent, OrderEvent, SignerEvent, TokenEvent};
 pub use idempotency::{IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent};
 pub use ids::{BlockRef, PaymentId, PaymentKey};

@@ -59,7 +59,7 @@ impl UnitsHold {
     pub(crate) fn in_row(payment: LegState, reason: Option<&str>, mint: LegState, refund: LegState) -> Self {
         let payment = match payment {
             LegState::Failed => PaymentHold::Failed,
-            LegState::Deferred => waiting(reason.and_then(named)),
+            LegState::Deferred => waiting(reason.and_then(wait_reason)),
             LegState::Unasked
             | LegState::Owed
             | LegState::Submitted
@@ -145,7 +145,7 @@ pub(crate) const fn keeps_units(reason: WaitReason) -> bool {
 }
 
 /// The reason with this name.
-fn named(name: &str) -> Option<WaitReason> {
+pub(crate) fn wait_reason(name: &str) -> Option<WaitReason> {
     let name: serde::de::value::StrDeserializer<'_, NoSuchName> = name.into_deserializer();
     WaitReason::deserialize(name).ok()
 }

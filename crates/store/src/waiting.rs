@@ -4,8 +4,10 @@ use crate::columns::value;
 use crate::connect::Store;
 use crate::error::StoreError;
 use crate::ledger::{seq_from, seq_to};
-use alloy_primitives::Address;
-use domain::PaymentId;
+use crate::units::wait_reason;
+use alloy_primitives::{Address, B256};
+use domain::event::WaitReason;
+use domain::{PaymentId, Usdc};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use std::time::Duration;
@@ -43,6 +45,14 @@ pub struct WaitingOrder {
     pub payer: Address,
     /// The token that is bought.
     pub token: Address,
+    /// The sum that its authorization moves.
+    pub value: Usdc,
+    /// Nonce of the authorization.
+    pub nonce: B256,
+    /// End of the window of the authorization, Unix seconds.
+    pub valid_before: u64,
+    /// Why the payment waits; `None` if it does not, or if this build does not know the reason.
+    pub reason: Option<WaitReason>,
     /// True if nothing has been tried since the order became owed.
     pub is_new: bool,
     /// Sequence of its request: the key of the pages.
@@ -81,11 +91,15 @@ impl Store {
 }
 
 fn waiting_order(row: &PgRow) -> Result<WaitingOrder, sqlx::Error> {
-    let due_in_ms: i64 = row.try_get("due_in_ms")?;
+    let (due_in_ms, reason): (i64, Option<String>) = (row.try_get("due_in_ms")?, value(row, "reason")?);
     Ok(WaitingOrder {
         id: value(row, "id")?,
         payer: value(row, "payer")?,
         token: value(row, "token")?,
+        value: value(row, "value")?,
+        nonce: value(row, "nonce")?,
+        valid_before: value(row, "valid_before")?,
+        reason: reason.and_then(|code| wait_reason(&code)),
         is_new: row.try_get("is_new")?,
         requested_seq: seq_from(row.try_get("requested_seq")?)?,
         last_seq: seq_from(row.try_get("last_seq")?)?,

@@ -3,7 +3,10 @@
 
 use crate::index::{DueOrder, Index, Party, Waiting};
 use crate::pace::Pace;
-use domain::PaymentId;
+use crate::watched::{BEYOND, NewsWatch, Watched};
+use chrono::Utc;
+use domain::event::WaitReason;
+use domain::{Bill, PaymentId};
 use ledger::{ACK_WAIT, Answer, Ledger, LedgerError, Outcome, retry};
 use runtime::{CancellationToken, Health, OldestWork, Undone, causes};
 use std::collections::HashMap;
@@ -85,6 +88,8 @@ pub struct Carrier {
     durable: &'static str,
     durable_new: &'static str,
     health: Health,
+    /// The watch over orders that wait for news.
+    pub(crate) kind: Option<NewsWatch>,
     index: Arc<Mutex<Index<Instant>>>,
     /// Wakes [`Carrier::look`] before its next turn.
     wake: Arc<Notify>,
@@ -94,7 +99,14 @@ impl Carrier {
     /// A carrier with no order yet. An order that is given up is recorded as a parked message of the consumer
     /// `durable`.
     pub fn new(ledger: Ledger, durable: &'static str, health: Health) -> Self {
-        Self { ledger, durable, durable_new: durable, health, index: Arc::default(), wake: Arc::default() }
+        let (index, wake) = (Arc::default(), Arc::default());
+        Self { ledger, durable, durable_new: durable, health, kind: None, index, wake }
+    }
+
+    /// Sets the watch that [`Carrier::watch`] keeps.
+    #[must_use]
+    pub fn with_watch(self, kind: NewsWatch) -> Self {
+        Self { kind: Some(kind), ..self }
     }
 
     /// Sets the consumer to which the messages of new orders belong, if that is another one.
@@ -105,10 +117,10 @@ impl Carrier {
 
     /// The answer for a message whose order cannot be handled before `delay` is over. A short delay is left to the
     /// consumer for the first deliveries, unless many orders of its kind wait. Otherwise the index takes the order over, so that no
-    /// number of orders that cannot be handled takes up the places of the consumer.
+    /// number of orders that cannot be handled takes up the places of the consumer. It always takes those that it watches.
     pub fn later(&self, waiting: Waiting, tries: u32, delay: Duration) -> Answer {
         let is_crowded = if waiting.is_new { self.index().new_orders() >= CROWD } else { self.is_crowded() };
-        if delay < ACK_WAIT && tries <= DELIVERIES_MAX && !is_crowded {
+        if delay < ACK_WAIT && tries <= DELIVERIES_MAX && !is_crowded && waiting.watched.is_none() {
             return Answer::Later(delay);
         }
         self.carry(waiting, tries, delay)
@@ -118,13 +130,18 @@ impl Carrier {
     /// afterwards, the order's row brings it back.
     pub fn carry(&self, waiting: Waiting, tries: u32, delay: Duration) -> Answer {
         let now = Instant::now();
-        if delay.is_zero() {
+        if delay.is_zero() && waiting.watched.is_none() {
             self.index().put_due(waiting, tries, now);
             self.wake();
         } else {
-            self.index().put(waiting, tries, now + delay);
+            self.index().put_watched(waiting, tries, now + delay, until(&waiting, now));
         }
         Answer::Done
+    }
+
+    /// True if an order that waits for this reason is watched.
+    pub(crate) fn is_watched(&self, reason: Option<WaitReason>) -> bool {
+        self.kind.zip(reason).is_some_and(|(kind, reason)| (kind.is_for)(reason))
     }
 
     /// Says that there is room for new orders, so that they do not wait for the next turn.
@@ -257,8 +274,11 @@ impl Carrier {
             let now = Instant::now();
             for row in &page {
                 let party = Party { token: row.token, payer: row.payer };
-                let waiting = Waiting { id: row.id, party, seq: row.last_seq, is_new: row.is_new };
-                found += usize::from(self.index().adopt(waiting, now + row.due_in));
+                let bill = Bill { payer: row.payer, value: row.value, nonce: row.nonce };
+                let watched = Watched { bill, valid_before: row.valid_before };
+                let watched = self.is_watched(row.reason).then_some(watched);
+                let waiting = Waiting { id: row.id, party, seq: row.last_seq, is_new: row.is_new, watched };
+                found += usize::from(self.index().adopt(waiting, now + row.due_in, until(&waiting, now)));
             }
             match page.last() {
                 Some(last) if page.len() >= PAGE as usize => after = last.requested_seq,
@@ -336,9 +356,16 @@ impl Carrier {
         format!("waiting orders of {}", self.durable)
     }
 
-    fn index(&self) -> MutexGuard<'_, Index<Instant>> {
+    pub(crate) fn index(&self) -> MutexGuard<'_, Index<Instant>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When a watched order is due without any news.
+fn until(waiting: &Waiting, now: Instant) -> Option<Instant> {
+    let unix_now = u64::try_from(Utc::now().timestamp()).unwrap_or_default();
+    let left = |watched: Watched| Duration::from_secs(watched.valid_before.saturating_sub(unix_now));
+    waiting.watched.and_then(|watched| now.checked_add(left(watched).saturating_add(BEYOND)))
 }
 
 /// The reason why a pass over the rows ended early.

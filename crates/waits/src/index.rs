@@ -1,9 +1,11 @@
 //! The index of waiting orders: sorted by due time, with one entry for each order. Pure: the caller passes the time.
 
 use crate::fair::FairQueue;
+use crate::watched::Watched;
 use alloy_primitives::Address;
-use domain::PaymentId;
+use domain::{PaymentId, PaymentRequest, Purchase};
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
 
 /// The keys of an order in the fair queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -12,6 +14,14 @@ pub struct Party {
     pub token: Address,
     /// The account that pays.
     pub payer: Address,
+}
+
+impl Party {
+    /// The keys of an order.
+    pub fn of(request: &PaymentRequest) -> Self {
+        let Purchase::Mint { token, .. } = request.purchase;
+        Self { token, payer: request.payer() }
+    }
 }
 
 /// An order that cannot be handled now.
@@ -25,6 +35,8 @@ pub struct Waiting {
     pub seq: u64,
     /// True if nothing speaks against the order: its last event is the one that made it owed.
     pub is_new: bool,
+    /// The authorization, if the order waits for news about it.
+    pub watched: Option<Watched>,
 }
 
 /// A waiting order that has come due. The index does not give it out again until [`Index::again`] or [`Index::done`] is
@@ -35,6 +47,8 @@ pub struct DueOrder {
     pub waiting: Waiting,
     /// Number of tries so far.
     pub tries: u32,
+    /// True if it comes because of news.
+    has_news: bool,
     generation: u64,
 }
 
@@ -44,12 +58,8 @@ const NEW_TRIES: u32 = 3;
 impl DueOrder {
     /// True if the order needs no place in the pace of looks: there is no sign yet that the look is in vain.
     pub const fn is_fresh(&self) -> bool {
-        is_fresh(&self.waiting, self.tries)
+        self.has_news || (self.waiting.is_new && self.tries < NEW_TRIES)
     }
-}
-
-const fn is_fresh(waiting: &Waiting, tries: u32) -> bool {
-    waiting.is_new && tries < NEW_TRIES
 }
 
 type Ripe = FairQueue<Address, Address, (PaymentId, u64)>;
@@ -67,6 +77,10 @@ pub struct Index<T> {
     paced: Ripe,
     /// Number of new orders.
     new: usize,
+    /// Orders that sleep and are watched.
+    watched: BTreeSet<PaymentId>,
+    /// True if there is no watch now: each order comes back at its time.
+    is_blind: bool,
     generation: u64,
 }
 
@@ -78,22 +92,38 @@ struct Entry<T> {
     generation: u64,
     /// When the order is due, or came due.
     due: T,
+    /// When a watched order is due without any news.
+    until: Option<T>,
+    /// Its pause is over, so it may come back at any time.
+    is_rested: bool,
+    /// The watch saw at least once that there is no news.
+    was_quiet: bool,
+    has_news: bool,
 }
 
 impl<T> Default for Index<T> {
     fn default() -> Self {
         let (sleeping, overdue) = (BTreeSet::new(), BTreeSet::new());
         let (fresh, paced) = (Ripe::default(), Ripe::default());
-        Self { entries: HashMap::new(), sleeping, overdue, fresh, paced, new: 0, generation: 0 }
+        let (entries, watched) = (HashMap::new(), BTreeSet::new());
+        Self { entries, sleeping, overdue, fresh, paced, new: 0, watched, is_blind: false, generation: 0 }
     }
 }
 
 impl<T: Copy + Ord> Index<T> {
     /// Records that the order waits until `due`. Replaces what was recorded before.
     pub fn put(&mut self, waiting: Waiting, tries: u32, due: T) {
+        self.put_watched(waiting, tries, due, None);
+    }
+
+    /// Records that the order rests until `due`. Then it comes at the first news, or at `until`. Replaces what was recorded
+    /// before.
+    pub fn put_watched(&mut self, waiting: Waiting, tries: u32, due: T, until: Option<T>) {
         self.generation += 1;
         let id = waiting.id;
-        let entry = Entry { waiting, tries, generation: self.generation, due };
+        let generation = self.generation;
+        let (is_rested, was_quiet, has_news) = (false, false, false);
+        let entry = Entry { waiting, tries, generation, due, until, is_rested, was_quiet, has_news };
         self.new += usize::from(waiting.is_new);
         if let Some(before) = self.entries.insert(id, entry) {
             self.new -= usize::from(before.waiting.is_new);
@@ -101,6 +131,11 @@ impl<T: Copy + Ord> Index<T> {
             self.overdue.remove(&(before.due, id));
         }
         self.sleeping.insert((due, id));
+        if until.is_some() {
+            self.watched.insert(id);
+        } else {
+            self.watched.remove(&id);
+        }
     }
 
     /// Like [`Index::put`], for an order that is due already, at `now`.
@@ -109,12 +144,12 @@ impl<T: Copy + Ord> Index<T> {
         self.ripen(now, waiting.id);
     }
 
-    /// Like [`Index::put`], for an order that was found elsewhere. Does nothing if the index has the order in any
+    /// Like [`Index::put_watched`], for an order that was found elsewhere. Does nothing if the index has the order in any
     /// state. Returns true if it was new.
-    pub fn adopt(&mut self, waiting: Waiting, due: T) -> bool {
+    pub fn adopt(&mut self, waiting: Waiting, due: T, until: Option<T>) -> bool {
         let is_unknown = !self.entries.contains_key(&waiting.id);
         if is_unknown {
-            self.put(waiting, 1, due);
+            self.put_watched(waiting, 1, due, until);
         }
         is_unknown
     }
@@ -123,7 +158,9 @@ impl<T: Copy + Ord> Index<T> {
     /// others.
     pub fn take(&mut self, now: T, fresh: usize, paced: usize) -> Vec<DueOrder> {
         while let Some((due, id)) = self.sleeping.first().copied().filter(|(due, _)| *due <= now) {
-            self.ripen(due, id);
+            if self.is_blind || !self.rest(due, id) {
+                self.ripen(due, id);
+            }
         }
         let mut taken = Vec::new();
         for (ripe, max) in [(&mut self.fresh, fresh), (&mut self.paced, paced)] {
@@ -132,7 +169,8 @@ impl<T: Copy + Ord> Index<T> {
                 let Some((id, generation)) = ripe.pop() else { break };
                 // An order that was put again in the meantime sleeps, or stands further behind in the queue.
                 if let Some(entry) = self.entries.get(&id).filter(|entry| entry.generation == generation) {
-                    taken.push(DueOrder { waiting: entry.waiting, tries: entry.tries, generation });
+                    let Entry { waiting, tries, has_news, .. } = *entry;
+                    taken.push(DueOrder { waiting, tries, has_news, generation });
                 }
             }
         }
@@ -141,8 +179,9 @@ impl<T: Copy + Ord> Index<T> {
 
     /// Records that a taken order waits again, until `due`. `is_try`: it was tried.
     pub fn again(&mut self, order: &DueOrder, is_try: bool, due: T) {
-        if self.is_current(order) {
-            self.put(order.waiting, order.tries.saturating_add(u32::from(is_try)), due);
+        if let Some(entry) = self.entries.get(&order.waiting.id).filter(|entry| entry.generation == order.generation) {
+            let until = entry.until;
+            self.put_watched(order.waiting, order.tries.saturating_add(u32::from(is_try)), due, until);
         }
     }
 
@@ -153,6 +192,42 @@ impl<T: Copy + Ord> Index<T> {
         {
             self.overdue.remove(&(entry.due, order.waiting.id));
             self.new -= usize::from(order.waiting.is_new);
+        }
+    }
+
+    /// At most `max` watched orders that sleep, in the order of their ids: those behind `after`.
+    pub fn watched(&self, after: Option<PaymentId>, max: usize) -> Vec<Waiting> {
+        let behind = self.watched.range((after.map_or(Unbounded, Excluded), Unbounded));
+        behind.take(max).filter_map(|id| self.entries.get(id)).map(|entry| entry.waiting).collect()
+    }
+
+    /// Records what the watch saw of an order at `now`. News that was there from the beginning is no sign that a try would
+    /// succeed, so such an order comes at the pace of the others.
+    pub fn saw(&mut self, id: PaymentId, is_news: bool, now: T) {
+        let Some(entry) = self.entries.get_mut(&id).filter(|_| self.watched.contains(&id)) else { return };
+        if !is_news {
+            entry.was_quiet = true;
+        } else if entry.is_rested {
+            let due = std::mem::replace(&mut entry.due, now);
+            entry.has_news = entry.was_quiet;
+            self.sleeping.remove(&(due, id));
+            self.ripen(now, id);
+        }
+    }
+
+    /// Records that there is a watch, or that there is none. Without one all watched orders come back at their time, which for
+    /// those that rested is `now`.
+    pub fn watch(&mut self, is_there: bool, now: T) {
+        self.is_blind = !is_there;
+        let rested =
+            |id: &PaymentId| self.entries.get(id).filter(|entry| entry.is_rested).map(|entry| (entry.due, *id));
+        let rested: Vec<_> = if self.is_blind { self.watched.iter().filter_map(rested).collect() } else { Vec::new() };
+        for (due, id) in rested {
+            self.sleeping.remove(&(due, id));
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.due = now;
+            }
+            self.ripen(now, id);
         }
     }
 
@@ -184,11 +259,25 @@ impl<T: Copy + Ord> Index<T> {
     /// Puts a sleeping order that came due at `due` into its queue.
     fn ripen(&mut self, due: T, id: PaymentId) {
         self.sleeping.remove(&(due, id));
+        self.watched.remove(&id);
         let Some(entry) = self.entries.get(&id) else { return };
         self.overdue.insert((due, id));
-        let Party { token, payer } = entry.waiting.party;
-        let ripe = if is_fresh(&entry.waiting, entry.tries) { &mut self.fresh } else { &mut self.paced };
-        ripe.push(token, payer, (id, entry.generation));
+        let Entry { waiting, tries, has_news, generation, .. } = *entry;
+        let Party { token, payer } = waiting.party;
+        let is_fresh = DueOrder { waiting, tries, has_news, generation }.is_fresh();
+        let ripe = if is_fresh { &mut self.fresh } else { &mut self.paced };
+        ripe.push(token, payer, (id, generation));
+    }
+
+    /// Lets an order whose pause is over at `due` sleep on until there is news. Returns false if it is not watched, or is due
+    /// without news.
+    fn rest(&mut self, due: T, id: PaymentId) -> bool {
+        let Some(entry) = self.entries.get_mut(&id) else { return false };
+        let Some(until) = entry.until.filter(|until| due < *until) else { return false };
+        (entry.due, entry.is_rested) = (until, true);
+        self.sleeping.remove(&(due, id));
+        self.sleeping.insert((until, id));
+        true
     }
 
     fn is_current(&self, order: &DueOrder) -> bool {
@@ -197,144 +286,4 @@ impl<T: Copy + Ord> Index<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use alloy_primitives::B256;
-    use domain::PaymentKey;
-
-    fn id(n: u64) -> PaymentId {
-        PaymentId::of(PaymentKey(B256::left_padding_from(&n.to_be_bytes())))
-    }
-
-    fn party(token: u8, payer: u8) -> Party {
-        Party { token: Address::repeat_byte(token), payer: Address::repeat_byte(payer) }
-    }
-
-    /// An order against which something speaks.
-    fn waiting(n: u64, party: Party) -> Waiting {
-        Waiting { id: id(n), party, seq: n, is_new: false }
-    }
-
-    fn ids(taken: &[DueOrder]) -> Vec<PaymentId> {
-        taken.iter().map(|order| order.waiting.id).collect()
-    }
-
-    #[test]
-    fn orders_come_by_due_time_and_none_before_it() {
-        let mut index = Index::default();
-        for (n, due) in [(1, 30), (2, 10), (3, 20)] {
-            index.put(waiting(n, party(1, 1)), 0, due);
-        }
-        let table = [(9, vec![]), (10, vec![id(2)]), (10, vec![]), (40, vec![id(3), id(1)]), (99, vec![])];
-        for (now, expected) in table {
-            assert_eq!(ids(&index.take(now, 0, 10)), expected, "at {now}");
-        }
-        assert_eq!(index.len(), 3, "taken, and not answered");
-    }
-
-    #[test]
-    fn what_is_due_is_taken_fairly_and_no_more_than_asked_for() {
-        let mut index = Index::default();
-        (0..100).for_each(|n| index.put(waiting(n, party(1, 1)), 0, n));
-        index.put(waiting(200, party(1, 2)), 0, 200);
-        index.put_due(waiting(300, party(2, 1)), 0, 0);
-        assert_eq!(ids(&index.take(300, 0, 3)), [id(300), id(0), id(200)]);
-    }
-
-    #[test]
-    fn a_new_order_takes_no_share_of_the_pace_until_it_was_tried_three_times_in_vain() {
-        let new = |n| Waiting { is_new: true, ..waiting(n, party(1, 1)) };
-        let mut index = Index::default();
-        (0..9).for_each(|n| index.put_due(waiting(n, party(1, 1)), 0, 0));
-        index.put_due(new(10), 0, 0);
-        index.put_due(new(11), 0, 0);
-        assert_eq!(index.fresh(), 2);
-        assert_eq!(ids(&index.take(0, 1, 1)), [id(10), id(0)]);
-        assert_eq!(index.take(0, 0, 99).len(), 8, "the others are out of the way");
-        let mut taken = index.take(0, 1, 0)[0];
-        for tries in 1..4 {
-            index.again(&taken, false, tries);
-            assert!(index.take(tries - 1, 1, 0).is_empty(), "not due");
-            taken = index.take(tries, 1, 0)[0];
-            assert_eq!((taken.waiting.id, taken.tries), (id(11), tries - 1), "handed back, which is no try");
-            index.again(&taken, true, tries);
-            taken = index.take(tries, 1, 9).pop().unwrap();
-        }
-        assert_eq!((taken.waiting.id, taken.is_fresh(), index.fresh()), (id(11), false, 0));
-        index.put(new(11), 0, 9);
-        assert_eq!((index.len(), index.new_orders()), (11, 2));
-        index.put(waiting(10, party(1, 1)), 0, 9);
-        let taken = index.take(9, 1, 0)[0];
-        index.done(&taken);
-        assert_eq!(
-            (index.len(), index.new_orders()),
-            (10, 0),
-            "one is answered, and something speaks against the other"
-        );
-    }
-
-    #[test]
-    fn a_taken_order_is_out_until_it_is_answered_and_a_late_answer_changes_nothing() {
-        let mut index = Index::default();
-        let order = waiting(1, party(1, 1));
-        index.put(order, 2, 5);
-        let taken = index.take(5, 0, 10)[0];
-        assert_eq!((taken.tries, taken.waiting), (2, order));
-        assert!(!index.adopt(order, 0), "it is known, although it is out");
-        assert!(index.take(100, 0, 10).is_empty());
-        index.again(&taken, true, 20);
-        index.done(&taken);
-        assert_eq!(index.len(), 1, "an answer is taken once");
-        let taken = index.take(20, 0, 10)[0];
-        assert_eq!(taken.tries, 3);
-        // A message says that it waits anew while the answer about its earlier try is still on its way.
-        index.put(order, 0, 30);
-        index.done(&taken);
-        assert_eq!(ids(&index.take(30, 0, 10)), [id(1)]);
-    }
-
-    #[test]
-    fn the_order_that_came_due_first_is_overdue_until_it_is_answered() {
-        let mut index = Index::default();
-        (1..=3).for_each(|n| index.put(waiting(n, party(1, 1)), 0, n));
-        assert_eq!(index.most_overdue(), None, "it is looked for");
-        let taken = index.take(2, 0, 1)[0];
-        assert_eq!(index.most_overdue(), Some((1, id(1))), "it is taken, and not answered");
-        index.again(&taken, true, 9);
-        assert_eq!(index.most_overdue(), Some((2, id(2))));
-        let taken = index.take(3, 0, 1)[0];
-        index.done(&taken);
-        assert_eq!(index.most_overdue(), Some((3, id(3))));
-        index.put(waiting(3, party(1, 1)), 0, 9);
-        assert_eq!(index.most_overdue(), None);
-    }
-
-    #[test]
-    fn an_order_that_is_put_again_has_its_last_due_time_only() {
-        let mut index = Index::default();
-        let [one, two, three] = [1, 2, 3].map(|n| waiting(n, party(1, 1)));
-        index.put(one, 0, 10);
-        index.put(one, 0, 30);
-        assert!(index.take(29, 0, 10).is_empty());
-        assert_eq!(index.take(30, 0, 10).len(), 1);
-        // Due twice, and put between: taken once.
-        index.put(two, 0, 29);
-        index.put(three, 0, 30);
-        assert_eq!(index.take(30, 0, 1).len(), 1);
-        index.put(three, 0, 31);
-        assert_eq!(index.take(31, 0, 10).len(), 1);
-    }
-
-    #[test]
-    fn fifty_thousand_orders_wait_and_a_new_one_is_taken_in_the_next_round() {
-        let mut index = Index::default();
-        for n in 0..50_000_u64 {
-            let payer = Address::left_padding_from(&(n / 16).to_be_bytes());
-            index.put(waiting(n, Party { token: Address::repeat_byte(1), payer }), 0, n % 10);
-        }
-        assert_eq!(index.take(10, 0, 20).len(), 20);
-        index.put(waiting(99_999, party(2, 9)), 0, 10);
-        assert!(ids(&index.take(10, 0, 20)).contains(&id(99_999)), "another token has its turn");
-        assert_eq!(index.len(), 50_001);
-    }
-}
+mod tests;

@@ -139,7 +139,7 @@ impl Job {
             By::Message(event) => is_new(event),
             By::Time => false,
         };
-        Waiting { id: self.id, party: self.party, seq: self.seq, is_new }
+        Waiting { id: self.id, party: self.party, seq: self.seq, is_new, watched: None }
     }
 
     /// Sends the answer. If the process is stopping nothing listens, and the work comes again later.

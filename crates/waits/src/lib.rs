@@ -10,14 +10,18 @@ mod duty;
 mod fair;
 mod index;
 mod job;
+mod news;
 mod pace;
 mod queue;
+mod watched;
 
 pub use carrier::{Carrier, Due, Limits};
 pub use duty::{Duty, OnDuty};
 pub use fair::FairQueue;
 pub use index::{Index, Party, Waiting};
 pub use job::{By, Job};
+pub use news::bills;
 pub use pace::{Pace, Races};
 pub use queue::{Queue, READY_MAX};
 pub use store::WaitStage;
+pub use watched::{NewsWatch, Watched};

@@ -45,6 +45,12 @@ pub(crate) async fn judge(desk: &Desk, order: &Order, confirmed: Head) -> Result
     Ok(wait(desk, order, reason, format!("{}: failed once that is final", seen.detail)))
 }
 
+/// Judges an order whose nonce is known to be unused after `last`, a final block, or after a later one.
+pub(crate) fn judge_unused(order: &Order, last: Head) -> Option<Command> {
+    let proven = death(order, &Evidence::Unused, last).map(Command::Fail);
+    proven.filter(|_| order.mint.state() == LegState::Owed)
+}
+
 /// The payer was charged by `tx_hash`. The token's record says whether it knows.
 async fn charged(
     desk: &Desk,

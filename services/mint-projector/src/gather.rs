@@ -7,7 +7,7 @@ use crate::owing::{Owed, Owing};
 use crate::pool::FoundPool;
 use chrono::{DateTime, Utc};
 use domain::order::Stage;
-use domain::{Order, PaymentId, Purchase};
+use domain::{Order, PaymentId};
 use ledger::{ConnectError, Delivery, Inbox, Ledger, LedgerError, Loaded};
 use runtime::{CancellationToken, Health, SharedSettings, Undone};
 use std::collections::HashMap;
@@ -158,8 +158,7 @@ impl Gathering {
                         job.fail(&self.carrier, Undone::NotYet);
                         continue;
                     };
-                    let Purchase::Mint { token, .. } = state.request.purchase;
-                    job.party = Party { token, payer: state.request.payer() };
+                    job.party = Party::of(&state.request);
                     if !job.carries(state, waits) {
                         job.done();
                     } else if let Some(wait) = remaining(state) {
@@ -167,7 +166,7 @@ impl Gathering {
                     } else if !may_stay && !self.carrier.is_full() {
                         job.carried(&self.carrier);
                     } else {
-                        owing.add(token, Owed { job, order: order.clone() }, since);
+                        owing.add(job.party.token, Owed { job, order: order.clone() }, since);
                     }
                 }
                 // A second job of the same order waits for the answer to the first.

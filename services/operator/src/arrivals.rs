@@ -1,12 +1,12 @@
 //! The sources of orders for the lanes: messages of one consumer, and waiting orders that come due.
 
 use crate::deed::{remaining, waits};
-use domain::{Event, Order, Purchase};
+use domain::Event;
 use ledger::{Answer, ConnectError, Delivery, Inbox, Ledger, Outcome};
 use runtime::{CancellationToken, Health, Undone};
 use std::time::Duration;
 use tokio::join;
-use waits::{Carrier, Due, Duty, Job, Limits, Party, Queue, WaitStage, Waiting};
+use waits::{Carrier, Due, Duty, Job, Limits, Queue, WaitStage};
 
 /// The durable consumer.
 const DURABLE: &str = "operator";
@@ -71,20 +71,13 @@ impl Inflow {
         if !(waits(&order) && order.is_carried_by(event)) {
             return Ok(Answer::Done);
         }
-        let party = party(&order);
-        let waiting = Waiting { id: *id, party, seq: delivery.seq, is_new: false };
+        let waiting = self.carrier.waiting_of(&order, delivery.seq, false);
         match remaining(&order) {
             Some(wait) => Ok(self.carrier.later(waiting, delivery.deliveries, wait)),
             None if self.carrier.is_crowded() => Ok(self.carrier.carry(waiting, delivery.deliveries, Duration::ZERO)),
-            None => Job::of_message(delivery, party, |job| self.queue.push(party, job)).await,
+            None => Job::of_message(delivery, waiting.party, |job| self.queue.push(waiting.party, job)).await,
         }
     }
-}
-
-/// Keys of the order in the fair queue.
-fn party(order: &Order) -> Party {
-    let Purchase::Mint { token, .. } = order.request.purchase;
-    Party { token, payer: order.request.payer() }
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let keys = config.keys.open(&chain).await?;
     let arrivals = Arrivals::bind(&ledger, health.clone()).await?;
     tasks.spawn(runtime::unfailing(arrivals.clone().run(config.database_url.clone(), stop.clone())));
+    tasks.spawn(runtime::unfailing(arrivals.clone().watch(chain.clone(), stop.clone())));
     let shared = SettleResources { config, ledger, chain, arrivals };
     for key in keys {
         let signer = key.address();

@@ -4,11 +4,11 @@ use super::pay::{GAS_BASE, GAS_PER_ITEM, Paid, Segment, gas_of, settle_input};
 use crate::abi::MintToken;
 use crate::connect::Chain;
 use crate::error::ChainError;
-use crate::standing::{Bill, Standing};
+use crate::standing::BillStanding;
 use alloy::primitives::{Address, B256};
 use alloy::sol_types::SolCall;
-use domain::PaymentRequest;
 use domain::event::WaitReason;
+use domain::{Bill, PaymentRequest};
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use runtime::causes;
@@ -91,16 +91,16 @@ impl Chain {
     }
 
     /// The reason why a payment would fail. If the asset does not answer, the other payments stay as they are.
-    async fn reason(&self, signer: Address, request: &PaymentRequest, standing: Option<Standing>) -> Trial {
+    async fn reason(&self, signer: Address, request: &PaymentRequest, standing: Option<BillStanding>) -> Trial {
         let refused = |reason, text: &str| Trial::Refused(reason, text.to_owned());
         match standing {
-            Some(Standing { is_used: true, .. }) => {
+            Some(BillStanding { is_used: true, .. }) => {
                 return refused(WaitReason::AuthorizationUsedOrCancelled, "the authorization is used or cancelled");
             }
-            Some(Standing { is_funded: false, .. }) => {
+            Some(BillStanding { is_funded: false, .. }) => {
                 return refused(WaitReason::Unfunded, "the payer has less than the payment");
             }
-            Some(Standing { is_funded: true, is_used: false }) | None => {}
+            Some(BillStanding { is_funded: true, is_used: false }) | None => {}
         }
         match self.refusal(signer, request, GAS_PER_ITEM).await {
             Ok((reason, text)) => Trial::Refused(reason, text),

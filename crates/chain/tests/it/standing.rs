@@ -4,11 +4,12 @@ use crate::common::shop::Shop;
 use crate::common::{ACCOUNT, Act, connect};
 use crate::evidence::refusal;
 use chain::token::{Trial, segments};
-use chain::{Address, B256, BILLS_MAX, Bill, Standing};
+use chain::{Address, B256, BILLS_MAX, BillStanding};
 use domain::event::WaitReason;
+use domain::{Bill, Usdc};
 
-fn standing(is_funded: bool, is_used: bool) -> Option<Standing> {
-    Some(Standing { is_funded, is_used })
+fn standing(is_funded: bool, is_used: bool) -> Option<BillStanding> {
+    Some(BillStanding { is_funded, is_used })
 }
 
 #[tokio::test]
@@ -20,9 +21,9 @@ async fn one_call_tells_who_has_the_money_and_whose_nonce_is_used() {
     shop.pay(&chain, &segments([&paid])).await;
     let (paid, unpaid) = (Bill::of(&paid), Bill::of(&unpaid));
     let stranger = Bill { payer: Address::repeat_byte(9), ..unpaid };
-    let dear = Bill { value: unpaid.value + 1, ..unpaid };
+    let dear = Bill { value: Usdc(unpaid.value.0 + 1), ..unpaid };
     let other_nonce = Bill { nonce: B256::repeat_byte(7), ..paid };
-    let bills = [paid, unpaid, stranger, dear, other_nonce, Bill { value: 0, ..stranger }];
+    let bills = [paid, unpaid, stranger, dear, other_nonce, Bill { value: Usdc(0), ..stranger }];
     let expected = [
         standing(false, true),
         standing(true, false),

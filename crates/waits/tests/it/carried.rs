@@ -69,7 +69,7 @@ async fn a_message_that_waits_for_a_moment_stays_with_its_consumer_for_three_del
     let broker = Broker::start().await;
     let carrier = Carrier::new(broker.ledger("payment-sender").await, DEFERRED, Health::default());
     let party = Party { token: examples::TOKEN, payer: examples::PAYER };
-    let waiting = Waiting { id: examples::request().id(), party, seq: 7, is_new: true };
+    let waiting = Waiting { id: examples::request().id(), party, seq: 7, is_new: true, watched: None };
     let second = Duration::from_secs(1);
     for deliveries in [1, 2, 3] {
         assert_eq!(carrier.later(waiting, deliveries, second), Answer::Later(second));
@@ -88,7 +88,7 @@ async fn a_new_order_is_parked_once_by_its_message_or_by_its_row() {
     sender.park(REQUESTED, seq, "orders", "forged").await.unwrap();
     let carrier = Carrier::new(sender, DEFERRED, Health::default()).with_new_from(REQUESTED);
     let party = Party { token: examples::TOKEN, payer: examples::PAYER };
-    carrier.carry(Waiting { id: examples::request().id(), party, seq, is_new: true }, 0, Duration::ZERO);
+    carrier.carry(Waiting { id: examples::request().id(), party, seq, is_new: true, watched: None }, 0, Duration::ZERO);
     let (stop, looks) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
     let (looking, token, counted) = (carrier.clone(), stop.clone(), looks.clone());
     let looking = tokio::spawn(async move {
@@ -134,7 +134,7 @@ async fn a_parked_order_stays_in_the_index_so_that_no_pass_over_the_rows_takes_i
     let seq = ops.append(&[new(|event| matches!(event, OrderEvent::PaymentDeferred(..)))]).await.unwrap()[0];
     let carrier = Carrier::new(sender, DEFERRED, Health::default());
     let id = examples::request().id();
-    carrier.carry(Waiting { id, party: Party::default(), seq, is_new: false }, 1, Duration::ZERO);
+    carrier.carry(Waiting { id, party: Party::default(), seq, is_new: false, watched: None }, 1, Duration::ZERO);
     let (stop, looks) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
     let (looking, token, counted) = (carrier.clone(), stop.clone(), looks.clone());
     let looking = tokio::spawn(async move {

@@ -41,7 +41,7 @@ async fn c2_fifty_thousand_waiting_orders_hold_no_pending_message_and_delay_nobo
             let Event::Order(id, OrderEvent::PaymentDeferred(_, why)) = &delivery.event else { unreachable!() };
             let (same, party) = order(why.detail.parse().unwrap());
             assert_eq!(*id, same);
-            let waiting = Waiting { id: *id, party, seq: delivery.seq, is_new: false };
+            let waiting = Waiting { id: *id, party, seq: delivery.seq, is_new: false, watched: None };
             Ok(carrier.later(waiting, delivery.deliveries, Duration::from_secs(6)))
         }
     }));

@@ -60,7 +60,7 @@ impl Shop {
         request
     }
 
-    /// The same, and the payer gets no money.
+    /// Such a payment of a payer who gets no money.
     pub fn without_money(token: Address, who: u8, units: u32) -> PaymentRequest {
         let quantity = Quantity::new(units).unwrap();
         let (authorization, signature) = signed(who, token, PRICE.times(quantity).unwrap());
