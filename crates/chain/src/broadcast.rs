@@ -28,7 +28,7 @@ pub enum Broadcast {
 }
 
 impl Chain {
-    /// Hands a signed transaction to every provider. The most informative answer counts, and the first acceptance ends
+    /// Hands a signed transaction to every provider, or to those of `SEND_URL` if that is set. The most informative answer counts, and the first acceptance ends
     /// the wait.
     /// After any answer the transaction may be in the pool. Sending the same bytes again is always safe.
     pub async fn broadcast(&self, tx: &OpenTx) -> Broadcast {
@@ -42,7 +42,7 @@ impl Chain {
                 }
             }
         };
-        let answers = self.nodes.everyone(hand_over, |answer| *answer == Broadcast::Accepted).await;
+        let answers = self.senders.everyone(hand_over, |answer| *answer == Broadcast::Accepted).await;
         best(answers).unwrap_or_else(|| Broadcast::Transient("no provider answers".to_owned()))
     }
 }

@@ -26,6 +26,8 @@ pub(crate) const DEVELOPMENT_NODES: [&str; 2] = ["anvil", "hardhat"];
 pub struct ChainConfig {
     /// HTTP JSON-RPC URLs of one or more providers. With several, two must agree on everything that settles money.
     pub rpc_urls: Vec<RpcUrl>,
+    /// URLs that take signed transactions instead of the providers; none if the providers take them.
+    pub send_urls: Vec<RpcUrl>,
     /// Limit of calls per second to each provider, which is also the largest burst. 0 disables it.
     pub rpc_rate: u32,
     /// EIP-155 id. Every node must report it.
@@ -41,7 +43,7 @@ pub struct ChainConfig {
 }
 
 impl ChainConfig {
-    /// Reads `RPC_URL`, `RPC_RATE`, `CHAIN_ID`, `ASSET_ADDRESS`, `ASSET_NAME`, `ASSET_VERSION`, `CONFIRMATIONS`,
+    /// Reads `RPC_URL`, `SEND_URL`, `RPC_RATE`, `CHAIN_ID`, `ASSET_ADDRESS`, `ASSET_NAME`, `ASSET_VERSION`, `CONFIRMATIONS`,
     /// `START_BLOCK`, `TIP_MIN_WEI`, `TIP_MAX_WEI`, `FEE_MAX_WEI`.
     ///
     /// # Errors
@@ -55,6 +57,15 @@ impl ChainConfig {
                     "RPC_URL",
                     "http://127.0.0.1:8545",
                     "HTTP JSON-RPC of one provider or several. With several, two must agree on what settles money.",
+                )
+                .list(),
+            )?,
+            send_urls: env.find_list(
+                &Variable::optional(
+                    "SEND_URL",
+                    "https://rpc.example.com",
+                    "HTTP JSON-RPC to which transactions are sent instead, for chains with a public mempool: who sees a transaction \
+                     there can submit its authorizations around the token. Unset, the providers get them.",
                 )
                 .list(),
             )?,
@@ -133,6 +144,8 @@ pub(crate) struct DataFee {
 #[derive(Clone, Debug)]
 pub struct Chain {
     pub(crate) nodes: Providers,
+    /// Those that take signed transactions.
+    pub(crate) senders: Providers,
     pub(crate) config: ChainConfig,
     pub(crate) data_fee: DataFee,
     pub(crate) searches: LogSearches,
@@ -148,13 +161,19 @@ impl Chain {
     pub async fn connect(config: ChainConfig) -> Result<Self, ChainError> {
         let (chain_id, asset) = (config.chain_id, config.asset.clone());
         let separator = asset.domain(chain_id).separator();
-        let nodes =
-            Providers::connect(&config.rpc_urls, config.rpc_rate, &ProviderRequirements { chain_id, asset, separator })
-                .await?;
-        for url in config.rpc_urls.iter().filter(|url| url.is_open_to_others()) {
-            tracing::warn!(provider = %url, "RPC_URL is http to another host: everybody on the way can read and change answers, and read a key in the URL");
+        let variable = "RPC_URL";
+        let terms = ProviderRequirements { variable, chain_id, asset: Some((asset, separator)) };
+        let nodes = Providers::connect(&config.rpc_urls, config.rpc_rate, &terms).await?;
+        let terms = ProviderRequirements { variable: "SEND_URL", chain_id, asset: None };
+        let senders = if config.send_urls.is_empty() {
+            nodes.clone()
+        } else {
+            Providers::connect(&config.send_urls, config.rpc_rate, &terms).await?
+        };
+        for url in config.rpc_urls.iter().chain(&config.send_urls).filter(|url| url.is_open_to_others()) {
+            tracing::warn!(provider = %url, "RPC_URL or SEND_URL is http to another host: everybody on the way can read and change answers, and read a key in the URL");
         }
-        let chain = Self { nodes, config, data_fee: DataFee::default(), searches: LogSearches::default() };
+        let chain = Self { nodes, senders, config, data_fee: DataFee::default(), searches: LogSearches::default() };
         if chain.config.confirmations == 1 && !chain.is_development().await? {
             let hosts: Vec<String> = chain.config.rpc_urls.iter().map(RpcUrl::to_string).collect();
             return Err(ChainError::Misconfigured(format!(

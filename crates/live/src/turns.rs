@@ -151,7 +151,7 @@ mod tests {
                 let next = turns.next(token, Some(payer));
                 turns.enter(token, payer, seq);
                 assert_eq!(turns.position(token, payer, seq), Some(next));
-                queue.push(token, payer, (token, payer, seq));
+                queue.push(token, payer, u64::MAX, (token, payer, seq));
             }
             let token = queue.turns().next().unwrap();
             // With nobody else arriving, everybody would be served exactly as told.

@@ -120,6 +120,17 @@ impl Env {
         text.split(',').map(|one| parse(variable, one.trim())).collect()
     }
 
+    /// Values that are separated by commas, none if the variable is not set.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the variable and its shape.
+    pub fn find_list<T: FromStr>(&self, variable: &Variable) -> Result<Vec<T>, ConfigError>
+    where
+        T::Err: fmt::Display,
+    {
+        if self.text(variable)?.is_none() { Ok(Vec::new()) } else { self.list(variable) }
+    }
+
     /// A whole number within the bounds of its row.
     ///
     /// # Errors

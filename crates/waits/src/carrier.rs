@@ -3,6 +3,7 @@
 
 use crate::index::{DueOrder, Index, Party, Waiting};
 use crate::pace::Pace;
+use crate::queue::near;
 use crate::watched::{BEYOND, NewsWatch, Watched};
 use chrono::Utc;
 use domain::event::WaitReason;
@@ -200,7 +201,7 @@ impl Carrier {
                 continue;
             }
             let paced = limits.in_hand.saturating_sub(looks.paced).min(pace.left());
-            let due = self.index().take(Instant::now(), room(), paced);
+            let due = self.index().take(Instant::now(), near(), room(), paced);
             for order in due {
                 let paced = usize::from(!order.is_fresh());
                 pace.spend(paced);
@@ -273,7 +274,7 @@ impl Carrier {
             let page = within(PAGE_MAX, store.waiting(stage, due_for, after, PAGE)).await?;
             let now = Instant::now();
             for row in &page {
-                let party = Party { token: row.token, payer: row.payer };
+                let party = Party { token: row.token, payer: row.payer, deadline: row.valid_before };
                 let bill = Bill { payer: row.payer, value: row.value, nonce: row.nonce };
                 let watched = Watched { bill, valid_before: row.valid_before };
                 let watched = self.is_watched(row.reason).then_some(watched);

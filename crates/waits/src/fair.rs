@@ -1,7 +1,8 @@
 //! The fair queue: round robin over its outer keys, and for each of them round robin over its inner keys. Items of the
-//! same inner key keep their order of arrival.
+//! same inner key keep their order of arrival. Of the items whose deadline is near, the earliest comes first: inside its
+//! outer key, and every second time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 
 /// Items by an outer and an inner key, for example by token and payer. A key with a thousand items delays a key with one
@@ -11,6 +12,8 @@ pub struct FairQueue<O, I, T> {
     /// Outer keys with items, the next one at the front.
     turns: VecDeque<O>,
     shelves: HashMap<O, Shelf<I, T>>,
+    /// Number of items that were ever added, which is the place of the next one.
+    added: u64,
     len: usize,
 }
 
@@ -18,48 +21,68 @@ pub struct FairQueue<O, I, T> {
 #[derive(Clone, Debug)]
 struct Shelf<I, T> {
     turns: VecDeque<I>,
-    lines: HashMap<I, VecDeque<T>>,
-    len: usize,
+    /// Items in the order of their places.
+    lines: HashMap<I, VecDeque<Placed<T>>>,
+    /// Inner keys by deadline and place.
+    deadlines: BTreeMap<(u64, u64), I>,
+    /// True if the item before was taken because of its deadline.
+    was_urgent: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Placed<T> {
+    place: u64,
+    deadline: u64,
+    item: T,
+}
+
+impl<I, T> Default for Shelf<I, T> {
+    fn default() -> Self {
+        Self { turns: VecDeque::new(), lines: HashMap::new(), deadlines: BTreeMap::new(), was_urgent: false }
+    }
 }
 
 impl<O, I, T> Default for FairQueue<O, I, T> {
     fn default() -> Self {
-        Self { turns: VecDeque::new(), shelves: HashMap::new(), len: 0 }
+        Self { turns: VecDeque::new(), shelves: HashMap::new(), added: 0, len: 0 }
     }
 }
 
 impl<O: Copy + Eq + Hash, I: Copy + Eq + Hash, T> FairQueue<O, I, T> {
-    /// Adds `item` behind the others of its keys.
-    pub fn push(&mut self, outer: O, inner: I, item: T) {
+    /// Adds `item` behind the others of its keys. `u64::MAX`: it has no deadline.
+    pub fn push(&mut self, outer: O, inner: I, deadline: u64, item: T) {
         let shelf = self.shelves.entry(outer).or_insert_with(|| {
             self.turns.push_back(outer);
-            Shelf { turns: VecDeque::new(), lines: HashMap::new(), len: 0 }
+            Shelf::default()
         });
         let line = shelf.lines.entry(inner).or_insert_with(|| {
             shelf.turns.push_back(inner);
             VecDeque::new()
         });
-        line.push_back(item);
-        shelf.len += 1;
+        let place = self.added;
+        line.push_back(Placed { place, deadline, item });
+        shelf.deadlines.insert((deadline, place), inner);
+        self.added += 1;
         self.len += 1;
     }
 
-    /// Takes the next item.
-    pub fn pop(&mut self) -> Option<T> {
+    /// Takes the next item. Deadlines up to `near` are near.
+    pub fn pop(&mut self, near: u64) -> Option<T> {
         let outer = *self.turns.front()?;
-        let item = self.pop_of(outer);
+        let item = self.pop_of(outer, near);
         if self.shelves.contains_key(&outer) {
             self.turns.rotate_left(1);
         }
         item
     }
 
-    /// Takes at most `max` items of at most `outers` outer keys. Afterwards these stand behind the others.
-    pub fn take(&mut self, max: usize, outers: usize) -> Vec<T> {
+    /// Takes at most `max` items of at most `outers` outer keys. Afterwards these stand behind the others. Deadlines up to
+    /// `near` are near.
+    pub fn take(&mut self, max: usize, outers: usize, near: u64) -> Vec<T> {
         let mut chosen: VecDeque<O> = self.turns.iter().take(outers).copied().collect();
         let mut taken = Vec::new();
         while let Some(outer) = chosen.front().copied().filter(|_| taken.len() < max) {
-            taken.extend(self.pop_of(outer));
+            taken.extend(self.pop_of(outer, near));
             if self.shelves.contains_key(&outer) {
                 chosen.rotate_left(1);
             } else {
@@ -71,9 +94,9 @@ impl<O: Copy + Eq + Hash, I: Copy + Eq + Hash, T> FairQueue<O, I, T> {
         taken
     }
 
-    /// Takes at most `max` items of one outer key. Afterwards this key stands behind the other outer keys.
+    /// Takes at most `max` items of one outer key, whatever their deadlines. Afterwards this key stands behind the other outer keys.
     pub fn take_of(&mut self, outer: O, max: usize) -> Vec<T> {
-        let taken = (0..max).map_while(|_| self.pop_of(outer)).collect();
+        let taken = (0..max).map_while(|_| self.pop_of(outer, 0)).collect();
         if self.shelves.contains_key(&outer) {
             self.turns.retain(|other| *other != outer);
             self.turns.push_back(outer);
@@ -88,7 +111,7 @@ impl<O: Copy + Eq + Hash, I: Copy + Eq + Hash, T> FairQueue<O, I, T> {
 
     /// Number of items of one outer key.
     pub fn len_of(&self, outer: O) -> usize {
-        self.shelves.get(&outer).map_or(0, |shelf| shelf.len)
+        self.shelves.get(&outer).map_or(0, |shelf| shelf.deadlines.len())
     }
 
     /// Number of items.
@@ -102,22 +125,40 @@ impl<O: Copy + Eq + Hash, I: Copy + Eq + Hash, T> FairQueue<O, I, T> {
     }
 
     /// Takes the next item of one outer key. An outer key without items has no turn.
-    fn pop_of(&mut self, outer: O) -> Option<T> {
+    fn pop_of(&mut self, outer: O, near: u64) -> Option<T> {
         let shelf = self.shelves.get_mut(&outer)?;
-        let inner = shelf.turns.pop_front()?;
-        let line = shelf.lines.get_mut(&inner)?;
-        let item = line.pop_front()?;
-        if line.is_empty() {
-            shelf.lines.remove(&inner);
-        } else {
-            shelf.turns.push_back(inner);
-        }
-        shelf.len -= 1;
+        let item = shelf.pop(near)?;
         self.len -= 1;
-        if shelf.len == 0 {
+        if shelf.deadlines.is_empty() {
             self.shelves.remove(&outer);
             self.turns.retain(|other| *other != outer);
         }
+        Some(item)
+    }
+}
+
+impl<I: Copy + Eq + Hash, T> Shelf<I, T> {
+    /// Takes the item with the earliest deadline if that is near, but only every second time: short windows cost their
+    /// signers nothing, and would otherwise keep everybody else waiting.
+    fn pop(&mut self, near: u64) -> Option<T> {
+        let urgent = self.deadlines.first_key_value().map(|((deadline, place), inner)| (*deadline, *place, *inner));
+        let urgent = urgent.filter(|(deadline, ..)| *deadline <= near && !self.was_urgent);
+        self.was_urgent = urgent.is_some();
+        let (inner, nth) = match urgent {
+            Some((_, place, inner)) => {
+                self.turns.retain(|other| *other != inner);
+                (inner, self.lines.get(&inner)?.iter().position(|placed| placed.place == place)?)
+            }
+            None => (self.turns.pop_front()?, 0),
+        };
+        let line = self.lines.get_mut(&inner)?;
+        let Placed { place, deadline, item } = line.remove(nth)?;
+        if line.is_empty() {
+            self.lines.remove(&inner);
+        } else {
+            self.turns.push_back(inner);
+        }
+        self.deadlines.remove(&(deadline, place));
         Some(item)
     }
 }
@@ -132,7 +173,7 @@ mod tests {
         for word in words.split_whitespace() {
             let mut keys = word.chars();
             let (outer, inner) = (keys.next().unwrap_or_default(), keys.next().unwrap_or_default());
-            queue.push(outer, inner, word.to_owned());
+            queue.push(outer, inner, u64::MAX, word.to_owned());
         }
         queue
     }
@@ -150,7 +191,7 @@ mod tests {
         for (name, pushed, expected) in table {
             let mut queue = queue(pushed);
             assert_eq!(queue.len(), pushed.split_whitespace().count(), "{name}");
-            assert_eq!(queue.take(100, 9).join(" "), expected, "{name}");
+            assert_eq!(queue.take(100, 9, 0).join(" "), expected, "{name}");
             assert!(queue.is_empty() && queue.turns().next().is_none(), "{name}");
         }
     }
@@ -158,21 +199,21 @@ mod tests {
     #[test]
     fn a_thousand_items_of_one_payer_delay_a_newcomer_by_one_item() {
         let mut queue = FairQueue::default();
-        (0..1_000).for_each(|n| queue.push('A', '1', n));
-        queue.pop();
-        queue.push('A', '2', 7_000);
-        queue.push('B', '1', 8_000);
-        assert_eq!(queue.take(4, 9), [1, 8_000, 7_000, 2]);
+        (0..1_000).for_each(|n| queue.push('A', '1', u64::MAX, n));
+        queue.pop(0);
+        queue.push('A', '2', u64::MAX, 7_000);
+        queue.push('B', '1', u64::MAX, 8_000);
+        assert_eq!(queue.take(4, 9, 0), [1, 8_000, 7_000, 2]);
     }
 
     #[test]
     fn a_batch_of_few_tokens_leaves_the_next_turn_to_the_others() {
         let mut queue = queue("A1a A1b A1c B1a B1b C1a D1a");
-        assert_eq!(queue.take(3, 2).join(" "), "A1a B1a A1b");
+        assert_eq!(queue.take(3, 2, 0).join(" "), "A1a B1a A1b");
         assert_eq!(queue.turns().collect::<String>(), "CDBA");
-        assert_eq!(queue.take(9, 2).join(" "), "C1a D1a");
-        assert_eq!(queue.take(9, 2).join(" "), "B1b A1c");
-        assert!(queue.take(9, 2).is_empty());
+        assert_eq!(queue.take(9, 2, 0).join(" "), "C1a D1a");
+        assert_eq!(queue.take(9, 2, 0).join(" "), "B1b A1c");
+        assert!(queue.take(9, 2, 0).is_empty());
     }
 
     #[test]
@@ -184,7 +225,26 @@ mod tests {
         assert_eq!(queue.take_of('A', 3).join(" "), "A1b");
         assert_eq!(queue.turns().collect::<String>(), "BC");
         assert!(queue.take_of('A', 3).is_empty());
-        queue.push('A', '1', "A1z".to_owned());
+        queue.push('A', '1', u64::MAX, "A1z".to_owned());
         assert_eq!(queue.turns().collect::<String>(), "BCA");
+    }
+
+    #[test]
+    fn an_item_that_would_miss_its_deadline_comes_first_in_its_token_and_every_second_time() {
+        let mut queue = FairQueue::default();
+        for (outer, inner, deadline, item) in [
+            ('A', '1', 900, "A1a"),
+            ('A', '1', 80, "A1b"),
+            ('A', '2', 900, "A2a"),
+            ('A', '3', 70, "A3a"),
+            ('A', '4', 90, "A4a"),
+            ('B', '1', 900, "B1a"),
+            ('B', '2', 101, "B2a"),
+        ] {
+            queue.push(outer, inner, deadline, item);
+        }
+        assert_eq!(queue.clone().take(9, 9, 0).join(" "), "A1a B1a A2a B2a A3a A4a A1b", "none is near");
+        assert_eq!(queue.take(9, 9, 100).join(" "), "A3a B1a A1a B2a A1b A2a A4a");
+        assert!(queue.is_empty() && queue.turns().next().is_none());
     }
 }

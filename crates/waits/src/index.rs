@@ -7,20 +7,28 @@ use domain::{PaymentId, PaymentRequest, Purchase};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 
-/// The keys of an order in the fair queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// The keys of an order in the fair queue, and its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Party {
     /// The token that is bought.
     pub token: Address,
     /// The account that pays.
     pub payer: Address,
+    /// Unix seconds before which the order must be handled; `u64::MAX` if there is no such time.
+    pub deadline: u64,
+}
+
+impl Default for Party {
+    fn default() -> Self {
+        Self { token: Address::ZERO, payer: Address::ZERO, deadline: u64::MAX }
+    }
 }
 
 impl Party {
     /// The keys of an order.
     pub fn of(request: &PaymentRequest) -> Self {
         let Purchase::Mint { token, .. } = request.purchase;
-        Self { token, payer: request.payer() }
+        Self { token, payer: request.payer(), deadline: request.authorization.valid_before }
     }
 }
 
@@ -154,19 +162,20 @@ impl<T: Copy + Ord> Index<T> {
         is_unknown
     }
 
-    /// Takes orders that are due at `now`, fairly over tokens and payers: at most `fresh` fresh ones and at most `paced`
-    /// others.
-    pub fn take(&mut self, now: T, fresh: usize, paced: usize) -> Vec<DueOrder> {
+    /// Takes orders that are due at `now`, fairly over tokens and payers: at most `fresh` fresh ones, for which deadlines up
+    /// to `near` are near, and at most `paced` others.
+    pub fn take(&mut self, now: T, near: u64, fresh: usize, paced: usize) -> Vec<DueOrder> {
         while let Some((due, id)) = self.sleeping.first().copied().filter(|(due, _)| *due <= now) {
             if self.is_blind || !self.rest(due, id) {
                 self.ripen(due, id);
             }
         }
         let mut taken = Vec::new();
-        for (ripe, max) in [(&mut self.fresh, fresh), (&mut self.paced, paced)] {
+        // The window of a hopeless payment costs its signer nothing, so it gets no turn of another.
+        for (ripe, near, max) in [(&mut self.fresh, near, fresh), (&mut self.paced, 0, paced)] {
             let end = taken.len() + max;
             while taken.len() < end {
-                let Some((id, generation)) = ripe.pop() else { break };
+                let Some((id, generation)) = ripe.pop(near) else { break };
                 // An order that was put again in the meantime sleeps, or stands further behind in the queue.
                 if let Some(entry) = self.entries.get(&id).filter(|entry| entry.generation == generation) {
                     let Entry { waiting, tries, has_news, .. } = *entry;
@@ -263,10 +272,10 @@ impl<T: Copy + Ord> Index<T> {
         let Some(entry) = self.entries.get(&id) else { return };
         self.overdue.insert((due, id));
         let Entry { waiting, tries, has_news, generation, .. } = *entry;
-        let Party { token, payer } = waiting.party;
+        let Party { token, payer, deadline } = waiting.party;
         let is_fresh = DueOrder { waiting, tries, has_news, generation }.is_fresh();
         let ripe = if is_fresh { &mut self.fresh } else { &mut self.paced };
-        ripe.push(token, payer, (id, generation));
+        ripe.push(token, payer, deadline, (id, generation));
     }
 
     /// Lets an order whose pause is over at `due` sleep on until there is news. Returns false if it is not watched, or is due

@@ -3,6 +3,7 @@
 use crate::fair::FairQueue;
 use crate::index::Party;
 use alloy_primitives::Address;
+use chrono::{TimeDelta, Utc};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -11,6 +12,15 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// Number of pieces of work that stand ready, five full batches. Further new orders wait in the index, which is as fair, and
 /// come as soon as there is room.
 pub const READY_MAX: usize = 500;
+
+/// An order that has to be handled within this time comes before others of its token, every second time. Long enough for a
+/// transaction and some replacements, and half of the shortest window that the api takes.
+const NEAR: TimeDelta = TimeDelta::minutes(1);
+
+/// Deadlines up to this one, in Unix seconds, are near now.
+pub(crate) fn near() -> u64 {
+    u64::try_from((Utc::now() + NEAR).timestamp()).unwrap_or_default()
+}
 
 /// A fair queue over tokens and payers that lanes wait on. Cheap to clone.
 #[derive(Debug)]
@@ -61,7 +71,7 @@ impl<T> Queue<T> {
     pub fn push(&self, party: Party, work: T) {
         self.with(|inner| {
             if inner.is_open {
-                inner.fair.push(party.token, party.payer, work);
+                inner.fair.push(party.token, party.payer, party.deadline, work);
             }
         });
         self.0.changed.notify_waiters();
@@ -79,7 +89,7 @@ impl<T> Queue<T> {
             return Vec::new();
         }
         let _ = timeout_at(Instant::now() + linger, self.until(max)).await;
-        self.with(|inner| inner.fair.take(max, tokens))
+        self.with(|inner| inner.fair.take(max, tokens, near()))
     }
 
     async fn until(&self, count: usize) {
@@ -103,7 +113,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     fn party(payer: u8) -> Party {
-        Party { token: Address::ZERO, payer: Address::repeat_byte(payer) }
+        Party { payer: Address::repeat_byte(payer), ..Party::default() }
     }
 
     #[tokio::test(start_paused = true)]

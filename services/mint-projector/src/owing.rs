@@ -45,7 +45,7 @@ impl Owing {
     pub fn add(&mut self, token: Address, owed: Owed, since: Instant) {
         let oldest = self.oldest.entry(token).or_insert(since);
         *oldest = since.min(*oldest);
-        self.fair.push(token, owed.job.party.payer, owed);
+        self.fair.push(token, owed.job.party.payer, u64::MAX, owed);
     }
 
     fn is_ripe(&self, token: Address, max_wait: Duration) -> bool {
@@ -110,7 +110,7 @@ mod tests {
     /// Adds an owed mint that has waited long enough. Returns the answer that its message will get.
     fn add(owing: &mut Owing, n: u8) -> impl Future<Output = Outcome> + Unpin + use<> {
         let id = PaymentId::of(PaymentKey(chain::B256::with_last_byte(n)));
-        let party = Party { token: examples::TOKEN, payer: Address::repeat_byte(n) };
+        let party = Party { token: examples::TOKEN, payer: Address::repeat_byte(n), ..Party::default() };
         let (queue, mut queued) = unbounded_channel();
         let answer = Job::of_due(Due { id, party, tries: 1 }, move |job| queue.send(job).unwrap());
         let mut answer = Box::pin(answer);

@@ -25,13 +25,14 @@ const IN_FLIGHT_MAX: usize = 32;
 /// Time limit of each call of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The chain and asset that every provider must serve.
+/// The requirements that a provider must meet.
 #[derive(Clone, Debug)]
 pub(crate) struct ProviderRequirements {
+    /// The variable that names the provider.
+    pub variable: &'static str,
     pub chain_id: u64,
-    pub asset: Asset,
-    /// The asset's EIP-712 domain separator, as computed here.
-    pub separator: B256,
+    /// The asset that it must serve, with the EIP-712 domain separator as computed here. `None` if it is for sending only.
+    pub asset: Option<(Asset, B256)>,
 }
 
 /// The reason why a provider is not asked.
@@ -217,12 +218,13 @@ impl Provider {
     /// Checks the chain id, the asset's EIP-712 domain, and that the provider does not lag. Ignores health, which
     /// depends on the result.
     pub(crate) async fn check(&self) -> Result<(), Unfit> {
-        let ProviderRequirements { chain_id, asset, separator } = &self.terms;
+        let ProviderRequirements { variable, chain_id, asset } = &self.terms;
         let found = self.probe_for::<U64>("eth_chainId", json!([])).await?.to::<u64>();
         if found != *chain_id {
-            let text = format!("CHAIN_ID is {chain_id}, but RPC_URL leads to chain {found} at {}", self.url);
+            let text = format!("CHAIN_ID is {chain_id}, but {variable} leads to chain {found} at {}", self.url);
             return Err(Unfit::Wrong(text));
         }
+        let Some((asset, separator)) = asset else { return Ok(()) };
         let input = Bytes::from(crate::abi::UsdcDouble::DOMAIN_SEPARATORCall {}.abi_encode());
         let call = json!([{ "to": asset.address, "input": input }, "latest"]);
         if self.probe_for::<Bytes>("eth_call", call).await?.as_ref() != separator.as_slice() {

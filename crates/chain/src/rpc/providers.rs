@@ -34,9 +34,10 @@ impl Providers {
     pub(crate) async fn connect(urls: &[RpcUrl], rate: u32, terms: &ProviderRequirements) -> Result<Self, ChainError> {
         if urls.iter().enumerate().any(|(index, url)| urls[..index].contains(url)) {
             // A provider's agreement with itself is worth nothing.
-            return Err(ChainError::Misconfigured("RPC_URL names the same provider twice".to_owned()));
+            return Err(ChainError::Misconfigured(format!("{} names the same provider twice", terms.variable)));
         }
-        let http = Http::new(urls).map_err(|e| ChainError::Misconfigured(format!("RPC_URL: no HTTP client: {e}")))?;
+        let http = Http::new(urls)
+            .map_err(|e| ChainError::Misconfigured(format!("{}: no HTTP client: {e}", terms.variable)))?;
         let heads: ProviderHeads = Arc::new(Mutex::new(vec![None; urls.len()]));
         let provider = |numbered| Arc::new(Provider::new(numbered, http.clone(), rate, terms.clone(), heads.clone()));
         let providers: Arc<[Arc<Provider>]> = urls.iter().cloned().enumerate().map(provider).collect();
@@ -53,7 +54,7 @@ impl Providers {
         }
         match silent {
             Some(Unfit::Silent(cause, _) | Unfit::Stale(cause)) if providers.iter().all(|one| !one.is_well()) => {
-                Err(ChainError::transient("RPC_URL", cause))
+                Err(ChainError::transient(terms.variable, cause))
             }
             _ => Ok(Self(providers)),
         }

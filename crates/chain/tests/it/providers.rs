@@ -2,7 +2,7 @@
 
 use crate::common::{ACCOUNT, Act, Local, Proxy, config, connect, included, mined, transient};
 use chain::{Address, B256, Broadcast, Bytes, Chain, ChainError};
-use domain::event::Purpose;
+use domain::event::{OpenTx, Purpose};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use testkit::eventually;
@@ -208,16 +208,7 @@ async fn f32_a_false_nonce_decides_nothing() {
     let block = chain.head().await.unwrap().block;
     transient(chain.nonce_after(ACCOUNT, block).await);
 
-    let key = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d".parse().unwrap();
-    let fees = chain.fees(chain.head().await.unwrap()).await.unwrap();
-    let call = chain::Call {
-        purpose: Purpose::Settle,
-        target: Address::ZERO,
-        input: Bytes::new(),
-        gas_limit: 30_000,
-        items: Vec::new(),
-    };
-    let tx = chain.sign(&key, 0, fees, call).unwrap();
+    let tx = transaction(&chain).await;
     two.pass();
     assert_eq!(chain.nonce_after(ACCOUNT, block).await.unwrap(), 1);
     let before = chain.block_at(0).await.unwrap().unwrap().block;
@@ -235,6 +226,31 @@ async fn f32_a_false_nonce_decides_nothing() {
         two.methods().iter().any(|method| method == "eth_sendRawTransaction").then_some(())
     });
     all_asked.await;
+}
+
+/// A transaction of a key that has money.
+async fn transaction(chain: &Chain) -> OpenTx {
+    let key = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d".parse().unwrap();
+    let fees = chain.fees(chain.head().await.unwrap()).await.unwrap();
+    let (purpose, target, input) = (Purpose::Settle, Address::ZERO, Bytes::new());
+    chain.sign(&key, 0, fees, chain::Call { purpose, target, input, gas_limit: 30_000, items: Vec::new() }).unwrap()
+}
+
+/// Where the mempool is public, who sees a settlement there can submit its authorizations around the token.
+#[tokio::test]
+async fn transactions_go_to_the_private_endpoint_alone_and_it_is_asked_for_its_chain_only() {
+    let local = Local::start().await;
+    let [public, private] = local.proxies().await;
+    let chain = Chain::connect(config(&[&public.url], &[("SEND_URL", &private.url)])).await.unwrap();
+    assert_eq!(private.methods(), ["eth_chainId"]);
+    assert_eq!(chain.broadcast(&transaction(&chain).await).await, Broadcast::Accepted);
+    assert_eq!(private.methods(), ["eth_sendRawTransaction"]);
+    assert!(!public.methods().iter().any(|method| method == "eth_sendRawTransaction"));
+    private.change("eth_chainId", |answer| answer["result"] = json!("0x1"));
+    match Chain::connect(config(&[&public.url], &[("SEND_URL", &private.url)])).await {
+        Err(ChainError::Misconfigured(text)) => assert!(text.contains("SEND_URL leads to chain 1"), "{text}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn a_requested_order_whose_message_is_acknowledged_comes_to_the_next_proce
     let inbox = sender.inbox(REQUESTED, Health::default()).await.unwrap();
     let first = tokio::spawn(inbox.run(CancellationToken::new(), 8, move |delivery: Delivery| {
         let carrier = carrying.clone();
-        let party = Party { token: examples::TOKEN, payer: examples::PAYER };
+        let party = Party { token: examples::TOKEN, payer: examples::PAYER, ..Party::default() };
         Job::of_message(delivery, party, move |job| job.later(&carrier, Duration::from_secs(30)))
     }));
     let seq = ops.append(&[new(|event| matches!(event, OrderEvent::PaymentRequested(_)))]).await.unwrap()[0];
@@ -59,7 +59,7 @@ async fn a_requested_order_whose_message_is_acknowledged_comes_to_the_next_proce
     stop.cancel();
     following.await.unwrap();
     looking.await.unwrap();
-    let party = Party { token: examples::TOKEN, payer: examples::request().payer() };
+    let party = Party { token: examples::TOKEN, payer: examples::request().payer(), ..Party::default() };
     assert_eq!(*judged.lock().unwrap(), [(examples::request().id(), party)]);
 }
 
@@ -68,7 +68,7 @@ async fn a_requested_order_whose_message_is_acknowledged_comes_to_the_next_proce
 async fn a_message_that_waits_for_a_moment_stays_with_its_consumer_for_three_deliveries() {
     let broker = Broker::start().await;
     let carrier = Carrier::new(broker.ledger("payment-sender").await, DEFERRED, Health::default());
-    let party = Party { token: examples::TOKEN, payer: examples::PAYER };
+    let party = Party { token: examples::TOKEN, payer: examples::PAYER, ..Party::default() };
     let waiting = Waiting { id: examples::request().id(), party, seq: 7, is_new: true, watched: None };
     let second = Duration::from_secs(1);
     for deliveries in [1, 2, 3] {
@@ -87,7 +87,7 @@ async fn a_new_order_is_parked_once_by_its_message_or_by_its_row() {
     let seq = ops.append(&[new(|event| matches!(event, OrderEvent::PaymentRequested(_)))]).await.unwrap()[0];
     sender.park(REQUESTED, seq, "orders", "forged").await.unwrap();
     let carrier = Carrier::new(sender, DEFERRED, Health::default()).with_new_from(REQUESTED);
-    let party = Party { token: examples::TOKEN, payer: examples::PAYER };
+    let party = Party { token: examples::TOKEN, payer: examples::PAYER, ..Party::default() };
     carrier.carry(Waiting { id: examples::request().id(), party, seq, is_new: true, watched: None }, 0, Duration::ZERO);
     let (stop, looks) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
     let (looking, token, counted) = (carrier.clone(), stop.clone(), looks.clone());

@@ -18,7 +18,14 @@ const REQUESTED: &str = "payment-sender";
 /// Id and keys of the `n`-th order. Each payer has sixteen orders.
 fn order(n: usize) -> (PaymentId, Party) {
     let id = PaymentId::of(PaymentKey(B256::left_padding_from(&n.to_be_bytes())));
-    (id, Party { token: examples::TOKEN, payer: Address::left_padding_from(&(n / 16).to_be_bytes()) })
+    (
+        id,
+        Party {
+            token: examples::TOKEN,
+            payer: Address::left_padding_from(&(n / 16).to_be_bytes()),
+            ..Party::default()
+        },
+    )
 }
 
 fn deferred(n: usize) -> NewEvent {

@@ -48,7 +48,7 @@ impl Lanes {
         self.bought.insert(n, bought);
         self.story.backlog.reserve(id(n), bought, unpaid(usize::MAX), at(ms)).unwrap();
         self.story.tell(ms, n, &requested());
-        self.settle.push(bought.token, bought.payer, n);
+        self.settle.push(bought.token, bought.payer, u64::MAX, n);
         if asks {
             self.ask(ms, n);
         }
@@ -63,13 +63,13 @@ impl Lanes {
         while let Some((_, n)) = self.settling.pop_front_if(|(at, _)| *at <= ms) {
             self.story.tell(ms, n, &confirmed());
             let bought = self.bought[&n];
-            self.mint.push(bought.token, bought.payer, n);
+            self.mint.push(bought.token, bought.payer, u64::MAX, n);
         }
         while let Some((_, n)) = self.minting.pop_front_if(|(at, _)| *at <= ms) {
             self.story.tell(ms, n, &minted());
             self.minted.insert(n, ms);
         }
-        let settled = if ms % BATCH_MS == 0 { self.settle.take(BATCH, 20) } else { Vec::new() };
+        let settled = if ms % BATCH_MS == 0 { self.settle.take(BATCH, 20, 0) } else { Vec::new() };
         for n in settled {
             self.story.tell(ms, n, &submitted());
             self.settling.push_back((ms + CONFIRM_MS, n));
