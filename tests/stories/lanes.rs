@@ -143,8 +143,9 @@ async fn f44_a_lane_heals_however_long_ago_its_nonce_was_used_on_a_node_that_kee
     stack.kill(Service::PaymentSender);
     stack.chain.drop_from_pool(hash).await;
     steal(&stack, lane, nonce).await;
-    stack.chain.mine(1).await;
-    stack.chain.rpc("anvil_mine", json!(["0xc00"])).await;
+    for _ in 0..12 {
+        stack.chain.mine(256).await;
+    }
     let node = stack.proxy_node().await;
     node.set(Rule::on(ANY, Fault::StatesKept(12)));
     stack.run(Service::PaymentSender).await;

@@ -13,6 +13,7 @@ use crate::backlog::{Excess, Forecast, OrderLimits};
 use crate::bought::Bought;
 use crate::circuit::{Door, Trouble};
 use crate::follower::Follower;
+use crate::line::Newcomer;
 use alloy_primitives::Address;
 use chrono::{DateTime, Utc};
 use domain::{IdempotencyKey, PaymentId, Quantity, TokenTerms};
@@ -68,7 +69,8 @@ impl Admission {
         let (now, settings) = (Utc::now(), self.settings.now());
         let trouble = self.follower.circuit(|circuit| circuit.trouble(now));
         // A crowd that waits for one token closes nothing for the others: the zero address is a token that nobody waits for.
-        let conditions = Conditions { may_probe: false, ..self.conditions(Some(Address::ZERO), trouble, now) };
+        let conditions =
+            Conditions { may_probe: false, ..self.conditions(Newcomer::Of(Address::ZERO, None), trouble, now) };
         judge(&conditions, &settings, Duration::from_secs(settings.payment_validity_s))
     }
 
@@ -81,7 +83,7 @@ impl Admission {
         let (now, settings) = (Utc::now(), self.settings.now());
         let trouble = self.follower.circuit(|circuit| circuit.refuses(Door::of(terms), now));
         judge(
-            &self.conditions(Some(terms.token), trouble, now),
+            &self.conditions(Newcomer::Of(terms.token, None), trouble, now),
             &settings,
             Duration::from_secs(settings.payment_validity_s),
         )
@@ -113,14 +115,15 @@ impl Admission {
 
     fn try_admit(&self, id: PaymentId, order: Bought, terms: &TokenTerms, left: Duration) -> Result<(), NotAdmitted> {
         let (now, settings) = (Utc::now(), self.settings.now());
-        let conditions = self.conditions(Some(terms.token), None, now);
+        let newcomer = Newcomer::Of(terms.token, Some(order.payer));
+        let conditions = self.conditions(newcomer, None, now);
         judge(&conditions, &settings, left)?;
         let units = self.follower.is_caught_up().then_some(terms.max_units);
         let limits = OrderLimits { unpaid: settings.unpaid_orders_per_payer_max, units };
         self.follower.backlog(|backlog| backlog.reserve(id, order, limits, now)).map_err(|excess| match excess {
             Excess::Units => NotAdmitted::sold_out(),
             Excess::Unpaid => {
-                let wait = retry_after(self.forecast(Some(terms.token), now).settle);
+                let wait = retry_after(self.forecast(newcomer, now).settle);
                 NotAdmitted { why: Closed::PayerBusy, retry_after_s: Some(wait) }
             }
         })?;
@@ -177,17 +180,17 @@ impl Admission {
         if self.follower.keys(|bound| bound.add(id, keys)) { Ok(()) } else { Err(NotBound::TooMany) }
     }
 
-    /// Predicted waits of an order for `token` that arrives now; without a token, of the one that would wait longest.
-    pub fn forecast(&self, token: Option<Address>, now: DateTime<Utc>) -> Forecast {
-        self.follower.backlog(|backlog| backlog.forecast(token, now))
+    /// Predicted waits of an order that arrives now.
+    pub fn forecast(&self, newcomer: Newcomer, now: DateTime<Utc>) -> Forecast {
+        self.follower.backlog(|backlog| backlog.forecast(newcomer, now))
     }
 
-    fn conditions(&self, token: Option<Address>, trouble: Option<Trouble>, now: DateTime<Utc>) -> Conditions {
+    fn conditions(&self, newcomer: Newcomer, trouble: Option<Trouble>, now: DateTime<Utc>) -> Conditions {
         Conditions {
             connected: self.ledger.is_connected(),
             vitals: self.vitals(),
             trouble,
-            forecast: self.forecast(token, now),
+            forecast: self.forecast(newcomer, now),
             may_probe: self.slow_probe(|probe| is_free(*probe, now)),
         }
     }

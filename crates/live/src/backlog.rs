@@ -10,7 +10,7 @@ pub(crate) use step::{Excess, OrderLimits, OrderStep, UnderWay};
 pub use step::{Forecast, QueuePosition};
 
 use crate::bought::{Bought, OrderFacts};
-use crate::line::{Line, whole_seconds};
+use crate::line::{Line, Newcomer, whole_seconds};
 use crate::typical::Typical;
 use crate::units::Units;
 use alloy_primitives::Address;
@@ -281,10 +281,9 @@ impl Backlog {
         self.settle.len()
     }
 
-    /// Predicted waits of a new order for `token`, of a payer without others; without a token, of the order that would wait
-    /// longest.
-    pub fn forecast(&self, token: Option<Address>, now: DateTime<Utc>) -> Forecast {
-        let position = self.settle.next(token);
+    /// Predicted waits of an order that arrives now.
+    pub fn forecast(&self, newcomer: Newcomer, now: DateTime<Utc>) -> Forecast {
+        let position = self.settle.next(newcomer);
         let (settle, stalled) = (self.settle.wait(position, now), self.settle.stalled(now));
         Forecast { settle, stalled, mint: settle + self.settling_to_paid.get() + self.paid_to_minted.get() }
     }

@@ -28,7 +28,7 @@ pub use catalogue::{Catalogue, CatalogueError, Sold};
 pub use feed::{Feed, position_frame, reset_frame};
 pub use follower::Follower;
 pub use hub::{Ear, Hub, Missed, Starting, Topic};
-pub use line::whole_seconds;
+pub use line::{Newcomer, whole_seconds};
 pub use news::{News, NewsData};
 pub use records::{Records, RecordsError};
 pub use words::{MintStatus, PaymentStatus};

@@ -16,6 +16,15 @@ const WINDOW_S: u64 = 60;
 /// observation has to outweigh the assumption.
 const ASSUMED_S: u64 = 1;
 
+/// An order that arrives now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newcomer {
+    /// One that would wait longest, of a payer without others.
+    Any,
+    /// One for a token, of this payer, or of a payer without others.
+    Of(Address, Option<Address>),
+}
+
 /// Orders in line, by the sequence of the event that put them there.
 pub(crate) struct Line {
     turns: Turns,
@@ -79,10 +88,12 @@ impl Line {
         self.turns.position(bought.token, bought.payer, seq)
     }
 
-    /// Position of an order for `token` that arrives now, of a payer without others; without a token, the last of all
-    /// positions that it could have.
-    pub fn next(&self, token: Option<Address>) -> usize {
-        token.map_or_else(|| self.turns.last(), |token| self.turns.next(token, None))
+    /// Position of an order that arrives now.
+    pub fn next(&self, newcomer: Newcomer) -> usize {
+        match newcomer {
+            Newcomer::Any => self.turns.last(),
+            Newcomer::Of(token, payer) => self.turns.next(token, payer),
+        }
     }
 
     /// Predicted wait at `position`: the time for the orders up to it, and the time since the last movement.

@@ -157,8 +157,9 @@ async fn a_nodes_own_trouble_is_no_reason_of_the_asset_and_every_clients_words_f
         let chain = connect(&[&node]).await;
         let answer = json!({ "jsonrpc": "2.0", "id": "ID", "error": error }).to_string().replace("\"ID\"", "ID");
         node.rule(move |method, params| {
-            let to = params[0]["to"].as_str().and_then(|to| to.parse::<Address>().ok());
-            if method == "eth_call" && to == Some(BASE_SEPOLIA_USDC) {
+            // A call without a target asks for the payers' standing.
+            let to = params[0]["to"].as_str().map(|to| to.parse::<Address>().unwrap());
+            if method == "eth_call" && to.is_none_or(|to| to == BASE_SEPOLIA_USDC) {
                 return Act::Answer(200, None, answer.clone().into_bytes());
             }
             Act::Pass

@@ -191,7 +191,7 @@ fn only_a_long_line_shows_how_fast_it_moves() {
     }
     let rate = story.backlog.settle.per_1000s(at(210_000));
     assert!((100_000..=200_000).contains(&rate), "200 a second for ten seconds, after 50 that were assumed: {rate}");
-    let wait = story.backlog.forecast(Some(TOKEN), at(210_000)).settle;
+    let wait = story.backlog.forecast(Newcomer::Of(TOKEN, None), at(210_000)).settle;
     assert!((5..=10).contains(&wait.as_secs()), "{wait:?}");
 }
 
@@ -208,7 +208,7 @@ fn a_burst_that_is_gone_within_a_second_shows_the_pace_to_the_next_one() {
     for n in 400..720 {
         story.tell(10_000, n, &requested());
     }
-    let wait = story.backlog.forecast(Some(TOKEN), at(10_000)).settle;
+    let wait = story.backlog.forecast(Newcomer::Of(TOKEN, None), at(10_000)).settle;
     assert!((700..=2_000).contains(&wait.as_millis()), "it took less than a second: {wait:?}");
 }
 
@@ -218,7 +218,7 @@ fn f46_a_line_that_stands_still_is_a_longer_wait_every_second() {
     for n in 0..10 {
         story.tell(0, n, &requested());
     }
-    let wait = |seconds: i64| story.backlog.forecast(Some(TOKEN), at(seconds * 1_000)).settle.as_secs();
+    let wait = |seconds: i64| story.backlog.forecast(Newcomer::Of(TOKEN, None), at(seconds * 1_000)).settle.as_secs();
     assert_eq!((wait(0), wait(60), wait(600)), (0, 60, 600));
 }
 
@@ -286,8 +286,8 @@ fn whose_an_order_is_that_the_rows_call_done_is_known_from_its_request() {
     assert_eq!(story.backlog.known(id(1)).map(|facts| facts.bought), Some(payer(1)));
     assert_eq!((story.backlog.known(id(2)), story.place(0, 1)), (None, None));
     assert_eq!(
-        story.backlog.forecast(Some(TOKEN), at(0)),
-        Story::new(10).backlog.forecast(Some(TOKEN), at(0)),
+        story.backlog.forecast(Newcomer::Of(TOKEN, None), at(0)),
+        Story::new(10).backlog.forecast(Newcomer::Of(TOKEN, None), at(0)),
         "it waits for nothing"
     );
 }

@@ -3,11 +3,11 @@
 use crate::error::Problem;
 use crate::state::Api;
 use chrono::Utc;
-use live::whole_seconds;
+use live::{Newcomer, whole_seconds};
 
 /// Seconds until the units of an order that arrives now would be minted.
 pub(crate) fn wait_of_next(api: &Api) -> u32 {
-    whole_seconds(api.admission.forecast(None, Utc::now()).mint)
+    whole_seconds(api.admission.forecast(Newcomer::Any, Utc::now()).mint)
 }
 
 /// The refusal that a payment would get now; `None` if payments are accepted.

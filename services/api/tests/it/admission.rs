@@ -7,6 +7,7 @@ use domain::{OrderEvent, PaymentId, PaymentKey, PaymentRequest, Purchase, TokenT
 use ledger::Answer;
 use runtime::{CancellationToken, Health};
 use serde_json::json;
+use std::cell::Cell;
 use testkit::until;
 
 /// Asks for an offer until it is answered so.
@@ -44,27 +45,36 @@ async fn l5_f11_with_too_many_waiting_nobody_is_asked_to_sign_and_the_accepted_a
     assert_eq!(site.last_sequence().await, before);
     assert_eq!(api.get("/readyz").await.json()["orders"], "queue_full");
 
-    // The sender takes them: what the consumer has acknowledged waits no more.
+    // The sender takes them: what is in a transaction waits no more.
     let inbox = site.ledger.inbox("payment-sender", Health::default()).await.unwrap();
     let stop = CancellationToken::new();
     let taking = tokio::spawn(inbox.run(stop.clone(), 3, |_| async { Ok(Answer::Done) }));
+    for order in &accepted {
+        site.happens(order.id(), OrderEvent::PaymentSubmitted(1, examples::submission(7))).await;
+    }
     answers(&api, 402, "").await;
     stop.cancel();
     taking.await.unwrap();
     assert_eq!(api.mint(1, &[("payment-signature", &headers[3])]).await.status, 202);
 }
 
-/// One a second, and a window of 130 s, of which 120 must be left over: five seconds of waiting are too many.
+/// One a second, and a window of 130 s, of which 120 must be left over: five seconds of waiting are too many. Another payer
+/// would wait for one of them only.
 #[tokio::test(flavor = "multi_thread")]
 async fn l5_f46_a_payment_that_could_not_be_settled_in_time_is_not_taken() {
     let site = Site::start().await;
     let api = site.instance(&[("SETTLE_RATE", "1"), ("MAX_TIMEOUT_S", "130")]).await;
     let offer = api.mint(1, &[]).await.offer();
-    for nonce in 0..5 {
-        api.mint(1, &[("payment-signature", &pay(&offer, nonce, |_| {}))]).await;
-    }
-    answers(&api, 503, "settlement_slow").await;
-    let longer = pay(&offer, 9, |auth| auth.valid_before += 600);
+    let nonces = Cell::new(0);
+    until("a further order of the payer would be too late", async || {
+        nonces.set(nonces.get() + 1);
+        let answer = api.mint(1, &[("payment-signature", &pay(&offer, nonces.get(), |_| {}))]).await;
+        answer.status == 503 && answer.problem().1 == "settlement_slow"
+    })
+    .await;
+    assert!(nonces.get() > 5, "five are in line");
+    assert_eq!(api.mint(1, &[]).await.status, 402);
+    let longer = pay(&offer, 99, |auth| auth.valid_before += 600);
     assert_eq!(api.mint(1, &[("payment-signature", &longer)]).await.status, 202, "this one lasts long enough");
 }
 
