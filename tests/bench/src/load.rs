@@ -68,7 +68,7 @@ impl Load {
     }
 
     /// From as many addresses as there are connections, all in 127.`network`.0.0/16.
-    pub fn from_network(self, network: u8) -> Self {
+    pub fn within_network(self, network: u8) -> Self {
         Self { network: Some(network), ..self }
     }
 }

@@ -118,5 +118,5 @@ impl Arena {
 pub type Funded = (PaymentRequest, DateTime<Utc>);
 
 fn honest(shots: Vec<Shot>, pace: Pace) -> Load {
-    Load::once(shots, CONNECTIONS, pace).from_network(NETWORK)
+    Load::once(shots, CONNECTIONS, pace).within_network(NETWORK)
 }

@@ -115,7 +115,7 @@ impl Attack {
                 (payers.sign(&token, 0, count)?, Offer::ask(house.api, token.token).await?)
             }
         };
-        let load = Load::once(offer.paid(&orders), CONNECTIONS, Pace::PerSecond(rate)).from_network(NETWORK);
+        let load = Load::once(offer.paid(&orders), CONNECTIONS, Pace::PerSecond(rate)).within_network(NETWORK);
         let lasts = Duration::from_secs_f64(orders.len() as f64 / rate).saturating_sub(RAMP);
         Ok(Hostile { load, orders, lasts })
     }
