@@ -86,7 +86,7 @@ impl Load {
 
     /// Plain purchases, after which every process is warm.
     pub async fn warm_up(&self) {
-        let plain: JoinSet<()> = (0..WARM).map(|nth| self.purchase(nth, Some(Manner::Plain))).collect();
+        let plain: JoinSet<()> = (0..WARM).map(|nth| self.purchase(nth, Some(Manner::Plain), false)).collect();
         plain.join_all().await;
     }
 
@@ -98,9 +98,8 @@ impl Load {
         let mut purchases = JoinSet::new();
         let mut made = 0;
         while made < count || !over.load(Ordering::Relaxed) {
-            purchases.spawn(self.purchase(WARM + made, None));
+            purchases.spawn(self.purchase(WARM + made, None, made >= count));
             made += 1;
-            // So that only the last ones are still open when everything is healed.
             if made == count {
                 purchases.spawn(self.decides_free_orders());
             }
@@ -151,7 +150,8 @@ impl Load {
     }
 
     /// The whole of the `nth` purchase, by the manners that the seed gives it where none are named.
-    fn purchase(&self, nth: usize, manner: Option<Manner>) -> impl Future<Output = ()> + Send + use<> {
+    /// Of the `last` purchases none waits for long.
+    fn purchase(&self, nth: usize, manner: Option<Manner>, last: bool) -> impl Future<Output = ()> + Send + use<> {
         let mut rng = StdRng::seed_from_u64(self.seed ^ (u64::try_from(nth).unwrap() << 20));
         let mut left = rng.random_range(0..100_u8);
         let drawn = MANNERS.iter().find(|(_, share)| {
@@ -160,6 +160,7 @@ impl Load {
             is_it
         });
         let manner = manner.or(drawn.map(|(drawn, _)| *drawn)).unwrap_or(Manner::Plain);
+        let manner = if last && matches!(manner, Manner::Free | Manner::Burns) { Manner::Plain } else { manner };
         let client = Client { house: self.house.clone(), first: rng.random_range(0..2), tally: self.tally.clone() };
         let buyer = match manner {
             Manner::Penniless | Manner::FundedLate | Manner::Free | Manner::Burns => Buyer::new(),
