@@ -2,6 +2,7 @@
 
 use crate::servers::mine_fast;
 use crate::stack::Stack;
+use alloy_primitives::Address;
 use dev_chain::NewToken;
 use domain::TokenTerms;
 use ledger::Ledger;
@@ -31,7 +32,15 @@ impl Stack {
 
     /// Creates and registers a token that differs from the demo token in its symbol and in the number of its units.
     pub async fn another_token(&self, symbol: &str, max_units: u64) -> TokenTerms {
-        let config = NewToken { max_units, symbol: symbol.to_owned(), ..shop::demo_token() };
+        self.create(NewToken { max_units, symbol: symbol.to_owned(), ..shop::demo_token() }).await
+    }
+
+    /// Creates and registers a token like the demo token that earns for `creator`.
+    pub async fn token_by(&self, creator: Address, symbol: &str) -> TokenTerms {
+        self.create(NewToken { creator, symbol: symbol.to_owned(), ..shop::demo_token() }).await
+    }
+
+    async fn create(&self, config: NewToken) -> TokenTerms {
         let chain = self.dev_chain().await;
         let terms = chain.create_token(OWNER, self.shop.factory, self.shop.asset, config).await.unwrap();
         let ledger = Ledger::connect(&Shop::ledger(&self.servers), "/paymint/standalone").await.unwrap();

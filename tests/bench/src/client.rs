@@ -4,9 +4,9 @@
 //! with, a status line, headers and a body of known length, and fails on everything else.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Answers are about 700 bytes; more is read in steps of this.
 const READ_SIZE: usize = 4 * 1024;
@@ -33,7 +33,20 @@ impl Connection {
     /// # Errors
     /// As the system says.
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::of(TcpStream::connect(address).await?)
+    }
+
+    /// Connects from `source`, one of this machine's addresses.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub async fn open_from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        Self::of(socket.connect(address).await?)
+    }
+
+    fn of(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(READ_SIZE) })
     }

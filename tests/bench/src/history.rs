@@ -64,6 +64,8 @@ pub struct Step {
 pub struct History {
     orders: HashMap<PaymentId, [Option<DateTime<Utc>>; STEPS.len()]>,
     signed: HashMap<(Address, u64), (Purpose, usize)>,
+    /// When the ledger was told of a settled transaction, and its gas.
+    spent: Vec<(DateTime<Utc>, u64)>,
     /// `payment.deferred`, `payment.failed`, `payment.parked`, `mint.deferred`, `mint.parked`, `ops.parked`, replaced and
     /// lost nonces: none, where all is well.
     pub detours: usize,
@@ -128,6 +130,7 @@ impl History {
             }
             Event::Signer(lane, SignerEvent::Settled(settled)) => {
                 let signed = self.signed.get(&(lane.signer, settled.nonce)).copied();
+                self.spent.push((recorded.recorded_at, settled.gas_used));
                 let (purpose, items) = signed.ok_or("a settled transaction that nobody signed")?;
                 let batches = match purpose {
                     Purpose::Settle => &mut self.settle,
@@ -160,6 +163,16 @@ impl History {
     /// Returns `true` if this order was minted.
     pub fn is_minted(&self, id: PaymentId) -> bool {
         self.orders.get(&id).is_some_and(|order| order[MINTED].is_some())
+    }
+
+    /// When the order came to `step`.
+    pub fn reached(&self, id: PaymentId, step: usize) -> Option<DateTime<Utc>> {
+        self.orders.get(&id)?[step]
+    }
+
+    /// Gas of the transactions, of any purpose, that were settled from the first time on and before the second.
+    pub fn gas(&self, (from, to): (DateTime<Utc>, DateTime<Utc>)) -> u64 {
+        self.spent.iter().filter(|(at, _)| (from..to).contains(at)).map(|(_, gas)| gas).sum()
     }
 
     /// Orders that came to `step` from the first time on and before the second.

@@ -34,6 +34,8 @@ pub struct House {
     pub ledger: Ledger,
     /// Where the api will listen.
     pub api: SocketAddr,
+    /// JSON-RPC of the chain for services that start from now on, if it is not the node itself.
+    pub rpc_url: Option<String>,
     /// True if services leave the first processor to nats-server and this process.
     in_background: bool,
     all_logs: PathBuf,
@@ -80,6 +82,7 @@ impl House {
             chain,
             ledger,
             api: free_address()?,
+            rpc_url: None,
             in_background: false,
             all_logs: logs.clone(),
             logs,
@@ -107,6 +110,7 @@ impl House {
     ) -> Result<Services, Fatal> {
         let mut environment = services::environment(&self.servers, &self.shop, api);
         environment.extend(limits.variables());
+        environment.extend(self.rpc_url.clone().map(|url| ("RPC_URL", url)));
         let logs = if api == self.api { self.logs.clone() } else { self.logs.join(api.port().to_string()) };
         fs::create_dir_all(&logs)?;
         Services::start(names, &environment, api, &logs, self.in_background).await

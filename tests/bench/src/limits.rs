@@ -1,23 +1,26 @@
 //! Limits of the api while it is measured.
 //!
 //! The limiters stay in the path, because every request of a real installation passes them. They are so wide that they
-//! refuse nothing. Only the overload narrows one of them.
+//! refuse nothing. The overload narrows one of them, and abuse meets them as an installation has them.
 
 /// More than any phase sends, a second or at once; longer than any takes.
 const WIDE: &str = "1000000";
+
+/// Longest time from a connection to its first byte.
+const FIRST_BYTE: &str = "FIRST_BYTE_TIMEOUT_MS";
 
 /// Every limit of the api, by its variable, and what they count.
 const VARIABLES: [&str; 10] = [
     "MAX_CONNECTIONS",
     "MAX_CONNECTIONS_PER_IP",
-    "FIRST_BYTE_TIMEOUT_MS", // a connection of a paced load waits for its turn
-    "RATE_PER_IP",           // requests a second
-    "RATE_TOTAL",            // requests a second
-    "SSE_PER_IP",            // event streams
-    "SSE_MAX",               // event streams
-    "PAYER_IN_FLIGHT_MAX",   // payments that are accepted and not yet charged, of one payer
-    "LAG_MAX",               // the same of all payers
-    "SETTLE_RATE",           // settlements a second, assumed until they are measured
+    FIRST_BYTE,            // a connection of a paced load waits for its turn
+    "RATE_PER_IP",         // requests a second
+    "RATE_TOTAL",          // requests a second
+    "SSE_PER_IP",          // event streams
+    "SSE_MAX",             // event streams
+    "PAYER_IN_FLIGHT_MAX", // payments that are accepted and not yet charged, of one payer
+    "LAG_MAX",             // the same of all payers
+    "SETTLE_RATE",         // settlements a second, assumed until they are measured
 ];
 
 /// The limits of one start of the api.
@@ -25,15 +28,26 @@ const VARIABLES: [&str; 10] = [
 pub struct Limits {
     /// `LAG_MAX`; wide when `None`.
     pub lag_max: Option<usize>,
+    /// Everything is as it is without settings.
+    pub are_defaults: bool,
 }
 
 impl Limits {
     /// Nothing is refused.
-    pub const NONE: Self = Self { lag_max: None };
+    pub const NONE: Self = Self { lag_max: None, are_defaults: false };
+
+    /// Those of an installation that sets none. A connection may still wait for its turn.
+    pub const DEFAULTS: Self = Self { lag_max: None, are_defaults: true };
+
+    /// Nothing is refused but orders above `lag_max`.
+    pub const fn lag(lag_max: usize) -> Self {
+        Self { lag_max: Some(lag_max), ..Self::NONE }
+    }
 
     /// The environment that says so.
     pub fn variables(self) -> impl Iterator<Item = (&'static str, String)> {
-        VARIABLES.into_iter().map(move |name| match (name, self.lag_max) {
+        let is_set = move |name: &&str| !self.are_defaults || *name == FIRST_BYTE;
+        VARIABLES.into_iter().filter(is_set).map(move |name| match (name, self.lag_max) {
             ("LAG_MAX", Some(lag_max)) => (name, lag_max.to_string()),
             _ => (name, WIDE.to_owned()),
         })
@@ -46,8 +60,9 @@ mod tests {
 
     #[test]
     fn only_the_lag_is_ever_narrow() {
-        let narrow: Vec<_> = Limits { lag_max: Some(900) }.variables().filter(|(_, value)| value != WIDE).collect();
+        let narrow: Vec<_> = Limits::lag(900).variables().filter(|(_, value)| value != WIDE).collect();
         assert_eq!(narrow, [("LAG_MAX", "900".to_owned())]);
         assert!(Limits::NONE.variables().all(|(_, value)| value == WIDE));
+        assert_eq!(Limits::DEFAULTS.variables().map(|(name, _)| name).collect::<Vec<_>>(), [FIRST_BYTE]);
     }
 }

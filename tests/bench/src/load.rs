@@ -4,15 +4,21 @@
 //! most. Connections are opened before the clock starts.
 
 use crate::client::{Answer, Connection, find, header};
+use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use runtime::Fatal;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+/// Seed of the random times.
+const SCHEDULE: u64 = 1;
 /// Failures that are told apart in the report; the rest is counted.
 const FAILURES_SHOWN: usize = 3;
 
@@ -51,12 +57,19 @@ pub struct Load {
     pub connections: usize,
     /// When.
     pub pace: Pace,
+    /// `Some(n)`: each connection comes from an address of its own in 127.n.0.0/16. `None`: all come from one.
+    pub network: Option<u8>,
 }
 
 impl Load {
     /// Every shot once.
     pub fn once(shots: Vec<Shot>, connections: usize, pace: Pace) -> Self {
-        Self { count: shots.len(), shots: Arc::new(shots), connections, pace }
+        Self { count: shots.len(), shots: Arc::new(shots), connections, pace, network: None }
+    }
+
+    /// From as many addresses as there are connections, all in 127.`network`.0.0/16.
+    pub fn within_network(self, network: u8) -> Self {
+        Self { network: Some(network), ..self }
     }
 }
 
@@ -65,12 +78,16 @@ impl Load {
 pub struct Outcome {
     /// The shots that were answered as they must be, by index.
     pub hits: Vec<usize>,
+    /// When each of these was due, in the order of `hits`.
+    pub posted: Vec<DateTime<Utc>>,
     /// How long they took, sorted.
     pub latencies: Vec<Duration>,
     /// How long it took to say "not now", sorted: 503 or 429, with `Retry-After` in whole seconds.
     pub put_off: Vec<Duration>,
     /// Everything else, what was never sent because its connection had broken included.
     pub failed: usize,
+    /// How often each status and code was answered that a shot did not ask for.
+    pub refused: BTreeMap<String, usize>,
     /// The first failures.
     pub failures: Vec<String>,
     /// From the first request to the last answer.
@@ -124,8 +141,12 @@ struct Round {
 
 async fn all(address: SocketAddr, load: Load) -> Result<Outcome, Fatal> {
     let mut open = Vec::with_capacity(load.connections);
-    for _ in 0..load.connections {
-        open.push(Connection::open(address).await.map_err(|e| format!("the server at {address}: {e}"))?);
+    for nth in 0..load.connections {
+        let connection = match load.network {
+            Some(network) => Connection::open_from(source(network, nth).into(), address).await,
+            None => Connection::open(address).await,
+        };
+        open.push(connection.map_err(|e| format!("the server at {address}: {e}"))?);
     }
     let due = schedule(&load.pace, load.count);
     let round = Arc::new(Round { due, load, next: AtomicUsize::new(0), begun: Instant::now() });
@@ -134,10 +155,14 @@ async fn all(address: SocketAddr, load: Load) -> Result<Outcome, Fatal> {
     for done in join_all(gunners).await {
         let done = done?;
         sum.hits.extend(done.hits);
+        sum.posted.extend(done.posted);
         sum.latencies.extend(done.latencies);
         sum.put_off.extend(done.put_off);
         sum.failed += done.failed;
         sum.failures.extend(done.failures);
+        for (code, count) in done.refused {
+            *sum.refused.entry(code).or_default() += count;
+        }
         sum.elapsed = sum.elapsed.max(done.elapsed);
     }
     if !matches!(&round.load.pace, Pace::Permitted(permits) if permits.is_closed()) {
@@ -149,11 +174,12 @@ async fn all(address: SocketAddr, load: Load) -> Result<Outcome, Fatal> {
     Ok(sum)
 }
 
-/// Times from the beginning; none when nobody waits for a time.
+/// Times from the beginning; none when nobody waits for a time. The same pace has the same times, so that two loads compare.
 fn schedule(pace: &Pace, count: usize) -> Vec<Duration> {
     let Pace::PerSecond(rate) = pace else { return Vec::new() };
     let mut at = 0.0;
-    let gaps = std::iter::repeat_with(|| -(1.0 - rand::random::<f64>()).ln() / rate);
+    let mut rng = StdRng::seed_from_u64(SCHEDULE);
+    let gaps = std::iter::repeat_with(|| -(1.0 - rng.random::<f64>()).ln() / rate);
     gaps.take(count)
         .map(|gap| {
             at += gap;
@@ -188,10 +214,15 @@ async fn gunner(mut connection: Connection, round: Arc<Round>) -> Outcome {
         match answer {
             Ok(answer) if answer.status == shot.status && find(answer.body, shot.says.as_bytes()).is_some() => {
                 outcome.hits.push(index);
+                outcome.posted.push(Utc::now() - from.elapsed());
                 outcome.latencies.push(from.elapsed());
             }
-            Ok(answer) if come_back(&answer).is_some() => outcome.put_off.push(from.elapsed()),
+            Ok(answer) if come_back(&answer).is_some() => {
+                *outcome.refused.entry(refusal(&answer)).or_default() += 1;
+                outcome.put_off.push(from.elapsed());
+            }
             Ok(answer) => {
+                *outcome.refused.entry(refusal(&answer)).or_default() += 1;
                 let body = String::from_utf8_lossy(answer.body).chars().take(200).collect::<String>();
                 outcome.failed += 1;
                 outcome.failures.push(format!("{}: {body}", answer.status));
@@ -203,6 +234,19 @@ async fn gunner(mut connection: Connection, round: Arc<Round>) -> Outcome {
             }
         }
     }
+}
+
+/// The address of a connection.
+fn source(network: u8, nth: usize) -> Ipv4Addr {
+    let nth = nth + 1;
+    Ipv4Addr::new(127, network, (nth / 256) as u8, (nth % 256) as u8)
+}
+
+/// Status and stable code of an answer, such as `429 payer_busy`.
+fn refusal(answer: &Answer<'_>) -> String {
+    let body = String::from_utf8_lossy(answer.body);
+    let code = ["\"code\":\"", "\"error\":\""].into_iter().find_map(|key| body.split_once(key)?.1.split('"').next());
+    format!("{} {}", answer.status, code.unwrap_or("without a code"))
 }
 
 /// When a 503 or 429 says to come back.
@@ -246,6 +290,24 @@ mod tests {
             let found = come_back(&Answer { status, head, body: b"" });
             assert_eq!(found, expected.map(Duration::from_secs), "{head}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_named_by_its_status_and_code() {
+        let cases = [
+            (429, r#"{"type":"about:blank","code":"payer_busy"}"#, "429 payer_busy"),
+            (402, r#"{"x402Version":2,"error":"payment_required"}"#, "402 payment_required"),
+            (500, "oops", "500 without a code"),
+        ];
+        for (status, body, expected) in cases {
+            assert_eq!(refusal(&Answer { status, head: "", body: body.as_bytes() }), expected);
+        }
+    }
+
+    #[test]
+    fn every_connection_has_an_address_of_its_own() {
+        assert_eq!(source(2, 0), Ipv4Addr::new(127, 2, 0, 1));
+        assert_eq!(source(2, 300), Ipv4Addr::new(127, 2, 1, 45));
     }
 
     #[test]

@@ -15,7 +15,9 @@
     reason = "a bench prints rates; no money is computed here"
 )]
 
+mod abuse;
 mod armed;
+mod capacity;
 mod client;
 mod cpu;
 mod disk;
@@ -67,13 +69,16 @@ enum What {
     Peer,
     /// From the POST to the confirmed mint, all services on.
     E2e,
+    /// Honest load beside five attacks: a flood of free orders, burned gas, refused orders, a creator who buys from himself,
+    /// and a crowd at another token. Ten minutes, not part of all.
+    Abuse,
     /// How soon work goes on after a process or a server was away, and how much of it while processes are killed.
     Recovery,
     /// Appends beside reads, on a ledger of a million events, which is written at the first run and kept. Not part of all.
     Reads,
     /// Gas of settlements and mints, from receipts.
     Gas,
-    /// All of it but reads.
+    /// All of it but reads and abuse.
     All,
 }
 
@@ -119,6 +124,9 @@ async fn measure(arguments: &Arguments) -> Result<ExitCode, Fatal> {
     }
     if is_named(What::Reads) {
         reads::run(&sizes, &mut report).await?;
+    }
+    if is_named(What::Abuse) {
+        abuse::run(&sizes, &mut report).await?;
     }
     if wants(What::E2e) {
         e2e::run(&sizes, &mut report).await?;

@@ -14,6 +14,7 @@ use crate::load::Shot;
 const END: &str = "content-length: 14\r\n\r\n{\"quantity\":1}";
 
 /// A token's offer.
+#[derive(Clone)]
 pub struct Offer {
     /// Request line and headers that every request begins with.
     start: String,

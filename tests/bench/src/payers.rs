@@ -1,6 +1,7 @@
 //! Payers with keys, money and signatures. All of it is made before a clock starts.
 
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use chain::ChainError;
 use dev_chain::DevChain;
 use domain::{
     Authorization, PaymentKey, PaymentRequest, Purchase, Quantity, RequestFields, SignatureBytes, TokenTerms, Usdc,
@@ -14,7 +15,7 @@ use std::time::SystemTime;
 const BALANCES_SLOT: u64 = 2;
 /// One dollar each: a payer keeps a balance, whatever is bought here.
 const MONEY: Usdc = Usdc(1_000_000_000);
-/// Signatures are good for this long: longer than any phase takes.
+/// Signatures are good for this long unless payers are told otherwise: longer than any phase takes.
 const WINDOW_S: u64 = 3_600;
 /// Requests to the node at once while money is handed out.
 const FUNDING_IN_FLIGHT: usize = 32;
@@ -22,6 +23,7 @@ const FUNDING_IN_FLIGHT: usize = 32;
 /// Accounts that pay. The same name makes the same accounts.
 pub struct Payers {
     keys: Vec<(SecretKey, Address)>,
+    window_s: u64,
 }
 
 impl Payers {
@@ -35,7 +37,12 @@ impl Payers {
             Ok((key, testkit::address_of(&key)))
         };
         let keys = (0..count).map(key).collect::<Result<_, _>>()?;
-        Ok(Self { keys })
+        Ok(Self { keys, window_s: WINDOW_S })
+    }
+
+    /// Makes what they sign from now on good for `window_s` seconds.
+    pub fn lasting(self, window_s: u64) -> Self {
+        Self { window_s, ..self }
     }
 
     /// Their addresses.
@@ -48,10 +55,7 @@ impl Payers {
     /// # Errors
     /// The node does not answer, or the double keeps its balances elsewhere by now.
     pub async fn fund(&self, chain: &DevChain, asset: Address) -> Result<(), Fatal> {
-        let give = |payer: Address| async move {
-            let slot = keccak256([payer.into_word(), B256::from(U256::from(BALANCES_SLOT))].concat());
-            chain.raw("anvil_setStorageAt", (asset, slot, B256::from(U256::from(MONEY.0)))).await
-        };
+        let give = |payer: Address| give(chain, asset, payer);
         stream::iter(self.addresses()).map(give).buffer_unordered(FUNDING_IN_FLIGHT).try_collect::<()>().await?;
         for payer in self.addresses().take(1) {
             if chain.usdc_balance(asset, payer).await? != U256::from(MONEY.0) {
@@ -59,6 +63,15 @@ impl Payers {
             }
         }
         Ok(())
+    }
+
+    /// Puts `code` at every account, as a delegation does (EIP-7702): USDC asks it about their signatures from now on.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn delegate(&self, chain: &DevChain, code: &Bytes) -> Result<(), Fatal> {
+        let put = |payer: Address| chain.raw("anvil_setCode", (payer, code));
+        Ok(stream::iter(self.addresses()).map(put).buffer_unordered(FUNDING_IN_FLIGHT).try_collect().await?)
     }
 
     /// `count` payments of one unit each, round the payers, beginning with the payer `first`; no two alike within a run
@@ -92,7 +105,7 @@ impl Payers {
         let signers = self.keys.iter().cycle().skip(first + next);
         let requests = self.keys.iter().cycle().skip(first).zip(signers).take(count).map(|((_, from), (key, _))| {
             let nonce = B256::from(rand::random::<[u8; 32]>());
-            let (valid_after, valid_before) = (0, now_s + WINDOW_S);
+            let (valid_after, valid_before) = (0, now_s + self.window_s);
             let authorization = Authorization { from: *from, to: terms.token, value, valid_after, valid_before, nonce };
             let signature =
                 SignatureBytes::new(testkit::sign_digest(x402::transfer_digest(&separator, &authorization), key));
@@ -107,4 +120,13 @@ impl Payers {
         });
         Ok(requests.collect::<Result<_, _>>()?)
     }
+}
+
+/// Gives one account money.
+///
+/// # Errors
+/// The node does not answer.
+pub async fn give(chain: &DevChain, asset: Address, payer: Address) -> Result<(), ChainError> {
+    let slot = keccak256([payer.into_word(), B256::from(U256::from(BALANCES_SLOT))].concat());
+    chain.raw("anvil_setStorageAt", (asset, slot, B256::from(U256::from(MONEY.0)))).await
 }

@@ -25,6 +25,12 @@ pub struct Sizes {
     pub calm: Duration,
     /// How long twice the capacity is offered.
     pub overload: Duration,
+    /// How long honest payers are watched without an attack, and with each.
+    pub abused: Duration,
+    /// Orders of empty accounts.
+    pub flood: usize,
+    /// Orders of one token beside the honest ones.
+    pub crowd: usize,
     /// Payments to the stock system.
     pub peer: usize,
     /// Payments from the POST to the mint.
@@ -59,6 +65,9 @@ impl Sizes {
         watched: 1_000,
         calm: Duration::from_secs(30),
         overload: Duration::from_secs(120),
+        abused: Duration::from_secs(30),
+        flood: 20_000,
+        crowd: 10_000,
         peer: 2_000,
         e2e: 20_000,
         kills: 5,
@@ -81,6 +90,9 @@ impl Sizes {
         watched: 100,
         calm: Duration::from_secs(10),
         overload: Duration::from_secs(20),
+        abused: Duration::from_secs(10),
+        flood: 2_000,
+        crowd: 1_000,
         peer: 300,
         e2e: 500,
         kills: 2,

@@ -1,5 +1,5 @@
-//! Everything that can go wrong in a run: crash points by name, other blows by their ids in docs/CATALOGUE.md. F22, F25 and
-//! F55 happen only here and have no line there.
+//! Everything that can go wrong in a run: crash points by name, other blows by their ids in docs/CATALOGUE.md. F22, F25,
+//! F55, F61 and F62 happen only here and have no line there.
 
 use harness::Service::{self, Api, Confirmer, MintProjector, Operator, PaymentSender, ReadProjector};
 use runtime::failpoint::{self, CrashPoint};
@@ -79,6 +79,10 @@ pub enum NodeFault {
     F45Withholds,
     F49Logs,
     F51Fees,
+    /// Refuses transactions in the words of some client.
+    F61Words,
+    /// Has lost a block or a state that a question is about.
+    F62NoState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +108,7 @@ const fn crash(service: Service, point: CrashPoint, lasts_ms: (u64, u64)) -> Row
 }
 
 /// Every blow. The README lists the faults that are missing here, with the reasons.
-const ROWS: [Row; 74] = [
+const ROWS: [Row; 76] = [
     crash(Api, failpoint::ORDER_CHECKED_NOT_APPENDED, CRASH_MS),
     crash(Api, failpoint::ORDER_APPEND_NOT_ANSWERED, CRASH_MS),
     crash(Api, failpoint::ORDER_APPENDED_NOT_ACCEPTED, CRASH_MS),
@@ -171,6 +175,8 @@ const ROWS: [Row; 74] = [
     Row(Blow::Node(NodeFault::F45Withholds), "F45", (4_000, 10_000)),
     Row(Blow::Node(NodeFault::F49Logs), "F49", (2_000, 4_000)),
     Row(Blow::Node(NodeFault::F51Fees), "F51", (2_000, 4_000)),
+    Row(Blow::Node(NodeFault::F61Words), "F61", (3_000, 5_000)),
+    Row(Blow::Node(NodeFault::F62NoState), "F62", (2_000, 4_000)),
     Row(Blow::Chain(ChainFault::F38Reorg), "F38", (0, 0)),
     Row(Blow::Chain(ChainFault::F40DeepReorg), "F40", (0, 0)),
     Row(Blow::Chain(ChainFault::F42FeeSpike), "F42", (0, 2_000)),

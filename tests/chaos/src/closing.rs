@@ -101,6 +101,7 @@ pub async fn close(house: &House, load: &Load, listeners: Vec<Listener>, supervi
     unpause(house).await;
     let (healed_at, healed) = (now(), Instant::now());
     let open = || house.found(format!("orders were open {} s after everything was healed", ENDS_WITHIN.as_secs()));
+    load.decides_free_orders().await;
     let have_ended = until_ended(house).await;
     let ended_after = healed.elapsed();
     if have_ended {

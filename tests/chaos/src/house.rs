@@ -1,10 +1,11 @@
 //! One Paymint with two of every service, proxies before all its neighbours, and somebody who starts again what dies.
 
 use crate::journal::Journal;
+use crate::load::WEALTH;
 use alloy_primitives::{Address, Bytes};
 use domain::{PaymentId, TokenTerms};
 use faults::{RpcProxy, TcpProxy};
-use harness::{Instance, LocalChain, Service, Stack, StackOptions, binary};
+use harness::{Buyer, Instance, LocalChain, Service, Stack, StackOptions, binary};
 use serde_json::{Value, json};
 use standalone::accounts::OWNER;
 use std::collections::BTreeMap;
@@ -44,6 +45,10 @@ pub struct House {
     pub chain: LocalChain,
     pub token: TokenTerms,
     pub rare: TokenTerms,
+    /// The creator of a token who buys from himself.
+    pub creator: Buyer,
+    /// His token.
+    pub own: TokenTerms,
     /// Tokens of [`FEW`] units, each for one purchase.
     few: Data<Vec<TokenTerms>>,
     /// The environment of `ops`, which goes past the proxies.
@@ -89,6 +94,8 @@ impl House {
         // Every record without an order must be found and minted.
         let mut stack = Stack::start(options.with("RECORD_GAS_PER_DAY", 1_000_000_000)).await;
         let rare = stack.rare_token().await;
+        let creator = stack.buyer(WEALTH).await;
+        let own = stack.token_by(creator.address, "OWN").await;
         let few = stack.tokens_of_few(few, FEW.into()).await;
         let ops = stack.ops_environment();
         let (nats, postgres) = (stack.proxy_nats().await, stack.proxy_postgres().await);
@@ -106,6 +113,8 @@ impl House {
             chain: stack.chain.clone(),
             token: stack.shop.token.clone(),
             rare,
+            creator,
+            own,
             few: few.into(),
             ops,
             journal: Journal::create(folder),

@@ -1,16 +1,20 @@
 //! People who buy: at a steady pace, with everything that people do, and with the patience to ask again.
 
 use crate::house::{FEW, House};
+use crate::manner::{MANNERS, Manner};
 use alloy::sol_types::SolCall;
+use alloy_primitives::{Bytes, U256};
+use chain::abi::{MintToken, UsdcDouble};
 use domain::PaymentId;
 use harness::journal::{now, request_line};
 use harness::{Answer, Bill, Buyer, DOLLAR, Order, Payment};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use runtime::VALIDITY_MAX_S;
 use serde_json::{Value, json};
 use standalone::accounts::OWNER;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -26,6 +30,12 @@ const GIVES_UP: Duration = Duration::from_secs(60);
 /// The longest that a client waits although it is told to wait longer.
 const WAITS_MAX: Duration = Duration::from_secs(3);
 
+/// The clocks of a payer and of the api may differ by this, seconds.
+const CLOCKS_S: u64 = 5;
+
+/// `if (tx.gasprice != 0) invalid(); return 0x1626ba7e;`: calls have no gas price, and transactions have one (ERC-1271).
+const BURNS_ON_CHAIN: &str = "0x3a15600657fe5b631626ba7e60e01b60005260206000f3";
+
 /// Payments of the penniless and the careless are good for so long.
 const SHORT_S: u64 = 25;
 
@@ -37,61 +47,6 @@ const LOOKS: Duration = Duration::from_millis(100);
 
 /// Between two orders when all that were asked for are made, but not everything has gone wrong yet.
 const TRICKLE: Duration = Duration::from_millis(300);
-
-/// Kinds of purchases, with their percentage. The others are plain.
-const MANNERS: [(Manner, u8); 15] = [
-    (Manner::SentTwice, 6),
-    (Manner::AnewUnderKey, 6),
-    (Manner::Penniless, 3),
-    (Manner::FundedLate, 4),
-    (Manner::Cancelled, 3),
-    (Manner::ThirdParty, 3),
-    (Manner::SettledBefore, 2),
-    (Manner::AroundToken, 3),
-    (Manner::FrontRun, 2),
-    (Manner::TakenBefore, 1),
-    (Manner::AskedBack, 2),
-    (Manner::Rare, 4),
-    (Manner::Garbled, 2),
-    (Manner::WrongPrice, 2),
-    (Manner::FirstGeneration, 20),
-];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
-    /// With a v2 header, and nothing else.
-    Plain,
-    /// With a v1 header.
-    FirstGeneration,
-    /// One header to both instances concurrently.
-    SentTwice,
-    /// The whole purchase again, newly signed, under the same `Idempotency-Key`.
-    AnewUnderKey,
-    /// Without money, and none comes.
-    Penniless,
-    /// Without money, which comes later.
-    FundedLate,
-    /// Cancelled by its payer as soon as it is sent.
-    Cancelled,
-    /// Somebody else settles the payment through its token, and has it minted.
-    ThirdParty,
-    /// Somebody else settles the payment through its token before the api sees it.
-    SettledBefore,
-    /// Somebody else submits the authorization to USDC directly, at the same time as our sender.
-    AroundToken,
-    /// Somebody else submits the authorization to USDC directly, before our sender can.
-    FrontRun,
-    /// A front-run like the one above, for units that a stranger takes through the token meanwhile.
-    TakenBefore,
-    /// Somebody asks for the money back as soon as it is paid, and is as fast as the minter or not.
-    AskedBack,
-    /// A purchase of a token that is soon sold out.
-    Rare,
-    /// A header that nobody can read.
-    Garbled,
-    /// For another price than it is signed for.
-    WrongPrice,
-}
 
 /// The result of the load.
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,6 +75,8 @@ struct Tally {
     refused: AtomicUsize,
     unknown: AtomicUsize,
     asked_back: AtomicUsize,
+    /// Payers and payments of [`Manner::Free`].
+    free: Mutex<Vec<(Buyer, Payment)>>,
 }
 
 impl Load {
@@ -129,7 +86,7 @@ impl Load {
 
     /// Plain purchases, after which every process is warm.
     pub async fn warm_up(&self) {
-        let plain: JoinSet<()> = (0..WARM).map(|nth| self.purchase(nth, Some(Manner::Plain))).collect();
+        let plain: JoinSet<()> = (0..WARM).map(|nth| self.purchase(nth, Some(Manner::Plain), false)).collect();
         plain.join_all().await;
     }
 
@@ -141,8 +98,11 @@ impl Load {
         let mut purchases = JoinSet::new();
         let mut made = 0;
         while made < count || !over.load(Ordering::Relaxed) {
-            purchases.spawn(self.purchase(WARM + made, None));
+            purchases.spawn(self.purchase(WARM + made, None, made >= count));
             made += 1;
+            if made == count {
+                purchases.spawn(self.decides_free_orders());
+            }
             let due = if made <= count { pause * u32::try_from(made).unwrap() } else { begun.elapsed() + TRICKLE };
             tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
         }
@@ -170,6 +130,19 @@ impl Load {
         bought.join_all().await.into_iter().flatten().collect()
     }
 
+    /// Ends the waiting of the free orders: every other payer gets money, the rest cancel. Repeated, it makes good what a
+    /// reorganisation took away.
+    pub fn decides_free_orders(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (house, free) = (self.house.clone(), self.tally.free.lock().unwrap().clone());
+        async move {
+            for (nth, (buyer, payment)) in free.iter().enumerate() {
+                let nonce = payment.transfer.authorization.nonce;
+                let call = if nth % 2 == 0 { funding(buyer) } else { buyer.cancellation(&house.token, nonce) };
+                house.submit(call).await;
+            }
+        }
+    }
+
     /// Signs a payment that nobody orders, and that somebody else settles through the token.
     pub async fn settles_unordered(&self) {
         let (terms, buyer) = (&self.house.token, &self.buyers[0]);
@@ -177,7 +150,8 @@ impl Load {
     }
 
     /// The whole of the `nth` purchase, by the manners that the seed gives it where none are named.
-    fn purchase(&self, nth: usize, manner: Option<Manner>) -> impl Future<Output = ()> + Send + use<> {
+    /// Of the `last` purchases none waits for long.
+    fn purchase(&self, nth: usize, manner: Option<Manner>, last: bool) -> impl Future<Output = ()> + Send + use<> {
         let mut rng = StdRng::seed_from_u64(self.seed ^ (u64::try_from(nth).unwrap() << 20));
         let mut left = rng.random_range(0..100_u8);
         let drawn = MANNERS.iter().find(|(_, share)| {
@@ -186,9 +160,11 @@ impl Load {
             is_it
         });
         let manner = manner.or(drawn.map(|(drawn, _)| *drawn)).unwrap_or(Manner::Plain);
+        let manner = if last && matches!(manner, Manner::Free | Manner::Burns) { Manner::Plain } else { manner };
         let client = Client { house: self.house.clone(), first: rng.random_range(0..2), tally: self.tally.clone() };
         let buyer = match manner {
-            Manner::Penniless | Manner::FundedLate => Buyer::new(),
+            Manner::Penniless | Manner::FundedLate | Manner::Free | Manner::Burns => Buyer::new(),
+            Manner::FromHimself => self.house.creator.clone(),
             _ => self.buyers[nth % self.buyers.len()].clone(),
         };
         let (quantity, patience) = (rng.random_range(1..4), Duration::from_millis(rng.random_range(500..6_000)));
@@ -230,11 +206,25 @@ impl Client {
             Manner::Penniless => {
                 self.insists(&buyer.sign(bill.lasting(SHORT_S)), None).await;
             }
+            Manner::Free => {
+                let payment = buyer.sign(bill.lasting(VALIDITY_MAX_S - CLOCKS_S));
+                self.tally.free.lock().unwrap().push((buyer.clone(), payment.clone()));
+                self.insists(&payment, None).await;
+            }
+            Manner::Burns => {
+                let _ = house.ask("anvil_setCode", json!([buyer.address, BURNS_ON_CHAIN])).await;
+                house.fund(funding(buyer)).await;
+                self.insists(&buyer.sign(bill.lasting(SHORT_S)), None).await;
+            }
+            Manner::FromHimself => {
+                self.insists(&buyer.pay(&house.own, quantity), None).await;
+                tokio::time::sleep(patience).await;
+                house.call(house.own.token, MintToken::withdrawCall {}.abi_encode().into()).await;
+            }
             Manner::FundedLate => {
                 self.insists(&buyer.sign(bill.lasting(2 * SHORT_S)), None).await;
                 tokio::time::sleep(patience).await;
-                let call = chain::abi::UsdcDouble::mintCall { to: buyer.address, amount: DOLLAR.try_into().unwrap() };
-                house.fund(call.abi_encode().into()).await;
+                house.fund(funding(buyer)).await;
             }
             Manner::Cancelled => {
                 let payment = buyer.sign(bill);
@@ -375,4 +365,9 @@ impl Client {
 
 fn count(counter: &AtomicUsize) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The call that gives a payer a dollar.
+fn funding(buyer: &Buyer) -> Bytes {
+    UsdcDouble::mintCall { to: buyer.address, amount: U256::from(DOLLAR) }.abi_encode().into()
 }

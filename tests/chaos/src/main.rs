@@ -11,6 +11,7 @@ mod house;
 mod journal;
 mod listen;
 mod load;
+mod manner;
 mod plan;
 mod report;
 mod run;

@@ -32,6 +32,9 @@ pub struct Report {
     /// Payments that went around their token.
     #[serde(default)]
     pub around: usize,
+    /// How often a payment passed the simulation and failed on chain.
+    #[serde(default)]
+    pub burned: usize,
     /// Orders whose money is back.
     #[serde(default)]
     pub refunded: usize,
@@ -87,6 +90,7 @@ impl Report {
             failed: ended(".payment.failed"),
             parked: ended(".mint.parked."),
             around: ended(".payment.parked.1"),
+            burned: ledger.iter().filter(|entry| has_failed_on_chain(entry)).count(),
             refunded: ended(".refund.confirmed"),
             asked_back: sold.asked_back,
             fired: ALL.iter().map(|blow| (blow.to_string(), count(&blow.to_string()))).collect(),
@@ -117,8 +121,9 @@ impl Report {
         );
         let _ = writeln!(
             text,
-            "{} payments went around their token; {} orders were refunded; amid the trouble {} refunds were asked for in time",
-            self.around, self.refunded, self.asked_back
+            "{} payments went around their token; {} times one failed on chain only; {} orders were refunded; amid the \
+             trouble {} refunds were asked for in time",
+            self.around, self.burned, self.refunded, self.asked_back
         );
         let _ = writeln!(
             text,
@@ -157,6 +162,12 @@ fn resumed(dealt: &Dealt, ledger: &[Entry]) -> Option<i64> {
         (time > from && is_theirs).then_some(time)
     })?;
     Some((next.to_utc() - from).num_milliseconds())
+}
+
+/// The confirmer defers a payment for this reason if its transaction did not charge it and nobody else is the cause.
+fn has_failed_on_chain(entry: &Entry) -> bool {
+    let (source, reason) = (&entry.body["source"], &entry.body["data"]["reason"]);
+    entry.subject.contains(".payment.deferred.") && source == "/paymint/confirmer" && reason == "unexplained"
 }
 
 fn middle(sorted: &[i64]) -> i64 {

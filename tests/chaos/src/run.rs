@@ -7,6 +7,7 @@ use crate::load::{Load, PAYERS, WEALTH};
 use crate::plan::Plan;
 use crate::report::{Course, Report};
 use crate::strike::deal;
+use alloy_primitives::Address;
 use harness::journal;
 use serde_json::json;
 use std::path::Path;
@@ -34,12 +35,8 @@ pub async fn run(ask: &Ask, folder: &Path) -> Report {
     std::fs::write(folder.join("plan.txt"), format!("{plan:#?}\n")).unwrap();
     let house = Arc::new(House::start(ask.seed, folder, ask.orders.div_ceil(ORDERS_PER_FEW)).await);
     let buyers = Arc::new(house.stack.lock().await.buyers(PAYERS, WEALTH).await);
-    let genesis = journal::genesis(
-        &house.chain,
-        house.token.asset,
-        &buyers.iter().map(|buyer| buyer.address).collect::<Vec<_>>(),
-    )
-    .await;
+    let rich: Vec<Address> = buyers.iter().chain([&house.creator]).map(|buyer| buyer.address).collect();
+    let genesis = journal::genesis(&house.chain, house.token.asset, &rich).await;
     let supervisor = {
         let house = house.clone();
         tokio::spawn(async move { house.supervise().await })

@@ -125,7 +125,13 @@ async fn refused(
     ];
     let before = house.last_seq().await?;
     for (kind, shots, times) in kinds {
-        let load = Load { shots: Arc::new(shots), count: sizes.refusals, connections: CROWD, pace: Pace::Saturated };
+        let load = Load {
+            shots: Arc::new(shots),
+            count: sizes.refusals,
+            connections: CROWD,
+            pace: Pace::Saturated,
+            network: None,
+        };
         let measured = measure(house, load).await?;
         services.check()?;
         let name = |figure: &str| format!("refused, {kind}: {figure}");

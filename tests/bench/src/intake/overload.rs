@@ -4,16 +4,13 @@
 //! of it are offered at a steady pace, answered or not. What is over must be put off at once, with a 503 or 429 that
 //! says when to come back; what was accepted must be minted.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Event, OrderEvent, PaymentRequest};
-use futures_util::StreamExt;
+use chrono::Utc;
+use domain::PaymentRequest;
 use runtime::Fatal;
 use serde_json::json;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
+use crate::capacity::{self, RAMP, UNDER_WAY, Window, window};
 use crate::cpu::Snapshot;
 use crate::disk::Probe;
 use crate::e2e::{BLOCK_TIME, SERVICES};
@@ -29,22 +26,11 @@ use crate::raw;
 use crate::report::{Report, Row};
 use crate::sizes::Sizes;
 
-/// Accepted and not yet settled, in the closed loop as behind the narrowed door: more than the lanes take at once
-/// (2 x 8 x 100), so that they never wait for a payment.
-const UNDER_WAY: usize = 3_000;
-/// Settled a second at most, for the number of payments that are signed beforehand.
-const FASTEST: f64 = 1_500.0;
-/// Before a window is counted: batches fill, processes have paged in what they need.
-const RAMP: Duration = Duration::from_secs(5);
 /// Connections: several times those that wait for their 202 at any time. Where all of them did, a refusal would have to
 /// wait for a connection, and look slow.
 const CONNECTIONS: usize = 1_000;
-/// No event for this long: something is stuck.
-const STALL: Duration = Duration::from_secs(30);
 /// Between two looks at the api's memory.
 const WEIGHING: Duration = Duration::from_secs(1);
-/// From, and up to.
-type Window = (DateTime<Utc>, DateTime<Utc>);
 
 /// The installation, its payers and its offer.
 struct Stage {
@@ -81,7 +67,7 @@ pub async fn run(sizes: &Sizes, report: &mut Report) -> Result<(), Fatal> {
     // Five events of its own are written for each payment.
     report.row(row.of(raw.lazy_publishes / 5.0, "lazy publishes / 5"));
     door.stop().await?;
-    let limits = Limits { lag_max: Some(UNDER_WAY) };
+    let limits = Limits::lag(UNDER_WAY);
     let mut door = stage.house.services(&[api], limits).await?;
 
     let (half, _) = stage.offer(0.5 * capacity, sizes.calm, &mut door).await?;
@@ -113,34 +99,10 @@ struct Offered {
 impl Stage {
     /// Settled a second while payments are never short.
     async fn capacity(&mut self, time: Duration) -> Result<f64, Fatal> {
-        let count = UNDER_WAY + (FASTEST * (RAMP + time).as_secs_f64()) as usize;
-        let payments = self.payers.sign(&self.house.shop.token, 0, count)?;
-        let permits = Arc::new(Semaphore::new(UNDER_WAY));
-        let pace = Pace::Permitted(permits.clone());
-        // All events: a filter with wildcards makes the server walk all subjects at every look, which would be measured.
-        let mut news = self.house.ledger.read_from(self.house.last_seq().await? + 1).await?;
-        let (from, to) = window(time)?;
-        let load = fire(self.house.api, Load::once(self.offer.paid(&payments), CONNECTIONS, pace));
-        let load = tokio::spawn(load);
-        let mut settled = 0_usize;
-        loop {
-            let recorded = timeout(STALL, news.next()).await.map_err(|_| "nothing happens any more")?;
-            let recorded = recorded.ok_or("the ledger's news ended")??;
-            if matches!(recorded.event, Ok(Event::Order(_, OrderEvent::PaymentConfirmed(_)))) {
-                permits.add_permits(1);
-                settled += usize::from((from..to).contains(&recorded.recorded_at));
-            }
-            if recorded.recorded_at >= to {
-                break;
-            }
-        }
-        permits.close();
-        let outcome = load.await??;
-        if let Some(fault) = outcome.fault() {
-            return Err(format!("overload, closed loop: {fault}").into());
-        }
-        self.drain(outcome.hits.len()).await?;
-        Ok(settled as f64 / time.as_secs_f64())
+        let load = |shots, pace| Load::once(shots, CONNECTIONS, pace);
+        let (rate, accepted) = capacity::measure(&self.house, &self.payers, &self.offer, load, time).await?;
+        self.drain(accepted).await?;
+        Ok(rate)
     }
 
     /// Offers `rate` payments a second for `time` and the ramp before it, weighing the api meanwhile; then waits until
@@ -173,12 +135,6 @@ impl Stage {
         let accepted = self.accepted;
         until_ended(&self.house, &mut self.others, async { Ok((accepted, ())) }).await
     }
-}
-
-/// The window of counting for a load that begins now.
-fn window(time: Duration) -> Result<Window, Fatal> {
-    let from = Utc::now() + TimeDelta::from_std(RAMP)?;
-    Ok((from, from + TimeDelta::from_std(time)?))
 }
 
 fn figures(

@@ -4,6 +4,7 @@ mod chain;
 mod neighbours;
 mod node;
 mod processes;
+mod words;
 
 pub use chain::unpause;
 pub use processes::REBUILD;

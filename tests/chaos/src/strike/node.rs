@@ -2,6 +2,7 @@
 //! nothing may be decided.
 
 use super::until;
+use super::words::{CALLS, OF_STATE, Refusal, SENDS};
 use crate::blow::NodeFault;
 use crate::house::House;
 use crate::plan::Step;
@@ -16,10 +17,16 @@ const TIP: &str = "eth_maxPriorityFeePerGas";
 pub async fn strike(house: &House, step: &Step, fault: NodeFault) -> u64 {
     let nodes: &[RpcProxy] = match fault {
         // Alone it would be outvoted, or asked again at the other: these are about both.
-        NodeFault::F30AnswersLost | NodeFault::F32NonceTooLow | NodeFault::F43Forgets | NodeFault::F45Withholds => {
+        NodeFault::F30AnswersLost
+        | NodeFault::F32NonceTooLow
+        | NodeFault::F43Forgets
+        | NodeFault::F45Withholds
+        | NodeFault::F61Words => &house.nodes,
+        NodeFault::F28Gone | NodeFault::F29Limited | NodeFault::F31Garbled | NodeFault::F62NoState
+            if step.roll(3) == 0 =>
+        {
             &house.nodes
         }
-        NodeFault::F28Gone | NodeFault::F29Limited | NodeFault::F31Garbled if step.roll(3) == 0 => &house.nodes,
         // The first is asked what only steers.
         NodeFault::F51Fees => &house.nodes[..1],
         _ if step.roll(2) == 0 => &house.nodes[..1],
@@ -83,5 +90,17 @@ fn rules(step: &Step, fault: NodeFault) -> Vec<Rule> {
             let fees = ["0x0".to_owned(), format!("0x8{}", "0".repeat(63))];
             vec![Rule::on(TIP, Fault::number(&fees[usize::try_from(step.roll(2)).unwrap()]))]
         }
+        NodeFault::F61Words => {
+            let client = SENDS[usize::try_from(step.roll(SENDS.len().try_into().unwrap())).unwrap()];
+            client.iter().map(|refusal| Rule::on(SEND, refuse(*refusal)).percent(20)).collect()
+        }
+        NodeFault::F62NoState => {
+            let of = |method| CALLS.map(|refusal| Rule::on(method, refuse(refusal)).percent(25));
+            OF_STATE.into_iter().flat_map(of).collect()
+        }
     }
+}
+
+fn refuse((code, message): Refusal) -> Fault {
+    Fault::Refuse { code, message: message.to_owned() }
 }

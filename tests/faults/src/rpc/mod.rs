@@ -117,9 +117,10 @@ impl RpcProxy {
         self.node.rules.lock().unwrap().hits(rule)
     }
 
-    /// Requests of this method that came, whatever became of them.
+    /// Requests of this method that came, whatever became of them; of every method for [`ANY`].
     pub fn asked(&self, method: &str) -> u64 {
-        self.node.asked.lock().unwrap().get(method).copied().unwrap_or_default()
+        let asked = self.node.asked.lock().unwrap();
+        asked.iter().filter(|(name, _)| method == ANY || *name == method).map(|(_, count)| count).sum()
     }
 
     /// The signed transactions that the first node has accepted, in that order.
