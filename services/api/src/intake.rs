@@ -6,7 +6,7 @@ use domain::{
 };
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Batch, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
-use live::{Admission, Bought, Closed, NotAdmitted, NotBound, Records};
+use live::{Admission, Bought, NotAdmitted, NotBound, Records};
 use runtime::failpoint::{ORDER_APPENDED_NOT_ACCEPTED, ORDER_CHECKED_NOT_APPENDED, failpoint};
 use runtime::{REFUSALS, causes};
 use std::num::NonZeroU32;
@@ -120,8 +120,8 @@ impl Intake {
         if let Err(refusal) = self.admission.admit(id, bought, terms, left) {
             return match self.accepted_before(request, names).await {
                 Ok(Some(known)) => Ok(known),
-                // `SoldOut` is a last word, so it is not said to a payer whose order may be known: the answer is to ask again.
-                Err(unknown @ (IntakeError::LedgerAway | IntakeError::Busy)) if refusal.why == Closed::SoldOut => {
+                // A last word is not said to a payer whose order may be known: the answer is to ask again.
+                Err(unknown @ (IntakeError::LedgerAway | IntakeError::Busy)) if refusal.retry_after_s.is_none() => {
                     Err(unknown)
                 }
                 // The order is new, or it is unknown if it is. In both cases it is not accepted.

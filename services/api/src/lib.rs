@@ -77,7 +77,8 @@ impl Server {
         let Config { network, asset, asset_name, asset_version, .. } = &config;
         let settings = SharedSettings::new(config.settings.clone());
         let catalogue = Arc::new(Catalogue::new(ledger.clone(), network.chain_id, *asset));
-        let follower = Arc::new(Follower::new(ledger.clone(), Arc::clone(&catalogue), config.settle_rate));
+        let follower =
+            Arc::new(Follower::new(ledger.clone(), Arc::clone(&catalogue), config.settle_rate, settings.clone()));
         let admission = Arc::new(Admission::new(ledger.clone(), Arc::clone(&follower), settings.clone()));
         let records = Arc::new(Records::new(ledger.clone()));
         let (admitted, read) = (Arc::clone(&admission), Arc::clone(&records));

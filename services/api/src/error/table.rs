@@ -24,7 +24,7 @@ impl Problem {
         }
         let (offer, order) = (examples::offer(), domain::examples::request().id());
         let retry_after_s = RETRY_AFTER_S;
-        let wait = |why| (why != Closed::SoldOut).then_some(RETRY_AFTER_S);
+        let wait = |why| (!matches!(why, Closed::SoldOut | Closed::PriceTooLow)).then_some(RETRY_AFTER_S);
         let refused = |why| Self::NotAdmitted(NotAdmitted { why, retry_after_s: wait(why) });
         let mut all = each![
             RouteUnknown,
@@ -99,6 +99,8 @@ impl Problem {
                 let (status, title) = match refusal.why {
                     Closed::PayerBusy => (StatusCode::TOO_MANY_REQUESTS, "Too many unpaid orders"),
                     Closed::SoldOut => (StatusCode::UNPROCESSABLE_ENTITY, "Sold out"),
+                    Closed::PriceTooLow => (StatusCode::UNPROCESSABLE_ENTITY, "Price too low"),
+                    Closed::TokenBudget => (unavailable, "Too many purchases of this token"),
                     Closed::LedgerAway => (unavailable, "Temporarily unavailable"),
                     Closed::LedgerBroken | Closed::LedgerFull => (unavailable, "Orders are stopped"),
                     Closed::AssetPaused => (unavailable, "USDC is paused"),
@@ -156,6 +158,12 @@ impl Problem {
             Self::NotAdmitted(refusal) => match refusal.why {
                 Closed::PayerBusy => "this payer has reached the limit of unpaid orders; try again when one is settled",
                 Closed::SoldOut => "the token has fewer units left than this; nothing was written",
+                Closed::PriceTooLow => {
+                    "the price of this token is below the lowest one that is sold here; nothing was written"
+                }
+                Closed::TokenBudget => {
+                    "this token has used up its gas of the day; nothing was written, try again later"
+                }
                 Closed::LedgerAway => "orders cannot be written now; nothing was written, try again later",
                 Closed::LedgerBroken => {
                     "orders are stopped until an operator has repaired the ledger; nothing was written"
