@@ -71,6 +71,9 @@ settings! {
     /// Gas in a day that the orders and records of each token may cost: 100,000 a purchase. Then it is not offered until it has
     /// gained some back; 0 is no limit.
     token_gas_per_day: number u64 = "TOKEN_GAS_PER_DAY", TOKEN_GAS_PER_DAY, 0..=1_000_000_000_000_000;
+    /// Gas in a day that the payments of one payer may cost that fail on chain: 160,000 each, so ten. Then they wait until it
+    /// is gained back; 0 is no limit.
+    payer_gas_per_day: number u64 = "PAYER_GAS_PER_DAY", 1_600_000, 0..=MANY;
     /// Gas in a day that each token's records without an order may cost: 40,000 a mint. Records beyond it wait; 0 mints none.
     record_gas_per_day: number u64 = "RECORD_GAS_PER_DAY", 20_000_000, 0..=MANY;
 }
