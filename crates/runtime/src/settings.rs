@@ -58,6 +58,10 @@ settings! {
     /// Requests per second of all clients to paths that cost the ledger something; 0 is no limit. The default is above
     /// what the ledger accepts on the best disk.
     requests_total_s: number u32 = "RATE_TOTAL", 5_000, 0..=1_000_000;
+    /// Bytes in a day that one address may write with its orders, 1,500 each and 1,000 for each name; 0 is no limit.
+    bytes_per_client_day: number u64 = "WRITE_BYTES_PER_IP", 200_000_000, 0..=1_000_000_000_000;
+    /// Bytes in a day that the orders of one payer may take; 0 is no limit.
+    bytes_per_payer_day: number u64 = "WRITE_BYTES_PER_PAYER", 20_000_000, 0..=1_000_000_000_000;
     /// Time that the first payment of a settlement transaction waits for others.
     settlement_linger: millis Duration = "SENDER_LINGER_MS", Duration::from_millis(100), 0..=60_000;
     /// First pause before a payment that would fail, or failed on chain, is tried again. It doubles with each try.

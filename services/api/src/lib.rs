@@ -22,6 +22,7 @@ mod routes;
 mod state;
 mod status;
 mod tokens;
+mod writes;
 
 pub use config::Config;
 
@@ -86,7 +87,7 @@ impl Server {
             public_url: config.public_url.clone().unwrap_or_else(|| format!("http://{address}")),
             domain_separator: x402::domain_separator(asset_name, asset_version, network.chain_id, *asset),
             catalogue,
-            intake: Intake::new(ledger.clone(), admitted, read, config.append_timeout),
+            intake: Intake::new(ledger.clone(), admitted, read, config.append_timeout, settings.clone()),
             admission,
             quotas: Quotas::new(&config.edge),
             records,

@@ -53,6 +53,7 @@ impl Problem {
             StartingUp,
             Busy,
             RateLimited { retry_after_s },
+            WroteTooMuch { retry_after_s },
             Overloaded { retry_after_s },
             TooManyStreams,
             StreamsExhausted,
@@ -117,6 +118,7 @@ impl Problem {
             Self::StartingUp => (StatusCode::SERVICE_UNAVAILABLE, "starting_up", "Temporarily unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Temporarily unavailable"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
+            Self::WroteTooMuch { .. } => (StatusCode::TOO_MANY_REQUESTS, "write_budget", "Too many orders"),
             Self::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Temporarily unavailable"),
             Self::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "Too many streams"),
             Self::StreamsExhausted => (StatusCode::SERVICE_UNAVAILABLE, "streams_exhausted", "Temporarily unavailable"),
@@ -186,6 +188,9 @@ impl Problem {
             Self::StartingUp => "the service has just started; nothing was written, try again",
             Self::Busy => "too many such requests at the same time; nothing was written, try again",
             Self::RateLimited { .. } => "too many requests from this address; nothing was written, slow down",
+            Self::WroteTooMuch { .. } => {
+                "this address or payer has ordered as much as it may in a day; nothing was written, try again later"
+            }
             Self::Overloaded { .. } => "too many requests from all clients; nothing was written, try again",
             Self::TooManyStreams => {
                 "too many event streams are open from this address; close one, or ask for the status"
@@ -204,7 +209,9 @@ impl Problem {
     pub(super) fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::NotAdmitted(refusal) => refusal.retry_after_s,
-            Self::RateLimited { retry_after_s } | Self::Overloaded { retry_after_s } => Some(*retry_after_s),
+            Self::RateLimited { retry_after_s }
+            | Self::WroteTooMuch { retry_after_s }
+            | Self::Overloaded { retry_after_s } => Some(*retry_after_s),
             _ => {
                 let passes = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&self.row().0);
                 passes.then_some(RETRY_AFTER_S)

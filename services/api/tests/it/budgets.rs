@@ -96,3 +96,70 @@ async fn a_token_that_has_used_up_its_gas_is_not_offered_and_others_are_also_aft
     let unlimited = site.instance(&[("TOKEN_GAS_PER_DAY", "0")]).await;
     assert_eq!(ask(&unlimited, examples::TOKEN).await.status, 402);
 }
+
+/// The header of a proxy of ours, which says who sends.
+const FROM: &str = "x-forwarded-for";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_has_written_its_bytes_is_refused_alone_and_the_accepted_are_answered() {
+    let site = Site::start().await;
+    let api = site.instance(&[("WRITE_BYTES_PER_IP", "4500"), ("TRUSTED_PROXY_HOPS", "1")]).await;
+    let offer = api.mint(1, &[(FROM, "203.0.113.1")]).await.offer();
+    let headers: Vec<String> = (1..=5).map(|nonce| pay(&offer, nonce, |_| {})).collect();
+    let mut ids = Vec::new();
+    for (host, header) in (1..).zip(&headers[..3]) {
+        let from = format!("2001:db8:1:2::{host}");
+        let answer = api.mint(1, &[("payment-signature", header), (FROM, &from)]).await;
+        ids.push((answer.status.as_u16() == 202).then(|| answer.id()).unwrap());
+    }
+    let before = site.last_sequence().await;
+    let neighbour = "2001:db8:1:2:ffff::1";
+    let unpaid = api.mint(1, &[(FROM, neighbour)]).await;
+    let signed = api.mint(1, &[("payment-signature", &headers[3]), (FROM, neighbour)]).await;
+    let known = [("payment-signature", headers[0].as_str()), ("idempotency-key", "one-more"), (FROM, neighbour)];
+    let named = api.mint(1, &known).await;
+    for refused in [unpaid, signed, named] {
+        assert_eq!(refused.problem(), (429, "write_budget".to_owned()));
+        assert!((1..=3_601).contains(&refused.header("retry-after").parse::<u64>().unwrap()), "{refused:?}");
+    }
+    for (header, id) in headers.iter().zip(&ids) {
+        let again = api.mint(1, &[("payment-signature", header), (FROM, neighbour)]).await;
+        assert_eq!((again.status.as_u16(), again.id()), (202, *id), "who was accepted is answered");
+    }
+    assert_eq!(site.last_sequence().await, before);
+    let other = api.mint(1, &[("payment-signature", &headers[4]), (FROM, "203.0.113.1")]).await;
+    assert_eq!(other.status, 202, "another address");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payer_that_has_written_its_bytes_is_refused_whatever_its_address_is() {
+    let site = Site::start().await;
+    let api = site.instance(&[("WRITE_BYTES_PER_PAYER", "3000"), ("TRUSTED_PROXY_HOPS", "1")]).await;
+    let offer = api.mint(1, &[]).await.offer();
+    for nonce in 1..=4 {
+        let (header, from) = (pay(&offer, nonce, |_| {}), format!("203.0.113.{nonce}"));
+        let answer = api.mint(1, &[("payment-signature", &header), (FROM, &from)]).await;
+        let is_refused = answer.status == 429 && answer.problem().1 == "write_budget";
+        assert_eq!(is_refused, nonce > 2, "{nonce}: {answer:?}");
+    }
+    assert_eq!(api.mint(1, &[]).await.status, 402, "the address may order for others");
+}
+
+/// The longest header, and both names.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_takes_no_more_bytes_than_are_counted() {
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
+    let offer = api.mint(1_000_000, &[]).await.offer();
+    let (before, key) = (site.last_sequence().await, "k".repeat(128));
+    let header = pay(&offer, 255, |auth| auth.valid_after = 1_000_000_000);
+    let sent = [("payment-signature", header.as_str()), ("idempotency-key", key.as_str())];
+    assert_eq!(api.mint(1_000_000, &sent).await.status, 202);
+    let stored = site.ledger.between(before + 1, before + 2).await.unwrap();
+    let bytes = |nth: usize| {
+        let message = &stored[nth].message;
+        message.subject.len() + message.headers.as_ref().map_or(0, |headers| headers.len()) + message.payload.len()
+    };
+    let (name, order) = (bytes(0), bytes(1));
+    assert!((1_200..=1_500).contains(&order) && (800..=1_000).contains(&name), "order {order}, name {name}");
+}
