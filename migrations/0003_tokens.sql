@@ -48,3 +48,13 @@ SELECT hex_of(token) AS token, chain_id, hex_of(asset) AS asset, hex_of(factory)
 FROM tokens;
 -- Queries of the view use the spelling that it shows.
 CREATE UNIQUE INDEX tokens_by_address ON tokens (hex_of(token));
+
+-- The work for each token in an hour, by the ledger's clock: payments that were put in a transaction, each time, and records
+-- without an order that were found. A restarted api computes from the last day how much of its gas a token has used up.
+CREATE TABLE token_loads (
+    begins_at timestamptz NOT NULL CHECK (begins_at = date_bin('1 h', begins_at, timestamptz 'epoch')),
+    token evm_address NOT NULL,
+    submitted bigint NOT NULL,
+    found bigint NOT NULL,
+    PRIMARY KEY (begins_at, token)
+);

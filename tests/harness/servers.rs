@@ -54,6 +54,7 @@ pub fn environment(
         // All payers of a story are at one address.
         ("RATE_PER_IP", "0"),
         ("RATE_TOTAL", "0"),
+        ("WRITE_BYTES_PER_IP", "0"),
         ("RUST_LOG", "info,async_nats=warn,sqlx=warn"),
     ];
     let mut env: BTreeMap<String, String> =

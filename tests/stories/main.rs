@@ -4,6 +4,7 @@
 
 mod bad_among_good;
 mod bad_wires;
+mod budgets;
 mod carried;
 mod chain_clock;
 mod crash_points;

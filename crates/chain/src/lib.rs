@@ -9,6 +9,7 @@ mod account;
 mod asset;
 mod authorization;
 mod broadcast;
+mod code;
 mod connect;
 mod data_fee;
 mod error;

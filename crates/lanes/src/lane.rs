@@ -108,6 +108,11 @@ impl SignerLane {
         self.lane.open.len()
     }
 
+    /// Returns whether the transaction with this nonce is signed and not settled, as last read.
+    pub fn is_in_flight(&self, nonce: u64) -> bool {
+        self.lane.open.contains_key(&nonce)
+    }
+
     /// True if another transaction may be signed.
     pub fn has_room(&self) -> bool {
         self.rests.is_none() && self.in_flight() < self.window.size()
@@ -132,7 +137,8 @@ impl SignerLane {
     }
 
     /// Signs `call` for the next nonce. Appends the signed bytes **in one atomic batch** with the event that `command`
-    /// gives for each of `items`, and only then broadcasts. `items` are the items of the call, in the same order.
+    /// gives for each of `items`, and only then broadcasts. `items` are the items of the call, in the same order. Returns the
+    /// nonce.
     ///
     /// After `Ok` the bytes are in the ledger. The node may not have them yet: [`SignerLane::tend`] sends them again
     /// until the nonce is settled.
@@ -145,7 +151,7 @@ impl SignerLane {
         call: Call,
         items: &[Item],
         command: impl Fn(Submission) -> Command,
-    ) -> Result<(), Undone> {
+    ) -> Result<u64, Undone> {
         self.refresh().await?;
         let head = self.chain.head().await?;
         // The append would be refused. Bytes that cannot be recorded are not even signed.
@@ -179,7 +185,7 @@ impl SignerLane {
         failpoint(SIGNED_NOT_BROADCAST);
         self.broadcast(&tx).await;
         failpoint(AFTER_BROADCAST);
-        Ok(())
+        Ok(nonce)
     }
 
     /// Sends signed bytes to the node. No answer changes what is recorded: the same bytes are sent again until they are

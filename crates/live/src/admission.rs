@@ -20,7 +20,7 @@ use domain::{IdempotencyKey, PaymentId, Quantity, TokenTerms};
 use ledger::Ledger;
 use refusal::LONGEST_WAIT_S;
 use rules::{Conditions, Vitals, is_free, is_too_late, judge, retry_after};
-use runtime::{CancellationToken, REFUSALS, SharedSettings};
+use runtime::{CancellationToken, REFUSALS, Settings, SharedSettings};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +32,11 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const STORAGE_EVERY: u32 = 10;
 /// Maximum use of the ledger's storage, percent.
 const STORAGE_MAX_PERCENT: u64 = 80;
+
+/// Returns whether the price of the token is one at which tokens are sold.
+pub fn is_dear_enough(terms: &TokenTerms, settings: &Settings) -> bool {
+    terms.unit_price.0 >= settings.price_min
+}
 
 /// Decides about admission.
 pub struct Admission {
@@ -81,6 +86,7 @@ impl Admission {
     /// [`NotAdmitted`].
     pub fn open_at(&self, terms: &TokenTerms) -> Result<(), NotAdmitted> {
         let (now, settings) = (Utc::now(), self.settings.now());
+        self.is_offered(terms, &settings, now)?;
         let trouble = self.follower.circuit(|circuit| circuit.refuses(Door::of(terms), now));
         judge(
             &self.conditions(Newcomer::Of(terms.token, None), trouble, now),
@@ -115,6 +121,7 @@ impl Admission {
 
     fn try_admit(&self, id: PaymentId, order: Bought, terms: &TokenTerms, left: Duration) -> Result<(), NotAdmitted> {
         let (now, settings) = (Utc::now(), self.settings.now());
+        self.is_offered(terms, &settings, now)?;
         let newcomer = Newcomer::Of(terms.token, Some(order.payer));
         let conditions = self.conditions(newcomer, None, now);
         judge(&conditions, &settings, left)?;
@@ -183,6 +190,15 @@ impl Admission {
     /// Predicted waits of an order that arrives now.
     pub fn forecast(&self, newcomer: Newcomer, now: DateTime<Utc>) -> Forecast {
         self.follower.backlog(|backlog| backlog.forecast(newcomer, now))
+    }
+
+    /// Checks the price of the token, and that it has gas for another purchase.
+    fn is_offered(&self, terms: &TokenTerms, settings: &Settings, now: DateTime<Utc>) -> Result<(), NotAdmitted> {
+        if !is_dear_enough(terms, settings) {
+            return Err(NotAdmitted::price_too_low());
+        }
+        let wait = self.follower.gas(|gas| gas.wait(terms.token, settings.token_gas_per_day, now));
+        wait.map_or(Ok(()), |wait| Err(NotAdmitted::token_budget(wait)))
     }
 
     fn conditions(&self, newcomer: Newcomer, trouble: Option<Trouble>, now: DateTime<Utc>) -> Conditions {

@@ -222,6 +222,7 @@ fn sign(event: &OrderEvent) -> Sign {
             | WaitReason::AuthorizationUsedOrCancelled
             | WaitReason::AuthorizationExpired
             | WaitReason::AuthorizationNotYetValid
+            | WaitReason::PayerBudget
             | WaitReason::SignatureRefused => Sign::Own,
             // The count of units closes the door for that.
             WaitReason::SoldOut | WaitReason::Unpaid => Sign::None,

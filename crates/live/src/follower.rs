@@ -5,15 +5,16 @@ use crate::bought::{Bought, OrderFacts};
 use crate::bound_keys::BoundKeys;
 use crate::catalogue::Catalogue;
 use crate::circuit::{BreakerStep, Circuit, Door};
+use crate::gas::TokenGas;
 use crate::hub::Hub;
 use crate::news::News;
 use crate::records::Records;
 use alloy_primitives::Address;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Event, KeyEvent, OrderEvent, PaymentId, Recorded, Stage};
+use domain::{Event, KeyEvent, OrderEvent, PaymentId, RecordEvent, Recorded, Stage};
 use futures_util::StreamExt;
 use ledger::{Ledger, LedgerError};
-use runtime::{CancellationToken, OldestWork};
+use runtime::{CancellationToken, OldestWork, SharedSettings};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,12 +56,14 @@ pub struct Follower {
     caught_up: AtomicBool,
     circuit: Mutex<Circuit>,
     keys: Mutex<BoundKeys>,
+    gas: Mutex<TokenGas>,
+    settings: SharedSettings,
 }
 
 impl Follower {
     /// An empty picture, which [`Follower::follow`] fills. Settlement is assumed to do `settle_rate` orders a second
     /// until that has been measured.
-    pub fn new(ledger: Ledger, catalogue: Arc<Catalogue>, settle_rate: u32) -> Self {
+    pub fn new(ledger: Ledger, catalogue: Arc<Catalogue>, settle_rate: u32, settings: SharedSettings) -> Self {
         let backlog = Mutex::new(Backlog::new(settle_rate));
         Self {
             ledger,
@@ -71,6 +74,8 @@ impl Follower {
             caught_up: AtomicBool::new(false),
             circuit: Mutex::default(),
             keys: Mutex::default(),
+            gas: Mutex::default(),
+            settings,
         }
     }
 
@@ -123,6 +128,10 @@ impl Follower {
         act(&mut self.keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub(crate) fn gas<T>(&self, act: impl FnOnce(&mut TokenGas) -> T) -> T {
+        act(&mut self.gas.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Reads the ledger until `stop`.
     pub async fn follow(&self, records: &Records, stop: CancellationToken) {
         while !stop.is_cancelled() {
@@ -150,6 +159,7 @@ impl Follower {
             self.catalogue.load().await?;
             self.backlog(|backlog| backlog.clear(after));
             self.keys(BoundKeys::clear);
+            self.gas(|gas| *gas = TokenGas::default());
             self.seeded.store(false, Ordering::Relaxed);
         }
         let mut seed_at = (!self.seeded.load(Ordering::Relaxed)).then(Instant::now);
@@ -197,7 +207,10 @@ impl Follower {
     async fn tell(&self, recorded: &Recorded) -> Result<(), LedgerError> {
         match &recorded.event {
             Ok(Event::Token(..)) => self.catalogue.registered(recorded),
-            Ok(Event::Record(id, event)) => self.backlog(|backlog| backlog.apply_record(recorded.seq, *id, event)),
+            Ok(Event::Record(id, event)) => {
+                self.backlog(|backlog| backlog.apply_record(recorded.seq, *id, event));
+                self.gas(|gas| self.spend_for_record(gas, event, recorded));
+            }
             Ok(Event::Key(key, KeyEvent::Bound(bound))) => {
                 self.keys(|keys| keys.add(bound.payment_id, &[*key]));
             }
@@ -207,6 +220,7 @@ impl Follower {
         if let Some(facts) = self.facts(recorded.seq, *id, event).await? {
             let bought = facts.bought;
             self.judge(recorded, *id, event, bought);
+            self.gas(|gas| self.spend(gas, bought.token, event, recorded));
             self.backlog(|backlog| {
                 backlog.apply((recorded.seq, recorded.recorded_at), (*id, event), facts);
             });
@@ -227,6 +241,18 @@ impl Follower {
         self.circuit(|circuit| circuit.apply(&step));
     }
 
+    /// Counts the gas of an event of an order.
+    fn spend(&self, gas: &mut TokenGas, token: Address, event: &OrderEvent, recorded: &Recorded) {
+        gas.follow(token, event, self.settings.now().token_gas_per_day, recorded.recorded_at.min(Utc::now()));
+    }
+
+    /// Counts the gas of an event of a record.
+    fn spend_for_record(&self, gas: &mut TokenGas, event: &RecordEvent, recorded: &Recorded) {
+        if let RecordEvent::Found(found) = event {
+            gas.found(found.token, self.settings.now().token_gas_per_day, recorded.recorded_at.min(Utc::now()));
+        }
+    }
+
     /// The order before its event at `seq`. Returns `None` if the order cannot be read.
     async fn facts(&self, seq: u64, id: PaymentId, event: &OrderEvent) -> Result<Option<OrderFacts>, LedgerError> {
         if let OrderEvent::PaymentRequested(request) = event {
@@ -242,7 +268,7 @@ impl Follower {
     /// Returns false if that failed. `read` is the last sequence that this process has read.
     async fn seed(&self, records: &Records, read: u64) -> Result<bool, LedgerError> {
         let Some(standing) = records.standing(self.ledger.incarnation()).await else { return Ok(false) };
-        let Standing { position: Position { seq: position, .. }, open, units_taken, found } = standing;
+        let Standing { position: Position { seq: position, .. }, open, units_taken, found, loads } = standing;
         if read.saturating_sub(position) > SEED_LAG_MAX {
             return Ok(false);
         }
@@ -268,6 +294,15 @@ impl Follower {
             }
             since.push((recorded, before));
         }
+        let mut gas = TokenGas::of(&loads, self.settings.now().token_gas_per_day, Utc::now());
+        for (recorded, before) in &since {
+            match (&recorded.event, before) {
+                (Ok(Event::Order(_, event)), Some(facts)) => self.spend(&mut gas, facts.bought.token, event, recorded),
+                (Ok(Event::Record(_, event)), _) => self.spend_for_record(&mut gas, event, recorded),
+                _ => {}
+            }
+        }
+        self.gas(|known| *known = gas);
         // Under one lock, so that no reader sees half of it.
         self.backlog(|backlog| {
             backlog.reset(position, rows(), units_taken, found);

@@ -11,6 +11,7 @@ mod catalogue;
 mod circuit;
 mod feed;
 mod follower;
+mod gas;
 mod hub;
 mod line;
 mod news;
@@ -21,7 +22,7 @@ mod typical;
 mod units;
 mod words;
 
-pub use admission::{Admission, Closed, NotAdmitted, NotBound};
+pub use admission::{Admission, Closed, NotAdmitted, NotBound, is_dear_enough};
 pub use backlog::{Forecast, QueuePosition};
 pub use bought::Bought;
 pub use catalogue::{Catalogue, CatalogueError, Sold};

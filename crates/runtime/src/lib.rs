@@ -2,6 +2,7 @@
 //! shutdown.
 
 mod backoff;
+mod budget;
 mod env;
 pub mod failpoint;
 mod health;
@@ -13,6 +14,7 @@ mod undone;
 mod variable;
 
 pub use backoff::Backoff;
+pub use budget::DailyBudgets;
 pub use env::{ConfigError, Env};
 pub use failpoint::{set_test_setting, test_setting};
 pub use health::{Health, OldestWork, serve_health};

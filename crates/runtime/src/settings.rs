@@ -15,6 +15,10 @@ pub const VALIDITY_MAX_S: u64 = 86_400;
 /// Largest number that a setting of this type may have where nothing else bounds it.
 const MANY: u64 = 1_000_000_000;
 
+/// 100,000 purchases of one token in a day, or more than one a second throughout. Measured at 100 new holders, payment and mint
+/// of one purchase take 97,264 gas (`contracts/gas`). At 0.01 gwei, the usual price on Base, this is 0.1 coins a day.
+const TOKEN_GAS_PER_DAY: u64 = 100_000 * 100_000;
+
 /// Each row is a field, its variable, its default, and its floor and ceiling.
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $field:ident: $read:ident $kind:ty = $name:literal, $default:expr, $range:expr;)+) => {
@@ -54,6 +58,10 @@ settings! {
     /// Requests per second of all clients to paths that cost the ledger something; 0 is no limit. The default is above
     /// what the ledger accepts on the best disk.
     requests_total_s: number u32 = "RATE_TOTAL", 5_000, 0..=1_000_000;
+    /// Bytes in a day that one address may write with its orders, 1,500 each and 1,000 for each name; 0 is no limit.
+    bytes_per_client_day: number u64 = "WRITE_BYTES_PER_IP", 200_000_000, 0..=1_000_000_000_000;
+    /// Bytes in a day that the orders of one payer may take; 0 is no limit.
+    bytes_per_payer_day: number u64 = "WRITE_BYTES_PER_PAYER", 20_000_000, 0..=1_000_000_000_000;
     /// Time that the first payment of a settlement transaction waits for others.
     settlement_linger: millis Duration = "SENDER_LINGER_MS", Duration::from_millis(100), 0..=60_000;
     /// First pause before a payment that would fail, or failed on chain, is tried again. It doubles with each try.
@@ -62,6 +70,14 @@ settings! {
     mint_wait_max: millis Duration = "MINT_MAX_WAIT_MS", Duration::from_secs(2), 0..=3_600_000;
     /// First pause before a mint that cannot be made now is tried again. It doubles with each try.
     mint_retry: millis Duration = "MINT_RETRY_MS", Duration::from_secs(2), 1..=3_600_000;
+    /// Lowest price of a unit that is sold, in millionths of a USDC. A purchase costs us 97,264 gas, whatever its price is.
+    price_min: number u64 = "PRICE_MIN", 10_000, 0..=MANY;
+    /// Gas in a day that the orders and records of each token may cost: 100,000 a purchase. Then it is not offered until it has
+    /// gained some back; 0 is no limit.
+    token_gas_per_day: number u64 = "TOKEN_GAS_PER_DAY", TOKEN_GAS_PER_DAY, 0..=1_000_000_000_000_000;
+    /// Gas in a day that the payments of one payer may cost that fail on chain: 160,000 each, so ten. Then they wait until it
+    /// is gained back; 0 is no limit.
+    payer_gas_per_day: number u64 = "PAYER_GAS_PER_DAY", 1_600_000, 0..=MANY;
     /// Gas in a day that each token's records without an order may cost: 40,000 a mint. Records beyond it wait; 0 mints none.
     record_gas_per_day: number u64 = "RECORD_GAS_PER_DAY", 20_000_000, 0..=MANY;
 }

@@ -129,5 +129,6 @@ async fn write(db: &mut PgConnection, rows: &Rows) -> Result<(), StoreError> {
         .map_err(StoreError::of("writing what is set aside"))?;
     }
     rows.tally.write(db).await?;
+    rows.loads.write(db).await?;
     rows.mint_batches.write(db).await
 }

@@ -2,6 +2,7 @@
 //! after is the business of [`crate::apply`].
 
 use crate::batch::MintBatches;
+use crate::load::Loads;
 use crate::payment::PaymentView;
 use crate::project::{Stamp, project, text, time};
 use crate::record::RecordView;
@@ -65,6 +66,7 @@ pub(crate) struct Rows {
     pub set_aside: Vec<SetAside>,
     pub tally: Tally,
     pub mint_batches: MintBatches,
+    pub loads: Loads,
 }
 
 impl Rows {
@@ -117,6 +119,9 @@ impl Rows {
             }
         }
         self.tally.count(before, &row);
+        if let OrderEvent::PaymentSubmitted(..) = event {
+            self.loads.submitted(row.token, at.recorded_at);
+        }
         self.payments.insert(id, row);
         self.changed_payments.insert(id);
         Ok(())
@@ -137,6 +142,9 @@ impl Rows {
         {
             token.discount(order, at.seq).ok_or_else(|| format!("order {id}: {OUT_OF_RANGE}"))?;
             self.changed_tokens.insert(order.token);
+        }
+        if let RecordEvent::Found(found) = event {
+            self.loads.found(found.token, at.recorded_at);
         }
         self.records.insert(id, row);
         self.changed_records.insert(id);

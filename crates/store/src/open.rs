@@ -4,6 +4,7 @@ use crate::columns::value;
 use crate::connect::Store;
 use crate::error::StoreError;
 use crate::ledger::seq_from;
+use crate::load::{TokenLoad, recent_loads};
 use crate::position::{Position, READ_MODELS, position};
 use crate::units::UnitsHold;
 use alloy_primitives::Address;
@@ -27,6 +28,8 @@ pub struct Standing {
     pub units_taken: BTreeMap<Address, u64>,
     /// Every record without an order that was found.
     pub found: Vec<PaymentId>,
+    /// The work of the last day and a little more, token by token, the oldest first.
+    pub loads: Vec<TokenLoad>,
 }
 
 /// An order that is neither minted nor failed nor refunded. What is parked is open: an operator owes an answer.
@@ -77,8 +80,9 @@ impl Store {
             .await
             .and_then(|rows| rows.iter().map(|row| value(row, "id")).collect())
             .map_err(StoreError::of(OPERATION))?;
+        let loads = recent_loads(&mut moment).await.map_err(StoreError::of(OPERATION))?;
         moment.commit().await.map_err(StoreError::of(OPERATION))?;
-        Ok(Standing { position, open, units_taken, found })
+        Ok(Standing { position, open, units_taken, found, loads })
     }
 }
 

@@ -102,6 +102,7 @@ impl Store {
              UNION ALL SELECT 'records', id::text, to_jsonb(r)::text FROM record_rows r \
              UNION ALL SELECT 'stage_totals', stage, to_jsonb(r)::text FROM stage_totals r WHERE orders > 0 \
              UNION ALL SELECT 'pace', begins_at::text, to_jsonb(r)::text FROM pace r \
+             UNION ALL SELECT 'token_loads', hex_of(token) || ' ' || begins_at, to_jsonb(r)::text FROM token_loads r \
              UNION ALL SELECT 'payers', hex_of(payer), to_jsonb(r)::text FROM payers r \
              UNION ALL SELECT 'mint_batches', lpad(signed_seq::text, 20, '0'), to_jsonb(r)::text FROM mint_batches r \
              ORDER BY 1, 2",

@@ -131,7 +131,7 @@ pub(crate) const fn keeps_units(reason: WaitReason) -> bool {
         // The payer is blacklisted, or the token is and sells nothing.
         WaitReason::Blacklisted => false,
         // An account with code can fail for no reason that has a name, as often as its owner wants.
-        WaitReason::Unexplained => false,
+        WaitReason::Unexplained | WaitReason::PayerBudget => false,
         // Not the payer's own. But asset and token refuse before they look at the payer's money. Orders without money would
         // hold the units when the pause is over, and nothing is sold before that.
         WaitReason::AssetPaused | WaitReason::SettlementStopped => false,

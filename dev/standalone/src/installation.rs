@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Limits of the API that the environment of an installation may change: a test asks more often than a person.
-const LIMITS: [&str; 9] = [
+const LIMITS: [&str; 13] = [
     "RATE_PER_IP",
     "RATE_TOTAL",
     "SSE_PER_IP",
@@ -21,6 +21,10 @@ const LIMITS: [&str; 9] = [
     "MAX_CONNECTIONS_PER_IP",
     "LAG_MAX",
     "PAYER_IN_FLIGHT_MAX",
+    "PRICE_MIN",
+    "TOKEN_GAS_PER_DAY",
+    "WRITE_BYTES_PER_IP",
+    "WRITE_BYTES_PER_PAYER",
     "CORS_ORIGINS",
     "OPERATOR_TOKEN",
 ];

@@ -84,6 +84,8 @@ pub(crate) enum Problem {
     Busy,
     /// This client sends too many requests. It may come back after this number of seconds.
     RateLimited { retry_after_s: u64 },
+    /// This address or payer has written as much as it may in a day. It may come back after this number of seconds.
+    WroteTooMuch { retry_after_s: u64 },
     /// All clients together send too many requests.
     Overloaded { retry_after_s: u64 },
     /// This client has reached the limit of open event streams.
@@ -160,6 +162,7 @@ impl From<IntakeError> for Problem {
             IntakeError::KeyNamesAnother(id) => Self::KeyNamesAnother(id),
             IntakeError::TooManyKeys(id) => Self::TooManyKeys(id),
             IntakeError::NotAdmitted(refusal) => Self::NotAdmitted(refusal),
+            IntakeError::WroteTooMuch(refusal) => Self::WroteTooMuch { retry_after_s: refusal.retry_after_s },
             IntakeError::LedgerAway => Self::LedgerAway,
             IntakeError::Busy => Self::Busy,
             IntakeError::OrderUnreadable(id) => Self::OrderUnreadable(id),

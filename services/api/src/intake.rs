@@ -1,14 +1,18 @@
 //! From a checked request to an order in the ledger. It makes one append, and one lookup only on a conflict. It uses no
 //! RPC and no SQL.
 
+use crate::writes::{ORDER_BYTES, WriteBudgets, WroteTooMuch, names_bytes};
+use alloy_primitives::Address;
+use chrono::Utc;
 use domain::{
     Event, IdempotencyKey, KeyBound, KeyEvent, OrderEvent, PaymentId, PaymentRequest, RequestFields, TokenTerms,
 };
+use edge::ClientIp;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ledger::{AppendError, Batch, Expected, GroupCommit, Ledger, LedgerError, NewEvent};
-use live::{Admission, Bought, Closed, NotAdmitted, NotBound, Records};
+use live::{Admission, Bought, NotAdmitted, NotBound, Records};
 use runtime::failpoint::{ORDER_APPENDED_NOT_ACCEPTED, ORDER_CHECKED_NOT_APPENDED, failpoint};
-use runtime::{REFUSALS, causes};
+use runtime::{REFUSALS, SharedSettings, causes};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +32,8 @@ pub(crate) struct Names {
     pub(crate) keys: Vec<IdempotencyKey>,
     /// W3C trace context.
     pub(crate) trace: String,
+    /// The address that sent them.
+    pub(crate) client: ClientIp,
 }
 
 /// Why a payment is not accepted. Only after `LedgerAway` it may have been written; the same request again is safe.
@@ -41,6 +47,8 @@ pub(crate) enum IntakeError {
     TooManyKeys(PaymentId),
     /// No order is accepted now.
     NotAdmitted(NotAdmitted),
+    /// The address or the payer has written as much as it may.
+    WroteTooMuch(WroteTooMuch),
     /// The ledger is unavailable.
     LedgerAway,
     /// Too many such requests at the same time.
@@ -60,6 +68,13 @@ enum Known {
     New,
 }
 
+impl IntakeError {
+    /// Returns whether another try makes no sense soon.
+    fn is_last_word(&self) -> bool {
+        matches!(self, Self::NotAdmitted(refusal) if refusal.retry_after_s.is_none())
+    }
+}
+
 pub(crate) struct Intake {
     ledger: Ledger,
     commit: GroupCommit,
@@ -68,6 +83,8 @@ pub(crate) struct Intake {
     append_timeout: Duration,
     lookups: Semaphore,
     lookups_when_closed: DefaultDirectRateLimiter,
+    writes: WriteBudgets,
+    settings: SharedSettings,
 }
 
 impl Intake {
@@ -77,6 +94,7 @@ impl Intake {
         admission: Arc<Admission>,
         records: Arc<Records>,
         append_timeout: Duration,
+        settings: SharedSettings,
     ) -> Self {
         Self {
             commit: GroupCommit::start(ledger.clone()),
@@ -86,7 +104,26 @@ impl Intake {
             append_timeout,
             lookups: Semaphore::new(LOOKUPS),
             lookups_when_closed: RateLimiter::direct(Quota::per_second(LOOKUPS_WHEN_CLOSED)),
+            writes: WriteBudgets::default(),
+            settings,
         }
+    }
+
+    /// Checks that `client` may write another order. Asked before a client signs anything.
+    ///
+    /// # Errors
+    /// `WroteTooMuch`.
+    pub(crate) fn may_write(&self, client: ClientIp) -> Result<(), IntakeError> {
+        self.check_bytes(client, None, ORDER_BYTES)
+    }
+
+    fn check_bytes(&self, client: ClientIp, payer: Option<Address>, bytes: u64) -> Result<(), IntakeError> {
+        let checked = self.writes.check(client, payer, bytes, &self.settings.now(), Utc::now());
+        checked.map_err(IntakeError::WroteTooMuch)
+    }
+
+    fn wrote(&self, client: ClientIp, payer: Address, bytes: u64) {
+        self.writes.wrote(client, payer, bytes, &self.settings.now(), Utc::now());
     }
 
     /// Checked before the signature, which is expensive. While no order is accepted, only those pass that may have been
@@ -117,15 +154,16 @@ impl Intake {
     ) -> Result<PaymentId, IntakeError> {
         let (id, bought) = (request.id(), Bought::by(request));
         let left = Duration::from_secs(request.authorization.valid_before.saturating_sub(now_s));
-        if let Err(refusal) = self.admission.admit(id, bought, terms, left) {
+        let (is_new, bytes) = (!self.admission.has_seen(id), ORDER_BYTES.saturating_add(names_bytes(names.keys.len())));
+        let room = if is_new { self.check_bytes(names.client, Some(bought.payer), bytes) } else { Ok(()) };
+        let admit = || self.admission.admit(id, bought, terms, left).map_err(IntakeError::NotAdmitted);
+        if let Err(refusal) = room.and_then(|()| admit()) {
             return match self.accepted_before(request, names).await {
                 Ok(Some(known)) => Ok(known),
-                // `SoldOut` is a last word, so it is not said to a payer whose order may be known: the answer is to ask again.
-                Err(unknown @ (IntakeError::LedgerAway | IntakeError::Busy)) if refusal.why == Closed::SoldOut => {
-                    Err(unknown)
-                }
+                // A last word is not said to a payer whose order may be known: the answer is to ask again.
+                Err(unknown @ (IntakeError::LedgerAway | IntakeError::Busy)) if refusal.is_last_word() => Err(unknown),
                 // The order is new, or it is unknown if it is. In both cases it is not accepted.
-                Ok(None) | Err(IntakeError::LedgerAway | IntakeError::Busy) => Err(IntakeError::NotAdmitted(refusal)),
+                Ok(None) | Err(IntakeError::LedgerAway | IntakeError::Busy) => Err(refusal),
                 Err(other) => Err(other),
             };
         }
@@ -134,6 +172,8 @@ impl Intake {
         // overdue.
         if accepted != Ok(id) && accepted != Err(IntakeError::LedgerAway) {
             self.admission.release(id, bought);
+        } else if is_new {
+            self.wrote(names.client, bought.payer, bytes);
         }
         accepted
     }
@@ -248,7 +288,11 @@ impl Intake {
         (id, version): (PaymentId, u64),
         unbound: &[IdempotencyKey],
     ) -> Result<PaymentId, IntakeError> {
-        if !unbound.is_empty() {
+        let payer = unbound.first().map(|key| key.payer);
+        if let Some(payer) = payer {
+            let bytes = names_bytes(unbound.len());
+            self.check_bytes(names.client, Some(payer), bytes)?;
+            self.wrote(names.client, payer, bytes);
             self.admission.bind(id, version, unbound).map_err(|why| match why {
                 NotBound::NotAdmitted(refusal) => IntakeError::NotAdmitted(refusal),
                 NotBound::TooMany => IntakeError::TooManyKeys(id),

@@ -22,6 +22,7 @@ mod routes;
 mod state;
 mod status;
 mod tokens;
+mod writes;
 
 pub use config::Config;
 
@@ -77,7 +78,8 @@ impl Server {
         let Config { network, asset, asset_name, asset_version, .. } = &config;
         let settings = SharedSettings::new(config.settings.clone());
         let catalogue = Arc::new(Catalogue::new(ledger.clone(), network.chain_id, *asset));
-        let follower = Arc::new(Follower::new(ledger.clone(), Arc::clone(&catalogue), config.settle_rate));
+        let follower =
+            Arc::new(Follower::new(ledger.clone(), Arc::clone(&catalogue), config.settle_rate, settings.clone()));
         let admission = Arc::new(Admission::new(ledger.clone(), Arc::clone(&follower), settings.clone()));
         let records = Arc::new(Records::new(ledger.clone()));
         let (admitted, read) = (Arc::clone(&admission), Arc::clone(&records));
@@ -85,7 +87,7 @@ impl Server {
             public_url: config.public_url.clone().unwrap_or_else(|| format!("http://{address}")),
             domain_separator: x402::domain_separator(asset_name, asset_version, network.chain_id, *asset),
             catalogue,
-            intake: Intake::new(ledger.clone(), admitted, read, config.append_timeout),
+            intake: Intake::new(ledger.clone(), admitted, read, config.append_timeout, settings.clone()),
             admission,
             quotas: Quotas::new(&config.edge),
             records,

@@ -12,6 +12,7 @@ use crate::intake::Names;
 use crate::openapi::{MintProblems, schemas};
 use crate::state::Api;
 use alloy_primitives::Address;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, Path, Request, State};
@@ -22,7 +23,7 @@ use domain::request::Inconsistent;
 use domain::{
     Authorization, PaymentId, PaymentKey, PaymentRequest, Purchase, Quantity, RequestFields, SignatureBytes, Usdc,
 };
-use edge::traceparent;
+use edge::{ClientIp, traceparent};
 use live::Sold;
 use runtime::VALIDITY_MAX_S;
 use serde::Serialize;
@@ -119,6 +120,7 @@ struct PaymentHeaders {
 )]
 pub(crate) async fn mint(
     State(api): State<Arc<Api>>,
+    Extension(client): Extension<ClientIp>,
     token: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -130,8 +132,9 @@ pub(crate) async fn mint(
     let decline = |rejection| match rejection {
         // A payer must not be asked to sign a payment that would not be accepted.
         PaymentRejection::PaymentRequired => {
-            let open = api.admission.open_for(&wanted.sold.terms, wanted.quantity);
-            open.map_or_else(Problem::NotAdmitted, |()| Problem::of_payment(rejection, &offer))
+            let open = api.admission.open_for(&wanted.sold.terms, wanted.quantity).map_err(Problem::NotAdmitted);
+            let open = open.and_then(|()| api.intake.may_write(client).map_err(Problem::from));
+            open.map_or_else(|refusal| refusal, |()| Problem::of_payment(rejection, &offer))
         }
         _ => Problem::of_payment(rejection, &offer),
     };
@@ -142,7 +145,7 @@ pub(crate) async fn mint(
     let payment = decode(name, value).map_err(decline)?;
     api.intake.pass(api.id_of(&payment), &wanted.sold.terms)?;
     let keys = idempotency::keys(payment.authorization.from, key, payment.payment_identifier.as_deref());
-    let names = Names { keys, trace: traceparent(&headers) };
+    let names = Names { keys, trace: traceparent(&headers), client };
     let now_s = now_s();
     let id = match verify(&payment, &offer, now_s, api.settings().payment_margin_s, VALIDITY_MAX_S) {
         Ok(verified) => {

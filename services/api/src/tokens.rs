@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use domain::Usdc;
-use live::Sold;
+use live::{Sold, is_dear_enough};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -84,8 +84,9 @@ pub(crate) async fn list(State(api): State<Arc<Api>>) -> Result<Response, Proble
     if !api.catalogue.is_caught_up() {
         return Err(Problem::StartingUp);
     }
-    let all = api.catalogue.all();
-    let tokens = all.iter().map(|sold| TokenAnswer::of(&api, sold)).collect();
+    let (all, settings) = (api.catalogue.all(), api.settings());
+    let sold = all.iter().filter(|sold| is_dear_enough(&sold.terms, &settings));
+    let tokens = sold.map(|sold| TokenAnswer::of(&api, sold)).collect();
     Ok(json_response(StatusCode::OK, &TokenList { tokens }, "application/json"))
 }
 

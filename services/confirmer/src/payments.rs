@@ -150,6 +150,7 @@ fn pause(reason: WaitReason, submitted: u32, first: Duration) -> Duration {
         | WaitReason::SignatureRefused
         | WaitReason::Blacklisted
         | WaitReason::Unfunded
+        | WaitReason::PayerBudget
         | WaitReason::Unpaid => Backoff { first, max: RETRY_MAX }.pause(submitted.saturating_sub(1)),
     }
 }

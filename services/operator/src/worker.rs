@@ -151,7 +151,7 @@ impl OperateLane {
         match deed {
             Deed::Credit => self.lane.send(call, &good, Command::Submit).await?,
             Deed::GiveBack | Deed::Refund => self.lane.send(call, &good, Command::SubmitRefund).await?,
-        }
+        };
         Ok(good.iter().map(|item| item.id).collect())
     }
 

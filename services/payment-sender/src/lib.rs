@@ -5,6 +5,7 @@
 //! for another try. Only the confirmer declares a payment failed, with proof.
 
 mod arrivals;
+mod company;
 mod config;
 mod recheck;
 mod trial;
@@ -38,7 +39,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Fatal> {
     let arrivals = Arrivals::bind(&ledger, health.clone()).await?;
     tasks.spawn(runtime::unfailing(arrivals.clone().run(config.database_url.clone(), stop.clone())));
     tasks.spawn(runtime::unfailing(arrivals.clone().watch(chain.clone(), stop.clone())));
-    let shared = SettleResources { config, ledger, chain, arrivals };
+    let burned = company::Burned::default();
+    let shared = SettleResources { config, ledger, chain, arrivals, burned };
     for key in keys {
         let signer = key.address();
         let lease = shared.ledger.lease(Purpose::Settle, signer, &shared.config.instance).await?;

@@ -16,6 +16,8 @@ pub struct Tried {
     /// Payments that would be made now, and those that the token knows already: a transaction of ours that finds a record is
     /// how the confirmer learns of it.
     pub good: Vec<Item>,
+    /// Those of `good` that the token knows already.
+    pub known: HashSet<PaymentId>,
     /// Payments that would fail now.
     pub waiting: Vec<(Item, Deferral)>,
     /// Payments that the trial did not reach, because of others.
@@ -43,7 +45,10 @@ impl Tried {
             match verdict {
                 Verdict::Send => tried.good.push(item),
                 Verdict::Known if is_of_another(&item.order) => {}
-                Verdict::Known => tried.good.push(item),
+                Verdict::Known => {
+                    tried.known.insert(item.id);
+                    tried.good.push(item);
+                }
                 Verdict::Defer(reason, detail) => {
                     let retry_at = Utc::now() + backoff.pause(item.order.payment.counts().deferred);
                     tried.waiting.push((item, Deferral { reason, detail, retry_at }));

@@ -2,11 +2,13 @@
 //! it.
 
 use crate::arrivals::{Arrivals, remaining};
+use crate::company::{Burned, Companies};
 use crate::config::Config;
 use crate::recheck::recheck;
 use crate::trial::{Tried, Verdict, defer, verdicts_of};
 use chain::token::{PAY_BATCH_MAX, SEGMENTS_MAX, pay_call, segments};
 use chain::{Address, Chain, Key};
+use chrono::Utc;
 use domain::event::{LegName, Purpose};
 use domain::lane::Rest;
 use domain::order::Command;
@@ -33,6 +35,7 @@ pub struct SettleResources {
     pub ledger: Ledger,
     pub chain: Chain,
     pub arrivals: Arrivals,
+    pub burned: Burned,
 }
 
 /// A settlement lane at work.
@@ -42,6 +45,8 @@ pub struct SettleLane {
     terms: TermsCache,
     races: Races,
     on_duty: OnDuty,
+    /// Nonce of the latest transaction with a payment that goes alone.
+    alone: Option<u64>,
 }
 
 /// The next step for an order.
@@ -84,10 +89,10 @@ impl Work for SettleLane {
 impl SettleLane {
     /// Claims the lane of `key`.
     pub async fn claim(shared: SettleResources, key: Key) -> Result<Self, Undone> {
-        let SettleResources { config, ledger, chain, arrivals } = &shared;
+        let SettleResources { config, ledger, chain, arrivals, .. } = &shared;
         let lane = SignerLane::claim(ledger.clone(), chain.clone(), key, Purpose::Settle, &config.instance).await?;
         let on_duty = arrivals.duty.begin();
-        Ok(Self { lane, shared, terms: TermsCache::default(), races: Races::default(), on_duty })
+        Ok(Self { lane, shared, terms: TermsCache::default(), races: Races::default(), on_duty, alone: None })
     }
 
     fn carrier(&self) -> &Carrier {
@@ -244,23 +249,67 @@ impl SettleLane {
         Ok(())
     }
 
+    /// Sends the payments in the company that they may have. Returns the orders in transactions.
+    async fn send(&mut self, items: Vec<Item>, jobs: &mut Vec<Job>) -> Result<HashSet<PaymentId>, Undone> {
+        let payers: Vec<Address> = items.iter().map(|item| item.order.request.payer()).collect();
+        let code = self.shared.chain.with_code(&payers).await?;
+        let per_day = self.shared.config.settings.now().payer_gas_per_day;
+        let Companies { ordinary, with_code, alone } = self.shared.burned.sort(items, &code, per_day, Utc::now());
+        let mut sent = HashSet::new();
+        for items in [ordinary, with_code].into_iter().filter(|items| !items.is_empty()) {
+            if self.lane.has_room() {
+                sent.extend(self.send_together(items, jobs).await?);
+            }
+        }
+        // One at a time: its payer may let it fail, and every further one would cost gas before this one tells.
+        let is_free = self.alone.is_none_or(|nonce| !self.lane.is_in_flight(nonce));
+        if !alone.is_empty() && is_free && self.lane.has_room() {
+            sent.extend(self.send_alone(alone, per_day).await?);
+        }
+        Ok(sent)
+    }
+
     /// Tries the payments, defers those that would fail, and sends the others in one transaction. Returns the orders in
     /// the transaction. A payment about which nothing is known now is neither sent nor deferred. The `jobs` of payments that
     /// the trial did not reach go back into the queue: a pause would be the price of what others did.
-    async fn send(&mut self, items: Vec<Item>, jobs: &mut Vec<Job>) -> Result<HashSet<PaymentId>, Undone> {
-        let Tried { good, waiting, unreached } = self.tried(by_token(items)).await?;
+    async fn send_together(&mut self, items: Vec<Item>, jobs: &mut Vec<Job>) -> Result<HashSet<PaymentId>, Undone> {
+        let Tried { good, waiting, unreached, .. } = self.tried(by_token(items)).await?;
         defer(&self.shared.ledger, waiting).await?;
         let (again, rest) = std::mem::take(jobs).into_iter().partition(|job| unreached.contains(&job.id));
         *jobs = rest;
         for job in again {
             self.shared.arrivals.again(job);
         }
-        if good.is_empty() {
-            return Ok(HashSet::new());
+        if !good.is_empty() {
+            self.sign(&good).await?;
         }
-        let call = pay_call(self.shared.config.hub, &segments(good.iter().map(|item| &item.order.request)));
-        self.lane.send(call, &good, Command::Submit).await?;
         Ok(good.iter().map(|item| item.id).collect())
+    }
+
+    /// Tries the payments, and sends one of them in a transaction of its own. The others, and those whose payers have used up
+    /// their gas, wait. A payment that its token knows costs no second transaction, so it goes first and needs no budget.
+    async fn send_alone(&mut self, items: Vec<Item>, per_day: u64) -> Result<HashSet<PaymentId>, Undone> {
+        let Tried { good, mut waiting, known, .. } = self.tried(by_token(items)).await?;
+        let (mut known, new): (Vec<Item>, Vec<Item>) = good.into_iter().partition(|item| known.contains(&item.id));
+        let (mut next, now) = (known.pop(), Utc::now());
+        for item in new {
+            match self.shared.burned.over_budget(item.order.request.payer(), per_day, now) {
+                Some(why) => waiting.push((item, why)),
+                None if next.is_none() => next = Some(item),
+                None => {}
+            }
+        }
+        defer(&self.shared.ledger, waiting).await?;
+        let Some(item) = next else { return Ok(HashSet::new()) };
+        let item = [item];
+        self.alone = Some(self.sign(&item).await?);
+        Ok(item.iter().map(|item| item.id).collect())
+    }
+
+    /// Sends `items` in one transaction, and returns its nonce.
+    async fn sign(&mut self, items: &[Item]) -> Result<u64, Undone> {
+        let call = pay_call(self.shared.config.hub, &segments(items.iter().map(|item| &item.order.request)));
+        self.lane.send(call, items, Command::Submit).await
     }
 
     /// Tries the payments, each token by itself.

@@ -23,6 +23,9 @@ const VARIABLES: [&str; 10] = [
     "SETTLE_RATE",         // settlements a second, assumed until they are measured
 ];
 
+/// The budgets of a day, by their variables. With 0 there is none.
+const BUDGETS: [&str; 3] = ["WRITE_BYTES_PER_IP", "WRITE_BYTES_PER_PAYER", "TOKEN_GAS_PER_DAY"];
+
 /// The limits of one start of the api.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -47,10 +50,12 @@ impl Limits {
     /// The environment that says so.
     pub fn variables(self) -> impl Iterator<Item = (&'static str, String)> {
         let is_set = move |name: &&str| !self.are_defaults || *name == FIRST_BYTE;
-        VARIABLES.into_iter().filter(is_set).map(move |name| match (name, self.lag_max) {
+        let limits = VARIABLES.into_iter().filter(is_set).map(move |name| match (name, self.lag_max) {
             ("LAG_MAX", Some(lag_max)) => (name, lag_max.to_string()),
             _ => (name, WIDE.to_owned()),
-        })
+        });
+        let budgets = BUDGETS.into_iter().filter(move |_| !self.are_defaults);
+        limits.chain(budgets.map(|name| (name, "0".to_owned())))
     }
 }
 
@@ -60,9 +65,10 @@ mod tests {
 
     #[test]
     fn only_the_lag_is_ever_narrow() {
-        let narrow: Vec<_> = Limits::lag(900).variables().filter(|(_, value)| value != WIDE).collect();
+        let is_narrow = |value: &str| value != WIDE && value != "0";
+        let narrow: Vec<_> = Limits::lag(900).variables().filter(|(_, value)| is_narrow(value)).collect();
         assert_eq!(narrow, [("LAG_MAX", "900".to_owned())]);
-        assert!(Limits::NONE.variables().all(|(_, value)| value == WIDE));
+        assert!(Limits::NONE.variables().all(|(_, value)| !is_narrow(&value)));
         assert_eq!(Limits::DEFAULTS.variables().map(|(name, _)| name).collect::<Vec<_>>(), [FIRST_BYTE]);
     }
 }

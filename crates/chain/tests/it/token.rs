@@ -206,3 +206,22 @@ async fn one_node_alone_neither_invents_nor_hides_a_record() {
     liar.pass();
     transient(chain.records(Address::repeat_byte(9), &keys, at).await);
 }
+
+/// One call asks about a whole batch, and more than a thousand accounts in parts.
+#[tokio::test]
+async fn accounts_with_code_are_told_from_others_in_one_call() {
+    let shop = Shop::open(5).await;
+    let node = shop.local.proxy().await;
+    let chain = connect(&[&node]).await;
+    let delegated = Address::repeat_byte(0x77);
+    let code = serde_json::json!([delegated, "0xef0100f39fd6e51aad88f6f4ce6ab8827279cfffb92266"]);
+    shop.local.rpc("anvil_setCode", code).await;
+    let mut accounts: Vec<Address> =
+        (0..1_100_u64).map(|n| Address::left_padding_from(&(n + 1_000).to_be_bytes())).collect();
+    (accounts[0], accounts[999], accounts[1_050]) = (shop.tokens[0], delegated, shop.hub);
+    let expected = [shop.tokens[0], delegated, shop.hub].into();
+    assert_eq!(chain.with_code(&accounts).await.unwrap(), expected);
+    assert!(
+        chain.with_code(&accounts[1..99]).await.unwrap().is_empty() && chain.with_code(&[]).await.unwrap().is_empty()
+    );
+}

@@ -156,6 +156,8 @@ pub enum WaitReason {
     SoldOut,
     /// Owner or guardian of the token's factory have stopped new payments.
     SettlementStopped,
+    /// Payments of this payer failed on chain and used up the gas of a day.
+    PayerBudget,
     /// According to the node, the token has no record of the payment.
     Unpaid,
     /// The chain refused it without a reason that we know.

@@ -1,9 +1,12 @@
 //! The reasons why an order, or a key of one, is not taken.
 
 use crate::circuit::{PROBE_INTERVAL, Trouble};
+use std::time::Duration;
 
 /// Longest wait that a refusal tells, seconds.
 pub(super) const LONGEST_WAIT_S: u64 = 60;
+/// Longest wait for the gas of a token that a refusal tells, seconds. Its operator may give it more meanwhile.
+const LONGEST_BUDGET_WAIT_S: u64 = 3_600;
 
 /// Why no order is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +31,18 @@ pub enum Closed {
     PayerBusy,
     /// The token has too few units left.
     SoldOut,
+    /// The token's price is below the lowest one.
+    PriceTooLow,
+    /// The token has used up its gas.
+    TokenBudget,
 }
 
 impl Closed {
     /// All variants. A new variant does not compile before it is listed.
-    pub fn all() -> [Self; 10] {
+    pub fn all() -> [Self; 12] {
         use Closed::{
-            AssetPaused, LedgerAway, LedgerBroken, LedgerFull, PayerBusy, QueueFull, SettlementFailing, SettlementSlow,
-            SettlementStopped, SoldOut,
+            AssetPaused, LedgerAway, LedgerBroken, LedgerFull, PayerBusy, PriceTooLow, QueueFull, SettlementFailing,
+            SettlementSlow, SettlementStopped, SoldOut, TokenBudget,
         };
         let all = [
             LedgerAway,
@@ -48,11 +55,13 @@ impl Closed {
             SettlementSlow,
             PayerBusy,
             SoldOut,
+            PriceTooLow,
+            TokenBudget,
         ];
         for why in all {
             match why {
                 LedgerAway | LedgerBroken | LedgerFull | AssetPaused | SettlementStopped | SettlementFailing => {}
-                QueueFull | SettlementSlow | PayerBusy | SoldOut => {}
+                QueueFull | SettlementSlow | PayerBusy | SoldOut | PriceTooLow | TokenBudget => {}
             }
         }
         all
@@ -71,6 +80,8 @@ impl Closed {
             Self::SettlementSlow => "settlement_slow",
             Self::PayerBusy => "payer_busy",
             Self::SoldOut => "sold_out",
+            Self::PriceTooLow => "price_too_low",
+            Self::TokenBudget => "token_budget",
         }
     }
 }
@@ -103,6 +114,17 @@ impl NotAdmitted {
     /// The refusal of units that are not left. Units come back when payments fail or are refunded, at no known time.
     pub(super) const fn sold_out() -> Self {
         Self { why: Closed::SoldOut, retry_after_s: None }
+    }
+
+    /// The refusal of a price that never changes.
+    pub(super) const fn price_too_low() -> Self {
+        Self { why: Closed::PriceTooLow, retry_after_s: None }
+    }
+
+    /// The refusal of a token that has gas for a purchase again after `wait`.
+    pub(super) fn token_budget(wait: Duration) -> Self {
+        let seconds = wait.as_secs().saturating_add(1).min(LONGEST_BUDGET_WAIT_S);
+        Self { why: Closed::TokenBudget, retry_after_s: Some(with_jitter(seconds)) }
     }
 
     /// The refusal at a closed door, which lets one payment through in each interval.

@@ -170,6 +170,7 @@ fn what_payers_bring_about_without_money_closes_no_door() {
         (WaitReason::Unfunded, false),
         (WaitReason::SoldOut, false),
         (WaitReason::SignatureRefused, false),
+        (WaitReason::PayerBudget, false),
         (WaitReason::AuthorizationExpired, false),
         (WaitReason::AuthorizationNotYetValid, false),
         (WaitReason::AuthorizationUsedOrCancelled, false),

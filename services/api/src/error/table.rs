@@ -24,7 +24,7 @@ impl Problem {
         }
         let (offer, order) = (examples::offer(), domain::examples::request().id());
         let retry_after_s = RETRY_AFTER_S;
-        let wait = |why| (why != Closed::SoldOut).then_some(RETRY_AFTER_S);
+        let wait = |why| (!matches!(why, Closed::SoldOut | Closed::PriceTooLow)).then_some(RETRY_AFTER_S);
         let refused = |why| Self::NotAdmitted(NotAdmitted { why, retry_after_s: wait(why) });
         let mut all = each![
             RouteUnknown,
@@ -53,6 +53,7 @@ impl Problem {
             StartingUp,
             Busy,
             RateLimited { retry_after_s },
+            WroteTooMuch { retry_after_s },
             Overloaded { retry_after_s },
             TooManyStreams,
             StreamsExhausted,
@@ -99,6 +100,8 @@ impl Problem {
                 let (status, title) = match refusal.why {
                     Closed::PayerBusy => (StatusCode::TOO_MANY_REQUESTS, "Too many unpaid orders"),
                     Closed::SoldOut => (StatusCode::UNPROCESSABLE_ENTITY, "Sold out"),
+                    Closed::PriceTooLow => (StatusCode::UNPROCESSABLE_ENTITY, "Price too low"),
+                    Closed::TokenBudget => (unavailable, "Too many purchases of this token"),
                     Closed::LedgerAway => (unavailable, "Temporarily unavailable"),
                     Closed::LedgerBroken | Closed::LedgerFull => (unavailable, "Orders are stopped"),
                     Closed::AssetPaused => (unavailable, "USDC is paused"),
@@ -115,6 +118,7 @@ impl Problem {
             Self::StartingUp => (StatusCode::SERVICE_UNAVAILABLE, "starting_up", "Temporarily unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Temporarily unavailable"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
+            Self::WroteTooMuch { .. } => (StatusCode::TOO_MANY_REQUESTS, "write_budget", "Too many orders"),
             Self::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Temporarily unavailable"),
             Self::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "Too many streams"),
             Self::StreamsExhausted => (StatusCode::SERVICE_UNAVAILABLE, "streams_exhausted", "Temporarily unavailable"),
@@ -156,6 +160,12 @@ impl Problem {
             Self::NotAdmitted(refusal) => match refusal.why {
                 Closed::PayerBusy => "this payer has reached the limit of unpaid orders; try again when one is settled",
                 Closed::SoldOut => "the token has fewer units left than this; nothing was written",
+                Closed::PriceTooLow => {
+                    "the price of this token is below the lowest one that is sold here; nothing was written"
+                }
+                Closed::TokenBudget => {
+                    "this token has used up its gas of the day; nothing was written, try again later"
+                }
                 Closed::LedgerAway => "orders cannot be written now; nothing was written, try again later",
                 Closed::LedgerBroken => {
                     "orders are stopped until an operator has repaired the ledger; nothing was written"
@@ -178,6 +188,9 @@ impl Problem {
             Self::StartingUp => "the service has just started; nothing was written, try again",
             Self::Busy => "too many such requests at the same time; nothing was written, try again",
             Self::RateLimited { .. } => "too many requests from this address; nothing was written, slow down",
+            Self::WroteTooMuch { .. } => {
+                "this address or payer has ordered as much as it may in a day; nothing was written, try again later"
+            }
             Self::Overloaded { .. } => "too many requests from all clients; nothing was written, try again",
             Self::TooManyStreams => {
                 "too many event streams are open from this address; close one, or ask for the status"
@@ -196,7 +209,9 @@ impl Problem {
     pub(super) fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::NotAdmitted(refusal) => refusal.retry_after_s,
-            Self::RateLimited { retry_after_s } | Self::Overloaded { retry_after_s } => Some(*retry_after_s),
+            Self::RateLimited { retry_after_s }
+            | Self::WroteTooMuch { retry_after_s }
+            | Self::Overloaded { retry_after_s } => Some(*retry_after_s),
             _ => {
                 let passes = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&self.row().0);
                 passes.then_some(RETRY_AFTER_S)

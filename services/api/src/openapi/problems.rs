@@ -56,6 +56,7 @@ fn operations(problem: &Problem) -> &'static [Operation] {
         | Problem::KeyInvalid
         | Problem::KeyNamesAnother(_)
         | Problem::TooManyKeys(_)
+        | Problem::WroteTooMuch { .. }
         | Problem::NotAdmitted(_) => &[Mint],
         Problem::Busy => &[Mint, Order, Events],
         Problem::TooManyOldReads => &[Order, Events],

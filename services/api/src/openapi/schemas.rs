@@ -112,7 +112,7 @@ schema! {
 schema! {
     /// The reason why an order waits, failed or is parked, and in the event `refund.requested` the reason of a refund. `sold_out`: the token has too few units left, and units come
     /// back when payments are refunded. `settlement_stopped`: owner or guardian of the token's factory have stopped new
-    /// payments. `paid_around_token`: the authorization was submitted to USDC directly, so the money is at the token
+    /// payments. `payer_budget`: payments of this payer failed on chain and used up the gas of a day. `paid_around_token`: the authorization was submitted to USDC directly, so the money is at the token
     /// without a record, and an operator records the payment or returns it. `operator`: a person decided that the money goes back.
     Reason = one_of([waits(), failures(), parks(), refunds()].concat())
 }
@@ -141,7 +141,8 @@ fn event_types() -> Vec<String> {
 fn waits() -> Vec<String> {
     names!(
         WaitReason: Unfunded, AuthorizationUsedOrCancelled, AuthorizationExpired, AuthorizationNotYetValid,
-        SignatureRefused, Blacklisted, AssetPaused, NotAttempted, SoldOut, SettlementStopped, Unpaid, Unexplained
+        SignatureRefused, Blacklisted, AssetPaused, NotAttempted, SoldOut, SettlementStopped, PayerBudget, Unpaid,
+        Unexplained
     )
 }
 

@@ -3,6 +3,7 @@
 
 mod admission;
 mod bad_payments;
+mod budgets;
 mod common;
 #[cfg(feature = "failpoints")]
 mod crash;

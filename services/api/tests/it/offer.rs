@@ -109,13 +109,13 @@ async fn a_token_is_sold_from_the_moment_it_is_registered() {
     let site = Site::start().await;
     let api = site.instance(&[]).await;
     let mut terms = examples::terms();
-    (terms.token, terms.unit_price) = (examples::SIGNER, Usdc(7));
+    (terms.token, terms.unit_price) = (examples::SIGNER, Usdc(10_007));
     site.register(terms).await;
     let answer = api.post(&format!("/api/mint/{}", examples::SIGNER), &[], r#"{"quantity":3}"#).await;
-    assert_eq!(answer.offer()["accepts"][0]["amount"], "21");
+    assert_eq!(answer.offer()["accepts"][0]["amount"], "30021");
     until("it is listed", async || {
         let list = api.get("/api/tokens").await.json();
-        list["tokens"].as_array().unwrap().iter().any(|token| token["unitPrice"] == "7")
+        list["tokens"].as_array().unwrap().iter().any(|token| token["unitPrice"] == "10007")
     })
     .await;
     let list = api.get("/api/tokens").await.json();

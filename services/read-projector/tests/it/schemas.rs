@@ -150,7 +150,7 @@ fn every_reason_is_in_its_schema() {
     }
     let waits = spelled!(WaitReason: Unfunded, AuthorizationUsedOrCancelled, AuthorizationExpired,
         AuthorizationNotYetValid, SignatureRefused, Blacklisted, AssetPaused, NotAttempted, SoldOut, SettlementStopped,
-        Unpaid, Unexplained);
+        PayerBudget, Unpaid, Unexplained);
     for event in ["io.paymint.payment.deferred.v1", "io.paymint.mint.deferred.v1", "io.paymint.refund.deferred.v1"] {
         assert_eq!(codes(event, "/$defs/waitReason/enum"), waits);
     }
