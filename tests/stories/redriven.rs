@@ -47,8 +47,9 @@ async fn an_order_that_was_set_aside_is_told_to_its_payer_and_charged_and_minted
     let order = Order::of(&payment);
     let held = stack.until(&order, "order.held.1").await;
     assert!(held.text("detail").ends_with("is not registered"), "{}", held.body);
-    let told = stack.status(order.id).await;
-    assert_eq!((&told["state"], &told["reason"]), (&json!("requested"), &json!("held")));
+    let told = async || Some(stack.status(order.id).await).filter(|told| told["reason"] == "held");
+    let told = eventually("its payer is told", told).await;
+    assert_eq!(told["state"], json!("requested"));
 
     let name = listed(&stack, "payment-sender").await;
     let shown = stack.ops(&["parked", "show", &name]).await.unwrap();
