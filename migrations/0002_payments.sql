@@ -59,6 +59,11 @@ CREATE TABLE payments (
     parked_tx_hash hash32,
     -- A deferred leg is not tried before this.
     retry_at timestamptz,
+    -- Messages of the order that were set aside, and the one that holds it now: its consumer, its sequence, and the reason.
+    holds bigint NOT NULL CHECK (holds >= 0),
+    held_by text,
+    held_seq u64,
+    held_detail text,
     -- The settlement: our latest transaction until proven, then the one that recorded the payment or found it recorded.
     -- Signer and nonce are ours. They are NULL if the record is a stranger's and no transaction of ours met it.
     settle_signer evm_address,
@@ -117,6 +122,8 @@ CREATE TABLE payments (
     CHECK ((payment_state IN ('deferred', 'failed') OR (payment_state = 'parked' AND refund_state = 'unasked')
             OR mint_state IN ('deferred', 'parked') OR refund_state IN ('deferred', 'parked')) = (reason IS NOT NULL)),
     CHECK ((reason IS NULL) = (detail IS NULL)),
+    CHECK ((held_by IS NULL) = (held_seq IS NULL) AND (held_by IS NULL) = (held_detail IS NULL)),
+    CHECK (held_by IS NULL OR holds > 0),
     CHECK (('deferred' IN (payment_state, mint_state, refund_state)) = (retry_at IS NOT NULL)),
     CHECK (parked_tx_hash IS NULL OR 'parked' IN (mint_state, refund_state)
            OR (payment_state = 'parked' AND refund_state = 'unasked')),
@@ -160,7 +167,7 @@ SELECT id, hex_of(payment_key) AS payment_key, chain_id, hex_of(asset) AS asset,
        mint_state, mint_attempts, mint_deferrals, mint_parkings, mint_reversions,
        refund_state, refund_attempts, refund_deferrals, refund_parkings, refund_reversions, reason, detail,
        hex_of(parked_tx_hash) AS parked_tx_hash, retry_at,
-       hex_of(settle_signer) AS settle_signer, settle_nonce, hex_of(settle_tx_hash) AS settle_tx_hash,
+       holds, held_by, held_seq, held_detail, hex_of(settle_signer) AS settle_signer, settle_nonce, hex_of(settle_tx_hash) AS settle_tx_hash,
        settle_block_number, hex_of(settle_block_hash) AS settle_block_hash, settle_recorded_at, paid_by,
        failed_block_number, hex_of(failed_block_hash) AS failed_block_hash, hex_of(failed_tx_hash) AS failed_tx_hash,
        hex_of(mint_signer) AS mint_signer, mint_nonce, hex_of(mint_tx_hash) AS mint_tx_hash, mint_block_number,

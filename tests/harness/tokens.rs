@@ -32,19 +32,31 @@ impl Stack {
 
     /// Creates and registers a token that differs from the demo token in its symbol and in the number of its units.
     pub async fn another_token(&self, symbol: &str, max_units: u64) -> TokenTerms {
-        self.create(NewToken { max_units, symbol: symbol.to_owned(), ..shop::demo_token() }).await
+        let terms = self.unregistered_token(symbol, max_units).await;
+        self.register(&terms).await;
+        terms
     }
 
     /// Creates and registers a token like the demo token that earns for `creator`.
     pub async fn token_by(&self, creator: Address, symbol: &str) -> TokenTerms {
-        self.create(NewToken { creator, symbol: symbol.to_owned(), ..shop::demo_token() }).await
+        let terms = self.create(NewToken { creator, symbol: symbol.to_owned(), ..shop::demo_token() }).await;
+        self.register(&terms).await;
+        terms
+    }
+
+    /// Like [`Stack::another_token`], but no service knows the token yet.
+    pub async fn unregistered_token(&self, symbol: &str, max_units: u64) -> TokenTerms {
+        self.create(NewToken { max_units, symbol: symbol.to_owned(), ..shop::demo_token() }).await
     }
 
     async fn create(&self, config: NewToken) -> TokenTerms {
         let chain = self.dev_chain().await;
-        let terms = chain.create_token(OWNER, self.shop.factory, self.shop.asset, config).await.unwrap();
+        chain.create_token(OWNER, self.shop.factory, self.shop.asset, config).await.unwrap()
+    }
+
+    /// Registers a token in the ledger.
+    pub async fn register(&self, terms: &TokenTerms) {
         let ledger = Ledger::connect(&Shop::ledger(&self.servers), "/paymint/standalone").await.unwrap();
-        shop::register(&ledger, &terms).await.unwrap();
-        terms
+        shop::register(&ledger, terms).await.unwrap();
     }
 }

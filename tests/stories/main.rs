@@ -25,6 +25,7 @@ mod providers;
 mod rebuilt;
 mod records;
 mod redelivered;
+mod redriven;
 mod refilled;
 mod reorganised;
 mod repeated_purchase;

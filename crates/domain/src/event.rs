@@ -3,6 +3,7 @@
 //! These structs are the `data` of the CloudEvents in the ledger; `schemas/` holds one JSON Schema for each.
 
 mod evidence;
+mod hold;
 mod legs;
 mod ops;
 mod order;
@@ -10,10 +11,11 @@ mod signer;
 mod table;
 
 pub use evidence::{
-    Actor, Deferral, FailureReason, Minted, ParkReason, Parked, PaymentFailure, PaymentProof, RefundReason,
+    Actor, Deferral, FailureReason, Minted, ParkReason, Parked, PaymentFailure, PaymentProof, Redrive, RefundReason,
     RefundRequest, Refunded, Reversal, Submission, WaitReason,
 };
-pub use ops::{DamageKind, OpsEvent, ParkedMessage, Resumed, Stopped, Stops};
+pub use hold::OrderHold;
+pub use ops::{DamageKind, OpsEvent, ParkedMessage, RedrivenMessage, Resumed, Stopped, Stops};
 pub use order::{AnyLegStep, LegName, OrderEvent};
 pub use signer::{Claimed, Lost, OpenTx, Purpose, Settled, SignerEvent};
 pub use table::{EventData, EventRow, EventType, Unreadable};

@@ -1,9 +1,9 @@
 //! Example data, one of each kind, for tests, documents, `schemas/` and demos.
 
 use crate::event::{
-    Actor, Claimed, DamageKind, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent, ParkReason,
-    Parked, ParkedMessage, PaymentFailure, PaymentProof, Purpose, RefundReason, RefundRequest, Refunded, Resumed,
-    Reversal, Settled, SignerEvent, Stopped, Submission, TokenEvent, WaitReason,
+    Actor, Claimed, DamageKind, Deferral, Event, FailureReason, Lost, Minted, OpenTx, OpsEvent, OrderEvent, OrderHold,
+    ParkReason, Parked, ParkedMessage, PaymentFailure, PaymentProof, Purpose, Redrive, RedrivenMessage, RefundReason,
+    RefundRequest, Refunded, Resumed, Reversal, Settled, SignerEvent, Stopped, Submission, TokenEvent, WaitReason,
 };
 use crate::idempotency::{IdempotencyKey, IdempotencyKeySource, KeyBound, KeyEvent};
 use crate::ids::{BlockRef, PaymentId, PaymentKey};
@@ -256,6 +256,20 @@ fn stranger_key() -> PaymentKey {
     PaymentKey::new(CHAIN_ID, ASSET, SIGNER, B256::repeat_byte(0x66))
 }
 
+/// A request that a service has given up.
+pub fn order_hold() -> OrderHold {
+    OrderHold {
+        consumer: "payment-sender".to_owned(),
+        sequence: 12,
+        detail: "not sent: the signature is not by the payer".to_owned(),
+    }
+}
+
+/// A person who has removed the cause.
+pub fn redrive() -> Redrive {
+    Redrive { by: "alice".to_owned(), detail: "the token is registered now".to_owned() }
+}
+
 /// A tail that was lost.
 pub fn stopped() -> Stopped {
     Stopped {
@@ -290,6 +304,8 @@ pub fn all() -> Vec<Event> {
         })),
         order(OrderEvent::PaymentRequested(Box::new(request()))),
         Event::Key(key(), KeyEvent::Bound(KeyBound { payment_id: id })),
+        order(OrderEvent::OrderHeld(1, order_hold())),
+        order(OrderEvent::OrderReleased(1, redrive())),
         order(OrderEvent::PaymentDeferred(1, deferral())),
         signer(SignerEvent::Signed(open_tx(7))),
         order(OrderEvent::PaymentSubmitted(1, submission(7))),
@@ -306,6 +322,7 @@ pub fn all() -> Vec<Event> {
         order(OrderEvent::MintDeferred(1, deferral())),
         order(OrderEvent::MintSubmitted(1, submission(8))),
         order(OrderEvent::MintParked(1, parked())),
+        order(OrderEvent::MintRedriven(1, redrive())),
         order(OrderEvent::MintConfirmed(minted())),
         order(OrderEvent::MintReverted(1, reversal(8))),
         order(OrderEvent::MintRestored(1, own_mint())),
@@ -313,6 +330,7 @@ pub fn all() -> Vec<Event> {
         order(OrderEvent::RefundDeferred(1, Deferral { reason: WaitReason::Blacklisted, ..deferral() })),
         order(OrderEvent::RefundSubmitted(1, submission(9))),
         order(OrderEvent::RefundParked(1, Parked { reason: ParkReason::Unexplained, ..parked() })),
+        order(OrderEvent::RefundRedriven(1, redrive())),
         order(OrderEvent::RefundConfirmed(refunded())),
         order(OrderEvent::RefundReverted(1, reversal(9))),
         order(OrderEvent::RefundRestored(1, refunded())),
@@ -326,6 +344,16 @@ pub fn all() -> Vec<Event> {
             sequence: 12,
             subject: format!("orders.{}.{id}.mint.payment.requested", id.shard()),
             reason: "not a CloudEvent".to_owned(),
+            redrives: 0,
         })),
+        Event::Ops(OpsEvent::Redriven(
+            1,
+            RedrivenMessage {
+                consumer: "payment-sender".to_owned(),
+                sequence: 12,
+                by: "alice".to_owned(),
+                detail: "the token is registered now".to_owned(),
+            },
+        )),
     ]
 }

@@ -3,15 +3,19 @@
 //! [`leg`] says what may happen to one leg, [`progress`] what one leg means for the other. The table of every stage
 //! against every command is a test (`order/table.txt`) beside this file.
 
+mod hold;
+mod in_block;
 mod leg;
 mod progress;
 
-pub use leg::{Counts, InBlock, Leg, LegProgress, LegRefusal, LegState, LegStep, StepName, Wish};
+pub use hold::{HoldProgress, Holds};
+pub use in_block::InBlock;
+pub use leg::{Counts, Leg, LegProgress, LegRefusal, LegState, LegStep, StepName, Wish};
 pub use progress::{Progress, Stage};
 
 use crate::event::{
-    AnyLegStep, Deferral, LegName, Minted, OrderEvent, Parked, PaymentFailure, PaymentProof, RefundRequest, Refunded,
-    Reversal, Submission,
+    AnyLegStep, Deferral, LegName, Minted, OrderEvent, OrderHold, Parked, PaymentFailure, PaymentProof, Redrive,
+    RefundRequest, Refunded, Reversal, Submission,
 };
 use crate::request::{PaymentRequest, RequestFields};
 
@@ -26,6 +30,8 @@ pub struct Order {
     pub mint: Leg<Minted>,
     /// The way back of the money, if somebody asks for it.
     pub refund: Leg<Refunded>,
+    /// Messages of the order that were set aside.
+    pub holds: Holds,
 }
 
 /// A fact about an order that a service wants to have recorded.
@@ -51,6 +57,8 @@ pub enum Command {
     DeferMint(Deferral),
     /// From mint-projector or confirmer: an operator must look at the mint.
     ParkMint(Parked),
+    /// From a person: the parked mint is tried once more.
+    RedriveMint(Redrive),
     /// From confirmer: the units are minted.
     ConfirmMint(Minted),
     /// From confirmer: this transaction, and the mint in it, is no longer in the chain.
@@ -63,10 +71,16 @@ pub enum Command {
     DeferRefund(Deferral),
     /// From the operator's lane or confirmer: a person must look at the refund.
     ParkRefund(Parked),
+    /// From a person: the parked refund is tried once more.
+    RedriveRefund(Redrive),
     /// From confirmer: the payer has the money back.
     ConfirmRefund(Refunded),
     /// From confirmer: this transaction, and the refund in it, is no longer in the chain.
     RevertRefund(Reversal),
+    /// From any service: a message of the order can never be handled.
+    Hold(OrderHold),
+    /// From a person: that message is handled once more.
+    Release(Redrive),
 }
 
 /// A refusal of a command. Nothing is written.
@@ -113,6 +127,8 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
     };
     let step = match command {
         Command::Request(request) => return order.request_again(&request).map(|()| None),
+        Command::Hold(hold) => return Ok(order.holds.hold(hold)),
+        Command::Release(redrive) => return Ok(order.holds.release(redrive)),
         Command::Submit(tx) => order.pays(Wish::Submit(tx)),
         Command::Defer(why) => order.pays(Wish::Defer(why)),
         Command::Park(why) => order.pays(Wish::Park(why)),
@@ -122,12 +138,14 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Option<OrderEve
         Command::SubmitMint(tx) => order.mints(Wish::Submit(tx)),
         Command::DeferMint(why) => order.mints(Wish::Defer(why)),
         Command::ParkMint(why) => order.mints(Wish::Park(why)),
+        Command::RedriveMint(redrive) => order.mints(Wish::Redrive(redrive)),
         Command::ConfirmMint(minted) => order.mints(Wish::Confirm(minted)),
         Command::RevertMint(reversal) => order.mints(Wish::Revert(reversal)),
         Command::RequestRefund(request) => order.refunds(Wish::Request(request)),
         Command::SubmitRefund(tx) => order.refunds(Wish::Submit(tx)),
         Command::DeferRefund(why) => order.refunds(Wish::Defer(why)),
         Command::ParkRefund(why) => order.refunds(Wish::Park(why)),
+        Command::RedriveRefund(redrive) => order.refunds(Wish::Redrive(redrive)),
         Command::ConfirmRefund(refunded) => order.refunds(Wish::Confirm(refunded)),
         Command::RevertRefund(reversal) => order.refunds(Wish::Revert(reversal)),
     };
@@ -155,23 +173,29 @@ pub fn evolve(order: Option<Order>, event: &OrderEvent) -> Result<Option<Order>,
         };
     };
     let impossible = ImpossiblePast { event: event.name(), stage: order.stage().name() };
-    let Progress { payment, mint, refund } = order.progress().after(event).ok_or(impossible)?;
+    let Progress { payment, mint, refund, hold } = order.progress().after(event).ok_or(impossible)?;
     let (paid, minted, refunded) = match event.step() {
         Some(AnyLegStep::Payment(step)) => (Some(step), None, None),
         Some(AnyLegStep::Mint(step)) => (None, Some(step), None),
         Some(AnyLegStep::Refund(step)) => (None, None, Some(step)),
-        None => (None, None, None),
+        // A leg that is owed keeps its evidence beside what moves no leg.
+        None => {
+            order.holds.follow(hold, event);
+            return Ok(Some(order));
+        }
     };
     order.payment.follow(payment, paid);
     order.mint.follow(mint, minted);
     order.refund.follow(refund, refunded);
+    order.holds.follow(hold, event);
     Ok(Some(order))
 }
 
 impl Order {
     /// An order that was accepted, and nothing else.
     pub fn requested(request: PaymentRequest) -> Self {
-        Self { request, payment: Leg::default(), mint: Leg::default(), refund: Leg::unasked() }
+        let (payment, mint, refund) = (Leg::default(), Leg::default(), Leg::unasked());
+        Self { request, payment, mint, refund, holds: Holds::default() }
     }
 
     /// Decides a request for this order's payment that comes again. `Ok`: it is the same order.
@@ -184,7 +208,12 @@ impl Order {
 
     /// The progress of the legs.
     pub const fn progress(&self) -> Progress {
-        Progress { payment: self.payment.progress(), mint: self.mint.progress(), refund: self.refund.progress() }
+        Progress {
+            payment: self.payment.progress(),
+            mint: self.mint.progress(),
+            refund: self.refund.progress(),
+            hold: self.holds.progress(),
+        }
     }
 
     /// The stage of the order.
@@ -203,10 +232,18 @@ impl Order {
         let (paid, minted, back) = (self.payment.counts(), self.mint.counts(), self.refund.counts());
         let number = match (self.stage(), event.leg()) {
             (Stage::PaymentParked, Some((LegName::Payment, StepName::Parked))) => Some(paid.parked),
-            (Stage::RefundRequested, Some((LegName::Refund, StepName::Requested))) => None,
+            (Stage::RefundRequested, Some((LegName::Refund, StepName::Redriven))) if self.refund.is_redriven() => {
+                Some(back.parked)
+            }
+            (Stage::RefundRequested, Some((LegName::Refund, StepName::Requested))) if !self.refund.is_redriven() => {
+                None
+            }
             (Stage::RefundDeferred, Some((LegName::Refund, StepName::Deferred))) => Some(back.deferred),
             (Stage::Requested, None) => None,
-            (Stage::Paid, Some((LegName::Payment, StepName::Confirmed | StepName::Restored))) => {
+            (Stage::Paid, Some((LegName::Mint, StepName::Redriven))) if self.mint.is_redriven() => Some(minted.parked),
+            (Stage::Paid, Some((LegName::Payment, StepName::Confirmed | StepName::Restored)))
+                if !self.mint.is_redriven() =>
+            {
                 (paid.reverted > 0).then_some(paid.reverted)
             }
             (Stage::Deferred, Some((LegName::Payment, StepName::Deferred))) => Some(paid.deferred),
@@ -243,14 +280,18 @@ impl Command {
             Self::SubmitMint(_) => "submit_mint",
             Self::DeferMint(_) => "defer_mint",
             Self::ParkMint(_) => "park_mint",
+            Self::RedriveMint(_) => "redrive_mint",
             Self::ConfirmMint(_) => "confirm_mint",
             Self::RevertMint(_) => "revert_mint",
             Self::RequestRefund(_) => "request_refund",
             Self::SubmitRefund(_) => "submit_refund",
             Self::DeferRefund(_) => "defer_refund",
             Self::ParkRefund(_) => "park_refund",
+            Self::RedriveRefund(_) => "redrive_refund",
             Self::ConfirmRefund(_) => "confirm_refund",
             Self::RevertRefund(_) => "revert_refund",
+            Self::Hold(_) => "hold",
+            Self::Release(_) => "release",
         }
     }
 }

@@ -1,17 +1,15 @@
 //! One durable consumer, bound to this process: pulls, parked messages, and messages of a newer build.
 
-use crate::batch::{Expected, NewEvent};
 use crate::client::request;
 use crate::connect::Ledger;
 use crate::definitions::{compare, consumer};
 use crate::error::{ConnectError, LedgerError};
 use crate::fold::Loaded;
-use crate::subjects::{STREAM, parked_subject};
+use crate::subjects::STREAM;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::PullConsumer;
 use chrono::{DateTime, Utc};
-use domain::event::ParkedMessage;
-use domain::{Event, OpsEvent, Order, OrderEvent, PaymentId, Recorded, StoredMessage, order};
+use domain::{Event, Order, OrderEvent, PaymentId, Recorded, StoredMessage, order};
 use futures_util::StreamExt;
 use runtime::Health;
 use serde_json::Value;
@@ -38,7 +36,10 @@ pub struct Inbox {
     pub(crate) health: Health,
     /// The consumer stands still if a message is not answered at this age.
     pub(crate) patience: Duration,
-    consumer: PullConsumer,
+    /// The messages of the consumer.
+    pub(crate) deliveries: PullConsumer,
+    /// Redrives of messages that the consumer gave up.
+    pub(crate) redrives: PullConsumer,
 }
 
 /// A delivered message that is not answered yet. The loop of [`Inbox::run`] answers it.
@@ -56,6 +57,8 @@ pub struct Delivery {
     pub deliveries: u32,
     /// W3C trace context, to be passed on to later events.
     pub trace: Option<String>,
+    /// True if the consumer had given the message up, and a person has it handled once more.
+    pub is_redriven: bool,
 }
 
 impl Delivery {
@@ -119,48 +122,26 @@ impl Newest {
 }
 
 impl Ledger {
-    /// Binds to the durable consumer `durable`, and checks that it is as `nats/consumers` defines it: a consumer with a
+    /// Binds to the durable consumer `durable` and to the one of its redrives, and checks that each is as `nats/consumers` defines it: a consumer with a
     /// `max_deliver`, for example, would drop messages silently. While the consumer waits for an upgrade, `health` says
     /// so.
     ///
     /// # Errors
     /// [`ConnectError`]: no such consumer, no answer, or the first setting that differs.
     pub async fn inbox(&self, durable: &'static str, health: Health) -> Result<Inbox, ConnectError> {
+        let deliveries = self.bind(durable).await?;
+        let redrives = self.bind(&format!("{durable}-redriven")).await?;
+        Ok(Inbox { ledger: self.clone(), durable, health, patience: UNANSWERED_MAX, deliveries, redrives })
+    }
+
+    async fn bind(&self, durable: &str) -> Result<PullConsumer, ConnectError> {
         let other = |cause: &dyn std::fmt::Display| ConnectError::Other(format!("the consumer {durable}: {cause}"));
         let info = request(&self.client, self.api, &format!("CONSUMER.INFO.{STREAM}.{durable}"), Value::Null).await?;
         if let Some(error) = info.pointer("/error/description") {
             return Err(other(error));
         }
         compare(&format!("the consumer {durable}"), &consumer(durable)?, info.get("config").unwrap_or(&Value::Null))?;
-        let consumer = self.jetstream.get_consumer_from_stream(durable, STREAM).await.map_err(|e| other(&e))?;
-        Ok(Inbox { ledger: self.clone(), durable, health, patience: UNANSWERED_MAX, consumer })
-    }
-
-    /// True if [`Ledger::park`] has recorded this message.
-    ///
-    /// # Errors
-    /// `Transient`: no answer.
-    pub async fn is_parked(&self, durable: &str, seq: u64) -> Result<bool, LedgerError> {
-        Ok(self.last(&parked_subject(durable, seq)).await?.is_some())
-    }
-
-    /// Records for an operator that `durable` gives up the message at `seq`. Recording it twice stores one event.
-    ///
-    /// # Errors
-    /// `Transient`: it may be recorded or not; try again.
-    pub async fn park(&self, durable: &str, seq: u64, subject: &str, reason: &str) -> Result<(), LedgerError> {
-        tracing::error!(consumer = durable, seq, subject, reason, "message parked");
-        let parked = ParkedMessage {
-            consumer: durable.to_owned(),
-            sequence: seq,
-            subject: subject.to_owned(),
-            reason: reason.chars().take(200).collect(),
-        };
-        let event = Event::Ops(OpsEvent::Parked(parked));
-        match self.append(&[NewEvent { event, expected: Expected::Absent, trace: None }]).await {
-            Ok(_) | Err(crate::AppendError::WrongVersion) => Ok(()),
-            Err(e) => Err(LedgerError::transient(format!("parking the message at sequence {seq}"), e)),
-        }
+        self.jetstream.get_consumer_from_stream(durable, STREAM).await.map_err(|e| other(&e))
     }
 }
 
@@ -175,9 +156,14 @@ impl Inbox {
     ///
     /// # Errors
     /// `Transient`: pull again. Messages that were passed to `each` stay in hand.
-    pub(crate) async fn pull(&self, max: usize, mut each: impl FnMut(Message)) -> Result<(), LedgerError> {
+    pub(crate) async fn pull(
+        &self,
+        consumer: &PullConsumer,
+        max: usize,
+        mut each: impl FnMut(Message),
+    ) -> Result<(), LedgerError> {
         let failed = |e| LedgerError::transient(format!("pulling from the consumer {}", self.durable), e);
-        let pull = self.consumer.batch().max_messages(max).expires(PULL_WAIT).messages();
+        let pull = consumer.batch().max_messages(max).expires(PULL_WAIT).messages();
         let mut messages = pull.await.map_err(|e| failed(Box::new(e)))?;
         let mut found = 0_usize;
         loop {
@@ -206,10 +192,13 @@ pub(crate) enum Opened {
 }
 
 impl Opened {
-    pub(crate) fn of(recorded: Recorded, deliveries: u32) -> Self {
+    pub(crate) fn of(recorded: Recorded, deliveries: u32, is_redriven: bool) -> Self {
         let Recorded { message: StoredMessage { seq, subject, recorded_at, .. }, event, trace } = recorded;
         match event {
-            Ok(event) => Self::Event(Box::new(Delivery { event, seq, subject, recorded_at, deliveries, trace })),
+            Ok(event) => {
+                let delivery = Delivery { event, seq, subject, recorded_at, deliveries, trace, is_redriven };
+                Self::Event(Box::new(delivery))
+            }
             Err(why) => match why.newer() {
                 Some(kind) => Self::Newer(kind.to_owned()),
                 None => Self::Foreign(why.to_string()),

@@ -27,14 +27,22 @@ pub(crate) const LEDGER: Text = Text { name: "LEDGER", json: include_str!("../..
 /// The stream of leases: which instance works which lane.
 pub(crate) const LEASES: Text = Text { name: "LEASES", json: include_str!("../../../nats/streams/LEASES.json") };
 
-pub(crate) const CONSUMERS: [(&str, &str); 7] = [
+/// Every durable consumer. Beside each one stands that of the redrives of what it gave up.
+pub(crate) const CONSUMERS: [(&str, &str); 14] = [
     ("payment-sender", include_str!("../../../nats/consumers/payment-sender.json")),
+    ("payment-sender-redriven", include_str!("../../../nats/consumers/payment-sender-redriven.json")),
     ("payment-sender-deferred", include_str!("../../../nats/consumers/payment-sender-deferred.json")),
+    ("payment-sender-deferred-redriven", include_str!("../../../nats/consumers/payment-sender-deferred-redriven.json")),
     ("confirmer", include_str!("../../../nats/consumers/confirmer.json")),
+    ("confirmer-redriven", include_str!("../../../nats/consumers/confirmer-redriven.json")),
     ("confirmer-deferred", include_str!("../../../nats/consumers/confirmer-deferred.json")),
+    ("confirmer-deferred-redriven", include_str!("../../../nats/consumers/confirmer-deferred-redriven.json")),
     ("confirmer-watch", include_str!("../../../nats/consumers/confirmer-watch.json")),
+    ("confirmer-watch-redriven", include_str!("../../../nats/consumers/confirmer-watch-redriven.json")),
     ("mint-projector", include_str!("../../../nats/consumers/mint-projector.json")),
+    ("mint-projector-redriven", include_str!("../../../nats/consumers/mint-projector-redriven.json")),
     ("operator", include_str!("../../../nats/consumers/operator.json")),
+    ("operator-redriven", include_str!("../../../nats/consumers/operator-redriven.json")),
 ];
 
 /// The one setting in which an installation may have more than its definition.

@@ -179,8 +179,10 @@ fn typed(subject: &str, view: &View<'_>) -> Result<Event, Undecodable> {
             let key = IdempotencyKey { payer: parse_address(payer)?, digest };
             Ok(Event::Key(key, read("key.", named, view)?))
         }
-        // The last token consists of the consumer and the sequence.
+        // The last token consists of the consumer, the sequence, and the number of redrives if there are any.
         ["ops", "parked", _] => Ok(Event::Ops(read("ops.", &["parked"], view)?)),
+        // Consumer and sequence stand before the number.
+        ["ops", "redriven", _, _, n] => Ok(Event::Ops(read("ops.", &["redriven", n], view)?)),
         ["ops", named @ ..] => Ok(Event::Ops(read("ops.", named, view)?)),
         _ => Err(Undecodable::UnknownType(view.ty.to_string())),
     }

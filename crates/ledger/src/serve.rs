@@ -4,8 +4,10 @@
 use crate::answer::{Answer, Outcome, retry};
 use crate::consume::{Delivery, Inbox, Opened};
 use crate::direct::from_delivery;
+use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use chrono::{DateTime, Utc};
+use domain::{Event, OpsEvent, Recorded};
 use runtime::{CancellationToken, MESSAGES, OldestWork, Undone, causes};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -35,6 +37,9 @@ const FETCH_FAILS_MAX: Duration = Duration::from_secs(20);
 /// A message that was handed back, and did not come again for this long after its time, is handled by another process.
 const ELSEWHERE: Duration = Duration::from_secs(15);
 
+/// Maximum number of redriven messages in hand, beside the others.
+const REDRIVEN_MAX: usize = 8;
+
 /// Delay after which a message that could not be parked is delivered again.
 const PARK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -56,7 +61,11 @@ impl Inbox {
         let (found, mut arriving) = mpsc::unbounded_channel();
         // A task set, so that dropping this future also ends the fetching.
         let mut fetching = JoinSet::new();
-        fetching.spawn(fetch(self.clone(), Semaphore::new(concurrency).into(), found, stop.clone()));
+        for (consumer, places) in [(&self.deliveries, concurrency), (&self.redrives, REDRIVEN_MAX)] {
+            let places = Semaphore::new(places).into();
+            fetching.spawn(fetch(self.clone(), consumer.clone(), places, found.clone(), stop.clone()));
+        }
+        drop(found);
         let mut hands = Hands {
             inbox: self,
             tasks: JoinSet::new(),
@@ -70,7 +79,7 @@ impl Inbox {
         while is_open || !hands.is_empty() {
             tokio::select! {
                 arrived = arriving.recv(), if is_open => match arrived {
-                    Some((message, place)) => hands.take(message, place, &handler, stop.is_cancelled()),
+                    Some((pulled, place)) => hands.take(pulled, place, &handler, stop.is_cancelled()),
                     None => is_open = false,
                 },
                 Some(ended) = hands.tasks.join_next_with_id() => hands.answer(ended),
@@ -79,7 +88,7 @@ impl Inbox {
             }
         }
         hands.inbox.health.oldest(&hands.part(), None);
-        if let Some(Err(error)) = fetching.join_next().await {
+        while let Some(Err(error)) = fetching.join_next().await {
             tracing::error!(%error, "fetching ended");
         }
         // The last answers leave before the process ends, if the server is there.
@@ -92,14 +101,44 @@ impl Inbox {
     }
 }
 
+/// A message that was pulled.
+struct Pulled {
+    message: Message,
+    /// The message that this one has handled once more, if it is a redrive.
+    of: Option<Recorded>,
+}
+
+fn is_redrive(message: &Message) -> bool {
+    message.subject.starts_with("ops.redriven.")
+}
+
+impl Inbox {
+    /// Finds the message of a redrive. Returns `None` if the ledger does not answer: the server delivers the redrive again. A
+    /// redrive of nothing is handled as itself, and so given up.
+    async fn redriven(&self, message: Message) -> Option<Pulled> {
+        let sequence = match from_delivery(&message).ok()?.event {
+            Ok(Event::Ops(OpsEvent::Redriven(_, redriven))) => redriven.sequence,
+            _ => return Some(Pulled { message, of: None }),
+        };
+        match self.ledger.at(sequence).await {
+            Ok(of) => Some(Pulled { message, of }),
+            Err(error) => {
+                tracing::warn!(consumer = self.durable, sequence, error = %causes(&error), "a redriven message cannot be read now");
+                None
+            }
+        }
+    }
+}
+
 /// Pulls as many messages as there are free places, until `stop`.
 async fn fetch(
     inbox: Inbox,
+    consumer: PullConsumer,
     places: Arc<Semaphore>,
-    found: mpsc::UnboundedSender<(Message, OwnedSemaphorePermit)>,
+    found: mpsc::UnboundedSender<(Pulled, OwnedSemaphorePermit)>,
     stop: CancellationToken,
 ) {
-    let part = format!("pulls of the consumer {}", inbox.durable);
+    let part = format!("pulls of the consumer {}", consumer.cached_info().name);
     let mut failing = None;
     while !stop.is_cancelled() {
         inbox.ledger.until_whole(&stop).await;
@@ -114,12 +153,22 @@ async fn fetch(
             free.merge(more);
         }
         let room = free.num_permits();
-        let pulled = inbox.pull(room, |message| {
-            if let Some(place) = free.split(1) {
-                let _ = found.send((message, place));
+        let mut redrives = Vec::new();
+        let pulled = inbox.pull(&consumer, room, |message| {
+            let Some(place) = free.split(1) else { return };
+            if is_redrive(&message) {
+                redrives.push((message, place));
+            } else {
+                let _ = found.send((Pulled { message, of: None }, place));
             }
         });
-        let Err(error) = pulled.await else {
+        let pulled = pulled.await;
+        for (message, place) in redrives {
+            if let Some(pulled) = inbox.redriven(message).await {
+                let _ = found.send((pulled, place));
+            }
+        }
+        let Err(error) = pulled else {
             if failing.take().is_some() {
                 inbox.health.oldest(&part, None);
             }
@@ -175,24 +224,25 @@ impl Hands {
         self.tasks.is_empty() && self.answers.is_empty()
     }
 
-    fn take<H, F>(&mut self, message: Message, place: OwnedSemaphorePermit, handler: &H, is_stopping: bool)
+    fn take<H, F>(&mut self, pulled: Pulled, place: OwnedSemaphorePermit, handler: &H, is_stopping: bool)
     where
         H: Fn(Delivery) -> F,
         F: Future<Output = Outcome> + Send + 'static,
     {
+        let Pulled { message, of } = pulled;
+        let is_redriven = of.is_some();
         let deliveries = message.info().map(|info| u32::try_from(info.delivered).unwrap_or(1)).unwrap_or(1);
-        let opened = from_delivery(&message)
-            .map(|recorded| (recorded.seq, recorded.message.recorded_at, Opened::of(recorded, deliveries)));
-        let (seq, recorded_at, opened) = match opened {
-            Ok(opened) => opened,
+        let recorded = match of.map_or_else(|| from_delivery(&message), Ok) {
+            Ok(recorded) => recorded,
             Err(error) => {
                 // The server delivers it again after `ack_wait`.
                 tracing::warn!(consumer = self.inbox.durable, error = %causes(&error), "a delivery without a sequence");
                 return;
             }
         };
+        let (seq, recorded_at) = (recorded.seq, recorded.message.recorded_at);
         let held = Held { message, seq, deliveries, recorded_at, place };
-        match opened {
+        match Opened::of(recorded, deliveries, is_redriven) {
             _ if is_stopping => self.send(held, Answer::Later(Duration::ZERO), String::new()),
             Opened::Event(delivery) => {
                 let task = self.tasks.spawn(handler(*delivery));
@@ -251,7 +301,7 @@ impl Hands {
                 // Always with a delay: after a plain nak the server redelivers immediately, whatever backoff is
                 // configured.
                 Answer::Later(delay) => message.ack_with(AckKind::Nak(Some(delay))).await,
-                Answer::Park(reason) => match inbox.ledger.park(inbox.durable, seq, &message.subject, &reason).await {
+                Answer::Park(reason) => match inbox.ledger.set_aside(inbox.durable, seq, &reason).await {
                     Ok(()) => message.ack_with(AckKind::Term).await,
                     Err(error) => {
                         tracing::warn!(error = %causes(&error), "the message could not be parked: it is redelivered");

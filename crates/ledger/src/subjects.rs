@@ -5,7 +5,7 @@
 use crate::lane_subjects;
 use crate::parts::{below, hex, queued};
 use alloy_primitives::Address;
-use domain::event::EventType;
+use domain::event::{EventType, ParkedMessage};
 use domain::{Event, IdempotencyKey, KeyEvent, OpsEvent, OrderEvent, PaymentId, TokenEvent};
 
 /// Name of the ledger's stream.
@@ -23,14 +23,37 @@ pub fn subject(event: &Event) -> String {
         Event::Token(address, TokenEvent::Registered(_)) => token_subject(*address),
         Event::Record(id, event) => record_subject(*id, event.name()),
         Event::Key(key, KeyEvent::Bound(_)) => key_subject(*key),
-        Event::Ops(OpsEvent::Parked(parked)) => parked_subject(&parked.consumer, parked.sequence),
+        Event::Ops(OpsEvent::Parked(parked)) => parked_subject(parked),
+        Event::Ops(OpsEvent::Redriven(n, of)) => {
+            below(&redriven_prefix(&of.consumer, of.sequence), &n.to_string(), &[])
+        }
         Event::Ops(event) => below("ops", event.name().trim_start_matches("ops."), &event.numbers()),
     }
 }
 
-/// The subject of the event that the message at `seq` was parked by `consumer`.
-pub(crate) fn parked_subject(consumer: &str, seq: u64) -> String {
-    format!("ops.parked.{consumer}-{seq}")
+/// The subject of the event that a consumer has given up a message.
+pub(crate) fn parked_subject(parked: &ParkedMessage) -> String {
+    format!("ops.parked.{}", parked_name(parked))
+}
+
+/// The message that was given up, by its consumer, its sequence and the number of redrives before.
+fn parked_name(parked: &ParkedMessage) -> String {
+    match parked.redrives {
+        0 => format!("{}-{}", parked.consumer, parked.sequence),
+        n => format!("{}-{}-{n}", parked.consumer, parked.sequence),
+    }
+}
+
+/// Filters of all parked messages, and of all their redrives.
+pub(crate) const PARKED: [&str; 2] = ["ops.parked.*", "ops.redriven.>"];
+
+/// Filter of the redrives of one message.
+pub(crate) fn redriven_filter(consumer: &str, seq: u64) -> String {
+    format!("{}.*", redriven_prefix(consumer, seq))
+}
+
+fn redriven_prefix(consumer: &str, seq: u64) -> String {
+    format!("ops.redriven.{consumer}.{seq}")
 }
 
 /// The subject of an event below `base`: its name, and the numbers that it carries.
@@ -55,7 +78,8 @@ pub(crate) fn aggregate(event: &Event) -> String {
         Event::Signer(lane, _) => hex(lane.signer),
         Event::Token(address, _) => hex(*address),
         Event::Key(key, _) => format!("{}.{}", hex(key.payer), hex(key.digest)),
-        Event::Ops(OpsEvent::Parked(parked)) => format!("{}-{}", parked.consumer, parked.sequence),
+        Event::Ops(OpsEvent::Parked(parked)) => parked_name(parked),
+        Event::Ops(OpsEvent::Redriven(_, of)) => format!("{}-{}", of.consumer, of.sequence),
         Event::Ops(OpsEvent::Stopped(n, _) | OpsEvent::Resumed(n, _)) => n.to_string(),
     }
 }
@@ -87,6 +111,16 @@ fn order_subjects(id: PaymentId, repeats: bool, numbers: &[u64]) -> Vec<String> 
     let base = format!("{}.{KIND}", order_prefix(id));
     let rows = OrderEvent::ROWS.iter().filter(|row| row.repeats == repeats);
     rows.map(|row| below(&queued(&base, *row), row.name, numbers)).collect()
+}
+
+/// Filters of the events that park a leg of an order, shard by shard. The server returns at most 1,024 subjects for each.
+pub(crate) fn parked_legs() -> Vec<String> {
+    let rows = || OrderEvent::ROWS.iter().filter(|row| row.name.ends_with(".parked"));
+    let of = |shard: u8| {
+        let base = format!("orders.{shard:x}.*.{KIND}");
+        rows().map(move |row| format!("{}.*", below(&queued(&base, *row), row.name, &[])))
+    };
+    (0..16).flat_map(of).collect()
 }
 
 /// Subject of the event after which an order is never charged.

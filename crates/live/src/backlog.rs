@@ -103,7 +103,10 @@ impl Backlog {
     /// The order that has been in its step for the longest time, among those that wait for a service, with that time.
     pub fn oldest(&self) -> Option<(PaymentId, &UnderWay)> {
         use OrderStep::{Minting, Paid, Requested, Settling};
-        let waiting = self.orders.iter().filter(|(_, it)| matches!(it.step, Requested | Settling | Paid | Minting));
+        let waiting = self
+            .orders
+            .iter()
+            .filter(|(_, it)| !it.is_held && matches!(it.step, Requested | Settling | Paid | Minting));
         waiting.min_by_key(|(_, it)| it.since).map(|(id, it)| (*id, it))
     }
 
@@ -140,15 +143,26 @@ impl Backlog {
         if let Some(units) = &mut self.units {
             units.follow(id, bought, held.hold.holds(), hold.holds());
         }
+        if let (OrderEvent::OrderHeld(..) | OrderEvent::OrderReleased(..), Some(before)) = (event, before) {
+            let is_held = matches!(event, OrderEvent::OrderHeld(..));
+            // An order that is released stands at the end of its line, which is sorted.
+            let is_new = !is_held && matches!(before.step, OrderStep::Requested | OrderStep::Paid);
+            let seq = if is_new { seq } else { before.seq };
+            return self.put(id, UnderWay { is_held, seq, ..before });
+        }
         let is_going_back = before.is_some_and(|order| order.step == OrderStep::GoingBack);
         let step = match event {
             // The mint stands, or the payer has the money: to the payer the order stays finished.
             _ if before.is_none() && self.was_finished(id, event) => return self.finish(id, facts),
+            // An order that ended long ago.
+            OrderEvent::OrderHeld(..) | OrderEvent::OrderReleased(..) => return self.finish(id, facts),
             OrderEvent::PaymentRequested(_) => OrderStep::Requested,
             OrderEvent::PaymentDeferred(..) => OrderStep::Deferred,
             OrderEvent::PaymentSubmitted(..) => OrderStep::Settling,
             OrderEvent::PaymentReverted(..) => OrderStep::Settling,
-            OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) => OrderStep::Paid,
+            OrderEvent::PaymentConfirmed(_) | OrderEvent::PaymentRestored(..) | OrderEvent::MintRedriven(..) => {
+                OrderStep::Paid
+            }
             OrderEvent::MintSubmitted(..) | OrderEvent::MintReverted(..) => OrderStep::Minting,
             OrderEvent::PaymentParked(..) | OrderEvent::MintDeferred(..) | OrderEvent::MintParked(..) => {
                 OrderStep::Held
@@ -157,6 +171,7 @@ impl Backlog {
             | OrderEvent::RefundSubmitted(..)
             | OrderEvent::RefundDeferred(..)
             | OrderEvent::RefundParked(..)
+            | OrderEvent::RefundRedriven(..)
             | OrderEvent::RefundReverted(..) => OrderStep::GoingBack,
             OrderEvent::PaymentFailed(_) | OrderEvent::RefundConfirmed(_) | OrderEvent::RefundRestored(..) => {
                 return self.finish(id, facts);
@@ -181,7 +196,7 @@ impl Backlog {
         {
             self.settling_to_paid.saw(proof.tx_hash, at - before.since);
         }
-        self.put(id, UnderWay { bought, hold, step, seq, since });
+        self.put(id, UnderWay { bought, hold, step, is_held: false, seq, since });
     }
 
     /// Counts one event of a record without an order.
@@ -221,7 +236,7 @@ impl Backlog {
             return Err(Excess::Unpaid);
         }
         let (step, hold) = (OrderStep::Reserved, UnitsHold::REQUESTED);
-        self.put(id, UnderWay { bought, hold, step, seq: 0, since: now });
+        self.put(id, UnderWay { bought, hold, step, is_held: false, seq: 0, since: now });
         if let Some(units) = &mut self.units {
             units.take(id, bought);
         }
@@ -254,7 +269,7 @@ impl Backlog {
         if !matches!(stage, Stage::Requested | Stage::Settling | Stage::Reverted | Stage::Paid | Stage::Minting) {
             return None;
         }
-        let order = self.orders.get(&id)?;
+        let order = self.orders.get(&id).filter(|order| !order.is_held)?;
         let (settle, mint) = (self.settling_to_paid.get(), self.paid_to_minted.get());
         let elapsed = (now - order.since).to_std().unwrap_or_default();
         let (position, wait) = match order.step {
@@ -322,11 +337,12 @@ impl Backlog {
 
     fn put(&mut self, id: PaymentId, order: UnderWay) {
         match order.step {
+            _ if order.is_held => {}
             OrderStep::Requested => self.settle.enter(order.bought, order.seq, order.since),
             OrderStep::Paid => self.mint.enter(order.bought, order.seq, order.since),
             _ => {}
         }
-        if order.step.is_unpaid() {
+        if order.is_unpaid() {
             *self.payers.entry(order.bought.payer).or_default() += 1;
         }
         self.orders.insert(id, order);
@@ -336,11 +352,12 @@ impl Backlog {
     fn remove(&mut self, id: PaymentId, at: DateTime<Utc>) -> Option<UnderWay> {
         let order = self.orders.remove(&id)?;
         match order.step {
+            _ if order.is_held => {}
             OrderStep::Requested => self.settle.leave(order.bought, order.seq, at),
             OrderStep::Paid => self.mint.leave(order.bought, order.seq, at),
             _ => {}
         }
-        if order.step.is_unpaid()
+        if order.is_unpaid()
             && let Some(count) = self.payers.get_mut(&order.bought.payer)
         {
             *count -= 1;

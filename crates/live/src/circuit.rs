@@ -230,6 +230,10 @@ fn sign(event: &OrderEvent) -> Sign {
         // A payment that is submitted passed the simulation only. One that is restored was charged long ago.
         OrderEvent::PaymentSubmitted(..) | OrderEvent::PaymentRestored(..) => Sign::None,
         OrderEvent::PaymentRequested(_)
+        | OrderEvent::OrderHeld(..)
+        | OrderEvent::OrderReleased(..)
+        | OrderEvent::MintRedriven(..)
+        | OrderEvent::RefundRedriven(..)
         | OrderEvent::PaymentParked(..)
         | OrderEvent::PaymentReverted(..)
         | OrderEvent::PaymentFailed(_)

@@ -338,5 +338,5 @@ pub(crate) fn open_of(row: &OpenOrder, now: DateTime<Utc>) -> Option<(PaymentId,
         }
     };
     let bought = Bought { payer: row.payer, token: row.token, quantity: row.quantity };
-    Some((row.id, UnderWay { bought, hold: row.hold, step, seq, since: now }))
+    Some((row.id, UnderWay { bought, hold: row.hold, step, is_held: row.is_held, seq, since: now }))
 }

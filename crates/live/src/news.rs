@@ -37,8 +37,11 @@ pub struct NewsData<'a> {
     payer: Address,
     token: Address,
     time: DateTime<Utc>,
-    status: PaymentStatus,
-    state: Stage,
+    /// Absent if the event changes no state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<PaymentStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<Stage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mint_status: Option<MintStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,9 +64,9 @@ impl News {
             token,
             // As the second copy has it, so that both make the same frame.
             time: recorded.recorded_at.trunc_subsecs(6),
-            status: PaymentStatus::at(state),
+            status: state.map(PaymentStatus::at),
             state,
-            mint_status: MintStatus::at(state),
+            mint_status: state.and_then(MintStatus::at),
             tx_hash: event.tx_hash(),
             reason: event.reason(),
             detail: event.detail(),

@@ -97,8 +97,10 @@ impl Rows {
                 self.mint_batches.note(lane.signer, event, at);
                 Ok(())
             }
-            // A key concerns only who writes it; a stop, who obeys it.
-            Ok(Event::Key(..) | Event::Ops(OpsEvent::Stopped(..) | OpsEvent::Resumed(..))) => Ok(()),
+            // A key concerns only who writes it; a stop, who obeys it; a redrive, whose message it is.
+            Ok(Event::Key(..) | Event::Ops(OpsEvent::Redriven(..) | OpsEvent::Stopped(..) | OpsEvent::Resumed(..))) => {
+                Ok(())
+            }
         };
         if let Err((kind, reason)) = refused {
             let recorded_at = time(recorded.recorded_at);

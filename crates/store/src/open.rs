@@ -47,6 +47,8 @@ pub struct OpenOrder {
     pub goes_back: bool,
     /// How far it is.
     pub stage: Stage,
+    /// True if a message of it was set aside.
+    pub is_held: bool,
     /// The facts that decide if it holds its units.
     pub hold: UnitsHold,
     /// Sequence of the request: its place among the payments.
@@ -96,6 +98,7 @@ fn open_order(row: &PgRow) -> Result<OpenOrder, sqlx::Error> {
         quantity: value(row, "quantity")?,
         goes_back: refund != LegState::Unasked,
         stage: value(row, "stage")?,
+        is_held: row.try_get("is_held")?,
         hold: UnitsHold::in_row(payment, reason.as_deref(), mint, refund),
         requested_seq: seq_from(row.try_get("requested_seq")?)?,
         paid_seq: row.try_get::<Option<i64>, _>("paid_seq")?.map(seq_from).transpose()?,

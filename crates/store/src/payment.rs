@@ -6,9 +6,12 @@ use alloy_primitives::{Address, B256};
 use chrono::{DateTime, Utc};
 use domain::event::{Actor, RefundReason};
 use domain::money::decimal_string;
-use domain::order::{Counts, LegProgress, LegState, Progress};
+use domain::order::{Counts, HoldProgress, LegProgress, LegState, Progress};
 use domain::{PaymentId, PaymentKey, Quantity, Stage, Usdc};
 use serde::Deserialize;
+
+/// The reason that people are told of an order that is held.
+const HELD: &str = "held";
 
 table! {
     /// One order. Field by field as in migrations/0002_payments.sql, where each has its reason.
@@ -53,6 +56,10 @@ table! {
         pub detail: Option<String>,
         pub parked_tx_hash: Option<B256>,
         pub retry_at: Option<DateTime<Utc>>,
+        pub holds: u32,
+        pub held_by: Option<String>,
+        pub held_seq: Option<u64>,
+        pub held_detail: Option<String>,
         pub settle_signer: Option<Address>,
         pub settle_nonce: Option<u64>,
         pub settle_tx_hash: Option<B256>,
@@ -116,13 +123,15 @@ impl PaymentView {
             payment: LegProgress { state: self.payment_state, counts: payment },
             mint: LegProgress { state: self.mint_state, counts: mint },
             refund: LegProgress { state: self.refund_state, counts: refund },
+            hold: HoldProgress { count: self.holds, is_held: self.held_by.is_some() },
         }
     }
 
     /// Moves the row on to `progress`.
     pub(crate) const fn set_progress(&mut self, progress: Progress) {
         self.stage = progress.stage();
-        let Progress { payment, mint, refund } = progress;
+        let Progress { payment, mint, refund, hold } = progress;
+        self.holds = hold.count;
         self.payment_state = payment.state;
         self.payment_attempts = payment.counts.submitted;
         self.payment_deferrals = payment.counts.deferred;
@@ -155,9 +164,13 @@ impl PaymentView {
         }
     }
 
-    /// The row as people are told it. A refunded order waits for nothing, although its payment may still be deferred.
+    /// The row as people are told it. An order that is held waits for a person, whatever its legs wait for. A refunded order
+    /// waits for nothing, although its payment may still be deferred.
     #[must_use]
     pub fn shown(self) -> Self {
+        if self.held_by.is_some() {
+            return Self { reason: Some(HELD.to_owned()), detail: self.held_detail.clone(), retry_at: None, ..self };
+        }
         if self.stage != Stage::Refunded {
             return self;
         }

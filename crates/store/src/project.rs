@@ -40,6 +40,7 @@ pub fn project(
     let progress = row.progress().after(event).ok_or(impossible)?;
     row.set_progress(progress);
     row.wait(waiting_leg(progress), event);
+    row.hold_by(event);
     match event {
         OrderEvent::PaymentSubmitted(_, tx) => row.settling(tx),
         OrderEvent::PaymentConfirmed(proof) | OrderEvent::PaymentRestored(_, proof) => row.paid(proof, at),
@@ -57,6 +58,10 @@ pub fn project(
         | OrderEvent::PaymentParked(..)
         | OrderEvent::MintDeferred(..)
         | OrderEvent::MintParked(..)
+        | OrderEvent::MintRedriven(..)
+        | OrderEvent::RefundRedriven(..)
+        | OrderEvent::OrderHeld(..)
+        | OrderEvent::OrderReleased(..)
         | OrderEvent::RefundDeferred(..)
         | OrderEvent::RefundParked(..) => {}
     }
@@ -112,6 +117,10 @@ impl PaymentView {
             detail: None,
             parked_tx_hash: None,
             retry_at: None,
+            holds: 0,
+            held_by: None,
+            held_seq: None,
+            held_detail: None,
             settle_signer: None,
             settle_nonce: None,
             settle_tx_hash: None,
@@ -160,6 +169,14 @@ impl PaymentView {
         self.detail = event.and_then(OrderEvent::detail).map(text);
         self.parked_tx_hash = event.and_then(parked_tx_hash);
         self.retry_at = event.and_then(OrderEvent::retry_at).map(time);
+    }
+
+    /// Notes the message that was set aside. Any other event of the order ends the hold.
+    fn hold_by(&mut self, event: &OrderEvent) {
+        let hold = if let OrderEvent::OrderHeld(_, hold) = event { Some(hold) } else { None };
+        self.held_by = hold.map(|hold| text(&hold.consumer));
+        self.held_seq = hold.map(|hold| hold.sequence);
+        self.held_detail = hold.map(|hold| text(&hold.detail));
     }
 
     fn settling(&mut self, tx: &Submission) {

@@ -333,9 +333,8 @@ impl Carrier {
     /// to wait.
     async fn park(&self, order: &DueOrder, reason: &str) -> Result<(), LedgerError> {
         let Waiting { seq, is_new, .. } = order.waiting;
-        let subject = self.ledger.at(seq).await?.map(|recorded| recorded.message.subject).unwrap_or_default();
         let durable = if is_new { self.durable_new } else { self.durable };
-        self.ledger.park(durable, seq, &subject, reason).await
+        self.ledger.set_aside(durable, seq, reason).await
     }
 
     fn meet(&self, looks: &mut Looks, id: PaymentId, kind: &str) {

@@ -3,11 +3,10 @@
 use crate::desk::{Desk, ItemVerdict, Mined};
 use crate::{mints, operated, payments};
 use chain::{Included, Inclusion};
-use domain::event::{OpenTx, Purpose};
-use domain::event::{ParkedMessage, Settled};
+use domain::event::{OpenTx, Purpose, Settled};
 use domain::order::decide;
-use domain::{Event, LaneId, OpsEvent, SignerEvent};
-use ledger::{Answer, Batch, Delivery, Expected, Inbox, NewEvent, Nonce, Outcome};
+use domain::{Event, LaneId, PaymentId, SignerEvent};
+use ledger::{Answer, Batch, Delivery, Expected, Inbox, NewEvent, Nonce, Outcome, parked};
 use runtime::failpoint::{self, CrashPoint, failpoint};
 use runtime::{CancellationToken, Undone, causes};
 use std::collections::HashSet;
@@ -68,7 +67,7 @@ async fn hold(mut desk: Desk, holds: Holds, delivery: Delivery, stop: Cancellati
         return Ok(Answer::Park("not a signed transaction".to_owned()));
     };
     let Some(_hold) = holds.take((*lane, tx.nonce)) else { return Err(Undone::NotYet) };
-    let message = Message { consumer: DURABLE, seq: delivery.seq, subject: &delivery.subject };
+    let message = Message::of(DURABLE, &delivery);
     loop {
         runtime::turn("confirmer.signed");
         let deciding = holds.deciding.acquire().await.map_err(Undone::transient)?;
@@ -97,12 +96,21 @@ pub(crate) struct Message<'a> {
     pub consumer: &'static str,
     pub seq: u64,
     pub subject: &'a str,
+    /// A person has it handled once more.
+    pub is_redriven: bool,
+}
+
+impl<'a> Message<'a> {
+    pub(crate) fn of(consumer: &'static str, delivery: &'a Delivery) -> Self {
+        Self { consumer, seq: delivery.seq, subject: &delivery.subject, is_redriven: delivery.is_redriven }
+    }
 }
 
 impl Desk {
     /// Decides every item of `tx`, or none. A second call finds the decision in the ledger and does nothing.
     async fn decide(&self, lane: LaneId, tx: &OpenTx, message: Message<'_>) -> Result<(), Undone> {
         let attempts = match self.ledger.nonce(lane, tx.nonce).await? {
+            Nonce::Ended if message.is_redriven => return self.decide_again(lane, tx.nonce, message).await,
             Nonce::Ended => return Ok(()),
             Nonce::Open(replacements) => [vec![tx.clone()], replacements].concat(),
         };
@@ -118,6 +126,36 @@ impl Desk {
         message: Message<'_>,
         again: Option<u32>,
     ) -> Result<(), Undone> {
+        let (events, settled) = self.outcomes(lane, attempts, message, again).await?;
+        let batch = Batch::of(events).sealed_by(settled);
+        failpoint(not_appended(attempts[0].purpose));
+        self.ledger.append(batch).await?;
+        Ok(())
+    }
+
+    /// Decides the items of a used nonce that contradicted the ledger when it was settled. The others are decided, and need
+    /// no event. A nonce that was reverted is decided by its own message, and one that somebody else used has no items.
+    pub(crate) async fn decide_again(&self, lane: LaneId, nonce: u64, message: Message<'_>) -> Result<(), Undone> {
+        let ends = self.ledger.ends_of(lane, nonce).await?;
+        if !matches!(ends.last(), Some(SignerEvent::Settled(_) | SignerEvent::Resettled(..))) {
+            return Ok(());
+        }
+        let attempts = self.ledger.attempts(lane, &[nonce], u64::MAX).await?;
+        let (events, _) = self.outcomes(lane, &attempts, message, None).await?;
+        if !events.is_empty() {
+            self.ledger.append(Batch::unordered(events)).await?;
+        }
+        Ok(())
+    }
+
+    /// The outcome of every item of a transaction that is N blocks deep, and the event that its nonce is used.
+    async fn outcomes(
+        &self,
+        lane: LaneId,
+        attempts: &[OpenTx],
+        message: Message<'_>,
+        again: Option<u32>,
+    ) -> Result<(Vec<NewEvent>, NewEvent), Undone> {
         let Some(head) = *self.heads.borrow() else { return Err(Undone::NotYet) };
         let Some((tx, included)) = self.mined(attempts.iter().rev()).await? else {
             return Err(Undone::NotYet);
@@ -133,18 +171,16 @@ impl Desk {
             Purpose::Mint => mints::verdicts(self, &mined, confirmed).await?,
             Purpose::Operate => operated::verdicts(self, &mined, confirmed).await?,
         };
-        let mut events = written(verdicts, message);
-        // A server that kept only the beginning of an append, or an earlier decision of the nonce, has parked the message
-        // before. The ledger would refuse the whole append, again and again.
-        if events.iter().any(is_park) && self.ledger.is_parked(message.consumer, message.seq).await? {
-            events.retain(|event| !is_park(event));
+        let (mut events, contradictions) = written(verdicts);
+        if let Some((id, why)) = contradictions.first() {
+            // A server that kept only the beginning of an append, or an earlier decision of the nonce, has given the message
+            // up before. What is stored already is left out: the ledger would refuse the whole append, again and again.
+            let parked = parked(message.consumer, message.seq, message.subject, &format!("{id}: {why}"));
+            events.extend(self.ledger.giving_up(parked, &contradictions).await?);
         }
-        let batch = Batch::of(events).sealed_by(settled(&mined, again));
-        failpoint(not_appended(tx.purpose));
-        self.ledger.append(batch).await?;
         let (nonce, hash, items) = (tx.nonce, tx.tx_hash, tx.items.len());
         tracing::info!(%lane, nonce, tx = %hash, items, block = included.block.number, "transaction decided");
-        Ok(())
+        Ok((events, settled(&mined, again)))
     }
 
     /// Finds the transaction of a nonce that is in a block.
@@ -161,11 +197,12 @@ impl Desk {
     }
 }
 
-/// The events that record `verdicts`. Verdicts that are recorded already need none. If the chain and the ledger
-/// contradict each other, an operator must look: the message is parked in the same append, and the other items go on.
-fn written(verdicts: Vec<ItemVerdict>, message: Message<'_>) -> Vec<NewEvent> {
+/// The events that record `verdicts`, and the orders about which the chain and the ledger contradict each other, each with a
+/// reason. An operator must look at those: they are held, and the others go on. Verdicts that are recorded already need no
+/// event.
+fn written(verdicts: Vec<ItemVerdict>) -> (Vec<NewEvent>, Vec<(PaymentId, String)>) {
     let mut events = Vec::with_capacity(verdicts.len());
-    let mut contradictions = Vec::new();
+    let mut contradictions: Vec<(PaymentId, String)> = Vec::new();
     for ItemVerdict { id, order, commands } in verdicts {
         for command in commands {
             let decided = match &order {
@@ -180,27 +217,14 @@ fn written(verdicts: Vec<ItemVerdict>, message: Message<'_>) -> Vec<NewEvent> {
                 (_, Ok(_)) => {}
                 (_, Err(why)) => {
                     tracing::error!(payment = %id, why, "the chain and the ledger disagree");
-                    contradictions.push(format!("{id}: {why}"));
+                    if contradictions.last().is_none_or(|(last, _)| *last != id) {
+                        contradictions.push((id, why));
+                    }
                 }
             }
         }
     }
-    if !contradictions.is_empty() {
-        let parked = ParkedMessage {
-            consumer: message.consumer.to_owned(),
-            sequence: message.seq,
-            subject: message.subject.to_owned(),
-            reason: contradictions.join("; ").chars().take(200).collect(),
-        };
-        let event = Event::Ops(OpsEvent::Parked(parked));
-        events.push(NewEvent { event, expected: Expected::Absent, trace: None });
-    }
-    events
-}
-
-/// True for the event that parks the message.
-fn is_park(new: &NewEvent) -> bool {
-    matches!(new.event, Event::Ops(OpsEvent::Parked(_)))
+    (events, contradictions)
 }
 
 /// The event that the nonce is used. It depends on no other event of the lane, so it only expects that its own subject

@@ -169,7 +169,10 @@ impl Watch {
             return Ok(Answer::Park("not a used nonce".to_owned()));
         };
         self.catch_up().await?;
-        let message = Message { consumer: DURABLE, seq: delivery.seq, subject: &delivery.subject };
+        let message = Message::of(DURABLE, delivery);
+        if message.is_redriven {
+            self.desk.decide_again(*lane, settled.nonce, message).await?;
+        }
         Ok(match self.look(*lane, settled, message).await? {
             Look::Closed => Answer::Done,
             Look::Watched => Answer::Later(LOOK),

@@ -2,11 +2,14 @@
 //!
 //! It connects as the user `ops` of `nats/server.conf`, which no service does. It holds no key of the chain.
 
+mod parked;
 mod ready;
 mod refill;
 mod refund;
+mod said;
 mod setup;
 
+pub use parked::{NotRedriven, ParkedItem, ParkedName, RedriveAsked, parked_list, parked_show, redrive};
 pub use ready::ready;
 pub use refill::{NotRefilled, Refilled, refill};
 pub use refund::{NotAsked, RefundAsked, refund};

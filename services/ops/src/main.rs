@@ -3,7 +3,10 @@
 use clap::{Args, Parser, Subcommand};
 use domain::PaymentId;
 use ledger::{Ledger, LedgerConfig};
-use ops::{Refilled, RefundAsked, Setup, ready, refill, refund, resume};
+use ops::{
+    ParkedName, RedriveAsked, Refilled, RefundAsked, Setup, parked_list, parked_show, ready, redrive, refill, refund,
+    resume,
+};
 use runtime::{Env, Fatal};
 
 #[derive(Parser)]
@@ -37,6 +40,31 @@ enum Verb {
     Refund {
         /// The order: its paymentQueueId.
         id: PaymentId,
+        /// The operator's name.
+        #[arg(long)]
+        by: String,
+        /// The reason, at most 200 characters.
+        #[arg(long)]
+        why: String,
+    },
+    /// Shows what was given up or is parked, and has it tried once more.
+    #[command(subcommand)]
+    Parked(ParkedVerb),
+}
+
+#[derive(Subcommand)]
+enum ParkedVerb {
+    /// Lists messages that a service gave up, and parked payments, mints and refunds.
+    List,
+    /// Shows one of them.
+    Show {
+        /// Its name in the list.
+        name: ParkedName,
+    },
+    /// Has it handled once more by the service concerned, after its cause is gone.
+    Redrive {
+        /// Its name in the list.
+        name: ParkedName,
         /// The operator's name.
         #[arg(long)]
         by: String,
@@ -86,6 +114,25 @@ async fn main() -> Result<(), Fatal> {
             }
             RefundAsked::Before(stage) => {
                 say(&format!("nothing to do for {id}: it was asked for before, and is {}", stage.name()))
+            }
+        },
+        Verb::Parked(verb) => parked(&LedgerConfig::from_env(&env)?, verb).await?,
+    }
+    Ok(())
+}
+
+async fn parked(config: &LedgerConfig, verb: ParkedVerb) -> Result<(), Fatal> {
+    match verb {
+        ParkedVerb::List => {
+            let items = parked_list(config).await?;
+            items.iter().for_each(|item| say(&item.to_string()));
+            say(&format!("{} wait for a person", items.len()));
+        }
+        ParkedVerb::Show { name } => say(&parked_show(config, &name).await?.to_string()),
+        ParkedVerb::Redrive { name, by, why } => match redrive(config, &name, &by, &why).await? {
+            RedriveAsked::Now(event) => say(&format!("{event} is written: {name} is tried once more")),
+            RedriveAsked::Before => {
+                say(&format!("nothing to do for {name}: it was redriven, and was not given up since"))
             }
         },
     }

@@ -1,13 +1,10 @@
 //! Asks for a refund: appends `refund.requested` to an order whose money may go back. The operator's lane returns it.
 
+use crate::said::{BadText, Said, said};
 use domain::event::{RefundReason, RefundRequest};
 use domain::order::{Command, Stage, decide};
 use domain::{Event, Order, OrderEvent, PaymentId};
 use ledger::{AppendError, ConnectError, Expected, Ledger, LedgerConfig, LedgerError, NewEvent};
-
-/// Maximum lengths, in characters (`schemas/io.paymint.refund.requested.v1.json`).
-const BY_CHARS: usize = 100;
-const WHY_CHARS: usize = 200;
 
 /// Appends that may lose the race against a service before the command gives up.
 const TRIES: usize = 10;
@@ -59,13 +56,8 @@ pub enum NotAsked {
 /// # Errors
 /// [`NotAsked`].
 pub async fn refund(config: &LedgerConfig, id: PaymentId, by: &str, why: &str) -> Result<RefundAsked, NotAsked> {
-    for (name, text, most) in [("by", by, BY_CHARS), ("why", why, WHY_CHARS)] {
-        if !(1..=most).contains(&text.trim().chars().count()) {
-            return Err(NotAsked::Text { name, most });
-        }
-    }
-    let request =
-        RefundRequest { reason: RefundReason::Operator, by: by.trim().to_owned(), detail: why.trim().to_owned() };
+    let Said { by, why } = said(by, why).map_err(|BadText { name, most }| NotAsked::Text { name, most })?;
+    let request = RefundRequest { reason: RefundReason::Operator, by, detail: why };
     let ledger = Ledger::connect(config, crate::SOURCE).await?;
     for _ in 0..TRIES {
         let loaded = ledger.load_order(id).await?;

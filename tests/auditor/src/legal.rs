@@ -18,6 +18,8 @@ pub enum Numbered {
     Counted,
     /// `.<n>`, the number of the event that it answers: never more of them than of those.
     Answers(&'static str),
+    /// `.<n>`, the number of the latest event of the other name: at most once for each.
+    Of(&'static str),
     /// `.<nonce>`: once a nonce.
     Nonce,
     /// `.<nonce>.<n>`: from 1 for each nonce.
@@ -47,6 +49,8 @@ pub struct Kind {
 #[rustfmt::skip]
 pub static KINDS: &[Kind] = &[
     order("payment.requested", Numbered::Once),
+    order("order.held",        Numbered::Counted),
+    order("order.released",    Numbered::Of("order.held")),
     order("payment.submitted", Numbered::Counted),
     order("payment.deferred",  Numbered::Counted),
     order("payment.parked",    Numbered::Counted).in_queue("operator"),
@@ -57,6 +61,7 @@ pub static KINDS: &[Kind] = &[
     order("mint.submitted",    Numbered::Counted),
     order("mint.deferred",     Numbered::Counted).in_queue("owed"),
     order("mint.parked",       Numbered::Counted),
+    order("mint.redriven",     Numbered::Of("mint.parked")).in_queue("owed"),
     order("mint.confirmed",    Numbered::Once),
     order("mint.reverted",     Numbered::Counted),
     order("mint.restored",     Numbered::Answers("mint.reverted")),
@@ -64,6 +69,7 @@ pub static KINDS: &[Kind] = &[
     order("refund.submitted",  Numbered::Counted),
     order("refund.deferred",   Numbered::Counted).in_queue("operator"),
     order("refund.parked",     Numbered::Counted),
+    order("refund.redriven",   Numbered::Of("refund.parked")).in_queue("operator"),
     order("refund.confirmed",  Numbered::Once),
     order("refund.reverted",   Numbered::Counted),
     order("refund.restored",   Numbered::Answers("refund.reverted")),
@@ -80,6 +86,7 @@ pub static KINDS: &[Kind] = &[
     other("records", "returned",   "record.returned",  Numbered::Once),
     other("keys",    "bound",      "key.bound",        Numbered::Once),
     other("ops",     "parked",     "ops.parked",       Numbered::Once),
+    other("ops",     "redriven",   "ops.redriven",     Numbered::Counted),
     other("ops",     "stopped",    "ops.stopped",      Numbered::Counted),
     other("ops",     "resumed",    "ops.resumed",      Numbered::Counted),
 ];
@@ -113,7 +120,7 @@ pub fn kind(of: &Aggregate, named: &[&str]) -> Option<(&'static Kind, Vec<u64>)>
         let numbers = named.strip_prefix(words.as_slice())?;
         let wanted = match kind.numbered {
             Numbered::Once => 0,
-            Numbered::Counted | Numbered::Answers(_) | Numbered::Nonce => 1,
+            Numbered::Counted | Numbered::Answers(_) | Numbered::Of(_) | Numbered::Nonce => 1,
             Numbered::NonceCounted => 2,
         };
         let read: Option<Vec<u64>> = numbers.iter().map(|text| text.parse().ok()).collect();

@@ -77,6 +77,12 @@ impl EventData for RefundRequest {
     }
 }
 
+impl EventData for Redrive {
+    fn detail(&self) -> Option<&str> {
+        Some(&self.detail)
+    }
+}
+
 impl EventData for Refunded {
     fn tx_hash(&self) -> Option<B256> {
         Some(self.tx_hash)
@@ -295,6 +301,16 @@ pub struct RefundRequest {
     /// The author of the decision, at most 100 characters: a person, or the name of a service.
     pub by: String,
     /// For people, at most 200 characters.
+    pub detail: String,
+}
+
+/// The decision of a person that what was given up is tried once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Redrive {
+    /// Name of the person, at most 100 characters.
+    pub by: String,
+    /// The reason, at most 200 characters.
     pub detail: String,
 }
 

@@ -10,6 +10,8 @@ event_types! {
     pub enum OpsEvent {
         /// A consumer can never handle this message. It is set aside, and other messages go on.
         Parked (ParkedMessage) = "ops.parked",
+        /// A person has the message of a parked message handled once more. The number counts this message's redrives.
+        Redriven #n (RedrivenMessage) = "ops.redriven",
         /// The ledger is damaged: nothing is signed, decided or accepted from now on. The number counts stops.
         Stopped #n (Stopped) = "ops.stopped",
         /// An operator has ended the stop with this number.
@@ -18,6 +20,7 @@ event_types! {
 }
 
 impl EventData for ParkedMessage {}
+impl EventData for RedrivenMessage {}
 impl EventData for Stopped {}
 impl EventData for Resumed {}
 
@@ -33,6 +36,28 @@ pub struct ParkedMessage {
     pub subject: String,
     /// The reason, at most 200 characters.
     pub reason: String,
+    /// Number of redrives before; 0 the first time.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub redrives: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_first(redrives: &u32) -> bool {
+    *redrives == 0
+}
+
+/// The decision of a person that a message is handled once more, as if it were delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RedrivenMessage {
+    /// The durable consumer that gave the message up.
+    pub consumer: String,
+    /// Sequence of the message in the ledger.
+    pub sequence: u64,
+    /// Name of the person, at most 100 characters.
+    pub by: String,
+    /// The reason, at most 200 characters.
+    pub detail: String,
 }
 
 /// The way in which a ledger is damaged.
@@ -91,7 +116,7 @@ impl Stops {
                 let resumed = self.resumed || self.last.as_ref().is_some_and(|(last, _)| last == n);
                 Self { resumed, ..self }
             }
-            OpsEvent::Parked(_) => self,
+            OpsEvent::Parked(_) | OpsEvent::Redriven(..) => self,
         }
     }
 

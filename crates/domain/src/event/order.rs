@@ -1,8 +1,9 @@
 //! The events of an order: the payment, and the debt that it pays for.
 
 use super::evidence::{
-    Deferral, Minted, Parked, PaymentFailure, PaymentProof, RefundRequest, Refunded, Reversal, Submission,
+    Deferral, Minted, Parked, PaymentFailure, PaymentProof, Redrive, RefundRequest, Refunded, Reversal, Submission,
 };
+use super::hold::OrderHold;
 use super::legs::order_events;
 use super::table::EventData;
 use crate::request::PaymentRequest;
@@ -16,6 +17,12 @@ order_events! {
         request {
             /// The order was accepted. The client gets 202.
             PaymentRequested (Box<PaymentRequest>) = "payment.requested",
+        }
+        beside {
+            /// A message of the order was set aside: no service goes on with it. The stage stays what it was.
+            OrderHeld #n (OrderHold) = "order.held",
+            /// A person has the message of this hold handled once more. The number is that of the hold.
+            OrderReleased #n (Redrive) = "order.released",
         }
         Payment(PaymentProof) {
             /// The payment is in a signed settlement transaction, which is broadcast after this event is stored.
@@ -41,6 +48,8 @@ order_events! {
             MintDeferred #n (Deferral) = "mint.deferred" in "owed" => Deferred,
             /// The mint waits for an operator.
             MintParked #n (Parked) = "mint.parked" => Parked,
+            /// A person has the parked mint tried once more. The number is that of the parking.
+            MintRedriven #n (Redrive) = "mint.redriven" in "owed" => Redriven,
             /// The units are N blocks deep.
             MintConfirmed (Minted) = "mint.confirmed" => Confirmed,
             /// The block that held the units is no longer in the chain: their transaction is open again.
@@ -57,6 +66,8 @@ order_events! {
             RefundDeferred #n (Deferral) = "refund.deferred" in "operator" => Deferred,
             /// The refund waits for a person.
             RefundParked #n (Parked) = "refund.parked" => Parked,
+            /// A person has the parked refund tried once more. The number is that of the parking.
+            RefundRedriven #n (Redrive) = "refund.redriven" in "operator" => Redriven,
             /// The refund is N blocks deep.
             RefundConfirmed (Refunded) = "refund.confirmed" => Confirmed,
             /// The block that showed the refund is no longer in the chain.

@@ -3,11 +3,8 @@
 //! A payment is a leg, and so is every debt that it pays for. The rules of a leg are written once, in this file. The
 //! rules between the legs of an order stand in [`progress`](super::progress).
 
-use crate::BlockRef;
-use crate::event::{
-    Deferral, Minted, Parked, PaymentFailure, PaymentProof, RefundRequest, Refunded, Reversal, Submission, WaitReason,
-};
-use alloy_primitives::B256;
+use super::in_block::InBlock;
+use crate::event::{Deferral, Parked, PaymentFailure, Redrive, RefundRequest, Reversal, Submission, WaitReason};
 use serde::{Deserialize, Serialize};
 
 /// The state of a leg.
@@ -41,6 +38,7 @@ pub enum StepName {
     Submitted,
     Deferred,
     Parked,
+    Redriven,
     Confirmed,
     Reverted,
     Restored,
@@ -58,6 +56,8 @@ pub enum LegStep<D> {
     Deferred(u32, Deferral),
     /// The leg waits for an operator.
     Parked(u32, Parked),
+    /// The parked leg is owed again. The number is that of the parking. A payment has no such step.
+    Redriven(u32, Redrive),
     /// The transaction is N blocks deep.
     Confirmed(D),
     /// The block that made the leg done is no longer in the chain.
@@ -76,6 +76,7 @@ pub enum Wish<D> {
     Submit(Submission),
     Defer(Deferral),
     Park(Parked),
+    Redrive(Redrive),
     Confirm(D),
     Revert(Reversal),
     Fail(PaymentFailure),
@@ -112,6 +113,8 @@ pub enum Fact<D> {
     Deferral(Deferral),
     /// The reason why an operator must look.
     Parked(Parked),
+    /// The decision that the leg, which was parked, is owed again.
+    Redrive(Redrive),
     /// The proof that the leg is done.
     Done(D),
     /// The proof that the leg can never be done.
@@ -123,30 +126,6 @@ pub enum Fact<D> {
 pub struct Leg<D> {
     progress: LegProgress,
     fact: Fact<D>,
-}
-
-/// Evidence that is in a block.
-pub trait InBlock {
-    /// The transaction and its block.
-    fn place(&self) -> (B256, BlockRef);
-}
-
-impl InBlock for PaymentProof {
-    fn place(&self) -> (B256, BlockRef) {
-        (self.tx_hash, self.block)
-    }
-}
-
-impl InBlock for Refunded {
-    fn place(&self) -> (B256, BlockRef) {
-        (self.tx_hash, self.block)
-    }
-}
-
-impl InBlock for Minted {
-    fn place(&self) -> (B256, BlockRef) {
-        (self.tx_hash, self.block)
-    }
 }
 
 /// The reason why a leg refuses a wish.
@@ -179,6 +158,7 @@ impl LegState {
             StepName::Confirmed | StepName::Restored => {
                 matches!(self, Unasked | Owed | Deferred | Parked | Submitted | Reverted)
             }
+            StepName::Redriven => matches!(self, Parked),
             StepName::Reverted => matches!(self, Done),
         }
     }
@@ -188,7 +168,7 @@ impl StepName {
     /// The state of a leg after the step.
     pub const fn leads_to(self) -> LegState {
         match self {
-            Self::Requested => LegState::Owed,
+            Self::Requested | Self::Redriven => LegState::Owed,
             Self::Submitted => LegState::Submitted,
             Self::Deferred => LegState::Deferred,
             Self::Parked => LegState::Parked,
@@ -213,9 +193,12 @@ impl LegProgress {
             StepName::Submitted => submitted.checked_add(1),
             StepName::Deferred => deferred.checked_add(1),
             StepName::Parked => parked.checked_add(1),
+            StepName::Redriven if parked > 0 => Some(parked),
             StepName::Reverted => reverted.checked_add(1),
             StepName::Restored if reverted > 0 => Some(reverted),
-            StepName::Requested | StepName::Restored | StepName::Confirmed | StepName::Failed => None,
+            StepName::Requested | StepName::Redriven | StepName::Restored | StepName::Confirmed | StepName::Failed => {
+                None
+            }
         }
     }
 
@@ -234,7 +217,9 @@ impl LegProgress {
             StepName::Deferred => Some(&mut counts.deferred),
             StepName::Parked => Some(&mut counts.parked),
             StepName::Reverted => Some(&mut counts.reverted),
-            StepName::Requested | StepName::Restored | StepName::Confirmed | StepName::Failed => None,
+            StepName::Requested | StepName::Redriven | StepName::Restored | StepName::Confirmed | StepName::Failed => {
+                None
+            }
         };
         if let (Some(count), Some(number)) = (count, number) {
             *count = number;
@@ -268,6 +253,7 @@ impl<D: InBlock> Leg<D> {
             Wish::Submit(tx) => LegStep::Submitted(number(StepName::Submitted)?, tx),
             Wish::Defer(why) => LegStep::Deferred(number(StepName::Deferred)?, why),
             Wish::Park(why) => LegStep::Parked(number(StepName::Parked)?, why),
+            Wish::Redrive(redrive) => LegStep::Redriven(number(StepName::Redriven)?, redrive),
             Wish::Confirm(done) => match self.progress.number(StepName::Restored) {
                 None => LegStep::Confirmed(done),
                 Some(n) => LegStep::Restored(n, done),
@@ -293,6 +279,7 @@ impl<D: InBlock> Leg<D> {
                         (WaitReason::Unfunded | WaitReason::SoldOut, WaitReason::AuthorizationExpired)
                     )
             }
+            (Fact::Redrive(_), Wish::Redrive(_)) => true,
             (Fact::Parked(known), Wish::Park(new)) => known.reason == new.reason,
             (Fact::Done(_), Wish::Confirm(_)) | (Fact::Failure(_), Wish::Fail(_)) => true,
             (Fact::Done(done), Wish::Revert(gone)) => done.place() != (gone.tx_hash, gone.block),
@@ -338,6 +325,11 @@ impl<D> Leg<D> {
         if let Fact::Parked(why) = &self.fact { Some(why) } else { None }
     }
 
+    /// Returns whether the leg is owed because a person has it tried once more.
+    pub const fn is_redriven(&self) -> bool {
+        matches!(self.fact, Fact::Redrive(_))
+    }
+
     /// The proof that the leg is done; `None` if it is not.
     pub const fn done(&self) -> Option<&D> {
         if let Fact::Done(done) = &self.fact { Some(done) } else { None }
@@ -351,7 +343,7 @@ impl<D> Leg<D> {
     /// Moves on to `progress`, by `step` if it was a step of this leg. A leg that is owed again keeps no evidence.
     pub(super) fn follow(&mut self, progress: LegProgress, step: Option<LegStep<D>>) {
         self.progress = progress;
-        if progress.state == LegState::Owed && !matches!(step, Some(LegStep::Requested(_))) {
+        if progress.state == LegState::Owed && !matches!(step, Some(LegStep::Requested(_) | LegStep::Redriven(..))) {
             self.fact = Fact::None;
         } else if let Some(step) = step {
             self.fact = step.into_fact();
@@ -367,6 +359,7 @@ impl<D> LegStep<D> {
             Self::Submitted(..) => StepName::Submitted,
             Self::Deferred(..) => StepName::Deferred,
             Self::Parked(..) => StepName::Parked,
+            Self::Redriven(..) => StepName::Redriven,
             Self::Confirmed(_) => StepName::Confirmed,
             Self::Reverted(..) => StepName::Reverted,
             Self::Restored(..) => StepName::Restored,
@@ -380,6 +373,7 @@ impl<D> LegStep<D> {
             Self::Submitted(n, _)
             | Self::Deferred(n, _)
             | Self::Parked(n, _)
+            | Self::Redriven(n, _)
             | Self::Reverted(n, _)
             | Self::Restored(n, _) => Some(*n),
             Self::Requested(_) | Self::Confirmed(_) | Self::Failed(_) => None,
@@ -392,6 +386,7 @@ impl<D> LegStep<D> {
             Self::Submitted(_, tx) => Fact::Submission(tx),
             Self::Deferred(_, why) => Fact::Deferral(why),
             Self::Parked(_, why) => Fact::Parked(why),
+            Self::Redriven(_, redrive) => Fact::Redrive(redrive),
             Self::Confirmed(done) | Self::Restored(_, done) => Fact::Done(done),
             Self::Reverted(_, reversal) => Fact::Submission(reversal.submission()),
             Self::Failed(failure) => Fact::Failure(failure),

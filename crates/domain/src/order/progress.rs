@@ -3,6 +3,7 @@
 //! [`Progress`] is everything that decides which event may follow, and nothing else. A row of the read models stores
 //! exactly this.
 
+use super::hold::HoldProgress;
 use super::leg::{LegProgress, LegState, StepName};
 use crate::event::{LegName, OrderEvent};
 use serde::{Deserialize, Serialize};
@@ -16,11 +17,13 @@ pub struct Progress {
     pub mint: LegProgress,
     /// The way back of the money.
     pub refund: LegProgress,
+    /// Messages of the order that were set aside.
+    pub hold: HoldProgress,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { payment: LegProgress::OWED, mint: LegProgress::OWED, refund: LegProgress::UNASKED }
+        Self::REQUESTED
     }
 }
 
@@ -64,6 +67,14 @@ pub enum Stage {
 }
 
 impl Progress {
+    /// An order that was accepted, and nothing else.
+    const REQUESTED: Self = Self {
+        payment: LegProgress::OWED,
+        mint: LegProgress::OWED,
+        refund: LegProgress::UNASKED,
+        hold: HoldProgress::NONE,
+    };
+
     /// The rules between the legs. Returns whether a leg may take a step that its own rules allow.
     pub(super) fn allows(&self, leg: LegName, step: StepName) -> bool {
         match leg {
@@ -116,7 +127,7 @@ impl Progress {
             // transaction.
             StepName::Confirmed | StepName::Restored | StepName::Reverted => true,
             StepName::Deferred | StepName::Parked => mint.is_in_transaction(),
-            StepName::Requested | StepName::Submitted | StepName::Failed => false,
+            StepName::Requested | StepName::Submitted | StepName::Redriven | StepName::Failed => false,
         }
     }
 
@@ -141,18 +152,21 @@ impl Progress {
                 let is_there = matches!(payment, LegState::Done | LegState::Parked) && mint != LegState::Done;
                 is_there || self.refund.state.is_in_transaction()
             }
-            StepName::Reverted => true,
+            StepName::Reverted | StepName::Redriven => true,
             StepName::Failed => false,
         }
     }
 
     /// Folds an event that follows the request. Returns `None` if [`decide`](super::decide) could not have written it.
     pub fn after(self, event: &OrderEvent) -> Option<Self> {
-        let (leg, step) = event.leg()?;
+        let hold = self.hold.after(event)?;
+        let Some((leg, step)) = event.leg() else {
+            return (!matches!(event, OrderEvent::PaymentRequested(_))).then_some(Self { hold, ..self });
+        };
         if !self.allows(leg, step) {
             return None;
         }
-        let mut next = self;
+        let mut next = Self { hold, ..self };
         match leg {
             LegName::Payment => next.payment = self.payment.after(step, event.number())?,
             LegName::Mint => next.mint = self.mint.after(step, event.number())?,
@@ -248,13 +262,13 @@ impl Stage {
         }
     }
 
-    /// The stage that `event` leads to. If the payment is open again and the mint continues on its own, this is the
-    /// stage of the leg that the event is about.
-    pub const fn after(event: &OrderEvent) -> Self {
-        let mut progress =
-            Progress { payment: LegProgress::OWED, mint: LegProgress::OWED, refund: LegProgress::UNASKED };
+    /// The stage that `event` leads to; `None` if it stays what it was. If the payment is open again and the mint continues
+    /// on its own, this is the stage of the leg that the event is about.
+    pub const fn after(event: &OrderEvent) -> Option<Self> {
+        let mut progress = Progress::REQUESTED;
         match event.leg() {
-            None => {}
+            None if matches!(event, OrderEvent::PaymentRequested(_)) => {}
+            None => return None,
             Some((LegName::Payment, step)) => progress.payment.state = step.leads_to(),
             Some((LegName::Mint, step)) => {
                 progress.payment.state = LegState::Done;
@@ -265,6 +279,6 @@ impl Stage {
                 progress.refund.state = step.leads_to();
             }
         }
-        progress.stage()
+        Some(progress.stage())
     }
 }

@@ -30,6 +30,9 @@ fn stages() -> Vec<Option<Order>> {
         vec![request(), paid(), ask_back(), revert()],
         vec![request(), paid(), ask_back(), Command::SubmitRefund(examples::submission(9)), revert()],
         vec![request(), paid(), ask_back(), revert(), Command::Defer(examples::deferral())],
+        vec![request(), Command::Hold(examples::order_hold())],
+        vec![request(), Command::Fail(examples::failure()), Command::Hold(examples::order_hold())],
+        vec![request(), paid(), Command::ParkMint(examples::parked()), Command::RedriveMint(examples::redrive())],
     ];
     paths.into_iter().map(|commands| commands.into_iter().fold(None, |order, command| step(order, command).0)).collect()
 }
@@ -66,6 +69,8 @@ fn row(order: Option<&Order>) -> String {
         (true, LegState::Done) => ", minted",
         (true, _) if order.refund.state() == LegState::Owed => ", refund_requested",
         (true, _) if order.refund.state() == LegState::Submitted => ", refunding",
+        _ if order.holds.present().is_some() => ", held",
+        _ if order.mint.is_redriven() => ", redriven",
         _ => "",
     };
     format!("{}{ahead}", order.stage().name())
@@ -100,7 +105,16 @@ fn commands() -> Vec<Command> {
         Command::ParkRefund(given_up),
         Command::ConfirmRefund(examples::refunded()),
         Command::RevertRefund(examples::reversal(9)),
+        Command::RedriveMint(examples::redrive()),
+        Command::RedriveRefund(examples::redrive()),
+        Command::Hold(OrderHold { consumer: "confirmer".to_owned(), ..examples::order_hold() }),
+        Command::Release(examples::redrive()),
     ]
+}
+
+/// Commands about the legs. A hold changes none of them.
+fn of_legs() -> Vec<Command> {
+    commands().into_iter().filter(|command| !matches!(command, Command::Hold(_) | Command::Release(_))).collect()
 }
 
 fn step(order: Option<Order>, command: Command) -> (Option<Order>, Result<Option<OrderEvent>, CommandRejection>) {
@@ -115,9 +129,9 @@ fn step(order: Option<Order>, command: Command) -> (Option<Order>, Result<Option
 #[test]
 fn every_stage_answers_every_command_as_the_table_says() {
     let mut table = String::from(
-        "| stage | request | request, other order | submit | defer | park | confirm | fail | revert | submit mint | defer mint | park mint | confirm mint | revert mint | ask back | submit refund | defer refund | park refund | confirm refund | revert refund |\n",
+        "| stage | request | request, other order | submit | defer | park | confirm | fail | revert | submit mint | defer mint | park mint | confirm mint | revert mint | ask back | submit refund | defer refund | park refund | confirm refund | revert refund | redrive mint | redrive refund | hold | release |\n",
     );
-    table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+    table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     for order in stages() {
         table += &format!("| {} |", row(order.as_ref()));
         for command in commands() {
@@ -206,7 +220,7 @@ fn an_unfunded_payment_whose_window_closes_stays_unfunded() {
 /// number was accepted.
 #[test]
 fn b63_a_number_out_of_turn_is_an_impossible_past() {
-    let events: [fn(u32) -> OrderEvent; 10] = [
+    let events: [fn(u32) -> OrderEvent; 13] = [
         |n| OrderEvent::PaymentSubmitted(n, examples::submission(1)),
         |n| OrderEvent::PaymentDeferred(n, examples::deferral()),
         |n| OrderEvent::PaymentParked(n, examples::parked_payment()),
@@ -217,6 +231,9 @@ fn b63_a_number_out_of_turn_is_an_impossible_past() {
         |n| OrderEvent::PaymentRestored(n, examples::own_proof()),
         |n| OrderEvent::MintReverted(n, examples::reversal(8)),
         |n| OrderEvent::MintRestored(n, examples::own_mint()),
+        |n| OrderEvent::MintRedriven(n, examples::redrive()),
+        |n| OrderEvent::OrderHeld(n, examples::order_hold()),
+        |n| OrderEvent::OrderReleased(n, examples::redrive()),
     ];
     let mut fitted = 0;
     for order in stages().into_iter().flatten() {
@@ -237,7 +254,7 @@ fn b63_a_number_out_of_turn_is_an_impossible_past() {
 #[test]
 fn f40_whatever_falls_out_of_the_chain_an_order_is_minted_only_while_it_is_paid() {
     let mut tried = 0;
-    let mut commands = commands();
+    let mut commands = of_legs();
     commands.extend([paid(), Command::SubmitMint(examples::submission(8)), Command::ConfirmMint(examples::own_mint())]);
     let mut walk = vec![(step(None, request()).0, Vec::new(), 0_u32)];
     while let Some((order, written, depth)) = walk.pop() {
@@ -269,7 +286,7 @@ fn f40_whatever_falls_out_of_the_chain_an_order_is_minted_only_while_it_is_paid(
 /// may send has another way out. Either would hold up everybody else in its transaction.
 #[test]
 fn an_order_that_waits_for_a_lane_can_be_sent_and_any_other_can_end() {
-    let mut commands = commands();
+    let mut commands = of_legs();
     commands.extend([paid(), Command::SubmitMint(examples::submission(8)), Command::ConfirmMint(examples::own_mint())]);
     let (mut walk, mut moot) = (vec![(step(None, request()).0, 0_u32)], 0);
     while let Some((order, depth)) = walk.pop() {
@@ -364,3 +381,5 @@ fn a_further_leg_works_without_a_line_of_its_own() {
     assert_eq!(leg.decide(Wish::Park(examples::parked())), Err(LegRefusal::OutOfOrder));
     assert_eq!(leg.decide(Wish::Fail(examples::failure())), Err(LegRefusal::Contradiction));
 }
+
+mod held;

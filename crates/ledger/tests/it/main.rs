@@ -9,6 +9,7 @@ mod inbox;
 mod integrity;
 mod lanes;
 mod lease;
+mod parked;
 mod permissions;
 mod replicas;
 mod share;

@@ -155,6 +155,10 @@ fn not_for(user: &str) -> Vec<String> {
             }
         }
     }
+    let owned = CONSUMERS.iter().map(|consumer| (consumer, consumer)).chain(FURTHER.iter().map(|(of, it)| (of, it)));
+    for (_, durable) in owned.filter(|(owner, _)| **owner != user) {
+        requests.extend(["INFO", "MSG.NEXT"].map(|verb| format!("CONSUMER.{verb}.{STREAM}.{durable}-redriven")));
+    }
     for (_, durable) in FURTHER.iter().filter(|(owner, _)| *owner != user) {
         requests.extend(["INFO", "MSG.NEXT"].map(|verb| format!("CONSUMER.{verb}.{STREAM}.{durable}")));
     }

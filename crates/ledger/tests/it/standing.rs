@@ -33,14 +33,3 @@ async fn a_consumer_whose_message_is_not_answered_names_it_with_its_age_and_reas
     stop.cancel();
     running.await.unwrap();
 }
-
-/// A decision that parks its message leaves the park out if it is there, because the ledger would refuse all of it.
-#[tokio::test]
-async fn a_parked_message_is_known_to_be_parked() {
-    let broker = Broker::with_accounts().await;
-    let confirmer = broker.ledger("confirmer").await;
-    assert!(!confirmer.is_parked("confirmer", 7).await.unwrap());
-    confirmer.park("confirmer", 7, "signers.a", "the chain and the ledger disagree").await.unwrap();
-    assert!(confirmer.is_parked("confirmer", 7).await.unwrap());
-    assert!(!confirmer.is_parked("confirmer", 8).await.unwrap());
-}

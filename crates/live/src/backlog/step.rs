@@ -32,6 +32,8 @@ pub(crate) struct UnderWay {
     pub(crate) bought: Bought,
     pub(crate) hold: UnitsHold,
     pub(crate) step: OrderStep,
+    /// A message of it was set aside: it waits for a person, whatever its step is.
+    pub(crate) is_held: bool,
     /// Sequence of the event that led to this step. It orders the line.
     pub(crate) seq: u64,
     /// Time of that event.
@@ -42,10 +44,15 @@ impl UnderWay {
     pub(crate) const fn facts(&self) -> OrderFacts {
         OrderFacts { bought: self.bought, hold: self.hold }
     }
+
+    /// True if the order counts against the limit of its payer. A payer can do nothing about one that is held.
+    pub(super) const fn is_unpaid(&self) -> bool {
+        !self.is_held && self.step.is_unpaid()
+    }
 }
 
 impl OrderStep {
-    pub(super) const fn is_unpaid(self) -> bool {
+    const fn is_unpaid(self) -> bool {
         matches!(self, Self::Reserved | Self::Requested | Self::Deferred | Self::Settling)
     }
 }

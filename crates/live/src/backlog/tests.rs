@@ -175,6 +175,30 @@ fn what_waits_for_something_else_than_its_turn_has_no_place() {
     assert!(shown(Stage::Requested) && !shown(Stage::PaymentParked), "the picture is behind the order");
 }
 
+/// A payer can do nothing about an order that a service has given up.
+#[test]
+fn an_order_that_is_held_has_no_place_and_does_not_count_against_its_payer() {
+    let (held, released) =
+        (OrderEvent::OrderHeld(1, examples::order_hold()), OrderEvent::OrderReleased(1, examples::redrive()));
+    let mut story = Story::new(10);
+    story.tell(0, 1, &requested());
+    let full = |story: &mut Story| story.backlog.reserve(id(2), payer(1), unpaid(1), at(0));
+    assert_eq!(full(&mut story), Err(Excess::Unpaid));
+    story.tell(0, 1, &held);
+    assert_eq!((story.place(0, 1), full(&mut story)), (None, Ok(())));
+    story.backlog.release(id(2));
+    story.tell(0, 1, &released);
+    assert!(story.place(0, 1).is_some() && full(&mut story).is_err(), "tried once more");
+    story.tell(0, 1, &OrderEvent::OrderHeld(2, examples::order_hold()));
+    story.tell(0, 1, &submitted());
+    assert_eq!(story.place(0, 1).map(|(position, _)| position), Some(0), "it has moved on");
+    // What has ended stays ended.
+    for event in [OrderEvent::PaymentFailed(examples::failure()), held, released] {
+        story.tell(0, 1, &event);
+    }
+    assert_eq!((story.place(0, 1), full(&mut story)), (None, Ok(())));
+}
+
 #[test]
 fn only_a_long_line_shows_how_fast_it_moves() {
     let mut story = Story::new(50);
@@ -249,7 +273,7 @@ fn it_starts_anew_from_the_rows_and_what_came_after_them() {
     story.tell(0, 9, &requested());
     assert!(story.backlog.reserve(id(8), payer(3), unpaid(5), at(0)).is_ok());
     let hold = UnitsHold::REQUESTED;
-    let open = |step, seq| UnderWay { bought: payer(2), hold, step, seq, since: at(0) };
+    let open = |step, seq| UnderWay { bought: payer(2), hold, step, is_held: false, seq, since: at(0) };
     let rows = [
         (id(2), open(OrderStep::Requested, 4)),
         (id(1), open(OrderStep::Requested, 3)),

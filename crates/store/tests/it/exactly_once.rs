@@ -170,7 +170,8 @@ async fn what_cannot_be_read_is_copied_and_set_aside() {
     batch.push(Recorded { event: unreadable, ..recorded(3, registered()) });
     batch.push(recorded(4, events[4].clone()));
     batch.push(recorded(5, events[2].clone()));
-    batch.push(recorded(6, domain::examples::all().pop().unwrap()));
+    let parked = domain::examples::all().into_iter().find(|event| event.name() == "ops.parked").unwrap();
+    batch.push(recorded(6, parked));
     let applied = database.store.apply(&batch, &start).await.unwrap();
     let kinds: Vec<_> = applied.set_aside.iter().map(|s| (s.seq, s.kind)).collect();
     let expected = [(3, SetAsideKind::Undecodable), (4, SetAsideKind::Impossible), (6, SetAsideKind::ParkedMessage)];

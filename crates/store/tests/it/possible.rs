@@ -11,7 +11,7 @@ use store::{PaymentView, Stamp, UnitsHold, project};
 use testkit::Database;
 
 /// Every event that could follow `progress` by its number. Most of them cannot follow by its states.
-fn candidates(Progress { payment, mint, refund }: Progress) -> Vec<OrderEvent> {
+fn candidates(Progress { payment, mint, refund, hold }: Progress) -> Vec<OrderEvent> {
     use OrderEvent as E;
     let (tx, why, parked, gone) = (examples::submission, examples::deferral, examples::parked, examples::reversal);
     vec![
@@ -26,6 +26,9 @@ fn candidates(Progress { payment, mint, refund }: Progress) -> Vec<OrderEvent> {
         E::MintSubmitted(mint.counts.submitted + 1, tx(8)),
         E::MintDeferred(mint.counts.deferred + 1, why()),
         E::MintParked(mint.counts.parked + 1, parked()),
+        E::MintRedriven(mint.counts.parked, examples::redrive()),
+        E::OrderHeld(hold.count + 1, examples::order_hold()),
+        E::OrderReleased(hold.count, examples::redrive()),
         E::MintConfirmed(examples::minted()),
         E::MintReverted(mint.counts.reverted + 1, gone(8)),
         E::MintRestored(mint.counts.reverted, examples::own_mint()),
@@ -33,6 +36,7 @@ fn candidates(Progress { payment, mint, refund }: Progress) -> Vec<OrderEvent> {
         E::RefundSubmitted(refund.counts.submitted + 1, tx(9)),
         E::RefundDeferred(refund.counts.deferred + 1, why()),
         E::RefundParked(refund.counts.parked + 1, parked()),
+        E::RefundRedriven(refund.counts.parked, examples::redrive()),
         E::RefundConfirmed(examples::refunded()),
         E::RefundReverted(refund.counts.reverted + 1, gone(9)),
         E::RefundRestored(refund.counts.reverted, examples::refunded()),
@@ -78,6 +82,7 @@ fn shape(row: &PaymentView) -> (Vec<&'static str>, Vec<bool>) {
         row.refund_block_hash.is_some(),
         row.refunded_at.is_some(),
         row.hold().holds(),
+        row.held_by.is_some(),
     ];
     (states, counted.into_iter().chain(there).collect())
 }

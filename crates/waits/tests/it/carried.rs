@@ -85,7 +85,7 @@ async fn a_new_order_is_parked_once_by_its_message_or_by_its_row() {
     let broker = Broker::with_accounts().await;
     let (ops, sender) = (broker.ledger("ops").await, broker.ledger("payment-sender").await);
     let seq = ops.append(&[new(|event| matches!(event, OrderEvent::PaymentRequested(_)))]).await.unwrap()[0];
-    sender.park(REQUESTED, seq, "orders", "forged").await.unwrap();
+    sender.set_aside(REQUESTED, seq, "forged").await.unwrap();
     let carrier = Carrier::new(sender, DEFERRED, Health::default()).with_new_from(REQUESTED);
     let party = Party { token: examples::TOKEN, payer: examples::PAYER, ..Party::default() };
     carrier.carry(Waiting { id: examples::request().id(), party, seq, is_new: true, watched: None }, 0, Duration::ZERO);
@@ -102,7 +102,7 @@ async fn a_new_order_is_parked_once_by_its_message_or_by_its_row() {
     until("it was looked at", async || looks.load(Ordering::Relaxed) == 1).await;
     stop.cancel();
     looking.await.unwrap();
-    assert_eq!(ops.between(seq + 1, seq + 9).await.unwrap().len(), 1);
+    assert_eq!(ops.between(seq + 1, seq + 9).await.unwrap().len(), 2, "a hold of the order, and the parked message");
 }
 
 /// An order that is being tried again may have moved on.

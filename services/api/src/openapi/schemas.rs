@@ -113,8 +113,9 @@ schema! {
     /// The reason why an order waits, failed or is parked, and in the event `refund.requested` the reason of a refund. `sold_out`: the token has too few units left, and units come
     /// back when payments are refunded. `settlement_stopped`: owner or guardian of the token's factory have stopped new
     /// payments. `payer_budget`: payments of this payer failed on chain and used up the gas of a day. `paid_around_token`: the authorization was submitted to USDC directly, so the money is at the token
-    /// without a record, and an operator records the payment or returns it. `operator`: a person decided that the money goes back.
-    Reason = one_of([waits(), failures(), parks(), refunds()].concat())
+    /// without a record, and an operator records the payment or returns it. `held`: a service has given the order up, whatever its
+    /// state, and a person must look. `operator`: a person decided that the money goes back.
+    Reason = one_of([waits(), failures(), parks(), vec!["held".to_owned()], refunds()].concat())
 }
 schema! {
     /// The reason of a refund. `operator`: a person decided so. `sold_out`: the payer was charged around the token, and too
@@ -203,10 +204,11 @@ pub(crate) struct NewsSchema {
     #[schema(value_type = Address)]
     token: String,
     time: DateTime<Utc>,
-    #[schema(value_type = PaymentStatus)]
-    status: String,
-    #[schema(value_type = State)]
-    state: String,
+    /// Absent with `state` if the event changes neither, as `order.held`.
+    #[schema(value_type = Option<PaymentStatus>, nullable = false)]
+    status: Option<String>,
+    #[schema(value_type = Option<State>, nullable = false)]
+    state: Option<String>,
     #[schema(value_type = Option<MintStatus>, nullable = false)]
     mint_status: Option<String>,
     #[schema(value_type = Option<Hash>, nullable = false)]

@@ -134,6 +134,26 @@ async fn a_payment_around_the_token_waits_for_an_operator_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_a_service_has_given_up_keeps_its_state_and_says_that_it_is_held() {
+    let site = Site::start().await;
+    let api = site.instance(&[]).await;
+    let id = api.buy(10, 7).await.id();
+    site.happens(id, OrderEvent::PaymentDeferred(1, examples::deferral())).await;
+    let before = payment(&api, id).await;
+    site.happens(id, OrderEvent::OrderHeld(1, examples::order_hold())).await;
+    until("it waits for no turn", async || payment(&api, id).await["queuePosition"].is_null()).await;
+    for held in [payment(&api, id).await, queue(&api, id).await] {
+        assert_eq!((&held["state"], &held["reason"]), (&json!("deferred"), &json!("held")));
+        assert_eq!((&held["detail"], &held["retryAt"]), (&json!(examples::order_hold().detail), &Value::Null));
+    }
+    let item = api.get(&format!("/queue/item/{id}")).await.json();
+    assert_eq!(item["error_message"], format!("held: {}", examples::order_hold().detail));
+    site.happens(id, OrderEvent::OrderReleased(1, examples::redrive())).await;
+    let after = payment(&api, id).await;
+    assert_eq!((&after["state"], &after["reason"]), (&json!("deferred"), &before["reason"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_payment_owes_no_mint() {
     let site = Site::start().await;
     let api = site.instance(&[]).await;

@@ -186,9 +186,16 @@ fn services_receive_what_their_consumers_deliver() {
     for entry in std::fs::read_dir(repository("nats/consumers")).unwrap() {
         let consumer: Value = serde_json::from_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap();
         let name = consumer["durable_name"].as_str().unwrap();
+        let (name, is_redriven) = (name.trim_end_matches("-redriven"), name.ends_with("-redriven"));
         let variants = ["-deferred", "-watch"];
         let service = variants.iter().find_map(|variant| name.strip_suffix(variant)).unwrap_or(name);
         let filter = consumer["filter_subject"].as_str().unwrap();
+        if is_redriven {
+            assert_eq!(filter, format!("ops.redriven.{name}.>"));
+            let all = "ops.redriven.*.*.*".to_owned();
+            delivered.insert((service.to_owned(), all, Some(format!("{service}-redriven"))));
+            continue;
+        }
         let of_filter = |wildcard: &str| match filter.strip_suffix('>') {
             Some(beginning) => wildcard.starts_with(beginning),
             None => wildcard == filter,

@@ -36,6 +36,8 @@ fn source(event_type: &str) -> &'static str {
         "refund" if event_type.contains("submitted") || event_type.contains("deferred") => "/paymint/operator",
         "token" => "/paymint/standalone",
         "ops" if event_type.contains("stopped") => "/paymint/read-projector",
+        _ if event_type.contains("redriven") || event_type.contains("released") => "/paymint/ops",
+        "order" => "/paymint/payment-sender",
         "ops" if event_type.contains("resumed") => "/paymint/ops",
         "ops" => "/paymint/payment-sender",
         "signer" if !event_type.contains("settled") && !event_type.contains("reverted") => "/paymint/payment-sender",

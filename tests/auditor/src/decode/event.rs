@@ -78,7 +78,7 @@ impl Data {
 pub fn read(message: &Message) -> Result<Event, String> {
     let tokens: Vec<&str> = message.subject.split('.').collect();
     let (of, named) = aggregate(&tokens).ok_or("no aggregate of ours")?;
-    let (kind, numbers) = legal::kind(&of, named).ok_or_else(|| format!("unknown event type {}", named.join(".")))?;
+    let (kind, numbers) = legal::kind(&of, &named).ok_or_else(|| format!("unknown event type {}", named.join(".")))?;
     let content = message.headers.as_deref().unwrap_or_default();
     if !String::from_utf8_lossy(content).contains("Content-Type: application/cloudevents+json\r\n") {
         return Err("no CloudEvent by its Content-Type".to_owned());
@@ -103,35 +103,36 @@ pub fn read(message: &Message) -> Result<Event, String> {
 }
 
 /// The aggregate of a subject, and the tokens behind it.
-fn aggregate<'a>(tokens: &'a [&'a str]) -> Option<(Aggregate, &'a [&'a str])> {
+fn aggregate<'a>(tokens: &[&'a str]) -> Option<(Aggregate, Vec<&'a str>)> {
     let lower = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
     let address = |text: &str| Some(text).filter(|text| lower(text) && text.len() == 40)?.parse().ok();
     Some(match tokens {
         ["orders", shard, id, "mint", rest @ ..] => {
             let known: Uuid = id.parse().ok()?;
             (known.to_string() == *id && id.starts_with(shard) && shard.len() == 1).then_some(())?;
-            (Aggregate::Order(known), rest)
+            (Aggregate::Order(known), rest.to_vec())
         }
         ["records", shard, id, rest @ ..] => {
             let known: Uuid = id.parse().ok()?;
             (known.to_string() == *id && id.starts_with(shard) && shard.len() == 1).then_some(())?;
-            (Aggregate::Record(known), rest)
+            (Aggregate::Record(known), rest.to_vec())
         }
         ["signers", signer, bucket, purpose, rest @ ..] => {
             (bucket.parse::<u64>().ok()?.to_string() == *bucket && ["settle", "mint", "operate"].contains(purpose))
                 .then_some(())?;
-            (Aggregate::Signer(address(signer)?), rest)
+            (Aggregate::Signer(address(signer)?), rest.to_vec())
         }
         ["tokens", shard, token, rest @ ..] => {
             (token.starts_with(shard) && shard.len() == 2).then_some(())?;
-            (Aggregate::Token(address(token)?), rest)
+            (Aggregate::Token(address(token)?), rest.to_vec())
         }
         ["keys", payer, digest, rest @ ..] => {
             (lower(digest) && digest.len() == 64).then_some(())?;
-            (Aggregate::Key(address(payer)?, digest.parse().ok()?), rest)
+            (Aggregate::Key(address(payer)?, digest.parse().ok()?), rest.to_vec())
         }
-        ["ops", "parked", what] => (Aggregate::Ops((*what).to_owned()), &tokens[1..2]),
-        ["ops", "stopped" | "resumed", _] => (Aggregate::Ops("payouts".to_owned()), &tokens[1..]),
+        ["ops", "parked", what] => (Aggregate::Ops((*what).to_owned()), vec!["parked"]),
+        ["ops", "redriven", consumer, seq, n] => (Aggregate::Ops(format!("{consumer}-{seq}")), vec!["redriven", n]),
+        ["ops", "stopped" | "resumed", _] => (Aggregate::Ops("payouts".to_owned()), tokens[1..].to_vec()),
         _ => return None,
     })
 }
@@ -141,6 +142,7 @@ fn aggregate_name(tokens: &[&str]) -> String {
     match tokens {
         ["orders", _, id, _, ..] | ["records", _, id, ..] => (*id).to_owned(),
         ["keys", payer, digest, ..] => format!("{payer}.{digest}"),
+        ["ops", "redriven", consumer, seq, _] => format!("{consumer}-{seq}"),
         ["ops", _, what] => (*what).to_owned(),
         ["tokens", _, address, ..] | [_, address, ..] => (*address).to_owned(),
         _ => String::new(),

@@ -11,13 +11,16 @@ use crate::evidence::tables::{MODELS, Models, Row};
 use crate::legal::State;
 use chrono::{DateTime, SubsecRound, Utc};
 use counts::{pace, totals};
-use row::{MINTED, PAID, REFUNDED, block, minted, paid, refunded, requested, stands, submitted, taken_back, waits};
+use row::{
+    MINTED, PAID, REFUNDED, block, held, minted, paid, refunded, requested, stands, submitted, taken_back, waits,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Width of a row of `pace`, seconds.
 const PACE_S: i64 = 10;
 
-const COUNTERS: [(&str, &str); 12] = [
+const COUNTERS: [(&str, &str); 13] = [
+    ("order.held", "holds"),
     ("payment.reverted", "payment_reversions"),
     ("mint.reverted", "mint_reversions"),
     ("payment.submitted", "payment_attempts"),
@@ -101,6 +104,7 @@ impl Fold {
             set(row, counter, event.numbers.first().map(ToString::to_string));
         }
         waits(row, state, event);
+        held(row, event);
         match event.kind.name {
             "payment.submitted" => submitted(row, "settle", event),
             "mint.submitted" => submitted(row, "mint", event),
@@ -121,7 +125,7 @@ impl Fold {
             "refund.confirmed" | "refund.restored" => refunded(row, event, at),
             "refund.reverted" => taken_back(row, "refund", &REFUNDED, event),
             "payment.deferred" | "payment.parked" | "mint.deferred" | "mint.parked" | "refund.deferred"
-            | "refund.parked" => {}
+            | "refund.parked" | "mint.redriven" | "refund.redriven" | "order.held" | "order.released" => {}
             _ => return self.strange.push(event.subject.clone()),
         }
         stands(row, state);

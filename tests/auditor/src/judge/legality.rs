@@ -38,6 +38,12 @@ fn numbers(books: &Books, check: &mut Check) {
     for event in &books.events {
         let (of_nonce, n) = match (event.kind.numbered, event.numbers.as_slice()) {
             (Numbered::Counted | Numbered::Answers(_), [n]) => (0, *n),
+            // The number of the latest event that it is about.
+            (Numbered::Of(what), [n]) => {
+                let latest = counts.get(&(&event.of, what, 0)).copied().unwrap_or_default();
+                check.equal(|| format!("number of {}", event.subject), *n, latest);
+                continue;
+            }
             (Numbered::NonceCounted, [nonce, n]) => (*nonce, *n),
             _ => continue,
         };

@@ -59,6 +59,8 @@ pub struct State {
     pub payment: Payment,
     pub mint: Mint,
     pub refund: Refund,
+    /// A service has given up one of its messages.
+    pub held: bool,
 }
 
 /// Payments that are neither proven nor dead, and that no operator has to look at.
@@ -70,6 +72,15 @@ const UNPAID: &[Payment] =
 const DUE: &[Payment] = &[Payment::Requested, Payment::Deferred, Payment::Parked];
 const ALIVE: &[Payment] =
     &[Payment::Requested, Payment::Deferred, Payment::Settling, Payment::Reverted, Payment::Parked, Payment::Paid];
+const EVERY: &[Payment] = &[
+    Payment::Requested,
+    Payment::Deferred,
+    Payment::Settling,
+    Payment::Reverted,
+    Payment::Parked,
+    Payment::Paid,
+    Payment::Failed,
+];
 const ANY: &[Mint] =
     &[Mint::NotYet, Mint::Owed, Mint::Minting, Mint::Reverted, Mint::Deferred, Mint::Parked, Mint::Minted];
 const UNMINTED: &[Mint] = &[Mint::NotYet, Mint::Owed, Mint::Minting, Mint::Reverted, Mint::Deferred, Mint::Parked];
@@ -103,6 +114,8 @@ enum To {
     Pays(Payment),
     Mints(Mint),
     Returns(Refund),
+    /// No leg moves.
+    Holds(bool),
 }
 
 /// An event, the legs that it may follow, and where it leads.
@@ -115,9 +128,11 @@ type Step = (&'static str, &'static [Payment], &'static [Mint], &'static [Refund
 #[rustfmt::skip]
 static STEPS: &[Step] = {
     use {Mint as M, Payment as P, Refund as R};
-    use To::{Mints, Pays, Returns};
+    use To::{Holds, Mints, Pays, Returns};
     &[
         ("payment.requested", &[P::New],             &[M::NotYet],            UNASKED,    Pays(P::Requested)),
+        ("order.held",        EVERY,                 ANY,                     ALL,        Holds(true)),
+        ("order.released",    EVERY,                 ANY,                     ALL,        Holds(false)),
         ("payment.submitted", DUE,                   ANY,                     UNASKED,    Pays(P::Settling)),
         ("payment.deferred",  OPEN,                  ANY,                     ALL,        Pays(P::Deferred)),
         ("payment.parked",    OPEN,                  ANY,                     ALL,        Pays(P::Parked)),
@@ -130,6 +145,7 @@ static STEPS: &[Step] = {
         ("mint.deferred",     ALIVE,                 SENT,                    ALL,        Mints(M::Deferred)),
         ("mint.parked",       &[P::Paid],            &[M::Owed, M::Deferred], UNASKED,    Mints(M::Parked)),
         ("mint.parked",       ALIVE,                 SENT,                    ALL,        Mints(M::Parked)),
+        ("mint.redriven",     &[P::Paid],            &[M::Parked],            UNASKED,    Mints(M::Owed)),
         ("mint.confirmed",    ALIVE,                 OWED,                    NOT_BACK,   Mints(M::Minted)),
         ("mint.reverted",     ALIVE,                 &[M::Minted],            ALL,        Mints(M::Reverted)),
         ("mint.restored",     ALIVE,                 OWED,                    NOT_BACK,   Mints(M::Minted)),
@@ -140,6 +156,7 @@ static STEPS: &[Step] = {
         ("refund.deferred",   ALIVE,                 ANY,                     GOING,      Returns(R::Deferred)),
         ("refund.parked",     &[P::Paid, P::Parked], UNMINTED,                ASKED,      Returns(R::Parked)),
         ("refund.parked",     ALIVE,                 ANY,                     GOING,      Returns(R::Parked)),
+        ("refund.redriven",   &[P::Paid, P::Parked], UNMINTED,                &[R::Parked], Returns(R::Owed)),
         ("refund.confirmed",  ALIVE,                 UNMINTED,                NOT_BACK,   Returns(R::Back)),
         ("refund.reverted",   ALIVE,                 UNMINTED,                &[R::Back], Returns(R::Reverted)),
         ("refund.restored",   ALIVE,                 UNMINTED,                NOT_BACK,   Returns(R::Back)),
@@ -215,7 +232,10 @@ impl State {
             To::Pays(payment) => Self { payment, ..self },
             To::Mints(mint) => Self { mint, ..self },
             To::Returns(refund) => Self { refund, ..self },
+            To::Holds(_) => self,
         };
+        // A hold ends with whatever follows it.
+        next.held = matches!(to, To::Holds(true));
         let is_paid = next.payment == Payment::Paid;
         let is_due = match next.mint {
             Mint::NotYet => !is_paid,
@@ -248,10 +268,11 @@ impl Path {
         let said = |name: &str| self.said.get(name).copied().unwrap_or_default();
         let in_turn = match event.kind.numbered {
             Numbered::Once => said(event.kind.name) == 0,
-            Numbered::Answers(what) => said(event.kind.name) < said(what),
+            Numbered::Answers(what) | Numbered::Of(what) => said(event.kind.name) < said(what),
             Numbered::Counted | Numbered::Nonce | Numbered::NonceCounted => true,
         };
-        let State { payment, mint, refund } = self.state;
+        let State { payment, mint, refund, held } = self.state;
+        let in_turn = in_turn && (held || event.kind.name != "order.released");
         let step = STEPS.iter().find(|(name, payments, mints, refunds, _)| {
             *name == event.kind.name
                 && payments.contains(&payment)

@@ -34,6 +34,21 @@ fn a11_paths_end_where_they_may_and_break_where_they_may_not() {
         ("payment.requested payment.parked payment.submitted payment.parked payment.submitted", Ok("settling")),
         (&format!("{paid} mint.submitted mint.confirmed"), Ok("minted")),
         (&format!("{paid} mint.submitted mint.deferred mint.submitted mint.parked mint.confirmed"), Ok("minted")),
+        // A hold moves no leg, and ends with whatever follows.
+        ("payment.requested order.held", Ok("requested")),
+        ("payment.requested order.held order.held order.released", Ok("requested")),
+        ("payment.requested order.held order.released order.released", Err(4)),
+        ("payment.requested order.held payment.deferred order.released", Err(4)),
+        ("payment.requested order.released", Err(2)),
+        ("payment.requested payment.failed order.held order.released", Ok("failed")),
+        ("order.held", Err(1)),
+        // A parked mint is tried once more where the money is there.
+        (&format!("{paid} mint.parked mint.redriven mint.submitted mint.confirmed"), Ok("minted")),
+        (&format!("{paid} mint.parked mint.redriven mint.parked mint.redriven"), Ok("paid")),
+        (&format!("{paid} mint.parked mint.redriven mint.redriven"), Err(6)),
+        (&format!("{paid} mint.redriven"), Err(4)),
+        (&format!("{paid} mint.parked refund.requested mint.redriven"), Err(6)),
+        (&format!("{paid} mint.parked payment.reverted mint.redriven"), Err(6)),
         (&format!("{paid} mint.submitted payment.reverted"), Ok("reverted, minting")),
         (&format!("{paid} mint.submitted payment.reverted payment.restored"), Ok("minting")),
         (&format!("{paid} mint.submitted mint.confirmed payment.reverted payment.restored"), Ok("minted")),
@@ -129,6 +144,8 @@ fn a11_money_goes_back_or_units_are_minted_and_never_both() {
         (back, Ok("refunded")),
         (&format!("{asked} refund.deferred refund.submitted refund.deferred"), Ok("refund_deferred")),
         (&format!("{asked} refund.parked"), Ok("refund_parked")),
+        (&format!("{asked} refund.parked refund.redriven refund.submitted"), Ok("refunding")),
+        (&format!("{asked} refund.redriven"), Err(5)),
         (&format!("{asked} refund.submitted refund.parked refund.submitted"), Ok("refunding")),
         (&format!("{paid} mint.deferred refund.requested"), Ok("refund_requested")),
         (&format!("{paid} mint.parked refund.requested refund.submitted refund.confirmed"), Ok("refunded")),
@@ -220,12 +237,16 @@ fn a11_every_stage_allows_exactly_what_the_table_of_the_domain_says() {
         ("reverted, refund_requested", format!("{paid} refund.requested payment.reverted")),
         ("reverted, refunding", format!("{paid} refund.requested refund.submitted payment.reverted")),
         ("deferred, refund_requested", format!("{paid} refund.requested payment.reverted payment.deferred")),
+        ("requested, held", "payment.requested order.held".to_owned()),
+        ("failed, held", "payment.requested payment.failed order.held".to_owned()),
+        ("paid, redriven", format!("{paid} mint.parked mint.redriven")),
     ];
+    let beside = [", charged around the token", ", held", ", redriven"];
     assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), paths.each_ref().map(|(stage, _)| *stage));
     let mut legal = 0;
     for (row, (stage, path)) in rows.iter().zip(&paths) {
         let is = if path.is_empty() { "(none)".to_owned() } else { walked(path).unwrap() };
-        assert_eq!(is, stage.trim_end_matches(", charged around the token"));
+        assert_eq!(is, beside.iter().fold(*stage, |stage, beside| stage.trim_end_matches(beside)));
         for column in 1..columns {
             let is_event = |cell: &&str| KINDS.iter().any(|kind| kind.name == *cell);
             for name in rows.iter().map(|row| row[column]).filter(is_event) {

@@ -22,6 +22,7 @@ pub const WRITES: [(&str, &[&str]); 6] = [
             "signer.signed",
             "signer.replaced",
             "signer.lost",
+            "order.held",
             "ops.parked",
             "ops.stopped",
         ],
@@ -48,6 +49,7 @@ pub const WRITES: [(&str, &[&str]); 6] = [
             "signer.settled",
             "signer.reverted",
             "signer.resettled",
+            "order.held",
             "ops.parked",
             "ops.stopped",
         ],
@@ -65,6 +67,7 @@ pub const WRITES: [(&str, &[&str]); 6] = [
             "signer.signed",
             "signer.replaced",
             "signer.lost",
+            "order.held",
             "ops.parked",
             "ops.stopped",
         ],
@@ -82,6 +85,7 @@ pub const WRITES: [(&str, &[&str]); 6] = [
             "signer.signed",
             "signer.replaced",
             "signer.lost",
+            "order.held",
             "ops.parked",
             "ops.stopped",
         ],
@@ -186,6 +190,10 @@ pub fn moved(event: Event, to: u8) -> Event {
         Event::Ops(OpsEvent::Parked(mut parked)) => {
             parked.sequence += u64::from(to);
             Event::Ops(OpsEvent::Parked(parked))
+        }
+        Event::Ops(OpsEvent::Redriven(n, mut of)) => {
+            of.sequence += u64::from(to);
+            Event::Ops(OpsEvent::Redriven(n, of))
         }
         Event::Ops(OpsEvent::Stopped(n, why)) => Event::Ops(OpsEvent::Stopped(n + u32::from(to), why)),
         Event::Ops(OpsEvent::Resumed(n, why)) => Event::Ops(OpsEvent::Resumed(n + u32::from(to), why)),

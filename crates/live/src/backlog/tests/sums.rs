@@ -36,7 +36,7 @@ enum Told {
 }
 
 /// An event that fits the numbers of `progress`. Most do not fit its states.
-fn any_event(chance: &mut Chance, Progress { payment, mint, refund }: Progress) -> OrderEvent {
+fn any_event(chance: &mut Chance, Progress { payment, mint, refund, hold }: Progress) -> OrderEvent {
     use OrderEvent as E;
     let (tx, gone) = (examples::submission, examples::reversal);
     let reason = chance.of(&[
@@ -56,6 +56,8 @@ fn any_event(chance: &mut Chance, Progress { payment, mint, refund }: Progress) 
         E::PaymentReverted(payment.counts.reverted + 1, gone(7)),
         E::PaymentRestored(payment.counts.reverted, examples::own_proof()),
         E::PaymentFailed(examples::failure()),
+        E::OrderHeld(hold.count + 1, examples::order_hold()),
+        E::OrderReleased(hold.count, examples::redrive()),
         E::MintSubmitted(mint.counts.submitted + 1, tx(8)),
         minted(),
         E::MintReverted(mint.counts.reverted + 1, gone(8)),
@@ -116,6 +118,7 @@ fn open_row(row: &PaymentView) -> OpenOrder {
         quantity: row.quantity,
         goes_back: row.refund_state != LegState::Unasked,
         stage: row.stage,
+        is_held: row.held_by.is_some(),
         hold: row.hold(),
         requested_seq: row.requested_seq,
         paid_seq: row.paid_seq,

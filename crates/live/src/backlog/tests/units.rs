@@ -90,7 +90,8 @@ fn an_order_without_money_holds_no_units_once_it_has_been_tried() {
 #[test]
 fn a_restart_goes_on_from_the_units_in_the_rows() {
     let hold = UnitsHold::REQUESTED;
-    let going_back = UnderWay { bought: payer(1), hold, step: OrderStep::GoingBack, seq: 1, since: at(0) };
+    let (bought, step) = (payer(1), OrderStep::GoingBack);
+    let going_back = UnderWay { bought, hold, step, is_held: false, seq: 1, since: at(0) };
     let mut shop = Shop::open(20, [(id(1), going_back)]);
     assert_eq!((shop.left(), shop.reserve(2), shop.reserve(3)), (Some(10), Ok(()), Err(Excess::Units)));
     assert_eq!(shop.tell(1, &[refunded()]), [10], "its units were taken, and no longer");

@@ -7,7 +7,10 @@ use crate::legal::{Mint, Payment, Refund, State};
 use chrono::{DateTime, SubsecRound, Utc};
 
 /// Columns of a payment that are empty until an event fills them.
-const LATER: [&str; 33] = [
+const LATER: [&str; 36] = [
+    "held_by",
+    "held_seq",
+    "held_detail",
     "reason",
     "detail",
     "parked_tx_hash",
@@ -156,9 +159,17 @@ pub fn waits(row: &mut Row, state: State, event: &Event) {
     set(row, "retry_at", retry_at.map(|at| time(at.trunc_subsecs(6))));
 }
 
+/// The message that was set aside. Any other event of the order ends the hold.
+pub fn held(row: &mut Row, event: &Event) {
+    let data = (event.kind.name == "order.held").then_some(&event.data);
+    set(row, "held_by", data.and_then(|data| data.prose("consumer")));
+    set(row, "held_seq", data.and_then(|data| data.text("sequence")));
+    set(row, "held_detail", data.and_then(|data| data.prose("detail")));
+}
+
 /// The leg that waits, has failed or is parked. A parked payment is the refund's affair once a refund is asked for.
 fn holder(state: State) -> Option<&'static str> {
-    let State { payment, mint, refund } = state;
+    let State { payment, mint, refund, .. } = state;
     if matches!(refund, Refund::Deferred | Refund::Parked) {
         Some("refund.")
     } else if matches!(mint, Mint::Deferred | Mint::Parked) {
