@@ -59,7 +59,7 @@ async fn a_requested_order_whose_message_is_acknowledged_comes_to_the_next_proce
     stop.cancel();
     following.await.unwrap();
     looking.await.unwrap();
-    let party = Party { token: examples::TOKEN, payer: examples::request().payer(), ..Party::default() };
+    let party = Party::of(&examples::request());
     assert_eq!(*judged.lock().unwrap(), [(examples::request().id(), party)]);
 }
 
