@@ -252,7 +252,11 @@ impl SettleLane {
     /// Sends the payments in the company that they may have. Returns the orders in transactions.
     async fn send(&mut self, items: Vec<Item>, jobs: &mut Vec<Job>) -> Result<HashSet<PaymentId>, Undone> {
         let payers: Vec<Address> = items.iter().map(|item| item.order.request.payer()).collect();
-        let code = self.shared.chain.with_code(&payers).await?;
+        // A payer with code then costs the gas of one failure, and goes alone.
+        let code = self.shared.chain.with_code(&payers).await.unwrap_or_else(|error| {
+            tracing::debug!(error = %causes(&error), "no node tells which payers have code");
+            HashSet::new()
+        });
         let per_day = self.shared.config.settings.now().payer_gas_per_day;
         let Companies { ordinary, with_code, alone } = self.shared.burned.sort(items, &code, per_day, Utc::now());
         let mut sent = HashSet::new();
